@@ -1,0 +1,1 @@
+"""Files by key: one port, a local folder or S3 behind it."""

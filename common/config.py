@@ -1,0 +1,252 @@
+"""Every setting, with its default, validated together at start.
+
+A variable's name is ``FRAMEMILL_<SECTION>_<FIELD>``, for example
+``FRAMEMILL_LIMITS_SOURCE_BYTES``. This module alone reads ``os.environ``.
+``docs/reference/settings.md`` lists all of them; a test compares.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_PREFIX = "FRAMEMILL_"
+_MIB = 1024 * 1024
+
+
+def _split_commas(value: Any) -> Any:
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+Words = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
+
+
+class Section(BaseModel):
+    """Base of the sections: unknown names are faults, not silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Broker(Section):
+    """The Redis that carries doorbells (Celery)."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+
+
+class Store(Section):
+    """The Redis that holds the job records; never the broker's, see the docs."""
+
+    url: str = "redis://127.0.0.1:6380/0"
+    prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
+    timeout_seconds: float = Field(default=2, gt=0, le=60)
+
+
+class Blobs(Section):
+    """Where files are kept: ``local`` (a folder) or ``s3``."""
+
+    backend: Literal["local", "s3"] = "local"
+    path: Path = Path(".data/blobs")
+    bucket: str = "framemill"
+    grant_seconds: int = Field(default=3600, ge=60, le=604_800)
+
+
+class S3(Section):
+    """The S3 client; empty credentials leave the choice to boto3's chain."""
+
+    endpoint_url: str | None = None
+    public_endpoint_url: str | None = Field(
+        default=None, description="Put into presigned URLs instead of endpoint_url."
+    )
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    addressing_style: Literal["path", "virtual", "auto"] = "path"
+    connect_timeout_seconds: float = Field(default=3, gt=0, le=60)
+    read_timeout_seconds: float = Field(default=20, gt=0, le=300)
+    max_attempts: int = Field(default=4, ge=1, le=10)
+
+
+class SourceRules(Section):
+    """Which sources may be named."""
+
+    buckets: Words = Field(
+        default=[], description="S3 buckets that jobs may read; empty is our own."
+    )
+    urls: bool = Field(default=False, description="Allow sources by URL.")
+
+
+class Limits(Section):
+    """Refusals that protect the service; each error names its setting."""
+
+    source_bytes: int = Field(default=10 * 1024 * _MIB, ge=1)
+    source_seconds: float = Field(default=6 * 3600, gt=0)
+    source_pixels: int = Field(default=8192 * 4320, ge=1)
+    outputs_per_job: int = Field(default=32, ge=1, le=200)
+    json_bytes: int = Field(default=256 * 1024, ge=1024)
+    field_bytes: int = Field(default=64 * 1024, ge=1024)
+    metadata_bytes: int = Field(default=4096, ge=0)
+    queued_jobs: int = Field(default=100_000, ge=1)
+
+
+class Retention(Section):
+    """How long things are kept."""
+
+    job_hours: float = Field(default=168, gt=0, description="After the job's end.")
+    source_hours: float = Field(default=168, gt=0, description="After the job's end.")
+    idempotency_hours: float = Field(default=24, gt=0, le=168)
+    upload_hours: float = Field(default=24, gt=0, description="Unfinished uploads.")
+
+
+class Lease(Section):
+    """The claim of one piece by one worker; see docs/explanation/reliability.md."""
+
+    seconds: float = Field(default=30, ge=1, le=3600)
+    beat_seconds: float = Field(default=8, ge=0.1)
+    sweep_seconds: float = Field(default=5, ge=0.1)
+    grace_seconds: float = Field(default=10, ge=0.1)
+    max_attempts: int = Field(default=4, ge=1, le=100)
+    max_lost_leases: int = Field(default=5, ge=1, le=100)
+    max_deaths: int = Field(default=3, ge=1, le=100)
+    max_refunds: int = Field(default=10, ge=0, le=1000)
+
+    @model_validator(mode="after")
+    def _beats_within_the_lease(self) -> Lease:
+        if self.beat_seconds * 2 > self.seconds:
+            raise ValueError(
+                "beat_seconds must be at most half of seconds, so that one lost beat "
+                "does not lose the lease"
+            )
+        return self
+
+
+class Engine(Section):
+    """FFmpeg and its limits."""
+
+    threads: int = Field(default=2, ge=1, le=64)
+    memory_bytes: int = Field(default=4 * 1024 * _MIB, ge=512 * _MIB)
+    output_bytes: int = Field(default=2 * 1024 * _MIB, ge=_MIB)
+    stall_seconds: float = Field(default=30, gt=0)
+    probe_seconds: float = Field(default=20, gt=0)
+    cap_seconds: float = Field(default=60, gt=0, description="Smallest cap.")
+    cap_ratio: float = Field(
+        default=4, gt=0, description="Added cap per second of source decoded."
+    )
+    hard_seconds: int = Field(default=3600, ge=60, description="Celery's hard limit.")
+
+
+class Worker(Section):
+    """Celery workers."""
+
+    queues: Words = ["fast", "slow"]
+    concurrency: int = Field(default=2, ge=1, le=256)
+    scratch: Path = Path(".data/scratch")
+    cache_bytes: int = Field(default=20 * 1024 * _MIB, ge=0)
+    shutdown_seconds: int = Field(default=45, ge=1)
+
+
+class Api(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    public_url: str | None = Field(
+        default=None, description="Put before links; default: the request's own."
+    )
+    threads: int = Field(default=16, ge=4, le=512)
+    secret: str = Field(
+        default="",
+        description="Signs artifact URLs; at least 32 characters, the same on every "
+        "API process.",
+    )
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+    cors_origins: Words = []
+    auth: bool = Field(default=True, description="Ask for API keys.")
+
+
+class Log(Section):
+    """Logging."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong; the text lists every one."""
+
+
+class Settings(BaseSettings):
+    """All sections; :meth:`load` reads and checks them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        extra="forbid",
+        frozen=True,
+    )
+
+    ffmpeg: str | None = Field(
+        default=None, description="Path of FFmpeg; default: the imageio-ffmpeg wheel's."
+    )
+    broker: Broker = Broker()
+    store: Store = Store()
+    blobs: Blobs = Blobs()
+    s3: S3 = S3()
+    source: SourceRules = SourceRules()
+    limits: Limits = Limits()
+    retention: Retention = Retention()
+    lease: Lease = Lease()
+    engine: Engine = Engine()
+    worker: Worker = Worker()
+    api: Api = Api()
+    log: Log = Log()
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment; raises SettingsError that names every fault.
+
+        ``REDIS_URL`` stands in for the broker's and the store's URL where these are
+        not given themselves.
+        """
+        overrides: dict[str, Any] = {}
+        if shared := os.environ.get("REDIS_URL"):
+            for section in ("broker", "store"):
+                if f"{_PREFIX}{section.upper()}_URL" not in os.environ:
+                    overrides[section] = {"url": shared}
+        faults = _unknown_variables(cls)
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            faults += [_fault_line(fault) for fault in error.errors()]
+        if faults:
+            raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))
+        return settings
+
+
+def _unknown_variables(cls: type[Settings]) -> list[str]:
+    roots = tuple(f"{_PREFIX}{name.upper()}" for name in cls.model_fields)
+    return [
+        f"{name}: no such setting (docs/reference/settings.md lists all)"
+        for name in sorted(os.environ)
+        if name.startswith(_PREFIX) and not name.startswith(roots)
+    ]
+
+
+def _fault_line(fault: Any) -> str:
+    name = _PREFIX + "_".join(str(part) for part in fault["loc"][:2]).upper()
+    if fault["type"] == "extra_forbidden":
+        return f"{name}: no such setting (docs/reference/settings.md lists all)"
+    return f"{name}: {fault['msg']}"

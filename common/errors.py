@@ -1,0 +1,331 @@
+"""Everything that can go wrong, in one tree.
+
+FramemillError
+├── RequestError               the caller's fault; an HTTP answer, never a job
+│   ├── BadRequest             400 bad_request
+│   ├── Unauthorized           401 unauthorized
+│   ├── Forbidden              403 forbidden
+│   ├── NotFound               404 not_found
+│   ├── MethodNotAllowed       405 method_not_allowed
+│   ├── Conflict               409 conflict
+│   ├── BodyTooLarge           413 body_too_large
+│   ├── UnsupportedMediaType   415 unsupported_media_type
+│   ├── Invalid                422 invalid_request (lists every fault)
+│   ├── IdempotencyMismatch    422 idempotency_mismatch
+│   └── TooManyRequests        429 too_many_requests
+├── Unavailable                503 and retryable; a part we stand on is away
+│   ├── StoreUnavailable       store_unavailable
+│   ├── StorageUnavailable     storage_unavailable
+│   └── DiskFull               disk_full
+├── SourceError                the source cannot be had; ends the job
+│   ├── SourceNotFound         source_not_found
+│   ├── SourceChanged          source_changed
+│   └── SourceForbidden        source_forbidden
+├── MediaError                 the source or the spec cannot give that picture
+│   ├── NoVideoStream          no_video_stream
+│   ├── UnsupportedFormat      unsupported_format
+│   ├── DecodeError            decode_error
+│   ├── Encrypted              encrypted
+│   ├── SeekPastEnd            seek_past_end
+│   ├── TooLarge               too_large
+│   ├── TooLong                too_long
+│   ├── TooManyPixels          too_many_pixels
+│   ├── CannotFit              cannot_fit
+│   ├── Timeout                timeout
+│   └── ResourceLimit          resource_limit
+├── WorkerLost                 worker_lost; a piece outlived its workers
+├── Interrupted                interrupted; this attempt was told to stop
+└── InternalError              500 internal_error; a defect of ours
+
+``status`` is the HTTP status when the error answers a request; an error that
+ends a job is shown in the job document instead. ``retryable`` says that the
+same call may succeed later.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypedDict
+
+
+class ErrorDict(TypedDict):
+    """The wire form of an error: the same five keys everywhere."""
+
+    code: str
+    title: str
+    detail: str
+    pointer: str | None
+    hint: str | None
+
+
+class Fault(TypedDict):
+    """One invalid field of a request."""
+
+    pointer: str
+    detail: str
+    hint: str | None
+
+
+class FramemillError(Exception):
+    """Root of the tree.
+
+    ``detail`` says what was wrong and where, ``pointer`` is the JSON pointer of
+    the field at fault (or None), ``hint`` says what would be right.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, detail: str, *, pointer: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.pointer = pointer
+        self.hint = hint
+
+    def as_dict(self) -> ErrorDict:
+        """Give the public half of the error."""
+        return {
+            "code": self.code,
+            "title": self.title,
+            "detail": self.detail,
+            "pointer": self.pointer,
+            "hint": self.hint,
+        }
+
+
+class RequestError(FramemillError):
+    """The request cannot be served as it is."""
+
+    code, title, status = "bad_request", "Bad request", 400
+
+
+class BadRequest(RequestError):
+    """The body or a header cannot be parsed."""
+
+
+class Unauthorized(RequestError):
+    """No valid API key came with the request."""
+
+    code, title, status = "unauthorized", "API key missing or not valid", 401
+
+
+class Forbidden(RequestError):
+    """The API key does not allow this."""
+
+    code, title, status = "forbidden", "Not allowed for this API key", 403
+
+
+class NotFound(RequestError):
+    """No such thing, or it has expired, or it is another key's."""
+
+    code, title, status = "not_found", "Unknown or expired", 404
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not."""
+
+    code, title, status = "method_not_allowed", "Method not allowed", 405
+
+
+class Conflict(RequestError):
+    """The thing is not in a state that allows this."""
+
+    code, title, status = "conflict", "Not possible in this state", 409
+
+
+class BodyTooLarge(RequestError):
+    """The body is over the size limit."""
+
+    code, title, status = "body_too_large", "Body over the size limit", 413
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is neither JSON nor multipart."""
+
+    code, title, status = "unsupported_media_type", "Unsupported media type", 415
+
+
+class Invalid(RequestError):
+    """Well-formed but not valid: every fault is listed in ``faults``."""
+
+    code, title, status = "invalid_request", "Request not valid", 422
+
+    def __init__(self, faults: list[Fault]) -> None:
+        first = faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        super().__init__(
+            first["detail"] + more, pointer=first["pointer"], hint=first["hint"]
+        )
+        self.faults = faults
+
+    @classmethod
+    def one(cls, pointer: str, detail: str, hint: str | None = None) -> Invalid:
+        """Make the error for a single fault."""
+        return cls([{"pointer": pointer, "detail": detail, "hint": hint}])
+
+
+class IdempotencyMismatch(RequestError):
+    """The Idempotency-Key was used before with another body."""
+
+    code, status = "idempotency_mismatch", 422
+    title = "Idempotency-Key used with another body"
+
+
+class TooManyRequests(RequestError):
+    """A rate limit or quota is used up; ``retry_after`` seconds tell when."""
+
+    code, title, status = "too_many_requests", "Limit reached", 429
+    retryable = True
+
+    def __init__(self, detail: str, *, retry_after: int, hint: str | None = None):
+        super().__init__(detail, hint=hint)
+        self.retry_after = retry_after
+
+
+class Unavailable(FramemillError):
+    """A part that the service stands on did not answer; try again."""
+
+    code, title, status = "unavailable", "Temporarily unavailable", 503
+    retryable = True
+
+
+class StoreUnavailable(Unavailable):
+    """The job store (Redis) did not answer."""
+
+    code, title = "store_unavailable", "Job store unavailable"
+
+
+class StorageUnavailable(Unavailable):
+    """The blob store (S3 or disk) did not answer."""
+
+    code, title = "storage_unavailable", "Storage unavailable"
+
+
+class DiskFull(Unavailable):
+    """No room left where the work has to be done."""
+
+    code, title = "disk_full", "No disk space left"
+
+
+class SourceError(FramemillError):
+    """The source cannot be had."""
+
+    code, title, status = "source_error", "Source not available", 422
+
+
+class SourceNotFound(SourceError):
+    """The source does not exist (any more)."""
+
+    code, title = "source_not_found", "Source not found"
+
+
+class SourceChanged(SourceError):
+    """The source is not the object that was accepted."""
+
+    code, title = "source_changed", "Source changed after the job was accepted"
+
+
+class SourceForbidden(SourceError):
+    """The source may not be read by us or by this key."""
+
+    code, title = "source_forbidden", "Source not readable"
+
+
+class MediaError(FramemillError):
+    """The source, or what was asked of it, cannot give that output."""
+
+    code, title, status = "media_error", "Media not usable", 422
+
+
+class NoVideoStream(MediaError):
+    """Nothing in the file can be shown as a moving or still picture."""
+
+    code, title = "no_video_stream", "No video stream"
+
+
+class UnsupportedFormat(MediaError):
+    """The file is not of a supported container or codec."""
+
+    code, title = "unsupported_format", "Unsupported format"
+
+
+class DecodeError(MediaError):
+    """No usable frame came out of the decoder."""
+
+    code, title = "decode_error", "Video could not be decoded"
+
+
+class Encrypted(MediaError):
+    """The stream is encrypted."""
+
+    code, title = "encrypted", "Video is encrypted"
+
+
+class SeekPastEnd(MediaError):
+    """The asked time lies after the last frame."""
+
+    code, title = "seek_past_end", "Time past the end of the video"
+
+
+class TooLarge(MediaError):
+    """The source has more bytes than the limit."""
+
+    code, title = "too_large", "Source over the size limit"
+
+
+class TooLong(MediaError):
+    """The source is longer than the limit."""
+
+    code, title = "too_long", "Source over the duration limit"
+
+
+class TooManyPixels(MediaError):
+    """The source's frames have more pixels than the limit."""
+
+    code, title = "too_many_pixels", "Source over the pixel limit"
+
+
+class CannotFit(MediaError):
+    """No trial stayed under ``max_bytes``."""
+
+    code, title = "cannot_fit", "Output does not fit max_bytes"
+
+
+class Timeout(MediaError):
+    """The work made no progress, or passed its cap."""
+
+    code, title = "timeout", "Processing timed out"
+
+
+class ResourceLimit(MediaError):
+    """The work needed more memory or output than it may have."""
+
+    code, title = "resource_limit", "Resource limit reached"
+
+
+class WorkerLost(FramemillError):
+    """Workers died or vanished under this piece too often."""
+
+    code, title = "worker_lost", "Worker lost"
+
+
+class Interrupted(FramemillError):
+    """The attempt was told to stop: cancelled, or its lease was lost."""
+
+    code, title = "interrupted", "Attempt interrupted"
+
+
+class InternalError(FramemillError):
+    """A defect of ours; the log has the trace under the same id."""
+
+
+def _tree(cls: type[FramemillError]) -> list[type[FramemillError]]:
+    return [cls] + [leaf for sub in cls.__subclasses__() for leaf in _tree(sub)]
+
+
+def catalogue() -> dict[str, type[FramemillError]]:
+    """Give every error class by its code, for the docs and for OpenAPI."""
+    return {cls.code: cls for cls in reversed(_tree(FramemillError))}

@@ -1,0 +1,205 @@
+"""The nouns that both rooms exchange, as plain validated records.
+
+Times of day are Unix milliseconds here (the job store's clock, Redis TIME) and
+RFC 3339 in the API. Lengths are seconds, sizes bytes, pictures pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JobStatus = Literal[
+    "accepted", "processing", "completed", "partial", "failed", "cancelled"
+]
+OutputStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+PieceState = Literal[
+    "waiting", "queued", "running", "succeeded", "failed", "cancelled"
+]
+PieceKind = Literal["prepare", "render", "notice"]
+Queue = Literal["fast", "slow"]
+JOB_ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "cancelled"})
+
+
+class Record(BaseModel):
+    """Base of all stored records; unknown keys of a newer writer are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ErrorInfo(Record):
+    """The public half of an error."""
+
+    code: str
+    title: str
+    detail: str
+    pointer: str | None = None
+    hint: str | None = None
+
+
+class Source(Record):
+    """Where the bytes of a job come from.
+
+    ``kind`` upload: ``key`` in our own bucket. s3: ``bucket`` and ``key``. url:
+    ``url``. ``etag``, ``version`` and ``size`` pin what was accepted; ``name`` is
+    the caller's file name, for display only.
+    """
+
+    kind: Literal["upload", "s3", "url"]
+    bucket: str | None = None
+    key: str | None = None
+    url: str | None = None
+    upload_id: str | None = None
+    name: str | None = None
+    size: int | None = None
+    etag: str | None = None
+    version: str | None = None
+    sha256: str | None = None
+    content_type: str | None = None
+
+
+class Colour(Record):
+    """Colour facts as FFmpeg names them; None when the file does not say."""
+
+    primaries: str | None = None
+    transfer: str | None = None
+    matrix: str | None = None
+    range: Literal["limited", "full"] | None = None
+
+
+class VideoInfo(Record):
+    """The one video stream that the probe chose.
+
+    ``width`` and ``height`` are as shown: after cropping, pixel aspect and
+    rotation. ``rotation`` is clockwise degrees (0, 90, 180, 270) as applied by
+    FFmpeg's autorotation; ``mirrored`` says that the display matrix also flips.
+    """
+
+    index: int
+    codec: str
+    profile: str | None = None
+    coded_width: int
+    coded_height: int
+    width: int
+    height: int
+    sample_aspect_ratio: str = "1:1"
+    rotation: int = 0
+    mirrored: bool = False
+    fps: float | None = None
+    frames: int | None = None
+    duration: float | None = None
+    start_time: float = 0.0
+    pixel_format: str | None = None
+    bit_depth: int | None = None
+    alpha: bool = False
+    interlaced: bool = False
+    hdr: Literal["hdr10", "hlg", "dolby_vision"] | None = None
+    colour: Colour = Colour()
+    attached_picture: bool = False
+    bitstream_pts: bool = True
+
+
+class AudioInfo(Record):
+    """The first audio stream, for display and for the waveform."""
+
+    index: int
+    codec: str
+    channels: int | None = None
+    sample_rate: int | None = None
+    duration: float | None = None
+
+
+class MediaInfo(Record):
+    """Facts of the source, found by the probe.
+
+    ``duration`` is the best known length of the video in seconds, None when no
+    header says. ``artwork`` lists the stream indexes of embedded pictures.
+    """
+
+    container: str
+    duration: float | None = None
+    size: int | None = None
+    bit_rate: int | None = None
+    video: VideoInfo | None = None
+    audio: AudioInfo | None = None
+    artwork: list[int] = Field(default_factory=list)
+    streams: int = 0
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Artifact(Record):
+    """A stored file.
+
+    ``key`` is its place in the blob store. ``time`` is the source time shown (for
+    stills), in seconds. ``details`` holds facts that only some kinds have: score,
+    runners-up, placeholder, dominant colour, chosen settings.
+    """
+
+    name: str
+    key: str
+    content_type: str
+    bytes: int
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    duration: float | None = None
+    time: float | None = None
+    sha256: str
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class AttemptReport(Record):
+    """One rung of one claim, as the user sees what was tried."""
+
+    attempt: int
+    rung: str
+    error: ErrorInfo | None = None
+    seconds: float | None = None
+    worker: str | None = None
+    at: int | None = None
+
+
+class OutputRecord(Record):
+    """One spec's life in a job."""
+
+    name: str
+    kind: str
+    spec: dict[str, Any]
+    status: OutputStatus
+    progress: float = 0.0
+    attempts: list[AttemptReport] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
+    artifacts: list[Artifact] = Field(default_factory=list)
+    error: ErrorInfo | None = None
+
+
+class JobRecord(Record):
+    """A job as the store knows it, outputs in the order they were asked."""
+
+    id: str
+    owner: str = ""
+    status: JobStatus
+    progress: float = 0.0
+    version: int = 0
+    created_at: int
+    updated_at: int
+    finished_at: int | None = None
+    expires_at: int | None = None
+    source: Source
+    options: dict[str, Any] = Field(default_factory=dict)
+    media: MediaInfo | None = None
+    outputs: list[OutputRecord]
+    error: ErrorInfo | None = None
+    warnings: list[str] = Field(default_factory=list)
+    metadata: Any = None
+
+
+class Event(Record):
+    """One line of a job's history; ``id`` grows within the job."""
+
+    id: str
+    type: str
+    at: int
+    output: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,342 @@
+"""What can be asked for: the OutputSpec models, with their bounds and defaults.
+
+The models are the one source of the request validation, of the OpenAPI schemas
+and of the parameter tables in ``docs/reference``. They are strict: ``"5"`` is
+not a number and ``false`` is not zero. Defaults follow what the field's users
+expect (``docs/reference/outputs.md``).
+
+A time is a number of seconds (``12.5``) or a text: ``"5m2s"``,
+``"HH:MM:SS.mmm"``, ``"MM:SS"``, or ``"50%"`` of the duration.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+MAX_SIDE = 7680
+MAX_TIME = 1e7
+
+_CLOCK = re.compile(r"(?:(\d{1,4}):)?([0-5]?\d):([0-5]?\d(?:\.\d{1,6})?)")
+_UNITS = re.compile(
+    r"(?=\d)(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,7}(?:\.\d{1,6})?)s)?"
+)
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%")
+
+
+def parse_time(value: float | str) -> tuple[float, bool]:
+    """Read a time; give ``(number, is_fraction)``.
+
+    ``(12.5, False)`` is 12.5 seconds, ``(0.5, True)`` half of the duration.
+    Raises ValueError when the text is none of the four forms.
+    """
+    if not isinstance(value, str):
+        return float(value), False
+    if match := _PERCENT.fullmatch(value):
+        percent = float(match[1])
+        if percent > 100:
+            raise ValueError(f"{value!r} is over 100%")
+        return percent / 100, True
+    if match := _CLOCK.fullmatch(value):
+        hours, minutes, seconds = match.groups()
+        return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds), False
+    if match := _UNITS.fullmatch(value):
+        hours, minutes, seconds = match.groups()
+        total = int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0)
+        return total, False
+    raise ValueError(
+        f'{value!r} is not a time; write seconds (12.5), "5m2s", "00:05:02.000" '
+        'or a share of the duration ("50%")'
+    )
+
+
+def resolve_time(value: float | str, duration: float | None) -> float:
+    """Turn a time into seconds from the start of the video.
+
+    A share of an unknown duration is 0: the start is the only time that is
+    known to exist.
+    """
+    number, is_fraction = parse_time(value)
+    return number * (duration or 0.0) if is_fraction else number
+
+
+def _check_time(value: float | str) -> float | str:
+    number, _ = parse_time(value)
+    if number > MAX_TIME:
+        raise ValueError(f"a time is at most {MAX_TIME:.0f} seconds")
+    return value
+
+
+def _jpg_is_jpeg(value: Any) -> Any:
+    return "jpeg" if value == "jpg" else value
+
+
+Seconds = Annotated[float, Field(ge=0, le=MAX_TIME, allow_inf_nan=False)]
+Time = Annotated[
+    Seconds | Annotated[str, Field(max_length=32)], AfterValidator(_check_time)
+]
+Side = Annotated[int, Field(ge=2, le=MAX_SIDE)]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#000000"])]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["poster"])]
+Fit = Literal["contain", "cover", "stretch", "pad"]
+StillFormat = Annotated[
+    Literal["jpeg", "png", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)
+]
+TileFormat = Annotated[Literal["jpeg", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)]
+AnimationFormat = Literal["gif", "webp", "avif", "mp4", "webm"]
+Fallback = Literal["frame", "artwork", "waveform", "icon"]
+Quality = Annotated[int, Field(ge=1, le=100)]
+MaxBytes = Annotated[int, Field(ge=1_000, le=1_000_000_000)]
+
+
+class _Spec(BaseModel):
+    """What every output has."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: Name | None = Field(
+        default=None,
+        description="Unique in the job; default: the kind, then kind-2, kind-3.",
+    )
+    fallback: list[Fallback] = Field(
+        default=["frame"],
+        min_length=1,
+        max_length=4,
+        description="What to show, first that works: the video's frame, embedded "
+        "artwork, the audio's waveform, an icon.",
+    )
+
+
+class _Boxed(_Spec):
+    """An output with a picture size."""
+
+    width: Side | None = Field(default=None, description="Pixels; see the default.")
+    height: Side | None = Field(default=None, description="Pixels.")
+    fit: Fit = Field(
+        default="contain",
+        description="contain keeps all of the picture inside the box, cover fills "
+        "and crops, stretch ignores the shape, pad fills with background.",
+    )
+    background: Colour | None = Field(
+        default=None,
+        description="For pad and behind transparency; null keeps transparency where "
+        "the format can and is black elsewhere.",
+    )
+    enlarge: bool = Field(
+        default=False, description="Allow a result larger than the source."
+    )
+
+    @model_validator(mode="after")
+    def _box_is_whole(self) -> Self:
+        if self.fit != "contain" and (self.width is None or self.height is None):
+            raise ValueError(f"fit {self.fit!r} needs both width and height")
+        return self
+
+
+class ThumbnailSpec(_Boxed):
+    """One still picture, or several by ``count`` or ``times``."""
+
+    kind: Literal["thumbnail"]
+    time: Time | None = Field(default=None, examples=["50%"])
+    times: list[Time] | None = Field(default=None, min_length=1, max_length=100)
+    count: int | None = Field(
+        default=None, ge=1, le=100, description="That many, evenly spaced."
+    )
+    policy: Literal["exact", "keyframe", "auto", "scene"] | None = Field(
+        default=None,
+        description="exact: the frame at that time (default when time or times is "
+        "given); keyframe: the nearest one that is cheap; auto: the best frame "
+        "(default otherwise); scene: the first frame of the next scene.",
+    )
+    format: StillFormat = "jpeg"
+    quality: Quality = Field(default=80, description="Not used for png.")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_when(self) -> Self:
+        given = [n for n in ("time", "times", "count") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give only one of {' and '.join(given)}")
+        return self
+
+
+class _Moving(_Boxed):
+    """What animations and previews have in common."""
+
+    format: AnimationFormat = "gif"
+    fps: float = Field(default=15, gt=0, le=30, allow_inf_nan=False)
+    width: Annotated[int, Field(ge=2, le=1280)] | None = Field(
+        default=None, description="Pixels; 320 when height is not given either."
+    )
+    height: Annotated[int, Field(ge=2, le=1280)] | None = None
+    loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
+    quality: Quality = Field(default=75, description="Not used for gif.")
+    colors: int = Field(default=256, ge=2, le=256, description="gif only.")
+    dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
+        default="bayer", description="gif only."
+    )
+    bayer_scale: int = Field(default=5, ge=0, le=5, description="gif only.")
+    palette: Literal["full", "diff"] = Field(
+        default="full",
+        description="gif only; full weighs all pixels, diff those that move.",
+    )
+    max_bytes: MaxBytes | None = Field(
+        default=None, description="Search for settings that stay under this size."
+    )
+    optimize: bool = Field(
+        default=False, description="gif only; use gifsicle where it is installed."
+    )
+
+
+class AnimationSpec(_Moving):
+    """One contiguous animated image or clip."""
+
+    kind: Literal["animation"]
+    start: Time = Field(
+        default="10%", description="Moved back where the clip would pass the end."
+    )
+    end: Time | None = Field(default=None, description="Instead of duration.")
+    duration: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=30,
+        allow_inf_nan=False,
+        description="Seconds of the source; 5 when end is not given either.",
+    )
+    boomerang: bool = Field(default=False, description="Play forth and back.")
+    speed: float = Field(default=1, ge=0.25, le=8, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_long(self) -> Self:
+        if self.end is not None and self.duration is not None:
+            raise ValueError("give only one of end and duration")
+        if self.end is None:
+            return self
+        (start, start_share), (end, end_share) = (
+            parse_time(self.start),
+            parse_time(self.end),
+        )
+        if start_share == end_share and end <= start:
+            raise ValueError("end must come after start")
+        if not start_share and not end_share and end - start > 30:
+            raise ValueError("an animation lasts at most 30 seconds")
+        return self
+
+
+class PreviewSpec(_Moving):
+    """A short hover clip of several segments sampled across the whole video."""
+
+    kind: Literal["preview"]
+    segments: int = Field(default=12, ge=1, le=50)
+    segment_duration: float = Field(default=0.75, ge=0.1, le=5, allow_inf_nan=False)
+    exclude_start: Time = Field(default="5%", description="Left out at the start.")
+    exclude_end: Time = Field(default="5%", description="Left out at the end.")
+
+    @model_validator(mode="after")
+    def _bounded_length(self) -> Self:
+        if self.segments * self.segment_duration > 60:
+            raise ValueError("segments x segment_duration is at most 60 seconds")
+        return self
+
+
+class StoryboardSpec(_Spec):
+    """Tiled images and an index (WebVTT, JSON, HLS image playlist)."""
+
+    kind: Literal["storyboard"]
+    interval: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds between tiles; 10 when count is not given either.",
+    )
+    count: int | None = Field(default=None, ge=1, le=5000, description="Tiles in all.")
+    columns: int = Field(default=10, ge=1, le=20)
+    rows: int = Field(default=10, ge=1, le=20)
+    width: Annotated[int, Field(ge=16, le=640)] = Field(
+        default=320, description="Of one tile; its height keeps the shape."
+    )
+    format: TileFormat = "jpeg"
+    quality: Quality = 75
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_many(self) -> Self:
+        if self.interval is not None and self.count is not None:
+            raise ValueError("give only one of interval and count")
+        return self
+
+
+class ContactSheetSpec(_Spec):
+    """A grid of frames for people, with timestamps and a header."""
+
+    kind: Literal["contact_sheet"]
+    columns: int = Field(default=4, ge=1, le=12)
+    rows: int = Field(default=4, ge=1, le=20)
+    width: Annotated[int, Field(ge=320, le=MAX_SIDE)] = Field(
+        default=1280, description="Of the whole sheet."
+    )
+    header: bool = Field(default=True, description="Name, duration, size, codec.")
+    timestamps: bool = True
+    exclude_start: Time = "5%"
+    exclude_end: Time = "5%"
+    background: Colour = "#181818"
+    foreground: Colour = "#f0f0f0"
+    format: StillFormat = "jpeg"
+    quality: Quality = 80
+
+
+class SnippetsSpec(_Spec):
+    """One short animation for each fixed window of the whole video."""
+
+    kind: Literal["snippets"]
+    window: float = Field(default=30, ge=1, le=600, allow_inf_nan=False)
+    format: AnimationFormat = "gif"
+    fps: float = Field(default=10, gt=0, le=30, allow_inf_nan=False)
+    width: Annotated[int, Field(ge=16, le=640)] = 240
+    loop: int = Field(default=0, ge=0, le=65535)
+    quality: Quality = 75
+    colors: int = Field(default=256, ge=2, le=256)
+    dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = "bayer"
+
+
+OutputSpec = Annotated[
+    ThumbnailSpec
+    | AnimationSpec
+    | PreviewSpec
+    | StoryboardSpec
+    | ContactSheetSpec
+    | SnippetsSpec,
+    Field(discriminator="kind"),
+]
+OUTPUT_SPEC: TypeAdapter[OutputSpec] = TypeAdapter(OutputSpec)
+KINDS = (
+    "thumbnail",
+    "animation",
+    "preview",
+    "storyboard",
+    "contact_sheet",
+    "snippets",
+)
+
+
+def natural_pair() -> list[OutputSpec]:
+    """Give what a job makes when nothing is asked: a thumbnail and a GIF."""
+    return [
+        ThumbnailSpec(kind="thumbnail", name="thumbnail"),
+        AnimationSpec(kind="animation", name="animation"),
+    ]
+
+
+def load_spec(document: str) -> OutputSpec:
+    """Read a stored spec; raises pydantic.ValidationError when it is not one."""
+    return OUTPUT_SPEC.validate_json(document)

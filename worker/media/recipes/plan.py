@@ -1,0 +1,98 @@
+"""Plan > Rung > Step: how a spec is made, as pure values.
+
+A recipe turns a spec and a MediaInfo into a :class:`Plan`: rungs, best first. A
+rung is a generator that *yields* the FFmpeg runs it needs (:class:`Step`), is
+*sent* what came of each (:class:`Done`), and *returns* the files it made
+(:class:`Made`). It does no I/O, reads no clock and draws no random number, so a
+test drives it with canned results. The engine runs the steps, checks the files
+and, when a rung raises or a file does not hold, goes on to the next rung.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One FFmpeg run in the attempt's empty work folder.
+
+    ``argv`` is what follows the program's name; outputs are plain relative file
+    names. ``seconds`` is the media time the run has to go through: it sets the
+    deadline and is this step's share of the progress. ``capture`` is how many
+    bytes of standard output are wanted at most (0: none; argv writes ``pipe:1``).
+    ``tolerant`` accepts a non-zero exit status as long as the rung can use what
+    is there.
+    """
+
+    argv: tuple[str, ...]
+    seconds: float
+    capture: int = 0
+    tolerant: bool = False
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What the engine's check found in a file of the work folder.
+
+    ``frames`` and ``duration`` (seconds) are counted, not read from a header;
+    both are None for files that are not pictures.
+    """
+
+    bytes: int
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a step: ``files`` are all that exist in the work folder now."""
+
+    returncode: int
+    stdout: bytes
+    log: str
+    files: Mapping[str, FileFacts]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A file to publish.
+
+    ``file`` is its name in the work folder; ``text`` the content of an index file
+    that the recipe wrote itself. ``width``/``height`` are what the check must find
+    (None: anything), ``frames`` the least number of frames.
+    """
+
+    file: str
+    name: str
+    content_type: str
+    width: int | None = None
+    height: int | None = None
+    frames: int = 1
+    time: float | None = None
+    text: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+RungRun = Generator[Step, Done, list[Made]]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to make it; ``warnings`` are added to the output when it is used."""
+
+    name: str
+    run: Callable[[], RungRun]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rungs, best first. ``parts`` are JSON values that other workers can do."""
+
+    rungs: tuple[Rung, ...]
+    warnings: tuple[str, ...] = ()
