@@ -7,11 +7,15 @@ A variable's name is ``FRAMEMILL_<SECTION>_<FIELD>``, for example
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -32,6 +36,44 @@ def _split_commas(value: Any) -> Any:
 
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
+
+
+def _split_numbers(value: Any) -> Any:
+    if isinstance(value, int | float):
+        return [value]
+    return _parse_json(_split_commas(value))
+
+
+def _parse_json(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
+
+
+def _check_network(text: str) -> str:
+    return str(ip_network(text))
+
+
+def _check_webhook_secret(text: str) -> str:
+    if not text:
+        return text
+    try:
+        raw = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raw = b""
+    if not text.startswith("whsec_") or not 24 <= len(raw) <= 64:
+        raise ValueError("must be whsec_ and the base64 of 24 to 64 bytes")
+    return text
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Ports = Annotated[list[Port], NoDecode, BeforeValidator(_split_numbers)]
+Pause = Annotated[float, Field(gt=0, le=172_800)]
+Delays = Annotated[list[Pause], NoDecode, BeforeValidator(_split_numbers)]
+Network = Annotated[str, AfterValidator(_check_network)]
+Networks = Annotated[list[Network], NoDecode, BeforeValidator(_split_commas)]
+WebhookSecret = Annotated[str, AfterValidator(_check_webhook_secret)]
 
 
 class Section(BaseModel):
@@ -114,7 +156,7 @@ class Lease(Section):
     """The claim of one piece by one worker; see docs/explanation/reliability.md."""
 
     seconds: float = Field(default=30, ge=1, le=3600)
-    beat_seconds: float = Field(default=8, ge=0.1)
+    beat_seconds: float = Field(default=5, ge=0.1)
     sweep_seconds: float = Field(default=5, ge=0.1)
     grace_seconds: float = Field(default=10, ge=0.1)
     max_attempts: int = Field(default=4, ge=1, le=100)
@@ -176,6 +218,80 @@ class Api(Section):
     auth: bool = Field(default=True, description="Ask for API keys.")
 
 
+class Egress(Section):
+    """Addresses that callers give: URL sources and webhooks."""
+
+    http: bool = Field(
+        default=False, description="Allow http beside https; for tests, private nets."
+    )
+    ports: Ports = [443]
+    private_networks: Networks = Field(
+        default=[], description="Networks reached although they are not public."
+    )
+    redirects: int = Field(default=5, ge=0, le=20, description="Sources only.")
+    connect_seconds: float = Field(default=5, gt=0, le=60)
+    source_seconds: float = Field(default=3600, gt=0, description="For one download.")
+
+
+class Webhooks(Section):
+    """Signed notices over HTTP, after Standard Webhooks."""
+
+    secret: WebhookSecret = Field(
+        default="", description="Signs where a subscription has no secret of its own."
+    )
+    timeout_seconds: float = Field(default=15, gt=0, le=60)
+    retry_seconds: Delays = Field(
+        default=[5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800],
+        description="Pauses between attempts, about a day in all.",
+    )
+    log_hours: float = Field(default=720, gt=0, description="Deliveries are listed.")
+
+
+class Smtp(Section):
+    """The mail server for e-mail notices; without ``host`` there are none."""
+
+    host: str | None = None
+    port: int = Field(default=587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password: str | None = None
+    sender: str = "Framemill <framemill@localhost>"
+    timeout_seconds: float = Field(default=15, gt=0, le=60)
+
+
+class EventRule(Section):
+    """Objects of ``bucket`` that match start a job with that preset."""
+
+    bucket: str
+    prefix: str = ""
+    suffix: str = ""
+    preset: str
+
+
+class Events(Section):
+    """Jobs that S3 notifications start."""
+
+    rules: Annotated[list[EventRule], NoDecode, BeforeValidator(_parse_json)] = Field(
+        default=[], description="JSON list; the first rule that matches counts."
+    )
+    owner: str = Field(default="", description="Whose jobs these are: an API key's id.")
+    queue_url: str | None = Field(default=None, description="SQS, for the poller.")
+    dead_letter_url: str | None = Field(
+        default=None, description="SQS queue for messages that can not be understood."
+    )
+    endpoint_url: str | None = Field(
+        default=None, description="Of SQS; default: the region's own."
+    )
+    wait_seconds: int = Field(default=20, ge=0, le=20, description="Long poll.")
+    max_receives: int = Field(default=5, ge=1, le=1000)
+    token: str = Field(
+        default="", description="Bearer token of the HTTP endpoint; empty closes it."
+    )
+    topics: Words = Field(
+        default=[], description="ARNs of SNS topics that the HTTP endpoint accepts."
+    )
+
+
 class Log(Section):
     """Logging."""
 
@@ -212,6 +328,10 @@ class Settings(BaseSettings):
     engine: Engine = Engine()
     worker: Worker = Worker()
     api: Api = Api()
+    egress: Egress = Egress()
+    webhooks: Webhooks = Webhooks()
+    smtp: Smtp = Smtp()
+    events: Events = Events()
     log: Log = Log()
 
     @classmethod

@@ -16,11 +16,13 @@ FramemillError
 ├── Unavailable                503 and retryable; a part we stand on is away
 │   ├── StoreUnavailable       store_unavailable
 │   ├── StorageUnavailable     storage_unavailable
-│   └── DiskFull               disk_full
+│   ├── DiskFull               disk_full
+│   └── Unreachable            unreachable
 ├── SourceError                the source cannot be had; ends the job
 │   ├── SourceNotFound         source_not_found
 │   ├── SourceChanged          source_changed
-│   └── SourceForbidden        source_forbidden
+│   ├── SourceForbidden        source_forbidden
+│   └── AddressRefused         address_refused (webhooks too)
 ├── MediaError                 the source or the spec cannot give that picture
 │   ├── NoVideoStream          no_video_stream
 │   ├── UnsupportedFormat      unsupported_format
@@ -210,6 +212,12 @@ class DiskFull(Unavailable):
     code, title = "disk_full", "No disk space left"
 
 
+class Unreachable(Unavailable):
+    """An address that a caller gave (URL source, webhook) did not answer."""
+
+    code, title = "unreachable", "Address did not answer"
+
+
 class SourceError(FramemillError):
     """The source cannot be had."""
 
@@ -232,6 +240,12 @@ class SourceForbidden(SourceError):
     """The source may not be read by us or by this key."""
 
     code, title = "source_forbidden", "Source not readable"
+
+
+class AddressRefused(SourceError):
+    """An address that a caller gave may not be reached from here."""
+
+    code, title = "address_refused", "Address not allowed"
 
 
 class MediaError(FramemillError):
