@@ -6,6 +6,7 @@ RFC 3339 in the API. Lengths are seconds, sizes bytes, pictures pixels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -161,7 +162,7 @@ class AttemptReport(Record):
 
 
 class OutputRecord(Record):
-    """One spec's life in a job."""
+    """One spec's life in a job; ``progress`` is 0 to 100."""
 
     name: str
     kind: str
@@ -175,7 +176,12 @@ class OutputRecord(Record):
 
 
 class JobRecord(Record):
-    """A job as the store knows it, outputs in the order they were asked."""
+    """A job as the store knows it, outputs in the order they were asked.
+
+    ``progress`` is the mean of its outputs', 0 to 100. ``version`` grows with every
+    visible change (it makes the ETag). ``source_kept`` turns false when retention
+    has taken the uploaded source.
+    """
 
     id: str
     owner: str = ""
@@ -193,6 +199,7 @@ class JobRecord(Record):
     error: ErrorInfo | None = None
     warnings: list[str] = Field(default_factory=list)
     metadata: Any = None
+    source_kept: bool = True
 
 
 class Event(Record):
@@ -203,3 +210,15 @@ class Event(Record):
     at: int
     output: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bell:
+    """What to ring: one message that says "look at this piece", nothing more.
+
+    Losing it or hearing it ten times changes nothing; the record decides.
+    """
+
+    piece: str
+    kind: PieceKind
+    queue: Queue

@@ -1,0 +1,242 @@
+"""What goes into the job store and what it answers.
+
+A *piece* is what one worker claims. Its id is ``JOB:prepare``, ``JOB:o:NAME`` (an
+output: the whole render, or the joining of its parts), ``JOB:o:NAME:K`` (part K,
+from 0) or ``JOB:n:N`` (a notice). Times are Unix milliseconds of the store's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from common.model import (
+    Bell,
+    ErrorInfo,
+    Event,
+    MediaInfo,
+    PieceKind,
+    PieceState,
+    Queue,
+    Source,
+)
+
+Beat = Literal["ok", "cancel", "lost"]
+Ending = Literal["refund", "retry", "fatal", "cancelled"]
+Reason = Literal["gone", "done", "early", "busy", "waiting", "exhausted"]
+
+
+@dataclass(frozen=True)
+class NewOutput:
+    """One output to be made; ``spec`` is its validated spec as JSON values."""
+
+    name: str
+    kind: str
+    spec: dict[str, Any]
+    queue: Queue
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job that does not exist yet; ``id`` is 32 hex digits of randomness.
+
+    Each subscription is ``{"id", "type", "events": [...], ...}``; ``events`` holds
+    event types, ``"job.*"``-like prefixes or ``"*"``; empty or absent is all.
+    """
+
+    id: str
+    owner: str
+    source: Source
+    outputs: list[NewOutput]
+    options: dict[str, Any] = field(default_factory=dict)
+    metadata: Any = None
+    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """The caller's Idempotency-Key and what its request amounts to."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How many jobs may be unfinished at once; None is no cap."""
+
+    owner: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The job is on record. ``created`` is false where it already was.
+
+    ``job_id`` is then the earlier job's, and there is nothing to ring.
+    """
+
+    job_id: str
+    created: bool
+    bells: list[Bell]
+
+
+@dataclass(frozen=True)
+class Full:
+    """Nothing was accepted: the owner (429) or the whole service (503) is full."""
+
+    scope: Literal["owner", "total"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A piece in the hands of one worker, until the lease runs out.
+
+    ``fence`` is unique in the job and only grows; it names the folder of results.
+    ``attempt`` counts from 1 and comes back after a refund, a lost lease or a death
+    (``lost``, ``deaths``). ``output`` and ``spec`` are set for renders, ``part`` and
+    ``part_spec`` for one part; ``parts`` holds the results of all parts, in order,
+    when the claim is to join them. ``notice`` is ``{"event", "subscription"}``.
+    """
+
+    piece: str
+    job_id: str
+    kind: PieceKind
+    output: str | None
+    part: int | None
+    attempt: int
+    fence: int
+    token: str
+    owner: str
+    queue: Queue
+    source: Source
+    media: MediaInfo | None
+    spec: dict[str, Any] | None
+    part_spec: Any
+    parts: list[Any]
+    options: dict[str, Any]
+    notice: dict[str, Any] | None
+    worker: str = ""
+    lost: int = 0
+    deaths: int = 0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there is no claim; the doorbell is then done with, whatever it says.
+
+    gone: no such piece. done: it has ended. early: a retry's delay runs. busy:
+    another claim lives. waiting: blocked by prepare or by its parts. exhausted: this
+    call ended it, no attempt was left.
+    """
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a transition did.
+
+    ``applied`` is false for a stale claim (fence refused) and for one that was
+    cancelled meanwhile: nothing of it is published. ``job_ended`` says that this very
+    call ended the job. ``bells`` are to be rung now.
+    """
+
+    applied: bool
+    job_ended: bool
+    bells: list[Bell]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How prepare opens one output.
+
+    ``parts`` is empty for an output made in one piece; ``queue`` None keeps the
+    queue of accept. ``error`` fails the output at once.
+    """
+
+    parts: list[Any] = field(default_factory=list)
+    queue: Queue | None = None
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True)
+class Reaped:
+    """What one pass of the reaper found.
+
+    ``expired`` leases went back to their queues or ``failed`` for good; ``republished``
+    bells had not led to a claim in time, ``skipped`` ones wait behind messages that
+    are still queued. ``outage`` says that the store or the reaper was away and that
+    all leases were extended instead.
+    """
+
+    bells: list[Bell]
+    expired: int
+    failed: int
+    republished: int
+    skipped: int
+    outage: bool
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something for the sweep to clean away, due now.
+
+    litter: blobs of ``job_id`` that no artifact names. source: its uploaded source.
+    record: the job, past its retention. deleted: all results of a deleted job.
+    blob: the blob ``key``. notice: a delivery's log entry.
+    """
+
+    member: str
+    kind: Literal["litter", "source", "record", "deleted", "blob", "notice"]
+    job_id: str
+    key: str
+
+
+@dataclass(frozen=True)
+class DeadPiece:
+    """A piece that failed for want of attempts or of living workers."""
+
+    piece: str
+    job_id: str
+    owner: str
+    output: str | None
+    at: int
+    error: ErrorInfo
+
+
+@dataclass(frozen=True)
+class NoticeRecord:
+    """One delivery to one subscriber, as the log shows it."""
+
+    id: str
+    job_id: str
+    owner: str
+    state: PieceState
+    event: Event
+    subscription: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    result: Any
+    error: ErrorInfo | None
+    created_at: int
+    updated_at: int
+    finished_at: int | None
+    not_before: int | None
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts for metrics; ages are seconds, None when there is nothing.
+
+    ``counters`` only grow: accepted, completed, partial, failed, cancelled, expired,
+    republished, refused, dead, refunded, died, outages.
+    """
+
+    pending: dict[str, int]
+    oldest_pending_seconds: dict[str, float]
+    leased: int
+    dead: int
+    jobs: dict[str, int]
+    workers: int
+    reaper_seconds: float | None
+    counters: dict[str, int]
