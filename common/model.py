@@ -75,6 +75,7 @@ class VideoInfo(Record):
     ``width`` and ``height`` are as shown: after cropping, pixel aspect and
     rotation. ``rotation`` is clockwise degrees (0, 90, 180, 270) as applied by
     FFmpeg's autorotation; ``mirrored`` says that the display matrix also flips.
+    ``longest_frame`` is the longest time between two frames, in seconds.
     """
 
     index: int
@@ -91,6 +92,7 @@ class VideoInfo(Record):
     frames: int | None = None
     duration: float | None = None
     start_time: float = 0.0
+    longest_frame: float | None = None
     pixel_format: str | None = None
     bit_depth: int | None = None
     alpha: bool = False
