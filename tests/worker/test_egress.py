@@ -1,0 +1,487 @@
+"""The door to callers' addresses: what is refused, what is bounded, what passes."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from common.config import Egress
+from common.errors import (
+    AddressRefused,
+    Interrupted,
+    SourceError,
+    SourceForbidden,
+    SourceNotFound,
+    TooLarge,
+    Unreachable,
+)
+from tests.worker.receiver import Receiver, Reply, Request, receiving
+from worker.egress import Door
+from worker.egress.addresses import is_public
+
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
+
+# {p} is the canary's port, which the door under test allows: the address alone
+# must be reason enough.
+BAD_URLS = [
+    "http://127.0.0.1:{p}/",
+    "http://127.0.0.1.:{p}/",
+    "http://127.1:{p}/",
+    "http://127.0.1:{p}/",
+    "http://2130706433:{p}/",
+    "http://017700000001:{p}/",
+    "http://0177.0.0.1:{p}/",
+    "http://0x7f000001:{p}/",
+    "http://0x7f.0.0.1:{p}/",
+    "http://0x7f.1:{p}/",
+    "http://127.0.0.01:{p}/",
+    "http://4429197313:{p}/",
+    "http://0:{p}/",
+    "http://0.0.0.0:{p}/",
+    "http://127.255.255.254:{p}/",
+    "http://localhost:{p}/",
+    "http://LOCALHOST.:{p}/",
+    "http://loop.test:{p}/",
+    "http://both.test:{p}/",
+    "http://mapped.test:{p}/",
+    "http://[::1]:{p}/",
+    "http://[::]:{p}/",
+    "http://[0:0:0:0:0:0:0:1]:{p}/",
+    "http://[::ffff:127.0.0.1]:{p}/",
+    "http://[::ffff:7f00:1]:{p}/",
+    "http://[::127.0.0.1]:{p}/",
+    "http://[::ffff:0:127.0.0.1]:{p}/",
+    "http://[64:ff9b::127.0.0.1]:{p}/",
+    "http://[64:ff9b::7f00:1]:{p}/",
+    "http://[64:ff9b:1::127.0.0.1]:{p}/",
+    "http://[2002:7f00:1::]:{p}/",
+    "http://[2001:0:7f00:1::1]:{p}/",
+    "http://[2606:4700::5efe:127.0.0.1]:{p}/",
+    "http://[fe80::1%25lo]:{p}/",
+    "http://[::1%25lo]:{p}/",
+    "http://[fe80::1]:{p}/",
+    "http://[fd00::1]:{p}/",
+    "http://[fec0::1]:{p}/",
+    "http://[ff02::1]:{p}/",
+    "http://10.0.0.1:{p}/",
+    "http://172.16.0.1:{p}/",
+    "http://192.168.0.1:{p}/",
+    "http://100.64.0.1:{p}/",
+    "http://169.254.169.254:{p}/latest/meta-data/",
+    "http://224.0.0.1:{p}/",
+    "http://255.255.255.255:{p}/",
+    "http://198.18.0.1:{p}/",
+    "http://user@127.0.0.1:{p}/",
+    "http://user:pass@good.test:{p}/",
+    "http://good.test@127.0.0.1:{p}/",
+    "http://good.test:{p}@127.0.0.1:{p}/",
+    "http://127.0.0.1:{p}\\@good.test/",
+    "http://good.test\\@127.0.0.1:{p}/",
+    "http://127.0.0.1%00.good.test:{p}/",
+    "http://127.0.0.1\x00.good.test:{p}/",
+    "http://127.0.0.1:{p}\r\nX: y/",
+    "http://1\t27.0.0.1:{p}/",
+    "http://%31%32%37.0.0.1:{p}/",
+    "http://\uff11\uff12\uff17.0.0.1:{p}/",
+    "http://127\u30020\u30020\u30021:{p}/",
+    "http://\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3:{p}/",
+    "http://a..b:{p}/",
+    "http://:{p}/",
+    "http:///:{p}",
+    "http://[::1:{p}/",
+    "http://good.test:22/",
+    "http://good.test:6379/",
+    "http://good.test:0/",
+    "http://good.test:99999/",
+    "http://good.test:port/",
+    "ftp://127.0.0.1:{p}/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:{p}/_INFO",
+    "//127.0.0.1:{p}/",
+    "127.0.0.1:{p}",
+    "",
+]
+
+NAMES = {
+    "localhost": ["127.0.0.1", "::1"],
+    "loop.test": ["127.0.0.1"],
+    "both.test": ["93.184.215.14", "127.0.0.1"],
+    "mapped.test": ["::ffff:127.0.0.1"],
+}
+
+
+def _lookup(host: str, _port: int) -> list[str]:
+    if host in NAMES:
+        return NAMES[host]
+    message = "no such name"
+    raise socket.gaierror(message)
+
+
+@pytest.fixture
+def canary() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def _strict(port: int, resolve: Callable[[str, int], list[str]] = _lookup) -> Door:
+    return Door(Egress(http=True, ports=[443, port]), resolve=resolve)
+
+
+def _open(port: int, **more: object) -> Door:
+    """Give a door that may reach loopback, as a private set-up would."""
+    settings = Egress.model_validate(
+        {"http": True, "ports": [port], "private_networks": LOOPBACK, **more}
+    )
+    return Door(settings, resolve=lambda _host, _port: ["127.0.0.1"])
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_source_at_a_bad_address_never_reaches_the_canary(
+    url: str, canary: Receiver, tmp_path: Path
+) -> None:
+    door = _strict(canary.port)
+    with pytest.raises(AddressRefused):
+        door.download(url.replace("{p}", str(canary.port)), tmp_path / "x", max_bytes=9)
+    assert canary.touched == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_a_webhook_at_a_bad_address_never_reaches_the_canary(
+    url: str, canary: Receiver
+) -> None:
+    door = _strict(canary.port)
+    with pytest.raises(AddressRefused):
+        door.post(url.replace("{p}", str(canary.port)), b"{}", {}, seconds=5)
+    assert canary.touched == 0
+
+
+def test_given_only_https_then_http_is_refused(canary: Receiver) -> None:
+    door = Door(Egress(ports=[canary.port], private_networks=LOOPBACK))
+    with pytest.raises(AddressRefused, match="scheme 'http'"):
+        door.post(canary.url, b"", {}, seconds=5)
+    assert canary.touched == 0
+
+
+def test_given_a_rebinding_name_then_it_is_resolved_once(canary: Receiver) -> None:
+    """The first answer is public, every later one is the canary."""
+    asked: list[str] = []
+
+    def rebind(host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["192.0.0.1" if len(asked) > 1 else "127.0.0.1"]
+
+    settings = Egress(http=True, ports=[canary.port], private_networks=LOOPBACK)
+    Door(settings, resolve=rebind).post(
+        f"http://re.test:{canary.port}/", b"", {}, seconds=5
+    )
+    assert asked == ["re.test"]
+    assert canary.requests[0].headers["host"] == f"re.test:{canary.port}"
+
+
+def test_given_a_name_that_turns_to_loopback_then_the_second_call_is_refused(
+    canary: Receiver,
+) -> None:
+    answers = iter([["93.184.215.14"], ["127.0.0.1"]])
+    door = _strict(canary.port, lambda _host, _port: next(answers))
+    rules = door._rules  # noqa: SLF001 - the first answer must not be dialled here
+    rules.check_address(ip_address(next(answers)[0]), "re.test")
+    with pytest.raises(AddressRefused):
+        door.post(f"http://re.test:{canary.port}/", b"", {}, seconds=5)
+    assert canary.touched == 0
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://127.0.0.2:{p}/",
+        "http://[::1]:{p}/",
+        "http://2130706433:{p}/",
+        "//127.0.0.2:{p}/",
+        "file:///etc/passwd",
+        "http://loop.test:{p}/",
+        "http://u@127.0.0.1:{p}/",
+        "http://127.0.0.1:22/",
+    ],
+)
+def test_a_source_that_redirects_to_a_bad_address_is_refused(
+    location: str, canary: Receiver, tmp_path: Path
+) -> None:
+    target = location.replace("{p}", str(canary.port))
+    with receiving(lambda _r: Reply(302, {"Location": target})) as first:
+        settings = Egress(
+            http=True,
+            ports=[first.port, canary.port],
+            private_networks=["127.0.0.1/32"],
+        )
+        door = Door(settings, resolve=lambda _host, _port: ["127.0.0.3"])
+        with pytest.raises(AddressRefused):
+            door.download(first.url, tmp_path / "x", max_bytes=99)
+    assert canary.touched == 0
+
+
+def test_a_source_that_redirects_to_an_allowed_address_is_followed(
+    tmp_path: Path,
+) -> None:
+    def answer(request: Request) -> Reply:
+        if request.path == "/a":
+            return Reply(302, {"Location": "/b?x=1"})
+        return Reply(200, {"ETag": '"e1"', "Content-Type": "video/mp4"}, b"bytes")
+
+    with receiving(answer) as server:
+        got = _open(server.port).download(
+            f"{server.url}/a", tmp_path / "x", max_bytes=5
+        )
+    assert (tmp_path / "x").read_bytes() == b"bytes"
+    assert (got.size, got.etag, got.content_type) == (5, "e1", "video/mp4")
+    assert [request.path for request in server.requests] == ["/a", "/b?x=1"]
+
+
+def test_a_source_that_redirects_for_ever_ends(tmp_path: Path) -> None:
+    with receiving(lambda _r: Reply(302, {"Location": "/"})) as server:
+        with pytest.raises(SourceError, match="more than 2 redirects"):
+            _open(server.port, redirects=2).download(
+                server.url, tmp_path / "x", max_bytes=5
+            )
+        assert len(server.requests) == 3
+
+
+def test_a_webhooks_redirect_is_answered_not_followed(canary: Receiver) -> None:
+    with receiving(lambda _r: Reply(307, {"Location": canary.url})) as server:
+        answer = _open(server.port).post(server.url, b"{}", {}, seconds=5)
+    assert answer.status == 307
+    assert canary.touched == 0
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_source_over_the_cap_leaves_no_file(chunked: bool, tmp_path: Path) -> None:
+    body: bytes | Iterator[bytes] = b"x" * 100
+    with receiving(lambda _r: Reply(200, {}, iter([body]) if chunked else body)) as s:
+        with pytest.raises(TooLarge):
+            _open(s.port).download(s.url, tmp_path / "x", max_bytes=99)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_ends_early_is_retryable_and_leaves_no_file(
+    tmp_path: Path,
+) -> None:
+    with receiving(lambda _r: Reply(200, {"Content-Length": "9"}, b"four")) as server:
+        with pytest.raises(Unreachable, match="4 of 9 bytes") as caught:
+            _open(server.port).download(server.url, tmp_path / "x", max_bytes=99)
+    assert caught.value.retryable
+    assert list(tmp_path.iterdir()) == []
+
+
+def _drip() -> Iterator[bytes]:
+    for _ in range(100):
+        time.sleep(0.05)
+        yield b"."
+
+
+def test_a_source_that_drips_is_ended_by_the_total_deadline(tmp_path: Path) -> None:
+    with receiving(lambda _r: Reply(200, {}, _drip())) as server:
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="took too long"):
+            _open(server.port).download(
+                server.url, tmp_path / "x", max_bytes=999, deadline_seconds=0.3
+            )
+        assert time.monotonic() - began < 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_receiver_that_drips_its_headers_is_ended_by_the_deadline() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="took too long"):
+            _open(port).post(f"http://127.0.0.1:{port}/", b"x", {}, seconds=0.3)
+        assert time.monotonic() - began < 2
+
+
+def test_a_slow_resolver_is_ended_by_the_deadline() -> None:
+    def slow(_host: str, _port: int) -> list[str]:
+        time.sleep(3)
+        return []
+
+    began = time.monotonic()
+    with pytest.raises(Unreachable):
+        Door(Egress(), resolve=slow).post("https://a.test/", b"", {}, seconds=0.2)
+    assert time.monotonic() - began < 2
+
+
+def test_a_download_stops_when_told(tmp_path: Path) -> None:
+    with receiving(lambda _r: Reply(200, {}, _drip())) as server:
+        with pytest.raises(Interrupted):
+            _open(server.port).download(
+                server.url, tmp_path / "x", max_bytes=999, should_stop=lambda: True
+            )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (404, SourceNotFound),
+        (410, SourceNotFound),
+        (401, SourceForbidden),
+        (403, SourceForbidden),
+        (400, SourceError),
+        (206, SourceError),
+        (304, SourceError),
+        (429, Unreachable),
+        (503, Unreachable),
+    ],
+)
+def test_a_sources_status_becomes_its_error(
+    status: int, error: type[Exception], tmp_path: Path
+) -> None:
+    with receiving(lambda _r: Reply(status)) as server:
+        with pytest.raises(error):
+            _open(server.port).download(server.url, tmp_path / "x", max_bytes=9)
+
+
+def test_a_closed_port_is_unreachable(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(Unreachable):
+        _open(port).download(f"http://127.0.0.1:{port}/", tmp_path / "x", max_bytes=9)
+
+
+def test_an_error_never_shows_the_query(tmp_path: Path) -> None:
+    with receiving(lambda _r: Reply(500)) as server:
+        with pytest.raises(Unreachable) as caught:
+            _open(server.port).download(
+                f"{server.url}/v?token=s3cret", tmp_path / "x", max_bytes=9
+            )
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "path", "name"),
+    [
+        ('attachment; filename="a/../b.mp4"', "/v", "a/../b.mp4"),
+        ("attachment; filename*=UTF-8''%E2%82%AC.mp4", "/v", "\u20ac.mp4"),
+        ("", "/dir/my%20clip.mp4?x=1", "my clip.mp4"),
+        ("", "/", None),
+    ],
+)
+def test_a_sources_display_name(
+    disposition: str, path: str, name: str | None, tmp_path: Path
+) -> None:
+    headers = {"Content-Disposition": disposition} if disposition else {}
+    with receiving(lambda _r: Reply(200, headers, b"x")) as server:
+        got = _open(server.port).download(
+            server.url + path, tmp_path / "x", max_bytes=9
+        )
+    assert got.name == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["8.8.8.8", "93.184.215.14", "2606:4700::1111", "64:ff9b::8.8.8.8", "2a00::1"],
+)
+def test_public_addresses_are_public(text: str) -> None:
+    assert is_public(ip_address(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "192.0.0.8",
+        "192.88.99.1",
+        "203.0.113.9",
+        "240.0.0.1",
+        "::ffff:8.8.8.8",
+        "2002:808:808::1",
+        "2001:0:808:808::1",
+        "2001:db8::1",
+        "3fff::1",
+        "100::1",
+        "5f00::1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:1::8.8.8.8",
+    ],
+)
+def test_special_addresses_are_not_public(text: str) -> None:
+    assert not is_public(ip_address(text))
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for hook.test; the file holds the key too."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook.test")])
+    now = datetime.datetime.now(datetime.UTC)
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("hook.test")]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "cert.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + cert.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def _tls_server(certificate: Path, seen: list[str | None]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.sni_callback = lambda _link, name, _context: seen.append(name)
+    return context
+
+
+def _tls_door(port: int, trusted: Path | None) -> Door:
+    context = ssl.create_default_context(cafile=trusted) if trusted else None
+    return Door(
+        Egress(ports=[port], private_networks=LOOPBACK),
+        resolve=lambda _host, _port: ["127.0.0.1"],
+        tls=context,
+    )
+
+
+def test_tls_goes_to_the_pinned_address_under_the_hosts_name(certificate: Path) -> None:
+    seen: list[str | None] = []
+    with receiving(tls=_tls_server(certificate, seen)) as server:
+        answer = _tls_door(server.port, certificate).post(
+            f"https://Hook.Test.:{server.port}/", b"x", {}, seconds=5
+        )
+    assert answer.status == 200
+    assert seen == ["hook.test"]
+    assert server.requests[0].headers["host"] == f"hook.test:{server.port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted"), [("hook.test", False), ("other.test", True)]
+)
+def test_a_certificate_that_is_not_valid_ends_the_call(
+    host: str, trusted: bool, certificate: Path
+) -> None:
+    with receiving(tls=_tls_server(certificate, [])) as server:
+        door = _tls_door(server.port, certificate if trusted else None)
+        with pytest.raises(Unreachable, match="certificate not valid"):
+            door.post(f"https://{host}:{server.port}/", b"x", {}, seconds=5)
+    assert server.requests == []
