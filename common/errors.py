@@ -46,7 +46,7 @@ same call may succeed later.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 
 class ErrorDict(TypedDict):
@@ -249,9 +249,13 @@ class AddressRefused(SourceError):
 
 
 class MediaError(FramemillError):
-    """The source, or what was asked of it, cannot give that output."""
+    """The source, or what was asked of it, cannot give that output.
+
+    ``reports`` are the AttemptReports of the rungs that were tried before.
+    """
 
     code, title, status = "media_error", "Media not usable", 422
+    reports: tuple[Any, ...] = ()
 
 
 class NoVideoStream(MediaError):

@@ -1,0 +1,66 @@
+"""The numbers of ITU-T H.273 as FFmpeg's words for colour."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Hdr = Literal["hdr10", "hlg", "dolby_vision"]
+
+PRIMARIES = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
+    9: "bt2020",
+    10: "smpte428",
+    11: "smpte431",
+    12: "smpte432",
+}
+TRANSFERS = {
+    1: "bt709",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    18: "arib-std-b67",
+}
+MATRICES = {
+    0: "gbr",
+    1: "bt709",
+    4: "fcc",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "ycgco",
+    9: "bt2020nc",
+    10: "bt2020c",
+}
+RANGES = {1: "limited", 2: "full"}
+
+
+def names(frame: dict[str, Any]) -> dict[str, str | None]:
+    """Give the words for a frame's colour numbers; None where it does not say."""
+    rgb = frame.get("rgb", False)
+    return {
+        "primaries": PRIMARIES.get(frame["primaries"]),
+        "transfer": TRANSFERS.get(frame["transfer"]),
+        "matrix": MATRICES.get(frame["space"]) if rgb or frame["space"] else None,
+        "range": RANGES.get(frame["range"]),
+    }
+
+
+def hdr(frame: dict[str, Any], tag: str | None) -> Hdr | None:
+    """Tell the kind of HDR: by Dolby Vision's metadata, else by the transfer."""
+    if "DOVI_METADATA" in frame["side_data"] or tag in ("dvh1", "dvhe", "dav1"):
+        return "dolby_vision"
+    transfer = TRANSFERS.get(frame["transfer"])
+    if transfer == "smpte2084":
+        return "hdr10"
+    return "hlg" if transfer == "arib-std-b67" else None

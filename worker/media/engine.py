@@ -1,0 +1,305 @@
+"""The one door to media: probe a file, cut a spec into parts, render a piece.
+
+:meth:`Engine.render` walks a recipe's rungs, best first, until one makes files that
+hold: they exist, decode to the end, and have the promised sizes. What each rung
+came to is reported, so that a user sees what was tried.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.config import Settings
+from common.errors import (
+    DecodeError,
+    DiskFull,
+    ErrorDict,
+    InternalError,
+    MediaError,
+    ResourceLimit,
+    SeekPastEnd,
+)
+from common.model import AttemptReport, ErrorInfo, MediaInfo
+from common.specs import OutputSpec
+from worker.media import check, probe, process, program
+from worker.media.recipes import animation, thumbnail
+from worker.media.recipes.plan import Done, Made, Plan, Rung, Step
+from worker.media.recipes.source import Clip
+
+Recipe = Callable[[Any, Clip, Any, Sequence[Any]], Plan]
+Cut = Callable[[Any, MediaInfo], list[Any]]
+RECIPES: dict[str, Recipe] = {
+    "thumbnail": thumbnail.plan,
+    "animation": animation.plan,
+}
+CUTS: dict[str, Cut] = {}
+_STEP_SHARE = 0.9
+_SOURCE = "source"
+
+
+def _ignore(_: float) -> None:
+    """Take a progress report and do nothing with it."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a render tells its progress (0 to 1) and hears that it must stop."""
+
+    progress: Callable[[float], None] = _ignore
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """One piece of work: a spec on a local file, in an empty folder of its own.
+
+    ``part`` is what this piece makes of a spec that was cut, ``parts`` the results
+    of all of them for the piece that joins them. ``title`` is the source's name for
+    people, ``attempt`` the number for the reports.
+    """
+
+    spec: OutputSpec
+    media: MediaInfo
+    source: Path
+    workdir: Path
+    part: Any | None = None
+    parts: list[Any] = field(default_factory=list)
+    title: str | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class RenderedFile:
+    """A checked file, ready to be stored."""
+
+    path: Path
+    name: str
+    content_type: str
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    duration: float | None = None
+    time: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a render made; ``result`` is what a joining piece gets of this part."""
+
+    files: list[RenderedFile]
+    result: Any
+    warnings: list[str]
+    reports: list[AttemptReport]
+
+
+class Engine:
+    """FFmpeg behind two verbs, :meth:`probe` and :meth:`render`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def probe(
+        self, path: Path, should_stop: Callable[[], bool] = lambda: False
+    ) -> MediaInfo:
+        """Look at a file; raises the MediaError that says what is wrong with it."""
+        return probe.probe(path, self._settings, should_stop)
+
+    def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
+        """Give the parts of a spec for many workers; empty when it is one piece."""
+        cut = CUTS.get(spec.kind)
+        return [] if cut is None or media.video is None else cut(spec, media)
+
+    def render(self, job: RenderJob, watch: Watch) -> Rendered:
+        """Make the files of a piece.
+
+        Raises MediaError with the ``reports`` of all rungs when none of them did
+        it, Interrupted when the watch says stop, DiskFull when there is no room.
+        """
+        settings = self._settings
+        # A name of its own without an extension: FFmpeg would open "x.png" as an
+        # image sequence, and its messages do not tell where our files are.
+        link = job.workdir / _SOURCE
+        link.unlink(missing_ok=True)
+        link.symlink_to(job.source.resolve())
+        clip = Clip(
+            _SOURCE,
+            job.media,
+            settings.engine.threads,
+            settings.limits.source_pixels,
+            job.title,
+        )
+        plan = RECIPES[job.spec.kind](job.spec, clip, job.part, job.parts)
+        return _Climb(settings, job, watch).run(plan)
+
+
+class _Climb:
+    """One walk over the rungs of a plan."""
+
+    def __init__(self, settings: Settings, job: RenderJob, watch: Watch) -> None:
+        self._settings = settings
+        self._job = job
+        self._watch = watch
+        self._done = 0.0
+        self._reports: list[AttemptReport] = []
+        self._errors: list[MediaError] = []
+
+    def run(self, plan: Plan) -> Rendered:
+        for rung in plan.rungs:
+            started = time.monotonic()
+            try:
+                made = self._rung(rung)
+                files = [self._publish(one) for one in made]
+            except MediaError as error:
+                self._report(rung, started, error)
+                continue
+            self._report(rung, started, None)
+            found = dict.fromkeys([*plan.warnings, *rung.warnings])
+            result = [_summary(file) for file in files]
+            return Rendered(files, result, list(found), self._reports)
+        error = _telling(self._errors)
+        error.reports = tuple(self._reports)
+        raise error
+
+    def _rung(self, rung: Rung) -> list[Made]:
+        _empty(self._job.workdir)
+        run = rung.run()
+        try:
+            step = next(run)
+            while True:
+                step = run.send(self._step(step))
+        except StopIteration as end:
+            made: list[Made] = end.value
+            return made
+        finally:
+            run.close()
+
+    def _step(self, step: Step) -> Done:
+        settings, workdir = self._settings, self._job.workdir
+        base = self._done
+
+        def report(seconds: float) -> None:
+            share = min(1.0, seconds / step.seconds) if step.seconds > 0 else 0.0
+            self._watch.progress(base + (1 - base) * _STEP_SHARE * share)
+
+        done = process.run(
+            [*program.head(settings), *step.argv],
+            cwd=workdir,
+            bounds=program.bounds(settings, step.seconds),
+            capture=step.capture,
+            progress=report,
+            should_stop=self._watch.should_stop,
+        )
+        self._done = base + (1 - base) * _STEP_SHARE / 2
+        if done.returncode != 0 and not step.tolerant:
+            raise _failure(done)
+        files = check.Folder(workdir, settings, self._watch.should_stop)
+        return Done(done.returncode, done.stdout, done.log, files)
+
+    def _publish(self, made: Made) -> RenderedFile:
+        """Check a file against what the recipe promised."""
+        path = self._job.workdir / made.file
+        if made.text is not None:
+            path.write_text(made.text, encoding="utf-8")
+        if not path.is_file() or not path.stat().st_size:
+            raise DecodeError(f"{made.file} was not made")
+        facts = check.look(path, self._settings, self._watch.should_stop)
+        for side in ("width", "height"):
+            wanted, found = getattr(made, side), getattr(facts, side)
+            if wanted is not None and wanted != found:
+                raise DecodeError(f"{made.file}: {side} is {found}, not {wanted}")
+        if check.is_picture(made.file) and (facts.frames or 0) < made.frames:
+            raise DecodeError(
+                f"{made.file} has {facts.frames} frames, not {made.frames}"
+            )
+        return RenderedFile(
+            path,
+            made.name,
+            made.content_type,
+            facts.width,
+            facts.height,
+            facts.frames,
+            facts.duration,
+            made.time,
+            dict(made.details),
+        )
+
+    def _report(self, rung: Rung, started: float, error: MediaError | None) -> None:
+        if error is not None:
+            self._errors.append(error)
+        self._reports.append(
+            AttemptReport(
+                attempt=self._job.attempt,
+                rung=rung.name,
+                error=None if error is None else ErrorInfo(**_plain(error.as_dict())),
+                seconds=round(time.monotonic() - started, 3),
+            )
+        )
+
+
+def _plain(error: ErrorDict) -> dict[str, Any]:
+    return dict(error)
+
+
+def _summary(file: RenderedFile) -> dict[str, Any]:
+    """Give the JSON form of a file for the piece that joins the parts."""
+    return {
+        "name": file.name,
+        "width": file.width,
+        "height": file.height,
+        "frames": file.frames,
+        "duration": file.duration,
+        "time": file.time,
+        "details": file.details,
+    }
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.name == _SOURCE:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _failure(done: process.Finished) -> Exception:
+    """Tell from a failed run's log what kind of failure it was."""
+    log = done.log
+    if "No space left on device" in log:
+        return DiskFull("no space left in the work folder")
+    if "File too large" in log:
+        return ResourceLimit("the output is over the size limit of one file")
+    if "Cannot allocate memory" in log:
+        return ResourceLimit("the decoder needed more memory than it may have")
+    if "cannot start" in log or "Unrecognized option" in log:
+        return InternalError(f"FFmpeg could not be run: {_last_line(log)}")
+    return DecodeError(f"FFmpeg ended with {done.returncode}: {_last_line(log)}")
+
+
+def _last_line(log: str) -> str:
+    """Give the last message of a log; the frames' times in it are not messages."""
+    lines = [
+        line.strip()
+        for line in log.splitlines()
+        if line.strip() and not line.startswith(("frame:", "m=1"))
+    ]
+    return lines[-1][-200:] if lines else "no message"
+
+
+_TELLING: tuple[type[MediaError], ...] = (SeekPastEnd, ResourceLimit)
+
+
+def _telling(errors: list[MediaError]) -> MediaError:
+    """Pick the error that says most: a named cause before a failed decode."""
+    for kind in _TELLING:
+        for error in errors:
+            if isinstance(error, kind):
+                return error
+    return next((e for e in errors if type(e) is not DecodeError), errors[0])

@@ -1,0 +1,385 @@
+"""Read the facts of a media file and print them as JSON: a program of its own.
+
+Run as ``python -I facts.py FILE OPTIONS`` inside the sandbox (OPTIONS is a JSON
+object, see :class:`Options`), because a demuxer that crashes on hostile input must
+not take the worker with it. It imports PyAV and the standard library alone: it
+starts fast, and it needs no import path.
+
+It reports and does not judge: :mod:`worker.media.probe` turns the facts into a
+MediaInfo or an error. One pass over the packets finds, for every video stream that
+could be the film, the first frames, and when packets come and end; for files that
+are too large to be read, the end comes from a seek towards it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import struct
+import sys
+import time
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+_HEAD = 1 << 20
+_MICROSECONDS = 1_000_000
+_FRAMES = 2
+_TAIL_PACKETS = 20_000
+_PATIENCE = 300
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (
+    (b"#EXTM3U", "an HLS playlist"),
+    (b"ffconcat", "an FFmpeg concat script"),
+    (b"[playlist]", "a playlist"),
+    (b"<MPD", "a DASH manifest"),
+    (b"<svg", "an SVG drawing"),
+)
+_PROTECTED = (b"encv", b"enca", b"pssh")
+
+
+@dataclass(frozen=True)
+class Options:
+    """``formats`` and ``pixels`` limit what is opened, the others what is read.
+
+    Files up to ``scan_bytes`` are read to their end, for at most ``scan_seconds``.
+    """
+
+    formats: str
+    pixels: int
+    scan_bytes: int
+    scan_seconds: float
+
+
+@dataclass
+class Track:
+    """What the packets and first frames of one video stream tell."""
+
+    stream: Any
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    failures: int = 0
+    packets: int = 0
+    stamps: list[float] = field(default_factory=list)
+    end: float | None = None
+    gap: float = 0.0
+
+    def note(self, packet: Any) -> None:
+        """Take the times of a packet, in seconds of the container's clock."""
+        self.packets += 1
+        if packet.pts is None:
+            return
+        base = float(packet.time_base)
+        start, length = packet.pts * base, (packet.duration or 0) * base
+        self.stamps.append(start)
+        self.end = start + length if self.end is None else max(self.end, start + length)
+
+    def decode(self, packet: Any) -> None:
+        """Decode until the first frames are known; a failure is only counted."""
+        try:
+            frames = packet.decode()
+        except (FFmpegError, ValueError):
+            self.failures += 1
+            return
+        for frame in frames[: _FRAMES - len(self.frames)]:
+            self.frames.append(_frame_facts(frame))
+
+    def longest(self) -> float:
+        """Give the longest time between two frames that were read, in seconds."""
+        stamps = sorted(self.stamps)
+        return max((b - a for a, b in pairwise(stamps)), default=0.0)
+
+
+def _name(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _tag(stream: Any, key: str) -> str | None:
+    found = (v for k, v in stream.metadata.items() if k.lower() == key)
+    return next(found, None)
+
+
+def _seconds(value: Any, base: Any) -> float | None:
+    return None if value is None or base is None else float(value * Fraction(base))
+
+
+def _ratio(value: Any) -> list[int]:
+    """Give a pixel aspect as two numbers; 1:1 when it is unset."""
+    if not value or value <= 0:
+        return [1, 1]
+    return [value.numerator, value.denominator]
+
+
+def _side_data(frame: Any) -> dict[str, Any]:
+    """Give the frame's side data by type.
+
+    PyAV 18 raises ValueError over all of them when it has no name for one (the
+    views of MV-HEVC, type 29); then there is none.
+    """
+    try:
+        return {item.type.name: item for item in frame.side_data}
+    except ValueError:
+        return {}
+
+
+def _matrix(frame: Any) -> list[int] | None:
+    """Give the nine 16.16 and 2.30 fixed-point numbers of the display matrix."""
+    item = _side_data(frame).get("DISPLAYMATRIX")
+    return None if item is None else list(struct.unpack("=9i", bytes(item)[:36]))
+
+
+def _frame_facts(frame: Any) -> dict[str, Any]:
+    components = frame.format.components
+    return {
+        "width": frame.width,
+        "height": frame.height,
+        "pixel_format": frame.format.name,
+        "bits": max((part.bits for part in components), default=8),
+        "alpha": any(part.is_alpha for part in components)
+        or frame.format.name == "pal8",
+        "rgb": frame.format.is_rgb,
+        "interlaced": bool(frame.interlaced_frame),
+        "range": int(frame.color_range or 0),
+        "space": int(frame.colorspace or 0),
+        "primaries": int(getattr(frame, "color_primaries", 0) or 0),
+        "transfer": int(getattr(frame, "color_trc", 0) or 0),
+        "matrix": _matrix(frame),
+        "rotation": int(frame.rotation),
+        "side_data": sorted(_side_data(frame)),
+        "pts": frame.pts,
+    }
+
+
+def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
+    context = stream.codec_context
+    facts: dict[str, Any] = {
+        "index": stream.index,
+        "codec": context.name if context is not None else None,
+        "tag": getattr(context, "codec_tag", None),
+        "duration": _seconds(stream.duration, stream.time_base),
+        "default": bool(stream.disposition & 1),
+        "alpha_mode": _tag(stream, "alpha_mode") == "1",
+    }
+    if stream.type == "audio" and context is not None:
+        facts |= {"channels": context.channels, "rate": context.sample_rate}
+    if track is None or context is None:
+        return facts
+    return facts | {
+        "profile": _name(context.profile),
+        "width": context.width,
+        "height": context.height,
+        "aspect": _ratio(stream.sample_aspect_ratio or context.sample_aspect_ratio),
+        "fps": float(stream.average_rate or stream.guessed_rate or 0),
+        "declared_frames": stream.frames,
+        "frames": track.frames,
+        "failures": track.failures,
+        "packets": track.packets,
+        "timed": len(track.stamps),
+        "first": min(track.stamps, default=None),
+        "last": max(track.stamps, default=None),
+        "end": track.end,
+        "gap": track.gap,
+    }
+
+
+def _is_picture(stream: Any) -> bool:
+    """Tell an embedded picture (cover art) from a film."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _scan(
+    container: Any, tracks: dict[int, Track], options: Options, *, whole: bool
+) -> bool:
+    """Read packets, decode first frames; True when the end was reached."""
+    until = time.monotonic() + options.scan_seconds
+    streams = [track.stream for track in tracks.values()]
+    try:
+        for packet in container.demux(streams):
+            track = tracks[packet.stream.index]
+            if packet.size:
+                track.note(packet)
+            if len(track.frames) < _FRAMES:
+                track.decode(packet)
+            elif not whole and _enough(tracks):
+                return False
+            if time.monotonic() > until:
+                return False
+    except (FFmpegError, ValueError, OSError):
+        return False
+    return True
+
+
+def _enough(tracks: dict[int, Track]) -> bool:
+    return all(t.frames or t.packets > _PATIENCE for t in tracks.values())
+
+
+def _read_end(container: Any, track: Track, declared: float) -> None:
+    """Find where the video's packets end, by seeks towards the declared end."""
+    base = track.stream.time_base
+    for share in (1.0, 0.5, 0.25, 0.1, 0.03, 0.01):
+        seen = track.packets
+        with contextlib.suppress(FFmpegError, ValueError, OSError, OverflowError):
+            container.seek(
+                int(declared * share / base), stream=track.stream, backward=True
+            )
+            for packet in container.demux(track.stream):
+                if packet.size:
+                    track.note(packet)
+                if track.packets - seen > _TAIL_PACKETS:
+                    break
+        if track.packets > seen:
+            return
+
+
+def _index_gap(track: Track) -> None:
+    """Take the longest frame from the container's index, where it lists all."""
+    entries = getattr(track.stream, "index_entries", None)
+    if not entries or track.stream.frames != len(entries):
+        return
+    base = float(track.stream.time_base)
+    stamps = sorted(entry.timestamp for entry in entries)
+    gaps = (b - a for a, b in pairwise(stamps))
+    track.gap = max(track.gap, max(gaps, default=0) * base)
+
+
+def _open(path: Path, options: Options) -> Any:
+    return av.open(
+        f"file:{path}",
+        options={
+            "protocol_whitelist": "file",
+            "format_whitelist": options.formats,
+            "max_pixels": str(options.pixels),
+            "max_streams": "200",
+            "threads": "1",
+        },
+    )
+
+
+def _tracks(container: Any, options: Options) -> dict[int, Track]:
+    tracks = {}
+    for stream in container.streams.video:
+        if _is_picture(stream) or stream.codec_context is None:
+            continue
+        context = stream.codec_context
+        context.options = {"max_pixels": str(options.pixels)}
+        context.thread_count = 1
+        tracks[stream.index] = Track(stream)
+    return tracks
+
+
+def _declared(head: bytes) -> tuple[int, int] | None:
+    """Give the size that a GIF, PNG or WebP header states, whatever a decoder says."""
+    if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 10:
+        width, height = struct.unpack("<HH", head[6:10])
+        return width, height
+    if head[:8] == _PNG and len(head) >= 24:
+        width, height = struct.unpack(">II", head[16:24])
+        return width, height
+    return _webp_size(head)
+
+
+def _webp_size(head: bytes) -> tuple[int, int] | None:
+    """Read a WebP header (RFC 9649): PyAV cannot decode animated ones."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return None
+    if head[12:16] == b"VP8X":
+        width = int.from_bytes(head[24:27], "little") + 1
+        return width, int.from_bytes(head[27:30], "little") + 1
+    if head[12:16] == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = struct.unpack("<HH", head[26:30])
+    return width & 0x3FFF, height & 0x3FFF
+
+
+def _sniff(head: bytes) -> str | None:
+    """Name what a text file pretends to be, or None."""
+    start = head[:2048].lstrip(b"\xef\xbb\xbf \t\r\n")
+    for mark, name in _TEXTS:
+        if start.startswith(mark) or (mark[:1] == b"<" and mark in start):
+            return name
+    return None
+
+
+def _looks_like_media(head: bytes) -> bool:
+    return (
+        head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"styp", b"moof", b"sidx")
+        or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"FLV\x01", b"0&\xb2u")
+        or head[:4] == b"GIF8"
+        or (head[:1] == b"\x47" and len(head) >= 188)
+    )
+
+
+def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
+    size = path.stat().st_size
+    tracks = _tracks(container, options)
+    whole = size <= options.scan_bytes
+    start = (container.start_time or 0) / _MICROSECONDS
+    complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
+    declared = (container.duration or 0) / _MICROSECONDS
+    for track in tracks.values():
+        track.gap = track.longest()
+        if not complete and track.frames and declared > 0:
+            _read_end(container, track, declared + start)
+        _index_gap(track)
+    streams = list(container.streams)
+    return {
+        "container": container.format.name,
+        "start": start,
+        "duration": declared or None,
+        "bit_rate": container.bit_rate or None,
+        "complete": complete,
+        "streams": len(streams),
+        "videos": [_stream_facts(track.stream, track) for track in tracks.values()],
+        "audios": [_stream_facts(s, None) for s in streams if s.type == "audio"],
+        "artwork": [
+            s.index for s in streams if s.type == "video" and _is_picture(s)
+        ],
+    }
+
+
+def read(path: Path, options: Options) -> dict[str, Any]:
+    """Give all facts of the file; ``refused`` says why it could not be opened."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    facts: dict[str, Any] = {
+        "size": path.stat().st_size,
+        "text": _sniff(head),
+        "declared_size": _declared(head),
+        "media_like": _looks_like_media(head),
+        "protected": any(mark in head for mark in _PROTECTED),
+    }
+    if facts["text"] or not facts["size"]:
+        return facts
+    try:
+        with _open(path, options) as container:
+            facts |= _body(container, path, options)
+    except (FFmpegError, ValueError, OSError) as error:
+        facts["refused"] = getattr(error, "strerror", None) or str(error)
+    return facts
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def main(argv: list[str]) -> None:
+    """Print the facts of ``argv[1]``."""
+    options = Options(**json.loads(argv[2]))
+    json.dump(_finite(read(Path(argv[1]), options)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

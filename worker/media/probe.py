@@ -1,0 +1,364 @@
+"""Find out what a file is: facts of a child process, judged into a MediaInfo.
+
+The child is :mod:`worker.media.facts`. Judging is pure: :func:`judge` turns facts
+into a MediaInfo or raises the MediaError that says what is wrong with the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from common.config import Settings
+from common.errors import (
+    DecodeError,
+    DiskFull,
+    Encrypted,
+    InternalError,
+    TooLarge,
+    TooLong,
+    TooManyPixels,
+    UnsupportedFormat,
+)
+from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
+from worker.media import colour, process
+from worker.media.recipes import warnings as codes
+from worker.media.recipes.formats import FORMATS
+
+_FACTS = Path(__file__).with_name("facts.py")
+_CAPTURE = 16 * 1024 * 1024
+_SCAN_BYTES = 24 * 1024 * 1024
+_SCAN_SECONDS = 3.0
+_RESIDENT = 512 * 1024 * 1024
+_QUARTER = 90
+_SLACK_DEGREES = 1.5
+_LONGEST_SANE = 100 * 366 * 86_400.0
+_ENCRYPTED_TAGS = {"encv", "drmi", "enca"}
+
+
+def probe(
+    path: Path, settings: Settings, should_stop: Callable[[], bool] = lambda: False
+) -> MediaInfo:
+    """Look at the file at ``path``; at most ``engine.probe_seconds``.
+
+    Raises UnsupportedFormat, DecodeError, Encrypted, TooLarge, TooLong,
+    TooManyPixels, Timeout or ResourceLimit. A file without a video stream gives a
+    MediaInfo whose ``video`` is None: what that means is the spec's business.
+    """
+    size = path.stat().st_size
+    if size > settings.limits.source_bytes:
+        raise TooLarge(
+            f"the source has {size} bytes; the limit is {settings.limits.source_bytes}",
+            hint="the setting is FRAMEMILL_LIMITS_SOURCE_BYTES",
+        )
+    if not size:
+        raise UnsupportedFormat(
+            "the file is empty", hint="upload the whole video file again"
+        )
+    return judge(_read(path, settings, should_stop), settings)
+
+
+def _read(
+    path: Path, settings: Settings, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    options = {
+        "formats": FORMATS,
+        "pixels": settings.limits.source_pixels,
+        "scan_bytes": _SCAN_BYTES,
+        "scan_seconds": _SCAN_SECONDS,
+    }
+    seconds = settings.engine.probe_seconds
+    # The name must not matter: FFmpeg guesses formats from extensions.
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        link = Path(folder) / "source"
+        link.symlink_to(path.resolve())
+        done = process.run(
+            [sys.executable, "-I", str(_FACTS), str(link), json.dumps(options)],
+            cwd=Path(folder),
+            bounds=process.Bounds(
+                memory_bytes=settings.engine.memory_bytes,
+                resident_bytes=_RESIDENT,
+                output_bytes=1024 * 1024,
+                stall_seconds=seconds,
+                cap_seconds=seconds,
+            ),
+            capture=_CAPTURE,
+            should_stop=should_stop,
+        )
+    if done.returncode == 0:
+        facts: dict[str, Any] = json.loads(done.stdout)
+        return facts
+    if done.returncode < 0 or "MemoryError" in done.log:
+        raise DecodeError(
+            "reading the file ended the probe; it is damaged or made to do harm"
+        )
+    if "No space left" in done.log:
+        raise DiskFull("no space left while the file was probed")
+    raise InternalError(f"the probe failed: {done.log.strip()[-300:]}")
+
+
+def judge(facts: dict[str, Any], settings: Settings) -> MediaInfo:
+    """Turn the child's facts into a MediaInfo, or raise what is wrong."""
+    _check_declared(facts, settings)
+    _check_opened(facts)
+    videos = [video for video in facts["videos"] if video.get("width") is not None]
+    warnings: list[str] = []
+    chosen = _choose(videos, facts, settings)
+    video = None if chosen is None else _video(chosen, facts, warnings)
+    duration = _duration(video, facts, warnings)
+    limit = settings.limits.source_seconds
+    if video is not None and duration is not None and duration > limit:
+        duration = _long(duration, chosen or {}, limit, warnings)
+    return MediaInfo(
+        container=facts["container"],
+        duration=duration,
+        size=facts["size"],
+        bit_rate=facts["bit_rate"],
+        video=video,
+        audio=_audio(facts),
+        artwork=facts["artwork"],
+        streams=facts["streams"],
+        warnings=warnings,
+    )
+
+
+def _too_many_pixels(width: int, height: int, settings: Settings) -> TooManyPixels:
+    return TooManyPixels(
+        f"the video is {width}x{height} pixels; "
+        f"the limit is {settings.limits.source_pixels} pixels",
+        hint="the setting is FRAMEMILL_LIMITS_SOURCE_PIXELS",
+    )
+
+
+def _check_declared(facts: dict[str, Any], settings: Settings) -> None:
+    if facts["declared_size"]:
+        width, height = facts["declared_size"]
+        if width * height > settings.limits.source_pixels:
+            raise _too_many_pixels(width, height, settings)
+
+
+def _check_opened(facts: dict[str, Any]) -> None:
+    if facts["text"]:
+        raise UnsupportedFormat(
+            f"the file is {facts['text']}, which is not accepted",
+            hint="give the video file itself",
+        )
+    if "refused" not in facts:
+        return
+    if facts["protected"]:
+        raise Encrypted("the file is encrypted (DRM)", hint="give a clear copy")
+    if facts["media_like"]:
+        raise DecodeError(
+            f"the file is damaged or incomplete: {facts['refused']}",
+            hint="upload the whole file again; an MP4 needs its index (moov)",
+        )
+    raise UnsupportedFormat(
+        "the file is not of a supported video format",
+        hint="MP4, MOV, MKV, WebM, AVI, TS, MPEG, FLV, WMV, OGG, MXF or GIF",
+    )
+
+
+def _rank(video: dict[str, Any], longest: float) -> tuple[Any, ...]:
+    """Order candidates: moving and not far shorter, then area, default, first."""
+    pixels = video["width"] * video["height"]
+    length = _length(video) or 0.0
+    still = video["packets"] == 1 or video["declared_frames"] == 1
+    whole = length >= longest * 0.2 and not still
+    return (whole, pixels, video["default"], -video["index"])
+
+
+def _length(video: dict[str, Any]) -> float | None:
+    if video["first"] is not None and video["end"] is not None:
+        return float(video["end"] - video["first"])
+    return _sane(video["duration"])
+
+
+def _sane(seconds: float | None) -> float | None:
+    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
+        return None
+    return seconds if seconds <= _LONGEST_SANE else None
+
+
+def _choose(
+    videos: list[dict[str, Any]], facts: dict[str, Any], settings: Settings
+) -> dict[str, Any] | None:
+    """Pick the film among the video streams; None when there is none."""
+    if not videos:
+        return None
+    for video in videos:
+        if video["tag"] in _ENCRYPTED_TAGS:
+            raise Encrypted("the video stream is encrypted (DRM)")
+    longest = max((_length(video) or 0.0 for video in videos), default=0.0)
+    shown = [video for video in videos if video["frames"]]
+    ranked = sorted(shown, key=lambda v: _rank(v, longest), reverse=True)
+    if ranked and not facts["protected"]:
+        return ranked[0]
+    for video in videos:
+        if video["width"] * video["height"] > settings.limits.source_pixels:
+            raise _too_many_pixels(video["width"], video["height"], settings)
+    if facts["protected"]:
+        raise Encrypted("the video stream is encrypted (DRM)", hint="give a clear copy")
+    if facts["container"].startswith("webp") and facts["declared_size"]:
+        return _webp(videos[0], facts["declared_size"])
+    if not any(video["packets"] for video in videos):
+        raise DecodeError("the video stream holds no frames")
+    raise DecodeError("no frame of the video stream could be decoded")
+
+
+def _webp(video: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Trust the header of a WebP: FFmpeg decodes what PyAV cannot (animations)."""
+    frame = {
+        "width": size[0],
+        "height": size[1],
+        "pixel_format": "bgra",
+        "bits": 8,
+        "alpha": True,
+        "interlaced": False,
+        "range": 0,
+        "space": 0,
+        "primaries": 0,
+        "transfer": 0,
+        "matrix": None,
+        "rotation": 0,
+        "side_data": [],
+    }
+    nothing = {"first": None, "end": None, "duration": None, "fps": 0, "packets": 0}
+    return video | nothing | {"width": size[0], "height": size[1], "frames": [frame]}
+
+
+def orientation(matrix: list[int]) -> tuple[int, bool] | None:
+    """Read a display matrix: clockwise quarter turns in degrees, and mirrored.
+
+    The picture is first flipped left to right when mirrored, then turned. None
+    when the matrix is not such an orientation (ISO/IEC 14496-12, tkhd).
+    """
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    determinant = a * d - b * c
+    if not determinant:
+        return None
+    mirrored = determinant < 0
+    if mirrored:
+        a, b = -a, -b
+    degrees = math.degrees(math.atan2(b, a)) % 360
+    turns = round(degrees / _QUARTER)
+    if abs(degrees - turns * _QUARTER) > _SLACK_DEGREES:
+        return None
+    return turns % 4 * _QUARTER, mirrored
+
+
+def _orientation(frame: dict[str, Any], warnings: list[str]) -> tuple[int, bool]:
+    matrix = frame["matrix"]
+    if matrix is None:
+        # PyAV counts against the clock.
+        return -round(frame["rotation"] / _QUARTER) % 4 * _QUARTER, False
+    found = orientation(matrix)
+    if found is not None:
+        return found
+    usable = any(matrix[place] for place in (0, 1, 3, 4))
+    warnings.append(codes.ODD_ROTATION if usable else codes.ROTATION_IGNORED)
+    return 0, False
+
+
+def _shown_size(
+    frame: dict[str, Any], aspect: list[int], rotation: int
+) -> tuple[int, int]:
+    width = max(1, round(frame["width"] * aspect[0] / aspect[1]))
+    height = frame["height"]
+    return (height, width) if rotation % 180 else (width, height)
+
+
+def _aspect(video: dict[str, Any]) -> list[int]:
+    """Give a believable pixel aspect; 1:1 instead of an absurd one."""
+    num, den = video["aspect"]
+    return [num, den] if 1 / 64 <= num / den <= 64 else [1, 1]
+
+
+def _video(
+    video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
+) -> VideoInfo:
+    frame = video["frames"][0]
+    rotation, mirrored = _orientation(frame, warnings)
+    aspect = _aspect(video)
+    width, height = _shown_size(frame, aspect, rotation)
+    counted = video["packets"] if facts["complete"] else video["declared_frames"]
+    start = (video["first"] or 0.0) - facts["start"] if video["first"] else 0.0
+    if video["failures"]:
+        warnings.append(codes.DAMAGED)
+    return VideoInfo(
+        index=video["index"],
+        codec=video["codec"].removeprefix("lib"),
+        profile=video.get("profile"),
+        coded_width=frame["width"],
+        coded_height=frame["height"],
+        width=width,
+        height=height,
+        sample_aspect_ratio=f"{aspect[0]}:{aspect[1]}",
+        rotation=rotation,
+        mirrored=mirrored,
+        fps=round(video["fps"], 4) or None,
+        frames=counted or None,
+        duration=_length(video),
+        start_time=max(0.0, start),
+        longest_frame=video.get("gap") or None,
+        pixel_format=frame["pixel_format"],
+        bit_depth=frame["bits"],
+        alpha=bool(frame["alpha"] or video["alpha_mode"]),
+        interlaced=any(one["interlaced"] for one in video["frames"]),
+        hdr=colour.hdr(frame, video["tag"]),
+        colour=Colour(**colour.names(frame)),
+        bitstream_pts=bool(video.get("timed")),
+    )
+
+
+def _duration(
+    video: VideoInfo | None, facts: dict[str, Any], warnings: list[str]
+) -> float | None:
+    """Give the best known end of the video on the container's clock, seconds."""
+    declared = _sane(facts["duration"])
+    if video is None:
+        return declared
+    known = None
+    if video.duration is not None and video.duration > 0:
+        known = video.start_time + video.duration
+    if known is None:
+        warnings.append(codes.DURATION_UNKNOWN)
+        return None
+    if declared is None or abs(declared - known) > max(1.0, 0.1 * known):
+        audio = max((a["duration"] or 0.0 for a in facts["audios"]), default=0.0)
+        if declared is None or abs(audio - declared) > 1.0:
+            warnings.append(codes.DURATION_CORRECTED)
+    return known
+
+
+def _long(
+    duration: float, video: dict[str, Any], limit: float, warnings: list[str]
+) -> float:
+    """Refuse a film over the limit; the few frames of a slide show may take long.
+
+    What costs is frames, not hours: a day of one frame in ten seconds is allowed.
+    """
+    frames = video["packets"] if video else 0
+    if frames and video["timed"] == frames and frames <= limit:
+        return duration
+    raise TooLong(
+        f"the video lasts {duration:.0f} seconds; the limit is {limit:.0f}",
+        hint="the setting is FRAMEMILL_LIMITS_SOURCE_SECONDS",
+    )
+
+
+def _audio(facts: dict[str, Any]) -> AudioInfo | None:
+    for audio in facts["audios"]:
+        if audio["codec"]:
+            return AudioInfo(
+                index=audio["index"],
+                codec=audio["codec"],
+                channels=audio.get("channels"),
+                sample_rate=audio.get("rate"),
+                duration=_sane(audio["duration"]),
+            )
+    return None

@@ -1,0 +1,53 @@
+"""Where FFmpeg is, what a run of it may use, and the options all runs get."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import imageio_ffmpeg
+
+from common.config import Settings
+from worker.media.process import Bounds
+
+RESIDENT_BYTES = 960 * 1024 * 1024
+
+
+@functools.cache
+def _bundled() -> str:
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def path(settings: Settings) -> str:
+    """Give the path of FFmpeg: the setting, else the wheel's static build."""
+    return str(Path(settings.ffmpeg).resolve()) if settings.ffmpeg else _bundled()
+
+
+def bounds(settings: Settings, seconds: float) -> Bounds:
+    """Give what a run over ``seconds`` of media may use."""
+    engine = settings.engine
+    cap = engine.cap_seconds + engine.cap_ratio * seconds
+    return Bounds(
+        memory_bytes=engine.memory_bytes,
+        resident_bytes=min(RESIDENT_BYTES, engine.memory_bytes),
+        output_bytes=engine.output_bytes,
+        stall_seconds=engine.stall_seconds,
+        cap_seconds=min(cap, engine.hard_seconds),
+    )
+
+
+def head(settings: Settings) -> list[str]:
+    """Give the words before a recipe's own: the program and its global options."""
+    return [
+        path(settings),
+        "-hide_banner",
+        "-nostdin",
+        "-loglevel",
+        "warning",
+        "-nostats",
+        "-stats_period",
+        "0.25",
+        "-progress",
+        "{progress}",
+        "-y",
+    ]

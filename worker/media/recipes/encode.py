@@ -1,0 +1,129 @@
+"""Encoder options per format, file extensions and content types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONTENT_TYPES = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "gif": "image/gif",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+}
+EXTENSIONS = {"jpeg": "jpg"}
+_SMALLEST_SVT = 64
+_TAGS = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+# Nothing of the source's metadata, no dates, no encoder names: the same input
+# gives the same bytes.
+_CLEAN: dict[str, Any] = {
+    "an": None,
+    "sn": None,
+    "dn": None,
+    "map_metadata": -1,
+    "map_chapters": -1,
+    "fflags": "+bitexact",
+    "flags:v": "+bitexact",
+}
+
+
+def extension(kind: str) -> str:
+    """Give the file name's extension of a format."""
+    return EXTENSIONS.get(kind, kind)
+
+
+def still(kind: str, quality: int, threads: int = 2) -> dict[str, Any]:
+    """Give the output options for one picture; ``quality`` 1 to 100."""
+    common = _CLEAN | {
+        "threads": threads,
+        "frames:v": 1,
+        "fps_mode": "passthrough",
+    }
+    return common | stills(kind, quality) | {"update": 1}
+
+
+def stills(kind: str, quality: int) -> dict[str, Any]:
+    """Give the encoder options of a still format alone."""
+    if kind == "jpeg":
+        return {"c:v": "mjpeg", "q:v": jpeg_scale(quality), "qmin": 1, "f": "image2"}
+    if kind == "png":
+        return {"c:v": "png", "pred": "mixed", "f": "image2"}
+    if kind == "webp":
+        return {"c:v": "libwebp", "quality": quality, "f": "image2"}
+    return {
+        "c:v": "libaom-av1",
+        "still-picture": 1,
+        "crf": round((100 - quality) * 0.75) + 3 if quality < 100 else 0,
+        "cpu-used": 6,
+        "f": "avif",
+        **_TAGS,
+    }
+
+
+def jpeg_scale(quality: int) -> int:
+    """Turn libjpeg's quality into FFmpeg's ``-q:v`` (1 best, 31 worst).
+
+    libjpeg scales its tables by 5000/q or 200-2q percent; FFmpeg's MPEG tables at
+    ``-q:v 8`` are about libjpeg's at 100 percent.
+    """
+    percent = 5000 / quality if quality < 50 else 200 - 2 * quality
+    return min(31, max(1, round(percent / 8)))
+
+
+def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
+    kind: str,
+    quality: int,
+    *,
+    loop: int,
+    width: int,
+    height: int,
+    fps: float,
+    threads: int = 2,
+) -> dict[str, Any]:
+    """Give the output options of an animation or clip; ``loop`` 0 is endless."""
+    common = _CLEAN | {"threads": threads, "fps_mode": "passthrough"}
+    if kind == "gif":
+        return common | {"c:v": "gif", "loop": gif_loop(loop), "f": "gif"}
+    if kind == "webp":
+        words = {"c:v": "libwebp_anim", "quality": quality, "loop": loop, "f": "webp"}
+        return common | words
+    if kind == "avif":
+        return common | _avif(quality, loop, min(width, height))
+    if kind == "mp4":
+        return common | {
+            "c:v": "libx264",
+            "preset": "veryfast",
+            "crf": min(51, round(56 - 0.4 * quality)),
+            "g": max(1, round(fps * 5)),
+            "movflags": "+faststart",
+            "f": "mp4",
+            **_TAGS,
+        }
+    return common | {
+        "c:v": "libvpx-vp9",
+        "crf": min(63, round(64 - 0.4 * quality)),
+        "b:v": 0,
+        "deadline": "good",
+        "cpu-used": 5,
+        "row-mt": 1,
+        "g": max(1, round(fps * 5)),
+        "f": "webm",
+        **_TAGS,
+    }
+
+
+def gif_loop(times: int) -> int:
+    """Turn "play that many times" into the GIF muxer's repeats; -1 plays once."""
+    if times == 0:
+        return 0
+    return -1 if times == 1 else times - 1
+
+
+def _avif(quality: int, loop: int, side: int) -> dict[str, Any]:
+    crf = min(63, round(65 - 0.4 * quality))
+    common: dict[str, Any] = {"crf": crf, "loop": loop, "f": "avif", **_TAGS}
+    if side < _SMALLEST_SVT:
+        return common | {"c:v": "libaom-av1", "cpu-used": 8, "usage": "realtime"}
+    return common | {"c:v": "libsvtav1", "preset": 10}

@@ -1,0 +1,276 @@
+"""From a decoded frame to the picture that was asked: the shared filter chain.
+
+:func:`fit` computes the sizes, :func:`draw` appends the filters. The order keeps
+the work small: frames are dropped before they are scaled, and tone mapped, turned
+and padded after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import ffmpeg
+
+from worker.media.recipes.source import Clip
+
+Ink = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
+_HD_LINES = 720
+# Sources that are brighter than this are mapped; ITU-R BT.2408 puts white at 203.
+_WHITE_NITS = 203
+_FULL_RANGE_INKS = ("jpeg",)
+_BT601_INKS = ("jpeg", "webp")
+_RGB_INKS = ("png", "gif", "raw")
+_ALPHA_INKS = ("png", "webp", "gif", "raw")
+_EVEN_INKS = ("avif", "mp4", "webm")
+_OPAQUE = {
+    "jpeg": "yuvj420p",
+    "webp": "yuv420p",
+    "png": "rgb24",
+    "avif": "yuv420p",
+    "gif": "bgra",
+    "mp4": "yuv420p",
+    "webm": "yuv420p",
+    "raw": "rgba",
+}
+_CLEAR = {"png": "rgba", "webp": "bgra", "gif": "bgra", "raw": "rgba"}
+
+
+class Boxed(Protocol):
+    """What a spec says about the size of its picture."""
+
+    @property
+    def width(self) -> int | None:
+        """Pixels, or None for what the height gives."""
+
+    @property
+    def height(self) -> int | None:
+        """Pixels, or None for what the width gives."""
+
+    @property
+    def fit(self) -> Literal["contain", "cover", "stretch", "pad"]:
+        """How the picture comes into the box."""
+
+    @property
+    def enlarge(self) -> bool:
+        """Whether it may become larger than the source."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """The sizes of a picture, upright, in pixels.
+
+    The frame is scaled to ``scaled``; then cropped or padded around its centre to
+    ``width`` x ``height``.
+    """
+
+    scaled: tuple[int, int]
+    width: int
+    height: int
+
+    @property
+    def crops(self) -> bool:
+        """Tell whether something is cut off."""
+        return self.scaled[0] > self.width or self.scaled[1] > self.height
+
+    @property
+    def pads(self) -> bool:
+        """Tell whether there is a border."""
+        return self.scaled[0] < self.width or self.scaled[1] < self.height
+
+
+def is_even(ink: str) -> bool:
+    """Tell whether the format's encoder takes even sizes only (4:2:0 video)."""
+    return ink in _EVEN_INKS
+
+
+def _whole(value: float, *, even: bool) -> int:
+    if even:
+        return max(2, round(value / 2) * 2)
+    return max(1, round(value))
+
+
+def fit(
+    source: tuple[int, int], spec: Boxed, default_width: int, *, even: bool = False
+) -> Box:
+    """Compute the sizes for a source of that display size.
+
+    Without ``enlarge`` nothing grows: contain and pad keep the source's size at
+    most, cover and stretch shrink the whole box in proportion.
+    """
+    width, height = source
+    wanted = (spec.width, spec.height)
+    if wanted == (None, None):
+        wanted = (default_width, None)
+    x = wanted[0] / width if wanted[0] else None
+    y = wanted[1] / height if wanted[1] else None
+    most = float("inf") if spec.enlarge else 1.0
+    if spec.fit in ("contain", "pad") or x is None or y is None:
+        scale = min(s for s in (x, y, most) if s is not None)
+        scaled = (_whole(width * scale, even=even), _whole(height * scale, even=even))
+        if spec.fit == "pad" and wanted[0] and wanted[1]:
+            canvas = (_whole(wanted[0], even=even), _whole(wanted[1], even=even))
+            scaled = (min(scaled[0], canvas[0]), min(scaled[1], canvas[1]))
+            return Box(scaled, *canvas)
+        return Box(scaled, *scaled)
+    if spec.fit == "cover":
+        scale = max(x, y)
+        shrink = min(1.0, most / scale)
+        box = (
+            _whole(x * width * shrink, even=even),
+            _whole(y * height * shrink, even=even),
+        )
+        scale *= shrink
+        scaled = (
+            max(box[0], _whole(width * scale, even=even)),
+            max(box[1], _whole(height * scale, even=even)),
+        )
+        return Box(scaled, *box)
+    shrink = min(1.0, most / max(x, y))
+    size = (
+        _whole(x * width * shrink, even=even),
+        _whole(y * height * shrink, even=even),
+    )
+    return Box(size, *size)
+
+
+def keeps_alpha(clip: Clip, ink: Ink, background: str | None) -> bool:
+    """Tell whether transparency survives: the clip, the format and the spec agree."""
+    return clip.video.alpha and ink in _ALPHA_INKS and background is None
+
+
+def draw(
+    stream: Any,
+    clip: Clip,
+    box: Box,
+    ink: Ink,
+    *,
+    background: str | None = None,
+    plain: bool = False,
+) -> Any:
+    """Append the filters that make the picture of ``box`` for the format ``ink``.
+
+    ``plain`` is the fall-back for colour descriptions that FFmpeg cannot convert:
+    they are replaced by common ones, and HDR is not tone mapped.
+    """
+    video = clip.video
+    if plain:
+        stream = _forget_colours(stream, clip)
+    if video.interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    mapped = video.hdr is not None and not plain
+    stream = _scale(stream, clip, box, ink, mapped=mapped, plain=plain)
+    if mapped:
+        stream = _tone_map(stream, clip)
+    stream = _turn(stream, video.rotation, mirrored=video.mirrored)
+    if box.crops:
+        stream = stream.filter("crop", box.width, box.height)
+    clear = keeps_alpha(clip, ink, background)
+    if video.alpha and not clear:
+        stream = _flatten(stream, background or "#000000")
+    if box.pads:
+        colour = "black@0" if clear else _colour(background or "#000000")
+        stream = stream.filter(
+            "pad", box.width, box.height, "(ow-iw)/2", "(oh-ih)/2", color=colour
+        )
+    if mapped or video.alpha or box.pads:
+        stream = stream.filter("scale", **_target(ink))
+    pixels = _CLEAR[ink] if clear else _OPAQUE[ink]
+    return stream.filter("format", pixels).filter("setsar", 1)
+
+
+def _colour(text: str) -> str:
+    return "0x" + text.removeprefix("#")
+
+
+def _target(ink: Ink) -> dict[str, str]:
+    """Give the matrix and range that the format's readers expect.
+
+    JFIF is BT.601 in full range, WebP BT.601 in limited range; video is tagged
+    BT.709 in limited range.
+    """
+    if ink in _RGB_INKS:
+        return {}
+    matrix = "bt601" if ink in _BT601_INKS else "bt709"
+    full = ink in _FULL_RANGE_INKS
+    return {"out_color_matrix": matrix, "out_range": "full" if full else "limited"}
+
+
+def _source_matrix(clip: Clip, *, plain: bool) -> dict[str, str]:
+    """Read untagged HD as BT.709, as players do; FFmpeg would take BT.601."""
+    video = clip.video
+    untagged = video.colour.matrix is None or plain
+    if untagged and min(video.coded_width, video.coded_height) >= _HD_LINES:
+        return {"in_color_matrix": "bt709"}
+    return {}
+
+
+def _scale(
+    stream: Any, clip: Clip, box: Box, ink: Ink, *, mapped: bool, plain: bool
+) -> Any:
+    width, height = box.scaled
+    if clip.video.rotation % 180:
+        width, height = height, width
+    if mapped:
+        stream = stream.filter("scale", width, height, flags="bicubic")
+        return stream.filter("format", "yuv444p12le")
+    words = {"flags": "bicubic", **_source_matrix(clip, plain=plain)}
+    if clip.video.alpha:
+        return stream.filter("scale", width, height, **words).filter("format", "rgba")
+    if not box.pads:
+        words |= _target(ink)
+    return stream.filter("scale", width, height, **words)
+
+
+def _tone_map(stream: Any, clip: Clip) -> Any:
+    """Map PQ or HLG to BT.709 in linear light; unset fields get the usual values."""
+    colour = clip.video.colour
+    pq = colour.transfer != "arib-std-b67"
+    words = {
+        "tin": "smpte2084" if pq else "arib-std-b67",
+        "pin": "bt2020" if colour.primaries is None else colour.primaries,
+        "min": colour.matrix if colour.matrix in ("bt709", "bt2020nc") else "2020_ncl",
+        "rin": "full" if colour.range == "full" else "limited",
+    }
+    words["min"] = {"bt2020nc": "2020_ncl", "bt709": "709"}.get(
+        words["min"], words["min"]
+    )
+    stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS, **words)
+    stream = stream.filter("format", "gbrpf32le").filter("zscale", p="bt709")
+    stream = stream.filter("tonemap", "mobius", param=0.3, desat=0)
+    return stream.filter("zscale", t="bt709", m="bt709", r="limited").filter(
+        "format", "yuv444p"
+    )
+
+
+def _forget_colours(stream: Any, clip: Clip) -> Any:
+    video = clip.video
+    rgb = (video.pixel_format or "").startswith(("gbr", "rgb", "bgr", "argb", "abgr"))
+    hd = min(video.coded_width, video.coded_height) >= _HD_LINES
+    space = "gbr" if rgb else "bt709" if hd else "smpte170m"
+    return stream.filter(
+        "setparams",
+        colorspace=space,
+        color_primaries="bt709",
+        color_trc="bt709",
+        range="full" if rgb or video.colour.range == "full" else "limited",
+    )
+
+
+def _turn(stream: Any, rotation: int, *, mirrored: bool) -> Any:
+    if mirrored:
+        stream = stream.filter("hflip")
+    if rotation == 180:
+        return stream.filter("hflip").filter("vflip")
+    if rotation == 90:
+        return stream.filter("transpose", "clock")
+    return stream.filter("transpose", "cclock") if rotation == 270 else stream
+
+
+def _flatten(stream: Any, background: str) -> Any:
+    """Put the picture onto one colour."""
+    both = stream.filter_multi_output("split")
+    ground = both[0].filter(
+        "drawbox", 0, 0, "iw", "ih", color=_colour(background), t="fill", replace=1
+    )
+    return ffmpeg.overlay(ground, both[1], format="rgb")

@@ -1,0 +1,154 @@
+"""The clip a recipe works on, and the hardened way to open it.
+
+Times here are seconds on the clip's clock: 0 is the container's start, as a player
+shows it. FFmpeg's ``-ss`` before ``-i`` uses the same clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ffmpeg
+
+from common.errors import NoVideoStream
+from common.model import MediaInfo, VideoInfo
+from common.specs import parse_time
+from worker.media.recipes.formats import FORMATS, MAX_STREAMS, PROTOCOLS
+from worker.media.recipes.warnings import ODD_ROTATION
+
+_SHORTEST_LEAD = 0.1
+_LEAD_FRAMES = 120
+_SHORTEST_LEAD_LIMIT = 1.0
+_END_SLACK = 0.05
+# FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The local file, what the probe found, and what decoding it may use.
+
+    ``pixels`` is the most one frame may have, ``title`` a name for people.
+    """
+
+    path: str
+    media: MediaInfo
+    threads: int = 2
+    pixels: int = 8192 * 4320
+    title: str | None = None
+
+    @property
+    def video(self) -> VideoInfo:
+        """Give the chosen video stream; raises NoVideoStream."""
+        if self.media.video is None:
+            raise NoVideoStream(
+                "the file has no video stream",
+                hint='"fallback" can show artwork, a waveform or an icon instead',
+            )
+        return self.media.video
+
+    @property
+    def begin(self) -> float:
+        """Give the time of the first frame."""
+        return self.video.start_time
+
+    @property
+    def end(self) -> float | None:
+        """Give the time where the last frame ends, None when it is unknown."""
+        return self.media.duration
+
+    @property
+    def frame_seconds(self) -> float:
+        """Give how long a frame is shown on average; 1/25 when it is unknown."""
+        fps = self.video.fps
+        return 1 / fps if fps and fps > 0 else 0.04
+
+    @property
+    def lead(self) -> float:
+        """Give how far before a time its frame may have begun to be shown.
+
+        Bounded to 120 average frames, so that one long pause in a long film does
+        not make every seek decode it.
+        """
+        longest = max(self.video.longest_frame or 0.0, 2 * self.frame_seconds)
+        limit = max(_SHORTEST_LEAD_LIMIT, _LEAD_FRAMES * self.frame_seconds)
+        return min(max(longest * 1.05, _SHORTEST_LEAD), limit)
+
+    def at(self, value: float | str) -> float:
+        """Turn a spec's time into seconds; a share is one of the video's extent."""
+        number, is_share = parse_time(value)
+        if not is_share:
+            return number
+        if self.end is None:
+            return self.begin
+        return self.begin + number * (self.end - self.begin)
+
+    def within(self, seconds: float) -> float:
+        """Give ``seconds``, or the last frame's time where it lies after it."""
+        if self.end is None:
+            return max(seconds, self.begin)
+        last = self.end - 0.5 * self.frame_seconds
+        return max(self.begin, min(seconds, last))
+
+    def is_past_end(self, seconds: float) -> bool:
+        """Tell whether the known end of the video lies before ``seconds``."""
+        return self.end is not None and seconds > self.end + _END_SLACK
+
+
+def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
+    """Give the options before ``-i`` that every run gets.
+
+    Autorotation is off: :mod:`worker.media.recipes.picture` turns the small picture
+    instead of the large frame. Only an angle that is no quarter turn is left to it.
+    """
+    options: dict[str, Any] = {
+        "protocol_whitelist": PROTOCOLS,
+        "format_whitelist": FORMATS,
+        "max_streams": MAX_STREAMS,
+        "threads": clip.threads,
+    }
+    video = clip.media.video
+    if decode:
+        options["max_pixels"] = clip.pixels
+    if decode and video is not None:
+        if ODD_ROTATION not in clip.media.warnings:
+            options["noautorotate"] = None
+        if video.alpha and video.codec in _ALPHA_DECODERS:
+            options["c:v"] = _ALPHA_DECODERS[video.codec]
+    return options
+
+
+def open_clip(
+    clip: Clip,
+    *,
+    start: float | None = None,
+    length: float | None = None,
+    stream: int | None = None,
+    **options: Any,
+) -> Any:
+    """Open the clip's video stream (or ``stream``) as an ffmpeg-python stream.
+
+    ``start`` seeks before decoding (accurately, unless ``options`` say otherwise),
+    ``length`` bounds what is read; further ``options`` go before ``-i`` too.
+    """
+    words = input_options(clip)
+    if start is not None and start > 0:
+        words["ss"] = number(start)
+    if length is not None:
+        words["t"] = number(length)
+    index = clip.video.index if stream is None else stream
+    return ffmpeg.input(f"file:{clip.path}", **words, **options)[str(index)]
+
+
+def number(value: float) -> str:
+    """Write a number for FFmpeg: microseconds, without an exponent."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") or "0"
+
+
+def argv(*outputs: Any) -> tuple[str, ...]:
+    """Compile ffmpeg-python outputs into the words after the program's name."""
+    node = outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
+    words: Sequence[str] = ffmpeg.compile(node, cmd="ffmpeg")
+    return tuple(words[1:])

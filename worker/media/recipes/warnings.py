@@ -1,0 +1,47 @@
+"""The short stable codes of warnings, with a sentence each for people."""
+
+from __future__ import annotations
+
+SINGLE_FRAME = "single_frame"
+TIME_PAST_END = "time_past_end"
+START_MOVED = "start_moved"
+SHORTER = "shorter_than_asked"
+TONE_MAPPED = "tone_mapped"
+HDR_CLIPPED = "hdr_clipped"
+DURATION_UNKNOWN = "duration_unknown"
+DURATION_CORRECTED = "duration_corrected"
+ODD_ROTATION = "odd_rotation"
+ROTATION_IGNORED = "rotation_ignored"
+DAMAGED = "damaged"
+OTHER_TIME = "other_time"
+KEYFRAME_USED = "keyframe_used"
+COLOUR_GUESSED = "colour_guessed"
+FPS_REDUCED = "fps_reduced"
+ARTWORK_SHOWN = "artwork_shown"
+WAVEFORM_SHOWN = "waveform_shown"
+ICON_SHOWN = "icon_shown"
+NOT_OPTIMIZED = "not_optimized"
+NO_SCENE_CHANGE = "no_scene_change"
+
+WARNINGS: dict[str, str] = {
+    SINGLE_FRAME: "The source has one frame there, so the animation has one too.",
+    TIME_PAST_END: "The time lies after the end; the last frame was taken.",
+    START_MOVED: "The start was moved back so that the clip fits into the video.",
+    SHORTER: "The video is shorter than the length that was asked.",
+    TONE_MAPPED: "The HDR source was tone mapped to standard dynamic range.",
+    HDR_CLIPPED: "The HDR source could not be tone mapped; its colours are approximate.",
+    DURATION_UNKNOWN: "The file does not say how long it is.",
+    DURATION_CORRECTED: "The file states another length than its video has.",
+    ODD_ROTATION: "The file asks for a rotation that is not a quarter turn.",
+    ROTATION_IGNORED: "The file's rotation is not valid and was ignored.",
+    DAMAGED: "Parts of the video could not be decoded.",
+    OTHER_TIME: "Nothing could be decoded at that time; a frame nearby was taken.",
+    KEYFRAME_USED: "The exact frame could not be reached; a keyframe was taken.",
+    COLOUR_GUESSED: "The file's colour description is not usable and was guessed.",
+    FPS_REDUCED: "The frame rate was reduced to stay within the memory limit.",
+    ARTWORK_SHOWN: "The embedded artwork is shown instead of a frame.",
+    WAVEFORM_SHOWN: "The audio's waveform is shown instead of a frame.",
+    ICON_SHOWN: "An icon is shown instead of a frame.",
+    NOT_OPTIMIZED: "No optimizer is installed; the file is as FFmpeg made it.",
+    NO_SCENE_CHANGE: "No new scene begins after that time; the frame there was taken.",
+}
