@@ -1,0 +1,161 @@
+"""The Dispatcher port: doorbells that tell workers to look at a piece.
+
+A message carries the piece's id and nothing else. Losing one, or hearing it ten
+times, changes nothing: the job store decides what is to be done, and the reaper
+rings again for whatever waits too long. This is the only home of Celery besides
+``worker/app.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Protocol
+
+import structlog
+from celery import Celery
+from kombu import Queue as KombuQueue
+
+from common.config import Settings
+from common.model import Bell
+
+log = structlog.get_logger(__name__)
+
+QUEUES = ("fast", "slow")
+TASKS = {
+    "prepare": "framemill.prepare",
+    "render": "framemill.render",
+    "notice": "framemill.deliver",
+}
+
+
+class Dispatcher(Protocol):
+    """Rings for pieces. Ringing never fails the caller."""
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        """Announce the pieces; a bell that cannot be rung is logged and counted."""
+
+    def backlog(self) -> dict[str, int]:
+        """Tell how many messages wait in each queue."""
+
+
+def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
+    """Make the Celery app with the settings that lost nothing under faults.
+
+    ``client`` publishes from the API and the reaper and must answer fast; ``worker``
+    consumes. docs/explanation/reliability.md gives the reason for each value.
+    """
+    patient = role == "worker"
+    # set_as_current=False: a library's import must not change what another app sees.
+    app = Celery("framemill", broker=settings.broker.url, set_as_current=False)
+    hard = settings.engine.hard_seconds
+    app.conf.update(
+        result_backend=None,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_acks_on_failure_or_timeout=True,
+        task_reject_on_worker_lost=False,
+        task_time_limit=hard,
+        task_soft_time_limit=max(1, hard - 30),
+        task_create_missing_queues=False,
+        task_queues=[KombuQueue(name) for name in QUEUES],
+        task_default_queue="fast",
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_max_tasks_per_child=200,
+        worker_max_memory_per_child=400_000,
+        worker_soft_shutdown_timeout=settings.worker.shutdown_seconds,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+        task_send_sent_event=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": max(3600, 3 * hard),
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 10 if patient else 2,
+            "socket_connect_timeout": 3 if patient else 1,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+    )
+    return app
+
+
+class CeleryDispatcher:
+    """Rings by publishing Celery messages."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self.failures = 0
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        """Publish one message a bell, without waiting for a broker that is away."""
+        for bell in bells:
+            try:
+                self._app.send_task(
+                    TASKS[bell.kind],
+                    args=[bell.piece],
+                    queue=bell.queue,
+                    retry=False,
+                    ignore_result=True,
+                )
+            # Crash window: the record is written, so the reaper rings again; what the
+            # broker's client may raise (kombu, redis, OSError) is not one family.
+            except Exception as error:
+                self.failures += 1
+                log.warning("dispatch.ring_failed", piece=bell.piece, error=repr(error))
+
+    def backlog(self) -> dict[str, int]:
+        """Ask the broker for the length of each queue.
+
+        Raises kombu's OperationalError or OSError when the broker is away.
+        """
+        with self._app.connection_for_read() as connection:
+            channel = connection.default_channel
+            lengths: dict[str, int] = {}
+            for name in QUEUES:
+                lengths[name] = int(channel.client.llen(name))
+            return lengths
+
+
+class RecordingDispatcher:
+    """Keeps the bells, for tests and for tools that ring later."""
+
+    def __init__(self) -> None:
+        self.bells: list[Bell] = []
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        """Remember the bells."""
+        self.bells.extend(bells)
+
+    def backlog(self) -> dict[str, int]:
+        """Tell that nothing waits: what was recorded is not in any queue."""
+        return dict.fromkeys(QUEUES, 0)
+
+
+def connect(settings: Settings) -> CeleryDispatcher:
+    """Give the dispatcher of the API and of the reaper."""
+    return CeleryDispatcher(celery_app(settings, "client"))
+
+
+def unreachable(error: BaseException) -> bool:
+    """Tell whether the error means that the broker is away."""
+    from kombu.exceptions import OperationalError
+
+    return isinstance(error, OperationalError | OSError)
+
+
+__all__: list[Any] = [
+    "QUEUES",
+    "TASKS",
+    "CeleryDispatcher",
+    "Dispatcher",
+    "RecordingDispatcher",
+    "celery_app",
+    "connect",
+    "unreachable",
+]

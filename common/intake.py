@@ -1,0 +1,223 @@
+"""What a person would ask of the service, as verbs.
+
+Every way in (HTTP, S3 events, the command line) ends here. The order is always the
+same: the record first, the doorbell second; a verb has happened when it returns.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.blobs.base import BlobStore
+from common.config import Settings
+from common.dispatch import Dispatcher
+from common.errors import Fault, Invalid, NotFound, TooManyRequests, Unavailable
+from common.jobstore import (
+    Caps,
+    Full,
+    Idempotency,
+    JobStore,
+    NewJob,
+    NewOutput,
+)
+from common.model import JobRecord, JobStatus, Queue, Source
+from common.specs import OutputSpec, natural_pair
+
+RETRY_AFTER_FULL = 30
+_NO_CAPS = Caps()
+
+
+def new_id() -> str:
+    """Make a job's id: 32 hex digits that nobody can guess."""
+    return uuid.uuid4().hex
+
+
+def source_key(job_id: str) -> str:
+    """Give the blob key of a job's uploaded source."""
+    return f"in/{job_id}/source"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job that somebody wants. ``outputs`` empty asks for the natural pair."""
+
+    owner: str
+    source: Source
+    outputs: Sequence[OutputSpec] = ()
+    metadata: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    job_id: str = field(default_factory=new_id)
+    idempotency: Idempotency | None = None
+    jobs_at_once: int | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job; ``created`` is false where an Idempotency-Key found an earlier one."""
+
+    job: JobRecord
+    created: bool
+
+
+class Intake:
+    """The verbs, over one store, one place for files and one dispatcher."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        blobs: BlobStore,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._blobs = blobs
+        self._dispatcher = dispatcher
+
+    def submit(self, asked: Submission) -> Submitted:
+        """Put a job on record and ring for it.
+
+        Raises Invalid (names, number of outputs, bucket), IdempotencyMismatch,
+        TooManyRequests, Unavailable (full, or no store): then there is no job.
+        """
+        self._check_bucket(asked.source)
+        outputs = self._outputs(asked.outputs)
+        accepted = self._store.accept(
+            NewJob(
+                id=asked.job_id,
+                owner=asked.owner,
+                source=asked.source,
+                outputs=outputs,
+                options=asked.options,
+                metadata=asked.metadata,
+                subscriptions=asked.subscriptions,
+            ),
+            asked.idempotency,
+            Caps(owner=asked.jobs_at_once, total=self._settings.limits.queued_jobs),
+        )
+        if isinstance(accepted, Full):
+            raise _full(accepted, asked.jobs_at_once)
+        self._dispatcher.ring(accepted.bells)
+        job = self._store.get(accepted.job_id)
+        if job is None:
+            raise NotFound(f"job {accepted.job_id} was deleted while it was accepted")
+        return Submitted(job, accepted.created)
+
+    def get(self, job_id: str, owner: str | None) -> JobRecord:
+        """Read a job; NotFound when there is none or it is another owner's."""
+        job = self._store.get(job_id)
+        if job is None or (owner is not None and job.owner != owner):
+            raise NotFound(f"there is no job {job_id!r}")
+        return job
+
+    def list(
+        self,
+        owner: str | None,
+        *,
+        status: JobStatus | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[JobRecord], str | None]:
+        """Read jobs, newest first, and the cursor of the next page if there is one."""
+        return self._store.list(owner, status=status, limit=limit, cursor=cursor)
+
+    def cancel(self, job_id: str, owner: str | None) -> JobRecord:
+        """End what has not ended; Conflict when all of it has."""
+        self.get(job_id, owner)
+        self._dispatcher.ring(self._store.cancel(job_id).bells)
+        return self.get(job_id, owner)
+
+    def retry(self, job_id: str, owner: str | None) -> JobRecord:
+        """Run the failed and cancelled outputs again; Conflict when there are none."""
+        self.get(job_id, owner)
+        self._dispatcher.ring(self._store.retry(job_id).bells)
+        return self.get(job_id, owner)
+
+    def delete(self, job_id: str, owner: str | None) -> None:
+        """Cancel the job and remove its results, its upload and its record.
+
+        Crash window: the record goes first; the sweep removes the files then.
+        """
+        self.get(job_id, owner)
+        self._store.delete(job_id)
+        self._blobs.delete_prefix(f"out/{job_id}/")
+        self._blobs.delete_prefix(f"in/{job_id}/")
+
+    def _check_bucket(self, source: Source) -> None:
+        if source.kind != "s3":
+            return
+        allowed = self._settings.source.buckets or [self._settings.blobs.bucket]
+        if source.bucket not in allowed:
+            raise Invalid.one(
+                "/source/s3/bucket",
+                f"bucket {source.bucket!r} is not one that jobs may read",
+                "name a bucket of FRAMEMILL_SOURCE_BUCKETS",
+            )
+
+    def _outputs(self, asked: Sequence[OutputSpec]) -> list[NewOutput]:
+        specs = list(asked) or natural_pair()
+        most = self._settings.limits.outputs_per_job
+        if len(specs) > most:
+            raise Invalid.one(
+                "/outputs",
+                f"{len(specs)} outputs are too many",
+                f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
+            )
+        return [
+            NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
+            for name, spec in zip(name_outputs(specs), specs, strict=True)
+        ]
+
+
+def name_outputs(specs: Sequence[OutputSpec]) -> list[str]:
+    """Give each output its name: the asked one, else the kind, kind-2, kind-3.
+
+    Raises Invalid that lists every name that is asked for twice.
+    """
+    faults: list[Fault] = []
+    taken: set[str] = set()
+    for index, spec in enumerate(specs):
+        if spec.name is not None and spec.name in taken:
+            faults.append(
+                {
+                    "pointer": f"/outputs/{index}/name",
+                    "detail": f"the name {spec.name!r} is taken by an earlier output",
+                    "hint": "names are unique within a job",
+                }
+            )
+        elif spec.name is not None:
+            taken.add(spec.name)
+    if faults:
+        raise Invalid(faults)
+    names = []
+    for spec in specs:
+        name, number = spec.name, 1
+        while name is None or (spec.name is None and name in taken):
+            name = spec.kind if number == 1 else f"{spec.kind}-{number}"
+            number += 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def queue_of(spec: OutputSpec) -> Queue:
+    """Stills go on the fast queue, everything that moves or tiles on the slow one."""
+    return "fast" if spec.kind == "thumbnail" else "slow"
+
+
+def _full(full: Full, jobs_at_once: int | None) -> Exception:
+    if full.scope == "owner":
+        return TooManyRequests(
+            f"{jobs_at_once} unfinished jobs are the most that this API key may have",
+            retry_after=RETRY_AFTER_FULL,
+            hint="wait for some to end, or cancel them",
+        )
+    return Unavailable(
+        "the service has as many unfinished jobs as it takes "
+        "(FRAMEMILL_LIMITS_QUEUED_JOBS)",
+        hint="try again later",
+    )

@@ -1,0 +1,138 @@
+"""The Celery worker: ``celery -A worker.app worker -Q fast,slow``.
+
+A task is a doorbell for one piece; all that matters is in the job store. SIGTERM is
+remapped to a soft stop (``REMAP_SIGTERM=SIGQUIT``): running pieces get
+FRAMEMILL_WORKER_SHUTDOWN_SECONDS to end, the others are given back at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import Any
+
+import structlog
+from billiard.exceptions import WorkerLostError
+from celery import Task
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    task_failure,
+    worker_process_init,
+    worker_ready,
+    worker_shutting_down,
+)
+
+from common import runtime, telemetry
+from common.config import Settings
+from common.dispatch import TASKS, CeleryDispatcher, celery_app
+from common.errors import StoreUnavailable
+from worker.attempt import Workshop, clear_dead_homes, run
+from worker.deliver import deliver
+from worker.media.engine import Engine
+from worker.media.process import die_with_parent
+from worker.prepare import prepare
+from worker.render import render
+from worker.source import Sources
+
+log = structlog.get_logger(__name__)
+
+SETTINGS = Settings.load()
+app = celery_app(SETTINGS, "worker")
+HEARTBEAT_SECONDS = 10.0
+_stopping = threading.Event()
+_workshops: dict[int, Workshop] = {}
+
+
+def workshop() -> Workshop:
+    """Give this process's workshop; no connection crosses a fork."""
+    pid = os.getpid()
+    if pid not in _workshops:
+        world = runtime.build(SETTINGS, CeleryDispatcher(app))
+        _workshops.clear()
+        _workshops[pid] = Workshop(
+            runtime=world,
+            engine=Engine(SETTINGS),
+            sources=Sources(SETTINGS, world.blobs),
+            name=f"{socket.gethostname()}:{pid}",
+        )
+    return _workshops[pid]
+
+
+@app.task(name=TASKS["prepare"], bind=True)
+def prepare_task(self: Task, piece: str) -> None:
+    """Get to know a job's source and open its outputs."""
+    run(workshop(), piece, self.request.id, prepare)
+
+
+@app.task(name=TASKS["render"], bind=True)
+def render_task(self: Task, piece: str) -> None:
+    """Make one output, or one part of it."""
+    run(workshop(), piece, self.request.id, render)
+
+
+@app.task(name=TASKS["notice"], bind=True)
+def deliver_task(self: Task, piece: str) -> None:
+    """Deliver one notice to one subscriber."""
+    deliver(workshop().runtime, piece, self.request.id, workshop().name)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log_as_we_do(**_: Any) -> None:
+    telemetry.configure(SETTINGS.log)
+
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]
+def _clear_before_work(**_: Any) -> None:
+    clear_dead_homes(SETTINGS.worker.scratch)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _begin_child(**_: Any) -> None:
+    # A child whose main process was killed would work on, unseen by anybody.
+    die_with_parent()
+    # Its predecessor in the pool may have been killed with a folder in its hands.
+    removed = clear_dead_homes(SETTINGS.worker.scratch)
+    if removed:
+        log.info("scratch.cleared", folders=removed)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _begin_heartbeat(**_: Any) -> None:
+    threading.Thread(target=_heartbeat, name="alive", daemon=True).start()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _end_heartbeat(**_: Any) -> None:
+    _stopping.set()
+
+
+def _heartbeat() -> None:
+    world = runtime.build(SETTINGS, CeleryDispatcher(app))
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    info = {"queues": list(SETTINGS.worker.queues)}
+    while True:
+        try:
+            world.store.worker_alive(name, info)
+        except StoreUnavailable as error:
+            log.warning("worker.heartbeat_missed", error=error.detail)
+        if _stopping.wait(HEARTBEAT_SECONDS):
+            return
+
+
+@task_failure.connect  # type: ignore[untyped-decorator]
+def _child_died(
+    task_id: str, exception: BaseException, args: tuple[Any, ...], **_: Any
+) -> None:
+    """Count the death of a pool process; runs in the main process."""
+    if not isinstance(exception, WorkerLostError):
+        return
+    try:
+        outcome = workshop().runtime.store.died(args[0], task_id)
+    except StoreUnavailable as error:
+        # The lease runs out and the reaper counts it as a lost one.
+        log.warning("piece.death_not_counted", piece=args[0], error=error.detail)
+        return
+    log.error("piece.worker_died", piece=args[0], applied=outcome.applied)
+    workshop().runtime.dispatcher.ring(outcome.bells)

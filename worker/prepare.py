@@ -1,0 +1,77 @@
+"""The first piece of every job: get to know the source, open the outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import NoVideoStream
+from common.intake import source_key
+from common.jobstore import Opening, Outcome
+from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
+from common.specs import OUTPUT_SPEC
+from worker import egress
+from worker.attempt import Attempt
+
+
+def prepare(attempt: Attempt) -> Outcome:
+    """Pin, fetch and probe the source; cut and open each output.
+
+    Raises SourceError, MediaError, Unavailable; then no output is opened.
+    """
+    claim, workshop = attempt.claim, attempt.workshop
+    runtime = workshop.runtime
+    source = _pinned(attempt)
+    path = attempt.folder / "source"
+    workshop.sources.bring(source, path)
+    attempt.check()
+    media = workshop.engine.probe(path, attempt.watch.should_stop)
+    job = runtime.store.get(claim.job_id)
+    outputs = [] if job is None else job.outputs
+    openings = {one.name: _opening(attempt, one, media) for one in outputs}
+    if openings and all(one.error is not None for one in openings.values()):
+        raise _no_video(media)
+    return attempt.settle(
+        lambda: runtime.store.open(
+            claim, media, source, openings, warnings=list(media.warnings)
+        )
+    )
+
+
+def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Opening:
+    spec = OUTPUT_SPEC.validate_python(output.spec)
+    if media.video is None and spec.fallback == ["frame"]:
+        return Opening(error=ErrorInfo(**_no_video(media).as_dict()))
+    return Opening(parts=attempt.workshop.engine.cut(spec, media))
+
+
+def _no_video(media: MediaInfo) -> NoVideoStream:
+    has = "audio only" if media.audio is not None else "neither video nor audio"
+    return NoVideoStream(
+        f"the source ({media.container}) has {has}",
+        hint='ask for a fallback, for example ["frame", "artwork", "waveform"]',
+    )
+
+
+def _pinned(attempt: Attempt) -> Source:
+    """Pin the source; one named by URL is first brought into our own storage."""
+    claim, workshop = attempt.claim, attempt.workshop
+    source = claim.source
+    if source.kind == "url":
+        source = _downloaded(attempt, attempt.folder / "download")
+    return workshop.sources.pin(source)
+
+
+def _downloaded(attempt: Attempt, path: Path) -> Source:
+    claim, runtime = attempt.claim, attempt.workshop.runtime
+    egress.download(
+        claim.source.url or "",
+        path,
+        settings=runtime.settings,
+        max_bytes=runtime.settings.limits.source_bytes,
+    )
+    key = source_key(claim.job_id)
+    info = runtime.blobs.put(key, path, content_type="application/octet-stream")
+    path.unlink()
+    return claim.source.model_copy(
+        update={"kind": "upload", "key": key, "etag": info.etag, "size": info.size}
+    )

@@ -1,0 +1,97 @@
+"""One output, or one part of it: make the files, store them, publish them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from common.jobstore import Outcome
+from common.model import Artifact, AttemptReport
+from common.specs import OUTPUT_SPEC
+from worker.attempt import Attempt
+from worker.media.engine import Rendered, RenderedFile, RenderJob
+
+
+def render(attempt: Attempt) -> Outcome:
+    """Render the claimed piece and publish what came of it.
+
+    The files lie under this claim's fence before the record points at them, so a
+    stale attempt can store files but never publish them. Raises MediaError,
+    SourceError, Unavailable, Interrupted.
+    """
+    claim, workshop = attempt.claim, attempt.workshop
+    path = attempt.folder / "source"
+    workshop.sources.bring(claim.source, path)
+    attempt.check()
+    rendered = workshop.engine.render(_job(attempt), attempt.watch)
+    prefix = f"out/{claim.job_id}/{claim.output}/{claim.fence}/"
+    blobs = workshop.runtime.blobs
+    try:
+        artifacts = [_store(attempt, prefix, file) for file in rendered.files]
+        attempt.check()
+        outcome = _finish(attempt, artifacts, rendered)
+    except BaseException:
+        blobs.delete_prefix(prefix)
+        raise
+    if not outcome.applied:
+        blobs.delete_prefix(prefix)
+    return outcome
+
+
+def _job(attempt: Attempt) -> RenderJob:
+    claim = attempt.claim
+    if claim.media is None or claim.spec is None:
+        raise ValueError(f"piece {claim.piece} was opened without media facts")
+    workdir = attempt.folder / "work"
+    workdir.mkdir()
+    return RenderJob(
+        spec=OUTPUT_SPEC.validate_python(claim.spec),
+        media=claim.media,
+        source=attempt.folder / "source",
+        workdir=workdir,
+        part=claim.part_spec,
+        parts=claim.parts,
+        title=claim.source.name,
+        attempt=claim.attempt,
+    )
+
+
+def _store(attempt: Attempt, prefix: str, file: RenderedFile) -> Artifact:
+    attempt.check()
+    with file.path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    key = prefix + file.name
+    info = attempt.workshop.runtime.blobs.put(
+        key, file.path, content_type=file.content_type
+    )
+    return Artifact(
+        name=file.name,
+        key=key,
+        content_type=file.content_type,
+        bytes=info.size,
+        width=file.width,
+        height=file.height,
+        frames=file.frames,
+        duration=file.duration,
+        time=file.time,
+        sha256=digest,
+        details=file.details,
+    )
+
+
+def _finish(
+    attempt: Attempt, artifacts: list[Artifact], rendered: Rendered
+) -> Outcome:
+    claim, workshop = attempt.claim, attempt.workshop
+    reports: list[AttemptReport] = [
+        report.model_copy(update={"worker": workshop.name})
+        for report in rendered.reports
+    ]
+    return attempt.settle(
+        lambda: workshop.runtime.store.finish(
+            claim,
+            artifacts,
+            result=rendered.result,
+            warnings=rendered.warnings,
+            reports=reports,
+        )
+    )
