@@ -1,0 +1,232 @@
+"""Make a thumbnail and a GIF of one clip, and judge what came."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageStat
+
+from common.config import Settings
+from common.errors import MediaError
+from common.model import MediaInfo
+from common.specs import AnimationSpec, OutputSpec, ThumbnailSpec
+from tests.corpus.inventory import EITHER, OK, Entry
+from worker.media import process, program
+from worker.media.engine import Engine, RenderedFile, RenderJob, Watch
+
+MEMORY = 1024 * 1024 * 1024
+BOMB_MEMORY = 512 * 1024 * 1024
+RUN_SECONDS = 30.0
+ERROR_SECONDS = 5.0
+SSIM, HDR_SSIM = 0.85, 0.45
+_ALL_SECONDS = 60.0
+_FLAT = 3.0
+_SSIM = re.compile(r"All:([\d.]+)")
+
+
+@dataclass
+class Row:
+    """One clip's results; ``faults`` is empty when all is as expected."""
+
+    file: str
+    kind: str
+    expected: str
+    code: str = ""
+    seconds: float = 0.0
+    peak_mib: float = 0.0
+    cpu: float = 0.0
+    time: float | None = None
+    size: str = ""
+    ssim: float | None = None
+    gif: str = ""
+    warnings: str = ""
+    rungs: str = ""
+    faults: list[str] = field(default_factory=list)
+
+
+class _Meter:
+    """Stands before process.run and remembers the largest child."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self.cpu = 0.0
+        self._run = process.run
+
+    def __call__(self, argv: Sequence[str], **words: Any) -> process.Finished:
+        done = self._run(argv, **words)
+        self.peak = max(self.peak, done.peak_bytes)
+        self.cpu += done.cpu_seconds
+        return done
+
+
+def judge(entry: Entry, settings: Settings) -> Row:
+    """Run one clip through the engine; what is wrong is listed in the row."""
+    row = Row(entry.file.name, entry.kind, entry.expected)
+    meter = _Meter()
+    process.run = meter
+    started = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="corpus-"))
+    try:
+        _run(entry, settings, folder, row)
+    finally:
+        process.run = meter._run
+        shutil.rmtree(folder)
+    row.cpu = round(meter.cpu, 2)
+    row.peak_mib = round(meter.peak / 2**20, 1)
+    limit = BOMB_MEMORY if entry.is_bomb else MEMORY
+    if meter.peak > limit:
+        row.faults.append(f"{row.peak_mib} MiB resident")
+    if row.code and row.seconds > ERROR_SECONDS:
+        row.faults.append(f"the error took {row.seconds} s")
+    if time.monotonic() - started > 2 * RUN_SECONDS:
+        row.faults.append("slow")
+    return row
+
+
+def _run(entry: Entry, settings: Settings, folder: Path, row: Row) -> None:
+    engine = Engine(settings)
+    started = time.monotonic()
+    try:
+        media = engine.probe(entry.file)
+        specs: list[OutputSpec] = [
+            ThumbnailSpec(kind="thumbnail"),
+            AnimationSpec(kind="animation"),
+        ]
+        files = [_render(engine, s, media, entry, folder, row) for s in specs]
+    except MediaError as error:
+        row.code = error.code
+        row.seconds = round(time.monotonic() - started, 2)
+        tried = "|".join(report.rung for report in error.reports)
+        if entry.expected == OK:
+            row.faults.append(f"{error.code}: {error.detail} [{tried}]")
+        return
+    row.seconds = round(time.monotonic() - started, 2)
+    if entry.expected not in (OK, EITHER):
+        row.faults.append("a picture came of what must be refused")
+    still, animation = files
+    _judge_still(entry, media, still, row, settings)
+    _judge_animation(entry, media, animation, row)
+
+
+def _render(
+    engine: Engine,
+    spec: OutputSpec,
+    media: MediaInfo,
+    entry: Entry,
+    folder: Path,
+    row: Row,
+) -> RenderedFile:
+    workdir = folder / spec.kind
+    workdir.mkdir()
+    started = time.monotonic()
+    made = engine.render(RenderJob(spec, media, entry.file, workdir), Watch())
+    if time.monotonic() - started > RUN_SECONDS:
+        row.faults.append(f"{spec.kind} took {time.monotonic() - started:.0f} s")
+    row.warnings += " ".join(made.warnings) + ";"
+    row.rungs += "|".join(report.rung for report in made.reports) + ";"
+    return made.files[0]
+
+
+def _judge_still(
+    entry: Entry, media: MediaInfo, still: RenderedFile, row: Row, settings: Settings
+) -> None:
+    row.time, row.size = still.time, f"{still.width}x{still.height}"
+    video = media.video
+    assert video is not None
+    assert still.width
+    assert still.height
+    wanted = video.height * still.width / video.width
+    if abs(wanted - still.height) > 1:
+        row.faults.append(f"aspect: {row.size} of {video.width}x{video.height}")
+    if still.time is None:
+        row.faults.append("the time is unknown")
+        return
+    row.ssim = _compare(entry, media, still, settings)
+    least = HDR_SSIM if video.hdr else SSIM
+    if entry.expected == OK and (row.ssim is None or row.ssim < least):
+        row.faults.append(f"SSIM {row.ssim} at {still.time}")
+
+
+def reference(
+    entry: Entry, media: MediaInfo, at: float, size: tuple[int, int], settings: Settings
+) -> list[str]:
+    """Give FFmpeg's words for a picture decoded the plain way at that time.
+
+    Short clips are decoded from their start, so that no seek is trusted.
+    """
+    assert media.video is not None
+    whole = (media.duration or 0.0) <= _ALL_SECONDS
+    skip = [] if whole else ["-ss", f"{max(0.0, at - 0.0005):.6f}"]
+    late = f"select='gte(t,{at - 0.0005:.6f})'," if whole else ""
+    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(media.video.codec)
+    alpha = ["-c:v", decoder] if media.video.alpha and decoder else []
+    scale = f"{late}scale={size[0]}:{size[1]}:out_range=full,format=yuvj420p,setsar=1"
+    chain = f"[0:{media.video.index}]{scale}"
+    return [
+        *(program.path(settings), "-nostdin", "-v", "info", *alpha, *skip),
+        *("-threads", "1", "-i", f"file:{entry.file}"),
+        *("-filter_complex", chain),
+    ]
+
+
+def _compare(
+    entry: Entry, media: MediaInfo, still: RenderedFile, settings: Settings
+) -> float | None:
+    assert still.time is not None
+    assert still.width
+    assert still.height
+    size = (still.width, still.height)
+    words = reference(entry, media, still.time, size, settings)
+    chain = words.pop()
+    inputs = [*words[:-1], "-i", f"file:{still.path}", words[-1]]
+    late = f"{chain},setpts=0[a];[1:v]format=yuvj420p,setsar=1,setpts=0[b];[a][b]ssim"
+    argv = [*inputs, late, "-frames:v", "1", "-f", "null", "-"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    found = _SSIM.search(done.stderr)
+    return float(found[1]) if found else None
+
+
+def _judge_animation(
+    entry: Entry, media: MediaInfo, gif: RenderedFile, row: Row
+) -> None:
+    row.gif = f"{gif.width}x{gif.height} {gif.frames}f {gif.duration}s"
+    video = media.video
+    assert video is not None
+    assert gif.width
+    wanted = video.height * gif.width / video.width
+    if abs(wanted - (gif.height or 0)) > 1:
+        row.faults.append(f"GIF aspect: {row.gif}")
+    one = video.frames == 1
+    if one and gif.frames != 1:
+        row.faults.append(f"GIF of one frame: {row.gif}")
+    if entry.expected != OK or one or video.duration is None:
+        return
+    length = min(5.0, video.duration)
+    if abs((gif.duration or 0) - length) > max(0.15, 0.05 * length):
+        row.faults.append(f"GIF length: {row.gif}, wanted {length:.2f}")
+    _judge_movement(media, gif, row)
+
+
+def _judge_movement(media: MediaInfo, gif: RenderedFile, row: Row) -> None:
+    """Count different frames; a GIF of one repeated picture does not move."""
+    with Image.open(gif.path) as image:
+        seen = set()
+        for place in range(getattr(image, "n_frames", 1)):
+            image.seek(place)
+            seen.add(hash(image.convert("RGB").tobytes()))
+    row.gif += f" {len(seen)} different"
+    assert media.video is not None
+
+
+def spread(path: Path) -> float:
+    """Give the standard deviation of the grey values: near 0 is a flat picture."""
+    with Image.open(path) as image:
+        return float(ImageStat.Stat(image.convert("L")).stddev[0])

@@ -1,0 +1,63 @@
+"""Every clip of a corpus gives what its inventory expects.
+
+Run with ``pytest tests/corpus --corpus FOLDER`` (or ``CORPUS=FOLDER``); without a
+folder the test is skipped. ``--corpus-results FOLDER`` takes a table of the results.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from common.config import Settings
+from tests.corpus import inventory
+from tests.corpus.judge import Row, judge
+
+PROCESSES = 2
+
+
+def _folder(config: pytest.Config) -> Path | None:
+    given = config.getoption("--corpus", default=None) or os.environ.get("CORPUS")
+    return Path(given) if given else None
+
+
+@pytest.fixture(scope="session")
+def rows(pytestconfig: pytest.Config) -> dict[str, Row]:
+    """Judge all clips, two at a time, and write the table."""
+    folder = _folder(pytestconfig)
+    if folder is None:
+        pytest.skip("no corpus folder: give --corpus FOLDER or CORPUS=FOLDER")
+    entries = inventory.read(folder)
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        found = list(pool.map(judge, entries, [Settings()] * len(entries)))
+    target = pytestconfig.getoption("--corpus-results", default=None)
+    if target:
+        write(found, Path(target))
+    return {row.file: row for row in found}
+
+
+def write(rows: list[Row], folder: Path) -> None:
+    """Write the results as ``corpus.csv``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [field.name for field in dataclasses.fields(Row)]
+    with (folder / "corpus.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, names)
+        table.writeheader()
+        for row in rows:
+            words = dataclasses.asdict(row)
+            table.writerow(words | {"faults": " / ".join(row.faults)})
+
+
+@pytest.mark.timeout(900)
+def test_given_a_corpus_when_it_is_run_then_every_clip_is_as_expected(
+    rows: dict[str, Row],
+) -> None:
+    """Given a corpus, when it is run, then each clip is as the inventory says."""
+    wrong = [f"{row.file}: {'; '.join(row.faults)}" for row in rows.values() if row.faults]
+
+    assert not wrong, f"{len(wrong)} of {len(rows)} clips:\n" + "\n".join(wrong)
