@@ -31,7 +31,7 @@ from common.errors import StoreUnavailable
 from worker.attempt import Workshop, clear_dead_homes, run
 from worker.deliver import deliver
 from worker.media.engine import Engine
-from worker.media.process import die_with_parent
+from worker.media.sandbox import die_with_parent
 from worker.prepare import prepare
 from worker.render import render
 from worker.source import Sources

@@ -9,8 +9,8 @@ from common.intake import source_key
 from common.jobstore import Opening, Outcome
 from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
 from common.specs import OUTPUT_SPEC
-from worker import egress
 from worker.attempt import Attempt
+from worker.egress import Door
 
 
 def prepare(attempt: Attempt) -> Outcome:
@@ -63,15 +63,22 @@ def _pinned(attempt: Attempt) -> Source:
 
 def _downloaded(attempt: Attempt, path: Path) -> Source:
     claim, runtime = attempt.claim, attempt.workshop.runtime
-    egress.download(
+    door = Door(runtime.settings.egress)
+    got = door.download(
         claim.source.url or "",
         path,
-        settings=runtime.settings,
         max_bytes=runtime.settings.limits.source_bytes,
+        should_stop=attempt.watch.should_stop,
     )
     key = source_key(claim.job_id)
     info = runtime.blobs.put(key, path, content_type="application/octet-stream")
     path.unlink()
     return claim.source.model_copy(
-        update={"kind": "upload", "key": key, "etag": info.etag, "size": info.size}
+        update={
+            "kind": "upload",
+            "key": key,
+            "etag": info.etag,
+            "size": info.size,
+            "name": claim.source.name or got.name,
+        }
     )

@@ -37,6 +37,11 @@ def _die_with(parent: int) -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
+def die_with_parent() -> None:
+    """Have the kernel end this process when the thread that started it ends."""
+    _die_with(os.getppid())
+
+
 def _lower(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     if hard != resource.RLIM_INFINITY:
