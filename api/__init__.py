@@ -1,1 +1,1 @@
-""""""
+"""HTTP only: Flask lives here and nowhere else."""

@@ -9,13 +9,14 @@ rings again for whatever waits too long. This is the only home of Celery besides
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import structlog
 from celery import Celery
 from kombu import Queue as KombuQueue
 
 from common.config import Settings
+from common.errors import Unavailable
 from common.model import Bell
 
 log = structlog.get_logger(__name__)
@@ -105,21 +106,21 @@ class CeleryDispatcher:
                 )
             # Crash window: the record is written, so the reaper rings again; what the
             # broker's client may raise (kombu, redis, OSError) is not one family.
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - see above
                 self.failures += 1
                 log.warning("dispatch.ring_failed", piece=bell.piece, error=repr(error))
 
     def backlog(self) -> dict[str, int]:
         """Ask the broker for the length of each queue.
 
-        Raises kombu's OperationalError or OSError when the broker is away.
+        Raises Unavailable when the broker is away.
         """
         with self._app.connection_for_read() as connection:
-            channel = connection.default_channel
-            lengths: dict[str, int] = {}
-            for name in QUEUES:
-                lengths[name] = int(channel.client.llen(name))
-            return lengths
+            try:
+                client = connection.default_channel.client
+                return {name: int(client.llen(name)) for name in QUEUES}
+            except connection.connection_errors as error:
+                raise Unavailable("the broker did not answer") from error
 
 
 class RecordingDispatcher:
@@ -140,22 +141,3 @@ class RecordingDispatcher:
 def connect(settings: Settings) -> CeleryDispatcher:
     """Give the dispatcher of the API and of the reaper."""
     return CeleryDispatcher(celery_app(settings, "client"))
-
-
-def unreachable(error: BaseException) -> bool:
-    """Tell whether the error means that the broker is away."""
-    from kombu.exceptions import OperationalError
-
-    return isinstance(error, OperationalError | OSError)
-
-
-__all__: list[Any] = [
-    "QUEUES",
-    "TASKS",
-    "CeleryDispatcher",
-    "Dispatcher",
-    "RecordingDispatcher",
-    "celery_app",
-    "connect",
-    "unreachable",
-]

@@ -1,1 +1,1 @@
-""""""
+"""Where things run."""

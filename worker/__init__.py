@@ -1,1 +1,1 @@
-""""""
+"""Turns one file into files."""

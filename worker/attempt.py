@@ -143,7 +143,7 @@ class Attempt:
             except StoreUnavailable as error:
                 if time.monotonic() > deadline:
                     # Crash window: the lease runs out, the reaper takes over.
-                    log.error("piece.abandoned", error=error.detail)
+                    log.exception("piece.abandoned", error=error.detail)
                     return Outcome(applied=False, job_ended=False, bells=[])
                 time.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, no secret
 

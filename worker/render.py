@@ -78,9 +78,7 @@ def _store(attempt: Attempt, prefix: str, file: RenderedFile) -> Artifact:
     )
 
 
-def _finish(
-    attempt: Attempt, artifacts: list[Artifact], rendered: Rendered
-) -> Outcome:
+def _finish(attempt: Attempt, artifacts: list[Artifact], rendered: Rendered) -> Outcome:
     claim, workshop = attempt.claim, attempt.workshop
     reports: list[AttemptReport] = [
         report.model_copy(update={"worker": workshop.name})
