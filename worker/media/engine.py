@@ -40,6 +40,7 @@ RECIPES: dict[str, Recipe] = {
 CUTS: dict[str, Cut] = {}
 _STEP_SHARE = 0.9
 _SOURCE = "source"
+_ASSETS = Path(__file__).with_name("assets")
 
 
 def _ignore(_: float) -> None:
@@ -187,6 +188,7 @@ class _Climb:
             share = min(1.0, seconds / step.seconds) if step.seconds > 0 else 0.0
             self._watch.progress(base + (1 - base) * _STEP_SHARE * share)
 
+        _lay(workdir, step)
         done = process.run(
             [*program.head(settings), *step.argv],
             cwd=workdir,
@@ -240,6 +242,14 @@ class _Climb:
                 seconds=round(time.monotonic() - started, 3),
             )
         )
+
+
+def _lay(workdir: Path, step: Step) -> None:
+    """Put the texts and assets that a step reads into the work folder."""
+    for name, text in step.texts.items():
+        (workdir / name).write_text(text, encoding="utf-8")
+    for name in step.assets:
+        shutil.copyfile(_ASSETS / name, workdir / name)
 
 
 def _plain(error: ErrorDict) -> dict[str, Any]:

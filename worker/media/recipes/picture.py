@@ -147,16 +147,21 @@ def draw(
     *,
     background: str | None = None,
     plain: bool = False,
+    lone: bool = False,
 ) -> Any:
     """Append the filters that make the picture of ``box`` for the format ``ink``.
 
     ``plain`` is the fall-back for colour descriptions that FFmpeg cannot convert:
-    they are replaced by common ones, and HDR is not tone mapped.
+    they are replaced by common ones, and HDR is not tone mapped. ``lone`` says that
+    the stream's frames are not neighbours in time: an interlaced one then gives one
+    of its fields, since ``bwdif`` would mix in frames from seconds away.
     """
     video = clip.video
     if plain:
         stream = _forget_colours(stream, clip)
-    if video.interlaced:
+    if video.interlaced and lone:
+        stream = stream.filter("field", "top")
+    elif video.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     mapped = video.hdr is not None and not plain
     stream = _scale(stream, clip, box, ink, mapped=mapped, plain=plain)

@@ -24,13 +24,16 @@ class Step:
     deadline and is this step's share of the progress. ``capture`` is how many
     bytes of standard output are wanted at most (0: none; argv writes ``pipe:1``).
     ``tolerant`` accepts a non-zero exit status as long as the rung can use what
-    is there.
+    is there. Before the run the engine writes ``texts`` (file name to content: words
+    of a user never enter a filter graph) and copies the named ``assets``.
     """
 
     argv: tuple[str, ...]
     seconds: float
     capture: int = 0
     tolerant: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict)
+    assets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

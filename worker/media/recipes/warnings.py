@@ -22,6 +22,11 @@ WAVEFORM_SHOWN = "waveform_shown"
 ICON_SHOWN = "icon_shown"
 NOT_OPTIMIZED = "not_optimized"
 NO_SCENE_CHANGE = "no_scene_change"
+INTERVAL_STRETCHED = "interval_stretched"
+ROWS_REDUCED = "rows_reduced"
+FEWER_SEGMENTS = "fewer_segments"
+FEWER_FRAMES = "fewer_frames"
+WINDOW_MISSING = "window_missing"
 
 WARNINGS: dict[str, str] = {
     SINGLE_FRAME: "The source has one frame there, so the animation has one too.",
@@ -43,5 +48,10 @@ WARNINGS: dict[str, str] = {
     WAVEFORM_SHOWN: "The audio's waveform is shown instead of a frame.",
     ICON_SHOWN: "An icon is shown instead of a frame.",
     NOT_OPTIMIZED: "No optimizer is installed; the file is as FFmpeg made it.",
+    INTERVAL_STRETCHED: "The interval was stretched to stay under the tile limit.",
+    ROWS_REDUCED: "A sheet has fewer rows, to stay within what readers can open.",
+    FEWER_SEGMENTS: "The video is too short for that many segments.",
+    FEWER_FRAMES: "The video has fewer different frames than the grid has places.",
+    WINDOW_MISSING: "At least one window of the video gave no frame.",
     NO_SCENE_CHANGE: "No new scene begins after that time; the frame there was taken.",
 }
