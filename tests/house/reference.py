@@ -1,0 +1,151 @@
+"""Write docs/reference from the models: ``python -m tests.house.reference``.
+
+The tables are generated so that no setting, parameter or error code can go
+undocumented; ``test_reference.py`` fails when the files are not what this writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from common import errors, specs
+from common.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "docs" / "reference"
+_KINDS = (
+    specs.ThumbnailSpec,
+    specs.AnimationSpec,
+    specs.PreviewSpec,
+    specs.StoryboardSpec,
+    specs.ContactSheetSpec,
+    specs.SnippetsSpec,
+)
+
+
+def settings_page() -> str:
+    """Give the page of all settings."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting is an environment variable. All are checked together at start; "
+        "every fault is named at once, and an unknown `FRAMEMILL_*` name is one. Lists "
+        "are comma-separated. `REDIS_URL` stands in for the broker's and the store's "
+        "URL where these are not set; one server for both gives up the promise to "
+        "survive a `FLUSHALL` of the broker.",
+        "",
+        "`FRAMEMILL_FFMPEG`: path of FFmpeg; default: the imageio-ffmpeg wheel's.",
+    ]
+    for name, info in Settings.model_fields.items():
+        section = info.annotation
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            continue
+        lines += ["", f"## {name}", "", _summary(section), ""]
+        lines += ["| variable | default | meaning and bounds |", "|---|---|---|"]
+        for field, detail in section.model_fields.items():
+            variable = f"FRAMEMILL_{name.upper()}_{field.upper()}"
+            lines.append(
+                f"| `{variable}` | {_default(detail)} | {_meaning(section, field)} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def outputs_page() -> str:
+    """Give the page of all output kinds and their parameters."""
+    lines = [
+        "# Outputs and their parameters",
+        "",
+        "The fields of one entry of `outputs`. Unknown fields are refused. A time is "
+        "seconds (`12.5`), `\"5m2s\"`, `\"HH:MM:SS.mmm\"`, or a share of the duration "
+        "(`\"50%\"`).",
+    ]
+    for kind in _KINDS:
+        name = kind.model_fields["kind"].annotation.__args__[0]
+        lines += ["", f"## `{name}`", "", _summary(kind), ""]
+        lines += ["| field | default | meaning and bounds |", "|---|---|---|"]
+        for field, detail in kind.model_fields.items():
+            if field != "kind":
+                lines.append(
+                    f"| `{field}` | {_default(detail)} | {_meaning(kind, field)} |"
+                )
+    return "\n".join(lines) + "\n"
+
+
+def errors_page() -> str:
+    """Give the page of all error codes."""
+    lines = [
+        "# Error codes",
+        "",
+        "The codes are stable. An error that answers a request is "
+        "`application/problem+json` with that HTTP status; one that ends a job or an "
+        "output stands in the job document as `error`.",
+        "",
+        "| code | HTTP | title | when | try again |",
+        "|---|---|---|---|---|",
+    ]
+    for code, kind in sorted(errors.catalogue().items()):
+        when = _summary(kind)
+        again = "yes" if kind.retryable else "no"
+        lines.append(f"| `{code}` | {kind.status} | {kind.title} | {when} | {again} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "outputs.md": outputs_page,
+    "errors.md": errors_page,
+}
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+def _summary(kind: type) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    return "unset" if value in (None, "") else f"`{_plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str | Path):
+        return str(value)
+    return json.dumps(value)
+
+
+def _meaning(model: type[BaseModel], field: str) -> str:
+    schema = model.model_json_schema()["properties"][field]
+    text = schema.get("description", "")
+    return " ".join(part for part in (text, "; ".join(_bounds(schema))) if part)
+
+
+def _bounds(schema: dict[str, Any]) -> Iterator[str]:
+    for option in [schema, *schema.get("anyOf", [])]:
+        if "enum" in option:
+            yield " ".join(f"`{value}`" for value in option["enum"])
+        if "minimum" in option:
+            yield f"at least {option['minimum']:g}"
+        if "exclusiveMinimum" in option:
+            yield f"over {option['exclusiveMinimum']:g}"
+        if "maximum" in option:
+            yield f"at most {option['maximum']:g}"
+        if "items" in option:
+            yield from _bounds(option["items"])
+
+
+if __name__ == "__main__":
+    main()
