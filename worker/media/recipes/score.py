@@ -1,0 +1,304 @@
+"""How good a frame is as a poster, judged on small samples of it.
+
+A sample (:data:`SAMPLE_BYTES` bytes, planar 4:4:4 YUV in full range) holds two
+views of a frame, one above the other. *Points* are single pixels of the frame,
+:data:`POINTS` of them: they keep its edges and its noise. *Cells* are the means of
+:data:`CELLS` areas: they tell light, colour and movement.
+
+Every judgement is a factor between 0 and 1 and the score is their product, so one
+fatal fault cannot be outweighed. Brightness, sharpness and uniformity follow the
+idea of hecate (Song et al., "To Click or Not To Click", CIKM 2016); the thresholds
+are ours. A sample costs about 2 ms, without any library.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from math import sqrt
+from operator import mul, sub
+from statistics import median
+
+POINTS = (128, 72)
+CELLS = (32, 18)
+_ROWS = POINTS[1] + CELLS[1]
+_PLANE = POINTS[0] * _ROWS
+SAMPLE_BYTES = 3 * _PLANE
+_POOR = 0.1
+_THIN = 3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A small frame: ``time`` in seconds, ``window`` the run of frames it is of."""
+
+    time: float
+    data: bytes = field(repr=False)
+    window: int = 0
+
+    def _cells(self, plane: int) -> bytes:
+        rows = range(POINTS[1], _ROWS)
+        starts = (plane * _PLANE + row * POINTS[0] for row in rows)
+        return b"".join(self.data[at : at + CELLS[0]] for at in starts)
+
+    @cached_property
+    def cells(self) -> tuple[bytes, bytes, bytes]:
+        """Give the cells' Y, U and V."""
+        return self._cells(0), self._cells(1), self._cells(2)
+
+    @property
+    def points(self) -> bytes:
+        """Give the points' luma, row by row."""
+        return self.data[: POINTS[0] * POINTS[1]]
+
+    @cached_property
+    def thin(self) -> bytes:
+        """Give a third of the cells' luma and chroma, for quick comparisons."""
+        return b"".join(plane[::_THIN] for plane in self.cells)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A sample's score and the factors it is the product of."""
+
+    sample: Sample
+    score: float
+    factors: dict[str, float]
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """Give 0 up to ``low``, 1 from ``high``, and a straight line between."""
+    return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def difference(a: Sample, b: Sample) -> float:
+    """Give how far two frames are apart: 0 equal, 1 black against white."""
+    luma = sum(map(abs, map(sub, a.cells[0], b.cells[0])))
+    chroma = sum(map(abs, map(sub, a.thin, b.thin)))
+    cells = len(a.cells[0])
+    return float(luma + chroma) / (255 * cells * 2)
+
+
+def _light(sample: Sample) -> tuple[float, float]:
+    mean, spread = _spread(sample.cells[0])
+    return mean / 255, spread / 255
+
+
+def _spread(values: bytes) -> tuple[float, float]:
+    """Give the mean and the standard deviation."""
+    mean = sum(values) / len(values)
+    power = sum(map(mul, values, values)) / len(values)
+    return mean, sqrt(max(0.0, power - mean * mean))
+
+
+def _colour(sample: Sample) -> float:
+    """Give how rich the colours are: spread and strength of the chroma, 0 to 1."""
+    _, u, v = sample.cells
+    (u_mean, u_spread), (v_mean, v_spread) = _spread(u), _spread(v)
+    spread = u_spread + v_spread
+    strength = abs(u_mean - 128) + abs(v_mean - 128)
+    return ramp(spread + 0.3 * strength, 0, 30)
+
+
+def _exposure(brightness: float, contrast: float) -> float:
+    dark = ramp(brightness, 0.03, 0.17)
+    bright = 1 - 0.95 * ramp(brightness, 0.75, 0.93)
+    return dark * bright * (0.02 + 0.98 * ramp(contrast, 0.01, 0.11))
+
+
+def _broken_share(sample: Sample) -> float:
+    """Give the share of cells in the colours that decoders leave for lost blocks.
+
+    FFmpeg's picture of missing data is Y = U = V = 0 (a strong green) or 128 (grey).
+    """
+    y, u, v = sample.cells
+    green = sum(1 for a, b in zip(u, v, strict=True) if a < 40 and b < 40)
+    grey = sum(
+        1
+        for cell in zip(y, u, v, strict=True)
+        if cell[1:] == (128, 128) and 125 <= cell[0] <= 131
+    )
+    return max(green, grey) / len(y)
+
+
+@dataclass(frozen=True)
+class Texture:
+    """What the points tell about a frame.
+
+    ``edges`` is the step that 5 % of neighbouring points exceed (0 to 255),
+    ``smooth`` the share of neighbours that are alike, ``kinship`` the correlation
+    of neighbours (1: a picture, 0: noise), ``dominance`` the share of the most
+    frequent narrow band of luma, ``tear`` the row where the picture breaks and how
+    sharply (times the usual row step; 0 when nowhere).
+    """
+
+    edges: float
+    smooth: float
+    kinship: float
+    dominance: float
+    tear: tuple[int, float]
+
+
+def read_texture(sample: Sample) -> Texture:
+    """Measure the points of a sample."""
+    points = sample.points
+    across = list(map(sub, points[1:], points))
+    down = list(map(sub, points[POINTS[0] :], points))
+    mean = sum(points) / len(points)
+    power = sum(map(mul, points, points)) / len(points) - mean * mean
+    steps = sum(map(mul, across, across)) / len(across)
+    falls = sum(map(mul, down, down)) / len(down)
+    kinship = 1 - min(steps, falls) / (2 * power) if power > 1 else 1.0
+    counts = Counter(map(abs, across))
+    return Texture(
+        _upper(counts, 0.05 * len(across)),
+        (counts[0] + counts[1]) / len(across),
+        kinship,
+        _dominance(points),
+        _tear(list(map(abs, down))),
+    )
+
+
+def _upper(counts: Counter[int], wanted: float) -> float:
+    seen = 0
+    for step in sorted(counts, reverse=True):
+        seen += counts[step]
+        if seen >= wanted:
+            return float(step)
+    return 0.0
+
+
+def _dominance(points: bytes) -> float:
+    counts = Counter(points)
+    bands = (sum(counts[level + k] for k in range(6)) for level in range(0, 256, 2))
+    return max(bands) / len(points)
+
+
+def _tear(down: list[int]) -> tuple[int, float]:
+    width = POINTS[0]
+    rows = [sum(down[at : at + width]) / width for at in range(0, len(down), width)]
+    usual = median(rows) + 2
+    inner = range(len(rows) // 8, len(rows) - len(rows) // 8)
+    row = max(inner, key=rows.__getitem__)
+    return row, rows[row] / usual if rows[row] > 14 else 0.0
+
+
+def judge(
+    samples: Sequence[Sample], end: float | None, keep: int = 12
+) -> list[Judgement]:
+    """Score the samples against each other, best first.
+
+    ``samples`` are in order of window and time; ``end`` is the video's length in
+    seconds where it is known. The points are read for the ``keep`` samples that
+    are best without them; only those are given back.
+    """
+    first = _first_look(samples, end)
+    best = sorted(first, key=lambda one: one.score, reverse=True)[:keep]
+    textures = [read_texture(one.sample) for one in best]
+    sharpest = max((t.edges * ramp(t.kinship, 0.2, 0.5) for t in textures), default=0.0)
+    judged = [
+        _second_look(one, texture, textures, sharpest)
+        for one, texture in zip(best, textures, strict=True)
+    ]
+    return sorted(judged, key=lambda one: one.score, reverse=True)
+
+
+def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]:
+    moves = _movements(samples)
+    usual = median(max(pair) for pair in moves) if moves else 0.0
+    every = max(1, len(samples) // 12)
+    others = samples[::every]
+    judged = []
+    for sample, pair in zip(samples, moves, strict=True):
+        factors = {
+            "exposure": _exposure(*_light(sample)),
+            "colour": 0.85 + 0.15 * _colour(sample),
+            "whole": 1 - 0.95 * ramp(_broken_share(sample), 0.02, 0.25),
+            "calm": _calm(pair, usual),
+            "typical": 0.8 + 0.2 * _typical(sample, others),
+            "place": _place(sample.time, end),
+        }
+        judged.append(Judgement(sample, _product(factors), factors))
+    return judged
+
+
+def _second_look(
+    one: Judgement, texture: Texture, all_of_them: list[Texture], sharpest: float
+) -> Judgement:
+    row, strength = texture.tear
+    near = range(row - 1, row + 2)
+    same = sum(1 for t in all_of_them if t.tear[0] in near and t.tear[1] > 3)
+    lone = same <= len(all_of_them) // 2
+    factors = one.factors | {
+        "sharp": 0.05 + 0.95 * ramp(texture.edges, 0, max(8.0, 0.6 * sharpest)),
+        "rich": _rich(texture),
+        "picture": 0.03 + 0.97 * ramp(texture.kinship, 0.2, 0.5),
+        "untorn": 1 - 0.6 * ramp(strength, 4, 9) if lone else 1.0,
+    }
+    return Judgement(one.sample, _product(factors), factors)
+
+
+def _rich(texture: Texture) -> float:
+    """Tell a filmed picture from a card: text and logos stand on an even ground."""
+    card = 1 - 0.9 * ramp(texture.dominance, 0.45, 0.85)
+    return card * (1 - 0.8 * ramp(texture.smooth, 0.82, 0.97))
+
+
+def _product(factors: dict[str, float]) -> float:
+    score = 1.0
+    for factor in factors.values():
+        score *= factor
+    return score
+
+
+def _movements(samples: Sequence[Sample]) -> list[tuple[float, float]]:
+    """Give each sample's difference from the one before and the one after it.
+
+    At the edge of a window the known side stands for both.
+    """
+    steps = [
+        difference(a, b) if a.window == b.window else None
+        for a, b in pairwise(samples)
+    ]
+    moves = []
+    for before, after in zip([None, *steps], [*steps, None], strict=True):
+        known = [step for step in (before, after) if step is not None]
+        moves.append((min(known), max(known)) if known else (0.0, 0.0))
+    return moves
+
+
+def _calm(move: tuple[float, float], usual: float) -> float:
+    """Tell a shot from a transition.
+
+    In a fade, dissolve, whip pan or flash both sides differ; beside a cut only
+    one does, which costs less.
+    """
+    less, more = move
+    limit = 0.03 + 1.2 * min(usual, 0.08)
+    through = 1 - 0.85 * ramp(less, limit, 3 * limit)
+    beside = 1 - 0.3 * ramp(more, limit, 3 * limit)
+    return through * beside
+
+
+def _typical(sample: Sample, others: Sequence[Sample]) -> float:
+    size = 255 * len(sample.thin)
+    near = sum(
+        1 - ramp(sum(map(abs, map(sub, sample.thin, other.thin))) / size, 0.04, 0.12)
+        for other in others
+    )
+    return ramp(near / len(others), 0, 0.5)
+
+
+def _place(time: float, end: float | None) -> float:
+    """Prefer the middle a little: openings and endings are seldom the content."""
+    if not end or end <= 0:
+        return 1.0
+    return 1 - 0.2 * ramp(abs(time / end - 0.5), 0.25, 0.5)
+
+
+def is_poor(score: float) -> bool:
+    """Tell whether a frame with that score is black, white, flat or broken."""
+    return score < _POOR
