@@ -1,16 +1,24 @@
 """The BlobStore port: what every store of files must do.
 
 Keys are ours (``in/...``, ``out/...``): ASCII, slash-separated, never a caller's
-name. ``tests/contracts/blobs.py`` is the conformance suite of all adapters.
+name. ``tests/contracts/test_blobs.py`` is the conformance suite of all adapters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
+
+from common.errors import DiskFull, StorageUnavailable
+
+CHUNK_BYTES = 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
+MAX_PARTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -26,11 +34,24 @@ class BlobInfo:
 
 @dataclass(frozen=True)
 class Grant:
-    """A presigned permission: ``method`` on ``url`` until ``expires_at`` (Unix s)."""
+    """A presigned permission: ``method`` on ``url`` until ``expires_at`` (Unix s).
+
+    ``headers`` are signed along: the request must carry exactly these.
+    """
 
     method: str
     url: str
     expires_at: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One stored part of an unfinished upload; ``number`` begins with 1."""
+
+    number: int
+    size: int
+    etag: str
 
 
 class BlobWriter(Protocol):
@@ -55,7 +76,35 @@ class BlobWriter(Protocol):
     ) -> None: ...
 
 
-class BlobStore(Protocol):
+class PartStore(Protocol):
+    """Uploads that outlive one request: parts under a ``ref``, joined at the end.
+
+    Every part but the last must have the same size, at least 5 MiB (a rule of S3).
+    A part put twice is the later one. An unknown ``ref`` raises SourceNotFound.
+    """
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """Open an upload and give its ``ref``."""
+
+    def put_part(self, key: str, ref: str, number: int, data: bytes) -> Part:
+        """Store one part."""
+
+    def grant_part(
+        self, key: str, ref: str, number: int, *, size: int, seconds: int
+    ) -> Grant:
+        """Permit one part of ``size`` bytes to be put by a plain PUT."""
+
+    def list_parts(self, key: str, ref: str) -> Iterator[Part]:
+        """Walk the stored parts, in order of their numbers."""
+
+    def join_parts(self, key: str, ref: str, parts: Sequence[Part]) -> BlobInfo:
+        """Make the blob of these parts visible; SourceChanged if one differs."""
+
+    def drop_parts(self, key: str, ref: str) -> None:
+        """Forget the upload and its parts; an absent one is no error."""
+
+
+class BlobStore(PartStore, Protocol):
     """Named blobs, written whole, read by range.
 
     Raises SourceNotFound for an absent key, SourceChanged where ``etag`` does not
@@ -75,10 +124,18 @@ class BlobStore(Protocol):
         end: int | None = None,
         etag: str | None = None,
     ) -> Iterator[bytes]:
-        """Stream the bytes ``start`` to ``end`` (exclusive; None is the last)."""
+        """Stream the bytes ``start`` to ``end`` (exclusive; None is the last).
+
+        Errors of the opening are raised by the call, not by the first step.
+        """
 
     def fetch(
-        self, key: str, path: Path, *, bucket: str | None = None, etag: str | None = None
+        self,
+        key: str,
+        path: Path,
+        *,
+        bucket: str | None = None,
+        etag: str | None = None,
     ) -> int:
         """Bring the whole blob to ``path`` (hard link where local); give its size."""
 
@@ -106,11 +163,32 @@ class BlobStore(Protocol):
         seconds: int,
         attachment: bool = False,
         bucket: str | None = None,
+        head: bool = False,
     ) -> Grant:
-        """Permit one download that is served with this type and this name."""
+        """Permit one download that is served with this type and this name.
 
-    def grant_put(self, key: str, *, content_type: str, seconds: int) -> Grant:
-        """Permit one upload by a plain PUT."""
+        With ``head`` the permission is for a HEAD request (S3 signs the method).
+        """
+
+    def grant_put(
+        self, key: str, *, content_type: str, seconds: int, size: int | None = None
+    ) -> Grant:
+        """Permit one upload by a plain PUT, of exactly ``size`` bytes if given."""
 
     def check(self) -> None:
         """Raise StorageUnavailable when the store does not answer."""
+
+    def tidy(self, seconds: float) -> int:
+        """Remove what killed writers left that long ago; give how many."""
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn a full disk into DiskFull and any other OSError into StorageUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(f"{doing}: no space left") from error
+        reason = error.strerror or type(error).__name__
+        raise StorageUnavailable(f"{doing}: {reason}") from error

@@ -1,0 +1,76 @@
+"""Names of blobs: keys that are safe, and names that people read.
+
+A key is ours and reaches a store; a display name is the caller's and reaches only
+a record and a ``Content-Disposition``.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from urllib.parse import quote
+
+from common.errors import SourceNotFound
+
+DISPLAY_CHARS = 200
+KEY_BYTES = 1024
+_SEGMENT_BYTES = 255
+# Marks that turn the reading direction can make "gpj.exe" of "exe.jpg".
+_BIDI = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+_CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# RFC 5987 attr-char beyond letters and digits; quote() itself keeps "_.-~".
+_ATTR_CHARS = "!#$&+^`|"
+
+
+def check_key(key: str) -> str:
+    """Give ``key`` back if it can name a blob, else raise SourceNotFound.
+
+    Refused are absolute keys, empty or dotted segments (``..``, ``.tmp``),
+    backslashes, control characters, and what no file system could hold.
+    """
+    segments = key.split("/")
+    fits = len(key.encode("utf-8", "surrogatepass")) <= KEY_BYTES and all(
+        0 < len(part.encode("utf-8", "surrogatepass")) <= _SEGMENT_BYTES
+        for part in segments
+    )
+    clean = not any(c == "\\" or unicodedata.category(c) in _CONTROL for c in key)
+    if not fits or not clean or any(part.startswith(".") for part in segments):
+        raise SourceNotFound(
+            f"{key[:80]!r} is not a key of this store",
+            hint="segments parted by /, none empty or beginning with a dot",
+        )
+    return key
+
+
+def display_name(raw: str | None) -> str | None:
+    """Make a caller's file name fit to be shown: NFC, no controls, 200 characters.
+
+    The result is text, never a path or a key. None when nothing is left.
+    """
+    if raw is None:
+        return None
+    kept = "".join(
+        c
+        for c in unicodedata.normalize("NFC", raw)
+        if c not in _BIDI and unicodedata.category(c) not in _CONTROL
+    )
+    return kept.strip()[:DISPLAY_CHARS].strip() or None
+
+
+def content_disposition(filename: str, *, attachment: bool) -> str:
+    """Make the header that offers ``filename`` (RFC 6266, RFC 8187).
+
+    Slashes and backslashes become underscores, and no quote or line break can end
+    the parameter; names beyond ASCII come as ``filename*`` beside a fall-back.
+    """
+    name = display_name(filename) or "file"
+    name = name.replace("/", "_").replace("\\", "_").lstrip(".") or "file"
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    plain = "".join("_" if c in '"%;' else c for c in plain).strip()
+    kind = "attachment" if attachment else "inline"
+    header = f'{kind}; filename="{plain or "file"}"'
+    if plain != name:
+        encoded = quote(name.encode("utf-8", "replace"), safe=_ATTR_CHARS)
+        header += f"; filename*=UTF-8''{encoded}"
+    return header

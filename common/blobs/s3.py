@@ -1,0 +1,422 @@
+"""Blobs in S3 or what speaks like it, through one boto3 client.
+
+Stores differ, and nothing here trusts what not all of them do: rclone ignores
+If-Match (the ETag is compared again here) and answers ranges with 200, moto checks
+no signature, most know no presigned POST. Checksums beyond the protocol's own are
+only sent where a store asks for them (rclone refuses boto3's default).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import structlog
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from common.blobs.base import (
+    CHUNK_BYTES,
+    BlobInfo,
+    BlobWriter,
+    Grant,
+    Part,
+    disk_errors,
+)
+from common.blobs.names import check_key, content_disposition
+from common.blobs.s3_errors import code_of, s3_errors, status_of
+from common.blobs.s3_writer import S3Writer
+from common.config import Settings
+from common.errors import SourceChanged, SourceNotFound, StorageUnavailable, Unavailable
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_POOL = 64
+_log = structlog.get_logger(__name__)
+
+
+def connect_client(settings: Settings, *, endpoint: str | None = None) -> S3Client:
+    """Make the client of ``settings.s3``; ``endpoint`` replaces its address."""
+    s3 = settings.s3
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": s3.addressing_style},
+        connect_timeout=s3.connect_timeout_seconds,
+        read_timeout=s3.read_timeout_seconds,
+        retries={"mode": "standard", "total_max_attempts": s3.max_attempts},
+        max_pool_connections=_POOL,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint or s3.endpoint_url,
+        region_name=s3.region,
+        aws_access_key_id=s3.access_key_id,
+        aws_secret_access_key=s3.secret_access_key,
+        config=config,
+    )
+
+
+class S3Store:
+    """The BlobStore over one bucket; sources may lie in others."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._bucket = settings.blobs.bucket
+        self._attempts = settings.s3.max_attempts
+        self._client = connect_client(settings)
+        public = settings.s3.public_endpoint_url
+        self._signer = (
+            connect_client(settings, endpoint=public) if public else self._client
+        )
+
+    def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
+        """Tell size, ETag and what else the store remembers."""
+        with s3_errors(key):
+            answer = self._client.head_object(Bucket=bucket or self._bucket, Key=key)
+        return BlobInfo(
+            key,
+            answer["ContentLength"],
+            answer["ETag"].strip('"'),
+            answer.get("ContentType"),
+            answer.get("VersionId"),
+        )
+
+    def read(
+        self,
+        key: str,
+        *,
+        bucket: str | None = None,
+        start: int = 0,
+        end: int | None = None,
+        etag: str | None = None,
+    ) -> Iterator[bytes]:
+        """Stream a range; a broken connection is taken up again where it broke."""
+        if end is not None and end <= start:
+            return iter(())
+        span = (start, end)
+        try:
+            first, etag = self._open(key, bucket or self._bucket, span, etag)
+        except _PastTheEnd:
+            return iter(())
+        return self._stream(key, bucket or self._bucket, span, etag, first)
+
+    def _open(
+        self, key: str, bucket: str, span: tuple[int, int | None], etag: str | None
+    ) -> tuple[Iterator[bytes], str]:
+        start, end = span
+        wanted: dict[str, Any] = {"Bucket": bucket, "Key": key}
+        if start or end is not None:
+            wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+        if etag is not None:
+            wanted["IfMatch"] = f'"{etag}"'
+        with s3_errors(key):
+            try:
+                answer = self._client.get_object(**wanted)
+            except ClientError as error:
+                if status_of(error) == 416 or code_of(error) == "InvalidRange":
+                    raise _PastTheEnd from error
+                raise
+        found = answer["ETag"].strip('"')
+        if etag is not None and found != etag:
+            answer["Body"].close()
+            raise SourceChanged(f"{key} is no longer what it was: its ETag differs")
+        # rclone: 200 with Content-Range. Without one the whole object comes.
+        begin = _RANGE.match(answer.get("ContentRange", ""))
+        skip = start - (int(begin[1]) if begin else 0)
+        return _cut(answer["Body"].iter_chunks(CHUNK_BYTES), skip), found
+
+    def _stream(
+        self,
+        key: str,
+        bucket: str,
+        span: tuple[int, int | None],
+        etag: str,
+        chunks: Iterator[bytes],
+    ) -> Iterator[bytes]:
+        start, end = span
+        failures = 0
+        while True:
+            try:
+                with s3_errors(key):
+                    for chunk in chunks:
+                        piece = chunk if end is None else chunk[: end - start]
+                        start += len(piece)
+                        failures = 0
+                        yield piece
+                        if start == end:
+                            return
+                return
+            except StorageUnavailable:
+                failures += 1
+                if failures >= self._attempts:
+                    raise
+            try:
+                chunks, _ = self._open(key, bucket, (start, end), etag)
+            except _PastTheEnd:
+                return
+
+    def fetch(
+        self,
+        key: str,
+        path: Path,
+        *,
+        bucket: str | None = None,
+        etag: str | None = None,
+    ) -> int:
+        """Download the whole blob; ``path`` appears only when it is complete."""
+        chunks = self.read(key, bucket=bucket, etag=etag)
+        temp = path.with_name(path.name + ".fetch")
+        size = 0
+        try:
+            with disk_errors(f"fetching {key}"), temp.open("wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                    size += len(chunk)
+            temp.replace(path)
+        finally:
+            temp.unlink(missing_ok=True)
+        return size
+
+    def writer(self, key: str, *, content_type: str) -> BlobWriter:
+        """Begin a streamed upload: the part loop of ``s3_writer``."""
+        return S3Writer(self, check_key(key), content_type)
+
+    def put(self, key: str, path: Path, *, content_type: str) -> BlobInfo:
+        """Store a finished file by the same part loop."""
+        with self.writer(key, content_type=content_type) as writer:
+            with disk_errors(f"reading {path.name}"), path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    writer.write(chunk)
+            return writer.commit()
+
+    def put_whole(self, key: str, data: bytearray, content_type: str) -> BlobInfo:
+        """Store a small body by one PUT."""
+        with s3_errors(key):
+            answer = self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=data,  # type: ignore[arg-type]  # botocore takes a bytearray
+                ContentType=content_type,
+            )
+        etag = answer["ETag"].strip('"')
+        return BlobInfo(key, len(data), etag, content_type, answer.get("VersionId"))
+
+    def delete(self, key: str) -> None:
+        """Remove one blob."""
+        with suppress(SourceNotFound), s3_errors(key):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove every blob under a prefix, a thousand by one request."""
+        count = 0
+        batch: list[str] = []
+        for info in self.list(prefix):
+            batch.append(info.key)
+            if len(batch) == 1000:
+                count += self._delete_batch(batch)
+                batch = []
+        return count + (self._delete_batch(batch) if batch else 0)
+
+    def _delete_batch(self, keys: list[str]) -> int:
+        with s3_errors(keys[0]):
+            answer = self._client.delete_objects(
+                Bucket=self._bucket,
+                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+            )
+        if failed := answer.get("Errors"):
+            key, code = failed[0].get("Key"), failed[0].get("Code")
+            raise StorageUnavailable(f"{len(failed)} not deleted: {key} ({code})")
+        return len(keys)
+
+    def list(self, prefix: str, *, bucket: str | None = None) -> Iterator[BlobInfo]:
+        """Walk blobs in key order, page by page."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket or self._bucket, Prefix=prefix
+        )
+        with s3_errors(f"listing {prefix}"):
+            for page in pages:
+                for item in page.get("Contents", []):
+                    etag = item.get("ETag", "").strip('"')
+                    yield BlobInfo(item["Key"], item["Size"], etag)
+
+    def grant_get(
+        self,
+        key: str,
+        *,
+        content_type: str,
+        filename: str,
+        seconds: int,
+        attachment: bool = False,
+        bucket: str | None = None,
+        head: bool = False,
+    ) -> Grant:
+        """Presign a GET (or HEAD) that overrides type and disposition.
+
+        Some stores forget both (rclone, at restart), so they are in every grant.
+        """
+        wanted = {
+            "Bucket": bucket or self._bucket,
+            "Key": key,
+            "ResponseContentType": content_type,
+            "ResponseContentDisposition": content_disposition(
+                filename, attachment=attachment
+            ),
+        }
+        call = "head_object" if head else "get_object"
+        return self._presign(call, "HEAD" if head else "GET", wanted, seconds)
+
+    def grant_put(
+        self, key: str, *, content_type: str, seconds: int, size: int | None = None
+    ) -> Grant:
+        """Presign a PUT; type and size are signed headers."""
+        wanted: dict[str, Any] = {
+            "Bucket": self._bucket,
+            "Key": check_key(key),
+            "ContentType": content_type,
+        }
+        if size is not None:
+            wanted["ContentLength"] = size
+        headers = (("Content-Type", content_type),)
+        return self._presign("put_object", "PUT", wanted, seconds, headers)
+
+    def _presign(
+        self,
+        call: str,
+        method: str,
+        wanted: dict[str, Any],
+        seconds: int,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> Grant:
+        expires_at = int(time.time()) + seconds
+        with s3_errors(wanted["Key"]):
+            url = self._signer.generate_presigned_url(
+                call, Params=wanted, ExpiresIn=seconds, HttpMethod=method
+            )
+        return Grant(method, url, expires_at, headers)
+
+    def check(self) -> None:
+        """Raise StorageUnavailable when the bucket cannot be reached."""
+        try:
+            with s3_errors(f"bucket {self._bucket}"):
+                self._client.head_bucket(Bucket=self._bucket)
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise StorageUnavailable(f"bucket {self._bucket}: {error}") from error
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """Open a multipart upload."""
+        with s3_errors(key):
+            return self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=check_key(key), ContentType=content_type
+            )["UploadId"]
+
+    def put_part(
+        self, key: str, ref: str, number: int, data: bytes | bytearray
+    ) -> Part:
+        """Upload one part."""
+        with s3_errors(f"part {number} of {key}"):
+            answer = self._client.upload_part(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=ref,
+                PartNumber=number,
+                Body=data,  # type: ignore[arg-type]  # botocore takes a bytearray
+            )
+        return Part(number, len(data), answer["ETag"].strip('"'))
+
+    def grant_part(
+        self, key: str, ref: str, number: int, *, size: int, seconds: int
+    ) -> Grant:
+        """Presign one part; its size is signed along."""
+        wanted: dict[str, Any] = {
+            "Bucket": self._bucket,
+            "Key": key,
+            "UploadId": ref,
+            "PartNumber": number,
+            "ContentLength": size,
+        }
+        return self._presign("upload_part", "PUT", wanted, seconds)
+
+    def list_parts(self, key: str, ref: str) -> Iterator[Part]:
+        """Walk the stored parts."""
+        pages = self._client.get_paginator("list_parts").paginate(
+            Bucket=self._bucket, Key=key, UploadId=ref
+        )
+        with s3_errors(f"parts of {key}"):
+            for page in pages:
+                for item in page.get("Parts", []):
+                    yield Part(
+                        item["PartNumber"], item["Size"], item["ETag"].strip('"')
+                    )
+
+    def join_parts(self, key: str, ref: str, parts: Sequence[Part]) -> BlobInfo:
+        """Complete the multipart upload and see that the size is right."""
+        named = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+        with s3_errors(key):
+            try:
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=key,
+                    UploadId=ref,
+                    MultipartUpload={"Parts": named},  # type: ignore[typeddict-item]
+                )
+            except ClientError as error:
+                if code_of(error) in {"InvalidPart", "InvalidPartOrder"}:
+                    raise SourceChanged(f"a part of {key} is another one") from error
+                # The answer of an earlier try was lost: the head below decides.
+                if code_of(error) != "NoSuchUpload":
+                    raise
+        info = self.head(key)
+        if info.size != (size := sum(part.size for part in parts)):
+            raise StorageUnavailable(f"{key} has {info.size} bytes instead of {size}")
+        return info
+
+    def drop_parts(self, key: str, ref: str) -> None:
+        """Abort the multipart upload."""
+        with suppress(SourceNotFound), s3_errors(key):
+            self._client.abort_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=ref
+            )
+
+    def abandon(self, key: str, ref: str) -> None:
+        """Drop parts while another error is on its way; a failure is only logged."""
+        try:
+            self.drop_parts(key, ref)
+        except Unavailable as error:
+            _log.warning("multipart_upload_left", key=key, error=error.detail)
+
+    def tidy(self, seconds: float) -> int:
+        """Abort multipart uploads begun that long ago."""
+        limit = datetime.now(UTC) - timedelta(seconds=seconds)
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket
+        )
+        count = 0
+        with s3_errors(f"bucket {self._bucket}"):
+            for page in pages:
+                for item in page.get("Uploads", []):
+                    if item["Initiated"] < limit:
+                        self.drop_parts(item["Key"], item["UploadId"])
+                        count += 1
+        return count
+
+
+class _PastTheEnd(Exception):
+    """The range begins after the last byte."""
+
+
+def _cut(chunks: Iterator[bytes], skip: int) -> Iterator[bytes]:
+    for chunk in chunks:
+        if skip < len(chunk):
+            yield chunk[skip:] if skip else chunk
+        skip = max(0, skip - len(chunk))

@@ -1,0 +1,57 @@
+"""Signed links: what the local store grants and what the API accepts.
+
+A link carries its terms in its query (``e`` is the expiry in Unix seconds) and
+``s``, the HMAC-SHA256 over purpose, path and terms. Every API process must have
+the same ``api.secret``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from common.errors import Forbidden, InternalError
+
+_SECRET_CHARS = 32
+
+
+def _signature(secret: str, purpose: str, path: str, terms: Mapping[str, str]) -> str:
+    if len(secret) < _SECRET_CHARS:
+        raise InternalError(
+            "links cannot be signed: FRAMEMILL_API_SECRET is not set",
+            hint=f"set it to at least {_SECRET_CHARS} random characters",
+        )
+    message = json.dumps([purpose, path, sorted(terms.items())]).encode()
+    digest = hmac.new(secret.encode(), message, hashlib.sha256).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def sign(
+    secret: str, purpose: str, path: str, expires_at: int, terms: Mapping[str, str]
+) -> str:
+    """Give the quoted path with its signed query.
+
+    ``purpose`` parts the uses of the secret (``get``, ``put``, ``part``, ``file``).
+    """
+    signed = {**terms, "e": str(expires_at)}
+    query = urlencode({**signed, "s": _signature(secret, purpose, path, signed)})
+    return f"{quote(path)}?{query}"
+
+
+def verify(
+    secret: str, purpose: str, path: str, query: Mapping[str, str]
+) -> dict[str, str]:
+    """Give the terms of a link that we signed; Forbidden if not ours or expired."""
+    terms = {name: value for name, value in query.items() if name != "s"}
+    given = query.get("s", "").encode("utf-8", "replace")
+    expected = _signature(secret, purpose, path, terms).encode()
+    if not hmac.compare_digest(given, expected):
+        raise Forbidden("the link's signature does not match")
+    if int(terms.get("e", "0")) < time.time():
+        raise Forbidden("the link has expired", hint="ask the job for a fresh one")
+    return terms

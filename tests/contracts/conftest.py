@@ -1,0 +1,134 @@
+"""Every store of blobs that the conformance suite runs on."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from common.blobs import connect
+from common.blobs.base import BlobStore
+from common.config import Api, Blobs, S3, Settings
+
+BUCKET = "framemill"
+SECRET = "contract-secret-" * 4
+KEYS = ("contract", "contract-secret")
+
+
+def s3_settings(endpoint: str) -> Settings:
+    """Settings that reach a test server."""
+    return Settings(
+        blobs=Blobs(backend="s3", bucket=BUCKET),
+        s3=S3(
+            endpoint_url=endpoint,
+            access_key_id=KEYS[0],
+            secret_access_key=KEYS[1],
+            connect_timeout_seconds=1,
+            read_timeout_seconds=10,
+            max_attempts=2,
+        ),
+        api=Api(secret=SECRET),
+    )
+
+
+def make_bucket(endpoint: str, name: str = BUCKET) -> None:
+    """Create a bucket, waiting until the server answers."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=KEYS[0],
+        aws_secret_access_key=KEYS[1],
+    )
+    client.create_bucket(Bucket=name)
+
+
+@pytest.fixture(scope="session")
+def moto_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    make_bucket(endpoint)
+    make_bucket(endpoint, "sources")
+    yield endpoint
+    server.stop()
+
+
+def free_port() -> int:
+    """Give a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_port(
+    process: subprocess.Popen[bytes], port: int, seconds: float = 15
+) -> None:
+    """Return once something listens; fail when the process ends or time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended"
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail(f"nothing listens on {port} after {seconds} s")
+
+
+def serve_rclone(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start ``rclone serve s3`` over ``folder``; each sub-folder is a bucket."""
+    port = free_port()
+    process = subprocess.Popen(  # noqa: S603
+        [
+            str(Path(sys.executable).parent / "rclone"),
+            *("--config", "/dev/null", "serve", "s3", str(folder)),
+            *("--addr", f"127.0.0.1:{port}", "--auth-key", ",".join(KEYS)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    await_port(process, port)
+    return process, f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="session")
+def rclone_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("rclone")
+    (folder / BUCKET).mkdir()
+    (folder / "sources").mkdir()
+    process, endpoint = serve_rclone(folder)
+    yield endpoint
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(params=["local", "moto", "rclone"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def settings(
+    store_kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Settings:
+    if store_kind == "local":
+        return Settings(
+            blobs=Blobs(backend="local", path=tmp_path / "blobs", bucket=BUCKET),
+            api=Api(secret=SECRET),
+        )
+    return s3_settings(request.getfixturevalue(f"{store_kind}_endpoint"))
+
+
+@pytest.fixture
+def store(settings: Settings) -> BlobStore:
+    return connect(settings)
