@@ -138,14 +138,15 @@ class Intake:
         return self.get(job_id, owner)
 
     def delete(self, job_id: str, owner: str | None) -> None:
-        """Cancel the job and remove its results, its upload and its record.
+        """Cancel the job and remove its record and its results.
 
-        Crash window: the record goes first; the sweep removes the files then.
+        Crash window: the record goes first; the sweep removes what a crash, or an
+        attempt that still runs, leaves. It also removes the upload, once no other
+        job has it as its source.
         """
         self.get(job_id, owner)
         self._store.delete(job_id)
         self._blobs.delete_prefix(f"out/{job_id}/")
-        self._blobs.delete_prefix(f"in/{job_id}/")
 
     def _check_bucket(self, source: Source) -> None:
         if source.kind != "s3":
