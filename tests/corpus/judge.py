@@ -29,7 +29,8 @@ ERROR_SECONDS = 5.0
 SSIM, HDR_SSIM = 0.85, 0.45
 _ALL_SECONDS = 60.0
 _FLAT = 3.0
-_SSIM = re.compile(r"All:([\d.]+)")
+_SMALL = 32
+_SSIM = re.compile(r"SSIM Y:([\d.]+)")
 
 
 @dataclass
@@ -156,41 +157,67 @@ def _judge_still(
 
 
 def reference(
-    entry: Entry, media: MediaInfo, at: float, size: tuple[int, int], settings: Settings
+    entry: Entry,
+    media: MediaInfo,
+    at: float,
+    size: tuple[int, int],
+    settings: Settings,
+    *,
+    whole: bool,
 ) -> list[str]:
     """Give FFmpeg's words for a picture decoded the plain way at that time.
 
-    Short clips are decoded from their start, so that no seek is trusted.
+    ``whole`` decodes from the start, so that no seek is trusted.
     """
-    assert media.video is not None
-    whole = (media.duration or 0.0) <= _ALL_SECONDS
-    skip = [] if whole else ["-ss", f"{max(0.0, at - 0.0005):.6f}"]
-    late = f"select='gte(t,{at - 0.0005:.6f})'," if whole else ""
-    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(media.video.codec)
-    alpha = ["-c:v", decoder] if media.video.alpha and decoder else []
-    scale = f"{late}scale={size[0]}:{size[1]}:out_range=full,format=yuvj420p,setsar=1"
-    chain = f"[0:{media.video.index}]{scale}"
+    video = media.video
+    assert video is not None
+    at = max(0.0, at - 0.0005)
+    skip = [] if whole or not at else ["-ss", f"{at:.6f}"]
+    late = f"select='gte(t,{at:.6f})'," if whole else ""
+    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(video.codec)
+    alpha = ["-c:v", decoder] if video.alpha and decoder else []
+    dark = ",format=gbrap,premultiply=inplace=1" if video.alpha else ""
+    chain = f"[0:{video.index}]{late}scale={size[0]}:{size[1]}{dark},format=gray"
     return [
-        *(program.path(settings), "-nostdin", "-v", "info", *alpha, *skip),
+        *(program.path(settings), "-nostdin", "-v", "error", *alpha, *skip),
         *("-threads", "1", "-i", f"file:{entry.file}"),
-        *("-filter_complex", chain),
+        *("-filter_complex", chain, "-frames:v", "1", "-update", "1", "-y"),
     ]
 
 
 def _compare(
     entry: Entry, media: MediaInfo, still: RenderedFile, settings: Settings
 ) -> float | None:
+    """Give the SSIM of the grey values of the picture and a reference."""
     assert still.time is not None
     assert still.width
     assert still.height
     size = (still.width, still.height)
-    words = reference(entry, media, still.time, size, settings)
-    chain = words.pop()
-    inputs = [*words[:-1], "-i", f"file:{still.path}", words[-1]]
-    late = f"{chain},setpts=0[a];[1:v]format=yuvj420p,setsar=1,setpts=0[b];[a][b]ssim"
-    argv = [*inputs, late, "-frames:v", "1", "-f", "null", "-"]
+    whole = (media.duration or 0.0) <= _ALL_SECONDS
+    ways = [True, False] if entry.kind == "resolution-change" else [whole]
+    target = str(still.path) + ".reference.png"
+    found = []
+    for way in ways:
+        words = reference(entry, media, still.time, size, settings, whole=way)
+        _call([*words, target])
+        found.append(_ssim(Path(target), still.path, settings))
+    return max((one for one in found if one is not None), default=None)
+
+
+def _call(argv: list[str]) -> str:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    found = _SSIM.search(done.stderr)
+    return done.stderr
+
+
+def _ssim(one: Path, other: Path, settings: Settings) -> float | None:
+    """Compare two pictures; tiny ones are enlarged, the filter needs 8 pixels."""
+    grey = "scale=iw*8:ih*8:flags=neighbor:out_range=full,format=gray"
+    chain = f"[0:v]{grey}[a];[1:v]{grey}[b];[a][b]ssim"
+    words = ["-nostdin", "-i", f"file:{one}", "-i", f"file:{other}"]
+    if min(Image.open(one).size) > _SMALL:
+        chain = chain.replace("scale=iw*8:ih*8:flags=neighbor:out_range=full,", "")
+    tail = ["-filter_complex", chain, "-f", "null", "-"]
+    found = _SSIM.search(_call([program.path(settings), *words, *tail]))
     return float(found[1]) if found else None
 
 

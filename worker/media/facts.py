@@ -31,6 +31,7 @@ from av.error import FFmpegError
 _HEAD = 1 << 20
 _MICROSECONDS = 1_000_000
 _FRAMES = 2
+_RATED_FRAMES = 3
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -41,6 +42,7 @@ _TEXTS = (
     (b"<MPD", "a DASH manifest"),
     (b"<svg", "an SVG drawing"),
 )
+_RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
 _PROTECTED = (b"encv", b"enca", b"pssh")
 
 
@@ -66,14 +68,20 @@ class Track:
     failures: int = 0
     packets: int = 0
     stamps: list[float] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
     end: float | None = None
     gap: float = 0.0
+    seekable: bool = True
 
     def note(self, packet: Any) -> None:
         """Take the times of a packet, in seconds of the container's clock."""
+        if packet.is_discard:
+            return
         self.packets += 1
         if packet.pts is None:
             return
+        if packet.is_keyframe:
+            self.keys.append(packet.pts)
         base = float(packet.time_base)
         start, length = packet.pts * base, (packet.duration or 0) * base
         self.stamps.append(start)
@@ -88,6 +96,13 @@ class Track:
             return
         for frame in frames[: _FRAMES - len(self.frames)]:
             self.frames.append(_frame_facts(frame))
+
+    def rate(self) -> float | None:
+        """Give the frames per second that were seen; headers may state a tick rate."""
+        if len(self.stamps) < _RATED_FRAMES:
+            return None
+        length = max(self.stamps) - min(self.stamps)
+        return (len(self.stamps) - 1) / length if length > 0 else None
 
     def longest(self) -> float:
         """Give the longest time between two frames that were read, in seconds."""
@@ -159,7 +174,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
     context = stream.codec_context
     facts: dict[str, Any] = {
         "index": stream.index,
-        "codec": context.name if context is not None else None,
+        "codec": context.codec.canonical_name if context is not None else None,
         "tag": getattr(context, "codec_tag", None),
         "duration": _seconds(stream.duration, stream.time_base),
         "default": bool(stream.disposition & 1),
@@ -174,7 +189,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "width": context.width,
         "height": context.height,
         "aspect": _ratio(stream.sample_aspect_ratio or context.sample_aspect_ratio),
-        "fps": float(stream.average_rate or stream.guessed_rate or 0),
+        "fps": track.rate() or float(stream.average_rate or stream.guessed_rate or 0),
         "declared_frames": stream.frames,
         "frames": track.frames,
         "failures": track.failures,
@@ -184,6 +199,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "last": max(track.stamps, default=None),
         "end": track.end,
         "gap": track.gap,
+        "seekable": track.seekable,
     }
 
 
@@ -234,6 +250,30 @@ def _read_end(container: Any, track: Track, declared: float) -> None:
                     break
         if track.packets > seen:
             return
+
+
+def _try_seek(container: Any, track: Track) -> bool:
+    """Seek to a keyframe in the middle: is the first frame there really one?
+
+    Some files mark frames falsely as keyframes, and raw streams have no index.
+    """
+    keys = track.keys[1:]
+    if not keys:
+        return container.format.name not in _RAW
+    wanted = keys[len(keys) // 2]
+    context = track.stream.codec_context
+    try:
+        container.seek(wanted, stream=track.stream, backward=True)
+        context.flush_buffers()
+        for read, packet in enumerate(container.demux(track.stream)):
+            frames = packet.decode()
+            if frames:
+                return bool(frames[0].key_frame)
+            if read > _PATIENCE:
+                break
+    except (FFmpegError, ValueError, OSError):
+        return False
+    return True
 
 
 def _index_gap(track: Track) -> None:
@@ -327,6 +367,8 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         if not complete and track.frames and declared > 0:
             _read_end(container, track, declared + start)
         _index_gap(track)
+        if track.frames:
+            track.seekable = _try_seek(container, track)
     streams = list(container.streams)
     return {
         "container": container.format.name,

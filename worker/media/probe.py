@@ -289,6 +289,8 @@ def _video(
     start = (video["first"] or 0.0) - facts["start"] if video["first"] else 0.0
     if video["failures"]:
         warnings.append(codes.DAMAGED)
+    if not video.get("seekable", True):
+        warnings.append(codes.SEEK_UNRELIABLE)
     return VideoInfo(
         index=video["index"],
         codec=video["codec"].removeprefix("lib"),

@@ -54,7 +54,7 @@ class Finished:
     """What came of a run: ``log`` is the tail of standard error.
 
     ``returncode`` is negative when a signal ended it. ``peak_bytes`` is the most
-    memory that was seen resident.
+    memory that was resident, ``cpu_seconds`` user and system time.
     """
 
     returncode: int
@@ -62,6 +62,7 @@ class Finished:
     log: str
     seconds: float
     peak_bytes: int
+    cpu_seconds: float = 0.0
 
 
 @dataclass
@@ -125,6 +126,7 @@ class _Child:
         self.seconds: float | None = None
         self.mark: tuple[object, ...] = ()
         self.peak = 0
+        self.cpu = 0.0
         self._reader = reader
         self._selector = selectors.DefaultSelector()
         self._pidfd = os.pidfd_open(self.process.pid)
@@ -209,7 +211,11 @@ class _Child:
             pass  # the whole group has ended by itself
         except PermissionError:
             self.process.kill()
-        status = self.process.wait()
+        # wait4 and not Popen.wait: it also tells what the child used at most.
+        _, code, usage = os.wait4(self.process.pid, 0)
+        status = self.process.returncode = os.waitstatus_to_exitcode(code)
+        self.peak = max(self.peak, usage.ru_maxrss * 1024)
+        self.cpu = usage.ru_utime + usage.ru_stime
         self._selector.close()
         os.close(self._pidfd)
         if self._reader >= 0:
@@ -275,6 +281,7 @@ def run(
         child.log.text(),
         time.monotonic() - started,
         child.peak,
+        child.cpu,
     )
 
 

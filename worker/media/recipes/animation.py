@@ -10,7 +10,7 @@ from typing import Any
 import ffmpeg
 
 from common.errors import DecodeError, SeekPastEnd
-from common.specs import AnimationSpec
+from common.specs import AnimationSpec, parse_time
 from worker.media.recipes import encode, gif, picture
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Made, Plan, Rung, RungRun, Step
@@ -49,14 +49,21 @@ def window(spec: AnimationSpec, clip: Clip) -> Window:
         return Window(start, length)
     whole = max(clip.end - clip.begin, clip.frame_seconds)
     warnings = []
-    if length > whole + clip.frame_seconds:
+    if clip.video.frames == 1:
+        warnings.append(codes.SINGLE_FRAME)
+    elif spec.duration is not None and length > whole + clip.frame_seconds:
         warnings.append(codes.SHORTER)
     length = min(length, whole)
     moved = max(clip.begin, min(start, clip.end - length))
-    if start - moved > clip.frame_seconds:
-        is_past = clip.is_past_end(start)
-        warnings.append(codes.TIME_PAST_END if is_past else codes.START_MOVED)
+    if clip.is_past_end(start):
+        warnings.append(codes.TIME_PAST_END)
+    elif start - moved > clip.frame_seconds and not _is_share(spec.start):
+        warnings.append(codes.START_MOVED)
     return Window(moved, length, tuple(warnings))
+
+
+def _is_share(value: float | str) -> bool:
+    return parse_time(value)[1]
 
 
 def plan(
@@ -84,8 +91,10 @@ def plan(
     return Plan(rungs, tuple(warnings))
 
 
-def frames_of(spec: AnimationSpec, stretch: Window) -> int:
+def frames_of(spec: AnimationSpec, clip: Clip, stretch: Window) -> int:
     """Give how many frames the animation has."""
+    if clip.video.frames == 1:
+        return 1
     return max(1, round(stretch.length / spec.speed * spec.fps))
 
 
@@ -104,8 +113,11 @@ def _sampled(
     if spec.speed != 1:
         frames = frames.filter("setpts", f"PTS/{number(spec.speed)}")
     begin = lead / spec.speed
-    frames = frames.filter("fps", number(spec.fps), start_time=number(begin))
-    frames = frames.filter("trim", end_frame=frames_of(spec, stretch))
+    # eof_action: a video shorter than one frame of the GIF gives its frame, too.
+    frames = frames.filter(
+        "fps", number(spec.fps), start_time=number(begin), eof_action="pass"
+    )
+    frames = frames.filter("trim", end_frame=frames_of(spec, clip, stretch))
     return frames.filter("setpts", "PTS-STARTPTS")
 
 

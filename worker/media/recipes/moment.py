@@ -79,6 +79,8 @@ def exact(  # noqa: PLR0913 - a time, a picture, a file
     length = target + max(_WINDOW, clip.lead)
     frames = mark(open_clip(clip, start=start, length=length))
     frames = frames.filter("fps", 1000, start_time=number(target), round="near")
+    # Without it the filter repeats the frame a thousand times a second of a slide.
+    frames = frames.filter("trim", end_frame=1)
     step = Step(
         _write(draw(frames), file, options),
         seconds=length,

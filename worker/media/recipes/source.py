@@ -16,7 +16,7 @@ from common.errors import NoVideoStream
 from common.model import MediaInfo, VideoInfo
 from common.specs import parse_time
 from worker.media.recipes.formats import FORMATS, MAX_STREAMS, PROTOCOLS
-from worker.media.recipes.warnings import ODD_ROTATION
+from worker.media.recipes.warnings import ODD_ROTATION, SEEK_UNRELIABLE
 
 _SHORTEST_LEAD = 0.1
 _LEAD_FRAMES = 120
@@ -58,6 +58,11 @@ class Clip:
     def end(self) -> float | None:
         """Give the time where the last frame ends, None when it is unknown."""
         return self.media.duration
+
+    @property
+    def seekable(self) -> bool:
+        """Tell whether the probe found frames where a seek leads."""
+        return SEEK_UNRELIABLE not in self.media.warnings
 
     @property
     def frame_seconds(self) -> float:
@@ -131,15 +136,23 @@ def open_clip(
     """Open the clip's video stream (or ``stream``) as an ffmpeg-python stream.
 
     ``start`` seeks before decoding (accurately, unless ``options`` say otherwise),
-    ``length`` bounds what is read; further ``options`` go before ``-i`` too.
+    ``length`` bounds what is read; further ``options`` go before ``-i`` too. The
+    stream's clock is 0 at ``start``, also in a file that cannot be sought, which is
+    decoded from its begin.
     """
     words = input_options(clip)
-    if start is not None and start > 0:
+    start = start or 0.0
+    late = start > 0 and not clip.seekable
+    if start > 0 and not late:
         words["ss"] = number(start)
     if length is not None:
-        words["t"] = number(length)
+        words["t"] = number(start + length if late else length)
     index = clip.video.index if stream is None else stream
-    return ffmpeg.input(f"file:{clip.path}", **words, **options)[str(index)]
+    frames = ffmpeg.input(f"file:{clip.path}", **words, **options)[str(index)]
+    if late:
+        frames = frames.filter("trim", start=number(start))
+        frames = frames.filter("setpts", f"PTS-{number(start)}/TB")
+    return frames
 
 
 def number(value: float) -> str:

@@ -119,7 +119,7 @@ def _rungs(
     clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
     past = (codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
     rungs = []
-    if policy == "keyframe":
+    if policy == "keyframe" and clip.seekable:
         rungs.append(Rung("keyframe", partial(_each, best, times, _keyframe)))
     if not past:
         rungs.append(Rung("exact", partial(_each, best, times, _exact)))

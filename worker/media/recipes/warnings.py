@@ -22,6 +22,7 @@ WAVEFORM_SHOWN = "waveform_shown"
 ICON_SHOWN = "icon_shown"
 NOT_OPTIMIZED = "not_optimized"
 NO_SCENE_CHANGE = "no_scene_change"
+SEEK_UNRELIABLE = "seek_unreliable"
 INTERVAL_STRETCHED = "interval_stretched"
 ROWS_REDUCED = "rows_reduced"
 FEWER_SEGMENTS = "fewer_segments"
@@ -53,5 +54,7 @@ WARNINGS: dict[str, str] = {
     FEWER_SEGMENTS: "The video is too short for that many segments.",
     FEWER_FRAMES: "The video has fewer different frames than the grid has places.",
     WINDOW_MISSING: "At least one window of the video gave no frame.",
+    SEEK_UNRELIABLE: "The file's keyframes are not where it says; frames were found by "
+    "decoding from the start.",
     NO_SCENE_CHANGE: "No new scene begins after that time; the frame there was taken.",
 }

@@ -1,0 +1,299 @@
+"""The recipe of storyboards: tiles on sheets, and the indexes to find them.
+
+Only the keyframes that are shown reach the decoder: a bitstream filter drops every
+other packet. Cells of time without a keyframe get their exact frame by a seek, or,
+where there are many, all frames are decoded. Which way was taken is told in
+``details["method"]``: ``keyframes``, ``keyframes+seeks`` or ``decode``.
+
+Each pass writes its tiles into a NUT file whose clock counts cells; the last step
+interleaves these files and lays the sheets. Times are those of decoded frames.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import ffmpeg
+
+from common.errors import DecodeError
+from common.specs import StoryboardSpec
+from worker.media.recipes import encode, grid, picture, storyboard_index
+from worker.media.recipes import warnings as codes
+from worker.media.recipes.formats import FORMATS, PROTOCOLS
+from worker.media.recipes.grid import SLACK, Grid
+from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.source import Clip, argv, number, open_clip
+
+_MARK = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
+_CAPTURE = 1024 * 1024
+_STORED: dict[str, Any] = {"c:v": "utvideo", "fps_mode": "passthrough", "f": "nut"}
+# Seeking pays while it decodes clearly less than all; a seek costs about as much
+# as decoding three seconds.
+_SEEK_SECONDS = 3.0
+_SEEK_SHARE = 0.6
+_MOST_SEEKS = 40
+_LEAST_SECONDS = 10.0
+# How long the last frame is shown where the header ends before it.
+_LAST_SECONDS = 0.04
+_UNKNOWN_SECONDS = 3600.0
+
+
+@dataclass
+class _Found:
+    """What the passes gave: real times by cell, and the files with the tiles."""
+
+    method: str
+    times: dict[int, float] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One run that picks the first frame of every cell from a stretch."""
+
+    spec: StoryboardSpec
+    clip: Clip
+    grid: Grid
+    plain: bool = False
+
+    def keyframes(self, file: str) -> Step:
+        """Decode the first keyframe of every cell and nothing else.
+
+        ``noise`` drops a packet where its expression is not 0; ``ld(0)`` is the
+        next cell that wants a frame. Packets may lack a pts (AVI): dts stands in.
+        """
+        cell = f"floor((if(isnan(pts),dts,pts)*tb+{SLACK})/{self._interval})"
+        drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
+        frames = open_clip(
+            self.clip,
+            **{
+                "discard": "nokey",
+                "skip_frame:v": "nokey",
+                "bsf:v": f"noise=drop='{drop}'",
+            },
+        )
+        return self._store(frames, file, 0.0, self._seconds)
+
+    def decode(self, file: str, first: int = 0, last: int = -1) -> Step:
+        """Decode the cells ``first`` to ``last`` (-1: to the end of the file)."""
+        start = first * self.grid.interval
+        length = None if last < 0 else (last + 1) * self.grid.interval - start
+        frames = open_clip(self.clip, start=start, length=length)
+        cell, before = (
+            f"floor(({when}+{number(start + SLACK)})/{self._interval})"
+            for when in ("t", "prev_selected_t")
+        )
+        frames = frames.filter("select", f"isnan(prev_selected_t)+gt({cell},{before})")
+        seconds = self._seconds - start if length is None else length
+        return self._store(frames, file, start, max(seconds, _LEAST_SECONDS))
+
+    @property
+    def _interval(self) -> str:
+        return number(self.grid.interval)
+
+    @property
+    def _seconds(self) -> float:
+        return self.clip.end or _UNKNOWN_SECONDS
+
+    def _store(self, frames: Any, file: str, start: float, seconds: float) -> Step:
+        """Draw the tiles, tell their times on stdout, count cells as the clock."""
+        frames = picture.draw(
+            frames,
+            self.clip,
+            self.grid.box,
+            self.spec.format,
+            background="#000000",
+            plain=self.plain,
+            lone=True,
+        )
+        frames = frames.filter("metadata", "add", key="m", value="1")
+        frames = frames.filter("metadata", "print", file="pipe:1", direct=1)
+        cell = f"floor((T+{number(start + SLACK)})/{self._interval})/TB"
+        frames = frames.filter("setpts", cell).filter("settb", "1")
+        words = argv(ffmpeg.output(frames, file, **_STORED, enc_time_base="filter"))
+        return Step(words, seconds, capture=_CAPTURE, tolerant=True)
+
+    def take(
+        self, found: _Found, step: Step, file: str, start: float = 0.0
+    ) -> Generator[Step, Done, None]:
+        """Run a pass and note what it found."""
+        done = yield step
+        if file not in set(done.files):
+            return
+        marks = [start + float(mark) for mark in _MARK.findall(done.stdout)]
+        if marks:
+            found.files.append(file)
+        for seconds in marks:
+            found.times.setdefault(self.grid.cell(seconds), round(seconds, 6))
+
+
+def plan(
+    spec: StoryboardSpec, clip: Clip, part: Any = None, parts: Sequence[Any] = ()
+) -> Plan:
+    """Give the rungs for a storyboard spec; parts are not used.
+
+    Raises NoVideoStream.
+    """
+    laid = grid.lay(spec, clip)
+    warnings = list(laid.warnings)
+    if clip.video.hdr:
+        warnings.append(codes.TONE_MAPPED)
+    clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
+    best = _Pass(spec, clip, laid)
+    plain = _Pass(spec, clip, laid, plain=True)
+    rungs = [
+        Rung("decode", partial(_make, best, keyframes=False)),
+        Rung("decode_plain", partial(_make, plain, keyframes=False), clipped),
+    ]
+    if clip.video.bitstream_pts:
+        rungs.insert(0, Rung("keyframes", partial(_make, best, keyframes=True)))
+    return Plan(tuple(rungs), tuple(warnings))
+
+
+def _make(pass_: _Pass, *, keyframes: bool) -> RungRun:
+    found = yield from (_by_keyframes if keyframes else _by_decoding)(pass_)
+    if not found.times:
+        raise DecodeError("no frame of the video could be decoded")
+    return (yield from _lay(pass_, found))
+
+
+def _by_decoding(pass_: _Pass) -> Generator[Step, Done, _Found]:
+    found = _Found("decode")
+    yield from pass_.take(found, pass_.decode("all.nut"), "all.nut")
+    return found
+
+
+def _by_keyframes(pass_: _Pass) -> Generator[Step, Done, _Found]:
+    """Take keyframes, then what they leave open; decode all where that is more.
+
+    Raises DecodeError when no keyframe came at all.
+    """
+    found, laid = _Found("keyframes"), pass_.grid
+    yield from pass_.take(found, pass_.keyframes("keyframes.nut"), "keyframes.nut")
+    if not found.times:
+        raise DecodeError("the packets give no keyframe with a time")
+    runs = grid.gaps(laid, found.times)
+    if not _is_cheap(runs, pass_):
+        return (yield from _by_decoding(pass_))
+    for first, last in runs:
+        file = f"gap-{first}.nut"
+        before = len(found.times)
+        step = pass_.decode(file, first, last)
+        yield from pass_.take(found, step, file, first * laid.interval)
+        if len(found.times) > before:
+            found.method = "keyframes+seeks"
+    return found
+
+
+def _is_cheap(runs: list[tuple[int, int]], pass_: _Pass) -> bool:
+    """Tell whether seeking to the gaps costs clearly less than decoding all."""
+    laid, end = pass_.grid, pass_.clip.end or _UNKNOWN_SECONDS
+    if len(runs) > _MOST_SEEKS:
+        return False
+    seconds = len(runs) * _SEEK_SECONDS
+    for first, last in runs:
+        until = end if last < 0 else (last + 1) * laid.interval
+        seconds += max(0.0, until - first * laid.interval)
+    return len(runs) == 1 or seconds < _SEEK_SHARE * end
+
+
+def _lay(pass_: _Pass, found: _Found) -> RungRun:
+    """Lay the sheets, write the indexes."""
+    laid, spec = pass_.grid, pass_.spec
+    cells = min(max(found.times) + 1, grid.MAX_TILES)
+    times = {cell: time for cell, time in found.times.items() if cell < cells}
+    end = max(pass_.clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
+    if laid.cells is not None and laid.cells > cells:
+        end = min(end, cells * laid.interval)
+    sheets = grid.sheets(laid, cells, end)
+    tiles = grid.tiles(laid, times, end)
+    yield Step(_sheet_words(pass_, found.files, sheets), seconds=float(cells))
+    suffix = encode.extension(spec.format)
+    names = [f"storyboard-{place:03d}.{suffix}" for place in range(1, len(sheets) + 1)]
+    made = [
+        Made(
+            name,
+            name,
+            encode.CONTENT_TYPES[spec.format],
+            sheet.columns * laid.box.width,
+            sheet.rows * laid.box.height,
+        )
+        for name, sheet in zip(names, sheets, strict=True)
+    ]
+    method = found.method
+    details = {
+        "method": method,
+        "interval": round(laid.interval, 6),
+        "tiles": len(tiles),
+        "tile_width": laid.box.width,
+        "tile_height": laid.box.height,
+        "last_time": tiles[-1].time,
+    }
+    texts = (
+        ("storyboard.vtt", "text/vtt", storyboard_index.webvtt(laid, tiles, names)),
+        (
+            "storyboard.json",
+            "application/json",
+            storyboard_index.document(laid, tiles, sheets, names, method),
+        ),
+        (
+            "storyboard.m3u8",
+            "application/vnd.apple.mpegurl",
+            storyboard_index.playlist(laid, sheets, names),
+        ),
+    )
+    return made + [
+        Made(name, name, kind, text=text, details=details) for name, kind, text in texts
+    ]
+
+
+def _sheet_words(
+    pass_: _Pass, files: Sequence[str], sheets: Sequence[grid.Sheet]
+) -> tuple[str, ...]:
+    """Interleave the files, repeat tiles into empty cells, lay and encode sheets."""
+    laid, spec = pass_.grid, pass_.spec
+    inputs = [
+        ffmpeg.input(
+            f"file:{file}", protocol_whitelist=PROTOCOLS, format_whitelist=FORMATS
+        )["v"]
+        for file in files
+    ]
+    frames = (
+        ffmpeg.filter(inputs, "interleave", nb_inputs=len(inputs), duration="longest")
+        if len(inputs) > 1
+        else inputs[0]
+    )
+    cells = sum(sheet.cells for sheet in sheets)
+    frames = frames.filter("fps", 1, start_time=0).filter("trim", end_frame=cells)
+    if spec.format == "jpeg":
+        frames = frames.filter("setparams", range="full", colorspace="smpte170m")
+        frames = frames.filter("format", "yuvj420p")
+    options = _sheet_options(spec, pass_.clip.threads)
+    suffix = encode.extension(spec.format)
+    full, last = sheets[:-1], sheets[-1]
+    both = frames.filter_multi_output("split") if full else [frames]
+    outputs = []
+    if full:
+        head = both[0].filter("trim", end_frame=len(full) * laid.per_sheet)
+        head = head.filter("tile", f"{laid.columns}x{laid.rows}")
+        outputs.append(ffmpeg.output(head, f"storyboard-%03d.{suffix}", **options))
+    tail = both[-1].filter("trim", start_frame=len(full) * laid.per_sheet)
+    tail = tail.filter("tile", f"{last.columns}x{last.rows}")
+    file = f"storyboard-{len(sheets):03d}.{suffix}"
+    outputs.append(ffmpeg.output(tail, file, **options, update=1))
+    return argv(*outputs)
+
+
+def _sheet_options(spec: StoryboardSpec, threads: int) -> dict[str, Any]:
+    """Give the encoder options for a run of pictures, one file each."""
+    options = encode.still(spec.format, spec.quality, threads)
+    options = {k: v for k, v in options.items() if k not in ("frames:v", "update")}
+    if spec.format == "avif":
+        # "still-picture" ends the encoder after one frame.
+        del options["still-picture"]
+        options |= {"f": "image2", "usage": "allintra"}
+    return options
