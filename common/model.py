@@ -15,9 +15,7 @@ JobStatus = Literal[
     "accepted", "processing", "completed", "partial", "failed", "cancelled"
 ]
 OutputStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-PieceState = Literal[
-    "waiting", "queued", "running", "succeeded", "failed", "cancelled"
-]
+PieceState = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
 PieceKind = Literal["prepare", "render", "notice"]
 Queue = Literal["fast", "slow"]
 JOB_ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "cancelled"})
@@ -75,7 +73,8 @@ class VideoInfo(Record):
     ``width`` and ``height`` are as shown: after cropping, pixel aspect and
     rotation. ``rotation`` is clockwise degrees (0, 90, 180, 270) as applied by
     FFmpeg's autorotation; ``mirrored`` says that the display matrix also flips.
-    ``longest_frame`` is the longest time between two frames, in seconds.
+    ``longest_frame`` is the longest time between two frames that were seen,
+    ``keyframe_interval`` between two keyframes, in seconds.
     """
 
     index: int
@@ -93,6 +92,7 @@ class VideoInfo(Record):
     duration: float | None = None
     start_time: float = 0.0
     longest_frame: float | None = None
+    keyframe_interval: float | None = None
     pixel_format: str | None = None
     bit_depth: int | None = None
     alpha: bool = False

@@ -109,6 +109,11 @@ class Track:
         stamps = sorted(self.stamps)
         return max((b - a for a, b in pairwise(stamps)), default=0.0)
 
+    def key_gap(self) -> float | None:
+        """Give the longest time between two keyframes that were read, in seconds."""
+        gaps = [b - a for a, b in pairwise(sorted(self.keys))]
+        return max(gaps) * float(self.stream.time_base) if gaps else None
+
 
 def _name(value: Any) -> str | None:
     return None if value is None else str(value)
@@ -199,6 +204,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "last": max(track.stamps, default=None),
         "end": track.end,
         "gap": track.gap,
+        "key_gap": track.key_gap(),
         "seekable": track.seekable,
     }
 

@@ -307,6 +307,7 @@ def _video(
         duration=_length(video),
         start_time=max(0.0, start),
         longest_frame=video.get("gap") or None,
+        keyframe_interval=video.get("key_gap"),
         pixel_format=frame["pixel_format"],
         bit_depth=frame["bits"],
         alpha=bool(frame["alpha"] or video["alpha_mode"]),

@@ -22,6 +22,9 @@ _SHORTEST_LEAD = 0.1
 _LEAD_FRAMES = 120
 _SHORTEST_LEAD_LIMIT = 1.0
 _END_SLACK = 0.05
+_UNINDEXED = ("mpegts", "mpeg")
+_KEYFRAME_SECONDS = 3.0
+_KEYFRAME_LIMIT = 15.0
 # FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -75,11 +78,17 @@ class Clip:
         """Give how far before a time its frame may have begun to be shown.
 
         Bounded to 120 average frames, so that one long pause in a long film does
-        not make every seek decode it.
+        not make every seek decode it. FFmpeg seeks in transport streams to any
+        frame, so there a keyframe must lie in between.
         """
         longest = max(self.video.longest_frame or 0.0, 2 * self.frame_seconds)
         limit = max(_SHORTEST_LEAD_LIMIT, _LEAD_FRAMES * self.frame_seconds)
-        return min(max(longest * 1.05, _SHORTEST_LEAD), limit)
+        lead = min(max(longest * 1.05, _SHORTEST_LEAD), limit)
+        if not self.media.container.startswith(_UNINDEXED):
+            return lead
+        known = self.video.keyframe_interval
+        keyframe = _KEYFRAME_SECONDS if known is None else known * 1.05
+        return lead + min(keyframe, _KEYFRAME_LIMIT)
 
     def at(self, value: float | str) -> float:
         """Turn a spec's time into seconds; a share is one of the video's extent."""
