@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 import structlog
 from celery import Celery
-from kombu import Queue as KombuQueue
+from kombu.entity import Queue as KombuQueue
 
 from common.config import Settings
 from common.errors import Unavailable
@@ -60,7 +60,7 @@ def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
         task_time_limit=hard,
         task_soft_time_limit=max(1, hard - 30),
         task_create_missing_queues=False,
-        task_queues=[KombuQueue(name) for name in QUEUES],
+        task_queues=[KombuQueue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
         task_default_queue="fast",
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,

@@ -85,7 +85,7 @@ class Intake:
         TooManyRequests, Unavailable (full, or no store): then there is no job.
         """
         self._check_bucket(asked.source)
-        outputs = self._outputs(asked.outputs)
+        outputs = _outputs(asked.outputs, self._settings.limits.outputs_per_job)
         accepted = self._store.accept(
             NewJob(
                 id=asked.job_id,
@@ -159,19 +159,19 @@ class Intake:
                 "name a bucket of FRAMEMILL_SOURCE_BUCKETS",
             )
 
-    def _outputs(self, asked: Sequence[OutputSpec]) -> list[NewOutput]:
-        specs = list(asked) or natural_pair()
-        most = self._settings.limits.outputs_per_job
-        if len(specs) > most:
-            raise Invalid.one(
-                "/outputs",
-                f"{len(specs)} outputs are too many",
-                f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
-            )
-        return [
-            NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
-            for name, spec in zip(name_outputs(specs), specs, strict=True)
-        ]
+
+def _outputs(asked: Sequence[OutputSpec], most: int) -> list[NewOutput]:
+    specs = list(asked) or natural_pair()
+    if len(specs) > most:
+        raise Invalid.one(
+            "/outputs",
+            f"{len(specs)} outputs are too many",
+            f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
+        )
+    return [
+        NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
+        for name, spec in zip(name_outputs(specs), specs, strict=True)
+    ]
 
 
 def name_outputs(specs: Sequence[OutputSpec]) -> list[str]:

@@ -24,7 +24,7 @@ import structlog
 
 from common.errors import InternalError, Interrupted, MediaError, StoreUnavailable
 from common.jobstore import Claim, Outcome, Refusal
-from common.model import AttemptReport
+from common.model import AttemptReport, Source
 from common.runtime import Runtime
 from worker.media.engine import Engine, Watch
 from worker.source import Sources
@@ -77,8 +77,8 @@ def run(workshop: Workshop, piece: str, task_id: str, work: Work) -> None:
             seconds=round(time.monotonic() - started, 3),
         )
         runtime.dispatcher.ring(outcome.bells)
-        if outcome.job_ended:
-            workshop.sources.drop(claim.source)
+        if outcome.job_ended and attempt.source is not None:
+            workshop.sources.drop(attempt.source)
 
 
 class Attempt:
@@ -87,6 +87,7 @@ class Attempt:
     def __init__(self, workshop: Workshop, claim: Claim) -> None:
         self.workshop = workshop
         self.claim = claim
+        self.source: Source | None = None
         self._store = workshop.runtime.store
         self._beat_seconds = workshop.runtime.settings.lease.beat_seconds
         self._progress = 0.0
@@ -128,6 +129,14 @@ class Attempt:
             if not isinstance(error, Exception):
                 raise
             return outcome
+
+    def bring(self, source: Source) -> Path:
+        """Put the pinned source into the folder; raises what Sources.bring raises."""
+        self.source = source
+        path = self.folder / "source"
+        self.workshop.sources.bring(source, path)
+        self.check()
+        return path
 
     def check(self) -> None:
         """Raise Interrupted when the attempt was told to stop."""

@@ -21,9 +21,7 @@ def prepare(attempt: Attempt) -> Outcome:
     claim, workshop = attempt.claim, attempt.workshop
     runtime = workshop.runtime
     source = _pinned(attempt)
-    path = attempt.folder / "source"
-    workshop.sources.bring(source, path)
-    attempt.check()
+    path = attempt.bring(source)
     media = workshop.engine.probe(path, attempt.watch.should_stop)
     job = runtime.store.get(claim.job_id)
     outputs = [] if job is None else job.outputs

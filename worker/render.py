@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from common.jobstore import Outcome
 from common.model import Artifact, AttemptReport
@@ -19,10 +20,8 @@ def render(attempt: Attempt) -> Outcome:
     SourceError, Unavailable, Interrupted.
     """
     claim, workshop = attempt.claim, attempt.workshop
-    path = attempt.folder / "source"
-    workshop.sources.bring(claim.source, path)
-    attempt.check()
-    rendered = workshop.engine.render(_job(attempt), attempt.watch)
+    job = _job(attempt, attempt.bring(claim.source))
+    rendered = workshop.engine.render(job, attempt.watch)
     prefix = f"out/{claim.job_id}/{claim.output}/{claim.fence}/"
     blobs = workshop.runtime.blobs
     try:
@@ -37,7 +36,7 @@ def render(attempt: Attempt) -> Outcome:
     return outcome
 
 
-def _job(attempt: Attempt) -> RenderJob:
+def _job(attempt: Attempt, source: Path) -> RenderJob:
     claim = attempt.claim
     if claim.media is None or claim.spec is None:
         raise ValueError(f"piece {claim.piece} was opened without media facts")
@@ -46,7 +45,7 @@ def _job(attempt: Attempt) -> RenderJob:
     return RenderJob(
         spec=OUTPUT_SPEC.validate_python(claim.spec),
         media=claim.media,
-        source=attempt.folder / "source",
+        source=source,
         workdir=workdir,
         part=claim.part_spec,
         parts=claim.parts,
