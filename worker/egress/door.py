@@ -327,7 +327,7 @@ def _copy(
 ) -> int:
     size = 0
     with path.open("wb") as file:
-        while chunk := answer.read(_CHUNK):
+        while chunk := answer.read1(_CHUNK):
             size += len(chunk)
             if size > max_bytes:
                 raise _too_large(size, max_bytes)
