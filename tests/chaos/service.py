@@ -175,10 +175,11 @@ class Service:
         return [int(pid) for pid in listing.split()]
 
     def ready(self) -> bool:
-        with suppress(OSError, urllib.error.HTTPError):
+        try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
                 return answer.status == 200
-        return False
+        except OSError:  # not there yet, or 503
+            return False
 
     def get(self, path: str) -> dict[str, Any]:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
@@ -217,7 +218,7 @@ class Service:
             if not folder.name.isdigit():
                 continue
             with suppress(OSError):
-                ours = str(self.folder) in os.readlink(folder / "cwd")
+                ours = str(self.folder) in str((folder / "cwd").readlink())
                 ffmpeg = b"ffmpeg" in (folder / "cmdline").read_bytes()
                 if ours and ffmpeg:
                     found.append(int(folder.name))

@@ -35,11 +35,11 @@ def settings_page() -> str:
         "# Settings",
         "",
         (
-            "Every setting is an environment variable. All are checked together at start; "
-            "every fault is named at once, and an unknown `FRAMEMILL_*` name is one. Lists "
-            "are comma-separated. `REDIS_URL` stands in for the broker's and the store's "
-            "URL where these are not set; one server for both gives up the promise to "
-            "survive a `FLUSHALL` of the broker."
+            "Every setting is an environment variable. All are checked together at "
+            "start; every fault is named at once, and an unknown `FRAMEMILL_*` name is "
+            "one. Lists are comma-separated. `REDIS_URL` stands in for the broker's "
+            "and the store's URL where these are not set; one server for both gives up "
+            "the promise to survive a `FLUSHALL` of the broker."
         ),
         "",
         "`FRAMEMILL_FFMPEG`: path of FFmpeg; default: the imageio-ffmpeg wheel's.",
@@ -64,9 +64,9 @@ def outputs_page() -> str:
         "# Outputs and their parameters",
         "",
         (
-            "The fields of one entry of `outputs`. Unknown fields are refused. A time is "
-            'seconds (`12.5`), `"5m2s"`, `"HH:MM:SS.mmm"`, or a share of the duration '
-            '(`"50%"`).'
+            "The fields of one entry of `outputs`. Unknown fields are refused. A time "
+            'is seconds (`12.5`), `"5m2s"`, `"HH:MM:SS.mmm"`, or a share of the '
+            'duration (`"50%"`).'
         ),
     ]
     for kind in _KINDS:
@@ -88,8 +88,8 @@ def errors_page() -> str:
         "",
         (
             "The codes are stable. An error that answers a request is "
-            "`application/problem+json` with that HTTP status; one that ends a job or an "
-            "output stands in the job document as `error`."
+            "`application/problem+json` with that HTTP status; one that ends a job or "
+            "an output stands in the job document as `error`."
         ),
         "",
         "| code | HTTP | title | when | try again |",
