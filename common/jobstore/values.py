@@ -97,6 +97,7 @@ class Claim:
     (``lost``, ``deaths``). ``output`` and ``spec`` are set for renders, ``part`` and
     ``part_spec`` for one part; ``parts`` holds the results of all parts, in order,
     when the claim is to join them. ``notice`` is ``{"event", "subscription"}``.
+    ``bells`` are of notices that the claim caused (job.processing, output.running).
     """
 
     piece: str
@@ -119,6 +120,7 @@ class Claim:
     worker: str = ""
     lost: int = 0
     deaths: int = 0
+    bells: list[Bell] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

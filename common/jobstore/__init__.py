@@ -1,0 +1,74 @@
+"""The record of every job, in Redis: who may do what, and what has come of it.
+
+Every transition is one Lua script (``common/lua``), so it happens wholly or not at
+all, by the server's clock, and may be repeated blindly: a client that timed out sends
+it again and gets the first answer. A claim holds a lease, kept by beats, and a fence
+that only grows: who comes late is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from common.config import Settings
+from common.jobstore.connection import open_client
+from common.jobstore.jobs import Jobs
+from common.jobstore.notices import Notices
+from common.jobstore.pieces import Pieces
+from common.jobstore.upkeep import Upkeep
+from common.jobstore.values import (
+    Accepted,
+    Beat,
+    Caps,
+    Chore,
+    Claim,
+    DeadPiece,
+    Ending,
+    Full,
+    Idempotency,
+    NewJob,
+    NewOutput,
+    NoticeRecord,
+    Opening,
+    Outcome,
+    Reaped,
+    Refusal,
+    Stats,
+)
+from common.model import Bell
+
+
+class JobStore(Jobs, Pieces, Notices, Upkeep):
+    """The job store over one Redis; see docs/explanation/reliability.md.
+
+    Safe for threads and for processes forked before its first use. Every method
+    raises StoreUnavailable while the server is away.
+    """
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        """Make the store that the settings name; it connects on first use."""
+        return cls(settings, open_client(settings))
+
+
+__all__ = [
+    "Accepted",
+    "Beat",
+    "Bell",
+    "Caps",
+    "Chore",
+    "Claim",
+    "DeadPiece",
+    "Ending",
+    "Full",
+    "Idempotency",
+    "JobStore",
+    "NewJob",
+    "NewOutput",
+    "NoticeRecord",
+    "Opening",
+    "Outcome",
+    "Reaped",
+    "Refusal",
+    "Stats",
+]

@@ -1,0 +1,214 @@
+"""Jobs as a whole: accepted, read, waited for, cancelled, retried, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from typing import Any, cast
+
+from common.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
+from common.jobstore.connection import Connection, dump, mapped, new_call, read_bells
+from common.jobstore.reading import read_cursor, read_event, read_job, write_cursor
+from common.jobstore.values import (
+    Accepted,
+    Caps,
+    Full,
+    Idempotency,
+    NewJob,
+    NewOutput,
+    Outcome,
+)
+from common.model import JOB_ENDED, Event, JobRecord, JobStatus, Source
+
+_EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
+_NO_CAPS = Caps()
+# In the class below, ``list`` is the verb.
+History = list[Event]
+
+
+def source_blob(source: Source) -> str | None:
+    """Give the blob in our own store that a job's source is, if it is one."""
+    return source.key if source.kind == "upload" else None
+
+
+def _digest(owner: str, key: str) -> str:
+    return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()
+
+
+def _output(new: NewOutput) -> dict[str, str]:
+    spec = dump(new.spec)
+    return {"name": new.name, "kind": new.kind, "spec": spec, "queue": new.queue}
+
+
+def _subscription(one: dict[str, Any]) -> dict[str, Any]:
+    return {"events": one.get("events") or [], "raw": dump(one)}
+
+
+def read_outcome(answer: dict[str, Any]) -> Outcome:
+    """Make an outcome from a script's answer."""
+    return Outcome(answer["applied"], answer["job_ended"], read_bells(answer))
+
+
+class Jobs(Connection):
+    """The verbs over jobs, and reading them."""
+
+    def accept(
+        self, job: NewJob, idempotency: Idempotency | None = None, caps: Caps = _NO_CAPS
+    ) -> Accepted | Full:
+        """Put a job on record.
+
+        The same Idempotency-Key (per owner) gives the earlier job while its record
+        lives. Raises IdempotencyMismatch where its fingerprint was another.
+        """
+        if not job.outputs:
+            raise ValueError("a job has at least one output")
+        known = idempotency
+        answer = self._call(
+            "accept",
+            call=new_call(),
+            id=job.id,
+            owner=job.owner,
+            source=job.source.model_dump_json(),
+            source_key=source_blob(job.source),
+            options=dump(job.options),
+            metadata=dump(job.metadata),
+            subscriptions=dump([_subscription(one) for one in job.subscriptions]),
+            outputs=[_output(one) for one in job.outputs],
+            idem=known and _digest(job.owner, known.key),
+            fingerprint=known and known.fingerprint,
+            idem_ms=round(self.settings.retention.idempotency_hours * 3_600_000),
+            owner_cap=caps.owner,
+            total_cap=caps.total,
+        )
+        if "full" in answer:
+            return Full(answer["full"])
+        if "mismatch" in answer:
+            raise IdempotencyMismatch(
+                "this Idempotency-Key was used before with another request",
+                hint="use a new key for a new request",
+            )
+        return Accepted(answer["job_id"], answer["created"], read_bells(answer))
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """Read a job; None when there is none (any more)."""
+        answer = self._call("get", id=job_id)
+        return None if "gone" in answer else read_job(answer)
+
+    def list(
+        self,
+        owner: str | None = None,
+        *,
+        status: JobStatus | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[JobRecord], str | None]:
+        """Read jobs, newest first; ``owner`` None is everybody's.
+
+        Gives at most ``limit`` and the next page's cursor, None on the last page.
+        Raises Invalid for a cursor that is not ours.
+        """
+        index = (status or "any") + ("" if owner is None else f":{owner}")
+        answer = self._call(
+            "list", index=index, before=read_cursor(cursor), limit=limit
+        )
+        jobs = [read_job(one) for one in answer["jobs"] or []]
+        return jobs, write_cursor(answer.get("next"))
+
+    def wait(self, job_id: str, seconds: float) -> JobRecord | None:
+        """Read a job at its end, or as it is after ``seconds``; None when gone."""
+        deadline = time.monotonic() + seconds
+        # The place in the history is read before the job, so that no end is missed.
+        seen = self._last_event(job_id)
+        while True:
+            job = self.get(job_id)
+            left = deadline - time.monotonic()
+            if job is None or job.status in JOB_ENDED or left <= 0:
+                return job
+            seen = self._next_event(job_id, seen, left)
+
+    def _last_event(self, job_id: str) -> str:
+        with mapped():
+            found = cast(
+                "list[Any]",
+                self._client.xrevrange(f"{self._prefix}events:{job_id}", count=1),
+            )
+        return str(found[0][0]) if found else "0-0"
+
+    def _next_event(self, job_id: str, seen: str, seconds: float) -> str:
+        """Block until the history grows; in slices below the socket's timeout."""
+        key = f"{self._prefix}events:{job_id}"
+        pause = min(seconds, self.settings.store.timeout_seconds / 2)
+        with mapped():
+            found: Any = self._client.xread(
+                {key: seen}, block=max(1, int(pause * 1000))
+            )
+        if not found:
+            return seen
+        # RESP3 answers a mapping of lists of lines, RESP2 a list of pairs.
+        lines = found[key][0] if isinstance(found, dict) else found[0][1]
+        return str(lines[-1][0])
+
+    def events(
+        self, job_id: str, after_id: str | None = None, limit: int = 100
+    ) -> History:
+        """Read a job's history after a line of it, oldest first.
+
+        Raises Invalid for an id that no event can have.
+        """
+        if after_id is not None and _EVENT_ID.fullmatch(after_id) is None:
+            raise Invalid.one(
+                "/Last-Event-ID", f"{after_id!r} is no event id", "pass one as it came"
+            )
+        with mapped():
+            found = cast(
+                "list[tuple[str, dict[str, str]]]",
+                self._client.xrange(
+                    f"{self._prefix}events:{job_id}",
+                    min=f"({after_id}" if after_id else "-",
+                    count=limit,
+                ),
+            )
+        return [read_event(event_id, fields) for event_id, fields in found]
+
+    def cancel(self, job_id: str) -> Outcome:
+        """End what has not ended: queued work at once, running work at its next beat.
+
+        Raises NotFound; Conflict when the job has ended.
+        """
+        answer = self._call("cancel", call=new_call(), id=job_id)
+        self._refuse_gone(answer, job_id)
+        if "ended" in answer:
+            raise Conflict(
+                f"job {job_id} has ended ({answer['ended']})",
+                hint="only an unfinished job can be cancelled",
+            )
+        return read_outcome(answer)
+
+    def retry(self, job_id: str) -> Outcome:
+        """Run the failed and cancelled outputs again, and prepare if it had failed.
+
+        Raises NotFound; Conflict when no output has failed or was cancelled.
+        """
+        answer = self._call("retry", call=new_call(), id=job_id)
+        self._refuse_gone(answer, job_id)
+        if "none" in answer:
+            raise Conflict(
+                f"job {job_id} ({answer['none']}) has no failed or cancelled output",
+                hint="submit a new job for other outputs",
+            )
+        return read_outcome(answer)
+
+    def delete(self, job_id: str) -> JobRecord:
+        """Remove a job whatever its state; its files are left to the sweep.
+
+        Gives the record as it was. Raises NotFound.
+        """
+        answer = self._call("delete", call=new_call(), id=job_id)
+        self._refuse_gone(answer, job_id)
+        return read_job(answer)
+
+    @staticmethod
+    def _refuse_gone(answer: dict[str, Any], job_id: str) -> None:
+        if "gone" in answer:
+            raise NotFound(f"there is no job {job_id!r}")

@@ -1,0 +1,150 @@
+"""From the store's hashes to records."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from common.errors import Invalid
+from common.model import (
+    Artifact,
+    AttemptReport,
+    ErrorInfo,
+    Event,
+    JobRecord,
+    MediaInfo,
+    OutputRecord,
+    OutputStatus,
+    Source,
+)
+
+_ARTIFACTS = TypeAdapter(list[Artifact])
+_REPORTS = TypeAdapter(list[AttemptReport])
+_MEMBER = re.compile(r"[0-9]{13}[A-Za-z0-9:_-]{1,100}", re.ASCII)
+_ALMOST = 99.0
+
+Fields = dict[str, str]
+
+
+def read_error(fields: Fields) -> ErrorInfo | None:
+    """Give the error of a hash, None where there is none."""
+    raw = fields.get("error")
+    return ErrorInfo.model_validate_json(raw) if raw else None
+
+
+def read_media(fields: Fields) -> MediaInfo | None:
+    """Give what the probe found, None before it."""
+    raw = fields.get("media")
+    return MediaInfo.model_validate_json(raw) if raw else None
+
+
+def read_time(fields: Fields, name: str) -> int | None:
+    """Give a time in Unix milliseconds, None where it is not set."""
+    raw = fields.get(name)
+    return int(raw) if raw and raw != "0" else None
+
+
+def _status(fields: Fields) -> OutputStatus:
+    state = fields["state"]
+    if state in {"waiting", "queued"}:
+        # While its parts run or wait to be joined, the output as a whole is running.
+        under_way = int(fields["nparts"]) > 0 and bool(fields.get("begun"))
+        return "running" if under_way else "queued"
+    return TypeAdapter(OutputStatus).validate_python(state)
+
+
+def _progress(fields: Fields) -> float:
+    if fields["state"] == "succeeded":
+        return 100.0
+    if "parts_progress" in fields:
+        return min(_ALMOST, float(fields["parts_progress"]))
+    return float(fields["progress"])
+
+
+def read_output(fields: Fields) -> OutputRecord:
+    """Make the record of one output."""
+    return OutputRecord(
+        name=fields["name"],
+        kind=fields["output_kind"],
+        spec=json.loads(fields["spec"]),
+        status=_status(fields),
+        progress=_progress(fields),
+        attempts=_REPORTS.validate_json(fields["attempts"]),
+        warnings=json.loads(fields["warnings"]),
+        artifacts=_ARTIFACTS.validate_json(fields["artifacts"]),
+        error=read_error(fields),
+    )
+
+
+def read_job(answer: dict[str, Any]) -> JobRecord:
+    """Make the record of a job from what get, list and delete answer."""
+    fields: Fields = answer["job"]
+    outputs = [read_output(one) for one in answer["outputs"]]
+    return JobRecord.model_validate(
+        {
+            "id": answer["id"],
+            "owner": fields["owner"],
+            "status": fields["status"],
+            "progress": round(sum(one.progress for one in outputs) / len(outputs), 1),
+            "version": int(fields["version"]),
+            "created_at": int(fields["created"]),
+            "updated_at": int(fields["updated"]),
+            "finished_at": read_time(fields, "finished"),
+            "expires_at": read_time(fields, "expires"),
+            "source": Source.model_validate_json(fields["source"]),
+            "options": json.loads(fields["options"]),
+            "media": read_media(fields),
+            "outputs": outputs,
+            "error": read_error(fields),
+            "warnings": json.loads(fields["warnings"]),
+            "metadata": json.loads(fields["metadata"]),
+            "source_kept": fields["source_kept"] == "1",
+        }
+    )
+
+
+def read_event(event_id: str, fields: Fields) -> Event:
+    """Make one line of a job's history."""
+    return Event(
+        id=event_id,
+        type=fields["type"],
+        at=int(fields["at"]),
+        output=fields["output"] or None,
+        data=json.loads(fields["data"]),
+    )
+
+
+def notice_event(fields: Fields) -> Event:
+    """Give the event that a notice tells of."""
+    return read_event(
+        fields["event_id"],
+        {name: fields[f"event_{name}"] for name in ("type", "at", "output", "data")},
+    )
+
+
+def write_cursor(member: str | None) -> str | None:
+    """Make a cursor that says nothing to its bearer."""
+    if member is None:
+        return None
+    return base64.urlsafe_b64encode(member.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str | None) -> str | None:
+    """Undo :func:`write_cursor`; raises Invalid for anything else."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        member = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        member = ""
+    if _MEMBER.fullmatch(member) is None:
+        raise Invalid.one(
+            "/cursor", "the cursor is not one of ours", "pass `next` as it was given"
+        )
+    return member

@@ -1,0 +1,50 @@
+-- What the sweep cleans. arg: op; limit (due) | member (done, defer) | key, ms (reserve:
+-- a blob that is deleted unless a job with that source is accepted before).
+local chores = P .. 'chores'
+
+local function drop_source(member)
+  local id, key = string.match(member, '^source:([^:]+):(.*)$')
+  redis.call('SREM', P .. 'users:' .. key, id)
+  local job = read_job(id)
+  if job then
+    set(job, {source_kept = 0})
+    touch(job)
+  end
+  if redis.call('SCARD', P .. 'users:' .. key) == 0 then
+    redis.call('ZADD', chores, text(now), 'blob:' .. key)
+  end
+end
+
+local function drop_record(member)
+  local status, order, owner = string.match(member, '^record:(%a+):([^:]+):(.*)$')
+  local job = {id = string.sub(order, 14), f = {order = order, owner = owner}}
+  index('ZREM', job, 'any')
+  index('ZREM', job, status)
+  -- The record and its pieces went by their own TTL, set when the job ended.
+end
+
+local function drop_notice(member)
+  local order, owner = string.match(member, '^notice:(.-:n:%d+):(.*)$')
+  redis.call('ZREM', P .. 'notices', order)
+  redis.call('ZREM', P .. 'notices:' .. owner, order)
+end
+
+if arg.op == 'due' then
+  return cjson.encode({
+    due = redis.call(
+      'ZRANGEBYSCORE', chores, '-inf', text(now), 'LIMIT', '0', text(arg.limit)
+    ),
+  })
+elseif arg.op == 'reserve' then
+  if redis.call('EXISTS', P .. 'users:' .. arg.key) == 0 then
+    redis.call('ZADD', chores, text(now + arg.ms), 'blob:' .. arg.key)
+  end
+elseif arg.op == 'defer' then
+  redis.call('ZADD', chores, 'XX', text(now + cfg.defer_ms), arg.member)
+elseif redis.call('ZREM', chores, arg.member) == 1 then
+  local kind = string.match(arg.member, '^%a+')
+  if kind == 'source' then drop_source(arg.member) end
+  if kind == 'record' then drop_record(arg.member) end
+  if kind == 'notice' then drop_notice(arg.member) end
+end
+return '{}'

@@ -1,0 +1,41 @@
+-- Ends prepare and opens the outputs. arg: call, piece, token, fence, media, source,
+-- source_key?, warnings, openings [{name, queue?, error?, parts [text]}].
+
+local function open_output(job, output, opening)
+  drop_parts(output)
+  if opening.queue then set(output, {queue = opening.queue}) end
+  if opening.error then return end_output(job, output, 'failed', opening.error) end
+  if #opening.parts == 0 then return enqueue(output, 0) end
+  set(output, {nparts = #opening.parts})
+  for i, part_spec in ipairs(opening.parts) do
+    local part = make_piece(part_id(output, i - 1), {
+      role = 'part', kind = 'render', queue = output.f.queue, job = job.id,
+      owner = job.f.owner, parent = output.id, part = i - 1, part_spec = part_spec,
+    })
+    enqueue(part, 0)
+  end
+end
+
+return once(function()
+  local piece, stale = held()
+  if not piece then return stale end
+  local job = read_job(piece.f.job)
+  if piece.f.cancel == '1' then
+    end_piece(job, piece, 'cancelled')
+    return outcome(false, job)
+  end
+  settle(piece, 'succeeded')
+  set(job, {
+    media = arg.media, source = arg.source, warnings = splice('[]', arg.warnings),
+  })
+  if arg.source_key then
+    set(job, {source_key = arg.source_key})
+    redis.call('SADD', P .. 'users:' .. arg.source_key, job.id)
+  end
+  event(job, 'job.probed')
+  for _, opening in ipairs(arg.openings) do
+    local output = read_piece(output_id(job, opening.name))
+    if output and output.f.state == 'waiting' then open_output(job, output, opening) end
+  end
+  return outcome(true, job)
+end)

@@ -1,0 +1,226 @@
+-- Stands before every script. ARGV[1] is the configuration and ARGV[2] the call's
+-- arguments, both JSON; values that scripts must not look into (specs, sources, errors)
+-- arrive and stay as JSON text, because cjson does not give back what it was given
+-- (1.0, empty lists, large integers). All times are Unix milliseconds by TIME.
+--
+-- Keys, all under cfg.prefix:
+--   job:ID            hash    the job; `fence` counts all claims of all its pieces
+--   piece:ID          hash    one piece: record, holder, counters
+--   events:ID         stream  the job's history, capped
+--   idem:DIGEST       string  "job fingerprint" of an Idempotency-Key
+--   call:NONCE        string  the answer of a call, kept for blind repeats
+--   pending:QUEUE     zset    queued pieces by when to ring (again)
+--   queued:QUEUE      zset    queued pieces by since when they could run
+--   delayed           zset    queued pieces whose retry is not due, by due time
+--   leased            zset    running pieces by the end of their lease
+--   jobs:STATUS[:OWNER]  zset jobs in lexical order of time and id; STATUS or "any"
+--   notices[:OWNER]   zset    notices, likewise
+--   users:KEY         set     jobs whose source is the blob KEY
+--   chores            zset    what the sweep has to clean, by due time
+--   dead, dead:info   zset, hash  pieces that were given up
+--   stats             hash    counters; reaper: string, when it last passed
+local cfg = cjson.decode(ARGV[1])
+local arg = cjson.decode(ARGV[2])
+local P = cfg.prefix
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local bells = {}
+
+local ENDED_JOB = {completed = true, partial = true, failed = true, cancelled = true}
+local ENDED = {succeeded = true, failed = true, cancelled = true}
+
+local function text(value)
+  if type(value) ~= 'number' then return value end
+  if value == math.floor(value) then return string.format('%.0f', value) end
+  return string.format('%.3f', value)
+end
+
+local function words(line) return string.gmatch(line or '', '%S+') end
+
+-- Lists that only grow are JSON text; they are joined as text.
+local function splice(old, new)
+  if not new or new == '[]' then return old end
+  if not old or old == '' or old == '[]' then return new end
+  return string.sub(old, 1, -2) .. ',' .. string.sub(new, 2)
+end
+
+local function count(name, by) redis.call('HINCRBY', P .. 'stats', name, by or 1) end
+
+-- A repeated call (the client timed out and sent it again) gets the first answer.
+local function once(body)
+  local key = P .. 'call:' .. arg.call
+  local kept = redis.call('GET', key)
+  if kept then return kept end
+  local answer = cjson.encode(body())
+  redis.call('SET', key, answer, 'PX', text(cfg.call_ms))
+  return answer
+end
+
+local function read(kind, id)
+  local key = P .. kind .. ':' .. id
+  local flat = redis.call('HGETALL', key)
+  if #flat == 0 then return nil end
+  local fields = {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return {id = id, key = key, f = fields}
+end
+
+local function read_job(id) return read('job', id) end
+local function read_piece(id) return read('piece', id) end
+
+local function set(record, fields)
+  local flat = {}
+  for name, value in pairs(fields) do
+    value = text(value)
+    record.f[name] = value
+    flat[#flat + 1] = name
+    flat[#flat + 1] = value
+  end
+  redis.call('HSET', record.key, unpack(flat))
+end
+
+local function number(record, name) return tonumber(record.f[name] or '0') or 0 end
+
+local function touch(job)
+  job.f.version = text(redis.call('HINCRBY', job.key, 'version', 1))
+  set(job, {updated = now})
+end
+
+local function index(command, job, status)
+  local extra = command == 'ZADD' and {'0', job.f.order} or {job.f.order}
+  redis.call(command, P .. 'jobs:' .. status, unpack(extra))
+  redis.call(command, P .. 'jobs:' .. status .. ':' .. job.f.owner, unpack(extra))
+end
+
+local function move(job, status)
+  index('ZREM', job, job.f.status)
+  set(job, {status = status})
+  index('ZADD', job, status)
+end
+
+local function ring(piece)
+  bells[#bells + 1] = {piece = piece.id, kind = piece.f.kind, queue = piece.f.queue}
+end
+
+local function unlist(piece)
+  redis.call('ZREM', P .. 'leased', piece.id)
+  redis.call('ZREM', P .. 'delayed', piece.id)
+  redis.call('ZREM', P .. 'pending:' .. piece.f.queue, piece.id)
+  redis.call('ZREM', P .. 'queued:' .. piece.f.queue, piece.id)
+end
+
+-- Back to its queue. A delayed piece has no message until the reaper rings for it.
+local function enqueue(piece, delay)
+  unlist(piece)
+  local due = now + delay
+  set(piece, {
+    state = 'queued', token = '', worker = '', cancel = 0, rings = 0,
+    not_before = delay > 0 and due or 0, updated = now,
+  })
+  redis.call('ZADD', P .. 'queued:' .. piece.f.queue, text(due), piece.id)
+  if delay > 0 then
+    redis.call('ZADD', P .. 'delayed', text(due), piece.id)
+  else
+    local again = text(now + cfg.grace_ms)
+    redis.call('ZADD', P .. 'pending:' .. piece.f.queue, again, piece.id)
+    ring(piece)
+  end
+end
+
+local function make_piece(id, fields)
+  local piece = {id = id, key = P .. 'piece:' .. id, f = {}}
+  redis.call('DEL', piece.key)
+  set(piece, {
+    state = 'waiting', attempt = 0, lost = 0, deaths = 0, refunds = 0, fence = 0,
+    token = '', worker = '', cancel = 0, rings = 0, progress = 0, nparts = 0,
+    created = now, updated = now,
+  })
+  set(piece, fields)
+  return piece
+end
+
+local function output_id(job, name) return job.id .. ':o:' .. name end
+local function part_id(output, k) return output.id .. ':' .. text(k) end
+
+local function wants(subscription, kind)
+  local events = subscription.events
+  if not events or #events == 0 then return true end
+  for _, pattern in ipairs(events) do
+    if pattern == '*' or pattern == kind then return true end
+    if string.sub(pattern, -2) == '.*'
+      and string.sub(pattern, 1, -2) == string.sub(kind, 1, #pattern - 1) then
+      return true
+    end
+  end
+  return false
+end
+
+local function notify(job, subscription, id, kind, output, data)
+  local n = redis.call('HINCRBY', job.key, 'notices', 1)
+  local name = job.id .. ':n:' .. text(n)
+  local order = string.format('%013.0f', now) .. name
+  local notice = make_piece(name, {
+    role = 'notice', kind = 'notice', queue = 'fast', job = job.id,
+    owner = job.f.owner, order = order, source = job.f.source,
+    options = job.f.options, subscription = subscription.raw, attempts = '[]',
+    event_id = id, event_type = kind, event_at = now, event_output = output or '',
+    event_data = data or '{}',
+  })
+  redis.call('ZADD', P .. 'notices', '0', order)
+  redis.call('ZADD', P .. 'notices:' .. job.f.owner, '0', order)
+  enqueue(notice, 0)
+end
+
+-- One line of history, and a notice to each subscriber that wants it.
+local function event(job, kind, output, data)
+  local key = P .. 'events:' .. job.id
+  local id = redis.call(
+    'XADD', key, 'MAXLEN', text(cfg.max_events), '*', 'type', kind,
+    'at', text(now), 'output', output or '', 'data', data or '{}'
+  )
+  if type(id) == 'table' then id = id.ok or id[1] end
+  touch(job)
+  for _, subscription in ipairs(cjson.decode(job.f.subscriptions)) do
+    if wants(subscription, kind) then
+      notify(job, subscription, id, kind, output, data)
+    end
+  end
+end
+
+-- Every piece of a job but its notices.
+local function pieces_of(job)
+  local found = {}
+  local prepare = read_piece(job.id .. ':prepare')
+  if prepare then found[1] = prepare end
+  for name in words(job.f.outputs) do
+    local output = read_piece(output_id(job, name))
+    if output then
+      found[#found + 1] = output
+      for k = 0, number(output, 'nparts') - 1 do
+        local part = read_piece(part_id(output, k))
+        if part then found[#found + 1] = part end
+      end
+    end
+  end
+  return found
+end
+
+-- What get, list and delete answer.
+local function dump(job)
+  local outputs = {}
+  for name in words(job.f.outputs) do
+    local output = read_piece(output_id(job, name))
+    if not output then return nil end
+    local n = number(output, 'nparts')
+    if n > 0 then
+      local sum = 0
+      for k = 0, n - 1 do
+        local share = redis.call('HGET', P .. 'piece:' .. part_id(output, k), 'progress')
+        sum = sum + (tonumber(share or '0') or 0)
+      end
+      output.f.parts_progress = text(sum / n)
+    end
+    outputs[#outputs + 1] = output.f
+  end
+  return {id = job.id, job = job.f, outputs = outputs}
+end

@@ -1,0 +1,110 @@
+-- One pass of the reaper. arg: call, limit, backlog? {queue: messages}; without it (the
+-- broker is away) nothing is rung a second time, so that no backoff grows in vain.
+-- After a pause of the reaper or the store no lease is held against its worker.
+
+local function expire(answer)
+  local ids = redis.call(
+    'ZRANGEBYSCORE', P .. 'leased', '-inf', text(now), 'LIMIT', '0', text(arg.limit)
+  )
+  for _, id in ipairs(ids) do
+    local piece = read_piece(id)
+    local job = piece and job_of(piece)
+    if not piece or (not job and piece.f.role ~= 'notice') then
+      redis.call('ZREM', P .. 'leased', id)
+    else
+      local now_is =
+        bereave(job, piece, 'lost', cfg.max_lost_leases, cfg.errors.lost)
+      answer.expired = answer.expired + 1
+      if now_is == 'failed' then answer.failed = answer.failed + 1 end
+      if job then derive(job) end
+      count('expired')
+    end
+  end
+end
+
+local function extend()
+  local all = redis.call('ZRANGE', P .. 'leased', '0', '-1', 'WITHSCORES')
+  for i = 1, #all, 2 do
+    local until_ = math.max(tonumber(all[i + 1]), now + cfg.lease_ms)
+    redis.call('ZADD', P .. 'leased', text(until_), all[i])
+  end
+  count('outages')
+end
+
+local function ring_later(piece)
+  local rings = redis.call('HINCRBY', piece.key, 'rings', 1)
+  local pause = math.min(cfg.ring_ms * 2 ^ (rings - 1), cfg.max_ring_ms)
+  redis.call('ZADD', P .. 'pending:' .. piece.f.queue, text(now + pause), piece.id)
+end
+
+-- Retries whose delay is over: nobody has rung for them yet.
+local function ripen()
+  local ids = redis.call(
+    'ZRANGEBYSCORE', P .. 'delayed', '-inf', text(now), 'LIMIT', '0', text(arg.limit)
+  )
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', P .. 'delayed', id)
+    local piece = read_piece(id)
+    if piece then
+      ring_later(piece)
+      ring(piece)
+    end
+  end
+end
+
+local function rung(queue)
+  local n = 0
+  for _, bell in ipairs(bells) do if bell.queue == queue then n = n + 1 end end
+  return n
+end
+
+local function republish(queue, answer)
+  local key = P .. 'pending:' .. queue
+  local waiting = redis.call('ZCARD', key) - rung(queue)
+  local room = math.max(0, waiting - (arg.backlog[queue] or 0))
+  local due = redis.call('ZCOUNT', key, '-inf', text(now))
+  local take = math.min(room, due, arg.limit)
+  answer.skipped = answer.skipped + due - take
+  if take == 0 then return end
+  local ids = redis.call(
+    'ZRANGEBYSCORE', key, '-inf', text(now), 'LIMIT', '0', text(take)
+  )
+  for _, id in ipairs(ids) do
+    local piece = read_piece(id)
+    if piece then
+      ring_later(piece)
+      ring(piece)
+      count('republished')
+      answer.republished = answer.republished + 1
+    else
+      redis.call('ZREM', key, id)
+      redis.call('ZREM', P .. 'queued:' .. queue, id)
+    end
+  end
+end
+
+local function trim_dead()
+  local ids = redis.call(
+    'ZRANGEBYSCORE', P .. 'dead', '-inf', text(now - cfg.dead_ms), 'LIMIT', '0', '100'
+  )
+  for _, id in ipairs(ids) do
+    redis.call('ZREM', P .. 'dead', id)
+    redis.call('HDEL', P .. 'dead:info', id)
+  end
+end
+
+return once(function()
+  local answer = {expired = 0, failed = 0, republished = 0, skipped = 0}
+  local last = tonumber(redis.call('GET', P .. 'reaper') or nil)
+  redis.call('SET', P .. 'reaper', text(now))
+  answer.outage = not last or now - last > 3 * cfg.sweep_ms
+  if answer.outage then extend() else expire(answer) end
+  ripen()
+  if arg.backlog then
+    republish('fast', answer)
+    republish('slow', answer)
+  end
+  trim_dead()
+  answer.bells = bells
+  return answer
+end)

@@ -1,0 +1,74 @@
+-- Outputs that failed or were cancelled become queued again, under the same ids. The
+-- job's fence goes on growing, so whoever still works for the old run is refused.
+
+local function renew(piece)
+  set(piece, {
+    attempt = 0, lost = 0, deaths = 0, refunds = 0, progress = 0, error = '',
+    result = '', begun = '', finished = '',
+  })
+  redis.call('ZREM', P .. 'dead', piece.id)
+  redis.call('HDEL', P .. 'dead:info', piece.id)
+end
+
+local function revive(job)
+  for member in pairs(chores_of(job)) do redis.call('ZREM', P .. 'chores', member) end
+  redis.call('PERSIST', job.key)
+  redis.call('PERSIST', P .. 'events:' .. job.id)
+  for _, piece in ipairs(pieces_of(job)) do redis.call('PERSIST', piece.key) end
+  move(job, 'accepted')
+  set(job, {finished = '', expires = '', error = '', begun = ''})
+end
+
+-- Their files may be swept already, so all parts are made again, not the failed alone.
+local function reopen_output(output)
+  renew(output)
+  set(output, {artifacts = '[]', warnings = '[]'})
+  if number(output, 'nparts') == 0 then return enqueue(output, 0) end
+  unlist(output)
+  set(output, {state = 'waiting'})
+  for k = 0, number(output, 'nparts') - 1 do
+    local part = read_piece(part_id(output, k))
+    renew(part)
+    enqueue(part, 0)
+  end
+end
+
+local function drop_parts(output)
+  for k = 0, number(output, 'nparts') - 1 do
+    local part = read_piece(part_id(output, k))
+    if part then
+      unlist(part)
+      redis.call('DEL', part.key)
+    end
+  end
+  set(output, {nparts = 0})
+end
+
+-- `only` nil means every such output. Answers how many there were.
+local function reopen(job, only)
+  local chosen = {}
+  for name in words(job.f.outputs) do
+    local output = read_piece(output_id(job, name))
+    local again = output.f.state == 'failed' or output.f.state == 'cancelled'
+    if again and (not only or only == name) then chosen[#chosen + 1] = output end
+  end
+  if #chosen == 0 then return 0 end
+  if ENDED_JOB[job.f.status] then revive(job) end
+  event(job, 'job.retried')
+  local prepare = read_piece(job.id .. ':prepare')
+  if prepare.f.state == 'succeeded' then
+    for _, output in ipairs(chosen) do reopen_output(output) end
+    return #chosen
+  end
+  for _, output in ipairs(chosen) do
+    drop_parts(output)
+    renew(output)
+    set(output, {state = 'waiting', artifacts = '[]', warnings = '[]'})
+  end
+  -- A running prepare that was told to stop loses its claim here.
+  if ENDED[prepare.f.state] or prepare.f.cancel == '1' then
+    renew(prepare)
+    enqueue(prepare, 0)
+  end
+  return #chosen
+end

@@ -1,0 +1,194 @@
+-- How pieces end and what that makes of their output and job. The job's status is
+-- derived here, in the same call as the change that caused it, and nowhere else.
+
+local function chores_of(job)
+  local due = {
+    ['record:' .. job.f.status .. ':' .. job.f.order .. ':' .. job.f.owner] = cfg.job_ms,
+    ['litter:' .. job.id] = math.min(cfg.litter_ms, cfg.job_ms),
+  }
+  if job.f.source_key then
+    due['source:' .. job.id .. ':' .. job.f.source_key] =
+      math.min(cfg.source_ms, cfg.job_ms)
+  end
+  return due
+end
+
+-- Only ended jobs carry a TTL: it is set here, and taken back by reopen.
+local function end_job(job, status, reason)
+  local expires = now + cfg.job_ms
+  move(job, status)
+  set(job, {finished = now, expires = expires})
+  if (job.f.error or '') == '' and reason then set(job, {error = reason}) end
+  event(job, 'job.' .. status)
+  redis.call('PEXPIREAT', job.key, text(expires))
+  redis.call('PEXPIREAT', P .. 'events:' .. job.id, text(expires))
+  for _, piece in ipairs(pieces_of(job)) do
+    redis.call('PEXPIREAT', piece.key, text(expires))
+  end
+  for member, after in pairs(chores_of(job)) do
+    redis.call('ZADD', P .. 'chores', text(now + after), member)
+  end
+  count(status)
+end
+
+-- Any success among others is partial; a failure without success is failed.
+-- Answers whether this very call ended the job.
+local function derive(job)
+  if ENDED_JOB[job.f.status] then return false end
+  local won, failed, all, reason = 0, 0, 0, nil
+  for name in words(job.f.outputs) do
+    local key = P .. 'piece:' .. output_id(job, name)
+    local pair = redis.call('HMGET', key, 'state', 'error')
+    all = all + 1
+    if not ENDED[pair[1]] then return false end
+    if pair[1] == 'succeeded' then won = won + 1 end
+    if pair[1] == 'failed' then
+      failed = failed + 1
+      reason = reason or pair[2]
+    end
+  end
+  if won == all then end_job(job, 'completed')
+  elseif won > 0 then end_job(job, 'partial')
+  elseif failed > 0 then end_job(job, 'failed', reason)
+  else end_job(job, 'cancelled') end
+  return true
+end
+
+local function settle(piece, state)
+  unlist(piece)
+  set(piece, {state = state, token = '', finished = now, updated = now})
+end
+
+local function end_notice(notice, state, reason)
+  settle(notice, state)
+  set(notice, {error = reason or ''})
+  redis.call('PEXPIREAT', notice.key, text(now + cfg.notice_ms))
+  redis.call(
+    'ZADD', P .. 'chores', text(now + cfg.notice_ms),
+    'notice:' .. notice.f.order .. ':' .. notice.f.owner
+  )
+end
+
+local function end_output(job, output, state, reason)
+  settle(output, state)
+  set(output, {error = reason or ''})
+  for k = 0, number(output, 'nparts') - 1 do
+    local part = read_piece(part_id(output, k))
+    if part and part.f.state == 'running' then
+      set(part, {cancel = 1})
+    elseif part and not ENDED[part.f.state] then
+      settle(part, 'cancelled')
+    end
+  end
+  local data = reason and '{"error":' .. reason .. '}' or nil
+  event(job, 'output.' .. state, output.f.name, data)
+end
+
+local function end_outputs(job, state, reason)
+  for name in words(job.f.outputs) do
+    local output = read_piece(output_id(job, name))
+    if output and not ENDED[output.f.state] then
+      end_output(job, output, state, reason)
+    end
+  end
+end
+
+local function parent_of(part) return read_piece(part.f.parent) end
+
+-- The output whose history a piece belongs to; prepare and notices have none.
+local function output_of(piece)
+  if piece.f.role == 'output' then return piece end
+  if piece.f.role == 'part' then return parent_of(piece) end
+  return nil
+end
+
+local function end_piece(job, piece, state, reason)
+  if piece.f.role == 'notice' then
+    end_notice(piece, state, reason)
+  elseif piece.f.role == 'output' then
+    end_output(job, piece, state, reason)
+  elseif piece.f.role == 'part' then
+    settle(piece, state)
+    set(piece, {error = reason or ''})
+    local output = parent_of(piece)
+    if output and output.f.state == 'waiting' then
+      end_output(job, output, state, reason)
+    end
+  else
+    settle(piece, state)
+    set(piece, {error = reason or ''})
+    if reason then set(job, {error = reason}) end
+    end_outputs(job, state, reason)
+  end
+end
+
+-- Given up for want of attempts or of living workers: a person may redrive it.
+local function bury(piece, reason)
+  local output = output_of(piece)
+  local info = {
+    job = piece.f.job, owner = piece.f.owner, error = reason,
+    output = output and output.f.name or '',
+  }
+  redis.call('ZADD', P .. 'dead', text(now), piece.id)
+  redis.call('HSET', P .. 'dead:info', piece.id, cjson.encode(info))
+  count('dead')
+end
+
+local function report(piece, reports)
+  local holder = piece.f.role == 'notice' and piece or output_of(piece)
+  if holder then set(holder, {attempts = splice(holder.f.attempts, reports)}) end
+end
+
+local function requeue(job, piece, why, delay)
+  enqueue(piece, delay)
+  if piece.f.role == 'output' or piece.f.role == 'part' then
+    local output = output_of(piece)
+    event(job, 'output.requeued', output.f.name, cjson.encode({reason = why}))
+  elseif job then
+    touch(job)
+  end
+end
+
+-- The worker vanished: `what` is lost (lease ran out) or deaths. The attempt is given
+-- back, so that faults of machines do not use up what is meant for faults of media.
+local function bereave(job, piece, what, most, reason)
+  set(piece, {
+    [what] = number(piece, what) + 1,
+    attempt = math.max(0, number(piece, 'attempt') - 1),
+  })
+  if piece.f.cancel == '1' then
+    end_piece(job, piece, 'cancelled')
+    return 'cancelled'
+  end
+  local line = '[{"attempt":' .. text(number(piece, 'attempt') + 1)
+    .. ',"rung":"' .. what .. '","error":' .. reason .. ',"worker":'
+    .. cjson.encode(piece.f.worker) .. ',"at":' .. text(now) .. '}]'
+  report(piece, line)
+  if number(piece, what) >= most then
+    bury(piece, reason)
+    end_piece(job, piece, 'failed', reason)
+    return 'failed'
+  end
+  requeue(job, piece, what, 0)
+  return 'queued'
+end
+
+-- The claimed piece, or nil and the answer for a claim that no longer counts.
+local function held()
+  local piece = read_piece(arg.piece)
+  if piece and piece.f.state == 'running' and piece.f.token == arg.token
+    and number(piece, 'fence') == arg.fence then
+    return piece
+  end
+  count('refused')
+  return nil, {applied = false, job_ended = false}
+end
+
+local function job_of(piece)
+  if piece.f.role == 'notice' then return nil end
+  return read_job(piece.f.job)
+end
+
+local function outcome(applied, job)
+  return {applied = applied, job_ended = job and derive(job) or false, bells = bells}
+end

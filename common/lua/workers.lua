@@ -1,0 +1,23 @@
+-- Who is alive. arg: op; name, info (alive). Keys: workers (zset by time), workers:info.
+if arg.op == 'alive' then
+  redis.call('ZADD', P .. 'workers', text(now), arg.name)
+  redis.call('HSET', P .. 'workers:info', arg.name, arg.info)
+  for _, name in ipairs(redis.call(
+    'ZRANGEBYSCORE', P .. 'workers', '-inf', text(now - cfg.alive_ms)
+  )) do
+    redis.call('ZREM', P .. 'workers', name)
+    redis.call('HDEL', P .. 'workers:info', name)
+  end
+  return '{}'
+end
+local flat = redis.call(
+  'ZRANGEBYSCORE', P .. 'workers', text(now - cfg.alive_ms), '+inf', 'WITHSCORES'
+)
+local alive = {}
+for i = 1, #flat, 2 do
+  alive[#alive + 1] = {
+    name = flat[i], at = tonumber(flat[i + 1]),
+    info = redis.call('HGET', P .. 'workers:info', flat[i]),
+  }
+end
+return cjson.encode({workers = alive})
