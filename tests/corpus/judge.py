@@ -171,6 +171,8 @@ def reference(
     """
     video = media.video
     assert video is not None
+    if whole and media.container in ("mpegts", "mpeg", "ogg"):
+        at -= video.start_time  # there FFmpeg's clock starts at the video's first frame
     at = max(0.0, at - 0.0005)
     skip = [] if whole or not at else ["-ss", f"{at:.6f}"]
     late = f"select='gte(t,{at:.6f})'," if whole else ""

@@ -110,9 +110,12 @@ class Track:
         return max((b - a for a, b in pairwise(stamps)), default=0.0)
 
     def key_gap(self) -> float | None:
-        """Give the longest time between two keyframes that were read, in seconds."""
-        gaps = [b - a for a, b in pairwise(sorted(self.keys))]
-        return max(gaps) * float(self.stream.time_base) if gaps else None
+        """Give the longest time from a keyframe to the next or the end, in seconds."""
+        if not self.keys or not self.stamps:
+            return None
+        base = float(self.stream.time_base)
+        places = [*(key * base for key in sorted(self.keys)), max(self.stamps)]
+        return max(b - a for a, b in pairwise(places))
 
 
 def _name(value: Any) -> str | None:

@@ -106,10 +106,9 @@ def _sampled(
     ``-t`` bounds what is read, ``trim`` what is passed on: a file whose timestamps
     jump would otherwise fill the palette's buffer without an end.
     """
-    lead = min(clip.lead, stretch.start) if seek else 0.0
-    frames = open_clip(
-        clip, start=stretch.start - lead, length=lead + stretch.length
-    )
+    start = max(0.0, stretch.start - clip.lead) if seek else 0.0
+    lead = max(0.0, stretch.start - clip.clock(start))
+    frames = open_clip(clip, start=start, length=lead + stretch.length)
     if spec.speed != 1:
         frames = frames.filter("setpts", f"PTS/{number(spec.speed)}")
     begin = lead / spec.speed

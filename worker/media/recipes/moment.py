@@ -67,15 +67,17 @@ def exact(  # noqa: PLR0913 - a time, a picture, a file
     file: str,
     options: dict[str, Any],
     *,
-    seek: bool = True,
+    early: float = 0.0,
     tolerant: bool = False,
 ) -> Shot:
     """Give the shot of the frame on screen at ``at`` seconds.
 
-    ``seek`` False decodes from the start, for files in which seeking fails.
+    ``early`` seconds more are decoded before it, for files in which a seek leads
+    behind the keyframe that is needed; infinity decodes from the start.
     """
-    start = max(0.0, at - clip.lead) if seek else 0.0
-    target = at - start
+    start = max(0.0, at - clip.lead - early)
+    zero = clip.clock(start)
+    target = max(0.0, at - zero)
     length = target + max(_WINDOW, clip.lead)
     frames = mark(open_clip(clip, start=start, length=length))
     frames = frames.filter("fps", 1000, start_time=number(target), round="near")
@@ -86,7 +88,7 @@ def exact(  # noqa: PLR0913 - a time, a picture, a file
         seconds=length,
         tolerant=tolerant,
     )
-    return Shot(step, start, target)
+    return Shot(step, zero, target)
 
 
 def keyframe(
@@ -97,7 +99,7 @@ def keyframe(
         clip, start=at, skip_frame="nokey", noaccurate_seek=None, discard="nokey"
     )
     step = Step(_write(draw(mark(frames)), file, options), seconds=_WINDOW)
-    return Shot(step, at if at > 0 else 0.0, -float("inf"))
+    return Shot(step, clip.clock(at), -float("inf"))
 
 
 def first(
@@ -105,9 +107,8 @@ def first(
 ) -> Shot:
     """Give the shot of the first frame that decodes."""
     words = _write(draw(mark(open_clip(clip))), file, options)
-    return Shot(
-        Step(words, seconds=_WINDOW, tolerant=tolerant), 0.0, -float("inf")
-    )
+    step = Step(words, seconds=_WINDOW, tolerant=tolerant)
+    return Shot(step, clip.clock(0.0), -float("inf"))
 
 
 def last(
@@ -124,4 +125,4 @@ def last(
     words = {key: value for key, value in options.items() if key != "frames:v"}
     frames = mark(open_clip(clip, start=start))
     step = Step(_write(draw(frames), file, words), seconds=max(_WINDOW, end - start))
-    return Shot(step, start, None)
+    return Shot(step, clip.clock(start), None)

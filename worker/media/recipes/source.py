@@ -23,6 +23,7 @@ _LEAD_FRAMES = 120
 _SHORTEST_LEAD_LIMIT = 1.0
 _END_SLACK = 0.05
 _UNINDEXED = ("mpegts", "mpeg")
+_JUMPING = ("mpegts", "mpeg", "ogg")
 _KEYFRAME_SECONDS = 3.0
 _KEYFRAME_LIMIT = 15.0
 # FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
@@ -90,6 +91,16 @@ class Clip:
         keyframe = _KEYFRAME_SECONDS if known is None else known * 1.05
         return lead + min(keyframe, _KEYFRAME_LIMIT)
 
+    def clock(self, start: float) -> float:
+        """Give the clip's time at which a stream opened at ``start`` reads 0.
+
+        In formats whose timestamps may jump, FFmpeg starts the clock at the first
+        packet of the streams that are used (correct_input_start_times, ffmpeg_demux.c).
+        """
+        if self.media.container.startswith(_JUMPING):
+            return max(start, self.begin)
+        return max(start, 0.0)
+
     def at(self, value: float | str) -> float:
         """Turn a spec's time into seconds; a share is one of the video's extent."""
         number, is_share = parse_time(value)
@@ -146,8 +157,8 @@ def open_clip(
 
     ``start`` seeks before decoding (accurately, unless ``options`` say otherwise),
     ``length`` bounds what is read; further ``options`` go before ``-i`` too. The
-    stream's clock is 0 at ``start``, also in a file that cannot be sought, which is
-    decoded from its begin.
+    stream's clock is 0 at ``clip.clock(start)``, also in a file that cannot be
+    sought, which is decoded from its begin.
     """
     words = input_options(clip)
     start = start or 0.0
@@ -159,8 +170,8 @@ def open_clip(
     index = clip.video.index if stream is None else stream
     frames = ffmpeg.input(f"file:{clip.path}", **words, **options)[str(index)]
     if late:
-        frames = frames.filter("trim", start=number(start))
-        frames = frames.filter("setpts", f"PTS-{number(start)}/TB")
+        skip = number(max(0.0, start - clip.clock(0)))
+        frames = frames.filter("trim", start=skip).filter("setpts", f"PTS-{skip}/TB")
     return frames
 
 

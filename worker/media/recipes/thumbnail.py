@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ _DEFAULT_WIDTH = 640
 _DEFAULT_TIME = "50%"
 _EARLIER = (0.5, 0.25, 0.1)
 _DECODE_ALL_SECONDS = 1200.0
+_EARLY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def _rungs(
     if not past:
         rungs.append(Rung("exact", partial(_each, best, times, _exact)))
         rungs.append(Rung("exact_plain", partial(_each, plain, times, _exact), clipped))
+        rungs.append(Rung("exact_early", partial(_each, best, times, _early)))
     if policy == "exact":
         sequential = partial(_each, best, times, _sequential)
         return [*rungs, Rung("exact_sequential", sequential)]
@@ -165,11 +168,19 @@ def _exact(
     return (yield from _take(shot, file))
 
 
+def _early(
+    print_: _Print, time: float, file: str
+) -> Generator[Step, Done, float | None]:
+    clip, draw, options = print_.clip, print_.draw, print_.options
+    shot = moment.exact(clip, time, draw, file, options, early=_EARLY_SECONDS)
+    return (yield from _take(shot, file))
+
+
 def _sequential(
     print_: _Print, time: float, file: str
 ) -> Generator[Step, Done, float | None]:
-    clip = print_.clip
-    shot = moment.exact(clip, time, print_.draw, file, print_.options, seek=False)
+    clip, draw, options = print_.clip, print_.draw, print_.options
+    shot = moment.exact(clip, time, draw, file, options, early=math.inf)
     done = yield shot.step
     if file not in done.files:
         raise SeekPastEnd(
