@@ -154,7 +154,7 @@ class BlobStore(PartStore, Protocol):
     def list(self, prefix: str, *, bucket: str | None = None) -> Iterator[BlobInfo]:
         """Walk the blobs whose key starts with ``prefix``, in key order."""
 
-    def grant_get(
+    def grant_get(  # noqa: PLR0913 - all but the key by keyword
         self,
         key: str,
         *,

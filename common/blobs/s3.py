@@ -154,11 +154,12 @@ class S3Store:
                         yield piece
                         if start == end:
                             return
-                return
             except StorageUnavailable:
                 failures += 1
                 if failures >= self._attempts:
                     raise
+            else:
+                return
             try:
                 chunks, _ = self._open(key, bucket, (start, end), etag)
             except _PastTheEnd:
@@ -248,7 +249,7 @@ class S3Store:
                     etag = item.get("ETag", "").strip('"')
                     yield BlobInfo(item["Key"], item["Size"], etag)
 
-    def grant_get(
+    def grant_get(  # noqa: PLR0913 - all but the key by keyword
         self,
         key: str,
         *,

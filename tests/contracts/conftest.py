@@ -15,7 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from common.blobs import connect
 from common.blobs.base import BlobStore
-from common.config import Api, Blobs, S3, Settings
+from common.config import S3, Api, Blobs, Settings
 
 BUCKET = "framemill"
 SECRET = "contract-secret-" * 4
@@ -88,7 +88,7 @@ def await_port(
 def serve_rclone(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     """Start ``rclone serve s3`` over ``folder``; each sub-folder is a bucket."""
     port = free_port()
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [
             str(Path(sys.executable).parent / "rclone"),
             *("--config", "/dev/null", "serve", "s3", str(folder)),
