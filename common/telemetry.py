@@ -49,7 +49,7 @@ def configure(settings: Log) -> None:
         if settings.format == "json"
         else structlog.dev.ConsoleRenderer()
     )
-    tail = [structlog.processors.format_exc_info, _mask_event, last]
+    tail: list[Any] = [structlog.processors.format_exc_info, _mask_event, last]
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     structlog.configure(
         processors=[*shared, *tail],

@@ -60,19 +60,19 @@ def workshop() -> Workshop:
     return _workshops[pid]
 
 
-@app.task(name=TASKS["prepare"], bind=True)
+@app.task(name=TASKS["prepare"], bind=True)  # type: ignore[untyped-decorator]
 def prepare_task(self: Task, piece: str) -> None:
     """Get to know a job's source and open its outputs."""
     run(workshop(), piece, self.request.id, prepare)
 
 
-@app.task(name=TASKS["render"], bind=True)
+@app.task(name=TASKS["render"], bind=True)  # type: ignore[untyped-decorator]
 def render_task(self: Task, piece: str) -> None:
     """Make one output, or one part of it."""
     run(workshop(), piece, self.request.id, render)
 
 
-@app.task(name=TASKS["notice"], bind=True)
+@app.task(name=TASKS["notice"], bind=True)  # type: ignore[untyped-decorator]
 def deliver_task(self: Task, piece: str) -> None:
     """Deliver one notice to one subscriber."""
     deliver(workshop().runtime, piece, self.request.id, workshop().name)
