@@ -65,6 +65,7 @@ def run(workshop: Workshop, piece: str, task_id: str, work: Work) -> None:
     if isinstance(claim, Refusal):
         log.info("piece.skipped", piece=piece, reason=claim.reason)
         return
+    runtime.dispatcher.ring(claim.bells)
     with structlog.contextvars.bound_contextvars(
         job=claim.job_id, piece=piece, attempt=claim.attempt, fence=claim.fence
     ):
