@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ffmpeg
@@ -119,6 +119,8 @@ def pick(clip: Clip) -> Generator[Step, Done, Pick]:
     """
     if clip.video.frames == 1:
         return Pick(clip.begin)
+    # Frame threads would decode further ahead than is wanted.
+    clip = replace(clip, threads=1)
     short = _is_short(clip)
     look = _scan(clip, _SHORT_WORK) if short else _visit(clip, _shares(clip, 0.5))
     samples = look.samples((yield look.step), 0)
@@ -227,7 +229,6 @@ def _scan(clip: Clip, work: float, *, whole: bool = False) -> _Look:
     frames = open_clip(
         clip,
         length=clip.begin + length + 1.0,
-        threads=1,
         **({} if whole else _cheap(clip)),
     )
     later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
@@ -241,9 +242,7 @@ def _visit(clip: Clip, shares: list[float]) -> _Look:
     starts = tuple(clip.begin + share * extent for share in shares)
     parts = []
     for window, start in enumerate(starts):
-        frames = open_clip(
-            clip, start=start, noaccurate_seek=None, threads=1, **_cheap(clip)
-        )
+        frames = open_clip(clip, start=start, noaccurate_seek=None, **_cheap(clip))
         frames = frames.filter("trim", end_frame=_WINDOW_FRAMES)
         frames = frames.filter("select", f"not(mod(n,{_WINDOW_EVERY}))")
         parts.append(_sample(frames, window))

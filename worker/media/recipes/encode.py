@@ -13,6 +13,7 @@ CONTENT_TYPES = {
     "mp4": "video/mp4",
     "webm": "video/webm",
 }
+STILL_WIDTH = 640
 EXTENSIONS = {"jpeg": "jpg"}
 _SMALLEST_SVT = 64
 _TAGS = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}

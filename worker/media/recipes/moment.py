@@ -9,66 +9,73 @@ the ``fps`` filter, started at the time, repeats the frame that is on screen.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import ffmpeg
 
+from common.errors import DecodeError
 from worker.media.recipes.plan import Done, Step
 from worker.media.recipes.source import Clip, argv, number, open_clip
 
 _MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
 _WINDOW = 10.0
+_SCENE_WINDOW = 60.0
+_SCENE_WIDTH = 160
+_SCENE_SCORE = 0.3
 # Half of the fps filter's tick: it rounds times to milliseconds.
 _TICK = 0.0006
+_FIRST = -1e18
 
-Draw = Callable[[Any], Any]
+
+@dataclass(frozen=True)
+class Pen:
+    """How frames become files: ``write`` appends filters and outputs to a stream.
+
+    It gives the words after the program's name. ``capture`` is how many bytes it
+    lets FFmpeg write to standard output.
+    """
+
+    write: Callable[[Any], tuple[str, ...]]
+    capture: int = 0
 
 
 @dataclass(frozen=True)
 class Shot:
     """A step, and how the times in its log are to be read.
 
-    ``start`` is the clip's time at which the log's clock is 0; ``target`` the wanted
-    time on the log's clock, None for the last frame.
+    ``zero`` is the clip's time at which the log's clock is 0; ``target`` the wanted
+    time on the log's clock.
     """
 
     step: Step
-    start: float
-    target: float | None
+    zero: float
+    target: float
 
     def time(self, done: Done) -> float | None:
         """Give the clip's time of the frame that was written, None if unknown."""
-        seen = [float(mark) for mark in _MARK.findall(done.log)]
+        seen = marks(done.log)
         if not seen:
             return None
-        if self.target is None:
-            return round(self.start + seen[-1], 6)
         shown = [mark for mark in seen if mark <= self.target + _TICK]
-        return round(self.start + (shown[-1] if shown else seen[0]), 6)
+        return round(self.zero + (shown[-1] if shown else seen[0]), 6)
 
 
 def mark(stream: Any) -> Any:
-    """Let the log tell the time of every frame that passes (see :class:`Shot`)."""
+    """Let the log tell the time of every frame that passes; see :func:`marks`."""
     return stream.filter("metadata", "add", key="m", value="1").filter(
         "metadata", "print", file="pipe:2", direct=1
     )
 
 
-def _write(picture: Any, file: str, options: dict[str, Any]) -> tuple[str, ...]:
-    return argv(ffmpeg.output(picture, file, **options))
+def marks(log: str) -> list[float]:
+    """Read the times that :func:`mark` wrote, in seconds of the stream's clock."""
+    return [float(found) for found in _MARK.findall(log)]
 
 
-def exact(  # noqa: PLR0913 - a time, a picture, a file
-    clip: Clip,
-    at: float,
-    draw: Draw,
-    file: str,
-    options: dict[str, Any],
-    *,
-    early: float = 0.0,
-    tolerant: bool = False,
+def exact(
+    clip: Clip, at: float, pen: Pen, *, early: float = 0.0, tolerant: bool = False
 ) -> Shot:
     """Give the shot of the frame on screen at ``at`` seconds.
 
@@ -83,46 +90,52 @@ def exact(  # noqa: PLR0913 - a time, a picture, a file
     frames = frames.filter("fps", 1000, start_time=number(target), round="near")
     # Without it the filter repeats the frame a thousand times a second of a slide.
     frames = frames.filter("trim", end_frame=1)
-    step = Step(
-        _write(draw(frames), file, options),
-        seconds=length,
-        tolerant=tolerant,
-    )
+    step = Step(pen.write(frames), length, pen.capture, tolerant=tolerant)
     return Shot(step, zero, target)
 
 
-def keyframe(
-    clip: Clip, at: float, draw: Draw, file: str, options: dict[str, Any]
-) -> Shot:
+def keyframe(clip: Clip, at: float, pen: Pen) -> Shot:
     """Give the shot of the keyframe at or before ``at``: one frame is decoded."""
     frames = open_clip(
         clip, start=at, skip_frame="nokey", noaccurate_seek=None, discard="nokey"
     )
-    step = Step(_write(draw(mark(frames)), file, options), seconds=_WINDOW)
-    return Shot(step, clip.clock(at), -float("inf"))
+    words = pen.write(mark(frames).filter("trim", end_frame=1))
+    return Shot(Step(words, _WINDOW, pen.capture), clip.clock(at), _FIRST)
 
 
-def first(
-    clip: Clip, draw: Draw, file: str, options: dict[str, Any], *, tolerant: bool = False
-) -> Shot:
+def first(clip: Clip, pen: Pen, *, tolerant: bool = False) -> Shot:
     """Give the shot of the first frame that decodes."""
-    words = _write(draw(mark(open_clip(clip))), file, options)
-    step = Step(words, seconds=_WINDOW, tolerant=tolerant)
-    return Shot(step, clip.clock(0.0), -float("inf"))
+    words = pen.write(mark(open_clip(clip)).filter("trim", end_frame=1))
+    step = Step(words, _WINDOW, pen.capture, tolerant=tolerant)
+    return Shot(step, clip.clock(0.0), _FIRST)
 
 
-def last(
-    clip: Clip,
-    draw: Draw,
-    file: str,
-    options: dict[str, Any],
-    *,
-    seek: bool = True,
-) -> Shot:
-    """Give the shot of the last frame: each one that comes overwrites the file."""
+def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float | None]:
+    """Find when the last frame begins, by decoding what is near the known end.
+
+    ``seek`` False decodes all of the clip. None when no frame came.
+    """
     end = clip.end or 0.0
     start = max(0.0, end - max(1.0, 2 * clip.lead)) if seek else 0.0
-    words = {key: value for key, value in options.items() if key != "frames:v"}
     frames = mark(open_clip(clip, start=start))
-    step = Step(_write(draw(frames), file, words), seconds=max(_WINDOW, end - start))
-    return Shot(step, clip.clock(start), None)
+    words = argv(ffmpeg.output(frames, "-", f="null", fps_mode="passthrough"))
+    done = yield Step(words, max(_WINDOW, end - start), tolerant=True)
+    seen = marks(done.log)
+    return clip.clock(start) + max(seen) if seen else None
+
+
+def next_scene(clip: Clip, at: float) -> Generator[Step, Done, float]:
+    """Find the first frame of the next scene within a minute after ``at``.
+
+    Raises DecodeError when the picture does not change that much.
+    """
+    frames = open_clip(clip, start=at, length=_SCENE_WINDOW)
+    frames = frames.filter("scale", _SCENE_WIDTH, -2, flags="fast_bilinear")
+    frames = mark(frames.filter("select", f"gt(scene,{_SCENE_SCORE})"))
+    options = {"f": "null", "frames:v": 1, "fps_mode": "passthrough"}
+    words = argv(ffmpeg.output(frames, "-", **options))
+    done = yield Step(words, _SCENE_WINDOW, tolerant=True)
+    seen = marks(done.log)
+    if not seen:
+        raise DecodeError(f"no new scene begins in the minute after {at:g} s")
+    return clip.clock(at) + seen[0]

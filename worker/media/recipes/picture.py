@@ -23,7 +23,7 @@ _BT601_INKS = ("jpeg", "webp")
 _RGB_INKS = ("png", "gif", "raw")
 _ALPHA_INKS = ("png", "webp", "gif", "raw")
 _EVEN_INKS = ("avif", "mp4", "webm")
-_OPAQUE = {
+OPAQUE = {
     "jpeg": "yuvj420p",
     "webp": "yuv420p",
     "png": "rgb24",
@@ -174,21 +174,22 @@ def draw(
     if video.alpha and not clear:
         stream = _flatten(stream, background or "#000000")
     if box.pads:
-        colour = "black@0" if clear else _colour(background or "#000000")
+        colour = "black@0" if clear else colour_word(background or "#000000")
         stream = stream.filter(
             "pad", box.width, box.height, "(ow-iw)/2", "(oh-ih)/2", color=colour
         )
     if mapped or video.alpha or box.pads:
-        stream = stream.filter("scale", **_target(ink))
-    pixels = _CLEAR[ink] if clear else _OPAQUE[ink]
+        stream = stream.filter("scale", **target(ink))
+    pixels = _CLEAR[ink] if clear else OPAQUE[ink]
     return stream.filter("format", pixels).filter("setsar", 1)
 
 
-def _colour(text: str) -> str:
+def colour_word(text: str) -> str:
+    """Write ``#rrggbb`` as FFmpeg's options want it."""
     return "0x" + text.removeprefix("#")
 
 
-def _target(ink: Ink) -> dict[str, str]:
+def target(ink: Ink) -> dict[str, str]:
     """Give the matrix and range that the format's readers expect.
 
     JFIF is BT.601 in full range, WebP BT.601 in limited range; video is tagged
@@ -223,7 +224,7 @@ def _scale(
     if clip.video.alpha:
         return stream.filter("scale", width, height, **words).filter("format", "rgba")
     if not box.pads:
-        words |= _target(ink)
+        words |= target(ink)
     return stream.filter("scale", width, height, **words)
 
 
@@ -276,6 +277,6 @@ def _flatten(stream: Any, background: str) -> Any:
     """Put the picture onto one colour."""
     both = stream.filter_multi_output("split")
     ground = both[0].filter(
-        "drawbox", 0, 0, "iw", "ih", color=_colour(background), t="fill", replace=1
+        "drawbox", 0, 0, "iw", "ih", color=colour_word(background), t="fill", replace=1
     )
     return ffmpeg.overlay(ground, both[1], format="rgb")

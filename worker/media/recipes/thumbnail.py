@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from common.errors import DecodeError, SeekPastEnd
-from common.specs import ThumbnailSpec
-from worker.media.recipes import encode, moment, picture
-from worker.media.recipes import warnings as codes
-from worker.media.recipes.moment import Shot
-from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip
+import ffmpeg
 
-_DEFAULT_WIDTH = 640
+from common.errors import DecodeError, NoVideoStream, SeekPastEnd
+from common.specs import ThumbnailSpec
+from worker.media.recipes import auto, encode, moment, picture, placeholder, standin
+from worker.media.recipes import warnings as codes
+from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.source import Clip, argv
+
 _DEFAULT_TIME = "50%"
+_SCENE_TIME = "10%"
 _EARLIER = (0.5, 0.25, 0.1)
 _DECODE_ALL_SECONDS = 1200.0
 _EARLY_SECONDS = 20.0
+_TINY = 64
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A frame that was written: its time and what the document shows of it."""
+
+    time: float | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+Take = Generator[Step, Done, _Taken]
+Shoot = Callable[["_Print", float, str], Take]
 
 
 @dataclass(frozen=True)
@@ -33,35 +47,66 @@ class _Print:
 
     @property
     def box(self) -> picture.Box:
+        """Give the sizes of the picture."""
         video = self.clip.video
         even = picture.is_even(self.spec.format)
-        return picture.fit(
-            (video.width, video.height), self.spec, _DEFAULT_WIDTH, even=even
-        )
+        size = (video.width, video.height)
+        return picture.fit(size, self.spec, encode.STILL_WIDTH, even=even)
 
     @property
-    def options(self) -> dict[str, Any]:
-        return encode.still(self.spec.format, self.spec.quality, self.clip.threads)
-
-    def draw(self, stream: Any) -> Any:
-        return picture.draw(
-            stream,
-            self.clip,
-            self.box,
-            self.spec.format,
-            background=self.spec.background,
-            plain=self.plain,
+    def tiny(self) -> tuple[int, int]:
+        """Give the size of the small copy that the placeholder is made of."""
+        scale = min(1.0, _TINY / max(self.box.width, self.box.height))
+        return (
+            max(1, round(self.box.width * scale)),
+            max(1, round(self.box.height * scale)),
         )
 
-    def made(self, file: str, time: float | None, **details: Any) -> Made:
+    def pen(self, file: str) -> moment.Pen:
+        """Give what writes the picture to a file and its small copy to stdout."""
+        return moment.Pen(partial(self._write, file=file), self._tiny_bytes)
+
+    @property
+    def _tiny_bytes(self) -> int:
+        return self.tiny[0] * self.tiny[1] * 4
+
+    def _write(self, frames: Any, file: str) -> tuple[str, ...]:
+        spec = self.spec
+        drawn = picture.draw(
+            frames,
+            self.clip,
+            self.box,
+            spec.format,
+            background=spec.background,
+            plain=self.plain,
+        )
+        both = drawn.filter_multi_output("split")
+        tiny = both[1].filter("scale", *self.tiny, flags="area")
+        tiny = tiny.filter("format", "rgba")
+        options = encode.still(spec.format, spec.quality, self.clip.threads)
+        raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
+        return argv(
+            ffmpeg.output(both[0], file, **options),
+            ffmpeg.output(tiny, "pipe:1", **raw),
+        )
+
+    def taken(self, shot: moment.Shot, done: Done) -> _Taken:
+        """Read the time and the small copy that a shot left."""
+        details: dict[str, Any] = {}
+        if len(done.stdout) == self._tiny_bytes:
+            details = dict(placeholder.describe(done.stdout, *self.tiny))
+        return _Taken(shot.time(done), details)
+
+    def made(self, file: str, taken: _Taken) -> Made:
+        """Give the file as it is published."""
         return Made(
             file,
             file,
             encode.CONTENT_TYPES[self.spec.format],
             self.box.width,
             self.box.height,
-            time=time,
-            details=details,
+            time=taken.time,
+            details=taken.details,
         )
 
 
@@ -73,15 +118,32 @@ def plan(
     Raises NoVideoStream when there is nothing to show, SeekPastEnd when policy
     ``exact`` asks for a time after the known end.
     """
+    rungs: list[Rung] = []
+    video = clip.media.video
+    for way in spec.fallback:
+        if way != "frame":
+            rungs += standin.rungs(way, spec, clip)
+        elif video is not None:
+            rungs += _of_frames(spec, clip)
+    if not rungs:
+        raise NoVideoStream(
+            "the file has no video stream" if video is None else "nothing to show",
+            hint='"fallback" can show artwork, a waveform or an icon instead',
+        )
+    return Plan(tuple(rungs))
+
+
+def _of_frames(spec: ThumbnailSpec, clip: Clip) -> list[Rung]:
     times = _times(spec, clip)
     policy = spec.policy or ("auto" if times is None else "exact")
-    warnings = [codes.TONE_MAPPED] if clip.video.hdr else []
     if times is None:
-        times = [clip.within(clip.at(_DEFAULT_TIME))]
-        policy = "nearby" if policy in ("auto", "exact") else policy
+        asked = _SCENE_TIME if policy == "scene" else _DEFAULT_TIME
+        times = [clip.within(clip.at(asked))]
+    elif policy == "auto":
+        policy = "near"
     if policy == "exact":
-        times = [_checked(clip, time) for time in times]
-    return Plan(tuple(_rungs(spec, clip, times, policy)), tuple(warnings))
+        return _exact_rungs(spec, clip, [_checked(clip, time) for time in times])
+    return _lenient_rungs(spec, clip, times, policy)
 
 
 def _times(spec: ThumbnailSpec, clip: Clip) -> list[float] | None:
@@ -113,32 +175,49 @@ def _checked(clip: Clip, time: float) -> float:
     return clip.within(time) if clip.end is not None and time >= clip.end else time
 
 
-def _rungs(
+def _exact_rungs(spec: ThumbnailSpec, clip: Clip, times: list[float]) -> list[Rung]:
+    best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
+    mapped, clipped = colour_warnings(clip)
+    return [
+        Rung("exact", partial(_each, best, times, _exact), mapped),
+        Rung("exact_plain", partial(_each, plain, times, _exact), clipped),
+        Rung("exact_early", partial(_each, best, times, _early), mapped),
+        Rung("exact_sequential", partial(_each, best, times, _sequential), mapped),
+    ]
+
+
+def colour_warnings(clip: Clip) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the warnings of a rung that maps colours, and of one that does not."""
+    if clip.video.hdr:
+        return (codes.TONE_MAPPED,), (codes.HDR_CLIPPED,)
+    return (), (codes.COLOUR_GUESSED,)
+
+
+def _lenient_rungs(
     spec: ThumbnailSpec, clip: Clip, times: list[float], policy: str
 ) -> list[Rung]:
-    best = _Print(clip, spec)
-    plain = _Print(clip, spec, plain=True)
-    clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
+    best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
+    mapped, clipped = colour_warnings(clip)
     past = (codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
+    first: dict[str, Shoot] = {"auto": _auto, "scene": _scene}
+    if clip.seekable:
+        first["keyframe"] = _keyframe
     rungs = []
-    if policy == "keyframe" and clip.seekable:
-        rungs.append(Rung("keyframe", partial(_each, best, times, _keyframe)))
+    if policy in first and not (past and policy == "scene"):
+        shoot = first[policy]
+        rungs.append(Rung(policy, partial(_each, best, times, shoot), mapped + past))
+    note = (codes.NO_SCENE_CHANGE,) if policy == "scene" else ()
     if not past:
-        rungs.append(Rung("exact", partial(_each, best, times, _exact)))
-        rungs.append(Rung("exact_plain", partial(_each, plain, times, _exact), clipped))
-        rungs.append(Rung("exact_early", partial(_each, best, times, _early)))
-    if policy == "exact":
-        sequential = partial(_each, best, times, _sequential)
-        return [*rungs, Rung("exact_sequential", sequential)]
+        exact = partial(_each, best, times, _exact)
+        rungs.append(Rung("exact", exact, mapped + note))
+        exact = partial(_each, plain, times, _exact)
+        rungs.append(Rung("exact_plain", exact, clipped + note))
     moved = past or (codes.OTHER_TIME,)
-    rungs.append(Rung("nearby", partial(_each, best, times, _nearby), moved))
-    rungs.append(
-        Rung("nearby_plain", partial(_each, plain, times, _nearby), moved + clipped)
-    )
+    nearby = partial(_each, best, times, _nearby)
+    rungs.append(Rung("nearby", nearby, mapped + moved))
+    nearby = partial(_each, plain, times, _nearby)
+    rungs.append(Rung("nearby_plain", nearby, clipped + moved))
     return rungs
-
-
-Shoot = Callable[[_Print, float, str], Generator[Step, Done, float | None]]
 
 
 def _each(print_: _Print, times: list[float], shoot: Shoot) -> RungRun:
@@ -148,75 +227,84 @@ def _each(print_: _Print, times: list[float], shoot: Shoot) -> RungRun:
     for place, time in enumerate(times, 1):
         stem = "thumbnail" if len(times) == 1 else f"thumbnail-{place:03d}"
         file = f"{stem}.{end}"
-        real = yield from shoot(print_, time, file)
-        made.append(print_.made(file, real))
+        taken = yield from shoot(print_, time, file)
+        made.append(print_.made(file, taken))
     return made
 
 
-def _take(shot: Shot, file: str) -> Generator[Step, Done, float | None]:
+def _take(print_: _Print, shot: moment.Shot, file: str) -> Take:
     """Run a shot; raises DecodeError when it wrote nothing."""
     done = yield shot.step
     if file not in done.files:
         raise DecodeError("no frame could be decoded there")
-    return shot.time(done)
+    return print_.taken(shot, done)
 
 
-def _exact(
-    print_: _Print, time: float, file: str
-) -> Generator[Step, Done, float | None]:
-    shot = moment.exact(print_.clip, time, print_.draw, file, print_.options)
-    return (yield from _take(shot, file))
+def _exact(print_: _Print, time: float, file: str) -> Take:
+    shot = moment.exact(print_.clip, time, print_.pen(file))
+    return (yield from _take(print_, shot, file))
 
 
-def _early(
-    print_: _Print, time: float, file: str
-) -> Generator[Step, Done, float | None]:
-    clip, draw, options = print_.clip, print_.draw, print_.options
-    shot = moment.exact(clip, time, draw, file, options, early=_EARLY_SECONDS)
-    return (yield from _take(shot, file))
+def _early(print_: _Print, time: float, file: str) -> Take:
+    shot = moment.exact(print_.clip, time, print_.pen(file), early=_EARLY_SECONDS)
+    return (yield from _take(print_, shot, file))
 
 
-def _sequential(
-    print_: _Print, time: float, file: str
-) -> Generator[Step, Done, float | None]:
-    clip, draw, options = print_.clip, print_.draw, print_.options
-    shot = moment.exact(clip, time, draw, file, options, early=math.inf)
+def _sequential(print_: _Print, time: float, file: str) -> Take:
+    shot = moment.exact(
+        print_.clip, time, print_.pen(file), early=math.inf, tolerant=True
+    )
     done = yield shot.step
-    if file not in done.files:
-        raise SeekPastEnd(
-            f"the video has no frame at {time:g} s",
-            pointer="/time",
-            hint="give an earlier time or another policy",
-        )
-    return shot.time(done)
+    if file in done.files:
+        return print_.taken(shot, done)
+    if done.returncode != 0:
+        raise DecodeError(f"no frame could be decoded at {time:g} s")
+    raise SeekPastEnd(
+        f"the video has no frame at {time:g} s",
+        pointer="/time",
+        hint="give an earlier time or another policy",
+    )
 
 
-def _keyframe(
-    print_: _Print, time: float, file: str
-) -> Generator[Step, Done, float | None]:
+def _keyframe(print_: _Print, time: float, file: str) -> Take:
     clip = print_.clip
-    at = clip.within(time)
-    shot = moment.keyframe(clip, at, print_.draw, file, print_.options)
-    return (yield from _take(shot, file))
+    shot = moment.keyframe(clip, clip.within(time), print_.pen(file))
+    return (yield from _take(print_, shot, file))
 
 
-def _nearby(
-    print_: _Print, time: float, file: str
-) -> Generator[Step, Done, float | None]:
+def _scene(print_: _Print, time: float, file: str) -> Take:
+    found = yield from moment.next_scene(print_.clip, time)
+    return (yield from _exact(print_, found, file))
+
+
+def _auto(print_: _Print, time: float, file: str) -> Take:
+    """Take the frame that scores best; ``time`` is only the fall-back's."""
+    pick = yield from auto.pick(print_.clip)
+    taken = yield from _exact(print_, pick.time, file)
+    return _Taken(taken.time, {**taken.details, **pick.details})
+
+
+def _nearby(print_: _Print, time: float, file: str) -> Take:
     """Take the last frame for a time past the end; else earlier ones, then any."""
-    clip, draw, options = print_.clip, print_.draw, print_.options
+    clip, pen = print_.clip, print_.pen(file)
     shots = []
     if clip.is_past_end(time):
-        shots.append(moment.last(clip, draw, file, options))
-        if (clip.end or 0) < _DECODE_ALL_SECONDS:
-            shots.append(moment.last(clip, draw, file, options, seek=False))
+        found = yield from moment.last_time(clip)
+        if found is None and (clip.end or 0) < _DECODE_ALL_SECONDS:
+            found = yield from moment.last_time(clip, seek=False)
+        if found is not None:
+            shots.append(moment.exact(clip, found, pen, tolerant=True))
+    else:
+        shots.append(
+            moment.exact(clip, time, pen, early=_EARLY_SECONDS, tolerant=True)
+        )
     shots += [
-        moment.exact(clip, time * share, draw, file, options, tolerant=True)
+        moment.exact(clip, clip.within(time * share), pen, tolerant=True)
         for share in _EARLIER
     ]
-    shots.append(moment.first(clip, draw, file, options, tolerant=True))
+    shots.append(moment.first(clip, pen, tolerant=True))
     for shot in shots:
         done = yield shot.step
         if file in done.files:
-            return shot.time(done)
+            return print_.taken(shot, done)
     raise DecodeError("no frame of the video could be decoded")
