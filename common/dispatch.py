@@ -119,7 +119,7 @@ class CeleryDispatcher:
             try:
                 client = connection.default_channel.client
                 return {name: int(client.llen(name)) for name in QUEUES}
-            except connection.connection_errors as error:
+            except (OperationalError, *connection.connection_errors) as error:
                 raise Unavailable("the broker did not answer") from error
 
 

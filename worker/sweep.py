@@ -44,7 +44,8 @@ class Reaper:
 
     def sweep(self) -> Reaped:
         """Make one pass and ring for what it found. Raises StoreUnavailable."""
-        reaped = self._store.reap(_BATCH, self._backlog())
+        backlog = self._backlog()
+        reaped = self._store.reap(_BATCH, backlog)
         if reaped.outage:
             log.warning("sweep.outage", done="extended every lease")
         if reaped.expired or reaped.republished:
@@ -55,7 +56,8 @@ class Reaper:
                 republished=reaped.republished,
                 skipped=reaped.skipped,
             )
-        self._ring(reaped.bells)
+        if backlog is not None:
+            self._ring(reaped.bells)
         return reaped
 
     def _backlog(self) -> dict[str, int] | None:
@@ -68,7 +70,7 @@ class Reaper:
     def _ring(self, bells: Sequence[Bell]) -> None:
         """Ring within a bound: a pass that took long would look like an outage.
 
-        The store has every bell due again, so the rest is rung by a later pass.
+        The store has every bell due again, so a later pass rings for the rest.
         """
         deadline = time.monotonic() + self._ring_seconds
         for start in range(0, len(bells), _RINGS_AT_ONCE):

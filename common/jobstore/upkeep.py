@@ -55,7 +55,7 @@ class Upkeep(Connection):
         """Make one pass: expired leases, ripe retries, bells that led to nothing.
 
         ``backlog`` tells the messages in each queue; None (the broker is away) rings
-        nothing a second time. After a pause of over three sweeps all leases are
+        nothing again. After a pause of over three sweeps all leases are
         extended instead, since nobody could beat.
         """
         answer = self._call(

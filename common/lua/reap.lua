@@ -1,5 +1,5 @@
 -- One pass of the reaper. arg: call, limit, backlog? {queue: messages}; without it (the
--- broker is away) nothing is rung a second time, so that no backoff grows in vain.
+-- broker is away) nothing is rung again, so that no backoff grows in vain.
 -- After a pause of the reaper or the store no lease is held against its worker.
 
 local function expire(answer)
@@ -99,8 +99,8 @@ return once(function()
   redis.call('SET', P .. 'reaper', text(now))
   answer.outage = not last or now - last > 3 * cfg.sweep_ms
   if answer.outage then extend() else expire(answer) end
-  ripen()
   if arg.backlog then
+    ripen()
     republish('fast', answer)
     republish('slow', answer)
   end
