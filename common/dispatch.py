@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import structlog
 from celery import Celery
 from kombu.entity import Queue as KombuQueue
+from kombu.exceptions import OperationalError
 
 from common.config import Settings
 from common.errors import Unavailable
