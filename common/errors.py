@@ -35,6 +35,9 @@ FramemillError
 │   ├── CannotFit              cannot_fit
 │   ├── Timeout                timeout
 │   └── ResourceLimit          resource_limit
+├── NoticeError                a notice was not taken; shown in the deliveries' log
+│   ├── ReceiverError          receiver_error (retried)
+│   └── ReceiverGone           receiver_gone
 ├── WorkerLost                 worker_lost; a piece outlived its workers
 ├── Interrupted                interrupted; this attempt was told to stop
 └── InternalError              500 internal_error; a defect of ours
@@ -322,6 +325,31 @@ class ResourceLimit(MediaError):
     """The work needed more memory or output than it may have."""
 
     code, title = "resource_limit", "Resource limit reached"
+
+
+class NoticeError(FramemillError):
+    """A notice was not taken by its receiver; never changes its job."""
+
+    code, title = "notice_error", "Notice not delivered"
+
+
+class ReceiverError(NoticeError):
+    """The receiver answered, but not with success; it is tried again.
+
+    ``retry_after`` seconds is what the receiver asked for, 0 when nothing.
+    """
+
+    code, title, retryable = "receiver_error", "Receiver did not accept", True
+
+    def __init__(self, detail: str, *, retry_after: float = 0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class ReceiverGone(NoticeError):
+    """The receiver is gone, or can not be served: nothing is tried again."""
+
+    code, title = "receiver_gone", "Receiver gone"
 
 
 class WorkerLost(FramemillError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import socket
 import ssl
 import time
@@ -194,7 +194,7 @@ def test_given_a_name_that_turns_to_loopback_then_the_second_call_is_refused(
 ) -> None:
     answers = iter([["93.184.215.14"], ["127.0.0.1"]])
     door = _strict(canary.port, lambda _host, _port: next(answers))
-    rules = door._rules  # noqa: SLF001 - the first answer must not be dialled here
+    rules = door._rules  # the first answer must not be dialled here
     rules.check_address(ip_address(next(answers)[0]), "re.test")
     with pytest.raises(AddressRefused):
         door.post(f"http://re.test:{canary.port}/", b"", {}, seconds=5)
@@ -421,15 +421,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a certificate for hook.test; the file holds the key too."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook.test")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     cert = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(
             x509.SubjectAlternativeName([x509.DNSName("hook.test")]), critical=False
         )

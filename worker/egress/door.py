@@ -309,13 +309,17 @@ def _save(
         raise _too_large(promised, max_bytes)
     try:
         size = _copy(answer, path, max_bytes, clock, should_stop)
-        # http.client's read(n) gives b"" on a connection that ended early.
-        if promised is not None and size != promised:
-            raise Unreachable(f"{size} of {promised} bytes came")
+        _check_whole(size, promised)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return size
+
+
+def _check_whole(size: int, promised: int | None) -> None:
+    """Refuse less than was promised: http.client reads b"" when a link ends early."""
+    if promised is not None and size != promised:
+        raise Unreachable(f"{size} of {promised} bytes came")
 
 
 def _copy(
