@@ -1,0 +1,361 @@
+"""``/v1/jobs``: submit, read, list, cancel, retry, delete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from flask import Blueprint, Response, request
+from pydantic import TypeAdapter
+
+from api import bodies, headers
+from api.faults import validate
+from api.guard import Authenticator, Principal, Scope, enter
+from api.links import Links
+from api.multipart import FILE, Form, receive
+from api.present import present
+from api.schema import FormRequest, JobListView, JobRequest
+from api.waiting import Waiters
+from common.errors import (
+    BodyTooLarge,
+    Fault,
+    Forbidden,
+    Invalid,
+    NotFound,
+    UnsupportedMediaType,
+)
+from common.intake import Submission, Submitted, new_id, source_key
+from common.jobstore import Idempotency
+from common.model import JOB_ENDED, JobRecord, JobStatus, Source
+from common.runtime import Runtime
+
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+POLL_SECONDS = 1
+_ID = re.compile(r"[0-9a-f]{32}")
+_OWN_KEYS = re.compile(r"(in|out)/[0-9a-f]{32}/")
+_MULTIPART = "multipart/form-data"
+_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
+_JOB: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+_FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the views of jobs stand on."""
+
+    runtime: Runtime
+    authenticator: Authenticator
+    waiters: Waiters
+
+    def enter(self, scope: Scope) -> Principal:
+        """Tell who is asking; raises what the guard raises."""
+        return enter(self.authenticator, scope)
+
+    def links(self) -> Links:
+        """Make links as this request's caller can follow them."""
+        api = self.runtime.settings.api
+        return Links((api.public_url or request.url_root).rstrip("/"), api.secret)
+
+
+def blueprint(
+    runtime: Runtime, authenticator: Authenticator, waiters: Waiters
+) -> Blueprint:
+    """Make the views over one world."""
+    routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+    desk = Desk(runtime, authenticator, waiters)
+
+    @routes.post("")
+    def create() -> Response:
+        return _create(desk)
+
+    @routes.get("")
+    def index() -> Response:
+        return _list(desk)
+
+    @routes.get("/<job_id>")
+    def show(job_id: str) -> Response:
+        headers.query(request)
+        owner = desk.enter("read").owner
+        return _show(desk, runtime.intake.get(check_id(job_id), owner))
+
+    @routes.post("/<job_id>/cancel")
+    def cancel(job_id: str) -> Response:
+        headers.query(request)
+        owner = desk.enter("submit").owner
+        return _accepted(desk, runtime.intake.cancel(check_id(job_id), owner))
+
+    @routes.post("/<job_id>/retry")
+    def retry(job_id: str) -> Response:
+        headers.query(request)
+        owner = desk.enter("submit").owner
+        return _accepted(desk, runtime.intake.retry(check_id(job_id), owner))
+
+    @routes.delete("/<job_id>")
+    def delete(job_id: str) -> Response:
+        headers.query(request)
+        owner = desk.enter("submit").owner
+        runtime.intake.delete(check_id(job_id), owner)
+        return Response(status=204)
+
+    return routes
+
+
+def check_id(job_id: str) -> str:
+    """Give the id back; raises NotFound for what cannot be a job's id."""
+    if not _ID.fullmatch(job_id):
+        raise NotFound("there is no such job", hint="an id is 32 hex digits")
+    return job_id
+
+
+def _create(desk: Desk) -> Response:
+    headers.query(request)
+    who = desk.enter("submit")
+    key = headers.idempotency_key(request)
+    if request.mimetype == _MULTIPART:
+        submitted = _submit_form(desk, who, key)
+    elif request.mimetype == bodies.JSON_TYPE:
+        submitted = _submit_json(desk, who, key)
+    else:
+        raise UnsupportedMediaType(
+            f"a body of type {request.content_type!r} is not taken here"[:200],
+            hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
+        )
+    return _accepted(desk, submitted.job)
+
+
+def _submit_json(desk: Desk, who: Principal, key: str | None) -> Submitted:
+    limits = desk.runtime.settings.limits
+    document = bodies.read_json(request, limits.json_bytes)
+    _check_metadata(document, limits.metadata_bytes)
+    asked = validate(_JOB, document)
+    s3 = asked.source.s3
+    _check_object(desk, who, s3.bucket, s3.key)
+    source = Source(kind="s3", bucket=s3.bucket, key=s3.key, name=_last(s3.key))
+    return desk.runtime.intake.submit(
+        Submission(
+            owner=who.owner,
+            source=source,
+            outputs=asked.outputs or (),
+            metadata=asked.metadata,
+            options=_options(who),
+            idempotency=_idempotency(key, document),
+            jobs_at_once=who.allowance.jobs_at_once,
+        )
+    )
+
+
+def _submit_form(desk: Desk, who: Principal, key: str | None) -> Submitted:
+    runtime, job_id = desk.runtime, new_id()
+    blob_key = source_key(job_id)
+    limits = _limits(desk, who)
+    _check_length(limits.source_bytes)
+    # Crash window: from the commit of the blob to the record a crash leaves a blob
+    # without a job; the store's lifecycle rule and the sweep take it.
+    stored = False
+    try:
+        form = receive(
+            request.stream,
+            request.content_type or "",
+            open_writer=lambda kind: runtime.blobs.writer(blob_key, content_type=kind),
+            known=FormRequest.model_fields.keys(),
+            limits=limits,
+        )
+        stored = form.file is not None
+        submitted = _submit_received(desk, who, form, key, job_id)
+    except BaseException:
+        if stored:
+            runtime.blobs.delete(blob_key)
+        raise
+    if not submitted.created:
+        runtime.blobs.delete(blob_key)
+    return submitted
+
+
+def _submit_received(
+    desk: Desk, who: Principal, form: Form, key: str | None, job_id: str
+) -> Submitted:
+    document, faults = _read_fields(form.fields)
+    limits = desk.runtime.settings.limits
+    _check_metadata(document, limits.metadata_bytes)
+    if form.file is None:
+        faults.append(
+            {"pointer": f"/{FILE}", "detail": "the part 'file' is missing", "hint": None}
+        )
+    try:
+        asked = validate(_FORM, document)
+    except Invalid as error:
+        raise Invalid([*faults, *error.faults]) from error
+    if form.file is None or faults:
+        raise Invalid(faults)
+    file = form.file
+    source = Source(
+        kind="upload",
+        key=file.blob.key,
+        name=file.name,
+        size=file.blob.size,
+        etag=file.blob.etag,
+        version=file.blob.version,
+        sha256=file.sha256,
+        content_type=file.content_type,
+    )
+    return desk.runtime.intake.submit(
+        Submission(
+            owner=who.owner,
+            source=source,
+            outputs=asked.outputs or (),
+            metadata=asked.metadata,
+            options=_options(who),
+            job_id=job_id,
+            idempotency=_idempotency(key, {"fields": document, "file": file.sha256}),
+            jobs_at_once=who.allowance.jobs_at_once,
+        )
+    )
+
+
+def _read_fields(fields: dict[str, str]) -> tuple[dict[str, Any], list[Fault]]:
+    document: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name, text in fields.items():
+        try:
+            document[name] = bodies.parse_json(text.encode(), f"the part {name!r}")
+        except Invalid as error:
+            faults += [
+                {**fault, "pointer": f"/{name}{fault['pointer']}"}
+                for fault in error.faults
+            ]
+    return document, faults
+
+
+def _check_metadata(document: Any, limit: int) -> None:
+    if not isinstance(document, dict) or "metadata" not in document:
+        return
+    text = json.dumps(document["metadata"], ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > limit:
+        raise Invalid.one(
+            "/metadata",
+            f"metadata is over {limit} bytes of JSON",
+            f"at most {limit} bytes (FRAMEMILL_LIMITS_METADATA_BYTES)",
+        )
+
+
+def _check_length(limit: int) -> None:
+    # 1 MiB is room for the other parts and the boundaries.
+    if (request.content_length or 0) > limit + 1024 * 1024:
+        raise BodyTooLarge(
+            f"the body is over the limit of {limit} bytes for a file",
+            hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_SOURCE_BYTES)",
+        )
+
+
+def _check_object(desk: Desk, who: Principal, bucket: str, key: str) -> None:
+    own = desk.runtime.settings.blobs.bucket
+    if bucket == own and _OWN_KEYS.match(key):
+        raise Invalid.one(
+            "/source/s3/key",
+            "this key belongs to another job",
+            'keys "in/JOB/..." and "out/JOB/..." of our own bucket are not sources',
+        )
+    allowed = who.allowance
+    if allowed.buckets and bucket not in allowed.buckets:
+        raise Forbidden(
+            f"this API key may not read the bucket {bucket!r}",
+            pointer="/source/s3/bucket",
+        )
+    if allowed.prefixes and not key.startswith(allowed.prefixes):
+        raise Forbidden(
+            "this API key may not read that key", pointer="/source/s3/key"
+        )
+
+
+def _limits(desk: Desk, who: Principal) -> Any:
+    limits = desk.runtime.settings.limits
+    most = who.allowance.source_bytes
+    if most is None or most >= limits.source_bytes:
+        return limits
+    return limits.model_copy(update={"source_bytes": most})
+
+
+def _options(who: Principal) -> dict[str, Any]:
+    options = {
+        "max_bytes": who.allowance.source_bytes,
+        "max_seconds": who.allowance.source_seconds,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _idempotency(key: str | None, document: Any) -> Idempotency | None:
+    if key is None:
+        return None
+    digest = hashlib.sha256(b"POST /v1/jobs\n" + bodies.canonical(document))
+    return Idempotency(key, digest.hexdigest())
+
+
+def _last(key: str) -> str:
+    return key.rstrip("/").rpartition("/")[2][:200] or key[:200]
+
+
+def _accepted(desk: Desk, job: JobRecord) -> Response:
+    waited, job = _wait(desk, job)
+    ended = waited is not None and job.status in JOB_ENDED
+    response = _document(desk, job, 200 if ended else 202)
+    response.headers["Location"] = desk.links().job(job.id)
+    if waited is not None:
+        response.headers["Preference-Applied"] = f"wait={waited}"
+    return response
+
+
+def _show(desk: Desk, job: JobRecord) -> Response:
+    waited, job = _wait(desk, job)
+    unfinished = waited is not None and job.status not in JOB_ENDED
+    response = _document(desk, job, 202 if unfinished else 200)
+    if waited is not None:
+        response.headers["Preference-Applied"] = f"wait={waited}"
+    response.add_etag()
+    response.headers["Cache-Control"] = "private, no-cache"
+    if response.status_code == 200:
+        response.make_conditional(request)
+    return response
+
+
+def _wait(desk: Desk, job: JobRecord) -> tuple[int | None, JobRecord]:
+    seconds = headers.wait_seconds(request)
+    if seconds is None:
+        return None, job
+    if job.status in JOB_ENDED or seconds == 0:
+        return seconds, job
+    with desk.waiters.place() as got:
+        if not got:
+            return None, job
+        ended = desk.runtime.store.wait(job.id, seconds)
+    if ended is None:
+        raise NotFound(f"job {job.id} was deleted meanwhile")
+    return seconds, ended
+
+
+def _document(desk: Desk, job: JobRecord, status: int) -> Response:
+    view = present(job, desk.links())
+    response = Response(view.model_dump_json(), status, mimetype=bodies.JSON_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    if job.status not in JOB_ENDED:
+        response.headers["Retry-After"] = str(POLL_SECONDS)
+    return response
+
+
+def _list(desk: Desk) -> Response:
+    values = headers.query(request, "status", "limit", "cursor")
+    who = desk.enter("read")
+    jobs, following = desk.runtime.intake.list(
+        who.owner,
+        status=headers.choice(values, "status", _STATUSES),
+        limit=headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE),
+        cursor=values.get("cursor"),
+    )
+    links = desk.links()
+    page = JobListView(jobs=[present(job, links) for job in jobs], next=following)
+    response = Response(page.model_dump_json(), mimetype=bodies.JSON_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response

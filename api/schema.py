@@ -1,0 +1,248 @@
+"""The shapes of requests and answers: validation and OpenAPI come from these.
+
+Requests are strict and refuse unknown fields. Answers always have all their keys,
+null where nothing is known; sizes are bytes, lengths seconds, times RFC 3339 UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from common.model import JobStatus, OutputStatus
+from common.specs import Name, OutputSpec
+
+KEY_BYTES = 1024
+_BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
+
+
+def _check_key(key: str) -> str:
+    if len(key.encode()) > KEY_BYTES:
+        raise ValueError(f"a key has at most {KEY_BYTES} bytes")
+    if any(ord(char) < 32 or ord(char) == 127 for char in key):
+        raise ValueError("a key has no control characters")
+    if ".." in key.split("/"):
+        raise ValueError("a key has no '..' between slashes")
+    return key
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class S3Source(_Request):
+    """An object in an S3 bucket that jobs may read."""
+
+    bucket: Annotated[str, Field(pattern=_BUCKET, examples=["framemill"])]
+    key: Annotated[
+        str,
+        Field(min_length=1, max_length=KEY_BYTES, examples=["in/clip.mp4"]),
+        AfterValidator(_check_key),
+    ]
+
+
+class SourceRequest(_Request):
+    """Where the video is."""
+
+    s3: S3Source
+
+
+class FormRequest(_Request):
+    """What a job makes; the fields beside the file in a multipart body."""
+
+    outputs: list[OutputSpec] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Default: a thumbnail and an animated GIF.",
+    )
+    metadata: Any = Field(
+        default=None,
+        description="Any JSON, at most 4 KiB as sent; it comes back unchanged.",
+    )
+
+
+class JobRequest(FormRequest):
+    """A job over a source that the service can reach."""
+
+    source: SourceRequest
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
+
+
+Timestamp = Annotated[
+    str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-23T09:48:23.120Z"])
+]
+Link = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+
+
+class ErrorView(_View):
+    """Why a job, an output or an attempt failed."""
+
+    code: str = Field(description="Stable; /docs/errors lists all.")
+    title: str
+    detail: str
+    pointer: str | None
+    hint: str | None
+
+
+class SourceView(_View):
+    """Where the video came from; ``name`` is for display."""
+
+    kind: Literal["upload", "s3", "url"]
+    name: str | None
+    bytes: int | None
+    content_type: str | None
+    sha256: str | None
+    bucket: str | None
+    key: str | None
+    url: str | None
+
+
+class VideoView(_View):
+    """The video stream that was chosen, as it is shown."""
+
+    codec: str
+    profile: str | None
+    width: int = Field(description="As shown: after pixel aspect and rotation.")
+    height: int
+    coded_width: int
+    coded_height: int
+    sample_aspect_ratio: str
+    rotation: int = Field(description="Clockwise degrees that were applied.")
+    mirrored: bool
+    fps: float | None
+    frames: int | None
+    duration: float | None
+    pixel_format: str | None
+    bit_depth: int | None
+    alpha: bool
+    interlaced: bool
+    hdr: Literal["hdr10", "hlg", "dolby_vision"] | None
+    attached_picture: bool
+
+
+class AudioView(_View):
+    """The first audio stream."""
+
+    codec: str
+    channels: int | None
+    sample_rate: int | None
+    duration: float | None
+
+
+class MediaView(_View):
+    """Facts of the source."""
+
+    container: str
+    duration: float | None
+    bytes: int | None
+    bit_rate: int | None
+    streams: int
+    video: VideoView | None
+    audio: AudioView | None
+
+
+class ArtifactView(_View):
+    """A file to fetch; ``url`` needs no header and stays the same for a day."""
+
+    name: str
+    url: Link
+    content_type: str
+    bytes: int
+    width: int | None
+    height: int | None
+    frames: int | None
+    duration: float | None
+    time: float | None = Field(description="Of the source, for stills.")
+    sha256: str
+
+
+class AttemptView(_View):
+    """One thing that was tried."""
+
+    attempt: int
+    rung: str
+    error: ErrorView | None
+    seconds: float | None
+    at: Timestamp | None
+
+
+class OutputView(_View):
+    """One thing that was asked for."""
+
+    name: Name
+    kind: str
+    status: OutputStatus
+    progress: float = Field(ge=0, le=100)
+    attempts: list[AttemptView]
+    warnings: list[str]
+    artifacts: list[ArtifactView]
+    error: ErrorView | None
+
+
+class LinksView(_View):
+    """Absolute addresses; ``thumbnail`` and ``gif`` once these exist."""
+
+    self: Link
+    cancel: Link
+    retry: Link
+    media: Link | None
+    thumbnail: Link | None
+    gif: Link | None
+
+
+class JobView(_View):
+    """A job, all of it."""
+
+    id: str = Field(pattern="^[0-9a-f]{32}$")
+    status: JobStatus
+    progress: float = Field(ge=0, le=100)
+    created_at: Timestamp
+    updated_at: Timestamp
+    finished_at: Timestamp | None
+    expires_at: Timestamp | None
+    source: SourceView
+    media: MediaView | None
+    outputs: list[OutputView]
+    error: ErrorView | None
+    warnings: list[str]
+    metadata: Any
+    links: LinksView
+
+
+class JobListView(_View):
+    """One page of jobs, newest first."""
+
+    jobs: list[JobView]
+    next: str | None = Field(description="The next page's cursor; null on the last.")
+
+
+class FaultView(_View):
+    """One thing that is wrong with a request."""
+
+    pointer: str = Field(
+        description="JSON pointer into the body; /query/... and /header/... name "
+        "parameters."
+    )
+    detail: str
+    hint: str | None
+
+
+class ProblemView(_View):
+    """A refusal or a failure (RFC 9457)."""
+
+    type: str
+    code: str
+    title: str
+    status: int
+    detail: str
+    pointer: str | None
+    hint: str | None
+    faults: list[FaultView]
+    request_id: str | None
