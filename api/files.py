@@ -1,0 +1,225 @@
+"""Files over HTTP: stable links to artifacts, and the local store's grants.
+
+``/v1/files/...`` is a link of ours that needs no key: it carries its own signature,
+stays the same for a UTC day, and answers 302 to a fresh grant. ``/blobs/...`` is
+where the grants of the local store lead; on S3 nothing is served here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import PurePosixPath
+
+from flask import Blueprint, Response, current_app, redirect, request, send_file
+from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
+
+from common.blobs.base import Grant
+from common.blobs.local import LocalStore, local_base
+from common.blobs.signing import sign, verify
+from common.config import Settings
+from common.errors import BadRequest, BodyTooLarge, NotFound, SourceNotFound
+from common.model import Artifact, JobRecord, Source
+from common.runtime import Runtime
+
+blueprint = Blueprint("files", __name__)
+
+_DAY = 86_400
+_LINK_DAYS = 8
+_READ_BYTES = 256 * 1024
+# Of a file from storage nothing may run, be framed or be guessed.
+_GUARDS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def artifact_url(base: str, settings: Settings, job_id: str, artifact: Artifact) -> str:
+    """Give the link of an artifact: absolute, good for a week, stable for a day.
+
+    ``base`` is the address of this API as its callers see it.
+    """
+    return _link(base, settings, f"{job_id}/{artifact.key.split('/', 2)[2]}")
+
+
+def source_url(base: str, settings: Settings, job_id: str) -> str:
+    """Give the link of a job's kept source, served as an attachment."""
+    return _link(base, settings, f"{job_id}/source")
+
+
+def _link(base: str, settings: Settings, place: str) -> str:
+    # Rounded up to a UTC day, so that a document keeps its ETag until midnight.
+    expires_at = (int(time.time()) // _DAY + _LINK_DAYS) * _DAY
+    path = f"/v1/files/{place}"
+    return base.rstrip("/") + sign(settings.api.secret, "file", path, expires_at, {})
+
+
+def _runtime() -> Runtime:
+    runtime: Runtime = current_app.extensions["framemill"]
+    return runtime
+
+
+def _local() -> LocalStore:
+    blobs = _runtime().blobs
+    if not isinstance(blobs, LocalStore):
+        raise NotFound("files are not served here; follow a job's links")
+    return blobs
+
+
+def _job(job_id: str) -> JobRecord:
+    runtime = _runtime()
+    verify(runtime.settings.api.secret, "file", request.path, request.args)
+    job = runtime.store.get(job_id)
+    if job is None:
+        raise NotFound("the job of this file is gone")
+    return job
+
+
+@blueprint.get("/v1/files/<job_id>/<output>/<int:fence>/<path:file>")
+def redirect_to_artifact(job_id: str, output: str, fence: int, file: str) -> Response:
+    """Answer 302 to a fresh grant for an artifact; 404 when it is gone."""
+    job = _job(job_id)
+    key = f"out/{job_id}/{output}/{fence}/{file}"
+    for record in job.outputs:
+        for artifact in record.artifacts:
+            if artifact.key == key:
+                name = download_name(job.source, artifact)
+                return _redirect(key, artifact.content_type, name)
+    raise NotFound("this file was replaced or removed", hint="ask the job for its url")
+
+
+@blueprint.get("/v1/files/<job_id>/source")
+def redirect_to_source(job_id: str) -> Response:
+    """Answer 302 to a fresh grant for the source; 404 when it is not kept."""
+    source = (job := _job(job_id)).source
+    if source.key is None or not job.source_kept:
+        raise NotFound("the source of this job is not kept")
+    name = source.name or PurePosixPath(source.key).name
+    return _redirect(
+        source.key,
+        "application/octet-stream",
+        name,
+        attachment=True,
+        bucket=source.bucket,
+    )
+
+
+def download_name(source: Source, artifact: Artifact) -> str:
+    """Give a name that tells a person what it is: source's stem, then the file's."""
+    stem = PurePosixPath(source.name or "").stem
+    return f"{stem[:100]}-{artifact.name}" if stem else artifact.name
+
+
+def _redirect(
+    key: str,
+    content_type: str,
+    filename: str,
+    *,
+    attachment: bool = False,
+    bucket: str | None = None,
+) -> Response:
+    runtime = _runtime()
+    seconds = runtime.settings.blobs.grant_seconds
+    grant = runtime.blobs.grant_get(
+        key,
+        content_type=content_type,
+        filename=filename,
+        seconds=seconds,
+        attachment=attachment,
+        bucket=bucket,
+        head=request.method == "HEAD",
+    )
+    answer = redirect(reachable(grant), HTTPStatus.FOUND)
+    answer.headers["Cache-Control"] = f"private, max-age={min(300, seconds // 2)}"
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return Response(answer.get_data(), answer.status_code, answer.headers)
+
+
+def reachable(grant: Grant) -> str:
+    """Give a grant's URL, under the name by which the caller reached us.
+
+    Without ``api.public_url`` the local store can only guess our address.
+    """
+    settings = _runtime().settings
+    guess = local_base(settings) + "/blobs/"
+    if settings.api.public_url is None and grant.url.startswith(guess):
+        return request.host_url.rstrip("/") + "/blobs/" + grant.url[len(guess) :]
+    return grant.url
+
+
+@blueprint.get("/blobs/<path:key>")
+def serve_blob(key: str) -> Response:
+    """Serve a granted blob: ranges, validators, and a fixed type and name."""
+    store = _local()
+    secret = _runtime().settings.api.secret
+    terms = verify(secret, "get", request.path, request.args)
+    try:
+        info = store.head(key)
+        answer = send_file(
+            store.path(key), mimetype=terms["t"], conditional=True, etag=info.etag
+        )
+    except (SourceNotFound, FileNotFoundError) as error:
+        raise NotFound("this file was removed") from error
+    except RequestedRangeNotSatisfiable as error:
+        return Response(status=416, headers=error.get_headers())
+    answer.headers.update(_GUARDS)
+    answer.headers["Content-Disposition"] = terms["d"]
+    answer.headers["Cache-Control"] = "private, max-age=3600"
+    return answer
+
+
+@blueprint.put("/blobs/<path:key>")
+def take_blob(key: str) -> Response:
+    """Take a granted upload, whole or one part; the signature fixes its size."""
+    store = _local()
+    settings = _runtime().settings
+    if "r" in request.args:
+        terms = verify(settings.api.secret, "part", request.path, request.args)
+        size = _declared(int(terms["b"]), exact=True)
+        data = b"".join(_body(size))
+        part = store.put_part(key, terms["r"], int(terms["n"]), data)
+        return _stored(part.etag)
+    terms = verify(settings.api.secret, "put", request.path, request.args)
+    exact = "b" in terms
+    size = _declared(int(terms.get("b", settings.limits.source_bytes)), exact=exact)
+    if request.mimetype != terms["t"]:
+        raise BadRequest(
+            f"the grant is for {terms['t']}", hint=f"Content-Type: {terms['t']}"
+        )
+    with store.writer(key, content_type=terms["t"]) as writer:
+        for chunk in _body(size):
+            writer.write(chunk)
+        return _stored(writer.commit().etag)
+
+
+def _stored(etag: str) -> Response:
+    answer = Response(status=HTTPStatus.OK)
+    answer.set_etag(etag)
+    return answer
+
+
+def _declared(limit: int, *, exact: bool) -> int:
+    size = request.content_length
+    if size is None:
+        raise BadRequest("the length of the body is not told", hint="Content-Length")
+    if size > limit:
+        raise BodyTooLarge(f"the grant is for at most {limit} bytes, not {size}")
+    if exact and size != limit:
+        raise BadRequest(f"the grant is for {limit} bytes, not {size}")
+    return size
+
+
+def _body(size: int) -> Iterator[bytes]:
+    left = size
+    while left:
+        try:
+            chunk = request.stream.read(min(left, _READ_BYTES))
+        except (OSError, HTTPException) as error:
+            raise BadRequest("the body ended before it was complete") from error
+        if not chunk:
+            raise BadRequest("the body ended before it was complete")
+        left -= len(chunk)
+        yield chunk
