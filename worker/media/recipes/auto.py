@@ -21,21 +21,14 @@ import ffmpeg
 
 from common.errors import DecodeError
 from worker.media.recipes.plan import Done, Step
-from worker.media.recipes.score import (
-    CELLS,
-    POINTS,
-    SAMPLE_BYTES,
-    Judgement,
-    Sample,
-    is_poor,
-    judge,
-)
+from worker.media.recipes.sample import CELLS, POINTS, SAMPLE_BYTES, Sample
+from worker.media.recipes.score import Judgement, is_poor, judge
 from worker.media.recipes.source import Clip, argv, number, open_clip
 
 # Work is counted in frames of a million pixels; one costs about 1 ms of CPU.
 _SHORT_WORK = 160.0
 _MOST_WORK = 1500.0
-_SAMPLES = 40
+_SAMPLES = 30
 _SHORTEST_STEP = 0.08
 _UNKNOWN_STEP = 0.25
 _WINDOWS = 8
@@ -157,9 +150,10 @@ def _second_looks(
     if short:
         return []
     windows = {one.window for one in _distinct(samples)}
-    if len(windows) <= _window_count(clip) // 2:
+    poor = not judged or is_poor(judged[0].score)
+    if len(windows) <= (_window_count(clip) // 2 if poor else 2):
         return [_scan(clip, _MOST_WORK)]
-    if not judged or is_poor(judged[0].score):
+    if poor:
         return [_visit(clip, _shares(clip, 0.0))]
     return []
 
@@ -251,7 +245,7 @@ def _visit(clip: Clip, shares: list[float]) -> _Look:
 
 
 def _sample(frames: Any, window: int) -> Any:
-    """Append the marks and the two views of :mod:`worker.media.recipes.score`."""
+    """Append the marks and the two views of :mod:`worker.media.recipes.sample`."""
     frames = frames.filter("metadata", "add", key="window", value=str(window))
     frames = frames.filter("metadata", "print", file="pipe:2", direct=1)
     # Times may run backwards before the seek point; the sink wants them in order.

@@ -1,10 +1,5 @@
 """How good a frame is as a poster, judged on small samples of it.
 
-A sample (:data:`SAMPLE_BYTES` bytes, planar 4:4:4 YUV in full range) holds two
-views of a frame, one above the other. *Points* are single pixels of the frame,
-:data:`POINTS` of them: they keep its edges and its noise. *Cells* are the means of
-:data:`CELLS` areas: they tell light, colour and movement.
-
 Every judgement is a factor between 0 and 1 and the score is their product, so one
 fatal fault cannot be outweighed. Brightness, sharpness and uniformity follow the
 idea of hecate (Song et al., "To Click or Not To Click", CIKM 2016); the thresholds
@@ -15,49 +10,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
+from dataclasses import dataclass
 from math import sqrt
 from operator import mul, sub
 from statistics import median
 
-POINTS = (128, 72)
-CELLS = (32, 18)
-_ROWS = POINTS[1] + CELLS[1]
-_PLANE = POINTS[0] * _ROWS
-SAMPLE_BYTES = 3 * _PLANE
+from worker.media.recipes.sample import POINTS, Sample, ramp
+from worker.media.recipes.transition import calmness
+
 _POOR = 0.1
-_THIN = 3
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A small frame: ``time`` in seconds, ``window`` the run of frames it is of."""
-
-    time: float
-    data: bytes = field(repr=False)
-    window: int = 0
-
-    def _cells(self, plane: int) -> bytes:
-        rows = range(POINTS[1], _ROWS)
-        starts = (plane * _PLANE + row * POINTS[0] for row in rows)
-        return b"".join(self.data[at : at + CELLS[0]] for at in starts)
-
-    @cached_property
-    def cells(self) -> tuple[bytes, bytes, bytes]:
-        """Give the cells' Y, U and V."""
-        return self._cells(0), self._cells(1), self._cells(2)
-
-    @property
-    def points(self) -> bytes:
-        """Give the points' luma, row by row."""
-        return self.data[: POINTS[0] * POINTS[1]]
-
-    @cached_property
-    def thin(self) -> bytes:
-        """Give a third of the cells' luma and chroma, for quick comparisons."""
-        return b"".join(plane[::_THIN] for plane in self.cells)
 
 
 @dataclass(frozen=True)
@@ -67,19 +28,6 @@ class Judgement:
     sample: Sample
     score: float
     factors: dict[str, float]
-
-
-def ramp(value: float, low: float, high: float) -> float:
-    """Give 0 up to ``low``, 1 from ``high``, and a straight line between."""
-    return min(1.0, max(0.0, (value - low) / (high - low)))
-
-
-def difference(a: Sample, b: Sample) -> float:
-    """Give how far two frames are apart: 0 equal, 1 black against white."""
-    luma = sum(map(abs, map(sub, a.cells[0], b.cells[0])))
-    chroma = sum(map(abs, map(sub, a.thin, b.thin)))
-    cells = len(a.cells[0])
-    return float(luma + chroma) / (255 * cells * 2)
 
 
 def _light(sample: Sample) -> tuple[float, float]:
@@ -130,7 +78,8 @@ class Texture:
 
     ``edges`` is the step that 5 % of neighbouring points exceed (0 to 255),
     ``smooth`` the share of neighbours that are alike, ``kinship`` the correlation
-    of neighbours (1: a picture, 0: noise), ``dominance`` the share of the most
+    of neighbours (1: a picture, 0: noise), ``grain`` the step that 75 % of them
+    exceed (even in the smooth parts of a picture), ``dominance`` the share of the most
     frequent narrow band of luma, ``tear`` the row where the picture breaks and how
     sharply (times the usual row step; 0 when nowhere).
     """
@@ -138,6 +87,7 @@ class Texture:
     edges: float
     smooth: float
     kinship: float
+    grain: float
     dominance: float
     tear: tuple[int, float]
 
@@ -157,6 +107,7 @@ def read_texture(sample: Sample) -> Texture:
         _upper(counts, 0.05 * len(across)),
         (counts[0] + counts[1]) / len(across),
         kinship,
+        _upper(counts, 0.75 * len(across)),
         _dominance(points),
         _tear(list(map(abs, down))),
     )
@@ -187,7 +138,7 @@ def _tear(down: list[int]) -> tuple[int, float]:
 
 
 def judge(
-    samples: Sequence[Sample], end: float | None, keep: int = 12
+    samples: Sequence[Sample], end: float | None, keep: int = 8
 ) -> list[Judgement]:
     """Score the samples against each other, best first.
 
@@ -207,17 +158,15 @@ def judge(
 
 
 def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]:
-    moves = _movements(samples)
-    usual = median(max(pair) for pair in moves) if moves else 0.0
-    every = max(1, len(samples) // 12)
+    every = max(1, len(samples) // 8)
     others = samples[::every]
     judged = []
-    for sample, pair in zip(samples, moves, strict=True):
+    for sample, calm in zip(samples, calmness(samples), strict=True):
         factors = {
             "exposure": _exposure(*_light(sample)),
             "colour": 0.85 + 0.15 * _colour(sample),
             "whole": 1 - 0.95 * ramp(_broken_share(sample), 0.02, 0.25),
-            "calm": _calm(pair, usual),
+            "calm": calm,
             "typical": 0.8 + 0.2 * _typical(sample, others),
             "place": _place(sample.time, end),
         }
@@ -231,11 +180,13 @@ def _second_look(
     row, strength = texture.tear
     near = range(row - 1, row + 2)
     same = sum(1 for t in all_of_them if t.tear[0] in near and t.tear[1] > 3)
-    lone = same <= len(all_of_them) // 2
+    lone = same < 0.8 * len(all_of_them)
+    calmest = min(t.grain for t in all_of_them)
     factors = one.factors | {
         "sharp": 0.05 + 0.95 * ramp(texture.edges, 0, max(8.0, 0.6 * sharpest)),
         "rich": _rich(texture),
         "picture": 0.03 + 0.97 * ramp(texture.kinship, 0.2, 0.5),
+        "clean": 1 - 0.6 * ramp(texture.grain - calmest, 1.5, 6),
         "untorn": 1 - 0.6 * ramp(strength, 4, 9) if lone else 1.0,
     }
     return Judgement(one.sample, _product(factors), factors)
@@ -252,35 +203,6 @@ def _product(factors: dict[str, float]) -> float:
     for factor in factors.values():
         score *= factor
     return score
-
-
-def _movements(samples: Sequence[Sample]) -> list[tuple[float, float]]:
-    """Give each sample's difference from the one before and the one after it.
-
-    At the edge of a window the known side stands for both.
-    """
-    steps = [
-        difference(a, b) if a.window == b.window else None
-        for a, b in pairwise(samples)
-    ]
-    moves = []
-    for before, after in zip([None, *steps], [*steps, None], strict=True):
-        known = [step for step in (before, after) if step is not None]
-        moves.append((min(known), max(known)) if known else (0.0, 0.0))
-    return moves
-
-
-def _calm(move: tuple[float, float], usual: float) -> float:
-    """Tell a shot from a transition.
-
-    In a fade, dissolve, whip pan or flash both sides differ; beside a cut only
-    one does, which costs less.
-    """
-    less, more = move
-    limit = 0.03 + 1.2 * min(usual, 0.08)
-    through = 1 - 0.85 * ramp(less, limit, 3 * limit)
-    beside = 1 - 0.3 * ramp(more, limit, 3 * limit)
-    return through * beside
 
 
 def _typical(sample: Sample, others: Sequence[Sample]) -> float:
