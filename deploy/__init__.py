@@ -1,1 +1,1 @@
-"""Where things run."""
+"""Where and how the parts run."""

@@ -1,0 +1,1 @@
+"""Everything on one machine: all parts as child processes of one supervisor."""

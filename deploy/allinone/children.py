@@ -1,0 +1,140 @@
+"""Child processes: start, watch, end. No part outlives the supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_LEASH = Path(__file__).with_name("leash.py")
+_POLL_SECONDS = 0.03
+_TAIL_BYTES = 4000
+
+
+class ChildDied(RuntimeError):
+    """A part ended by itself; the text says which, how, and its last lines."""
+
+
+class NotReady(RuntimeError):
+    """A part runs but did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A program to run: ``ready`` asks whether the child of that pid serves."""
+
+    name: str
+    argv: list[str]
+    ready: Callable[[int], bool]
+    env: Mapping[str, str] = field(default_factory=dict)
+    fds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running part."""
+
+    part: Part
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+class Children:
+    """The supervisor's children, in the order they were started.
+
+    Start them from the main thread: the kernel binds a child's life to the thread
+    that forked it, not to the process.
+    """
+
+    def __init__(self, root: Path, logs: Path, env: Mapping[str, str]) -> None:
+        self._root = root
+        self._logs = logs
+        self._env = env
+        self._children: list[Child] = []
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def start(self, part: Part) -> Child:
+        """Start a part in a process group of its own, its output in a log."""
+        log = self._logs / f"{part.name}.log"
+        leash = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid())]
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                leash + part.argv,
+                cwd=self._root,
+                env={**self._env, **part.env},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                pass_fds=part.fds,
+                start_new_session=True,
+            )
+        child = Child(part, process, log)
+        self._children.append(child)
+        return child
+
+    def await_ready(self, *children: Child, seconds: float = 30) -> None:
+        """Wait until all serve; raises ChildDied or NotReady."""
+        deadline = time.monotonic() + seconds
+        for child in children:
+            while not child.part.ready(child.process.pid):
+                self.check()
+                if time.monotonic() > deadline:
+                    raise NotReady(
+                        f"{child.part.name} did not answer within {seconds:.0f} s\n"
+                        + _tail(child.log)
+                    )
+                time.sleep(_POLL_SECONDS)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ChildDied when any child has ended."""
+        for child in self._children:
+            status = child.process.poll()
+            if status is not None:
+                raise ChildDied(
+                    f"{child.part.name} ended ({_manner(status)})\n{_tail(child.log)}"
+                )
+
+    def pids(self) -> dict[str, int]:
+        """Give the process id of each part."""
+        return {child.part.name: child.process.pid for child in self._children}
+
+    def stop(self, seconds: float = 10) -> None:
+        """End all, the last started first: gently, then by SIGKILL to the group."""
+        deadline = time.monotonic() + seconds
+        for child in reversed(self._children):
+            _signal(child, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            # Also what is left of its group when it ended by itself.
+            _signal(child, signal.SIGKILL)
+            child.process.wait()
+        self._children.clear()
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    try:
+        if number is signal.SIGTERM:
+            child.process.send_signal(number)
+        else:
+            os.killpg(child.process.pid, number)
+    except ProcessLookupError:
+        return  # it and its group are gone: what was wanted
+
+
+def _manner(status: int) -> str:
+    if status < 0:
+        return f"signal {signal.Signals(-status).name}"
+    return f"status {status}"
+
+
+def _tail(log: Path) -> str:
+    text = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    lines = "\n".join("    " + line for line in text.splitlines()[-15:])
+    return f"  the end of {log}:\n{lines}"

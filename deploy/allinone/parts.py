@@ -1,0 +1,68 @@
+"""Framemill's own processes, as the supervisor runs them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from pathlib import Path
+
+from common.config import Settings
+from deploy.allinone import probes
+from deploy.allinone.children import Part
+from deploy.allinone.ports import LOOPBACK
+
+_PYTHON = [sys.executable, "-m"]
+
+
+def api(server: socket.socket, settings: Settings) -> Part:
+    """Give the API on a socket that is open already: nobody else can answer on it."""
+    argv = [*_PYTHON, "gunicorn", "--bind", f"fd://{server.fileno()}"]
+    argv += ["--worker-class", "gthread", "--threads", str(settings.api.threads)]
+    argv += ["--workers", "1", "--graceful-timeout", "3", "--no-control-socket"]
+    argv += ["--worker-tmp-dir", "/dev/shm", "api.wsgi:app"]  # noqa: S108 - gunicorn's
+    # advice: a heartbeat file on a disk may block
+    url = f"http://{LOOPBACK}:{server.getsockname()[1]}/healthz"
+    return Part(
+        "api", argv, lambda _pid: probes.http_answers(url), fds=(server.fileno(),)
+    )
+
+
+def worker(settings: Settings, log: Path) -> Part:
+    """Give a Celery worker on both queues, with events for Flower."""
+    argv = [*_PYTHON, "celery", "-A", "worker.app", "worker", "--pool", "prefork"]
+    argv += ["--concurrency", str(settings.worker.concurrency), "--task-events"]
+    argv += ["--queues", ",".join(settings.worker.queues), "--hostname", "framemill@%h"]
+    argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+    # "ready." is Celery's own last line of its start.
+    return Part(
+        "worker",
+        argv,
+        lambda _pid: b" ready" in log.read_bytes(),
+        {"REMAP_SIGTERM": "SIGQUIT"},
+    )
+
+
+def reaper() -> Part:
+    """Give the process that repairs what was lost."""
+    return Part("reaper", [*_PYTHON, "worker.sweep"], lambda _pid: True)
+
+
+def flower(port: int, broker: str) -> Part:
+    """Give Flower on loopback; it answers without a password there alone."""
+    argv = [*_PYTHON, "celery", "--broker", broker, "flower"]
+    argv += [f"--address={LOOPBACK}", f"--port={port}"]
+    url = f"http://{LOOPBACK}:{port}/healthcheck"
+    return Part(
+        "flower",
+        argv,
+        lambda _pid: probes.http_answers(url),
+        {"FLOWER_UNAUTHENTICATED_API": "true"},
+    )
+
+
+def write_state(path: Path, state: dict[str, object]) -> None:
+    """Tell other programs where everything is; written whole or not at all."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(state, indent=1) + "\n")
+    fresh.replace(path)

@@ -1,0 +1,74 @@
+"""Ports: the ones asked for, else last time's, else free ones."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+
+
+class PortTaken(RuntimeError):
+    """A port that was asked for is in use."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket; raises OSError where the port is taken."""
+    server = socket.create_server((host, port), backlog=256)
+    server.set_inheritable(True)
+    return server
+
+
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Tell whether a server could listen on the port now."""
+    try:
+        listen(host, port).close()
+    except OSError:
+        return False
+    return True
+
+
+class Ports:
+    """The ports of one data folder, remembered in ``ports.json``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, int] = {}
+        if path.exists():
+            self._known = json.loads(path.read_text())
+
+    def choose(self, name: str, preferred: int) -> int:
+        """Give last time's port, the preferred one, or any that is free."""
+        for port in (self._known.get(name, preferred), preferred):
+            if is_free(port) and port not in self._others(name):
+                return self._keep(name, port)
+        with listen(LOOPBACK, 0) as server:
+            return self._keep(name, server.getsockname()[1])
+
+    def open(
+        self, name: str, *, asked: int | None, preferred: int, host: str = LOOPBACK
+    ) -> socket.socket:
+        """Open the listening socket itself, so that no other server can answer.
+
+        Raises PortTaken when the asked port is in use.
+        """
+        if asked is None:
+            return listen(host, self.choose(name, preferred))
+        try:
+            server = listen(host, asked)
+        except OSError as error:
+            raise PortTaken(
+                f"port {asked} on {host}: {error.strerror}; ask for another, "
+                "or for none and a free one is taken"
+            ) from error
+        self._keep(name, asked)
+        return server
+
+    def _others(self, name: str) -> set[int]:
+        return {port for other, port in self._known.items() if other != name}
+
+    def _keep(self, name: str, port: int) -> int:
+        self._known[name] = port
+        self._path.write_text(json.dumps(self._known, indent=1) + "\n")
+        return port

@@ -1,0 +1,53 @@
+"""Readiness: whether *our* child serves, not merely somebody on that port."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+from urllib.parse import urlsplit
+
+from deploy.allinone.ports import LOOPBACK
+
+_SECONDS = 2.0
+
+
+def valkey_serves(port: int, pid: int) -> bool:
+    """Ask the server for its process id: an older instance must not pass for ours."""
+    try:
+        with socket.create_connection((LOOPBACK, port), _SECONDS) as link:
+            link.sendall(b"INFO server\r\n")
+            answer = b""
+            while b"process_id:" not in answer or b"config_file" not in answer:
+                chunk = link.recv(65536)
+                if not chunk or chunk.startswith(b"-LOADING"):
+                    return False
+                answer += chunk
+    except OSError:
+        return False
+    found = re.search(rb"process_id:(\d+)", answer)
+    return found is not None and int(found[1]) == pid
+
+
+def port_answers(port: int) -> bool:
+    """Tell whether somebody listens; where the port was free just before."""
+    try:
+        socket.create_connection((LOOPBACK, port), _SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def http_answers(url: str, expected: int = 200) -> bool:
+    """Tell whether a GET is answered with the expected status."""
+    parts = urlsplit(url)
+    link = http.client.HTTPConnection(
+        parts.hostname or LOOPBACK, parts.port, timeout=_SECONDS
+    )
+    try:
+        link.request("GET", parts.path or "/")
+        return link.getresponse().status == expected
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        link.close()

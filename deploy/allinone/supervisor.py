@@ -1,0 +1,166 @@
+"""All parts of one data folder, started in order and ended together."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from common.config import Settings
+from deploy.allinone import embedded, parts
+from deploy.allinone.children import Children, Part
+from deploy.allinone.ports import LOOPBACK, Ports
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class AlreadyRunning(RuntimeError):
+    """Another supervisor holds the data folder."""
+
+
+class Supervisor:
+    """Starts what is missing, watches it, ends it.
+
+    ``environment`` is the supervisor's own; what it names is not embedded. Raises
+    AlreadyRunning, PortTaken, NotInstalled, NotReady or ChildDied on entering.
+    """
+
+    def __init__(
+        self, data: Path, environment: dict[str, str], port: int | None
+    ) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        self._data = data.resolve()
+        self._given = Settings.load()
+        self._asked = port
+        if port is None and "port" in self._given.api.model_fields_set:
+            self._asked = self._given.api.port
+        self._ports = Ports(self._data / "ports.json")
+        self._variables = {
+            "FRAMEMILL_LOG_FORMAT": "console",
+            "FRAMEMILL_WORKER_SCRATCH": str(self._data / "scratch"),
+            "FRAMEMILL_BLOBS_PATH": str(self._data / "blobs"),
+            # What runs longer at Ctrl-C is given back and done at the next start.
+            "FRAMEMILL_WORKER_SHUTDOWN_SECONDS": "3",
+            "FRAMEMILL_API_SECRET": self._secret(),
+            **environment,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONSAFEPATH": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._host = self._given.api.host
+        if self._host == LOOPBACK:
+            # Nobody else reaches a loopback address: no keys unless asked for.
+            self._variables.setdefault("FRAMEMILL_API_AUTH", "false")
+        self.children = Children(ROOT, self._data / "logs", self._variables)
+        self.url = ""
+        self.flower_url = ""
+
+    def __enter__(self) -> Self:
+        self._lock = (self._data / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise AlreadyRunning(
+                f"another ./dev runs on {self._data}; state.json in it says where"
+            ) from error
+        try:
+            self._start_servers()
+            self._start_own()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.children.stop()
+        (self._data / "state.json").unlink(missing_ok=True)
+        self._lock.close()
+
+    def _start_servers(self) -> None:
+        waiting = []
+        for name, preferred, section in (
+            ("broker", 6379, self._given.broker),
+            ("store", 6380, self._given.store),
+        ):
+            if "url" in section.model_fields_set:
+                continue
+            port = self._ports.choose(name, preferred)
+            part = embedded.valkey(name, port, self._data / name)
+            waiting.append(self.children.start(part))
+            self._variables[f"FRAMEMILL_{name.upper()}_URL"] = (
+                f"redis://{LOOPBACK}:{port}/0"
+            )
+        if part_of_s3 := self._embedded_s3():
+            waiting.append(self.children.start(part_of_s3))
+        self.children.await_ready(*waiting)
+
+    def _embedded_s3(self) -> Part | None:
+        """Give an S3 server unless storage was chosen; without rclone, a folder."""
+        given = self._given
+        if "backend" in given.blobs.model_fields_set:
+            return None
+        if given.s3.model_fields_set & {"endpoint_url", "access_key_id"}:
+            self._variables["FRAMEMILL_BLOBS_BACKEND"] = "s3"
+            return None
+        program = embedded.rclone_program()
+        if program is None:
+            return None
+        part, bucket = embedded.rclone(program, self._ports, self._data / "s3")
+        self._variables.update(bucket.settings())
+        return part
+
+    def _start_own(self) -> None:
+        server = self._ports.open(
+            "api", asked=self._asked, preferred=8000, host=self._host
+        )
+        port = server.getsockname()[1]
+        self._variables["FRAMEMILL_API_PORT"] = str(port)
+        self.url = f"http://{self._host}:{port}"
+        flower_port = self._ports.choose("flower", 5555)
+        self.flower_url = f"http://{LOOPBACK}:{flower_port}"
+        log = self._data / "logs" / "worker.log"
+        broker = self._variables.get("FRAMEMILL_BROKER_URL", self._given.broker.url)
+        with server:
+            started = [
+                self.children.start(part)
+                for part in (
+                    parts.api(server, self._given),
+                    parts.worker(self._given, log),
+                    parts.reaper(),
+                    parts.flower(flower_port, broker),
+                )
+            ]
+        self.children.await_ready(*started)
+        parts.write_state(
+            self._data / "state.json",
+            {
+                "pid": os.getpid(),
+                "api": self.url,
+                "flower": self.flower_url,
+                "children": self.children.pids(),
+            },
+        )
+
+    def _secret(self) -> str:
+        """Give the key that signs links; kept, so that links outlive a restart."""
+        path = self._data / "secret"
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+        return path.read_text()
+
+
+def report(error: BaseException) -> None:
+    """Say on standard error what went wrong."""
+    print(f"dev: {error}", file=sys.stderr, flush=True)
