@@ -27,7 +27,7 @@ from common.errors import (
 from common.model import AttemptReport, ErrorInfo, MediaInfo
 from common.specs import OutputSpec
 from worker.media import check, probe, process, program
-from worker.media.recipes import animation, thumbnail
+from worker.media.recipes import animation, storyboard, thumbnail
 from worker.media.recipes.plan import Done, Made, Plan, Rung, Step
 from worker.media.recipes.source import Clip
 
@@ -36,6 +36,7 @@ Cut = Callable[[Any, MediaInfo], list[Any]]
 RECIPES: dict[str, Recipe] = {
     "thumbnail": thumbnail.plan,
     "animation": animation.plan,
+    "storyboard": storyboard.plan,
 }
 CUTS: dict[str, Cut] = {}
 _STEP_SHARE = 0.9

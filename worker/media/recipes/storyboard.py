@@ -64,18 +64,14 @@ class _Pass:
         """Decode the first keyframe of every cell and nothing else.
 
         ``noise`` drops a packet where its expression is not 0; ``ld(0)`` is the
-        next cell that wants a frame. Packets may lack a pts (AVI): dts stands in.
+        next cell that wants a frame. A packet without a pts is dropped, too.
+        Not ``-discard nokey``: where there are B-frames, the demuxer then computes
+        wrong times for the packets that it lets through (seen in FFmpeg 9.0.2).
         """
-        cell = f"floor((if(isnan(pts),dts,pts)*tb+{SLACK})/{self._interval})"
+        cell = f"floor((pts*tb+{SLACK})/{self._interval})"
         drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
-        frames = open_clip(
-            self.clip,
-            **{
-                "discard": "nokey",
-                "skip_frame:v": "nokey",
-                "bsf:v": f"noise=drop='{drop}'",
-            },
-        )
+        only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
+        frames = open_clip(self.clip, skip_frame="nokey", **only)
         return self._store(frames, file, 0.0, self._seconds)
 
     def decode(self, file: str, first: int = 0, last: int = -1) -> Step:
@@ -92,6 +88,11 @@ class _Pass:
         return self._store(frames, file, start, max(seconds, _LEAST_SECONDS))
 
     @property
+    def _ink(self) -> picture.Ink:
+        """Tiles are stored in limited range, which is all that utvideo has."""
+        return "avif" if self.spec.format == "avif" else "webp"
+
+    @property
     def _interval(self) -> str:
         return number(self.grid.interval)
 
@@ -105,15 +106,16 @@ class _Pass:
             frames,
             self.clip,
             self.grid.box,
-            self.spec.format,
+            self._ink,
             background="#000000",
             plain=self.plain,
             lone=True,
         )
         frames = frames.filter("metadata", "add", key="m", value="1")
         frames = frames.filter("metadata", "print", file="pipe:1", direct=1)
-        cell = f"floor((T+{number(start + SLACK)})/{self._interval})/TB"
-        frames = frames.filter("setpts", cell).filter("settb", "1")
+        # A quarter past the cell: "fps" drops a last frame that lies on its tick.
+        cell = f"(floor((T+{number(start + SLACK)})/{self._interval})+0.25)/TB"
+        frames = frames.filter("setpts", cell).filter("settb", "1/4")
         words = argv(ffmpeg.output(frames, file, **_STORED, enc_time_base="filter"))
         return Step(words, seconds, capture=_CAPTURE, tolerant=True)
 
@@ -132,9 +134,12 @@ class _Pass:
 
 
 def plan(
-    spec: StoryboardSpec, clip: Clip, part: Any = None, parts: Sequence[Any] = ()
+    spec: StoryboardSpec,
+    clip: Clip,
+    _part: Any = None,
+    _parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the rungs for a storyboard spec; parts are not used.
+    """Give the rungs for a storyboard spec; it is never cut into parts.
 
     Raises NoVideoStream.
     """
@@ -268,9 +273,10 @@ def _sheet_words(
         else inputs[0]
     )
     cells = sum(sheet.cells for sheet in sheets)
-    frames = frames.filter("fps", 1, start_time=0).filter("trim", end_frame=cells)
+    frames = frames.filter("fps", 1, start_time=0, eof_action="pass")
+    frames = frames.filter("trim", end_frame=cells)
     if spec.format == "jpeg":
-        frames = frames.filter("setparams", range="full", colorspace="smpte170m")
+        frames = frames.filter("scale", in_range="limited", out_range="full")
         frames = frames.filter("format", "yuvj420p")
     options = _sheet_options(spec, pass_.clip.threads)
     suffix = encode.extension(spec.format)
@@ -285,7 +291,8 @@ def _sheet_words(
     tail = tail.filter("tile", f"{last.columns}x{last.rows}")
     file = f"storyboard-{len(sheets):03d}.{suffix}"
     outputs.append(ffmpeg.output(tail, file, **options, update=1))
-    return argv(*outputs)
+    # Without -copyts each file's clock would begin at 0 and not at its first cell.
+    return ("-copyts", *argv(*outputs))
 
 
 def _sheet_options(spec: StoryboardSpec, threads: int) -> dict[str, Any]:

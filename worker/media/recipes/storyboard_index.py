@@ -89,10 +89,11 @@ def playlist(grid: Grid, sheets: Sequence[Sheet], names: Sequence[str]) -> str:
         "#EXT-X-IMAGES-ONLY",
     ]
     for name, sheet in zip(names, sheets, strict=True):
+        size = f"{grid.box.width}x{grid.box.height}"
+        layout = f"LAYOUT={sheet.columns}x{sheet.rows},DURATION={grid.interval:.3f}"
         lines += [
             f"#EXTINF:{sheet.seconds:.3f},",
-            f"#EXT-X-TILES:RESOLUTION={grid.box.width}x{grid.box.height},"
-            f"LAYOUT={sheet.columns}x{sheet.rows},DURATION={grid.interval:.3f}",
+            f"#EXT-X-TILES:RESOLUTION={size},{layout}",
             name,
         ]
     return "\n".join([*lines, "#EXT-X-ENDLIST", ""])

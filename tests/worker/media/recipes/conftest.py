@@ -1,0 +1,44 @@
+"""Render a spec of a file through the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common.config import Settings
+from common.specs import OUTPUT_SPEC
+from worker.media.engine import Engine, Rendered, RenderJob, Watch
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    return Engine(Settings())
+
+
+Render = Callable[..., Rendered]
+
+
+@pytest.fixture
+def render(engine: Engine, tmp_path: Path) -> Render:
+    """Give a function that renders a spec of a file, all parts of it, and joins."""
+
+    def go(source: Path, title: str | None = None, **words: object) -> Rendered:
+        spec = OUTPUT_SPEC.validate_python(words)
+        media = engine.probe(source)
+        results, files = [], []
+        for place, part in enumerate(engine.cut(spec, media)):
+            folder = tmp_path / f"part-{place}"
+            folder.mkdir()
+            job = RenderJob(spec, media, source, folder, part=part, title=title)
+            done = engine.render(job, Watch())
+            results.append(done.result)
+            files += done.files
+        folder = tmp_path / f"whole-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        job = RenderJob(spec, media, source, folder, parts=results, title=title)
+        done = engine.render(job, Watch())
+        return Rendered(files + done.files, done.result, done.warnings, done.reports)
+
+    return go
