@@ -82,6 +82,7 @@ def rclone(program: str, ports: Ports, folder: Path) -> tuple[Part, Bucket]:
     )
     argv = [program, "serve", "s3", str(folder), "--addr", f"{LOOPBACK}:{port}"]
     argv += ["--config", "", "--no-cleanup"]
-    # In the environment, because any user of the machine can read an argv.
-    keys = {"RCLONE_AUTH_KEY": f"{bucket.access_key},{bucket.secret_key}"}
+    # In the environment, because any user of the machine can read an argv; quoted,
+    # because rclone reads a variable that fills a list as CSV.
+    keys = {"RCLONE_AUTH_KEY": f'"{bucket.access_key},{bucket.secret_key}"'}
     return Part("s3", argv, lambda _pid: probes.port_answers(port), keys), bucket
