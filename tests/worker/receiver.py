@@ -50,7 +50,8 @@ class _Server(ThreadingHTTPServer):
         try:
             if self.tls is not None:
                 request = self.tls.wrap_socket(request, server_side=True)
-            super().finish_request(request, client_address)
+            with request:
+                super().finish_request(request, client_address)
         except (ConnectionError, ssl.SSLError):
             return  # the client hung up, which is what some tests are about
 

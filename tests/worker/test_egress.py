@@ -266,18 +266,22 @@ def test_a_webhooks_redirect_is_answered_not_followed(canary: Receiver) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_source_over_the_cap_leaves_no_file(chunked: bool, tmp_path: Path) -> None:
     body: bytes | Iterator[bytes] = b"x" * 100
-    with receiving(lambda _r: Reply(200, {}, iter([body]) if chunked else body)) as s:
-        with pytest.raises(TooLarge):
-            _open(s.port).download(s.url, tmp_path / "x", max_bytes=99)
+    with (
+        receiving(lambda _r: Reply(200, {}, iter([body]) if chunked else body)) as s,
+        pytest.raises(TooLarge),
+    ):
+        _open(s.port).download(s.url, tmp_path / "x", max_bytes=99)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_that_ends_early_is_retryable_and_leaves_no_file(
     tmp_path: Path,
 ) -> None:
-    with receiving(lambda _r: Reply(200, {"Content-Length": "9"}, b"four")) as server:
-        with pytest.raises(Unreachable, match="4 of 9 bytes") as caught:
-            _open(server.port).download(server.url, tmp_path / "x", max_bytes=99)
+    with (
+        receiving(lambda _r: Reply(200, {"Content-Length": "9"}, b"four")) as server,
+        pytest.raises(Unreachable, match="4 of 9 bytes") as caught,
+    ):
+        _open(server.port).download(server.url, tmp_path / "x", max_bytes=99)
     assert caught.value.retryable
     assert list(tmp_path.iterdir()) == []
 
@@ -320,11 +324,13 @@ def test_a_slow_resolver_is_ended_by_the_deadline() -> None:
 
 
 def test_a_download_stops_when_told(tmp_path: Path) -> None:
-    with receiving(lambda _r: Reply(200, {}, _drip())) as server:
-        with pytest.raises(Interrupted):
-            _open(server.port).download(
-                server.url, tmp_path / "x", max_bytes=999, should_stop=lambda: True
-            )
+    with (
+        receiving(lambda _r: Reply(200, {}, _drip())) as server,
+        pytest.raises(Interrupted),
+    ):
+        _open(server.port).download(
+            server.url, tmp_path / "x", max_bytes=999, should_stop=lambda: True
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -345,9 +351,8 @@ def test_a_download_stops_when_told(tmp_path: Path) -> None:
 def test_a_sources_status_becomes_its_error(
     status: int, error: type[Exception], tmp_path: Path
 ) -> None:
-    with receiving(lambda _r: Reply(status)) as server:
-        with pytest.raises(error):
-            _open(server.port).download(server.url, tmp_path / "x", max_bytes=9)
+    with receiving(lambda _r: Reply(status)) as server, pytest.raises(error):
+        _open(server.port).download(server.url, tmp_path / "x", max_bytes=9)
 
 
 def test_a_closed_port_is_unreachable(tmp_path: Path) -> None:
@@ -358,11 +363,13 @@ def test_a_closed_port_is_unreachable(tmp_path: Path) -> None:
 
 
 def test_an_error_never_shows_the_query(tmp_path: Path) -> None:
-    with receiving(lambda _r: Reply(500)) as server:
-        with pytest.raises(Unreachable) as caught:
-            _open(server.port).download(
-                f"{server.url}/v?token=s3cret", tmp_path / "x", max_bytes=9
-            )
+    with (
+        receiving(lambda _r: Reply(500)) as server,
+        pytest.raises(Unreachable) as caught,
+    ):
+        _open(server.port).download(
+            f"{server.url}/v?token=s3cret", tmp_path / "x", max_bytes=9
+        )
     assert "s3cret" not in str(caught.value)
 
 

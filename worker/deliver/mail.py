@@ -24,8 +24,10 @@ _PICTURES = {"image/jpeg": "jpeg", "image/png": "png", "image/gif": "gif"}
 _ADDRESS = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}", re.ASCII)
 _PAGE = Path(__file__).parent.parent / "assets" / "mail.html"
 _HTML = Template(_PAGE.read_text("utf-8"))
+# Short: a long Content-ID is folded, and some mail programs then miss the picture.
+_CID = "thumbnail@framemill"
 _PICTURE = (
-    '<p><img src="cid:{cid}" alt="Thumbnail" style="max-width:100%;border:0"></p>'
+    f'<p><img src="cid:{_CID}" alt="Thumbnail" style="max-width:100%;border:0"></p>'
 )
 _ROW = "<tr><td>{name}</td><td>{kind}</td><td>{status}</td></tr>"
 _HEADLINES = {
@@ -84,8 +86,7 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     mail["Message-ID"] = f"<{letter.message}@framemill>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(_text(letter, headline))
-    cid = f"thumbnail.{letter.message}@framemill"
-    mail.add_alternative(_page(letter, headline, cid), subtype="html")
+    mail.add_alternative(_page(letter, headline), subtype="html")
     if letter.picture is not None:
         data, subtype = letter.picture
         page = mail.get_payload()[1]  # type: ignore[index]
@@ -93,7 +94,7 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
             data,
             "image",
             subtype,
-            cid=f"<{cid}>",
+            cid=f"<{_CID}>",
             disposition="inline",
             filename=f"thumbnail.{subtype}",
         )
@@ -125,7 +126,7 @@ def _text(letter: Letter, headline: str) -> str:
     return "\n".join([*lines, "", letter.link, ""])
 
 
-def _page(letter: Letter, headline: str, cid: str) -> str:
+def _page(letter: Letter, headline: str) -> str:
     outputs = letter.job.outputs if letter.job else []
     error = letter.job.error.detail if letter.job and letter.job.error else ""
     link = escape(letter.link)
@@ -134,7 +135,7 @@ def _page(letter: Letter, headline: str, cid: str) -> str:
         headline=escape(headline),
         what=escape(_what(letter)),
         job=escape(letter.job_id),
-        picture=_PICTURE.format(cid=cid) if letter.picture else "",
+        picture=_PICTURE if letter.picture else "",
         error=f"<p>{escape(error)}</p>" if error else "",
         rows="".join(
             _ROW.format(name=escape(o.name), kind=escape(o.kind), status=o.status)

@@ -1,0 +1,52 @@
+"""A small world for the worker's ways out and in: fakeredis runs the real Lua."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+
+from common import blobs
+from common.config import Settings
+from common.dispatch import RecordingDispatcher
+from common.intake import new_id
+from common.jobstore import Accepted, JobStore, NewJob, NewOutput
+from common.model import Source
+from common.runtime import Runtime
+
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+def make_runtime(folder: Path, **sections: Any) -> Runtime:
+    """Build a runtime whose door may reach loopback; ``sections`` change settings."""
+    given: dict[str, Any] = {
+        "blobs": {"backend": "local", "path": folder / "blobs"},
+        "api": {"secret": "x" * 32, "public_url": "https://frames.test"},
+        "webhooks": {"secret": SECRET, "retry_seconds": [0.05], "timeout_seconds": 2},
+    }
+    given.update(sections)
+    settings = Settings.model_validate(given)
+    server = fakeredis.FakeServer(server_type="valkey")
+    client = fakeredis.FakeRedis(server=server, decode_responses=True)
+    return Runtime(
+        settings=settings,
+        store=JobStore(settings, client),
+        blobs=blobs.connect(settings),
+        dispatcher=RecordingDispatcher(),
+    )
+
+
+def accept_job(runtime: Runtime, *subscriptions: dict[str, Any], **more: Any) -> str:
+    """Put a job with one thumbnail on record; its first event notifies."""
+    job = NewJob(
+        id=new_id(),
+        owner=more.pop("owner", "me"),
+        source=Source(kind="upload", key="in/x/source", name="holiday.mp4"),
+        outputs=[NewOutput("thumbnail", "thumbnail", {"kind": "thumbnail"}, "fast")],
+        subscriptions=list(subscriptions),
+        **more,
+    )
+    accepted = runtime.store.accept(job)
+    assert isinstance(accepted, Accepted)
+    return accepted.job_id
