@@ -178,8 +178,8 @@ def reference(
     late = f"select='gte(t,{at:.6f})'," if whole else ""
     decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(video.codec)
     alpha = ["-c:v", decoder] if video.alpha and decoder else []
-    dark = ",format=gbrap,premultiply=inplace=1" if video.alpha else ""
-    chain = f"[0:{video.index}]{late}scale={size[0]}:{size[1]}{dark},format=gray"
+    pixels = "rgba" if video.alpha else "gray"
+    chain = f"[0:{video.index}]{late}scale={size[0]}:{size[1]},format={pixels}"
     return [
         *(program.path(settings), "-nostdin", "-v", "error", *alpha, *skip),
         *("-threads", "1", "-i", f"file:{entry.file}"),
@@ -202,8 +202,18 @@ def _compare(
     for way in ways:
         words = reference(entry, media, still.time, size, settings, whole=way)
         _call([*words, target])
+        _darken(Path(target))
         found.append(_ssim(Path(target), still.path, settings))
     return max((one for one in found if one is not None), default=None)
+
+
+def _darken(path: Path) -> None:
+    """Put a transparent reference onto black."""
+    with Image.open(path) as image:
+        if image.mode != "RGBA":
+            return
+        ground = Image.new("RGBA", image.size, "black")
+        Image.alpha_composite(ground, image).convert("L").save(path)
 
 
 def _call(argv: list[str]) -> str:

@@ -109,15 +109,19 @@ def _sampled(
     start = max(0.0, stretch.start - clip.lead) if seek else 0.0
     lead = max(0.0, stretch.start - clip.clock(start))
     frames = open_clip(clip, start=start, length=lead + stretch.length)
-    if spec.speed != 1:
-        frames = frames.filter("setpts", f"PTS/{number(spec.speed)}")
-    begin = lead / spec.speed
+    # The clock starts at the first picture before fps rounds it to its slots.
+    frames = frames.filter("setpts", _clock(lead, spec.speed))
     # eof_action: a video shorter than one frame of the GIF gives its frame, too.
     frames = frames.filter(
-        "fps", number(spec.fps), start_time=number(begin), eof_action="pass"
+        "fps", number(spec.fps), start_time=0, eof_action="pass"
     )
     frames = frames.filter("trim", end_frame=frames_of(spec, clip, stretch))
-    return frames.filter("setpts", "PTS-STARTPTS")
+    return frames
+
+
+def _clock(lead: float, speed: float) -> str:
+    shifted = f"PTS-{number(lead)}/TB"
+    return shifted if speed == 1 else f"({shifted})/{number(speed)}"
 
 
 def _make(

@@ -16,8 +16,8 @@ from worker.media.recipes.source import Clip
 
 Ink = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
 _HD_LINES = 720
-# Sources that are brighter than this are mapped; ITU-R BT.2408 puts white at 203.
-_WHITE_NITS = 203
+# SDR's nominal peak (ITU-R BT.1886): linear light 1.0 for the tone curve.
+_WHITE_NITS = 100
 _FULL_RANGE_INKS = ("jpeg",)
 _BT601_INKS = ("jpeg", "webp")
 _RGB_INKS = ("png", "gif", "raw")
@@ -181,6 +181,8 @@ def draw(
     if mapped or video.alpha or box.pads:
         stream = stream.filter("scale", **target(ink))
     pixels = _CLEAR[ink] if clear else OPAQUE[ink]
+    # A display matrix that stayed would turn the upright picture once more.
+    stream = stream.filter("sidedata", "delete")
     return stream.filter("format", pixels).filter("setsar", 1)
 
 
@@ -243,7 +245,7 @@ def _tone_map(stream: Any, clip: Clip) -> Any:
     )
     stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS, **words)
     stream = stream.filter("format", "gbrpf32le").filter("zscale", p="bt709")
-    stream = stream.filter("tonemap", "mobius", param=0.3, desat=0)
+    stream = stream.filter("tonemap", "hable", desat=0)
     return stream.filter("zscale", t="bt709", m="bt709", r="limited").filter(
         "format", "yuv444p"
     )
