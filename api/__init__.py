@@ -1,1 +1,48 @@
-"""HTTP only: Flask lives here and nowhere else."""
+"""HTTP in front of the intake; Flask lives here and nowhere else."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from api import edge, errors, files, jobs, ops, pages
+from api.guard import Authenticator, Open
+from api.meters import Meters
+from api.waiting import Waiters
+from common.config import SettingsError
+from common.runtime import Runtime
+
+_SECRET_CHARS = 32
+
+
+def create_app(runtime: Runtime) -> Flask:
+    """Build the WSGI app over one world.
+
+    Raises SettingsError when links cannot be signed, or keys are asked for and there
+    is nothing that knows them.
+    """
+    settings = runtime.settings.api
+    if len(settings.secret) < _SECRET_CHARS:
+        raise SettingsError(
+            f"FRAMEMILL_API_SECRET: at least {_SECRET_CHARS} random characters"
+        )
+    app = Flask(__name__)
+    app.extensions["framemill"] = runtime
+    app.url_map.strict_slashes = True
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    meters = Meters(runtime.store)
+    authenticator = _authenticator(runtime)
+    waiters = Waiters(settings.threads // 4)
+    edge.install(app, settings, meters)
+    errors.register(app)
+    app.register_blueprint(jobs.blueprint(runtime, authenticator, waiters))
+    app.register_blueprint(files.blueprint)
+    app.register_blueprint(ops.blueprint(runtime, authenticator, meters))
+    app.register_blueprint(pages.blueprint())
+    return app
+
+
+def _authenticator(runtime: Runtime) -> Authenticator:
+    if not runtime.settings.api.auth:
+        return Open()
+    raise SettingsError("FRAMEMILL_API_AUTH: keys are not there yet; set it to false")

@@ -14,9 +14,8 @@ from typing import Any, NoReturn
 
 from flask import Request
 
-from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaType
-
 from api.faults import pointer
+from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaType
 
 MAX_DEPTH = 32
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -98,7 +97,9 @@ def _check_text(document: Any) -> None:
         where, node = stack.pop()
         if isinstance(node, str) and _LONE.search(node):
             raise Invalid.one(
-                pointer(where), "the text holds half a surrogate pair", "send whole ones"
+                pointer(where),
+                "the text holds half a surrogate pair",
+                "send whole ones",
             )
         if isinstance(node, list):
             stack += [([*where, number], child) for number, child in enumerate(node)]

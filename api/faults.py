@@ -83,9 +83,7 @@ def _locate(loc: Location, document: Any) -> tuple[list[int | str], Any]:
         after_output = where[-2:-1] == ["outputs"] and loc[number - 1] == where[-1]
         if after_output and part in KINDS:
             continue
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
             value = value[part]
         elif isinstance(value, dict) and number == len(loc) - 1:
             value = None

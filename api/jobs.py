@@ -57,8 +57,9 @@ class Desk:
 
     def links(self) -> Links:
         """Make links as this request's caller can follow them."""
-        api = self.runtime.settings.api
-        return Links((api.public_url or request.url_root).rstrip("/"), api.secret)
+        settings = self.runtime.settings
+        root = settings.api.public_url or request.url_root
+        return Links(root.rstrip("/"), settings)
 
 
 def blueprint(
@@ -183,7 +184,11 @@ def _submit_received(
     _check_metadata(document, limits.metadata_bytes)
     if form.file is None:
         faults.append(
-            {"pointer": f"/{FILE}", "detail": "the part 'file' is missing", "hint": None}
+            {
+                "pointer": f"/{FILE}",
+                "detail": "the part 'file' is missing",
+                "hint": None,
+            }
         )
     try:
         asked = validate(_FORM, document)
@@ -266,9 +271,7 @@ def _check_object(desk: Desk, who: Principal, bucket: str, key: str) -> None:
             pointer="/source/s3/bucket",
         )
     if allowed.prefixes and not key.startswith(allowed.prefixes):
-        raise Forbidden(
-            "this API key may not read that key", pointer="/source/s3/key"
-        )
+        raise Forbidden("this API key may not read that key", pointer="/source/s3/key")
 
 
 def _limits(desk: Desk, who: Principal) -> Any:
@@ -299,33 +302,27 @@ def _last(key: str) -> str:
 
 
 def _accepted(desk: Desk, job: JobRecord) -> Response:
-    waited, job = _wait(desk, job)
-    ended = waited is not None and job.status in JOB_ENDED
-    response = _document(desk, job, 200 if ended else 202)
+    applied, job = _wait(desk, job)
+    ended = applied is not None and job.status in JOB_ENDED
+    response = _document(desk, job, 200 if ended else 202, applied)
     response.headers["Location"] = desk.links().job(job.id)
-    if waited is not None:
-        response.headers["Preference-Applied"] = f"wait={waited}"
     return response
 
 
 def _show(desk: Desk, job: JobRecord) -> Response:
-    waited, job = _wait(desk, job)
-    unfinished = waited is not None and job.status not in JOB_ENDED
-    response = _document(desk, job, 202 if unfinished else 200)
-    if waited is not None:
-        response.headers["Preference-Applied"] = f"wait={waited}"
+    applied, job = _wait(desk, job)
+    asked = headers.wait_seconds(request) is not None
+    open_end = asked and job.status not in JOB_ENDED
+    response = _document(desk, job, 202 if open_end else 200, applied)
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
-    if response.status_code == 200:
-        response.make_conditional(request)
-    return response
+    return response if open_end else response.make_conditional(request)
 
 
 def _wait(desk: Desk, job: JobRecord) -> tuple[int | None, JobRecord]:
+    """Give the job after the preferred wait, and the wait if it was kept."""
     seconds = headers.wait_seconds(request)
-    if seconds is None:
-        return None, job
-    if job.status in JOB_ENDED or seconds == 0:
+    if seconds is None or seconds == 0 or job.status in JOB_ENDED:
         return seconds, job
     with desk.waiters.place() as got:
         if not got:
@@ -336,12 +333,14 @@ def _wait(desk: Desk, job: JobRecord) -> tuple[int | None, JobRecord]:
     return seconds, ended
 
 
-def _document(desk: Desk, job: JobRecord, status: int) -> Response:
+def _document(desk: Desk, job: JobRecord, status: int, applied: int | None) -> Response:
     view = present(job, desk.links())
     response = Response(view.model_dump_json(), status, mimetype=bodies.JSON_TYPE)
     response.headers["Cache-Control"] = "no-store"
     if job.status not in JOB_ENDED:
         response.headers["Retry-After"] = str(POLL_SECONDS)
+    if applied is not None:
+        response.headers["Preference-Applied"] = f"wait={applied}"
     return response
 
 

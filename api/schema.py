@@ -76,7 +76,10 @@ class _View(BaseModel):
 
 
 Timestamp = Annotated[
-    str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-23T09:48:23.120Z"])
+    str,
+    Field(
+        json_schema_extra={"format": "date-time"}, examples=["2026-11-23T09:48:23.120Z"]
+    ),
 ]
 Link = Annotated[str, Field(json_schema_extra={"format": "uri"})]
 
