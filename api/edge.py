@@ -1,4 +1,4 @@
-"""What every request and every answer passes: ids, headers, CORS, counting, a log line."""
+"""What every request and every answer passes: ids, headers, CORS, counts, the log."""
 
 from __future__ import annotations
 

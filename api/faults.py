@@ -1,4 +1,4 @@
-"""Pydantic's complaints in a caller's words: JSON pointer, what is wrong, what is right.
+"""Pydantic's complaints in a caller's words: where, what is wrong, what is right.
 
 Pydantic's ``loc`` also names union branches and discriminator tags; walking the
 document itself tells these from the keys that the caller wrote.
@@ -28,6 +28,11 @@ _TYPES = {
     "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
+}
+_PLAIN = {
+    "missing": "is missing",
+    "union_tag_not_found": "is missing",
+    "extra_forbidden": "is not a known field",
 }
 _LABELS = {
     bool: "true or false",
@@ -78,12 +83,12 @@ def explain(error: ValidationError, document: Any, base: Location = ()) -> list[
 
 def _locate(loc: Location, document: Any) -> tuple[list[int | str], Any]:
     where: list[int | str] = []
-    value = document
+    value: Any = document
     for number, part in enumerate(loc):
         after_output = where[-2:-1] == ["outputs"] and loc[number - 1] == where[-1]
         if after_output and part in KINDS:
             continue
-        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+        if _holds(value, part):
             value = value[part]
         elif isinstance(value, dict) and number == len(loc) - 1:
             value = None
@@ -91,6 +96,12 @@ def _locate(loc: Location, document: Any) -> tuple[list[int | str], Any]:
             continue
         where.append(part)
     return where, value
+
+
+def _holds(value: Any, part: int | str) -> bool:
+    if isinstance(value, list):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, dict) and part in value
 
 
 def _parent(where: Location, document: Any) -> Any:
@@ -104,24 +115,25 @@ def _detail(item: Any, value: Any, where: Location) -> str:
     kind: str = item["type"]
     name = repr(str(where[-1])) if where else "the document"
     context: dict[str, Any] = item.get("ctx", {})
-    if kind == "missing" or kind == "union_tag_not_found":
-        name = "'kind'" if kind == "union_tag_not_found" else name
-        return f"{name} is missing"
-    if kind == "extra_forbidden":
-        return f"{name} is not a known field"
-    if kind == "union_tag_invalid":
-        return f"{str(context.get('tag'))[:80]!r} is not a known kind"
+    if kind in _TYPES:
+        return _wrong_type(kind, name, value)
     if kind == "value_error":
         return str(context["error"])
-    if kind in _TYPES:
-        got = _LABELS.get(type(value), "something else")
-        if isinstance(value, float) and kind == "int_type":
-            got = "a fraction"
-        if isinstance(value, int) and not isinstance(value, bool):
-            return f"{name} is out of range"
-        return f"{name} must be {_TYPES[kind]}, not {got}"
-    text: str = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"{name} {text.replace('should', 'must', 1)}"
+    if kind == "union_tag_invalid":
+        return f"{str(context.get('tag'))[:80]!r} is not a known kind"
+    if text := _PLAIN.get(kind):
+        return f"{name} {text}"
+    text = item["msg"].removeprefix("Input ").replace("should", "must", 1)
+    return f"{name} {text}"
+
+
+def _wrong_type(kind: str, name: str, value: Any) -> str:
+    got = _LABELS.get(type(value), "something else")
+    if kind in {"int_type", "float_type"} and type(value) in {int, float}:
+        # A fraction where a whole number belongs, or more digits than a float has.
+        problem = "a fraction" if isinstance(value, float) else "out of range"
+        return f"{name} is {problem}, it must be {_TYPES[kind]}"
+    return f"{name} must be {_TYPES[kind]}, not {got}"
 
 
 def _hint(item: Any, where: Location, parent: Any) -> str | None:

@@ -316,7 +316,9 @@ def _show(desk: Desk, job: JobRecord) -> Response:
     response = _document(desk, job, 202 if open_end else 200, applied)
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
-    return response if open_end else response.make_conditional(request)
+    if not open_end:
+        response.make_conditional(request)
+    return response
 
 
 def _wait(desk: Desk, job: JobRecord) -> tuple[int | None, JobRecord]:

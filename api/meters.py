@@ -1,4 +1,4 @@
-"""Prometheus metrics: this process's requests, and the store's counts at each scrape."""
+"""Prometheus metrics: this process's requests, the store's counts at each scrape."""
 
 from __future__ import annotations
 
