@@ -62,7 +62,8 @@ def flower(port: int, broker: str) -> Part:
 
 
 def write_state(path: Path, state: dict[str, object]) -> None:
-    """Tell other programs where everything is; written whole or not at all."""
+    """Tell this user's programs where everything is; whole or not at all."""
     fresh = path.with_suffix(".new")
+    fresh.touch(mode=0o600)  # the keys of the embedded S3 are in it
     fresh.write_text(json.dumps(state, indent=1) + "\n")
     fresh.replace(path)

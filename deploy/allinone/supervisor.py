@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,7 +41,6 @@ class Supervisor:
             self._asked = self._given.api.port
         self._ports = Ports(self._data / "ports.json")
         self._variables = {
-            "FRAMEMILL_LOG_FORMAT": "console",
             "FRAMEMILL_WORKER_SCRATCH": str(self._data / "scratch"),
             "FRAMEMILL_BLOBS_PATH": str(self._data / "blobs"),
             # What runs longer at Ctrl-C is given back and done at the next start.
@@ -56,6 +56,7 @@ class Supervisor:
             # Nobody else reaches a loopback address: no keys unless asked for.
             self._variables.setdefault("FRAMEMILL_API_AUTH", "false")
         self.children = Children(ROOT, self._data / "logs", self._variables)
+        self._bucket: embedded.Bucket | None = None
         self.url = ""
         self.flower_url = ""
 
@@ -115,8 +116,8 @@ class Supervisor:
         program = embedded.rclone_program()
         if program is None:
             return None
-        part, bucket = embedded.rclone(program, self._ports, self._data / "s3")
-        self._variables.update(bucket.settings())
+        part, self._bucket = embedded.rclone(program, self._ports, self._data / "s3")
+        self._variables.update(self._bucket.settings())
         return part
 
     def _start_own(self) -> None:
@@ -147,6 +148,7 @@ class Supervisor:
                 "pid": os.getpid(),
                 "api": self.url,
                 "flower": self.flower_url,
+                "s3": self._bucket and asdict(self._bucket),
                 "children": self.children.pids(),
             },
         )
