@@ -27,7 +27,7 @@ from common.errors import (
 from common.model import AttemptReport, ErrorInfo, MediaInfo
 from common.specs import OutputSpec
 from worker.media import check, probe, process, program
-from worker.media.recipes import animation, storyboard, thumbnail
+from worker.media.recipes import animation, contact_sheet, storyboard, thumbnail
 from worker.media.recipes.plan import Done, Made, Plan, Rung, Step
 from worker.media.recipes.source import Clip
 
@@ -37,6 +37,7 @@ RECIPES: dict[str, Recipe] = {
     "thumbnail": thumbnail.plan,
     "animation": animation.plan,
     "storyboard": storyboard.plan,
+    "contact_sheet": contact_sheet.plan,
 }
 CUTS: dict[str, Cut] = {}
 _STEP_SHARE = 0.9
@@ -190,8 +191,9 @@ class _Climb:
             self._watch.progress(base + (1 - base) * _STEP_SHARE * share)
 
         _lay(workdir, step)
+        argv = program.command(settings, step)
         done = process.run(
-            [*program.head(settings), *step.argv],
+            argv,
             cwd=workdir,
             bounds=program.bounds(settings, step.seconds),
             capture=step.capture,

@@ -68,24 +68,26 @@ class _Pass:
         Not ``-discard nokey``: where there are B-frames, the demuxer then computes
         wrong times for the packets that it lets through (seen in FFmpeg 9.0.2).
         """
-        cell = f"floor((pts*tb+{SLACK})/{self._interval})"
+        slack = number(self.clip.clock(0.0) + SLACK)
+        cell = f"floor((pts*tb+{slack})/{self._interval})"
         drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
         only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
         frames = open_clip(self.clip, skip_frame="nokey", **only)
-        return self._store(frames, file, 0.0, self._seconds)
+        return self._store(frames, file, self.clip.clock(0.0), self._seconds)
 
     def decode(self, file: str, first: int = 0, last: int = -1) -> Step:
         """Decode the cells ``first`` to ``last`` (-1: to the end of the file)."""
         start = first * self.grid.interval
         length = None if last < 0 else (last + 1) * self.grid.interval - start
         frames = open_clip(self.clip, start=start, length=length)
+        zero = self.clip.clock(start)
         cell, before = (
-            f"floor(({when}+{number(start + SLACK)})/{self._interval})"
+            f"floor(({when}+{number(zero + SLACK)})/{self._interval})"
             for when in ("t", "prev_selected_t")
         )
         frames = frames.filter("select", f"isnan(prev_selected_t)+gt({cell},{before})")
         seconds = self._seconds - start if length is None else length
-        return self._store(frames, file, start, max(seconds, _LEAST_SECONDS))
+        return self._store(frames, file, zero, max(seconds, _LEAST_SECONDS))
 
     @property
     def _ink(self) -> picture.Ink:
@@ -100,7 +102,7 @@ class _Pass:
     def _seconds(self) -> float:
         return self.clip.end or _UNKNOWN_SECONDS
 
-    def _store(self, frames: Any, file: str, start: float, seconds: float) -> Step:
+    def _store(self, frames: Any, file: str, zero: float, seconds: float) -> Step:
         """Draw the tiles, tell their times on stdout, count cells as the clock."""
         frames = picture.draw(
             frames,
@@ -114,7 +116,7 @@ class _Pass:
         frames = frames.filter("metadata", "add", key="m", value="1")
         frames = frames.filter("metadata", "print", file="pipe:1", direct=1)
         # A quarter past the cell: "fps" drops a last frame that lies on its tick.
-        cell = f"(floor((T+{number(start + SLACK)})/{self._interval})+0.25)/TB"
+        cell = f"(floor((T+{number(zero + SLACK)})/{self._interval})+0.25)/TB"
         frames = frames.filter("setpts", cell).filter("settb", "1/4")
         words = argv(ffmpeg.output(frames, file, **_STORED, enc_time_base="filter"))
         return Step(words, seconds, capture=_CAPTURE, tolerant=True)
@@ -122,11 +124,12 @@ class _Pass:
     def take(
         self, found: _Found, step: Step, file: str, start: float = 0.0
     ) -> Generator[Step, Done, None]:
-        """Run a pass and note what it found."""
+        """Run a pass that opens the clip at ``start``, and note what it found."""
         done = yield step
-        if file not in set(done.files):
+        if file not in done.files:
             return
-        marks = [start + float(mark) for mark in _MARK.findall(done.stdout)]
+        zero = self.clip.clock(start)
+        marks = [zero + float(mark) for mark in _MARK.findall(done.stdout)]
         if marks:
             found.files.append(file)
         for seconds in marks:

@@ -1,0 +1,76 @@
+"""What a contact sheet says about its video: name, length, size, codec."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from worker.media.recipes.source import Clip
+
+# Videos shorter than this many seconds have their times written with tenths.
+TENTHS = 60.0
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_CODECS = {
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "av1": "AV1",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4",
+    "prores": "ProRes",
+    "aac": "AAC",
+    "mp3": "MP3",
+    "opus": "Opus",
+    "ac3": "AC-3",
+    "eac3": "E-AC-3",
+    "flac": "FLAC",
+    "vorbis": "Vorbis",
+}
+
+
+def length(seconds: float, *, tenths: bool = False) -> str:
+    """Write a time for people: ``H:MM:SS``, or ``M:SS``, ``M:SS.t``."""
+    whole = int(seconds)
+    text = f"{whole // 60 % 60}:{whole % 60:02d}"
+    if whole >= 3600:
+        text = f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{text}.{int(seconds * 10) % 10}" if tenths else text
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for people."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{count} bytes" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def clean(title: str, letters: int) -> str:
+    """Give a name on one line of at most that many letters, cut in its middle."""
+    kept = (
+        " " if letter.isspace() else letter
+        for letter in unicodedata.normalize("NFC", title)
+        if letter.isspace() or unicodedata.category(letter)[0] != "C"
+    )
+    text = " ".join("".join(kept).split())
+    if len(text) <= letters:
+        return text
+    tail = letters // 3
+    return f"{text[: letters - tail - 1]}\u2026{text[-tail:]}"
+
+
+def lines(clip: Clip, letters: int) -> tuple[str, str]:
+    """Give the title, which may be empty, and the line of facts under it."""
+    media, video = clip.media, clip.video
+    facts = []
+    if clip.end is not None:
+        facts.append(length(clip.end, tenths=clip.end < TENTHS))
+    facts.append(f"{video.width}\u00d7{video.height}")
+    facts.append(_CODECS.get(video.codec, video.codec))
+    if video.fps:
+        facts.append(f"{video.fps:.3f}".rstrip("0").rstrip(".") + " fps")
+    if media.audio is not None:
+        facts.append(_CODECS.get(media.audio.codec, media.audio.codec))
+    if media.size is not None:
+        facts.append(size(media.size))
+    return clean(clip.title or "", letters), "   \u00b7   ".join(facts)
