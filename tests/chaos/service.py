@@ -169,6 +169,12 @@ class Service:
         self._kill_group(self.children[name])
         self.start(name)
 
+    def revive(self) -> None:
+        """Start again what ended by itself, as any supervisor does."""
+        for name in ("api", "worker", "sweep"):
+            if self.children[name].poll() is not None:
+                self.start(name)
+
     def pool_children(self) -> list[int]:
         parent = self.children["worker"].pid
         listing = Path(f"/proc/{parent}/task/{parent}/children").read_text()
@@ -225,16 +231,16 @@ class Service:
         return found
 
     def _spawn(self, name: str, argv: list[str]) -> None:
-        log = (self.folder / f"{name}.log").open("ab")
-        self.children[name] = subprocess.Popen(
-            argv,
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.children[name] = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     @staticmethod
     def _kill_group(child: subprocess.Popen[bytes]) -> None:
