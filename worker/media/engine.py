@@ -16,6 +16,7 @@ from typing import Any
 
 from common.config import Settings
 from common.errors import (
+    CannotFit,
     DecodeError,
     DiskFull,
     ErrorDict,
@@ -160,6 +161,8 @@ class _Climb:
                 files = [self._publish(one) for one in made]
             except MediaError as error:
                 self._report(rung, started, error)
+                if isinstance(error, CannotFit):
+                    break
                 continue
             self._report(rung, started, None)
             found = dict.fromkeys([*plan.warnings, *rung.warnings])

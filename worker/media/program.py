@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from common.config import Settings
 from worker.media.process import Bounds
+from worker.media.recipes.plan import Step
 
+_FALSE = "/bin/false"
 RESIDENT_BYTES = 960 * 1024 * 1024
 
 
@@ -51,3 +54,14 @@ def head(settings: Settings) -> list[str]:
         "{progress}",
         "-y",
     ]
+
+
+def command(settings: Settings, step: Step) -> list[str]:
+    """Give all words of a step's run; a program that is missing becomes ``false``.
+
+    Its exit status, not an error, tells the recipe that the program is not there.
+    """
+    if step.program == "ffmpeg":
+        return [*head(settings), *step.argv]
+    found = shutil.which(step.program)
+    return [found, *step.argv] if found else [_FALSE]

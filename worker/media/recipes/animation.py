@@ -7,18 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import ffmpeg
-
 from common.errors import DecodeError, SeekPastEnd
 from common.specs import AnimationSpec, parse_time
-from worker.media.recipes import encode, gif, picture
+from worker.media.recipes import fitting, gif, movie, picture
 from worker.media.recipes import warnings as codes
+from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip, argv, number, open_clip
+from worker.media.recipes.source import Clip, number, open_clip
 
-_DEFAULT_WIDTH = 320
 _DEFAULT_SECONDS = 5.0
 _LONGEST = 30.0
+_EARLY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class Window:
 def window(spec: AnimationSpec, clip: Clip) -> Window:
     """Find the stretch that was asked, moved back or cut so that it fits.
 
-    Raises SeekPastEnd when ``start`` lies after the known end and the spec gives
-    an ``end`` too, so that nothing of what was asked exists.
+    Raises SeekPastEnd when ``end`` does not come after ``start``.
     """
     start = clip.at(spec.start)
     length = _DEFAULT_SECONDS if spec.duration is None else spec.duration
@@ -42,28 +40,33 @@ def window(spec: AnimationSpec, clip: Clip) -> Window:
         length = clip.at(spec.end) - start
         if length <= 0:
             raise SeekPastEnd(
-                f"end ({spec.end}) is not after start ({spec.start})", pointer="/end"
+                f"end ({spec.end}) does not come after start ({spec.start}) "
+                "in this video",
+                pointer="/end",
+                hint="give both as shares or both in seconds",
             )
     length = min(length, _LONGEST)
     if clip.end is None:
         return Window(start, length)
-    whole = max(clip.end - clip.begin, clip.frame_seconds)
+    return _fitted(spec, clip, start, length, clip.end)
+
+
+def _fitted(
+    spec: AnimationSpec, clip: Clip, start: float, length: float, end: float
+) -> Window:
+    whole = max(end - clip.begin, clip.frame_seconds)
     warnings = []
     if clip.video.frames == 1:
         warnings.append(codes.SINGLE_FRAME)
     elif spec.duration is not None and length > whole + clip.frame_seconds:
         warnings.append(codes.SHORTER)
     length = min(length, whole)
-    moved = max(clip.begin, min(start, clip.end - length))
+    moved = max(clip.begin, min(start, end - length))
     if clip.is_past_end(start):
         warnings.append(codes.TIME_PAST_END)
-    elif start - moved > clip.frame_seconds and not _is_share(spec.start):
+    elif start - moved > clip.frame_seconds and not parse_time(spec.start)[1]:
         warnings.append(codes.START_MOVED)
     return Window(moved, length, tuple(warnings))
-
-
-def _is_share(value: float | str) -> bool:
-    return parse_time(value)[1]
 
 
 def plan(
@@ -74,49 +77,110 @@ def plan(
     Raises NoVideoStream, SeekPastEnd.
     """
     stretch = window(spec, clip)
-    warnings = list(stretch.warnings)
-    if clip.video.hdr:
-        warnings.append(codes.TONE_MAPPED)
-    clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
+    hdr = clip.video.hdr is not None
+    mapped = (codes.TONE_MAPPED,) if hdr else ()
+    clipped = (codes.HDR_CLIPPED if hdr else codes.COLOUR_GUESSED,)
     start = replace(stretch, start=clip.begin)
-    rungs = (
-        Rung("seek", partial(_make, spec, clip, stretch)),
-        Rung("seek_plain", partial(_make, spec, clip, stretch, plain=True), clipped),
-        Rung(
-            "from_start",
-            partial(_make, spec, clip, start, plain=True, seek=False),
-            (codes.START_MOVED, *clipped),
-        ),
-    )
-    return Plan(rungs, tuple(warnings))
+    best = _Shooting(spec, clip, stretch)
+    plain = replace(best, plain=True)
+    early = replace(best, early=_EARLY_SECONDS)
+    first = replace(best, stretch=start, early=float("inf"), plain=True)
+    rungs = []
+    if spec.optimize and spec.format == "gif" and spec.max_bytes is None:
+        rungs.append(Rung("optimized", partial(_optimized, best), mapped))
+        mapped = (*mapped, codes.NOT_OPTIMIZED)
+    rungs += [
+        Rung("seek", best.make, mapped),
+        Rung("seek_plain", plain.make, clipped),
+        Rung("seek_early", early.make, mapped),
+        Rung("from_start", first.make, (codes.START_MOVED, *clipped)),
+    ]
+    return Plan(tuple(rungs), stretch.warnings)
 
 
-def frames_of(spec: AnimationSpec, clip: Clip, stretch: Window) -> int:
-    """Give how many frames the animation has."""
-    if clip.video.frames == 1:
-        return 1
-    return max(1, round(stretch.length / spec.speed * spec.fps))
+@dataclass(frozen=True)
+class _Shooting:
+    """One way to make the animation of a stretch."""
 
+    spec: AnimationSpec
+    clip: Clip
+    stretch: Window
+    plain: bool = False
+    early: float = 0.0
 
-def _sampled(
-    spec: AnimationSpec, clip: Clip, stretch: Window, *, seek: bool
-) -> Any:
-    """Give the stretch's frames at the asked rate, before they are scaled.
+    @property
+    def look(self) -> Look:
+        """Give the look that was asked for."""
+        spec, video = self.spec, self.clip.video
+        even = picture.is_even(spec.format)
+        size = (video.width, video.height)
+        box = picture.fit(size, spec, movie.DEFAULT_WIDTH, even=even)
+        fps = spec.fps
+        if spec.boomerang:
+            fps = movie.fps_within_memory(spec.fps, box, self.seconds)
+        return Look(box, fps, spec.colors, spec.quality)
 
-    ``-t`` bounds what is read, ``trim`` what is passed on: a file whose timestamps
-    jump would otherwise fill the palette's buffer without an end.
-    """
-    start = max(0.0, stretch.start - clip.lead) if seek else 0.0
-    lead = max(0.0, stretch.start - clip.clock(start))
-    frames = open_clip(clip, start=start, length=lead + stretch.length)
-    # The clock starts at the first picture before fps rounds it to its slots.
-    frames = frames.filter("setpts", _clock(lead, spec.speed))
-    # eof_action: a video shorter than one frame of the GIF gives its frame, too.
-    frames = frames.filter(
-        "fps", number(spec.fps), start_time=0, eof_action="pass"
-    )
-    frames = frames.filter("trim", end_frame=frames_of(spec, clip, stretch))
-    return frames
+    @property
+    def seconds(self) -> float:
+        """Give how long the animation plays, one way."""
+        return self.stretch.length / self.spec.speed
+
+    def frames(self, fps: float) -> int:
+        """Give how many frames it has at most, one way."""
+        if self.clip.video.frames == 1:
+            return 1
+        return max(1, round(self.seconds * fps))
+
+    def sampled(self, look: Look) -> Any:
+        """Give the drawn frames at the look's rate.
+
+        ``-t`` bounds what is read, ``trim`` what is passed on: a file whose
+        timestamps jump would otherwise fill the palette's buffer without an end.
+        """
+        clip, spec, stretch = self.clip, self.spec, self.stretch
+        start = max(0.0, stretch.start - clip.lead - self.early)
+        lead = max(0.0, stretch.start - clip.clock(start))
+        frames = open_clip(clip, start=start, length=lead + stretch.length)
+        # The clock starts at the first picture before fps rounds it to its slots.
+        frames = frames.filter("setpts", _clock(lead, spec.speed))
+        # eof_action: a video shorter than one slot gives its frame, too.
+        frames = frames.filter(
+            "fps", number(look.fps), start_time=0, eof_action="pass"
+        )
+        frames = frames.filter("trim", end_frame=self.frames(look.fps))
+        frames = picture.draw(
+            frames,
+            clip,
+            look.box,
+            spec.format,
+            background=spec.background,
+            plain=self.plain,
+        )
+        return movie.boomerang(frames) if spec.boomerang else frames
+
+    def make(self) -> RungRun:
+        """Make the file, or search for one that fits ``max_bytes``."""
+        spec = self.spec
+        look = self.look
+        if spec.max_bytes is not None:
+            read = self.stretch.length + self.early
+            threads = self.clip.threads
+            made, trial = yield from fitting.fit(
+                spec, look, self.sampled(look), read, threads
+            )
+            return [replace(made, time=self._time, details=trial)]
+        file = movie.file_name("animation", spec.format)
+        frames = self.sampled(look)
+        words = movie.write(frames, file, spec, look, self.clip.threads)
+        done = yield Step(words, seconds=self.stretch.length)
+        if file not in done.files:
+            raise DecodeError("no frame could be decoded there")
+        details = {} if look.fps == spec.fps else {"fps": look.fps}
+        return [movie.made(file, file, spec.format, look, self._time, details)]
+
+    @property
+    def _time(self) -> float:
+        return round(self.stretch.start, 3)
 
 
 def _clock(lead: float, speed: float) -> str:
@@ -124,46 +188,8 @@ def _clock(lead: float, speed: float) -> str:
     return shifted if speed == 1 else f"({shifted})/{number(speed)}"
 
 
-def _make(
-    spec: AnimationSpec,
-    clip: Clip,
-    stretch: Window,
-    *,
-    plain: bool = False,
-    seek: bool = True,
-) -> RungRun:
-    video = clip.video
-    box = picture.fit(
-        (video.width, video.height),
-        spec,
-        _DEFAULT_WIDTH,
-        even=picture.is_even(spec.format),
-    )
-    frames = _sampled(spec, clip, stretch, seek=seek)
-    frames = picture.draw(
-        frames, clip, box, spec.format, background=spec.background, plain=plain
-    )
-    if spec.format == "gif":
-        frames = gif.palette(
-            frames,
-            colors=spec.colors,
-            dither=spec.dither,
-            bayer_scale=spec.bayer_scale,
-            stats=spec.palette,
-        )
-    file = f"animation.{encode.extension(spec.format)}"
-    options = encode.moving(
-        spec.format,
-        spec.quality,
-        loop=spec.loop,
-        width=box.width,
-        height=box.height,
-        fps=spec.fps,
-        threads=clip.threads,
-    )
-    words = argv(ffmpeg.output(frames, file, **options))
-    done = yield Step(words, seconds=stretch.length)
-    if file not in done.files:
-        raise DecodeError("no frame could be decoded there")
-    kind = encode.CONTENT_TYPES[spec.format]
-    return [Made(file, file, kind, box.width, box.height, time=round(stretch.start, 3))]
+def _optimized(shooting: _Shooting) -> RungRun:
+    """Make the GIF and let gifsicle make it smaller; fails without gifsicle."""
+    yield from gif.need_optimizer()
+    made: list[Made] = yield from shooting.make()
+    return [(yield from gif.optimize(made[0]))]

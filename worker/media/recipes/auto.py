@@ -27,7 +27,7 @@ from worker.media.recipes.source import Clip, argv, number, open_clip
 
 # Work is counted in frames of a million pixels; one costs about 1 ms of CPU.
 _SHORT_WORK = 160.0
-_MOST_WORK = 1500.0
+_MOST_WORK = 600.0
 _SAMPLES = 30
 _SHORTEST_STEP = 0.08
 _UNKNOWN_STEP = 0.25

@@ -22,6 +22,7 @@ from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import PROTOCOLS
 from worker.media.recipes.moment import Pen
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.preview import extent
 from worker.media.recipes.source import Clip, argv
 
 FONT = "DejaVuSans-subset.ttf"
@@ -118,17 +119,9 @@ def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
     count = spec.columns * spec.rows
     if clip.end is None:
         return [clip.begin]
-    start = clip.within(clip.at(spec.exclude_start))
-    end = clip.end - (clip.at(spec.exclude_end) - _zero(spec.exclude_end, clip))
-    if end <= start:
-        start, end = clip.begin, clip.end
+    start, end = extent(clip, spec.exclude_start, spec.exclude_end)
     step = (end - start) / count
     return [clip.within(start + (place + 0.5) * step) for place in range(count)]
-
-
-def _zero(value: float | str, clip: Clip) -> float:
-    """Give what :meth:`Clip.at` counts from: shares from the first frame."""
-    return clip.begin if isinstance(value, str) and value.endswith("%") else 0.0
 
 
 def _make(sheet: _Sheet) -> RungRun:

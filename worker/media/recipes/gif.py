@@ -7,11 +7,18 @@ only compresses better than error diffusion (figures: docs/explanation/gif.md).
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import ffmpeg
 
+from common.errors import DecodeError
+from worker.media.recipes.plan import Done, Made, Step
+
 _EVERY = 5
+_LOSSY = 60
+_OPTIMIZE_SECONDS = 30.0
 
 
 def palette(
@@ -31,3 +38,23 @@ def palette(
     if dither == "bayer":
         words["bayer_scale"] = bayer_scale
     return ffmpeg.filter([both[1], table], "paletteuse", **words)
+
+
+def need_optimizer() -> Generator[Step, Done, None]:
+    """Raise DecodeError where gifsicle is not installed."""
+    done = yield Step(("--version",), 1.0, 256, tolerant=True, program="gifsicle")
+    if done.returncode != 0:
+        raise DecodeError("gifsicle is not installed")
+
+
+def optimize(made: Made) -> Generator[Step, Done, Made]:
+    """Let gifsicle write the file again, lossy; keep whichever is smaller."""
+    small = "optimized.gif"
+    words = ("-O3", f"--lossy={_LOSSY}", "--no-comments", made.file, "-o", small)
+    done = yield Step(words, _OPTIMIZE_SECONDS, tolerant=True, program="gifsicle")
+    if small not in done.files:
+        return made
+    if done.files[small].bytes >= done.files[made.file].bytes:
+        return made
+    details = {**made.details, "optimized": True}
+    return replace(made, file=small, details=details)

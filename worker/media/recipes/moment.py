@@ -59,7 +59,8 @@ class Shot:
         if not seen:
             return None
         shown = [mark for mark in seen if mark <= self.target + _TICK]
-        return round(self.zero + (shown[-1] if shown else seen[0]), 6)
+        # "+ 0.0" makes 0 of a rounded -0.0.
+        return round(self.zero + (shown[-1] if shown else seen[0]), 6) + 0.0
 
 
 def mark(stream: Any) -> Any:

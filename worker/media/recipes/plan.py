@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Step:
     bytes of standard output are wanted at most (0: none; argv writes ``pipe:1``).
     ``tolerant`` accepts a non-zero exit status as long as the rung can use what
     is there. Before the run the engine writes ``texts`` (file name to content: words
-    of a user never enter a filter graph) and copies the named ``assets``.
+    of a user never enter a filter graph) and copies the named ``assets``. ``program``
+    gifsicle is optional: where it is not installed, the exit status is not 0.
     """
 
     argv: tuple[str, ...]
@@ -34,6 +35,7 @@ class Step:
     tolerant: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[str, ...] = ()
+    program: Literal["ffmpeg", "gifsicle"] = "ffmpeg"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from math import sqrt
 from operator import mul, sub
 from statistics import median
 
-from worker.media.recipes.sample import POINTS, Sample, ramp
+from worker.media.recipes.sample import CELLS, POINTS, Sample, ramp
 from worker.media.recipes.transition import calmness
 
 _POOR = 0.1
@@ -55,6 +55,32 @@ def _exposure(brightness: float, contrast: float) -> float:
     dark = ramp(brightness, 0.03, 0.17)
     bright = 1 - 0.95 * ramp(brightness, 0.75, 0.93)
     return dark * bright * (0.02 + 0.98 * ramp(contrast, 0.01, 0.11))
+
+
+def _whole(sample: Sample) -> float:
+    """Tell a picture from damage: lost blocks, or blocks that do not fit together."""
+    order = kinship(sample.cells[0], CELLS[0])
+    return (1 - 0.95 * ramp(_broken_share(sample), 0.02, 0.25)) * (
+        0.1 + 0.9 * ramp(order, 0.2, 0.5)
+    )
+
+
+def kinship(values: bytes, width: int) -> float:
+    """Give how alike neighbours are: 1 even or a gradient, 0 noise.
+
+    It is the correlation of neighbours across or down, whichever is less.
+    """
+    mean = sum(values) / len(values)
+    power = sum(map(mul, values, values)) / len(values) - mean * mean
+    if power <= 1:
+        return 1.0
+    worst = max(_step_power(values, 1), _step_power(values, width))
+    return 1 - worst / (2 * power)
+
+
+def _step_power(values: bytes, apart: int) -> float:
+    steps = list(map(sub, values[apart:], values))
+    return sum(map(mul, steps, steps)) / len(steps)
 
 
 def _broken_share(sample: Sample) -> float:
@@ -97,16 +123,11 @@ def read_texture(sample: Sample) -> Texture:
     points = sample.points
     across = list(map(sub, points[1:], points))
     down = list(map(sub, points[POINTS[0] :], points))
-    mean = sum(points) / len(points)
-    power = sum(map(mul, points, points)) / len(points) - mean * mean
-    steps = sum(map(mul, across, across)) / len(across)
-    falls = sum(map(mul, down, down)) / len(down)
-    kinship = 1 - min(steps, falls) / (2 * power) if power > 1 else 1.0
     counts = Counter(map(abs, across))
     return Texture(
         _upper(counts, 0.05 * len(across)),
         (counts[0] + counts[1]) / len(across),
-        kinship,
+        kinship(points, POINTS[0]),
         _upper(counts, 0.75 * len(across)),
         _dominance(points),
         _tear(list(map(abs, down))),
@@ -138,16 +159,15 @@ def _tear(down: list[int]) -> tuple[int, float]:
 
 
 def judge(
-    samples: Sequence[Sample], end: float | None, keep: int = 8
+    samples: Sequence[Sample], end: float | None, keep: int = 10
 ) -> list[Judgement]:
     """Score the samples against each other, best first.
 
     ``samples`` are in order of window and time; ``end`` is the video's length in
-    seconds where it is known. The points are read for the ``keep`` samples that
-    are best without them; only those are given back.
+    seconds where it is known. The points are read for ``keep`` samples that
+    are good without them; only those are given back.
     """
-    first = _first_look(samples, end)
-    best = sorted(first, key=lambda one: one.score, reverse=True)[:keep]
+    best = _shortlist(_first_look(samples, end), keep)
     textures = [read_texture(one.sample) for one in best]
     sharpest = max((t.edges * ramp(t.kinship, 0.2, 0.5) for t in textures), default=0.0)
     judged = [
@@ -155,6 +175,25 @@ def judge(
         for one, texture in zip(best, textures, strict=True)
     ]
     return sorted(judged, key=lambda one: one.score, reverse=True)
+
+
+def _shortlist(judged: list[Judgement], keep: int) -> list[Judgement]:
+    """Take the best of each stretch of the clip, and then the best of the rest.
+
+    Faults that show in comparison only (a tear, noise, blur) need other stretches.
+    """
+    size = -(-len(judged) // (keep // 2 + 1)) or 1
+    stretches = (judged[at : at + size] for at in range(0, len(judged), size))
+    best = [max(part, key=_by_score) for part in stretches]
+    taken = {id(one) for one in best}
+    rest = sorted(
+        (one for one in judged if id(one) not in taken), key=_by_score, reverse=True
+    )
+    return [*best, *rest[: keep - len(best)]]
+
+
+def _by_score(one: Judgement) -> float:
+    return one.score
 
 
 def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]:
@@ -165,7 +204,7 @@ def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]
         factors = {
             "exposure": _exposure(*_light(sample)),
             "colour": 0.85 + 0.15 * _colour(sample),
-            "whole": 1 - 0.95 * ramp(_broken_share(sample), 0.02, 0.25),
+            "whole": _whole(sample),
             "calm": calm,
             "typical": 0.8 + 0.2 * _typical(sample, others),
             "place": _place(sample.time, end),
@@ -187,7 +226,7 @@ def _second_look(
         "rich": _rich(texture),
         "picture": 0.03 + 0.97 * ramp(texture.kinship, 0.2, 0.5),
         "clean": 1 - 0.6 * ramp(texture.grain - calmest, 1.5, 6),
-        "untorn": 1 - 0.6 * ramp(strength, 4, 9) if lone else 1.0,
+        "untorn": 1 - 0.7 * ramp(strength, 3.5, 7) if lone else 1.0,
     }
     return Judgement(one.sample, _product(factors), factors)
 

@@ -203,9 +203,9 @@ def _lenient_rungs(
     if clip.seekable:
         first["keyframe"] = _keyframe
     rungs = []
-    if policy in first and not (past and policy == "scene"):
+    if policy in first and not past:
         shoot = first[policy]
-        rungs.append(Rung(policy, partial(_each, best, times, shoot), mapped + past))
+        rungs.append(Rung(policy, partial(_each, best, times, shoot), mapped))
     note = (codes.NO_SCENE_CHANGE,) if policy == "scene" else ()
     if not past:
         exact = partial(_each, best, times, _exact)

@@ -1,0 +1,112 @@
+"""What all moving outputs share: their look, their encoders, the boomerang."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import ffmpeg
+
+from worker.media.recipes import encode, gif
+from worker.media.recipes.picture import Box
+from worker.media.recipes.plan import Made
+from worker.media.recipes.source import argv
+
+DEFAULT_WIDTH = 320
+# "reverse" holds every frame; four bytes a pixel.
+_REVERSE_BYTES = 320 * 1024 * 1024
+_LEAST_FPS = 1.0
+
+
+class Style(Protocol):
+    """What a spec says about how its animation is written."""
+
+    @property
+    def format(self) -> Literal["gif", "webp", "avif", "mp4", "webm"]:
+        """The file's format."""
+
+    @property
+    def loop(self) -> int:
+        """How often it plays, 0 is without an end."""
+
+    @property
+    def dither(self) -> str:
+        """The dither of a GIF."""
+
+    @property
+    def bayer_scale(self) -> int:
+        """How strong Bayer dither is, 0 the strongest."""
+
+    @property
+    def palette(self) -> str:
+        """What weighs in a GIF's palette."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Size, rate, colours (gif) and quality (all others) of an animation."""
+
+    box: Box
+    fps: float
+    colors: int = 256
+    quality: int = 75
+
+
+def file_name(stem: str, kind: str) -> str:
+    """Give the name of a file of that format."""
+    return f"{stem}.{encode.extension(kind)}"
+
+
+def write(
+    frames: Any, file: str, style: Style, look: Look, threads: int
+) -> tuple[str, ...]:
+    """Give the words that encode drawn frames."""
+    if style.format == "gif":
+        frames = gif.palette(
+            frames,
+            colors=look.colors,
+            dither=style.dither,
+            bayer_scale=style.bayer_scale,
+            stats=style.palette,
+        )
+    options = encode.moving(
+        style.format,
+        look.quality,
+        loop=style.loop,
+        width=look.box.width,
+        height=look.box.height,
+        fps=look.fps,
+        threads=threads,
+    )
+    return argv(ffmpeg.output(frames, file, **options))
+
+
+def made(  # noqa: PLR0913 - the fields of the file it describes
+    file: str,
+    name: str,
+    kind: str,
+    look: Look,
+    time: float | None,
+    details: Mapping[str, Any],
+) -> Made:
+    """Describe a file of that look."""
+    box = look.box
+    content_type = encode.CONTENT_TYPES[kind]
+    return Made(
+        file, name, content_type, box.width, box.height, time=time, details=details
+    )
+
+
+def boomerang(frames: Any) -> Any:
+    """Play forth and back; the turning frame is not shown twice."""
+    both = frames.filter_multi_output("split")
+    back = both[1].filter("reverse").filter("trim", start_frame=1)
+    back = back.filter("setpts", "PTS-STARTPTS")
+    return ffmpeg.concat(both[0], back)
+
+
+def fps_within_memory(fps: float, box: Box, seconds: float) -> float:
+    """Give the rate at which all frames of a boomerang fit into memory."""
+    most = _REVERSE_BYTES / (box.width * box.height * 4) / max(seconds, 0.1)
+    return fps if fps <= most else max(_LEAST_FPS, round(most, 2))
