@@ -25,6 +25,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from common.specs import OutputSpec
+
 _PREFIX = "FRAMEMILL_"
 _MIB = 1024 * 1024
 
@@ -73,6 +75,11 @@ Pause = Annotated[float, Field(gt=0, le=172_800)]
 Delays = Annotated[list[Pause], NoDecode, BeforeValidator(_split_numbers)]
 Network = Annotated[str, AfterValidator(_check_network)]
 Networks = Annotated[list[Network], NoDecode, BeforeValidator(_split_commas)]
+Presets = Annotated[
+    dict[str, Annotated[list[OutputSpec], Field(min_length=1)]],
+    NoDecode,
+    BeforeValidator(_parse_json),
+]
 WebhookSecret = Annotated[str, AfterValidator(_check_webhook_secret)]
 
 
@@ -266,6 +273,9 @@ class EventRule(Section):
     prefix: str = ""
     suffix: str = ""
     preset: str
+    webhook: str | None = Field(
+        default=None, description="Told of the job's end; signed with webhooks.secret."
+    )
 
 
 class Events(Section):
@@ -283,7 +293,9 @@ class Events(Section):
         default=None, description="Of SQS; default: the region's own."
     )
     wait_seconds: int = Field(default=20, ge=0, le=20, description="Long poll.")
-    max_receives: int = Field(default=5, ge=1, le=1000)
+    max_receives: int = Field(
+        default=5, ge=1, le=1000, description="Then what makes us fail is buried."
+    )
     token: str = Field(
         default="", description="Bearer token of the HTTP endpoint; empty closes it."
     )
@@ -328,6 +340,9 @@ class Settings(BaseSettings):
     engine: Engine = Engine()
     worker: Worker = Worker()
     api: Api = Api()
+    presets: Presets = Field(
+        default={}, description="JSON object: a name, and the list of its outputs."
+    )
     egress: Egress = Egress()
     webhooks: Webhooks = Webhooks()
     smtp: Smtp = Smtp()

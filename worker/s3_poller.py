@@ -1,0 +1,176 @@
+"""Read S3 event notifications from SQS and start jobs: ``python -m worker.s3_poller``.
+
+A message is deleted once every object in it has its job on record; until then SQS
+gives it out again, which is harmless: there is one job an object version. What can
+not be understood goes to FRAMEMILL_EVENTS_DEAD_LETTER_URL with the reason, or, where
+that is not set, is left to the queue's own redrive policy. Run as many as you like.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import structlog
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from common import runtime, telemetry
+from common.arrivals import Arrivals, read_notification
+from common.config import Settings, SettingsError
+from common.errors import FramemillError, InternalError
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import MessageTypeDef
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 10
+_FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 30.0
+
+
+def open_queue(settings: Settings) -> SQSClient:
+    """Make the SQS client; without credentials the choice is boto3's chain."""
+    given = settings.s3
+    return boto3.client(
+        "sqs",
+        region_name=given.region,
+        endpoint_url=settings.events.endpoint_url,
+        aws_access_key_id=given.access_key_id,
+        aws_secret_access_key=given.secret_access_key,
+        config=Config(
+            connect_timeout=given.connect_timeout_seconds,
+            # A long poll answers late on purpose.
+            read_timeout=given.read_timeout_seconds + settings.events.wait_seconds,
+            retries={"total_max_attempts": given.max_attempts, "mode": "standard"},
+        ),
+    )
+
+
+class Poller:
+    """Moves messages from one queue into the intake."""
+
+    def __init__(
+        self, settings: Settings, arrivals: Arrivals, queue: SQSClient
+    ) -> None:
+        if settings.events.queue_url is None:
+            raise SettingsError("FRAMEMILL_EVENTS_QUEUE_URL is not set")
+        self._events = settings.events
+        self._url = settings.events.queue_url
+        self._arrivals = arrivals
+        self._queue = queue
+
+    def run(self, stop: threading.Event) -> None:
+        """Poll until ``stop`` is set; pauses longer and longer while SQS is away."""
+        self._warn_about_poison()
+        pause = _FIRST_PAUSE_SECONDS
+        while not stop.is_set():
+            try:
+                self.poll(stop)
+                pause = _FIRST_PAUSE_SECONDS
+            except (ClientError, BotoCoreError, FramemillError) as error:
+                log.warning("poller.paused", error=str(error), seconds=pause)
+                stop.wait(pause)
+                pause = min(pause * 2, _MAX_PAUSE_SECONDS)
+
+    def poll(self, stop: threading.Event | None = None) -> int:
+        """Take one batch; gives how many messages came.
+
+        Raises Unavailable and what boto3 raises (ClientError, BotoCoreError); the
+        messages that are left come again after the visibility timeout.
+        """
+        answer = self._queue.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=_BATCH,
+            WaitTimeSeconds=self._events.wait_seconds,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        messages = answer.get("Messages", [])
+        for message in messages:
+            if stop is not None and stop.is_set():
+                break  # the rest comes again after the visibility timeout
+            self._take(message)
+        return len(messages)
+
+    def _take(self, message: MessageTypeDef) -> None:
+        received = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+        try:
+            for arrival in read_notification(message["Body"]):
+                self._arrivals.admit(arrival)
+        except FramemillError as error:
+            if error.retryable:
+                raise  # no fault of the message: it comes again
+            self._bury(message, error)
+        except Exception as error:
+            log.exception("poller.defect", message=message["MessageId"])
+            if received >= self._events.max_receives:
+                self._bury(message, InternalError(type(error).__name__))
+        else:
+            self._delete(message)
+
+    def _bury(self, message: MessageTypeDef, error: FramemillError) -> None:
+        """Send a message to the dead letters, then delete it.
+
+        Crash window: between the two it is there twice, never lost.
+        """
+        log.error(
+            "poller.poison",
+            message=message["MessageId"],
+            code=error.code,
+            detail=error.detail,
+        )
+        if self._events.dead_letter_url is None:
+            return
+        reason: dict[str, Any] = {
+            "DataType": "String",
+            "StringValue": f"{error.code}: {error.detail}"[:1000],
+        }
+        self._queue.send_message(
+            QueueUrl=self._events.dead_letter_url,
+            MessageBody=message["Body"],
+            MessageAttributes={"framemill-error": reason},  # type: ignore[dict-item]
+        )
+        self._delete(message)
+
+    def _delete(self, message: MessageTypeDef) -> None:
+        self._queue.delete_message(
+            QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
+        )
+
+    def _warn_about_poison(self) -> None:
+        if self._events.dead_letter_url is not None:
+            return
+        try:
+            answer = self._queue.get_queue_attributes(
+                QueueUrl=self._url, AttributeNames=["RedrivePolicy"]
+            )
+        except (ClientError, BotoCoreError) as error:
+            log.warning("poller.policy_unknown", error=str(error))
+            return
+        if "RedrivePolicy" not in answer.get("Attributes", {}):
+            log.warning(
+                "poller.poison_goes_round",
+                hint="set FRAMEMILL_EVENTS_DEAD_LETTER_URL or a redrive policy",
+            )
+
+
+def main() -> None:
+    """Poll until SIGTERM or SIGINT; raises SettingsError at start."""
+    settings = Settings.load()
+    telemetry.configure(settings.log)
+    world = runtime.build(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    arrivals = Arrivals(settings, world.intake, world.blobs)
+    poller = Poller(settings, arrivals, open_queue(settings))
+    log.info("poller.started")
+    poller.run(stop)
+    log.info("poller.stopped")
+
+
+if __name__ == "__main__":
+    main()
