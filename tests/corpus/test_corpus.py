@@ -58,6 +58,8 @@ def test_given_a_corpus_when_it_is_run_then_every_clip_is_as_expected(
     rows: dict[str, Row],
 ) -> None:
     """Given a corpus, when it is run, then each clip is as the inventory says."""
-    wrong = [f"{row.file}: {'; '.join(row.faults)}" for row in rows.values() if row.faults]
+    wrong = [
+        f"{row.file}: {'; '.join(row.faults)}" for row in rows.values() if row.faults
+    ]
 
     assert not wrong, f"{len(wrong)} of {len(rows)} clips:\n" + "\n".join(wrong)

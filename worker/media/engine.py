@@ -28,7 +28,13 @@ from common.errors import (
 from common.model import AttemptReport, ErrorInfo, MediaInfo
 from common.specs import OutputSpec
 from worker.media import check, probe, process, program
-from worker.media.recipes import animation, contact_sheet, storyboard, thumbnail
+from worker.media.recipes import (
+    animation,
+    contact_sheet,
+    preview,
+    storyboard,
+    thumbnail,
+)
 from worker.media.recipes.plan import Done, Made, Plan, Rung, Step
 from worker.media.recipes.source import Clip
 
@@ -37,6 +43,7 @@ Cut = Callable[[Any, MediaInfo], list[Any]]
 RECIPES: dict[str, Recipe] = {
     "thumbnail": thumbnail.plan,
     "animation": animation.plan,
+    "preview": preview.plan,
     "storyboard": storyboard.plan,
     "contact_sheet": contact_sheet.plan,
 }
@@ -168,9 +175,9 @@ class _Climb:
             found = dict.fromkeys([*plan.warnings, *rung.warnings])
             result = [_summary(file) for file in files]
             return Rendered(files, result, list(found), self._reports)
-        error = _telling(self._errors)
-        error.reports = tuple(self._reports)
-        raise error
+        telling = _telling(self._errors)
+        telling.reports = tuple(self._reports)
+        raise telling
 
     def _rung(self, rung: Rung) -> list[Made]:
         _empty(self._job.workdir)

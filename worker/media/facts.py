@@ -28,22 +28,12 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
-_HEAD = 1 << 20
 _MICROSECONDS = 1_000_000
 _FRAMES = 2
 _RATED_FRAMES = 3
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
-_PNG = b"\x89PNG\r\n\x1a\n"
-_TEXTS = (
-    (b"#EXTM3U", "an HLS playlist"),
-    (b"ffconcat", "an FFmpeg concat script"),
-    (b"[playlist]", "a playlist"),
-    (b"<MPD", "a DASH manifest"),
-    (b"<svg", "an SVG drawing"),
-)
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
-_PROTECTED = (b"encv", b"enca", b"pssh")
 
 
 @dataclass(frozen=True)
@@ -262,7 +252,7 @@ def _read_end(container: Any, track: Track, declared: float) -> None:
 
 
 def _try_seek(container: Any, track: Track) -> bool:
-    """Seek to a keyframe in the middle: is the first frame there really one?
+    """Seek to a keyframe in the middle; tell whether the first frame there is one.
 
     Some files mark frames falsely as keyframes, and raw streams have no index.
     """
@@ -321,49 +311,6 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
     return tracks
 
 
-def _declared(head: bytes) -> tuple[int, int] | None:
-    """Give the size that a GIF, PNG or WebP header states, whatever a decoder says."""
-    if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 10:
-        width, height = struct.unpack("<HH", head[6:10])
-        return width, height
-    if head[:8] == _PNG and len(head) >= 24:
-        width, height = struct.unpack(">II", head[16:24])
-        return width, height
-    return _webp_size(head)
-
-
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """Read a WebP header (RFC 9649): PyAV cannot decode animated ones."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
-        return None
-    if head[12:16] == b"VP8X":
-        width = int.from_bytes(head[24:27], "little") + 1
-        return width, int.from_bytes(head[27:30], "little") + 1
-    if head[12:16] == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack("<HH", head[26:30])
-    return width & 0x3FFF, height & 0x3FFF
-
-
-def _sniff(head: bytes) -> str | None:
-    """Name what a text file pretends to be, or None."""
-    start = head[:2048].lstrip(b"\xef\xbb\xbf \t\r\n")
-    for mark, name in _TEXTS:
-        if start.startswith(mark) or (mark[:1] == b"<" and mark in start):
-            return name
-    return None
-
-
-def _looks_like_media(head: bytes) -> bool:
-    return (
-        head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"styp", b"moof", b"sidx")
-        or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"FLV\x01", b"0&\xb2u")
-        or head[:4] == b"GIF8"
-        or (head[:1] == b"\x47" and len(head) >= 188)
-    )
-
-
 def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
     size = path.stat().st_size
     tracks = _tracks(container, options)
@@ -388,31 +335,17 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         "streams": len(streams),
         "videos": [_stream_facts(track.stream, track) for track in tracks.values()],
         "audios": [_stream_facts(s, None) for s in streams if s.type == "audio"],
-        "artwork": [
-            s.index for s in streams if s.type == "video" and _is_picture(s)
-        ],
+        "artwork": [s.index for s in streams if s.type == "video" and _is_picture(s)],
     }
 
 
 def read(path: Path, options: Options) -> dict[str, Any]:
     """Give all facts of the file; ``refused`` says why it could not be opened."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    facts: dict[str, Any] = {
-        "size": path.stat().st_size,
-        "text": _sniff(head),
-        "declared_size": _declared(head),
-        "media_like": _looks_like_media(head),
-        "protected": any(mark in head for mark in _PROTECTED),
-    }
-    if facts["text"] or not facts["size"]:
-        return facts
     try:
         with _open(path, options) as container:
-            facts |= _body(container, path, options)
+            return _body(container, path, options)
     except (FFmpegError, ValueError, OSError) as error:
-        facts["refused"] = getattr(error, "strerror", None) or str(error)
-    return facts
+        return {"refused": getattr(error, "strerror", None) or str(error)}
 
 
 def _finite(value: Any) -> Any:

@@ -29,6 +29,7 @@ from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
 from worker.media import colour, process
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS
+from worker.media.sniff import Sniffed, sniff
 
 _FACTS = Path(__file__).with_name("facts.py")
 _CAPTURE = 16 * 1024 * 1024
@@ -50,17 +51,19 @@ def probe(
     TooManyPixels, Timeout or ResourceLimit. A file without a video stream gives a
     MediaInfo whose ``video`` is None: what that means is the spec's business.
     """
-    size = path.stat().st_size
-    if size > settings.limits.source_bytes:
+    head = sniff(path)
+    if head.size > settings.limits.source_bytes:
         raise TooLarge(
-            f"the source has {size} bytes; the limit is {settings.limits.source_bytes}",
+            f"the source has {head.size} bytes; "
+            f"the limit is {settings.limits.source_bytes}",
             hint="the setting is FRAMEMILL_LIMITS_SOURCE_BYTES",
         )
-    if not size:
+    if not head.size:
         raise UnsupportedFormat(
             "the file is empty", hint="upload the whole video file again"
         )
-    return judge(_read(path, settings, should_stop), settings)
+    _check_head(head, settings)
+    return judge(head, _read(path, settings, should_stop), settings)
 
 
 def _read(
@@ -102,22 +105,21 @@ def _read(
     raise InternalError(f"the probe failed: {done.log.strip()[-300:]}")
 
 
-def judge(facts: dict[str, Any], settings: Settings) -> MediaInfo:
+def judge(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo:
     """Turn the child's facts into a MediaInfo, or raise what is wrong."""
-    _check_declared(facts, settings)
-    _check_opened(facts)
+    _check_opened(head, facts)
     videos = [video for video in facts["videos"] if video.get("width") is not None]
     warnings: list[str] = []
-    chosen = _choose(videos, facts, settings)
+    chosen = _choose(videos, facts, head, settings)
     video = None if chosen is None else _video(chosen, facts, warnings)
     duration = _duration(video, facts, warnings)
     limit = settings.limits.source_seconds
     if video is not None and duration is not None and duration > limit:
-        duration = _long(duration, chosen or {}, limit, warnings)
+        _check_length(duration, chosen or {}, limit)
     return MediaInfo(
         container=facts["container"],
         duration=duration,
-        size=facts["size"],
+        size=head.size,
         bit_rate=facts["bit_rate"],
         video=video,
         audio=_audio(facts),
@@ -135,24 +137,24 @@ def _too_many_pixels(width: int, height: int, settings: Settings) -> TooManyPixe
     )
 
 
-def _check_declared(facts: dict[str, Any], settings: Settings) -> None:
-    if facts["declared_size"]:
-        width, height = facts["declared_size"]
+def _check_head(head: Sniffed, settings: Settings) -> None:
+    if head.text:
+        raise UnsupportedFormat(
+            f"the file is {head.text}, which is not accepted",
+            hint="give the video file itself",
+        )
+    if head.pixels:
+        width, height = head.pixels
         if width * height > settings.limits.source_pixels:
             raise _too_many_pixels(width, height, settings)
 
 
-def _check_opened(facts: dict[str, Any]) -> None:
-    if facts["text"]:
-        raise UnsupportedFormat(
-            f"the file is {facts['text']}, which is not accepted",
-            hint="give the video file itself",
-        )
+def _check_opened(head: Sniffed, facts: dict[str, Any]) -> None:
     if "refused" not in facts:
         return
-    if facts["protected"]:
+    if head.protected:
         raise Encrypted("the file is encrypted (DRM)", hint="give a clear copy")
-    if facts["media_like"]:
+    if head.media:
         raise DecodeError(
             f"the file is damaged or incomplete: {facts['refused']}",
             hint="upload the whole file again; an MP4 needs its index (moov)",
@@ -185,7 +187,10 @@ def _sane(seconds: float | None) -> float | None:
 
 
 def _choose(
-    videos: list[dict[str, Any]], facts: dict[str, Any], settings: Settings
+    videos: list[dict[str, Any]],
+    facts: dict[str, Any],
+    head: Sniffed,
+    settings: Settings,
 ) -> dict[str, Any] | None:
     """Pick the film among the video streams; None when there is none."""
     if not videos:
@@ -196,15 +201,15 @@ def _choose(
     longest = max((_length(video) or 0.0 for video in videos), default=0.0)
     shown = [video for video in videos if video["frames"]]
     ranked = sorted(shown, key=lambda v: _rank(v, longest), reverse=True)
-    if ranked and not facts["protected"]:
+    if ranked and not head.protected:
         return ranked[0]
     for video in videos:
         if video["width"] * video["height"] > settings.limits.source_pixels:
             raise _too_many_pixels(video["width"], video["height"], settings)
-    if facts["protected"]:
+    if head.protected:
         raise Encrypted("the video stream is encrypted (DRM)", hint="give a clear copy")
-    if facts["container"].startswith("webp") and facts["declared_size"]:
-        return _webp(videos[0], facts["declared_size"])
+    if facts["container"].startswith("webp") and head.pixels:
+        return _webp(videos[0], head.pixels)
     if not any(video["packets"] for video in videos):
         raise DecodeError("the video stream holds no frames")
     raise DecodeError("no frame of the video stream could be decoded")
@@ -338,16 +343,14 @@ def _duration(
     return known
 
 
-def _long(
-    duration: float, video: dict[str, Any], limit: float, warnings: list[str]
-) -> float:
+def _check_length(duration: float, video: dict[str, Any], limit: float) -> None:
     """Refuse a film over the limit; the few frames of a slide show may take long.
 
     What costs is frames, not hours: a day of one frame in ten seconds is allowed.
     """
-    frames = video["packets"] if video else 0
+    frames = video.get("packets", 0)
     if frames and video["timed"] == frames and frames <= limit:
-        return duration
+        return
     raise TooLong(
         f"the video lasts {duration:.0f} seconds; the limit is {limit:.0f}",
         hint="the setting is FRAMEMILL_LIMITS_SOURCE_SECONDS",

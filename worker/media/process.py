@@ -17,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,7 +92,13 @@ class _Child:
     """A running program and what has been read from it."""
 
     def __init__(
-        self, argv: Sequence[str], cwd: Path, bounds: Bounds, capture: int, marks: bool
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        bounds: Bounds,
+        capture: int,
+        *,
+        marks: bool,
     ) -> None:
         reader, writer = os.pipe() if marks else (-1, -1)
         # Both threads of a two-core decoder may be busy for the whole cap.
@@ -133,12 +139,11 @@ class _Child:
         self._open_files()
 
     def _open_files(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        pipes: dict[int, Callable[[bytes], None]] = {
-            self.process.stdout.fileno(): self._take_output,
-            self.process.stderr.fileno(): self.log.add,
-        }
+        pipes: dict[int, Callable[[bytes], None]] = {}
+        if self.process.stdout is not None:
+            pipes[self.process.stdout.fileno()] = self._take_output
+        if self.process.stderr is not None:
+            pipes[self.process.stderr.fileno()] = self.log.add
         if self._reader >= 0:
             pipes[self._reader] = self._take_marks
         for pipe, take in pipes.items():
@@ -262,7 +267,7 @@ def run(
     cap, ResourceLimit when too much memory is resident.
     """
     started = last = time.monotonic()
-    child = _Child(argv, cwd, bounds, capture, "{progress}" in argv)
+    child = _Child(argv, cwd, bounds, capture, marks="{progress}" in argv)
     reported: float | None = None
     try:
         while not child.pump(_TICK):
@@ -303,8 +308,3 @@ def _judge(
         raise Timeout(f"no progress for {bounds.stall_seconds:g} seconds")
     if total > bounds.cap_seconds:
         raise Timeout(f"not finished after {bounds.cap_seconds:g} seconds")
-
-
-def environment() -> Mapping[str, str]:
-    """Give the variables that a child sees."""
-    return dict(_ENVIRONMENT)

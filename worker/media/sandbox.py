@@ -70,7 +70,7 @@ def main(argv: list[str]) -> None:
     program = argv[6:]
     confine(parent, memory, output, cpu)
     try:
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606 - that is what it is for
     except OSError as error:
         sys.stderr.write(f"cannot start {program[0]}: {error.strerror}\n")
         os._exit(_NOT_STARTED)

@@ -13,7 +13,8 @@ from worker.media.recipes import fitting, gif, movie, picture
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip, number, open_clip
+from worker.media.recipes.source import Clip
+from worker.media.recipes.stretch import Stretch, sample
 
 _DEFAULT_SECONDS = 5.0
 _LONGEST = 30.0
@@ -70,7 +71,7 @@ def _fitted(
 
 
 def plan(
-    spec: AnimationSpec, clip: Clip, part: Any = None, parts: Sequence[Any] = ()
+    spec: AnimationSpec, clip: Clip, _part: Any = None, _parts: Sequence[Any] = ()
 ) -> Plan:
     """Give the rungs for an animation spec; parts are not used.
 
@@ -125,29 +126,16 @@ class _Shooting:
         """Give how long the animation plays, one way."""
         return self.stretch.length / self.spec.speed
 
-    def frames(self, fps: float) -> int:
-        """Give how many frames it has at most, one way."""
-        if self.clip.video.frames == 1:
-            return 1
-        return max(1, round(self.seconds * fps))
-
     def sampled(self, look: Look) -> Any:
-        """Give the drawn frames at the look's rate.
-
-        ``-t`` bounds what is read, ``trim`` what is passed on: a file whose
-        timestamps jump would otherwise fill the palette's buffer without an end.
-        """
+        """Give the drawn frames at the look's rate."""
         clip, spec, stretch = self.clip, self.spec, self.stretch
-        start = max(0.0, stretch.start - clip.lead - self.early)
-        lead = max(0.0, stretch.start - clip.clock(start))
-        frames = open_clip(clip, start=start, length=lead + stretch.length)
-        # The clock starts at the first picture before fps rounds it to its slots.
-        frames = frames.filter("setpts", _clock(lead, spec.speed))
-        # eof_action: a video shorter than one slot gives its frame, too.
-        frames = frames.filter(
-            "fps", number(look.fps), start_time=0, eof_action="pass"
+        frames = sample(
+            clip,
+            Stretch(stretch.start, stretch.length),
+            look.fps,
+            speed=spec.speed,
+            early=self.early,
         )
-        frames = frames.filter("trim", end_frame=self.frames(look.fps))
         frames = picture.draw(
             frames,
             clip,
@@ -181,11 +169,6 @@ class _Shooting:
     @property
     def _time(self) -> float:
         return round(self.stretch.start, 3)
-
-
-def _clock(lead: float, speed: float) -> str:
-    shifted = f"PTS-{number(lead)}/TB"
-    return shifted if speed == 1 else f"({shifted})/{number(speed)}"
 
 
 def _optimized(shooting: _Shooting) -> RungRun:

@@ -31,10 +31,10 @@ _MOST_WORK = 600.0
 _SAMPLES = 30
 _SHORTEST_STEP = 0.08
 _UNKNOWN_STEP = 0.25
-_WINDOWS = 8
+_WINDOWS = 7
 _WINDOW_WORK = 16.0
-_WINDOW_FRAMES = 7
-_WINDOW_EVERY = 3
+_WINDOW_FRAMES = 5
+_WINDOW_EVERY = 2
 _RUNNERS_UP = 3
 # Streams whose headers tell all that a decoder needs: reading ahead is left out.
 _SELF_DESCRIBING = ("mov", "mp4", "matroska", "webm")

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import ffmpeg
 
 from common.errors import DecodeError
-from common.specs import AnimationSpec
 from worker.media.recipes import movie, search
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
@@ -32,6 +31,14 @@ _LEAST_FPS = 2.0
 _PIXELS = {"gif": "bgra", "webp": "bgra"}
 
 
+class Limited(movie.Style, Protocol):
+    """A spec with a limit in bytes."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The most bytes that the file may have."""
+
+
 @dataclass(frozen=True)
 class _Trial:
     file: str
@@ -40,17 +47,17 @@ class _Trial:
 
 
 def fit(
-    spec: AnimationSpec, look: Look, frames: Any, seconds: float, threads: int
+    spec: Limited, look: Look, frames: Any, seconds: float, threads: int
 ) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
     """Search for the look that fits; gives the file and what was chosen.
 
     ``frames`` are drawn at ``look``. Raises CannotFit after six trials, DecodeError
     when no frame came.
     """
-    assert spec.max_bytes is not None
+    limit = spec.max_bytes or 0
     yield from _master(frames, spec.format, seconds)
     steps = search.ladder(spec.format, look.colors, look.quality)
-    hunt = search.search(len(steps), spec.max_bytes)
+    hunt = search.search(len(steps), limit)
     trials: list[_Trial] = []
     tried = 0
     place = next(hunt)
@@ -59,7 +66,7 @@ def fit(
         step = _scaled(look, steps[place], spec.format)
         file = movie.file_name(f"trial-{tried}", spec.format)
         size = yield from _encode(file, spec, look, step, seconds, threads)
-        if size <= spec.max_bytes:
+        if size <= limit:
             ssim = yield from _compare(file, look, seconds)
             trials.append(_Trial(file, step, ssim))
         try:
@@ -112,8 +119,8 @@ def _scaled(look: Look, step: search.Settings, kind: str) -> Look:
     return Look(small, round(fps, 3), step.colors, step.quality)
 
 
-def _encode(  # noqa: PLR0913 - one trial needs all of them
-    file: str, spec: AnimationSpec, look: Look, step: Look, seconds: float, threads: int
+def _encode(
+    file: str, spec: Limited, look: Look, step: Look, seconds: float, threads: int
 ) -> Generator[Step, Done, int]:
     frames = _read(_MASTER)
     if step.fps != look.fps:

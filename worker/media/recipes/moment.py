@@ -97,9 +97,7 @@ def exact(
 
 def keyframe(clip: Clip, at: float, pen: Pen) -> Shot:
     """Give the shot of the keyframe at or before ``at``: one frame is decoded."""
-    frames = open_clip(
-        clip, start=at, skip_frame="nokey", noaccurate_seek=None
-    )
+    frames = open_clip(clip, start=at, skip_frame="nokey", noaccurate_seek=None)
     words = pen.write(mark(frames).filter("trim", end_frame=1))
     return Shot(Step(words, _WINDOW, pen.capture), clip.clock(at), _FIRST)
 

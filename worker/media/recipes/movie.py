@@ -82,7 +82,7 @@ def write(
     return argv(ffmpeg.output(frames, file, **options))
 
 
-def made(  # noqa: PLR0913 - the fields of the file it describes
+def made(
     file: str,
     name: str,
     kind: str,

@@ -139,7 +139,7 @@ def keeps_alpha(clip: Clip, ink: Ink, background: str | None) -> bool:
     return clip.video.alpha and ink in _ALPHA_INKS and background is None
 
 
-def draw(
+def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     stream: Any,
     clip: Clip,
     box: Box,

@@ -75,12 +75,12 @@ def kinship(values: bytes, width: int) -> float:
     if power <= 1:
         return 1.0
     worst = max(_step_power(values, 1), _step_power(values, width))
-    return 1 - worst / (2 * power)
+    return float(1 - worst / (2 * power))
 
 
 def _step_power(values: bytes, apart: int) -> float:
     steps = list(map(sub, values[apart:], values))
-    return sum(map(mul, steps, steps)) / len(steps)
+    return float(sum(map(mul, steps, steps)) / len(steps))
 
 
 def _broken_share(sample: Sample) -> float:
@@ -167,17 +167,20 @@ def judge(
     seconds where it is known. The points are read for ``keep`` samples that
     are good without them; only those are given back.
     """
-    best = _shortlist(_first_look(samples, end), keep)
-    textures = [read_texture(one.sample) for one in best]
+    stretches, rest = _shortlist(_first_look(samples, end), keep)
+    spread = [read_texture(one.sample) for one in stretches]
+    textures = [*spread, *(read_texture(one.sample) for one in rest)]
     sharpest = max((t.edges * ramp(t.kinship, 0.2, 0.5) for t in textures), default=0.0)
     judged = [
-        _second_look(one, texture, textures, sharpest)
-        for one, texture in zip(best, textures, strict=True)
+        _second_look(one, texture, spread, sharpest)
+        for one, texture in zip([*stretches, *rest], textures, strict=True)
     ]
     return sorted(judged, key=lambda one: one.score, reverse=True)
 
 
-def _shortlist(judged: list[Judgement], keep: int) -> list[Judgement]:
+def _shortlist(
+    judged: list[Judgement], keep: int
+) -> tuple[list[Judgement], list[Judgement]]:
     """Take the best of each stretch of the clip, and then the best of the rest.
 
     Faults that show in comparison only (a tear, noise, blur) need other stretches.
@@ -189,7 +192,7 @@ def _shortlist(judged: list[Judgement], keep: int) -> list[Judgement]:
     rest = sorted(
         (one for one in judged if id(one) not in taken), key=_by_score, reverse=True
     )
-    return [*best, *rest[: keep - len(best)]]
+    return best, rest[: keep - len(best)]
 
 
 def _by_score(one: Judgement) -> float:
@@ -214,18 +217,18 @@ def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]
 
 
 def _second_look(
-    one: Judgement, texture: Texture, all_of_them: list[Texture], sharpest: float
+    one: Judgement, texture: Texture, spread: list[Texture], sharpest: float
 ) -> Judgement:
     row, strength = texture.tear
     near = range(row - 1, row + 2)
-    same = sum(1 for t in all_of_them if t.tear[0] in near and t.tear[1] > 3)
-    lone = same < 0.8 * len(all_of_them)
-    calmest = min(t.grain for t in all_of_them)
+    same = sum(1 for t in spread if t.tear[0] in near and t.tear[1] > 3)
+    lone = same < 0.8 * len(spread)
+    calmest = min(t.grain for t in spread)
     factors = one.factors | {
         "sharp": 0.05 + 0.95 * ramp(texture.edges, 0, max(8.0, 0.6 * sharpest)),
         "rich": _rich(texture),
         "picture": 0.03 + 0.97 * ramp(texture.kinship, 0.2, 0.5),
-        "clean": 1 - 0.6 * ramp(texture.grain - calmest, 1.5, 6),
+        "clean": 1 - 0.6 * ramp(texture.grain - calmest, 5, 11),
         "untorn": 1 - 0.7 * ramp(strength, 3.5, 7) if lone else 1.0,
     }
     return Judgement(one.sample, _product(factors), factors)

@@ -109,9 +109,7 @@ def _icon(spec: ThumbnailSpec, clip: Clip) -> RungRun:
     drawn = _blank(width, height, _ground(spec))
     pen = picture.colour_word(_PEN)
     line = max(1, min(width, height) // 40)
-    drawn = drawn.filter(
-        "drawbox", "iw/4", "ih/4", "iw/2", "ih/2", color=pen, t=line
-    )
+    drawn = drawn.filter("drawbox", "iw/4", "ih/4", "iw/2", "ih/2", color=pen, t=line)
     for place, tall in enumerate((0.1, 0.22, 0.32, 0.18, 0.26, 0.12)):
         drawn = drawn.filter(
             "drawbox",

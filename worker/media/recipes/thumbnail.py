@@ -111,7 +111,7 @@ class _Print:
 
 
 def plan(
-    spec: ThumbnailSpec, clip: Clip, part: Any = None, parts: Sequence[Any] = ()
+    spec: ThumbnailSpec, clip: Clip, _part: Any = None, _parts: Sequence[Any] = ()
 ) -> Plan:
     """Give the rungs for a thumbnail spec; parts are not used.
 
@@ -135,7 +135,7 @@ def plan(
 
 def _of_frames(spec: ThumbnailSpec, clip: Clip) -> list[Rung]:
     times = _times(spec, clip)
-    policy = spec.policy or ("auto" if times is None else "exact")
+    policy: str = spec.policy or ("auto" if times is None else "exact")
     if times is None:
         asked = _SCENE_TIME if policy == "scene" else _DEFAULT_TIME
         times = [clip.within(clip.at(asked))]
@@ -277,8 +277,8 @@ def _scene(print_: _Print, time: float, file: str) -> Take:
     return (yield from _exact(print_, found, file))
 
 
-def _auto(print_: _Print, time: float, file: str) -> Take:
-    """Take the frame that scores best; ``time`` is only the fall-back's."""
+def _auto(print_: _Print, _time: float, file: str) -> Take:
+    """Take the frame that scores best; the fall-backs use the time."""
     pick = yield from auto.pick(print_.clip)
     taken = yield from _exact(print_, pick.time, file)
     return _Taken(taken.time, {**taken.details, **pick.details})
@@ -295,9 +295,7 @@ def _nearby(print_: _Print, time: float, file: str) -> Take:
         if found is not None:
             shots.append(moment.exact(clip, found, pen, tolerant=True))
     else:
-        shots.append(
-            moment.exact(clip, time, pen, early=_EARLY_SECONDS, tolerant=True)
-        )
+        shots.append(moment.exact(clip, time, pen, early=_EARLY_SECONDS, tolerant=True))
     shots += [
         moment.exact(clip, clip.within(time * share), pen, tolerant=True)
         for share in _EARLIER

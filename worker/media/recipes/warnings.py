@@ -35,7 +35,7 @@ WARNINGS: dict[str, str] = {
     START_MOVED: "The start was moved back so that the clip fits into the video.",
     SHORTER: "The video is shorter than the length that was asked.",
     TONE_MAPPED: "The HDR source was tone mapped to standard dynamic range.",
-    HDR_CLIPPED: "The HDR source could not be tone mapped; its colours are approximate.",
+    HDR_CLIPPED: "The HDR source could not be tone mapped; colours are approximate.",
     DURATION_UNKNOWN: "The file does not say how long it is.",
     DURATION_CORRECTED: "The file states another length than its video has.",
     ODD_ROTATION: "The file asks for a rotation that is not a quarter turn.",
