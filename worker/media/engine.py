@@ -201,7 +201,7 @@ class _Climb:
             self._watch.progress(base + (1 - base) * _STEP_SHARE * share)
 
         _lay(workdir, step)
-        argv = program.command(settings, step)
+        argv = program.command(settings, step.program, step.argv)
         done = process.run(
             argv,
             cwd=workdir,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from common.config import Settings
 from worker.media.process import Bounds
-from worker.media.recipes.plan import Step
 
 _FALSE = "/bin/false"
 RESIDENT_BYTES = 960 * 1024 * 1024
@@ -56,12 +56,12 @@ def head(settings: Settings) -> list[str]:
     ]
 
 
-def command(settings: Settings, step: Step) -> list[str]:
-    """Give all words of a step's run; a program that is missing becomes ``false``.
+def command(settings: Settings, name: str, words: Sequence[str]) -> list[str]:
+    """Give all words of a run; a program that is missing becomes ``false``.
 
     Its exit status, not an error, tells the recipe that the program is not there.
     """
-    if step.program == "ffmpeg":
-        return [*head(settings), *step.argv]
-    found = shutil.which(step.program)
-    return [found, *step.argv] if found else [_FALSE]
+    if name == "ffmpeg":
+        return [*head(settings), *words]
+    found = shutil.which(name)
+    return [found, *words] if found else [_FALSE]

@@ -1,0 +1,206 @@
+"""The recipe of hover previews: short segments of the whole video, one after another.
+
+The segments are seeked to, several in one process, and kept small and lossless; the
+last step joins and encodes them. How many inputs a process opens depends on their
+size, since each decoder holds its own frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import ffmpeg
+
+from common.errors import DecodeError
+from common.specs import PreviewSpec
+from worker.media.recipes import fitting, movie, picture
+from worker.media.recipes import warnings as codes
+from worker.media.recipes.formats import FORMATS, PROTOCOLS
+from worker.media.recipes.movie import Look
+from worker.media.recipes.plan import Done, Plan, Rung, RungRun, Step
+from worker.media.recipes.source import Clip, argv, number
+from worker.media.recipes.stretch import Stretch, sample
+
+# Decoders of one process: about 30 frames each, 12 megapixels in all.
+_PIXELS = 12_000_000
+_MOST_INPUTS = 12
+# The lossless frames of all segments; a pixel takes about 2 bytes of FFV1.
+_STORED_PIXELS = 700_000_000
+_STORED: dict[str, Any] = {
+    "c:v": "ffv1",
+    "level": 3,
+    "fps_mode": "passthrough",
+    "f": "nut",
+}
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What is taken from the clip, at which size and pace."""
+
+    spec: PreviewSpec
+    clip: Clip
+    windows: tuple[Stretch, ...]
+    look: Look
+    plain: bool = False
+
+    @property
+    def inputs(self) -> int:
+        """Give how many segments one process may open."""
+        video = self.clip.video
+        pixels = max(1, video.coded_width * video.coded_height)
+        return max(1, min(_MOST_INPUTS, _PIXELS // pixels))
+
+
+def plan(
+    spec: PreviewSpec,
+    clip: Clip,
+    _part: Any = None,
+    _parts: Sequence[Any] = (),
+) -> Plan:
+    """Give the rungs for a preview spec; it is never cut into parts.
+
+    Raises NoVideoStream.
+    """
+    windows = segments(spec, clip)
+    video = clip.video
+    even = picture.is_even(spec.format)
+    box = picture.fit((video.width, video.height), spec, movie.DEFAULT_WIDTH, even=even)
+    look = Look(box, _bearable(spec, windows, box), spec.colors, spec.quality)
+    warnings = [codes.TONE_MAPPED] if video.hdr else []
+    if len(windows) < spec.segments:
+        warnings.append(codes.FEWER_SEGMENTS)
+    if look.fps < spec.fps:
+        warnings.append(codes.FPS_REDUCED)
+    clipped = (codes.HDR_CLIPPED if video.hdr else codes.COLOUR_GUESSED,)
+    cut = _Cut(spec, clip, windows, look)
+    first = (Stretch(clip.begin, spec.segment_duration),)
+    rungs = (
+        Rung("seeks", partial(_make, cut)),
+        Rung("seeks_plain", partial(_make, replace(cut, plain=True)), clipped),
+        Rung(
+            "from_start",
+            partial(_make, replace(cut, plain=True, windows=first)),
+            (codes.FEWER_SEGMENTS, *clipped),
+        ),
+    )
+    return Plan(rungs, tuple(warnings))
+
+
+def segments(spec: PreviewSpec, clip: Clip) -> tuple[Stretch, ...]:
+    """Spread the segments evenly over what is not excluded; none overlap.
+
+    A video with room for fewer gives fewer; one shorter than a single segment is
+    shown whole. Of a video of unknown length only the start is known to exist.
+    """
+    length = spec.segment_duration
+    if clip.end is None:
+        return (Stretch(clip.begin, length),)
+    start, end = extent(clip, spec.exclude_start, spec.exclude_end)
+    if end - start < length:
+        start, end = clip.begin, clip.end
+    room = end - start
+    if room <= length:
+        return (Stretch(start, max(room, clip.frame_seconds)),)
+    count = max(1, min(spec.segments, int(room / length)))
+    if count == 1:
+        return (Stretch(start + (room - length) / 2, length),)
+    step = (room - length) / (count - 1)
+    return tuple(Stretch(start + place * step, length) for place in range(count))
+
+
+def extent(
+    clip: Clip, exclude_start: float | str, exclude_end: float | str
+) -> tuple[float, float]:
+    """Give start and end of what is left when both ends are left out.
+
+    All of the video where nothing would be left. The clip's end must be known.
+    """
+    whole = clip.end or 0.0
+    share = isinstance(exclude_end, str) and exclude_end.endswith("%")
+    start = clip.at(exclude_start)
+    end = whole - (clip.at(exclude_end) - (clip.begin if share else 0.0))
+    return (start, end) if end > start else (clip.begin, whole)
+
+
+def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -> float:
+    """Give the asked frame rate, less where the frames would fill the disk."""
+    seconds = sum(window.length for window in windows)
+    pixels = box.width * box.height * seconds
+    return min(spec.fps, max(1.0, _STORED_PIXELS / max(pixels, 1)))
+
+
+def _make(cut: _Cut) -> RungRun:
+    files = yield from _take(cut)
+    if not files:
+        raise DecodeError("no frame of the video could be decoded")
+    spec, look, seconds = cut.spec, cut.look, _seconds(cut.windows)
+    frames = _joined(cut, files)
+    details: dict[str, Any] = {
+        "segments": [
+            {"start": round(window.start, 3), "end": round(window.end, 3)}
+            for window in cut.windows
+        ],
+        "fps": round(look.fps, 3),
+    }
+    time = round(cut.windows[0].start, 3)
+    threads = cut.clip.threads
+    name = movie.file_name("preview", spec.format)
+    if spec.max_bytes is not None:
+        made, trial = yield from fitting.fit(spec, look, frames, seconds, threads)
+        return [replace(made, name=name, time=time, details={**details, **trial})]
+    words = movie.write(frames, name, spec, look, threads)
+    done = yield Step(words, seconds=seconds)
+    if name not in done.files:
+        raise DecodeError("the segments could not be joined")
+    return [movie.made(name, name, spec.format, look, time, details)]
+
+
+def _seconds(windows: Sequence[Stretch]) -> float:
+    return sum(window.length for window in windows)
+
+
+def _take(cut: _Cut) -> Generator[Step, Done, list[str]]:
+    """Draw the segments, as many in one process as memory allows."""
+    files = []
+    for first in range(0, len(cut.windows), cut.inputs):
+        batch = cut.windows[first : first + cut.inputs]
+        file = f"segments-{first}.nut"
+        done = yield Step(_store(cut, batch, file), _seconds(batch), tolerant=True)
+        if file in done.files:
+            files.append(file)
+    return files
+
+
+def _store(cut: _Cut, batch: Sequence[Stretch], file: str) -> tuple[str, ...]:
+    # One thread each: the inputs are decoded side by side.
+    clip = replace(cut.clip, threads=1) if len(batch) > 1 else cut.clip
+    fps = cut.look.fps
+    drawn = [
+        picture.draw(
+            sample(clip, window, fps),
+            clip,
+            cut.look.box,
+            cut.spec.format,
+            background=cut.spec.background,
+            plain=cut.plain,
+        )
+        for window in batch
+    ]
+    return argv(ffmpeg.output(_concat(drawn), file, **_STORED))
+
+
+def _concat(streams: Sequence[Any]) -> Any:
+    if len(streams) == 1:
+        return streams[0]
+    return ffmpeg.filter(list(streams), "concat", n=len(streams), v=1, a=0)
+
+
+def _joined(cut: _Cut, files: Sequence[str]) -> Any:
+    """Put the stored segments one after another."""
+    words = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
+    stored = [ffmpeg.input(f"file:{name}", **words)["v:0"] for name in files]
+    return _concat(stored).filter("setpts", f"N/{number(cut.look.fps)}/TB")

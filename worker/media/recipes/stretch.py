@@ -1,0 +1,58 @@
+"""The frames of a stretch of the clip, at a rate of their own.
+
+``-t`` bounds what is read, ``trim`` what is passed on: a file whose timestamps jump
+would otherwise fill a palette's buffer without an end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from worker.media.recipes.source import Clip, number, open_clip
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """``start`` on the clip's clock and ``length``, both in seconds."""
+
+    start: float
+    length: float
+
+    @property
+    def end(self) -> float:
+        """Give the time at which it ends."""
+        return self.start + self.length
+
+
+def frames_of(clip: Clip, seconds: float, fps: float) -> int:
+    """Give how many frames play in that many seconds, at most."""
+    if clip.video.frames == 1:
+        return 1
+    return max(1, round(seconds * fps))
+
+
+def sample(
+    clip: Clip,
+    stretch: Stretch,
+    fps: float,
+    *,
+    speed: float = 1.0,
+    early: float = 0.0,
+) -> Any:
+    """Give the frames of a stretch as they are decoded, at ``fps``, from 0.
+
+    The decoder starts before the stretch, at the frame that is on screen when it
+    begins; ``early`` seconds earlier still where seeks lead astray.
+    """
+    start = max(0.0, stretch.start - clip.lead - early)
+    lead = max(0.0, stretch.start - clip.clock(start))
+    frames = open_clip(clip, start=start, length=lead + stretch.length)
+    # The clock starts at the first picture before fps rounds it to its slots.
+    clock = f"PTS-{number(lead)}/TB"
+    clock = clock if speed == 1 else f"({clock})/{number(speed)}"
+    frames = frames.filter("setpts", clock)
+    # eof_action: a video shorter than one slot gives its frame, too.
+    frames = frames.filter("fps", number(fps), start_time=0, eof_action="pass")
+    count = frames_of(clip, stretch.length / speed, fps)
+    return frames.filter("trim", end_frame=count)
