@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that name the corpus and the folder for its results."""
     group = parser.getgroup("corpus")
-    group.addoption("--corpus", help="folder with INVENTORY.tsv and clips/")
+    # Read now: the tests' own environment has no FRAMEMILL_ variables.
+    default = os.environ.get("FRAMEMILL_TEST_CORPUS")
+    text = "folder with INVENTORY.tsv and clips/; default: FRAMEMILL_TEST_CORPUS"
+    group.addoption("--corpus", default=default, help=text)
     group.addoption("--corpus-results", help="folder for the table of results")

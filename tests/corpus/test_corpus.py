@@ -1,14 +1,14 @@
 """Every clip of a corpus gives what its inventory expects.
 
-Run with ``pytest tests/corpus --corpus FOLDER`` (or ``CORPUS=FOLDER``); without a
-folder the test is skipped. ``--corpus-results FOLDER`` takes a table of the results.
+Run with ``pytest tests/corpus --corpus FOLDER`` (or the variable
+``FRAMEMILL_TEST_CORPUS``); without a folder the test is skipped.
+``--corpus-results FOLDER`` takes a table of the results.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -22,7 +22,7 @@ PROCESSES = 2
 
 
 def _folder(config: pytest.Config) -> Path | None:
-    given = config.getoption("--corpus", default=None) or os.environ.get("CORPUS")
+    given = config.getoption("--corpus", default=None)
     return Path(given) if given else None
 
 
@@ -31,7 +31,7 @@ def rows(pytestconfig: pytest.Config) -> dict[str, Row]:
     """Judge all clips, two at a time, and write the table."""
     folder = _folder(pytestconfig)
     if folder is None:
-        pytest.skip("no corpus folder: give --corpus FOLDER or CORPUS=FOLDER")
+        pytest.skip("no corpus folder: see --corpus in pytest --help")
     entries = inventory.read(folder)
     with ProcessPoolExecutor(PROCESSES) as pool:
         found = list(pool.map(judge, entries, [Settings()] * len(entries)))
@@ -53,6 +53,7 @@ def write(rows: list[Row], folder: Path) -> None:
             table.writerow(words | {"faults": " / ".join(row.faults)})
 
 
+@pytest.mark.corpus
 @pytest.mark.timeout(900)
 def test_given_a_corpus_when_it_is_run_then_every_clip_is_as_expected(
     rows: dict[str, Row],
