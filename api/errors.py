@@ -2,8 +2,8 @@
 
 Besides the standard members there are ``code`` (stable, see ``/docs/errors``),
 ``pointer`` and ``hint`` of the first fault, ``faults`` with all of them and the
-``request_id`` that the log has too. A pointer is a JSON pointer into the body; one
-that begins with ``/query/`` or ``/header/`` names a parameter instead.
+``request_id`` that the log has too. A pointer is a JSON pointer into the body, where a
+query parameter, a header and a multipart part count as members of their names.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def idempotency_key(request: Request) -> str | None:
         return None
     if len(values) > 1 or not _KEY.fullmatch(values[0]):
         raise Invalid.one(
-            "/header/Idempotency-Key",
+            "/Idempotency-Key",
             "the Idempotency-Key is not valid",
             "give it once, with 1 to 255 printable ASCII characters",
         )
@@ -56,7 +56,7 @@ def query(request: Request, *allowed: str) -> dict[str, str]:
     faults: list[Fault] = []
     found: dict[str, str] = {}
     for name, values in request.args.lists():
-        where = f"/query/{name.replace('~', '~0').replace('/', '~1')}"[:200]
+        where = f"/{name.replace('~', '~0').replace('/', '~1')}"[:200]
         if name not in allowed:
             known = ", ".join(allowed) or "none here"
             faults.append(_fault(where, "unknown query parameter", f"known: {known}"))
@@ -77,7 +77,7 @@ def whole_number(values: dict[str, str], name: str, default: int, top: int) -> i
     if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= top:
         return int(text)
     raise Invalid.one(
-        f"/query/{name}", f"{name} is not valid", f"a whole number from 1 to {top}"
+        f"/{name}", f"{name} is not valid", f"a whole number from 1 to {top}"
     )
 
 
@@ -89,9 +89,7 @@ def choice(values: dict[str, str], name: str, among: tuple[T, ...]) -> T | None:
     for word in among:
         if word == text:
             return word
-    raise Invalid.one(
-        f"/query/{name}", f"{name} is not valid", "one of " + ", ".join(among)
-    )
+    raise Invalid.one(f"/{name}", f"{name} is not valid", "one of " + ", ".join(among))
 
 
 def _fault(where: str, detail: str, hint: str) -> Fault:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from common.model import JobStatus, OutputStatus
+from common.model import JobStatus, OutputStatus, PieceState
 from common.specs import Name, OutputSpec
 
 KEY_BYTES = 1024
@@ -230,8 +230,8 @@ class FaultView(_View):
     """One thing that is wrong with a request."""
 
     pointer: str = Field(
-        description="JSON pointer into the body; /query/... and /header/... name "
-        "parameters."
+        description="JSON pointer into the body; parameters, headers and parts count "
+        "as members of their names."
     )
     detail: str
     hint: str | None
@@ -249,3 +249,39 @@ class ProblemView(_View):
     hint: str | None
     faults: list[FaultView]
     request_id: str | None
+
+
+class DeliveryAttemptView(_View):
+    """One try to deliver; ``error`` is null where it was taken."""
+
+    number: int
+    at: Timestamp | None
+    seconds: float | None
+    error: ErrorView | None
+
+
+class DeliveryView(_View):
+    """One event told to one subscriber."""
+
+    id: str
+    job_id: str
+    message_id: str = Field(description="The webhook-id header; the same on a replay.")
+    type: Literal["webhook", "email"]
+    target: str = Field(description="Where to, without the URL's query.")
+    event: str
+    output: str | None
+    occurred_at: Timestamp
+    status: PieceState
+    attempts: list[DeliveryAttemptView]
+    error: ErrorView | None
+    created_at: Timestamp
+    updated_at: Timestamp
+    finished_at: Timestamp | None
+    next_attempt_at: Timestamp | None
+
+
+class DeliveryListView(_View):
+    """One page of deliveries, newest first."""
+
+    deliveries: list[DeliveryView]
+    next: str | None = Field(description="The cursor of the next page.")

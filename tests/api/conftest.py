@@ -1,0 +1,102 @@
+"""The app over a real job store, local blobs and a dispatcher that only remembers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from api import create_app
+from common import blobs
+from common.config import Settings
+from common.dispatch import RecordingDispatcher
+from common.jobstore import Claim, JobStore, Opening
+from common.model import Artifact, MediaInfo
+from common.runtime import Runtime
+from tests.common import valkey
+
+_PREFIXES = (f"api{number}:" for number in itertools.count(1))
+OBJECT = {"s3": {"bucket": "framemill", "key": "films/clip.mp4"}}
+
+
+@dataclass
+class World:
+    """The service without workers; ``make`` does a worker's part."""
+
+    runtime: Runtime
+    client: FlaskClient
+    dispatcher: RecordingDispatcher
+    folder: Path
+
+    def submit(self, **body: Any) -> dict[str, Any]:
+        answer = self.client.post("/v1/jobs", json={"source": OBJECT, **body})
+        assert answer.status_code == 202, answer.json
+        job: dict[str, Any] = answer.json
+        return job
+
+    def stored(self) -> list[str]:
+        return sorted(info.key for info in self.runtime.blobs.list("in/"))
+
+    def claim(self, piece: str) -> Claim:
+        claim = self.runtime.store.claim(piece, "t" * 32, "worker")
+        assert isinstance(claim, Claim)
+        return claim
+
+    def make(self, job_id: str) -> None:
+        """Bring a job to its end: every output with one artifact."""
+        store = self.runtime.store
+        record = store.get(job_id)
+        assert record is not None
+        media = MediaInfo(container="mp4", duration=4.0)
+        names = {output.name: Opening() for output in record.outputs}
+        prepare = self.claim(f"{job_id}:prepare")
+        assert store.open(prepare, media, record.source, names).applied
+        for output in record.outputs:
+            claim = self.claim(f"{job_id}:o:{output.name}")
+            artifact = Artifact(
+                name=f"{output.name}.bin",
+                key=f"out/{job_id}/{output.name}/{claim.fence}/{output.name}.bin",
+                content_type="image/gif",
+                bytes=3,
+                sha256="0" * 64,
+            )
+            assert store.finish(claim, [artifact]).applied
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with valkey.running(tmp_path_factory.mktemp("valkey")) as (url, _):
+        yield url
+
+
+@pytest.fixture
+def make_world(redis_url: str, tmp_path: Path) -> Callable[..., World]:
+    """Make worlds; keywords are sections of the settings."""
+
+    def make(**sections: Any) -> World:
+        api = {"auth": False, "secret": "s" * 40, **sections.pop("api", {})}
+        store = {
+            "url": redis_url,
+            "prefix": next(_PREFIXES),
+            **sections.pop("store", {}),
+        }
+        settings = Settings(
+            api=api, store=store, blobs={"path": tmp_path / "blobs"}, **sections
+        )
+        dispatcher = RecordingDispatcher()
+        runtime = Runtime(
+            settings, JobStore.connect(settings), blobs.connect(settings), dispatcher
+        )
+        return World(runtime, create_app(runtime).test_client(), dispatcher, tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    return make_world()
