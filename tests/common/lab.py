@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Collection
 from typing import Any
 
 import redis
@@ -151,35 +152,42 @@ class Lab:
 
     def expire(self, piece: str) -> None:
         """Let a lease have run out."""
-        assert self.client.zadd(self.key("leased"), {piece: 1}, xx=True, ch=True)
+        self._move("leased", piece)
 
     def ripen(self, piece: str, index: str) -> None:
         """Let a bell or a delay be due."""
-        assert self.client.zadd(self.key(index), {piece: 1}, xx=True, ch=True)
+        self._move(index, piece)
         if index == "delayed":
             self.client.hset(self.key(f"piece:{piece}"), "not_before", 1)
 
     def has_run_out(self, member: str) -> None:
         """Let a chore be due."""
-        assert self.client.zadd(self.key("chores"), {member: 1}, xx=True, ch=True)
+        self._move("chores", member)
 
-    def snapshot(self) -> dict[str, Any]:
-        """Read everything the store holds but remembered answers and moments."""
+    def _move(self, index: str, member: str) -> None:
+        self.client.zadd(self.key(index), {member: 1}, xx=True)
+        assert self.client.zscore(self.key(index), member) == 1
+
+    def snapshot(self, moments: Collection[str] = ()) -> dict[str, Any]:
+        """Read everything the store holds but remembered answers.
+
+        Of the sorted sets named by ``moments`` only the members are read.
+        """
         found: dict[str, Any] = {}
         for key in sorted(self.client.scan_iter(self.prefix + "*")):
             name = key.removeprefix(self.prefix)
             if name.startswith("call:") or name == "reaper":
                 continue
-            found[name] = (self._value(key, name), self.client.ttl(key) >= 0)
+            kept = self._value(key, scores=name not in moments)
+            found[name] = (kept, self.client.ttl(key) >= 0)
         return found
 
-    def _value(self, key: str, name: str) -> Any:
+    def _value(self, key: str, *, scores: bool) -> Any:
         kind = self.client.type(key)
         if kind == "hash":
             return self.client.hgetall(key)
         if kind == "zset":
-            moving = name in {"leased", "workers"}
-            return self.client.zrange(key, 0, -1, withscores=not moving)
+            return self.client.zrange(key, 0, -1, withscores=scores)
         if kind == "set":
             return self.client.smembers(key)
         if kind == "stream":

@@ -1,0 +1,168 @@
+"""Blind repeats and races: what a network does to scripts."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pytest
+
+from common.jobstore import Accepted, Claim, Idempotency, JobStore, Opening, Refusal
+from common.jobstore.connection import open_client
+from tests.common.lab import BAD, IDLE, MEDIA, Lab, an_artifact, make_settings
+
+THREADS = 10
+Answer = TypeVar("Answer")
+
+
+class Repeating(JobStore):
+    """Sends every script again and sees that nothing changes by it."""
+
+    lab: Lab | None = None
+    sent: set[str]
+
+    def _raw(self, script: str, **arguments: Any) -> str:
+        first = super()._raw(script, **arguments)
+        if self.lab is None:
+            return first
+        # A chore put off twice is put off from the second time.
+        moments = {"leased", "workers", *(["chores"] if script == "chores" else [])}
+        before = self.lab.snapshot(moments)
+        again = super()._raw(script, **arguments)
+        assert self.lab.snapshot(moments) == before, f"{script} is not safe to repeat"
+        if script == "claim":
+            # The notices of a claim are rung by its first answer.
+            first, again = (
+                json.dumps(json.loads(one) | {"bells": []}) for one in (first, again)
+            )
+        assert script in {"stats", "workers"} or again == first, script
+        self.sent.add(script)
+        return again
+
+
+def whole_life(lab: Lab) -> None:
+    """Go through every script, with outcomes good and bad."""
+    store = lab.store
+    told = [{"id": "s", "type": "webhook", "events": ["*"]}]
+    key = Idempotency("k", "print")
+    job_id = lab.accept("strip", "poster", idempotency=key, subscriptions=told)
+    store.accept(lab.new_job(), key)
+    claim = lab.claim(f"{job_id}:prepare")
+    store.claim(claim.piece, "other", "w")
+    store.release(claim, "refund")
+    lab.open(job_id, strip=[1, 2])
+    part = lab.claim(f"{job_id}:o:strip:0")
+    store.beat(part, 10)
+    store.release(part, "retry", error=BAD, delay_seconds=5)
+    lab.ripen(part.piece, "delayed")
+    lab.reaper_was_here()
+    store.reap(100, IDLE)
+    lab.make(part.piece)
+    lost = lab.claim(f"{job_id}:o:strip:1")
+    lab.expire(lost.piece)
+    store.reap(100, IDLE)
+    store.finish(lost, result=1)
+    dying = lab.claim(lost.piece)
+    store.died(dying.piece, dying.token)
+    lab.make(lost.piece)
+    lab.make(f"{job_id}:o:strip")
+    running = lab.claim(f"{job_id}:o:poster")
+    store.cancel(job_id)
+    store.beat(running)
+    store.release(running, "cancelled")
+    store.retry(job_id)
+    lab.make(f"{job_id}:n:1")
+    store.redrive(f"{job_id}:n:1")
+    lab.ruin(f"{job_id}:o:poster")
+    store.redrive(f"{job_id}:o:poster")
+    store.notices()
+    store.list()
+    store.stats()
+    store.worker_alive("w", {})
+    store.workers()
+    store.purge()
+    store.reserve_blob("in/x", -1)
+    for chore in store.chores():
+        store.defer_chore(chore)
+        store.finish_chore(chore)
+    store.reap(100, IDLE)
+    store.delete(job_id)
+
+
+def test_every_script_bears_a_blind_repeat(make_lab: Callable[..., Lab]) -> None:
+    plain = make_lab()
+    store = Repeating(plain.store.settings, plain.client)
+    store.sent, store.lab = set(), plain
+    whole_life(Lab(store, plain.client))
+    assert store.sent == set(store._scripts)
+
+
+@pytest.fixture
+def race(valkey_url: str) -> Lab:
+    settings = make_settings("race:", valkey_url)
+    client = open_client(settings)
+    return Lab(JobStore(settings, client), client)
+
+
+def at_once(call: Callable[[int], Answer]) -> list[Answer]:
+    """Call from all threads at the same moment."""
+    gate = threading.Barrier(THREADS)
+
+    def run(number: int) -> Answer:
+        gate.wait(10)
+        return call(number)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(run, range(THREADS)))
+
+
+def test_of_many_claimants_one_gets_the_piece(race: Lab) -> None:
+    piece = f"{race.opened()}:o:poster"
+    answers = at_once(lambda number: race.store.claim(piece, f"t{number}", "w"))
+    assert len([one for one in answers if isinstance(one, Claim)]) == 1
+    assert answers.count(Refusal("busy")) == THREADS - 1
+
+
+def test_one_idempotency_key_makes_one_job(race: Lab) -> None:
+    jobs = [race.new_job() for _ in range(THREADS)]
+    key = Idempotency("same", "print")
+    answers = at_once(lambda number: race.store.accept(jobs[number], key))
+    accepted = [one for one in answers if isinstance(one, Accepted)]
+    assert len(accepted) == THREADS
+    assert len({one.job_id for one in accepted}) == 1
+    assert [one.created for one in accepted].count(True) == 1
+
+
+def test_the_last_of_many_parts_joins_once(race: Lab) -> None:
+    job_id = race.accept("strip")
+    race.open(job_id, strip=list(range(THREADS)))
+    claims = [race.claim(f"{job_id}:o:strip:{k}") for k in range(THREADS)]
+    outcomes = at_once(lambda k: race.store.finish(claims[k], result=k))
+    bells = [bell.piece for outcome in outcomes for bell in outcome.bells]
+    assert bells == [f"{job_id}:o:strip"]
+
+
+def test_many_ends_of_one_claim_publish_once(race: Lab) -> None:
+    job_id = race.opened()
+    claim = race.claim(f"{job_id}:o:poster")
+    at_once(
+        lambda number: (
+            race.store.finish(claim, [an_artifact(claim)])
+            if number % 2
+            else race.store.release(claim, "retry", error=BAD)
+        )
+    )
+    events = race.events(job_id)
+    assert events.count("output.succeeded") + events.count("output.requeued") == 1
+
+
+def test_two_prepares_open_a_job_once(race: Lab) -> None:
+    job_id = race.accept()
+    claim = race.claim(f"{job_id}:prepare")
+    openings = {"poster": Opening()}
+    outcomes = at_once(lambda _: race.store.open(claim, MEDIA, claim.source, openings))
+    assert {outcome.applied for outcome in outcomes} == {True}
+    assert race.events(job_id).count("job.probed") == 1
