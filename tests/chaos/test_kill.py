@@ -16,7 +16,7 @@ import pytest
 
 from tests.chaos.service import Service, until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
 JOBS = 200 if os.environ.get("CHAOS") == "full" else 40
 GIF = {"kind": "animation", "format": "gif", "duration": 0.5, "start": 0}
 ENDED = {"completed", "partial", "failed", "cancelled"}
@@ -47,16 +47,16 @@ def test_every_accepted_job_ends_once_whatever_is_killed(tmp_path, clip):
             return sum(found[one] for one in ENDED) >= JOBS * share
 
         assert len(set(ids)) == JOBS
-        until(lambda: ended(0.2), 120, "a fifth of the jobs has ended")
+        until(lambda: ended(0.2), 300, "a fifth of the jobs has ended")
         service.restart("worker")
 
-        until(lambda: ended(0.4), 120, "two fifths of the jobs have ended")
+        until(lambda: ended(0.4), 300, "two fifths of the jobs have ended")
         os.kill(until(service.pool_children, 20, "a pool")[0], signal.SIGKILL)
 
-        until(lambda: ended(0.6), 120, "three fifths of the jobs have ended")
+        until(lambda: ended(0.6), 300, "three fifths of the jobs have ended")
         service.broker.flushall()
 
-        until(lambda: ended(1), 240, "all jobs have ended")
+        until(lambda: ended(1), 400, "all jobs have ended")
         found = statuses(service, ids)
         until(lambda: not service.orphans(), 5, "no FFmpeg is left")
         attempts = tmp_path / "scratch" / "attempts"
