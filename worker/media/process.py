@@ -130,6 +130,7 @@ class _Child:
         self.log = _Tail()
         self.marks = bytearray()
         self.seconds: float | None = None
+        self._told: float | None = None
         self.mark: tuple[object, ...] = ()
         self.peak = 0
         self.cpu = 0.0
@@ -202,6 +203,12 @@ class _Child:
         self.mark = mark
         return moved
 
+    def tell(self, progress: Callable[[float], None]) -> None:
+        """Report the media seconds done, when they have changed."""
+        if self.seconds is not None and self.seconds != self._told:
+            self._told = self.seconds
+            progress(max(0.0, self.seconds))
+
     def resident(self) -> int:
         """Give the bytes that are resident now."""
         now = _resident_bytes(self.process.pid)
@@ -268,16 +275,14 @@ def run(
     """
     started = last = time.monotonic()
     child = _Child(argv, cwd, bounds, capture, marks="{progress}" in argv)
-    reported: float | None = None
     try:
         while not child.pump(_TICK):
             now = time.monotonic()
             if child.moved():
                 last = now
-            if child.seconds is not None and child.seconds != reported:
-                reported = child.seconds
-                progress(max(0.0, child.seconds))
+            child.tell(progress)
             _judge(child, bounds, now - started, now - last, should_stop)
+        child.tell(progress)
     finally:
         status = child.end()
     return Finished(

@@ -1,0 +1,129 @@
+"""A file's facts are judged into what a person would see."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from common.config import Limits, Settings
+from common.errors import TooLarge, TooLong
+from worker.media import probe
+from worker.media.engine import Engine
+
+
+def _fixed(degrees: float, *, mirrored: bool = False) -> list[int]:
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    flip = -1 if mirrored else 1
+    row = [flip * cos, flip * sin, 0, -sin, cos, 0, 0, 0]
+    return [round(value * 65536) for value in row] + [1 << 30]
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_given_a_display_matrix_when_it_is_read_then_turn_and_mirror_are_known(
+    degrees, mirrored
+):
+    matrix = _fixed(degrees, mirrored=mirrored)
+
+    assert probe.orientation(matrix) == (degrees, mirrored)
+
+
+@pytest.mark.parametrize("matrix", [[0] * 9, _fixed(17), _fixed(45)])
+def test_given_no_quarter_turn_when_the_matrix_is_read_then_it_has_no_orientation(
+    matrix,
+):
+    assert probe.orientation(matrix) is None
+
+
+def test_given_a_film_when_it_is_probed_then_its_facts_are_right(engine, film):
+    media = engine.probe(film)
+
+    video = media.video
+    assert (video.width, video.height, video.fps, video.frames) == (320, 180, 25, 150)
+    assert media.duration == pytest.approx(6.0, abs=0.01)
+    assert video.keyframe_interval == pytest.approx(2.0, abs=0.05)
+    assert media.warnings == []
+
+
+def test_given_anamorphic_pixels_when_probed_then_the_shown_size_is_told(engine, make):
+    clip = make("sar.mp4", "testsrc2=s=320x180:d=1", "-vf", "setsar=4/3")
+
+    video = engine.probe(clip).video
+
+    assert (video.width, video.height) == (427, 180)
+    assert (video.coded_width, video.sample_aspect_ratio) == (320, "4:3")
+
+
+def test_given_a_turned_clip_when_probed_then_the_shown_size_is_upright(
+    engine, make, film
+):
+    words = ["-c", "copy", "-metadata:s:v:0", "rotate=90"]
+    turned = _turned(make, film, words)
+
+    video = engine.probe(turned).video
+
+    assert (video.rotation, video.width, video.height) == (90, 180, 320)
+
+
+def _turned(make, film, words):
+    """Write the display matrix by hand: FFmpeg's option for it is for inputs."""
+    path = make("turned.mp4", "", *words, copy=film)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    matrix = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]
+    for number, value in enumerate(matrix):
+        start = place + 4 * number
+        data[start : start + 4] = value.to_bytes(4, "big", signed=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_given_sound_alone_when_probed_then_there_is_no_video(engine, make):
+    clip = make("sound.m4a", "sine=d=1", "-c:a", "aac")
+
+    media = engine.probe(clip)
+
+    assert media.video is None
+    assert media.audio.codec == "aac"
+
+
+def test_given_a_longer_sound_when_probed_then_the_length_is_the_films(engine, make):
+    words = ["-f", "lavfi", "-i", "sine=d=8", "-c:a", "aac", "-pix_fmt", "yuv420p"]
+    clip = make("longer_sound.mkv", "testsrc2=s=160x90:d=2", *words)
+
+    assert engine.probe(clip).duration == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "setting"),
+    [
+        ({"source_seconds": 3}, TooLong, "SOURCE_SECONDS"),
+        ({"source_bytes": 1000}, TooLarge, "SOURCE_BYTES"),
+    ],
+)
+def test_given_a_limit_when_a_film_passes_it_then_the_error_names_the_setting(
+    film, limits, error, setting
+):
+    engine = Engine(Settings(limits=Limits(**limits)))
+
+    with pytest.raises(error) as caught:
+        engine.probe(film)
+
+    assert f"FRAMEMILL_LIMITS_{setting}" in (caught.value.hint or "")
+
+
+def test_given_transparency_when_probed_then_it_is_told(engine, make):
+    clip = make("clear.mov", "color=red@0.5:s=64x64:d=1,format=rgba", "-c:v", "png")
+
+    assert engine.probe(clip).video.alpha
+
+
+def test_given_hdr_tags_when_probed_then_the_kind_is_told(engine, make):
+    tags = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"
+    words = ["-c:v", "libx265", "-x265-params", f"log-level=none:{tags}"]
+    words += ["-pix_fmt", "yuv420p10le"]
+
+    clip = make("hdr.mp4", "testsrc2=s=128x72:d=0.4", *words)
+
+    assert engine.probe(clip).video.hdr == "hdr10"
