@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-import imageio_ffmpeg
+import imageio_ffmpeg  # noqa: E402 - the script may be started from anywhere
 from clips import Recipe, make
 from recipes import held_out, recipes
 
@@ -177,9 +177,11 @@ def report(results: list[Result]) -> str:
     own = sum(r.score_cpu for r in results)
     lines += [
         "",
-        f"CPU of auto: {auto / still:.2f} x a plain still "
-        f"({auto / len(results):.3f} s against {still / len(results):.3f} s a clip; "
-        f"{own / len(results):.3f} s of it scoring)",
+        (
+            f"CPU of auto: {auto / still:.2f} x a plain still "
+            f"({auto / len(results):.3f} s against {still / len(results):.3f} s a clip; "
+            f"{own / len(results):.3f} s of it scoring)"
+        ),
     ]
     return "\n".join(lines)
 
