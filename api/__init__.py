@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from flask import Flask
 
-from api import edge, errors, files, jobs, ops, pages
-from api.guard import Authenticator, Open
+from api import (
+    edge,
+    errors,
+    files,
+    jobs,
+    ops,
+    pages,
+    s3_events,
+    stream,
+    webhooks,
+)
+from api.guard import Authenticator, KeyGuard, Open
 from api.meters import Meters
 from api.waiting import Waiters
 from common.config import SettingsError
+from common.keys import Keys
 from common.runtime import Runtime
 
 _SECRET_CHARS = 32
@@ -17,8 +28,7 @@ _SECRET_CHARS = 32
 def create_app(runtime: Runtime) -> Flask:
     """Build the WSGI app over one world.
 
-    Raises SettingsError when links cannot be signed, or keys are asked for and there
-    is nothing that knows them.
+    Raises SettingsError when links cannot be signed.
     """
     settings = runtime.settings.api
     if len(settings.secret) < _SECRET_CHARS:
@@ -36,6 +46,9 @@ def create_app(runtime: Runtime) -> Flask:
     edge.install(app, settings, meters)
     errors.register(app)
     app.register_blueprint(jobs.blueprint(runtime, authenticator, waiters))
+    app.register_blueprint(stream.blueprint(runtime, authenticator, waiters))
+    app.register_blueprint(webhooks.blueprint(runtime, authenticator))
+    app.register_blueprint(s3_events.blueprint(runtime))
     app.register_blueprint(files.blueprint)
     app.register_blueprint(ops.blueprint(runtime, authenticator, meters))
     app.register_blueprint(pages.blueprint())
@@ -45,4 +58,4 @@ def create_app(runtime: Runtime) -> Flask:
 def _authenticator(runtime: Runtime) -> Authenticator:
     if not runtime.settings.api.auth:
         return Open()
-    raise SettingsError("FRAMEMILL_API_AUTH: keys are not there yet; set it to false")
+    return KeyGuard(Keys.connect(runtime.settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from api.links import Links
 from api.multipart import FILE, Form, receive
 from api.present import present
 from api.schema import FormRequest, JobListView, JobRequest
+from api.subscriptions import as_stored
 from api.waiting import Waiters
 from common.errors import (
     BodyTooLarge,
@@ -25,12 +27,15 @@ from common.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    StoreUnavailable,
     UnsupportedMediaType,
 )
 from common.intake import Submission, Submitted, new_id, source_key
 from common.jobstore import Idempotency
 from common.model import JOB_ENDED, JobRecord, JobStatus, Source
+from common.presets import outputs_of
 from common.runtime import Runtime
+from common.specs import OutputSpec
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
@@ -116,15 +121,20 @@ def _create(desk: Desk) -> Response:
     headers.query(request)
     who = desk.enter("submit")
     key = headers.idempotency_key(request)
-    if request.mimetype == _MULTIPART:
-        submitted = _submit_form(desk, who, key)
-    elif request.mimetype == bodies.JSON_TYPE:
-        submitted = _submit_json(desk, who, key)
-    else:
+    if request.mimetype not in {_MULTIPART, bodies.JSON_TYPE}:
         raise UnsupportedMediaType(
             f"a body of type {request.content_type!r} is not taken here"[:200],
             hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
         )
+    submit = _submit_form if request.mimetype == _MULTIPART else _submit_json
+    desk.authenticator.spend(who)
+    created = False
+    try:
+        submitted = submit(desk, who, key)
+        created = submitted.created
+    finally:
+        if not created:
+            desk.authenticator.refund(who)
     return _accepted(desk, submitted.job)
 
 
@@ -140,7 +150,8 @@ def _submit_json(desk: Desk, who: Principal, key: str | None) -> Submitted:
         Submission(
             owner=who.owner,
             source=source,
-            outputs=asked.outputs or (),
+            outputs=_outputs(desk, asked),
+            subscriptions=as_stored(asked.notify),
             metadata=asked.metadata,
             options=_options(who),
             idempotency=_idempotency(key, document),
@@ -155,7 +166,8 @@ def _submit_form(desk: Desk, who: Principal, key: str | None) -> Submitted:
     limits = _limits(desk, who)
     _check_length(limits.source_bytes)
     # Crash window: from the commit of the blob to the record a crash leaves a blob
-    # without a job; the store's lifecycle rule and the sweep take it.
+    # without a job. It is reserved first: the sweep takes what no job has taken.
+    runtime.store.reserve_blob(blob_key, runtime.settings.retention.upload_hours * 3600)
     stored = False
     try:
         form = receive(
@@ -167,6 +179,9 @@ def _submit_form(desk: Desk, who: Principal, key: str | None) -> Submitted:
         )
         stored = form.file is not None
         submitted = _submit_received(desk, who, form, key, job_id)
+    except StoreUnavailable:
+        # The store may have accepted the job without our hearing it: keep the blob.
+        raise
     except BaseException:
         if stored:
             runtime.blobs.delete(blob_key)
@@ -211,7 +226,8 @@ def _submit_received(
         Submission(
             owner=who.owner,
             source=source,
-            outputs=asked.outputs or (),
+            outputs=_outputs(desk, asked),
+            subscriptions=as_stored(asked.notify),
             metadata=asked.metadata,
             options=_options(who),
             job_id=job_id,
@@ -272,6 +288,16 @@ def _check_object(desk: Desk, who: Principal, bucket: str, key: str) -> None:
         )
     if allowed.prefixes and not key.startswith(allowed.prefixes):
         raise Forbidden("this API key may not read that key", pointer="/source/s3/key")
+
+
+def _outputs(desk: Desk, asked: FormRequest) -> Sequence[OutputSpec]:
+    if asked.preset is None:
+        return asked.outputs or ()
+    if asked.outputs is not None:
+        raise Invalid.one(
+            "/preset", "both outputs and a preset are given", "give one of them"
+        )
+    return outputs_of(desk.runtime.settings, asked.preset, "/preset")
 
 
 def _limits(desk: Desk, who: Principal) -> Any:

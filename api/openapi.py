@@ -13,9 +13,18 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from api import openapi_notices as notices
 from api.errors import PROBLEM
 from api.headers import MAX_WAIT_SECONDS
-from api.schema import FormRequest, JobListView, JobRequest, JobView, ProblemView
+from api.schema import (
+    DeliveryListView,
+    DeliveryView,
+    FormRequest,
+    JobListView,
+    JobRequest,
+    JobView,
+    ProblemView,
+)
 
 VERSION = "0.1.0"
 _REF = "#/components/schemas/{model}"
@@ -86,8 +95,9 @@ def _create() -> dict[str, Any]:
                 "description": "The video.",
             },
             "outputs": {"$ref": "#/components/schemas/FormRequest/properties/outputs"},
-            "metadata": {
-                "$ref": "#/components/schemas/FormRequest/properties/metadata"
+            **{
+                name: {"$ref": f"#/components/schemas/FormRequest/properties/{name}"}
+                for name in ("preset", "notify", "metadata")
             },
         },
     }
@@ -113,8 +123,8 @@ def _create() -> dict[str, Any]:
                 "multipart/form-data": {
                     "schema": form,
                     "encoding": {
-                        "outputs": {"contentType": _JSON},
-                        "metadata": {"contentType": _JSON},
+                        name: {"contentType": _JSON}
+                        for name in ("outputs", "preset", "notify", "metadata")
                     },
                 },
             },
@@ -177,6 +187,7 @@ def _paths() -> dict[str, Any]:
             "parameters": one,
             "post": _verb("retry", "Run failed and cancelled outputs again"),
         },
+        **notices.paths(_ALWAYS),
         "/healthz": {"get": _plain("health", "Whether the process answers", _JSON)},
         "/readyz": {"get": _plain("ready", "Whether store and storage answer", _JSON)},
         "/metrics": {"get": _plain("metrics", "Prometheus metrics", "text/plain")},
@@ -247,6 +258,7 @@ def _all_parameters(statuses: list[str]) -> dict[str, Any]:
             {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
             "Jobs on a page.",
         ),
+        **notices.parameters(),
         "Cursor": _parameter(
             "cursor", "query", text, "What an earlier page gave as next."
         ),
@@ -285,6 +297,8 @@ def document() -> dict[str, Any]:
             (FormRequest, "validation"),
             (JobView, "serialization"),
             (JobListView, "serialization"),
+            (DeliveryView, "serialization"),
+            (DeliveryListView, "serialization"),
             (ProblemView, "serialization"),
         ],
         ref_template=_REF,
@@ -301,7 +315,7 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"apiKey": []}],
-        "tags": [{"name": "jobs"}, {"name": "operation"}],
+        "tags": [{"name": "jobs"}, {"name": "notices"}, {"name": "operation"}],
         "paths": _paths(),
         "components": {
             "schemas": definitions,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from api.subscriptions import Subscriptions
 from common.model import JobStatus, OutputStatus, PieceState
 from common.specs import Name, OutputSpec
 
@@ -56,6 +57,15 @@ class FormRequest(_Request):
         min_length=1,
         max_length=200,
         description="Default: a thumbnail and an animated GIF.",
+    )
+    preset: str | None = Field(
+        default=None,
+        max_length=64,
+        description="A named bundle, instead of outputs.",
+        examples=["web"],
+    )
+    notify: Subscriptions = Field(
+        default=[], description="Who is told of the job's events."
     )
     metadata: Any = Field(
         default=None,

@@ -69,11 +69,11 @@ def read_notification(text: str | bytes) -> list[Arrival]:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadRequest("the notification is not JSON", hint=_HINT) from error
     try:
         return _read_document(document, nested=False)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadRequest(
             f"the notification lacks {error} or has it in another form", hint=_HINT
         ) from error

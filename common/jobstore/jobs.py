@@ -127,6 +127,10 @@ class Jobs(Connection):
                 return job
             seen = self._next_event(job_id, seen, left)
 
+    def await_event(self, job_id: str, after_id: str | None, seconds: float) -> None:
+        """Return when the history goes on after a line of it, or after ``seconds``."""
+        self._next_event(job_id, after_id or "0-0", seconds)
+
     def _last_event(self, job_id: str) -> str:
         with mapped():
             found = cast(

@@ -100,6 +100,7 @@ def test_what_creates_nothing_is_no_arrival(document):
         json.dumps({"Records": [record(key=7)]}),
         json.dumps({"Records": [record(key="%FF")]}),
         b"\xff\xfe",
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_notification_is_refused(text):

@@ -1,0 +1,150 @@
+"""The part of the OpenAPI document on events, deliveries and notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_JSON = "application/json"
+_EXAMPLE = "0123456789abcdef0123456789abcdef:n:1"
+
+
+def _ref(kind: str, name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _problems(statuses: Iterable[int]) -> dict[str, Any]:
+    return {str(one): _ref("responses", f"Problem{one}") for one in sorted(statuses)}
+
+
+def _answer(text: str, schema: dict[str, Any], kind: str = _JSON) -> dict[str, Any]:
+    return {
+        "description": text,
+        "headers": {"X-Request-Id": _ref("headers", "X-Request-Id")},
+        "content": {kind: {"schema": schema}},
+    }
+
+
+def parameters() -> dict[str, Any]:
+    """Give the parameters that only these operations have."""
+    return {
+        "DeliveryId": {
+            "name": "delivery_id",
+            "in": "path",
+            "required": True,
+            "schema": {
+                "type": "string",
+                "pattern": "^[0-9a-f]{32}:n:[0-9]{1,9}$",
+                "examples": [_EXAMPLE],
+            },
+            "description": "The delivery's id.",
+        },
+        "LastEventId": {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string", "pattern": "^[0-9]{1,20}(-[0-9]{1,20})?$"},
+            "description": "Only events after this one.",
+        },
+    }
+
+
+def paths(always: Iterable[int]) -> dict[str, Any]:
+    """Give the paths; ``always`` are the problems that every operation may have."""
+    common = set(always)
+    one = [_ref("parameters", "DeliveryId")]
+    return {
+        "/v1/jobs/{job_id}/events": {
+            "parameters": [_ref("parameters", "JobId")],
+            "get": _stream(common),
+        },
+        "/v1/webhooks/deliveries": {"get": _list(common)},
+        "/v1/webhooks/deliveries/{delivery_id}": {
+            "parameters": one,
+            "get": _show(common),
+        },
+        "/v1/webhooks/deliveries/{delivery_id}/replay": {
+            "parameters": one,
+            "post": _replay(common),
+        },
+        "/v1/events/s3": {"post": _take(common)},
+    }
+
+
+def _stream(common: set[int]) -> dict[str, Any]:
+    text = "The job's events until it ends (server-sent events)."
+    return {
+        "operationId": "streamEvents",
+        "tags": ["jobs"],
+        "summary": "Follow a job",
+        "description": "Streams are few: 429 says to poll the job instead.",
+        "parameters": [_ref("parameters", "LastEventId")],
+        "responses": {
+            "200": _answer(text, {"type": "string"}, "text/event-stream"),
+            "204": {"description": "The job has ended and there is nothing after."},
+        }
+        | _problems(common | {404}),
+    }
+
+
+def _list(common: set[int]) -> dict[str, Any]:
+    return {
+        "operationId": "listDeliveries",
+        "tags": ["notices"],
+        "summary": "List deliveries, newest first",
+        "parameters": [_ref("parameters", "Limit"), _ref("parameters", "Cursor")],
+        "responses": {"200": _answer("One page.", _ref("schemas", "DeliveryListView"))}
+        | _problems(common),
+    }
+
+
+def _show(common: set[int]) -> dict[str, Any]:
+    return {
+        "operationId": "getDelivery",
+        "tags": ["notices"],
+        "summary": "Show a delivery",
+        "responses": {"200": _answer("The delivery.", _ref("schemas", "DeliveryView"))}
+        | _problems(common | {404}),
+    }
+
+
+def _replay(common: set[int]) -> dict[str, Any]:
+    shown = _answer("It is sent again.", _ref("schemas", "DeliveryView"))
+    return {
+        "operationId": "replayDelivery",
+        "tags": ["notices"],
+        "summary": "Send an ended delivery again, under the same id",
+        "responses": {"202": shown} | _problems(common | {404, 409}),
+    }
+
+
+def _take(common: set[int]) -> dict[str, Any]:
+    outcomes = ["created", "known", "unmatched", "own", "superseded"]
+    arrival = {
+        "type": "object",
+        "required": ["outcome", "job_id"],
+        "properties": {
+            "outcome": {"type": "string", "enum": outcomes},
+            "job_id": {"type": ["string", "null"]},
+        },
+    }
+    schema = {
+        "type": "object",
+        "required": ["arrivals"],
+        "properties": {"arrivals": {"type": "array", "items": arrival}},
+    }
+    body = {"schema": {"type": "object"}}
+    return {
+        "operationId": "takeS3Events",
+        "tags": ["notices"],
+        "summary": "Take a notification of objects that arrived in S3",
+        "description": "S3's form (MinIO's too), the same inside a signed SNS "
+        "message, or EventBridge's. 404 until it is set up.",
+        "security": [{"bearer": []}, {}],
+        "requestBody": {
+            "required": True,
+            "content": {_JSON: body, "text/plain": {"schema": {"type": "string"}}},
+        },
+        "responses": {"200": _answer("What came of each object.", schema)}
+        | _problems(common | {404, 413}),
+    }

@@ -1,0 +1,85 @@
+"""What a job request may say about who is told of its events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from common.config import WebhookSecret
+
+ENDINGS = ["job.completed", "job.partial", "job.failed", "job.cancelled"]
+MOST = 10
+
+
+def _check_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"not a URL: {error}") from error
+    if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0:
+        raise ValueError("a webhook's URL is https://host/path")
+    if "@" in parts.netloc:
+        raise ValueError("a webhook's URL has no user name or password")
+    return url
+
+
+class _Subscription(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    events: list[
+        Annotated[str, Field(pattern=r"^(\*|(job|output)\.(\*|[a-z]{1,32}))$")]
+    ] = Field(
+        default=ENDINGS,
+        min_length=1,
+        max_length=32,
+        description='Event types, "job.*", "output.*" or "*"; default: the job\'s end.',
+    )
+
+
+class WebhookSubscription(_Subscription):
+    """A signed POST after Standard Webhooks; public addresses only."""
+
+    type: Literal["webhook"]
+    url: Annotated[
+        str,
+        Field(max_length=2048, examples=["https://example.org/hook"]),
+        AfterValidator(_check_url),
+    ]
+    secret: WebhookSecret = Field(
+        default="",
+        description="whsec_ and base64 of 24 to 64 bytes; default: the service's. "
+        "Never shown again.",
+    )
+
+
+class EmailSubscription(_Subscription):
+    """An e-mail that shows the thumbnail."""
+
+    type: Literal["email"]
+    to: Annotated[
+        str,
+        Field(
+            max_length=320,
+            pattern=r"^[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}$",
+            examples=["you@example.org"],
+        ),
+    ]
+
+
+Subscription = Annotated[
+    WebhookSubscription | EmailSubscription, Field(discriminator="type")
+]
+Subscriptions = Annotated[list[Subscription], Field(max_length=MOST)]
+
+
+def as_stored(
+    asked: list[WebhookSubscription | EmailSubscription],
+) -> list[dict[str, Any]]:
+    """Give the subscriptions as the job store takes them."""
+    return [
+        {"id": f"s{number}", **one.model_dump(mode="json")}
+        for number, one in enumerate(asked, 1)
+    ]

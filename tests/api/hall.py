@@ -1,0 +1,27 @@
+"""The whole app over a small world; views are asked through Flask's test client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from api import create_app
+from tests.worker.world import make_runtime
+
+
+def make_app(folder, **sections: Any):
+    """Give the runtime and a test client of the app over it."""
+    given = {"api": {"secret": "x" * 32, "auth": False, "threads": 8}} | sections
+    runtime = make_runtime(folder, **given)
+    return runtime, create_app(runtime).test_client()
+
+
+def read_events(text: str) -> list[dict[str, Any]]:
+    """Parse server-sent events: id, event and decoded data of each."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = [line.split(": ", 1) for line in block.splitlines() if line[0] != ":"]
+        fields = dict(lines)
+        if "event" in fields:
+            found.append(fields | {"data": json.loads(fields["data"])})
+    return found
