@@ -23,6 +23,7 @@ from common.dispatch import Dispatcher
 from common.errors import DiskFull, StorageUnavailable, StoreUnavailable, Unavailable
 from common.jobstore import Chore, JobStore, Reaped
 from common.model import Bell
+from common.uploads import Uploads
 
 log = structlog.get_logger(__name__)
 
@@ -83,17 +84,28 @@ class Reaper:
 class Janitor:
     """Removes what is past its time. Blobs first, then the line that names them."""
 
-    def __init__(self, store: JobStore, blobs: BlobStore) -> None:
+    def __init__(self, store: JobStore, blobs: BlobStore, uploads: Uploads) -> None:
         self._store = store
         self._blobs = blobs
+        self._uploads = uploads
 
     def clean(self) -> int:
         """Do every chore that is due; give how many. Raises StoreUnavailable."""
-        done = 0
+        done = self._drop_uploads()
         while chores := self._store.chores(_BATCH):
             for chore in chores:
                 done += self._do(chore)
         return done
+
+    def _drop_uploads(self) -> int:
+        try:
+            dropped = self._uploads.sweep()
+        except (StorageUnavailable, DiskFull) as error:
+            log.warning("uploads.deferred", error=error.detail)
+            return 0
+        if dropped:
+            log.info("uploads.dropped", uploads=dropped)
+        return dropped
 
     def _do(self, chore: Chore) -> bool:
         try:
@@ -140,7 +152,8 @@ class Sweep:
         self._store = world.store
         self._pause = lease.sweep_seconds
         self._reaper = Reaper(world.store, world.dispatcher, lease.sweep_seconds)
-        self._janitor = Janitor(world.store, world.blobs)
+        uploads = Uploads.connect(world.settings, world.blobs)
+        self._janitor = Janitor(world.store, world.blobs, uploads)
         self._failure: BaseException | None = None
 
     def run(self, stop: threading.Event) -> None:

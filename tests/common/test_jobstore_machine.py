@@ -39,6 +39,7 @@ from tests.common.lab import (
 _NUMBERS = itertools.count(1)
 ENDED = {"succeeded", "failed", "cancelled"}
 STEPS = 30
+TIMES = int(os.environ.get("FRAMEMILL_TEST_TIMES", "1"))
 EXAMPLES = {"valkey": 8, "fake-twice": 3}
 
 

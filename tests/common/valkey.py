@@ -50,10 +50,13 @@ def start(
 
 @contextmanager
 def running(
-    folder: Path, *options: str, policy: str = "noeviction"
+    folder: Path,
+    *options: str,
+    policy: str = "noeviction",
+    port: int | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run a server; gives its URL and its process."""
-    port = free_port()
+    port = port or free_port()
     server = start(folder, port, *options, policy=policy)
     try:
         yield f"redis://127.0.0.1:{port}/0", server
