@@ -10,6 +10,7 @@ from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import headers
+from api.guard import tell_limits
 from api.meters import Meters
 from common.config import Api
 
@@ -52,6 +53,7 @@ def install(app: Flask, settings: Api, meters: Meters) -> None:
         for name, value in _GUARDS.items():
             response.headers.setdefault(name, value)
         response.headers["X-Request-Id"] = g.get("request_id", "")
+        tell_limits(response)
         _allow_origin(response, settings.cors_origins)
         _record(response, meters)
         return response

@@ -6,15 +6,20 @@ everything; that is for a service on loopback or behind a gate of its own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
-from flask import Request, g, request
+from flask import Request, Response, g, request
 
-from common.errors import Forbidden, Unauthorized
+from common import keys
+from common.errors import Forbidden, TooManyRequests, Unauthorized
+from common.keys import Admission, KeyRecord, Keys
 
-Scope = Literal["submit", "read", "admin"]
+Scope = keys.Scope
 ALL_SCOPES: frozenset[Scope] = frozenset({"submit", "read", "admin"})
+# A key is 46 characters; what is far longer is none and need not be hashed.
+_TOKEN_CHARS = 256
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,15 @@ class Allowance:
     source_seconds: float | None = None
     buckets: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    jobs_per_day: int | None = None
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking. ``owner`` names whose jobs these are, None sees all."""
+    """Who is asking; ``owner`` names whose jobs these are."""
 
     owner: str
+    key_id: str | None = None
     scopes: frozenset[Scope] = ALL_SCOPES
     allowance: Allowance = field(default_factory=Allowance)
 
@@ -51,6 +58,12 @@ class Authenticator(Protocol):
     def identify(self, request: Request) -> Principal:
         """Give the principal; raises Unauthorized or TooManyRequests."""
 
+    def spend(self, who: Principal) -> None:
+        """Count one job of today; raises TooManyRequests over the quota."""
+
+    def refund(self, who: Principal) -> None:
+        """Take back what was spent: no new job came of it."""
+
 
 class Open:
     """Asks nobody for anything."""
@@ -59,8 +72,77 @@ class Open:
         """Give the anonymous owner."""
         return _ANYBODY
 
+    def spend(self, who: Principal) -> None:
+        """Count nothing."""
+
+    def refund(self, who: Principal) -> None:
+        """Give nothing back."""
+
 
 _ANYBODY = Principal(owner="")
+
+
+class KeyGuard:
+    """Asks for an API key and holds it to its limits."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    def identify(self, request: Request) -> Principal:
+        """Give the key's principal; raises Unauthorized or TooManyRequests."""
+        token = bearer(request)
+        admission = self._keys.admit(token) if len(token) <= _TOKEN_CHARS else None
+        if admission is None:
+            raise Unauthorized("this API key is not known, or was revoked")
+        g.admission = admission
+        if not admission.granted:
+            raise TooManyRequests(
+                f"this API key may make {admission.key.requests_per_second:g} requests "
+                f"a second, {admission.key.burst} at once",
+                retry_after=admission.wait,
+            )
+        return _principal(admission.key)
+
+    def spend(self, who: Principal) -> None:
+        """Count one job of today (UTC); raises TooManyRequests over the quota."""
+        most = who.allowance.jobs_per_day
+        if most is None or who.key_id is None:
+            return
+        if wait := self._keys.spend(who.key_id, most):
+            raise TooManyRequests(
+                f"this API key may submit {most} jobs a day (UTC)", retry_after=wait
+            )
+
+    def refund(self, who: Principal) -> None:
+        """Take back what was spent: no new job came of it."""
+        if who.allowance.jobs_per_day is not None and who.key_id is not None:
+            self._keys.refund(who.key_id)
+
+
+def _principal(key: KeyRecord) -> Principal:
+    allowance = Allowance(
+        jobs_at_once=key.jobs_at_once,
+        source_bytes=key.source_bytes,
+        source_seconds=key.source_seconds,
+        buckets=tuple(key.buckets),
+        prefixes=tuple(key.prefixes),
+        jobs_per_day=key.jobs_per_day,
+    )
+    return Principal(key.owner, key.id, frozenset(key.scopes), allowance)
+
+
+def tell_limits(response: Response) -> None:
+    """Add RateLimit and RateLimit-Policy (IETF draft) where the key has a rate."""
+    admission: Admission | None = g.get("admission")
+    if admission is None or admission.left is None:
+        return
+    rate = admission.key.requests_per_second or 1
+    burst = admission.key.burst
+    window = max(1, math.ceil(burst / rate))
+    response.headers["RateLimit-Policy"] = f'"requests";q={burst};w={window}'
+    response.headers["RateLimit"] = (
+        f'"requests";r={admission.left};t={admission.reset or 0}'
+    )
 
 
 def bearer(request: Request) -> str:

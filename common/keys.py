@@ -1,0 +1,154 @@
+"""API keys: who may do what, and how much of it.
+
+A key is ``fm_`` and 256 random bits. Only its SHA-256 is stored, so a copy of the
+store opens nothing. The record is found by that digest; rate and quotas are counted
+by ``lua/keys.lua`` with the server's clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+import redis
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.config import Settings
+from common.errors import StoreUnavailable
+
+Scope = Literal["submit", "read", "admin"]
+TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
+_SCRIPT = Path(__file__).parent / "lua" / "keys.lua"
+
+
+class KeyRecord(BaseModel):
+    """One API key; ``owner`` is whose jobs it sees. None is no limit."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9]{1,32}$")
+    name: str = Field(min_length=1, max_length=100)
+    owner: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    scopes: list[Scope] = Field(default=["submit", "read"], min_length=1)
+    buckets: list[str] = []
+    prefixes: list[str] = []
+    requests_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    burst: int = Field(default=20, ge=1, le=1_000_000)
+    jobs_at_once: int | None = Field(default=None, ge=1)
+    jobs_per_day: int | None = Field(default=None, ge=1)
+    source_bytes: int | None = Field(default=None, ge=1)
+    source_seconds: float | None = Field(default=None, gt=0)
+    created_at: int = Field(default_factory=lambda: int(time.time() * 1000))
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What became of one request: granted, or to come back after ``wait`` seconds.
+
+    ``left`` and ``reset`` (seconds until the bucket is full) are None without a rate.
+    """
+
+    key: KeyRecord
+    granted: bool
+    wait: int = 0
+    left: int | None = None
+    reset: int | None = None
+
+
+def new_key_id() -> str:
+    """Make an id for a key: 12 hex digits, shown in lists and logs."""
+    return uuid.uuid4().hex[:12]
+
+
+def digest(token: str) -> str:
+    """Give what is stored of a key. 256 random bits need no slow hash."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+class Keys:
+    """The keys in the job store's Redis; raises StoreUnavailable while it is away."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._names = [f"{prefix}keys", f"{prefix}key-ids", f"{prefix}key:"]
+        self._script = client.register_script(_SCRIPT.read_text("utf-8"))
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        """Make the keys of the store that the settings name; connects on first use."""
+        client = redis.Redis.from_url(
+            settings.store.url,
+            decode_responses=True,
+            socket_timeout=settings.store.timeout_seconds,
+            socket_connect_timeout=settings.store.timeout_seconds,
+            health_check_interval=10,
+        )
+        return cls(client, settings.store.prefix)
+
+    def create(self, record: KeyRecord) -> str:
+        """Store a new key; gives the key itself, for the only time.
+
+        Raises ValueError when the id is taken.
+        """
+        token = TOKEN_START + secrets.token_urlsafe(32)
+        answer = self._call(
+            "put", id=record.id, digest=digest(token), record=record.model_dump_json()
+        )
+        if answer["taken"]:
+            raise ValueError(f"there is a key with the id {record.id!r}")
+        return token
+
+    def list(self) -> list[KeyRecord]:
+        """Give all keys, oldest first."""
+        with _mapped():
+            found = cast("list[str]", self._client.hvals(self._names[0]))
+        records = [KeyRecord.model_validate_json(one) for one in found]
+        return sorted(records, key=lambda record: (record.created_at, record.id))
+
+    def revoke(self, key_id: str) -> bool:
+        """Remove a key at once; false when there is none."""
+        return bool(self._call("drop", id=key_id)["dropped"])
+
+    def admit(self, token: str) -> Admission | None:
+        """Know a key and count one request; None for an unknown key."""
+        answer = self._call("admit", digest=digest(token))
+        if not answer["known"]:
+            return None
+        return Admission(
+            key=KeyRecord.model_validate_json(answer["record"]),
+            granted=answer["granted"],
+            wait=int(answer.get("wait", 0)),
+            left=answer.get("left"),
+            reset=answer.get("reset"),
+        )
+
+    def spend(self, key_id: str, most: int) -> int:
+        """Count one job of today (UTC); gives 0, or the seconds to wait when full."""
+        answer = self._call("spend", id=key_id, most=most)
+        return 0 if answer["granted"] else int(answer["wait"])
+
+    def refund(self, key_id: str) -> None:
+        """Take back what :meth:`spend` counted: there was no new job."""
+        self._call("refund", id=key_id)
+
+    def _call(self, step: str, **arguments: Any) -> dict[str, Any]:
+        with _mapped():
+            answer = self._script(self._names, [step, json.dumps(arguments)])
+        decoded: dict[str, Any] = json.loads(cast("str", answer))
+        return decoded
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise StoreUnavailable(f"the job store did not answer: {error}") from error

@@ -1,0 +1,76 @@
+-- API keys. KEYS[1] is a hash "digest -> record (JSON text)", KEYS[2] a hash "id ->
+-- digest", KEYS[3] the prefix of a key's counters. ARGV[1] names the step, ARGV[2] holds
+-- its arguments as JSON.
+--
+--   PREFIX rate:ID        hash    tokens, at: the bucket of requests, expires when full
+--   PREFIX day:ID:DAY     string  jobs submitted on that UTC day
+--
+-- A blind repeat of admit or spend takes a second token: a limit may count one request
+-- twice after an outage, and never lets more through.
+local step, arg = ARGV[1], cjson.decode(ARGV[2])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local day_ms = 86400000
+
+local function whole(value) return string.format('%.0f', value) end
+
+local function day_key()
+  return KEYS[3] .. 'day:' .. arg.id .. ':' .. whole(math.floor(now / day_ms))
+end
+
+local function seconds_to_midnight() return math.ceil((day_ms - now % day_ms) / 1000) end
+
+if step == 'put' then
+  if redis.call('HSETNX', KEYS[2], arg.id, arg.digest) == 0 then
+    return cjson.encode({taken = redis.call('HGET', KEYS[2], arg.id) ~= arg.digest})
+  end
+  redis.call('HSET', KEYS[1], arg.digest, arg.record)
+  return cjson.encode({taken = false})
+end
+
+if step == 'drop' then
+  local digest = redis.call('HGET', KEYS[2], arg.id)
+  if not digest then return cjson.encode({dropped = false}) end
+  redis.call('HDEL', KEYS[2], arg.id)
+  redis.call('HDEL', KEYS[1], digest)
+  return cjson.encode({dropped = true})
+end
+
+if step == 'spend' then
+  local key = day_key()
+  local used = tonumber(redis.call('GET', key) or '0')
+  if used >= arg.most then
+    return cjson.encode({granted = false, wait = seconds_to_midnight()})
+  end
+  redis.call('INCR', key)
+  redis.call('PEXPIRE', key, whole(2 * day_ms))
+  return cjson.encode({granted = true, wait = 0})
+end
+
+if step == 'refund' then
+  local key = day_key()
+  if tonumber(redis.call('GET', key) or '0') > 0 then redis.call('DECR', key) end
+  return '{}'
+end
+
+-- admit: find the key by its digest and take one token from its bucket.
+local record = redis.call('HGET', KEYS[1], arg.digest)
+if not record then return cjson.encode({known = false}) end
+local limits = cjson.decode(record)
+local answer = {known = true, granted = true, record = record}
+local rate = tonumber(limits.requests_per_second)
+if rate and rate > 0 then
+  local burst = tonumber(limits.burst)
+  local key = KEYS[3] .. 'rate:' .. limits.id
+  local held = redis.call('HMGET', key, 'tokens', 'at')
+  local tokens, at = tonumber(held[1] or burst), tonumber(held[2] or now)
+  tokens = math.min(burst, tokens + math.max(0, now - at) / 1000 * rate)
+  answer.granted = tokens >= 1
+  if answer.granted then tokens = tokens - 1 end
+  redis.call('HSET', key, 'tokens', string.format('%.6f', tokens), 'at', whole(now))
+  redis.call('PEXPIRE', key, whole(math.ceil(burst / rate * 1000) + 1000))
+  answer.left = math.floor(tokens)
+  answer.reset = math.ceil((burst - tokens) / rate)
+  answer.wait = math.max(1, math.ceil((1 - tokens) / rate))
+end
+return cjson.encode(answer)
