@@ -25,6 +25,8 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
 
     ``samples`` are in order of window and time; windows do not touch each other.
     """
+    if not samples:
+        return []
     steps = [
         difference(a, b) if a.window == b.window else None for a, b in pairwise(samples)
     ]
