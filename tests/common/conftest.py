@@ -44,6 +44,7 @@ def make_lab(
 
     yield make
     for client in clients:
+        client.flushdb()
         client.close()
 
 

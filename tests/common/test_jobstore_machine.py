@@ -234,6 +234,7 @@ def life(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Life]
     client = open_client(make_settings("m:", valkey_url))
 
     def on_valkey() -> Lab:
+        client.flushdb()
         chosen = make_settings(f"m{next(_NUMBERS)}:", valkey_url)
         return Lab(JobStore(chosen, client), client)
 

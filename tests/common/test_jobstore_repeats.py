@@ -104,6 +104,7 @@ def test_every_script_bears_a_blind_repeat(make_lab: Callable[..., Lab]) -> None
 def race(valkey_url: str) -> Lab:
     settings = make_settings("race:", valkey_url)
     client = open_client(settings)
+    client.flushdb()
     return Lab(JobStore(settings, client), client)
 
 
