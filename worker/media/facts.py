@@ -31,6 +31,7 @@ from av.error import FFmpegError
 _MICROSECONDS = 1_000_000
 _FRAMES = 2
 _RATED_FRAMES = 3
+_GAP = 20
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
@@ -91,8 +92,12 @@ class Track:
         """Give the frames per second that were seen; headers may state a tick rate."""
         if len(self.stamps) < _RATED_FRAMES:
             return None
-        length = max(self.stamps) - min(self.stamps)
-        return (len(self.stamps) - 1) / length if length > 0 else None
+        steps = sorted(b - a for a, b in pairwise(sorted(self.stamps)) if b > a)
+        if not steps:
+            return None
+        # Of a long file the head and the tail were read, and nothing in between.
+        usual = [step for step in steps if step <= _GAP * steps[len(steps) // 2]]
+        return len(usual) / sum(usual)
 
     def longest(self) -> float:
         """Give the longest time between two frames that were read, in seconds."""
