@@ -71,7 +71,7 @@ def _addresses(supervisor: Supervisor) -> None:
     print(f"  {'API':<11}{supervisor.url}/v1/jobs")
     print(f"  {'API docs':<11}{supervisor.url}/docs")
     print(f"  {'Flower':<11}{supervisor.flower_url}")
-    print(f"  {'logs':<11}.data/logs")
+    print(f"  {'logs':<11}.data/logs", flush=True)
 
 
 def _serve(supervisor: Supervisor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -70,8 +71,10 @@ class Supervisor:
                 f"another ./dev runs on {self._data}; state.json in it says where"
             ) from error
         try:
-            self._start_servers()
-            self._start_own()
+            # First of all, so that a port that is taken is known at once.
+            with self._open_api() as server:
+                self._start_servers()
+                self._start_own(server)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -120,27 +123,29 @@ class Supervisor:
         self._variables.update(self._bucket.settings())
         return part
 
-    def _start_own(self) -> None:
+    def _open_api(self) -> socket.socket:
         server = self._ports.open(
             "api", asked=self._asked, preferred=8000, host=self._host
         )
         port = server.getsockname()[1]
         self._variables["FRAMEMILL_API_PORT"] = str(port)
         self.url = f"http://{self._host}:{port}"
+        return server
+
+    def _start_own(self, server: socket.socket) -> None:
         flower_port = self._ports.choose("flower", 5555)
         self.flower_url = f"http://{LOOPBACK}:{flower_port}"
         log = self._data / "logs" / "worker.log"
         broker = self._variables.get("FRAMEMILL_BROKER_URL", self._given.broker.url)
-        with server:
-            started = [
-                self.children.start(part)
-                for part in (
-                    parts.api(server, self._given),
-                    parts.worker(self._given, log),
-                    parts.reaper(),
-                    parts.flower(flower_port, broker),
-                )
-            ]
+        started = [
+            self.children.start(part)
+            for part in (
+                parts.api(server, self._given),
+                parts.worker(self._given, log),
+                parts.reaper(),
+                parts.flower(flower_port, broker),
+            )
+        ]
         self.children.await_ready(*started)
         parts.write_state(
             self._data / "state.json",

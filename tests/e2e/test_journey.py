@@ -1,0 +1,196 @@
+"""The user's journey through real parts: a video in, pictures out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+
+import boto3
+import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
+from PIL import Image
+
+from tests.conftest import ROOT, SAMPLE
+from tests.e2e.allinone import start
+
+
+def download(artifact):
+    with urllib.request.urlopen(artifact["url"], timeout=20) as answer:
+        return answer.read(), answer.headers
+
+
+@pytest.fixture(scope="module")
+def uploaded(service):
+    return service.upload(SAMPLE)
+
+
+@pytest.fixture
+def in_storage(service):
+    s3 = service.state["s3"]
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3["endpoint"],
+        region_name="us-east-1",
+        aws_access_key_id=s3["access_key"],
+        aws_secret_access_key=s3["secret_key"],
+    )
+    client.upload_file(str(SAMPLE), "framemill", "clips/bunny.mp4")
+    return {"bucket": "framemill", "key": "clips/bunny.mp4"}
+
+
+def artifact_of(job, output):
+    (found,) = [one for one in job["outputs"] if one["name"] == output]
+    assert found["status"] == "succeeded", found["error"]
+    (artifact,) = found["artifacts"]
+    return artifact
+
+
+def test_an_upload_without_outputs_gives_the_natural_pair(uploaded):
+    assert uploaded["status"] == "completed", uploaded["error"]
+    assert [one["name"] for one in uploaded["outputs"]] == ["thumbnail", "animation"]
+    assert uploaded["links"]["thumbnail"].startswith("http")
+    assert uploaded["links"]["gif"].startswith("http")
+    assert uploaded["media"]["video"]["width"] == 640
+
+
+def test_the_thumbnail_is_a_picture_of_the_stated_size_and_hash(uploaded):
+    artifact = artifact_of(uploaded, "thumbnail")
+
+    body, headers = download(artifact)
+
+    picture = Image.open(io.BytesIO(body))
+    low, high = picture.convert("L").getextrema()
+    assert picture.format == "JPEG"
+    assert picture.size == (artifact["width"], artifact["height"]) == (640, 360)
+    assert high - low > 100, "the picture is flat"
+    assert headers["Content-Type"] == "image/jpeg"
+    assert hashlib.sha256(body).hexdigest() == artifact["sha256"]
+
+
+def test_the_gif_moves_for_five_seconds_and_loops_for_ever(uploaded):
+    artifact = artifact_of(uploaded, "animation")
+
+    body, headers = download(artifact)
+
+    gif = Image.open(io.BytesIO(body))
+    shown = []
+    frames = []
+    for number in range(gif.n_frames):
+        gif.seek(number)
+        shown.append(gif.info["duration"])
+        frames.append(gif.convert("L").tobytes())
+    assert gif.format == "GIF"
+    assert headers["Content-Type"] == "image/gif"
+    assert gif.size == (320, 180)
+    assert gif.info["loop"] == 0
+    assert artifact["frames"] == gif.n_frames
+    assert sum(shown) / 1000 == pytest.approx(5, abs=0.2)
+    assert len(set(frames)) > gif.n_frames / 2, "most frames differ"
+
+
+def test_an_object_in_s3_gives_what_was_asked(service, in_storage):
+    job = service.job(
+        s3=in_storage,
+        outputs=[
+            {"name": "poster", "kind": "thumbnail", "time": "50%", "policy": "exact"},
+            {"kind": "animation", "start": 1.5, "duration": 3, "fps": 10, "width": 240},
+        ],
+    )
+
+    body, _ = download(artifact_of(job, "poster"))
+    gif = artifact_of(job, "animation")
+    assert Image.open(io.BytesIO(body)).format == "JPEG"
+    assert artifact_of(job, "poster")["time"] == pytest.approx(5, abs=0.1)
+    assert (gif["width"], gif["height"]) == (240, 135)
+    assert gif["duration"] == pytest.approx(3, abs=0.15)
+    assert gif["frames"] == pytest.approx(30, abs=1)
+
+
+def test_a_video_turned_by_its_display_matrix_is_shown_upright(service, tmp_path):
+    turned = tmp_path / "turned.mp4"
+    subprocess.run(
+        [
+            *(get_ffmpeg_exe(), "-v", "error", "-display_rotation", "90"),
+            *("-i", SAMPLE, "-c", "copy", turned),
+        ],
+        check=True,
+        timeout=60,
+    )
+
+    job = service.upload(turned, [{"kind": "thumbnail"}])
+
+    artifact = artifact_of(job, "thumbnail")
+    assert artifact["height"] > artifact["width"]
+
+
+def test_a_file_that_is_no_video_is_a_failed_job_with_one_code(service, tmp_path):
+    junk = tmp_path / "junk.mp4"
+    junk.write_bytes(b"not a video at all " * 500)
+
+    job = service.upload(junk)
+
+    codes = {one["error"]["code"] for one in job["outputs"]}
+    assert job["status"] == "failed"
+    assert codes == {job["error"]["code"]} == {"unsupported_format"}
+
+
+def test_an_unknown_job_is_404_and_never_pending(service):
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        service.ask("/v1/jobs/" + "0" * 32)
+
+    assert caught.value.code == 404
+    assert caught.value.headers["Content-Type"] == "application/problem+json"
+
+
+def test_flower_lists_the_worker_and_the_tasks(service, uploaded):
+    url = service.state["flower"]
+    with urllib.request.urlopen(f"{url}/api/workers?refresh=1", timeout=20) as answer:
+        workers = answer.read().decode()
+    with urllib.request.urlopen(f"{url}/api/tasks", timeout=20) as answer:
+        tasks = answer.read().decode()
+
+    assert "framemill@" in workers
+    assert "framemill.prepare" in tasks
+    assert "framemill.render" in tasks
+
+
+def readme_commands():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in text.split("```sh\n")[1:]]
+    return [block for block in blocks if block.startswith("curl")]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+@pytest.mark.parametrize("number", range(len(readme_commands())))
+def test_the_curl_commands_of_the_readme_are_accepted(
+    service, in_storage, number, tmp_path
+):
+    command = readme_commands()[number]
+    assert "http://127.0.0.1:8000" in command
+    command = command.replace("http://127.0.0.1:8000", service.url)
+    command = command.replace("in/clip.mp4", in_storage["key"])
+    ask = f"{command.strip()} -sS -o {tmp_path}/answer -w '%{{http_code}}'"
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", ask],
+        check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "202", (tmp_path / "answer").read_text()
+
+
+def test_a_second_supervisor_on_the_same_data_is_refused(service):
+    second = start(service.data, "up")
+    said, _ = second.communicate(timeout=60)
+
+    assert second.returncode == 1
+    assert "another ./dev runs" in said

