@@ -1,13 +1,12 @@
 """The OpenAPI 3.1 document, made from the models that validate and present.
 
-``python -m api.openapi > docs/openapi.json`` writes the committed copy; a test
+``python -m api.cli openapi > docs/openapi.json`` writes the committed copy; a test
 compares it with what is served.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from functools import cache
 from typing import Any
 
@@ -336,7 +335,3 @@ def document() -> dict[str, Any]:
 def text() -> str:
     """Write the document as it is committed and served."""
     return json.dumps(document(), indent=1, sort_keys=True) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(text())

@@ -1,0 +1,234 @@
+"""The command line: ``framemill`` for people and scripts.
+
+``submit`` talks to the public HTTP API alone. ``keys``, ``dead`` and ``redrive`` are
+for who runs the service: they read the service's own settings and reach its store.
+
+Exit codes: 0 all is well, 1 a job failed or was cancelled, 2 wrong usage or settings,
+3 a job is partial, 4 the service refused or did not answer, 5 not ended in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from api import openapi
+from api.client import Client, Refused, Unreached
+from common import telemetry
+from common.config import Settings, SettingsError
+from common.errors import FramemillError
+from common.keys import KeyRecord, Keys, new_key_id
+from common.model import JOB_ENDED
+from common.runtime import Runtime, build
+
+_CODES = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
+_REFUSED, _LATE = 4, 5
+_WIDTH = 30
+_HERE = "http://127.0.0.1:8000"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit code."""
+    options = _parser().parse_args(words)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except Refused as error:
+        _tell(f"refused: {error}")
+        for fault in error.problem.get("faults", []):
+            _tell(f"  {fault['pointer']}: {fault['detail']}")
+        return _REFUSED
+    except Unreached as error:
+        _tell(str(error))
+        return _REFUSED
+    except FramemillError as error:
+        _tell(f"{error.title}: {error.detail}")
+        return _REFUSED
+    except (SettingsError, OSError, ValueError) as error:
+        _tell(str(error))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="framemill", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    submit = commands.add_parser("submit", help="make pictures of a video")
+    submit.set_defaults(run=_submit)
+    submit.add_argument("file", type=Path)
+    submit.add_argument("--server", default=_HERE, help=f"default: {_HERE}")
+    submit.add_argument("--key", help="API key, better in --key-file")
+    submit.add_argument("--key-file", type=Path, help="a file that holds the API key")
+    submit.add_argument("--outputs", type=_json, help="JSON list of what to make")
+    submit.add_argument("--metadata", type=_json, help="any JSON, comes back as sent")
+    submit.add_argument("--wait", action="store_true", help="until the job has ended")
+    submit.add_argument("--timeout", type=float, help="seconds to wait at most")
+    submit.add_argument("-o", dest="folder", type=Path, help="save the results here")
+    submit.add_argument("--json", action="store_true", help="print the whole job")
+    _add_keys(commands.add_parser("keys", help="make, list and revoke API keys"))
+    dead = commands.add_parser("dead", help="list the pieces that were given up")
+    dead.set_defaults(run=_dead)
+    redrive = commands.add_parser("redrive", help="run given up pieces again")
+    redrive.set_defaults(run=_redrive)
+    redrive.add_argument("piece", nargs="*", help="default: all of them")
+    document = commands.add_parser("openapi", help="print the OpenAPI document")
+    document.set_defaults(run=_openapi)
+    return parser
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    create = commands.add_parser("create", help="make a key; prints it, once")
+    create.set_defaults(run=_create_key)
+    create.add_argument("name")
+    create.add_argument("--owner", help="whose jobs it sees; default: its own only")
+    create.add_argument("--scope", dest="scopes", action="append")
+    create.add_argument("--bucket", dest="buckets", action="append")
+    create.add_argument("--prefix", dest="prefixes", action="append")
+    create.add_argument("--requests-per-second", type=float)
+    create.add_argument("--burst", type=int)
+    for name in ("jobs-at-once", "jobs-per-day", "source-bytes"):
+        create.add_argument(f"--{name}", type=int)
+    create.add_argument("--source-seconds", type=float)
+    commands.add_parser("list").set_defaults(run=_list_keys)
+    revoke = commands.add_parser("revoke")
+    revoke.set_defaults(run=_revoke_key)
+    revoke.add_argument("id")
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _bar(label: str) -> Callable[[float], None]:
+    """Draw a bar on a terminal, and nothing into a pipe."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+
+    def draw(share: float) -> None:
+        full = round(share * _WIDTH)
+        end = "\n" if share >= 1 else ""
+        bar = "#" * full + "." * (_WIDTH - full)
+        print(
+            f"\r{label:<10} [{bar}] {share:4.0%}", end=end, file=sys.stderr, flush=True
+        )
+
+    return draw
+
+
+def _submit(options: argparse.Namespace) -> int:
+    key = options.key
+    if options.key_file:
+        key = options.key_file.read_text("utf-8").strip()
+    client = Client(options.server, key)
+    asked = {"outputs": options.outputs, "metadata": options.metadata}
+    fields = {name: value for name, value in asked.items() if value is not None}
+    job = client.submit(options.file, fields, _bar("upload"))
+    if options.wait or options.folder:
+        job = client.wait(job, _bar("work"), options.timeout)
+        if options.folder:
+            _save(client, job, options.folder)
+    if options.json:
+        print(json.dumps(job, indent=1))
+    else:
+        _print_job(job)
+    if not (options.wait or options.folder):
+        return 0
+    if job["status"] not in JOB_ENDED:
+        _tell(f"job {job['id']} has not ended within {options.timeout:g} s")
+        return _LATE
+    return _CODES[job["status"]]
+
+
+def _save(client: Client, job: dict[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for output in job["outputs"]:
+        for artifact in output["artifacts"]:
+            # Both names are the service's; only their last parts become paths.
+            name = f"{Path(output['name']).name}-{Path(artifact['name']).name}"
+            client.fetch(artifact["url"], folder / name)
+            _tell(f"saved {folder / name}")
+
+
+def _print_job(job: dict[str, Any]) -> None:
+    print(f"{job['status']} {job['links']['self']}")
+    for output in job["outputs"]:
+        problem = output["error"]
+        print(f"  {output['name']}: {output['status']}", end="")
+        print(f" ({problem['code']}: {problem['detail']})" if problem else "")
+        for artifact in output["artifacts"]:
+            print(f"    {artifact['url']}")
+
+
+def _create_key(options: argparse.Namespace) -> int:
+    settings = Settings.load()
+    key_id = new_key_id()
+    given = {name: getattr(options, name, None) for name in KeyRecord.model_fields}
+    fields = {name: value for name, value in given.items() if value is not None}
+    fields |= {"id": key_id, "owner": options.owner or key_id}
+    try:
+        record = KeyRecord.model_validate(fields)
+    except ValidationError as error:
+        faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]
+        raise ValueError("the key is not valid: " + "; ".join(faults)) from error
+    token = Keys.connect(settings).create(record)
+    _tell(f"key {record.id} of {record.owner}; it is shown only now:")
+    print(token)
+    return 0
+
+
+def _list_keys(_: argparse.Namespace) -> int:
+    for record in Keys.connect(Settings.load()).list():
+        print(record.model_dump_json(exclude_none=True))
+    return 0
+
+
+def _revoke_key(options: argparse.Namespace) -> int:
+    if Keys.connect(Settings.load()).revoke(options.id):
+        return 0
+    _tell(f"there is no key {options.id!r}")
+    return 1
+
+
+def _dead(_: argparse.Namespace) -> int:
+    for piece in _runtime().store.dead():
+        print(f"{piece.piece}\t{piece.error.code}\t{piece.error.detail}")
+    return 0
+
+
+def _redrive(options: argparse.Namespace) -> int:
+    runtime = _runtime()
+    pieces = options.piece or [one.piece for one in runtime.store.dead()]
+    for piece in pieces:
+        runtime.dispatcher.ring(runtime.store.redrive(piece).bells)
+        print(piece)
+    return 0
+
+
+def _runtime() -> Runtime:
+    settings = Settings.load()
+    telemetry.configure(settings.log)
+    return build(settings)
+
+
+def _openapi(_: argparse.Namespace) -> int:
+    sys.stdout.write(openapi.text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""A client of the public HTTP API, by the standard library, for the command line."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urljoin, urlsplit
+
+from common.model import JOB_ENDED
+
+CHUNK_BYTES = 256 * 1024
+_TIMEOUT_SECONDS = 90.0
+_MAX_REDIRECTS = 5
+
+Progress = Callable[[float], None]
+
+
+class Refused(Exception):
+    """The service answered with a problem; ``problem`` is the document."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(str(problem.get("detail") or f"HTTP status {status}"))
+        self.status = status
+        self.problem = problem
+
+
+class Unreached(Exception):
+    """The service did not answer."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """Talks to the service at ``root``; ``key`` is an API key or None."""
+
+    root: str
+    key: str | None = None
+
+    def submit(
+        self, file: Path, fields: dict[str, Any], progress: Progress
+    ) -> dict[str, Any]:
+        """Upload a file as a job, streaming; ``progress`` gets 0 to 1."""
+        boundary = uuid.uuid4().hex
+        head, tail = _frame(file.name, fields, boundary)
+        size = file.stat().st_size
+        with file.open("rb") as source:
+            return self._json(
+                "POST",
+                "/v1/jobs",
+                _stream(head, source, size, tail, progress),
+                {
+                    "Content-Type": f"multipart/form-data; boundary={boundary}",
+                    "Content-Length": str(len(head) + size + len(tail)),
+                    # A repeat by whoever wraps this command makes no second job.
+                    "Idempotency-Key": boundary,
+                },
+            )
+
+    def wait(
+        self, job: dict[str, Any], progress: Progress, seconds: float | None = None
+    ) -> dict[str, Any]:
+        """Follow a job to its end, or for ``seconds``; gives it as it is then."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while job["status"] not in JOB_ENDED:
+            if deadline is not None and time.monotonic() > deadline:
+                break
+            # Short waits at first: most jobs end soon, and the bar should move.
+            job = self._json("GET", f"/v1/jobs/{job['id']}", None, {"Prefer": "wait=2"})
+            progress(job["progress"] / 100)
+        return job
+
+    def fetch(self, url: str, path: Path) -> None:
+        """Bring an artifact to ``path``, whole or not at all."""
+        part = path.with_name(path.name + ".part")
+        try:
+            with self._follow(url) as response, part.open("wb") as target:
+                while chunk := response.read(CHUNK_BYTES):
+                    target.write(chunk)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Iterator[bytes] | None,
+        headers: dict[str, str],
+    ) -> dict[str, Any]:
+        if self.key:
+            headers = headers | {"Authorization": f"Bearer {self.key}"}
+        url = self.root.rstrip("/") + path
+        with _exchange(method, url, body, headers) as response:
+            document: dict[str, Any] = _read(response)
+        return document
+
+    @contextmanager
+    def _follow(self, url: str) -> Iterator[HTTPResponse]:
+        # Artifact links need no key, and none may go to where they redirect.
+        for _ in range(_MAX_REDIRECTS):
+            with _exchange("GET", url, None, {}) as response:
+                place = response.headers.get("Location")
+                if response.status in {301, 302, 303, 307, 308} and place:
+                    url = urljoin(url, place)
+                    continue
+                if response.status != 200:
+                    _read(response)
+                yield response
+                return
+        raise Unreached(f"too many redirects from {urlsplit(url).netloc}")
+
+
+@contextmanager
+def _exchange(
+    method: str, url: str, body: Iterator[bytes] | None, headers: dict[str, str]
+) -> Iterator[HTTPResponse]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise Unreached(f"{url!r} is not an http or https address")
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.netloc, timeout=_TIMEOUT_SECONDS)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.request(method, target, body=body, headers=headers)
+        yield connection.getresponse()
+    except (OSError, HTTPException) as error:
+        raise Unreached(f"{parts.netloc} did not answer: {error}") from error
+    finally:
+        connection.close()
+
+
+def _read(response: HTTPResponse) -> Any:
+    raw = response.read()
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        document = {"detail": f"HTTP status {response.status}, and no JSON"}
+        raise Refused(response.status, document) from None
+    if response.status >= 400 or not isinstance(document, dict):
+        raise Refused(response.status, document)
+    return document
+
+
+def _frame(name: str, fields: dict[str, Any], boundary: str) -> tuple[bytes, bytes]:
+    lines = []
+    for field, value in fields.items():
+        lines += [
+            f"--{boundary}",
+            f'Content-Disposition: form-data; name="{field}"',
+            "Content-Type: application/json",
+            "",
+            json.dumps(value),
+        ]
+    # As browsers do (HTML standard, multipart/form-data encoding).
+    safe = name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    lines += [
+        f"--{boundary}",
+        f'Content-Disposition: form-data; name="file"; filename="{safe}"',
+        f"Content-Type: {kind}",
+        "",
+        "",
+    ]
+    head = "\r\n".join(lines).encode("utf-8", "replace")
+    return head, f"\r\n--{boundary}--\r\n".encode()
+
+
+def _stream(
+    head: bytes, source: BinaryIO, size: int, tail: bytes, progress: Progress
+) -> Iterator[bytes]:
+    yield head
+    sent = 0
+    while chunk := source.read(min(CHUNK_BYTES, size - sent)):
+        yield chunk
+        sent += len(chunk)
+        progress(sent / size)
+    yield tail

@@ -1,0 +1,143 @@
+"""The command line against a real server, and the operators' commands."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from api.cli import main
+from common.keys import Keys
+from tests.api.conftest import World
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[str]:
+    app = world.client.application
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(20)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / 'cl"ip é.mp4'
+    path.write_bytes(b"x" * 600_000)
+    return path
+
+
+@pytest.fixture
+def operator(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    store = world.runtime.settings.store
+    monkeypatch.setenv("FRAMEMILL_STORE_URL", store.url)
+    monkeypatch.setenv("FRAMEMILL_STORE_PREFIX", store.prefix)
+    return world
+
+
+def put_results(world: World, job_id: str) -> None:
+    world.make(job_id)
+    record = world.runtime.store.get(job_id)
+    assert record is not None
+    for output in record.outputs:
+        key = output.artifacts[0].key
+        with world.runtime.blobs.writer(key, content_type="image/gif") as writer:
+            writer.write(b"GIF")
+            writer.commit()
+
+
+def test_given_a_file_when_submitted_then_the_job_is_told(
+    world: World, server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["submit", str(clip), "--server", server, "--json"]
+    assert main([*words, "--metadata", '{"a":1}']) == 0
+    printed = capsys.readouterr().out
+    job = json.loads(printed[printed.index("{\n") :])
+    assert job["source"]["bytes"] == 600_000
+    assert job["source"]["name"] == "cl%22ip é.mp4"
+    assert job["metadata"] == {"a": 1}
+
+
+def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
+    world: World, server: str, clip: Path, tmp_path: Path
+) -> None:
+    def work() -> None:
+        while not (jobs := world.runtime.store.list()[0]):
+            threading.Event().wait(0.05)
+        put_results(world, jobs[0].id)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    folder = tmp_path / "out"
+    code = main(["submit", str(clip), "--server", server, "-o", str(folder)])
+    worker.join(20)
+    assert code == 0
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["animation-animation.bin", "thumbnail-thumbnail.bin"]
+    assert (folder / names[0]).read_bytes() == b"GIF"
+
+
+def test_given_a_job_that_does_not_end_when_time_is_up_then_code_5(
+    server: str, clip: Path
+) -> None:
+    words = ["submit", str(clip), "--server", server, "--wait", "--timeout", "0.1"]
+    assert main(words) == 5
+
+
+def test_given_a_refusal_then_code_4_and_the_faults(
+    server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["submit", str(clip), "--server", server]
+    assert main([*words, "--outputs", '[{"kind":"film"}]']) == 4
+    assert "/outputs/0/kind" in capsys.readouterr().err
+
+
+def test_given_no_server_then_code_4(clip: Path) -> None:
+    assert main(["submit", str(clip), "--server", "http://127.0.0.1:9"]) == 4
+
+
+def test_given_no_file_then_code_2(server: str, tmp_path: Path) -> None:
+    assert main(["submit", str(tmp_path / "none"), "--server", server]) == 2
+
+
+def test_given_a_key_made_by_command_then_it_is_listed_until_revoked(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["keys", "create", "tests", "--owner", "anna", "--scope", "read"]
+    assert main([*words, "--jobs-per-day", "5"]) == 0
+    token = capsys.readouterr().out.strip()
+    admission = Keys.connect(operator.runtime.settings).admit(token)
+    assert admission is not None
+    assert (admission.key.owner, admission.key.scopes) == ("anna", ["read"])
+    assert main(["keys", "list"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert (listed["id"], listed["jobs_per_day"]) == (admission.key.id, 5)
+    assert token not in json.dumps(listed)
+    assert main(["keys", "revoke", listed["id"]]) == 0
+    assert main(["keys", "revoke", listed["id"]]) == 1
+
+
+def test_given_a_bad_limit_then_code_2(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "x", "--jobs-per-day", "0"]) == 2
+    assert "jobs_per_day" in capsys.readouterr().err
+
+
+def test_given_no_dead_pieces_then_the_list_is_empty(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dead"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_given_an_unknown_piece_when_redriven_then_code_4(operator: World) -> None:
+    assert main(["redrive", f"{'0' * 32}:prepare"]) == 4
