@@ -1,6 +1,6 @@
 """Report how often ``auto`` and five simpler ways choose a good frame, and at what CPU.
 
-    python tests/picker/evaluate.py [--only tuned|held-out] [--keep FOLDER] [NAME ...]
+    python -m tests.picker.evaluate [--only tuned|held-out] [--keep FOLDER] [NAME ...]
 
 A choice is a hit when its time lies in an interval that is good by construction.
 CPU is user and system seconds of FFmpeg, and for ``auto`` also of the scoring and
@@ -20,14 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1])]
-
-import imageio_ffmpeg  # noqa: E402 - the script may be started from anywhere
-from clips import Recipe, make
-from recipes import held_out, recipes
+import imageio_ffmpeg
 
 from common.config import Settings
+from tests.picker.clips import Recipe, make
+from tests.picker.recipes import held_out, recipes
 from worker.media.engine import Engine
 from worker.media.recipes.auto import Pick, pick
 from worker.media.recipes.plan import Done
@@ -179,8 +176,8 @@ def report(results: list[Result]) -> str:
         "",
         (
             f"CPU of auto: {auto / still:.2f} x a plain still "
-            f"({auto / len(results):.3f} s against {still / len(results):.3f} s a clip; "
-            f"{own / len(results):.3f} s of it scoring)"
+            f"({auto / len(results):.3f} s against {still / len(results):.3f} s "
+            f"a clip; {own / len(results):.3f} s of it scoring)"
         ),
     ]
     return "\n".join(lines)

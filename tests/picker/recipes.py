@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clips import (
+from tests.picker.clips import (
     Cards,
     Recipe,
     Segment,

@@ -27,6 +27,8 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
     """
     if not samples:
         return []
+    if not samples:
+        return []
     steps = [
         difference(a, b) if a.window == b.window else None for a, b in pairwise(samples)
     ]
@@ -34,7 +36,7 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
         [step for step in pair if step is not None]
         for pair in zip([None, *steps], [*steps, None], strict=True)
     ]
-    usual = median(max(pair, default=0.0) for pair in moves) if moves else 0.0
+    usual = median(max(pair, default=0.0) for pair in moves)
     alone = [
         _quiet(pair, usual) * (1 - 0.7 * _blended(samples, at))
         for at, pair in enumerate(moves)
