@@ -195,7 +195,7 @@ class _Reader:
         if self.part == FILE:
             raw = event.filename if isinstance(event, File) else None
             self.name = display_name(raw)
-            self.content_type = _media_type(event.headers.get("content-type"))
+            self.content_type = media_type(event.headers.get("content-type"))
             self.writer = self.stack.enter_context(self.open_writer(self.content_type))
         else:
             self.fields[self.part] = bytearray()
@@ -252,7 +252,8 @@ def _text(name: str, value: bytearray) -> str:
         ) from error
 
 
-def _media_type(raw: str | None) -> str:
+def media_type(raw: str | None) -> str:
+    """Give ``type/subtype`` of a caller's content type, or octet-stream."""
     # It goes into a header of S3: only what is certainly type/subtype is kept.
     kind = parse_options_header(raw)[0].lower()
     main, slash, sub = kind.partition("/")

@@ -10,6 +10,7 @@ FramemillError
 │   ├── Conflict               409 conflict
 │   ├── BodyTooLarge           413 body_too_large
 │   ├── UnsupportedMediaType   415 unsupported_media_type
+│   ├── ChecksumMismatch       460 checksum_mismatch (tus)
 │   ├── Invalid                422 invalid_request (lists every fault)
 │   ├── IdempotencyMismatch    422 idempotency_mismatch
 │   └── TooManyRequests        429 too_many_requests
@@ -151,6 +152,12 @@ class UnsupportedMediaType(RequestError):
     """The body is neither JSON nor multipart."""
 
     code, title, status = "unsupported_media_type", "Unsupported media type", 415
+
+
+class ChecksumMismatch(RequestError):
+    """The bytes are not those of Upload-Checksum (tus 1.0); none of them counts."""
+
+    code, title, status = "checksum_mismatch", "Checksum does not match", 460
 
 
 class Invalid(RequestError):

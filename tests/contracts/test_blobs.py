@@ -185,6 +185,17 @@ def test_parts_when_joined_in_order_then_one_blob(
     assert get(store, key) == data
 
 
+def test_a_part_when_put_twice_with_the_same_bytes_then_one_part(
+    store: BlobStore, prefix: str
+) -> None:
+    key = prefix + "a"
+    ref = store.begin_parts(key, content_type=TYPE)
+    first = store.put_part(key, ref, 1, b"x" * 100)
+    assert store.put_part(key, ref, 1, b"x" * 100) == first
+    assert list(store.list_parts(key, ref)) == [first]
+    assert store.join_parts(key, ref, [first]).size == 100
+
+
 def test_parts_when_dropped_then_the_reference_is_unknown(
     store: BlobStore, prefix: str
 ) -> None:

@@ -1,0 +1,251 @@
+"""Resumable uploads: tus 1.0.
+
+Extensions: creation, creation-with-upload, termination, expiration, checksum.
+``POST /v1/tus`` announces, ``PATCH`` appends, ``HEAD`` tells the offset. The newest
+request for an upload is its writer; one that was overtaken gets 409. With the
+metadata key ``job`` (JSON: ``{}`` or ``{"outputs": ..., "metadata": ...}``) a job of
+the upload's id starts by itself once all bytes are there.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from base64 import b64decode
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from hmac import compare_digest
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from api import bodies
+from api.guard import Authenticator, Principal
+from api.incoming import Counter, body_chunks
+from api.multipart import DEFAULT_TYPE, media_type
+from common.blobs.names import display_name
+from common.errors import (
+    BadRequest,
+    BodyTooLarge,
+    ChecksumMismatch,
+    Conflict,
+    UnsupportedMediaType,
+)
+from common.runtime import Runtime
+from common.uploads import Appender, NewUpload, Upload, Uploads
+
+VERSION = "1.0.0"
+EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
+OFFSET_TYPE = "application/offset+octet-stream"
+_ALGORITHMS = ("sha1", "sha256", "sha512", "md5")
+_LABEL_BYTES = 16 * 1024
+
+
+def blueprint(
+    runtime: Runtime, authenticator: Authenticator, uploads: Uploads
+) -> Blueprint:
+    """Make the views over one world."""
+    routes = Blueprint("tus", __name__, url_prefix="/v1/tus")
+    counter = Counter(runtime, uploads, authenticator)
+
+    @routes.after_request
+    def stamp(response: Response) -> Response:
+        response.headers["Tus-Resumable"] = VERSION
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    @routes.before_request
+    def check() -> Response | None:
+        told = request.headers.get("Tus-Resumable")
+        if request.method == "OPTIONS" or told == VERSION:
+            return None
+        return Response(status=412, headers={"Tus-Version": VERSION})
+
+    @routes.route("", methods=["OPTIONS"], provide_automatic_options=False)
+    def options() -> Response:
+        return _options(runtime.settings.limits.source_bytes)
+
+    @routes.route("/<upload_id>", methods=["OPTIONS"], provide_automatic_options=False)
+    def options_of_one(upload_id: str) -> Response:  # noqa: ARG001 - all are alike
+        return _options(runtime.settings.limits.source_bytes)
+
+    @routes.post("")
+    def create() -> Response:
+        return _create(counter)
+
+    @routes.route("/<upload_id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
+    def one(upload_id: str) -> Response:
+        # The protocol's way past proxies that let only GET and POST through.
+        method = request.headers.get("X-HTTP-Method-Override", request.method).upper()
+        if method not in _VERBS:
+            return Response(status=405, headers={"Allow": ", ".join(_VERBS)})
+        return _VERBS[method](counter, counter.find(upload_id))
+
+    return routes
+
+
+def _options(limit: int) -> Response:
+    told = {
+        "Tus-Version": VERSION,
+        "Tus-Extension": EXTENSIONS,
+        "Tus-Max-Size": str(limit),
+        "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
+    }
+    return Response(status=204, headers=told)
+
+
+def _create(counter: Counter) -> Response:
+    who = counter.enter("submit")
+    new = _announced(counter, who)
+    chunked = request.content_length is None and "wsgi.input_terminated" in (
+        request.environ
+    )
+    with_bytes = request.mimetype == OFFSET_TYPE and bool(
+        request.content_length or chunked
+    )
+    upload = counter.create(who, new)
+    if with_bytes:
+        upload = _append(counter, upload, 0)
+    elif upload.size == 0:
+        upload = counter.settle(upload)
+    response = _told(counter, upload, 201)
+    response.headers["Location"] = f"{counter.root()}/v1/tus/{upload.id}"
+    return response
+
+
+def _announced(counter: Counter, who: Principal) -> NewUpload:
+    if "Upload-Defer-Length" in request.headers:
+        raise BadRequest(
+            "the length of an upload is told at once", hint="Upload-Length"
+        )
+    size = _number("Upload-Length")
+    limit = counter.runtime.settings.limits.source_bytes
+    if size > limit:
+        raise BodyTooLarge(
+            f"{size} bytes are over the limit for a source",
+            hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_SOURCE_BYTES)",
+        )
+    label = request.headers.get("Upload-Metadata", "")
+    told = _metadata(label)
+    kind = told.get("filetype") or told.get("content_type") or b""
+    job = told.get("job")
+    return NewUpload(
+        owner=who.owner,
+        mode="tus",
+        size=size,
+        content_type=media_type(kind.decode("utf-8", "replace")) or DEFAULT_TYPE,
+        name=display_name(told.get("filename", b"").decode("utf-8", "replace")),
+        job=None if job is None else counter.attach(who, _json(job), "job"),
+        label=label,
+    )
+
+
+def _json(raw: bytes) -> Any:
+    return bodies.parse_json(raw or b"{}", "the metadata 'job'")
+
+
+def _metadata(header: str) -> dict[str, bytes]:
+    if len(header) > _LABEL_BYTES or not header.isascii():
+        raise BadRequest(f"Upload-Metadata is not ASCII under {_LABEL_BYTES} bytes")
+    found: dict[str, bytes] = {}
+    for item in filter(None, (item.strip() for item in header.split(","))):
+        key, _, value = item.partition(" ")
+        if key in found:
+            raise BadRequest(f"the Upload-Metadata key {key[:80]!r} is repeated")
+        try:
+            found[key] = b64decode(value.strip(), validate=True)
+        except binascii.Error as error:
+            raise BadRequest(f"Upload-Metadata {key[:80]!r} is not base64") from error
+    return found
+
+
+def _number(name: str) -> int:
+    text = request.headers.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise BadRequest(f"{name} is not a number of bytes", hint=f"{name}: 12345")
+    return int(text)
+
+
+def _head(counter: Counter, upload: Upload) -> Response:
+    if upload.mode == "tus" and upload.offset == upload.size:
+        upload = counter.settle(upload)
+    response = _told(counter, upload, 200)
+    response.headers["Upload-Length"] = str(upload.size)
+    if upload.label:
+        response.headers["Upload-Metadata"] = upload.label
+    return response
+
+
+def _patch(counter: Counter, upload: Upload) -> Response:
+    if request.mimetype != OFFSET_TYPE:
+        raise UnsupportedMediaType(
+            f"a body of type {request.mimetype!r}"[:200], hint=f"send {OFFSET_TYPE}"
+        )
+    offset = _number("Upload-Offset")
+    if upload.mode != "tus":
+        raise Conflict("this upload is not a resumable one")
+    if upload.state == "complete" and offset == upload.size:
+        return _told(counter, counter.settle(upload), 204)
+    upload = _append(counter, upload, offset)
+    return _told(counter, upload, 204)
+
+
+def _append(counter: Counter, upload: Upload, offset: int) -> Upload:
+    length = request.content_length
+    if length is not None and offset + length > upload.size:
+        raise BodyTooLarge(f"the upload was announced with {upload.size} bytes")
+    digest, expected = _checksum()
+    upload = counter.uploads.take(upload, offset)
+    appender = Appender(counter.uploads, upload, hold=digest is not None)
+    try:
+        for chunk in body_chunks():
+            if digest is not None:
+                digest.update(chunk)
+            appender.write(chunk)
+    except BadRequest:
+        # The client broke off: what came counts, unless its checksum cannot.
+        if digest is None:
+            appender.close()
+        appender.discard()
+        raise
+    if digest is not None and not compare_digest(digest.digest(), expected):
+        appender.discard()
+        raise ChecksumMismatch("the bytes are not those of Upload-Checksum")
+    upload = appender.close()
+    return counter.settle(upload) if upload.offset == upload.size else upload
+
+
+def _checksum() -> tuple[Any, bytes]:
+    header = request.headers.get("Upload-Checksum")
+    if header is None:
+        return None, b""
+    name, _, value = header.partition(" ")
+    if name not in _ALGORITHMS:
+        raise BadRequest(
+            f"the checksum algorithm {name[:40]!r} is not known",
+            hint="one of " + ", ".join(_ALGORITHMS),
+        )
+    try:
+        return hashlib.new(name, usedforsecurity=False), b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise BadRequest("Upload-Checksum is not base64") from error
+
+
+def _delete(counter: Counter, upload: Upload) -> Response:
+    counter.uploads.drop(upload)
+    return Response(status=204)
+
+
+def _told(counter: Counter, upload: Upload, status: int) -> Response:
+    response = Response(status=status)
+    response.headers["Upload-Offset"] = str(upload.offset)
+    if upload.state == "open":
+        expires = datetime.fromtimestamp(upload.expires_at / 1000, UTC)
+        response.headers["Upload-Expires"] = format_datetime(expires, usegmt=True)
+    elif upload.job is not None:
+        link = f'<{counter.root()}/v1/jobs/{upload.id}>; rel="related"'
+        response.headers["Link"] = link
+    return response
+
+
+_VERBS = {"HEAD": _head, "PATCH": _patch, "DELETE": _delete}

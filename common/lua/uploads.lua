@@ -1,0 +1,90 @@
+-- One upload that outlives its requests. KEYS[1] is its hash, KEYS[2] the zset of all
+-- uploads by expiry; ARGV[1] names the step, ARGV[2] holds its arguments as JSON.
+--
+-- Fields: doc (JSON, as created), state (open | complete), offset, parts (JSON list
+-- that only grows), rest (key of the blob that holds the bytes after the last part),
+-- fence and token (of the writer that may save), etag, used (a job has the blob).
+--
+-- Every step bears a blind repeat: create keeps the first, take knows its token, save
+-- its offsets. The newest writer wins; an older one is refused at its next save.
+local step, arg = ARGV[1], cjson.decode(ARGV[2])
+local key, all = KEYS[1], KEYS[2]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function text(value) return string.format('%.0f', value) end
+
+local function record()
+  local fields = redis.call('HGETALL', key)
+  local found = {}
+  for i = 1, #fields, 2 do found[fields[i]] = fields[i + 1] end
+  found.expires_at = redis.call('ZSCORE', all, arg.id)
+  return found
+end
+
+local function keep()
+  redis.call('ZADD', all, text(now + arg.keep_ms), arg.id)
+  -- The sweep removes it with its files; this is for where no sweep runs.
+  redis.call('PEXPIRE', key, text(arg.keep_ms * 8))
+end
+
+local function answer(state)
+  return cjson.encode({answer = state, record = record()})
+end
+
+if step == 'create' then
+  if redis.call('HSETNX', key, 'doc', arg.doc) == 1 then
+    redis.call('HSET', key, 'state', 'open', 'offset', '0', 'parts', '[]', 'rest', '',
+      'fence', '0', 'token', '', 'etag', '', 'used', '')
+    keep()
+  end
+  return answer('ok')
+elseif step == 'expired' then
+  return cjson.encode(redis.call('ZRANGEBYSCORE', all, '-inf', text(now), 'LIMIT', '0',
+    text(arg.limit)))
+elseif step == 'drop' then
+  redis.call('DEL', key)
+  redis.call('ZREM', all, arg.id)
+  return cjson.encode({answer = 'ok', record = {}})
+end
+
+if redis.call('HEXISTS', key, 'doc') == 0 then
+  return cjson.encode({answer = 'gone', record = {}})
+end
+local state = redis.call('HGET', key, 'state')
+local offset = tonumber(redis.call('HGET', key, 'offset'))
+
+if step == 'get' then
+  return answer('ok')
+elseif step == 'use' then
+  redis.call('HSET', key, 'used', '1')
+  return answer('ok')
+elseif step == 'close' then
+  if state == 'open' then
+    redis.call('HINCRBY', key, 'fence', 1)
+    redis.call('HSET', key, 'state', 'complete', 'etag', arg.etag, 'rest', '')
+    keep()
+  end
+  return answer('ok')
+elseif step == 'take' then
+  if state ~= 'open' or offset ~= arg.offset then return answer('offset') end
+  if redis.call('HGET', key, 'token') ~= arg.token then
+    redis.call('HINCRBY', key, 'fence', 1)
+    redis.call('HSET', key, 'token', arg.token)
+  end
+  keep()
+  return answer('ok')
+elseif step == 'save' then
+  if redis.call('HGET', key, 'fence') ~= text(arg.fence) then return answer('stale') end
+  if offset == arg.to then return answer('ok') end
+  if state ~= 'open' or offset ~= arg.from then return answer('stale') end
+  local parts = redis.call('HGET', key, 'parts')
+  if arg.parts ~= '[]' then
+    local head = parts == '[]' and '[' or (string.sub(parts, 1, -2) .. ',')
+    parts = head .. string.sub(arg.parts, 2)
+  end
+  redis.call('HSET', key, 'offset', text(arg.to), 'parts', parts, 'rest', arg.rest)
+  keep()
+  return answer('ok')
+end
+return redis.error_reply('unknown step ' .. step)

@@ -1,0 +1,6 @@
+"""Uploads that take more than one request: presigned, in parts, or resumable."""
+
+from common.uploads.appending import Appender
+from common.uploads.sessions import MIN_SPLIT_BYTES, Mode, NewUpload, Upload, Uploads
+
+__all__ = ["MIN_SPLIT_BYTES", "Appender", "Mode", "NewUpload", "Upload", "Uploads"]
