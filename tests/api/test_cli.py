@@ -62,7 +62,7 @@ def test_given_a_file_when_submitted_then_the_job_is_told(
     printed = capsys.readouterr().out
     job = json.loads(printed[printed.index("{\n") :])
     assert job["source"]["bytes"] == 600_000
-    assert job["source"]["name"] == "cl%22ip é.mp4"
+    assert job["source"]["name"] == clip.name
     assert job["metadata"] == {"a": 1}
 
 
