@@ -35,6 +35,7 @@ from worker.media.recipes import (
     storyboard,
     thumbnail,
 )
+from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Done, Made, Plan, Rung, Step
 from worker.media.recipes.source import Clip
 
@@ -49,6 +50,7 @@ RECIPES: dict[str, Recipe] = {
 }
 CUTS: dict[str, Cut] = {}
 _STEP_SHARE = 0.9
+_DAMAGE = "Error submitting packet to decoder"
 _SOURCE = "source"
 _ASSETS = Path(__file__).with_name("assets")
 
@@ -157,6 +159,7 @@ class _Climb:
         self._job = job
         self._watch = watch
         self._done = 0.0
+        self._damaged = False
         self._reports: list[AttemptReport] = []
         self._errors: list[MediaError] = []
 
@@ -172,7 +175,8 @@ class _Climb:
                     break
                 continue
             self._report(rung, started, None)
-            found = dict.fromkeys([*plan.warnings, *rung.warnings])
+            damage = [codes.DAMAGED] if self._damaged else []
+            found = dict.fromkeys([*plan.warnings, *rung.warnings, *damage])
             result = [_summary(file) for file in files]
             return Rendered(files, result, list(found), self._reports)
         telling = _telling(self._errors)
@@ -181,6 +185,7 @@ class _Climb:
 
     def _rung(self, rung: Rung) -> list[Made]:
         _empty(self._job.workdir)
+        self._damaged = False
         run = rung.run()
         try:
             step = next(run)
@@ -213,6 +218,7 @@ class _Climb:
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:
             raise _failure(done)
+        self._damaged |= _DAMAGE in done.log
         files = check.Folder(workdir, settings, self._watch.should_stop)
         return Done(done.returncode, done.stdout, done.log, files)
 

@@ -52,6 +52,9 @@ def head(settings: Settings) -> list[str]:
         "0.25",
         "-progress",
         "{progress}",
+        # What can be decoded of a damaged file counts; FFmpeg would give up over 2/3.
+        "-max_error_rate",
+        "1",
         "-y",
     ]
 
