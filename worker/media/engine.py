@@ -32,6 +32,7 @@ from worker.media.recipes import (
     animation,
     contact_sheet,
     preview,
+    snippets,
     storyboard,
     thumbnail,
 )
@@ -46,9 +47,10 @@ RECIPES: dict[str, Recipe] = {
     "animation": animation.plan,
     "preview": preview.plan,
     "storyboard": storyboard.plan,
+    "snippets": snippets.plan,
     "contact_sheet": contact_sheet.plan,
 }
-CUTS: dict[str, Cut] = {}
+CUTS: dict[str, Cut] = {"snippets": snippets.cut}
 _STEP_SHARE = 0.9
 _DAMAGE = "Error submitting packet to decoder"
 _SOURCE = "source"
@@ -279,6 +281,7 @@ def _summary(file: RenderedFile) -> dict[str, Any]:
     """Give the JSON form of a file for the piece that joins the parts."""
     return {
         "name": file.name,
+        "bytes": file.path.stat().st_size,
         "width": file.width,
         "height": file.height,
         "frames": file.frames,

@@ -1,0 +1,246 @@
+"""The recipe of snippets: one short animation for each window of the whole video.
+
+The windows are cut into parts that different workers can do; a part carries its
+windows' times, so that all agree on them. The joining piece writes the manifest.
+Every second of the video lies in exactly one window; the last one ends with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any, Literal
+
+from common.errors import DecodeError
+from common.model import MediaInfo, VideoInfo
+from common.specs import Fit, SnippetsSpec
+from worker.media.recipes import movie, picture
+from worker.media.recipes import warnings as codes
+from worker.media.recipes.movie import Look
+from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.source import Clip
+from worker.media.recipes.stretch import Stretch, sample
+
+MANIFEST = "snippets.json"
+MOST_WINDOWS = 1000
+# What a part should take one core, and what a second of video costs it: a base for
+# the encoder, and decoding by megapixels of 30 frames.
+_PART_SECONDS = 15.0
+_BASE_COST = 0.03
+_PIXEL_COST = 0.045
+# A last window shorter than this joins the one before.
+_LEAST_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class _Size:
+    """A box of that width that keeps the shape and never grows."""
+
+    width: int
+    height: int | None = None
+    fit: Fit = "contain"
+    enlarge: bool = False
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How snippets are written; what the spec does not say is as in animations."""
+
+    format: Literal["gif", "webp", "avif", "mp4", "webm"]
+    loop: int
+    dither: str
+    bayer_scale: int = 5
+    palette: str = "full"
+
+
+def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Stretch]:
+    """Cut the time from ``begin`` to ``end`` into windows, without a gap.
+
+    Windows grow where there would be more than a thousand.
+    """
+    length = max(spec.window, (end - begin) / MOST_WINDOWS)
+    count = max(1, math.ceil((end - begin - _LEAST_SECONDS) / length))
+    edges = [begin + place * length for place in range(count)]
+    edges.append(max(end, begin + _LEAST_SECONDS))
+    return [Stretch(start, until - start) for start, until in pairwise(edges)]
+
+
+def cut(spec: SnippetsSpec, media: MediaInfo) -> list[Any]:
+    """Give the parts: each a JSON object with the windows that it makes.
+
+    Empty where one piece can do it all, or where the length is unknown.
+    """
+    video = media.video
+    if video is None or media.duration is None:
+        return []
+    found = windows(spec, 0.0, media.duration)
+    each = max(1, int(_PART_SECONDS / _cost(found[0].length, video)))
+    if len(found) <= each:
+        return []
+    return [
+        {
+            "first": first,
+            "windows": [
+                [round(window.start, 6), round(window.length, 6)]
+                for window in found[first : first + each]
+            ],
+        }
+        for first in range(0, len(found), each)
+    ]
+
+
+def _cost(seconds: float, video: VideoInfo) -> float:
+    """Estimate the CPU seconds of one window."""
+    megapixels = video.coded_width * video.coded_height / 1e6
+    frames = (video.fps or 30.0) / 30.0
+    return seconds * (_BASE_COST + _PIXEL_COST * megapixels * frames)
+
+
+def plan(
+    spec: SnippetsSpec,
+    clip: Clip,
+    part: Any = None,
+    parts: Sequence[Any] = (),
+) -> Plan:
+    """Give the rungs for a part, for the joining piece, or for the whole.
+
+    Raises NoVideoStream.
+    """
+    if part is None and parts:
+        return Plan((Rung("manifest", partial(_join, spec, parts)),))
+    video = clip.video
+    if part is not None:
+        first = int(part["first"])
+        found = [Stretch(start, length) for start, length in part["windows"]]
+    else:
+        # Of a video of unknown length windows are tried until one gives nothing.
+        end = spec.window * MOST_WINDOWS if clip.end is None else clip.end
+        first, found = 0, windows(spec, 0.0, end)
+    hdr = video.hdr is not None
+    work = _Work(spec, clip, first, tuple(found), whole=part is None)
+    plain = _Work(spec, clip, first, tuple(found), whole=part is None, plain=True)
+    clipped = (codes.HDR_CLIPPED if hdr else codes.COLOUR_GUESSED,)
+    rungs = [
+        Rung("windows", work.make, (codes.TONE_MAPPED,) if hdr else ()),
+        Rung("windows_plain", plain.make, clipped),
+    ]
+    if part is not None:
+        # One bad stretch of the video must not fail the other parts' snippets.
+        rungs.append(Rung("nothing", _nothing, (codes.WINDOW_MISSING,)))
+    return Plan(tuple(rungs))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The windows that one piece makes; ``whole`` adds the manifest."""
+
+    spec: SnippetsSpec
+    clip: Clip
+    first: int
+    windows: tuple[Stretch, ...]
+    whole: bool = False
+    plain: bool = False
+
+    @property
+    def look(self) -> Look:
+        """Give size, rate, colours and quality of every snippet."""
+        spec, video = self.spec, self.clip.video
+        even = picture.is_even(spec.format)
+        size = (video.width, video.height)
+        box = picture.fit(size, _Size(spec.width), spec.width, even=even)
+        return Look(box, spec.fps, spec.colors, spec.quality)
+
+    def make(self) -> RungRun:
+        """Make the snippets one after another.
+
+        A window in which nothing decodes is left out, and the manifest says so.
+        Raises DecodeError when no window of the piece gives anything.
+        """
+        made: list[Made] = []
+        for place, window in enumerate(self.windows, self.first):
+            one = yield from self._one(place, window)
+            if not one and made and self.clip.end is None:
+                break
+            made += one
+        if not made:
+            raise DecodeError("no window of the video gave a frame")
+        if not self.whole:
+            return made
+        results = [
+            {
+                "name": one.name,
+                "bytes": one.details["bytes"],
+                "details": one.details,
+            }
+            for one in made
+        ]
+        return [*made, _manifest(self.spec, results)]
+
+    def _one(self, place: int, window: Stretch) -> Generator[Step, Done, list[Made]]:
+        spec, look, clip = self.spec, self.look, self.clip
+        name = movie.file_name(f"snippet-{place + 1:04d}", spec.format)
+        frames = sample(clip, window, spec.fps)
+        frames = picture.draw(frames, clip, look.box, spec.format, plain=self.plain)
+        style = _Style(spec.format, spec.loop, spec.dither)
+        words = movie.write(frames, name, style, look, clip.threads)
+        done = yield Step(words, seconds=window.length, tolerant=True)
+        if name not in done.files or done.returncode != 0:
+            return []
+        details: dict[str, Any] = {
+            "index": place,
+            "start": round(window.start, 3),
+            "end": round(window.end, 3),
+        }
+        if self.whole:
+            details["bytes"] = done.files[name].bytes
+        time = round(window.start, 3)
+        return [movie.made(name, name, spec.format, look, time, details)]
+
+
+def _nothing() -> RungRun:
+    yield from ()
+    return []
+
+
+def _join(spec: SnippetsSpec, parts: Sequence[Any]) -> RungRun:
+    """Write the manifest of all parts' files; needs no FFmpeg run."""
+    yield from ()
+    results = [result for part in parts for result in part or ()]
+    if not results:
+        raise DecodeError("no window of the video gave a frame")
+    return [_manifest(spec, results)]
+
+
+def _manifest(spec: SnippetsSpec, results: Sequence[Mapping[str, Any]]) -> Made:
+    """Describe every snippet, in order of time; ``missing`` are windows without."""
+    entries = sorted(
+        (
+            {
+                "index": result["details"]["index"],
+                "start": result["details"]["start"],
+                "end": result["details"]["end"],
+                "file": result["name"],
+                "bytes": result["bytes"],
+            }
+            for result in results
+        ),
+        key=lambda entry: int(entry["index"]),
+    )
+    known = {int(entry["index"]) for entry in entries}
+    missing = [place for place in range(max(known)) if place not in known]
+    document = {
+        "version": 1,
+        "format": spec.format,
+        "fps": spec.fps,
+        "window": spec.window,
+        "duration": entries[-1]["end"],
+        "snippets": entries,
+        "missing": missing,
+    }
+    details = {"snippets": len(entries), "missing": len(missing)}
+    text = json.dumps(document, indent=1)
+    return Made(MANIFEST, MANIFEST, "application/json", text=text, details=details)
