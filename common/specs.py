@@ -181,7 +181,12 @@ class _Moving(_Boxed):
     height: Annotated[int, Field(ge=2, le=1280)] | None = None
     loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
     quality: Quality = Field(default=75, description="Not used for gif.")
-    colors: int = Field(default=256, ge=2, le=256, description="gif only.")
+    colors: int = Field(
+        default=192,
+        ge=2,
+        le=256,
+        description="gif only; 192 is a tenth smaller than 256 at the same SSIM.",
+    )
     dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
         default="bayer", description="gif only."
     )
