@@ -35,7 +35,7 @@ def _drive(clip, *answers):
     try:
         steps.append(next(run))
         for samples in answers:
-            steps.append(run.send(_answer(samples)))
+            steps += [run.send(_answer(samples))]
     except StopIteration as stop:
         return stop.value, steps
     pytest.fail("more steps than answers")

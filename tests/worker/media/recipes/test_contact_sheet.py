@@ -1,0 +1,126 @@
+"""Contact sheets: grid, times, and texts that never become filters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from common.model import MediaInfo, VideoInfo
+from common.specs import ContactSheetSpec
+from tests.worker.media.recipes.conftest import Render
+from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
+from worker.media.recipes import contact_sheet, headline
+from worker.media.recipes.plan import Done, FileFacts
+from worker.media.recipes.source import Clip
+
+HOSTILE = "';[v]movie=/etc/passwd[x];%{pts}:\\ \n\u202eend"
+
+
+def clip(title: str | None = None) -> Clip:
+    video = VideoInfo(
+        index=0,
+        codec="h264",
+        coded_width=640,
+        coded_height=360,
+        width=640,
+        height=360,
+        fps=29.97,
+    )
+    media = MediaInfo(container="mov", duration=100.0, size=1_500_000, video=video)
+    return Clip("source", media, title=title)
+
+
+def test_frames_come_from_the_times_that_are_told(
+    tmp_path: Path, render: Render
+) -> None:
+    source = ramp(tmp_path / "a.mp4", 40, *x264(50))
+
+    done = render(
+        source,
+        kind="contact_sheet",
+        columns=3,
+        rows=2,
+        width=900,
+        timestamps=False,
+        header=False,
+    )
+
+    sheet = Image.open(done.files[0].path)
+    details = done.files[0].details
+    width, height = details["tile_width"], details["tile_height"]
+    gap = max(2, (900 // 64) // 3)
+    left = (sheet.width - 3 * width - 2 * gap) // 2
+    shown = [
+        read_time(luma(sheet, (left + x * (width + gap), top, width, height)))
+        for top in (14, 14 + height + gap)
+        for x in range(3)
+    ]
+    assert shown == pytest.approx(details["times"], abs=0.1)
+    assert details["times"][0] == pytest.approx(5, abs=0.05)
+    assert details["times"][-1] == pytest.approx(35, abs=0.05)
+
+
+def test_a_hostile_title_is_only_text(tmp_path: Path, render: Render) -> None:
+    source = ramp(tmp_path / "a.mp4", 4, *x264(25))
+
+    done = render(source, HOSTILE, kind="contact_sheet", columns=2, rows=1)
+
+    assert done.files[0].width == 1280
+    assert [report.error for report in done.reports] == [None]
+
+
+def test_no_text_of_the_user_is_in_the_words_for_ffmpeg() -> None:
+    spec = ContactSheetSpec(kind="contact_sheet", columns=1, rows=1)
+    run = contact_sheet.plan(spec, clip(HOSTILE)).rungs[0].run()
+    tile = {"tile-001.png": FileFacts(1)}
+    first = next(run)
+
+    last = run.send(Done(0, b"", "frame:0 pts_time:1\n", tile))
+
+    words = " ".join([*first.argv, *last.argv])
+    assert "passwd" not in words
+    assert words.count("drawtext") == words.count("expansion=none") == 3
+    assert "passwd" in last.texts["title.txt"]
+    assert "\n" not in last.texts["title.txt"]
+    assert "\u202e" not in last.texts["title.txt"]
+
+
+def test_a_video_of_few_frames_fills_fewer_places(
+    tmp_path: Path, render: Render
+) -> None:
+    source = ramp(tmp_path / "a.mp4", 0.12, *x264(25))
+
+    done = render(source, kind="contact_sheet")
+
+    assert done.files[0].details["columns"] * done.files[0].details["rows"] <= 4
+    assert len(done.files[0].details["times"]) <= 3
+
+
+def test_the_header_tells_length_size_and_codec() -> None:
+    title, facts = headline.lines(clip("a\tname.mp4"), 40)
+
+    assert title == "a name.mp4"
+    assert [fact.strip() for fact in facts.split("\u00b7")] == [
+        "1:40",
+        "640\u00d7360",
+        "H.264",
+        "29.97 fps",
+        "1.4 MiB",
+    ]
+
+
+def test_a_long_name_is_cut_in_its_middle() -> None:
+    text = headline.clean("a" * 50 + "b" * 50 + ".mp4", 30)
+
+    assert len(text) == 30
+    assert text.startswith("aaa")
+    assert text.endswith("bbb.mp4")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5.27, "0:05"), (65.0, "1:05"), (3661.0, "1:01:01")]
+)
+def test_times_are_written_for_people(seconds: float, text: str) -> None:
+    assert headline.length(seconds) == text

@@ -1,0 +1,115 @@
+"""Previews: segments across the whole video, and what short videos give."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageSequence
+
+from common.model import MediaInfo, VideoInfo
+from common.specs import PreviewSpec
+from tests.worker.media.recipes.conftest import Render
+from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
+from worker.media.recipes import preview
+from worker.media.recipes import warnings as codes
+from worker.media.recipes.source import Clip
+
+
+def clip(end: float | None, width: int = 640, height: int = 360) -> Clip:
+    video = VideoInfo(
+        index=0,
+        codec="h264",
+        coded_width=width,
+        coded_height=height,
+        width=width,
+        height=height,
+        fps=25.0,
+    )
+    return Clip("source", MediaInfo(container="mov", duration=end, video=video))
+
+
+def spec(**words: object) -> PreviewSpec:
+    return PreviewSpec(kind="preview", **words)
+
+
+def test_segments_span_what_is_not_excluded() -> None:
+    found = preview.segments(spec(), clip(100.0))
+
+    assert len(found) == 12
+    assert found[0].start == 5.0
+    assert found[-1].end == pytest.approx(95.0)
+    assert {round(one.length, 6) for one in found} == {0.75}
+
+
+@pytest.mark.parametrize(
+    ("end", "count", "whole"), [(5.0, 6, False), (0.9, 1, False), (0.4, 1, True)]
+)
+def test_a_short_video_gives_fewer_segments(
+    end: float, count: int, *, whole: bool
+) -> None:
+    found = preview.segments(spec(), clip(end))
+
+    assert len(found) == count
+    assert all(b.start >= a.end - 1e-9 for a, b in pairwise(found))
+    assert (found[0].start, found[0].end) == (0.0, 0.4) or not whole
+
+
+def test_excluding_everything_excludes_nothing() -> None:
+    found = preview.segments(spec(exclude_start=60, exclude_end=60), clip(100.0))
+
+    assert found[0].start == 0.0
+    assert found[-1].end == pytest.approx(100.0)
+
+
+def test_large_frames_are_decoded_one_segment_at_a_time() -> None:
+    run = preview.plan(spec(), clip(100.0, 3840, 2160)).rungs[0].run()
+
+    assert next(run).argv.count("-i") == 1
+
+
+def test_the_frames_come_from_their_segments(tmp_path: Path, render: Render) -> None:
+    source = ramp(tmp_path / "a.mp4", 40, *x264(50))
+
+    done = render(source, kind="preview", segments=4, segment_duration=1.0, fps=10)
+
+    picture = done.files[0]
+    assert picture.frames == 40
+    starts = [one["start"] for one in picture.details["segments"]]
+    assert starts == pytest.approx([2.0, 13.667, 25.333, 37.0], abs=0.01)
+    frames = [
+        frame.convert("RGB")
+        for frame in ImageSequence.Iterator(Image.open(picture.path))
+    ]
+    shown = [read_time(luma(frames[n], (0, 0, 320, 180))) for n in (0, 10, 20, 30)]
+    assert shown == pytest.approx(starts, abs=0.2)
+
+
+@pytest.mark.parametrize("kind", ["webp", "avif", "mp4", "webm"])
+def test_every_format_is_made(kind: str, tmp_path: Path, render: Render) -> None:
+    source = ramp(tmp_path / "a.mp4", 8, *x264(25))
+
+    done = render(source, kind="preview", format=kind, segments=3, fps=5)
+
+    assert done.files[0].frames in {11, 12}
+    assert done.files[0].name == f"preview.{kind}"
+
+
+def test_max_bytes_is_kept(tmp_path: Path, render: Render) -> None:
+    source = ramp(tmp_path / "a.mp4", 20, *x264(25))
+    free = render(source, kind="preview").files[0].path.stat().st_size
+
+    done = render(source, kind="preview", max_bytes=max(1000, free // 2))
+
+    assert done.files[0].path.stat().st_size <= max(1000, free // 2)
+    assert done.files[0].name == "preview.gif"
+
+
+def test_one_frame_gives_one_frame(tmp_path: Path, render: Render) -> None:
+    source = ramp(tmp_path / "a.mp4", 0.04, *x264(25))
+
+    done = render(source, kind="preview")
+
+    assert done.files[0].frames == 1
+    assert codes.FEWER_SEGMENTS in done.warnings

@@ -1,0 +1,110 @@
+"""Snippets: every second in one window, parts that agree, one manifest."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from common.model import MediaInfo, VideoInfo
+from common.specs import SnippetsSpec
+from tests.worker.media.recipes.conftest import Render
+from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
+from worker.media.recipes import snippets
+from worker.media.recipes.source import Clip
+
+VIDEO = VideoInfo(
+    index=0,
+    codec="h264",
+    coded_width=1920,
+    coded_height=1080,
+    width=1920,
+    height=1080,
+    fps=30.0,
+)
+
+
+def media(duration: float | None) -> MediaInfo:
+    return MediaInfo(container="mov", duration=duration, video=VIDEO)
+
+
+def spec(**words: object) -> SnippetsSpec:
+    return SnippetsSpec(kind="snippets", **words)
+
+
+@pytest.mark.parametrize("length", [0.04, 29.9, 30.0, 30.05, 95.0, 7200.0])
+def test_windows_cover_every_second_once(length: float) -> None:
+    found = snippets.windows(spec(), 0.0, length)
+
+    assert found[0].start == 0.0
+    assert found[-1].end == pytest.approx(max(length, 0.1))
+    assert all(a.end == pytest.approx(b.start) for a, b in pairwise(found))
+
+
+def test_a_film_is_cut_into_parts_of_some_windows() -> None:
+    parts = snippets.cut(spec(), media(3600.0))
+
+    found = [window for part in parts for window in part["windows"]]
+    assert len(found) == 120
+    assert [part["first"] for part in parts] == [
+        sum(len(one["windows"]) for one in parts[:place]) for place in range(len(parts))
+    ]
+    assert 20 <= len(parts) <= 60
+    assert json.loads(json.dumps(parts)) == parts
+
+
+def test_a_short_video_is_one_piece() -> None:
+    assert snippets.cut(spec(), media(30.0)) == []
+    assert snippets.cut(spec(), media(None)) == []
+
+
+def test_the_number_of_windows_is_bounded() -> None:
+    assert len(snippets.windows(spec(window=1), 0.0, 20_000.0)) == 1000
+
+
+def test_a_part_without_frames_does_not_fail_the_others() -> None:
+    part = {"first": 3, "windows": [[90.0, 30.0]]}
+
+    rungs = snippets.plan(spec(), Clip("source", media(120.0)), part, []).rungs
+
+    assert [rung.name for rung in rungs][-1] == "nothing"
+
+
+def test_parts_and_manifest_name_the_same_files(
+    tmp_path: Path, render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snippets, "_PART_SECONDS", 0.5)
+    source = ramp(tmp_path / "a.mp4", 25, *x264(25))
+
+    done = render(source, kind="snippets", window=10, fps=5)
+
+    *clips, manifest = done.files
+    index = json.loads(manifest.path.read_text())
+    assert [one["file"] for one in index["snippets"]] == [one.name for one in clips]
+    assert [one["bytes"] for one in index["snippets"]] == [
+        one.path.stat().st_size for one in clips
+    ]
+    assert [(one["start"], one["end"]) for one in index["snippets"]] == [
+        (0.0, 10.0),
+        (10.0, 20.0),
+        (20.0, 25.0),
+    ]
+    assert [one.frames for one in clips] == [50, 50, 25]
+    assert index["missing"] == []
+
+
+def test_a_snippet_starts_with_the_first_frame_of_its_window(
+    tmp_path: Path, render: Render
+) -> None:
+    source = ramp(tmp_path / "a.mp4", 25, *x264(70))
+
+    done = render(source, kind="snippets", window=10, fps=5, format="gif")
+
+    for one in done.files[:-1]:
+        picture = Image.open(one.path).convert("RGB")
+        place = (0, 0, picture.width, picture.height)
+        shown = read_time(luma(picture, place))
+        assert shown == pytest.approx(one.details["start"], abs=0.2)
