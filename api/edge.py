@@ -50,8 +50,10 @@ def install(app: Flask, settings: Api, meters: Meters) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
+        given = {name.lower() for name, _ in response.headers}
         for name, value in _GUARDS.items():
-            response.headers.setdefault(name, value)
+            if name.lower() not in given:
+                response.headers.add(name, value)
         response.headers["X-Request-Id"] = g.get("request_id", "")
         tell_limits(response)
         _allow_origin(response, settings.cors_origins)
@@ -84,8 +86,7 @@ def _record(response: Response, meters: Meters) -> None:
     route = request.url_rule.rule if request.url_rule else "unknown"
     status = response.status_code
     meters.count_request(request.method, route, status, seconds)
-    quiet = request.method in {"GET", "HEAD"} and status < 400
-    (log.debug if quiet else log.info)(
+    (log.debug if status < 400 else log.info)(
         "http.request",
         method=request.method,
         route=route,

@@ -18,7 +18,7 @@ from api.guard import Authenticator, Principal, Scope, enter
 from api.links import Links
 from api.multipart import FILE, Form, receive
 from api.present import present
-from api.schema import FormRequest, JobListView, JobRequest
+from api.schema import FormRequest, JobListView, JobRequest, JobView
 from api.subscriptions import as_stored
 from api.waiting import Waiters
 from common.errors import (
@@ -330,8 +330,9 @@ def _last(key: str) -> str:
 def _accepted(desk: Desk, job: JobRecord) -> Response:
     applied, job = _wait(desk, job)
     ended = applied is not None and job.status in JOB_ENDED
-    response = _document(desk, job, 200 if ended else 202, applied)
-    response.headers["Location"] = desk.links().job(job.id)
+    links = desk.links()
+    response = _document(present(job, links), 200 if ended else 202, applied)
+    response.headers["Location"] = links.job(job.id)
     return response
 
 
@@ -339,7 +340,8 @@ def _show(desk: Desk, job: JobRecord) -> Response:
     applied, job = _wait(desk, job)
     asked = headers.wait_seconds(request) is not None
     open_end = asked and job.status not in JOB_ENDED
-    response = _document(desk, job, 202 if open_end else 200, applied)
+    view = present(job, desk.links())
+    response = _document(view, 202 if open_end else 200, applied)
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
     if not open_end:
@@ -361,11 +363,10 @@ def _wait(desk: Desk, job: JobRecord) -> tuple[int | None, JobRecord]:
     return seconds, ended
 
 
-def _document(desk: Desk, job: JobRecord, status: int, applied: int | None) -> Response:
-    view = present(job, desk.links())
+def _document(view: JobView, status: int, applied: int | None) -> Response:
     response = Response(view.model_dump_json(), status, mimetype=bodies.JSON_TYPE)
     response.headers["Cache-Control"] = "no-store"
-    if job.status not in JOB_ENDED:
+    if view.status not in JOB_ENDED:
         response.headers["Retry-After"] = str(POLL_SECONDS)
     if applied is not None:
         response.headers["Preference-Applied"] = f"wait={applied}"

@@ -23,7 +23,7 @@ from common.jobstore import (
     NewJob,
     NewOutput,
 )
-from common.model import JobRecord, JobStatus, Queue, Source
+from common.model import JobRecord, JobStatus, OutputRecord, Queue, Source
 from common.specs import OutputSpec, natural_pair
 
 RETRY_AFTER_FULL = 30
@@ -102,6 +102,8 @@ class Intake:
         if isinstance(accepted, Full):
             raise _full(accepted, asked.jobs_at_once)
         self._dispatcher.ring(accepted.bells)
+        if accepted.at is not None:
+            return Submitted(_new_record(asked, outputs, accepted.at), created=True)
         job = self._store.get(accepted.job_id)
         if job is None:
             raise NotFound(f"job {accepted.job_id} was deleted while it was accepted")
@@ -172,6 +174,24 @@ def _outputs(asked: Sequence[OutputSpec], most: int) -> list[NewOutput]:
         NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
         for name, spec in zip(name_outputs(specs), specs, strict=True)
     ]
+
+
+def _new_record(asked: Submission, outputs: list[NewOutput], at: int) -> JobRecord:
+    # What accept has just written: reading it back would double the cost of a POST.
+    return JobRecord(
+        id=asked.job_id,
+        owner=asked.owner,
+        status="accepted",
+        created_at=at,
+        updated_at=at,
+        source=asked.source,
+        options=asked.options,
+        outputs=[
+            OutputRecord(name=one.name, kind=one.kind, spec=one.spec, status="queued")
+            for one in outputs
+        ],
+        metadata=asked.metadata,
+    )
 
 
 def name_outputs(specs: Sequence[OutputSpec]) -> list[str]:

@@ -88,7 +88,9 @@ class Jobs(Connection):
                 "this Idempotency-Key was used before with another request",
                 hint="use a new key for a new request",
             )
-        return Accepted(answer["job_id"], answer["created"], read_bells(answer))
+        return Accepted(
+            answer["job_id"], answer["created"], read_bells(answer), answer.get("at")
+        )
 
     def get(self, job_id: str) -> JobRecord | None:
         """Read a job; None when there is none (any more)."""

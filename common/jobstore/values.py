@@ -73,12 +73,14 @@ class Caps:
 class Accepted:
     """The job is on record. ``created`` is false where it already was.
 
-    ``job_id`` is then the earlier job's, and there is nothing to ring.
+    ``job_id`` is then the earlier job's, and there is nothing to ring. ``at`` is when
+    a new job was created (Unix ms).
     """
 
     job_id: str
     created: bool
     bells: list[Bell]
+    at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 -- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
 -- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?, idem_ms,
--- owner_cap?, total_cap?. Answers {job_id, created, bells}, {full} or {mismatch}.
+-- owner_cap?, total_cap?. Answers {job_id, created, at?, bells}, {full}
+-- or {mismatch}.
 
 local function unfinished(suffix)
   return redis.call('ZCARD', P .. 'jobs:accepted' .. suffix)
@@ -63,7 +64,7 @@ local function create()
     )
   end
   count('accepted')
-  return {job_id = job.id, created = true, bells = bells}
+  return {job_id = job.id, created = true, at = now, bells = bells}
 end
 
 return once(function() return known() or create() end)

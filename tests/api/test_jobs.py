@@ -59,6 +59,16 @@ def test_given_a_file_when_posted_then_202_with_the_whole_document(
     assert [bell.piece for bell in world.dispatcher.bells] == [f"{job['id']}:prepare"]
 
 
+def test_given_a_new_job_when_read_back_then_it_is_what_was_answered(
+    world: World,
+) -> None:
+    for job in (
+        world.submit(metadata=[1.0]),
+        post_form(world, {"file": a_file()}).json,
+    ):
+        assert world.client.get(f"/v1/jobs/{job['id']}").json == job
+
+
 def test_given_fields_around_the_file_when_posted_then_they_count(world: World) -> None:
     outputs = [{"kind": "thumbnail"}, {"kind": "thumbnail"}]
     parts = {
