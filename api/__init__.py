@@ -13,6 +13,8 @@ from api import (
     pages,
     s3_events,
     stream,
+    tus,
+    uploads,
     webhooks,
 )
 from api.guard import Authenticator, KeyGuard, Open
@@ -21,6 +23,7 @@ from api.waiting import Waiters
 from common.config import SettingsError
 from common.keys import Keys
 from common.runtime import Runtime
+from common.uploads import Uploads
 
 _SECRET_CHARS = 32
 
@@ -50,6 +53,9 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(webhooks.blueprint(runtime, authenticator))
     app.register_blueprint(s3_events.blueprint(runtime))
     app.register_blueprint(files.blueprint)
+    sessions = Uploads.connect(runtime.settings, runtime.blobs)
+    app.register_blueprint(uploads.blueprint(runtime, authenticator, sessions))
+    app.register_blueprint(tus.blueprint(runtime, authenticator, sessions))
     app.register_blueprint(ops.blueprint(runtime, authenticator, meters))
     app.register_blueprint(pages.blueprint())
     return app

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import request
-from pydantic import TypeAdapter
 from werkzeug.exceptions import HTTPException
 
-from api.faults import validate
 from api.guard import Authenticator, Principal, enter
 from api.schema import FormRequest
+from api.subscriptions import as_stored
 from common.errors import BadRequest, BodyTooLarge, Invalid
 from common.intake import Submission, name_outputs
 from common.jobstore import Idempotency
 from common.keys import Scope
+from common.presets import outputs_of
 from common.runtime import Runtime
+from common.specs import OUTPUT_SPEC
 from common.uploads import NewUpload, Upload, Uploads
 
-_FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
 _READ_BYTES = 256 * 1024
 
 
@@ -59,25 +59,37 @@ class Counter:
             self.authenticator.refund(who)
             raise
 
-    def attach(self, who: Principal, document: Any, where: str) -> dict[str, Any]:
-        """Check a job that is to start later; gives what the upload keeps of it."""
-        asked = validate(_FORM, document, (where,))
-        most = self.runtime.settings.limits.metadata_bytes
-        if len(json.dumps(asked.metadata, ensure_ascii=False).encode()) > most:
-            raise Invalid.one(f"/{where}/metadata", f"metadata is over {most} bytes")
-        name_outputs(asked.outputs or ())
-        allowed = who.allowance
+    def attach(self, asked: FormRequest, who: Principal) -> dict[str, Any]:
+        """Check a job that is to start later; gives what the upload keeps of it.
+
+        Presets are resolved now: the job is what was asked, whenever it starts.
+        """
+        settings = self.runtime.settings
+        most = settings.limits.metadata_bytes
+        metadata = json.dumps(asked.metadata, ensure_ascii=False, separators=(",", ":"))
+        if len(metadata.encode()) > most:
+            raise Invalid.one(
+                "/job/metadata",
+                f"metadata is over {most} bytes of JSON",
+                f"at most {most} bytes (FRAMEMILL_LIMITS_METADATA_BYTES)",
+            )
+        if asked.preset is not None and asked.outputs is not None:
+            raise Invalid.one("/job/preset", "both outputs and a preset are given")
+        if asked.preset is not None:
+            outputs = outputs_of(settings, asked.preset, "/job/preset")
+        else:
+            outputs = asked.outputs or []
+        name_outputs(outputs)
+        options = {
+            "max_bytes": who.allowance.source_bytes,
+            "max_seconds": who.allowance.source_seconds,
+        }
         return {
-            "asked": document,
-            "jobs_at_once": allowed.jobs_at_once,
-            "options": {
-                name: value
-                for name, value in (
-                    ("max_bytes", allowed.source_bytes),
-                    ("max_seconds", allowed.source_seconds),
-                )
-                if value is not None
-            },
+            "outputs": [spec.model_dump(mode="json") for spec in outputs],
+            "subscriptions": as_stored(asked.notify),
+            "metadata": asked.metadata,
+            "options": {name: one for name, one in options.items() if one is not None},
+            "jobs_at_once": who.allowance.jobs_at_once,
         }
 
     def settle(self, upload: Upload, etags: dict[int, str] | None = None) -> Upload:
@@ -89,17 +101,21 @@ class Counter:
         upload = self.uploads.finish(upload, etags)
         if upload.job is None or upload.used:
             return upload
-        asked = validate(_FORM, upload.job["asked"], ("job",))
+        job = upload.job
         self.runtime.intake.submit(
             Submission(
                 owner=upload.owner,
                 source=upload.source(),
-                outputs=asked.outputs or (),
-                metadata=asked.metadata,
-                options=upload.job["options"],
+                outputs=[
+                    OUTPUT_SPEC.validate_json(json.dumps(spec))
+                    for spec in job["outputs"]
+                ],
+                subscriptions=job["subscriptions"],
+                metadata=job["metadata"],
+                options=job["options"],
                 job_id=upload.id,
                 idempotency=Idempotency(f"upload:{upload.id}", upload.id),
-                jobs_at_once=upload.job["jobs_at_once"],
+                jobs_at_once=job["jobs_at_once"],
             )
         )
         self.uploads.use(upload)

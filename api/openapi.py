@@ -13,6 +13,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from api import openapi_notices as notices
+from api import openapi_uploads as uploads
 from api.errors import PROBLEM
 from api.headers import MAX_WAIT_SECONDS
 from api.schema import (
@@ -24,6 +25,7 @@ from api.schema import (
     JobView,
     ProblemView,
 )
+from api.upload_views import CompleteRequest, UploadRequest, UploadView
 
 VERSION = "0.1.0"
 _REF = "#/components/schemas/{model}"
@@ -187,6 +189,7 @@ def _paths() -> dict[str, Any]:
             "post": _verb("retry", "Run failed and cancelled outputs again"),
         },
         **notices.paths(_ALWAYS),
+        **uploads.paths(_ALWAYS),
         "/healthz": {"get": _plain("health", "Whether the process answers", _JSON)},
         "/readyz": {"get": _plain("ready", "Whether store and storage answer", _JSON)},
         "/metrics": {"get": _plain("metrics", "Prometheus metrics", "text/plain")},
@@ -258,6 +261,7 @@ def _all_parameters(statuses: list[str]) -> dict[str, Any]:
             "Jobs on a page.",
         ),
         **notices.parameters(),
+        **uploads.parameters(),
         "Cursor": _parameter(
             "cursor", "query", text, "What an earlier page gave as next."
         ),
@@ -298,6 +302,9 @@ def document() -> dict[str, Any]:
             (JobListView, "serialization"),
             (DeliveryView, "serialization"),
             (DeliveryListView, "serialization"),
+            (UploadRequest, "validation"),
+            (CompleteRequest, "validation"),
+            (UploadView, "serialization"),
             (ProblemView, "serialization"),
         ],
         ref_template=_REF,
@@ -314,7 +321,12 @@ def document() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"apiKey": []}],
-        "tags": [{"name": "jobs"}, {"name": "notices"}, {"name": "operation"}],
+        "tags": [
+            {"name": "jobs"},
+            {"name": "uploads"},
+            {"name": "notices"},
+            {"name": "operation"},
+        ],
         "paths": _paths(),
         "components": {
             "schemas": definitions,

@@ -18,11 +18,14 @@ from hmac import compare_digest
 from typing import Any
 
 from flask import Blueprint, Response, request
+from pydantic import TypeAdapter
 
 from api import bodies
+from api.faults import validate
 from api.guard import Authenticator, Principal
 from api.incoming import Counter, body_chunks
 from api.multipart import DEFAULT_TYPE, media_type
+from api.schema import FormRequest
 from common.blobs.names import display_name
 from common.errors import (
     BadRequest,
@@ -39,6 +42,7 @@ EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
 OFFSET_TYPE = "application/offset+octet-stream"
 _ALGORITHMS = ("sha1", "sha256", "sha512", "md5")
 _LABEL_BYTES = 16 * 1024
+_FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
 
 
 def blueprint(
@@ -135,13 +139,14 @@ def _announced(counter: Counter, who: Principal) -> NewUpload:
         size=size,
         content_type=media_type(kind.decode("utf-8", "replace")) or DEFAULT_TYPE,
         name=display_name(told.get("filename", b"").decode("utf-8", "replace")),
-        job=None if job is None else counter.attach(who, _json(job), "job"),
+        job=None if job is None else counter.attach(_job(job), who),
         label=label,
     )
 
 
-def _json(raw: bytes) -> Any:
-    return bodies.parse_json(raw or b"{}", "the metadata 'job'")
+def _job(raw: bytes) -> FormRequest:
+    document = bodies.parse_json(raw or b"{}", "the metadata 'job'")
+    return validate(_FORM, document, ("job",))
 
 
 def _metadata(header: str) -> dict[str, bytes]:

@@ -8,12 +8,11 @@ upload's id starts by itself on completion. Grants of the local store lead to
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from api import bodies, headers
 from api.faults import validate
@@ -21,6 +20,16 @@ from api.files import reachable
 from api.guard import Authenticator
 from api.incoming import Counter
 from api.multipart import DEFAULT_TYPE, media_type
+from api.upload_views import (
+    MAX_NUMBER,
+    CompleteRequest,
+    GrantView,
+    PartGrantView,
+    PartsView,
+    UploadLinks,
+    UploadRequest,
+    UploadView,
+)
 from common.blobs.base import Grant
 from common.blobs.names import display_name
 from common.errors import Conflict, Invalid
@@ -28,41 +37,6 @@ from common.runtime import Runtime
 from common.uploads import MIN_SPLIT_BYTES, NewUpload, Upload, Uploads
 
 PAGE = 100
-_MAX_NUMBER = 10_000
-
-
-class UploadRequest(BaseModel):
-    """A file that is going to be uploaded."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    size: Annotated[int, Field(ge=1, description="Exact, in bytes.")]
-    filename: Annotated[str, Field(max_length=1024)] | None = None
-    content_type: Annotated[str, Field(max_length=200)] | None = None
-    mode: Literal["put", "parts"] | None = Field(
-        default=None, description="Default: parts from 32 MiB."
-    )
-    job: dict[str, Any] | None = Field(
-        default=None, description="outputs and metadata of a job to start at the end."
-    )
-
-
-class PartTold(BaseModel):
-    """What storage answered to one part."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    number: Annotated[int, Field(ge=1, le=_MAX_NUMBER)]
-    etag: Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class CompleteRequest(BaseModel):
-    """What storage answered; all of it may be left out."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    etag: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    parts: Annotated[list[PartTold], Field(max_length=_MAX_NUMBER)] | None = None
 
 
 _NEW: TypeAdapter[UploadRequest] = TypeAdapter(UploadRequest)
@@ -89,7 +63,7 @@ def blueprint(
     @routes.get("/<upload_id>/parts")
     def parts(upload_id: str) -> Response:
         values = headers.query(request, "from")
-        first = headers.whole_number(values, "from", 1, _MAX_NUMBER)
+        first = headers.whole_number(values, "from", 1, MAX_NUMBER)
         upload = _direct(counter.find(upload_id))
         return _json(_parts(counter, upload, first), 200)
 
@@ -111,7 +85,7 @@ def _create(counter: Counter) -> Response:
     who = counter.enter("submit")
     limits = counter.runtime.settings.limits
     asked = validate(_NEW, bodies.read_json(request, limits.json_bytes))
-    job = None if asked.job is None else counter.attach(who, asked.job, "job")
+    job = None if asked.job is None else counter.attach(asked.job, who)
     mode = asked.mode or ("parts" if asked.size >= MIN_SPLIT_BYTES else "put")
     upload = counter.create(
         who,
@@ -139,7 +113,7 @@ def _complete(counter: Counter, upload: Upload) -> Response:
     limits = counter.runtime.settings.limits
     document: Any = {}
     if request.content_length or request.mimetype == bodies.JSON_TYPE:
-        most = max(limits.json_bytes, _MAX_NUMBER * 256)
+        most = max(limits.json_bytes, MAX_NUMBER * 256)
         document = bodies.read_json(request, most)
     told = validate(_COMPLETE, document)
     etags = {part.number: part.etag for part in told.parts or ()}
@@ -154,50 +128,47 @@ def _answer(counter: Counter, upload: Upload, status: int) -> Response:
     root = counter.root()
     here = f"{root}/v1/uploads/{upload.id}"
     is_open = upload.state == "open"
-    document = {
-        "id": upload.id,
-        "status": upload.state,
-        "mode": upload.mode,
-        "filename": upload.name,
-        "content_type": upload.content_type,
-        "size": upload.size,
-        "etag": upload.etag or None,
-        "expires_at": _timestamp(upload.expires_at / 1000),
-        "put": _put(counter, upload) if is_open and upload.mode == "put" else None,
-        "parts": _parts(counter, upload, 1)
+    view = UploadView(
+        id=upload.id,
+        status=upload.state,
+        mode=upload.mode,
+        filename=upload.name,
+        content_type=upload.content_type,
+        size=upload.size,
+        etag=upload.etag or None,
+        expires_at=_timestamp(upload.expires_at / 1000),
+        put=_put(counter, upload) if is_open and upload.mode == "put" else None,
+        parts=_parts(counter, upload, 1)
         if is_open and upload.mode == "parts"
         else None,
-        "links": {
-            "self": here,
-            "complete": f"{here}/complete" if is_open else None,
-            "job": f"{root}/v1/jobs/{upload.id}"
-            if upload.job is not None and not is_open
-            else None,
-        },
-    }
-    return _json(document, status)
+        links=UploadLinks(
+            self=here,
+            complete=f"{here}/complete" if is_open else None,
+            job=f"{root}/v1/jobs/{upload.id}" if upload.job and not is_open else None,
+        ),
+    )
+    return _json(view, status)
 
 
-def _json(document: Any, status: int) -> Response:
-    response = Response(json.dumps(document), status, mimetype=bodies.JSON_TYPE)
+def _json(view: BaseModel, status: int) -> Response:
+    response = Response(view.model_dump_json(), status, mimetype=bodies.JSON_TYPE)
     # It holds grants: nobody else may see or keep them.
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _put(counter: Counter, upload: Upload) -> dict[str, Any]:
+def _put(counter: Counter, upload: Upload) -> GrantView:
     runtime = counter.runtime
-    return _permission(
-        runtime.blobs.grant_put(
-            upload.key,
-            content_type=upload.content_type,
-            seconds=runtime.settings.blobs.grant_seconds,
-            size=upload.size,
-        )
+    grant = runtime.blobs.grant_put(
+        upload.key,
+        content_type=upload.content_type,
+        seconds=runtime.settings.blobs.grant_seconds,
+        size=upload.size,
     )
+    return GrantView(**_permission(grant))
 
 
-def _parts(counter: Counter, upload: Upload, first: int) -> dict[str, Any]:
+def _parts(counter: Counter, upload: Upload, first: int) -> PartsView:
     if upload.ref is None or upload.state != "open":
         raise Conflict("this upload takes no parts", hint="PUT it whole")
     runtime = counter.runtime
@@ -212,14 +183,14 @@ def _parts(counter: Counter, upload: Upload, first: int) -> dict[str, Any]:
             size=size,
             seconds=runtime.settings.blobs.grant_seconds,
         )
-        items.append({"number": number, "size": size, **_permission(grant)})
+        items.append(PartGrantView(number=number, size=size, **_permission(grant)))
     more = f"{counter.root()}/v1/uploads/{upload.id}/parts?from={after}"
-    return {
-        "part_bytes": upload.part_bytes,
-        "count": upload.count,
-        "items": items,
-        "next": more if after <= upload.count else None,
-    }
+    return PartsView(
+        part_bytes=upload.part_bytes,
+        count=upload.count,
+        items=items,
+        next=more if after <= upload.count else None,
+    )
 
 
 def _permission(grant: Grant) -> dict[str, Any]:

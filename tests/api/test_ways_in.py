@@ -9,6 +9,7 @@ import hashlib
 import io
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,6 +37,8 @@ from tests.common import valkey
 HERE = Path(__file__).parent
 KEYS = ("ways", "ways-secret")
 MIB = 1024 * 1024
+# Read before a fixture takes away what the shell has set.
+NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 TUS = {"Tus-Resumable": "1.0.0"}
 OCTETS = {"Content-Type": "application/offset+octet-stream"}
 _NUMBERS = itertools.count(1)
@@ -250,6 +253,34 @@ def test_tuspy_when_the_api_is_killed_then_it_resumes_where_the_server_says(
     assert second.offset == 9 * MIB
     second.upload()
     assert world.blob(url_id(first.url)) == data
+
+
+def test_tus_js_client_when_the_api_is_killed_then_it_ends_the_upload(
+    world: World, tmp_path: Path
+) -> None:
+    if shutil.which("node") is None or not Path(NODE_MODULES, "tus-js-client").is_dir():
+        pytest.skip("no Node.js, or no tus-js-client in FRAMEMILL_TEST_NODE_MODULES")
+    data = os.urandom(3 * PART_BYTES + 11)
+    (tmp_path / "clip.mp4").write_bytes(data)
+    argv = ["node", str(HERE / "tus_client.cjs"), f"{world.server.url}/v1/tus"]
+    argv += [str(tmp_path / "clip.mp4"), str(3 * MIB)]
+    with subprocess.Popen(
+        argv,
+        env={**os.environ, "NODE_PATH": NODE_MODULES},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        assert client.stderr is not None
+        for line in client.stderr:
+            if int(line) > PART_BYTES:
+                break
+        world.server.kill()
+        world.server.begin()
+        url, told = client.communicate(timeout=60)
+    assert client.returncode == 0, told
+    assert world.blob(url_id(url.strip())) == data
+    assert world.store.get(url_id(url.strip())) is not None
 
 
 def slowly(
