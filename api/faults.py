@@ -123,8 +123,8 @@ def _detail(item: Any, value: Any, where: Location) -> str:
         return f"{str(context.get('tag'))[:80]!r} is not a known kind"
     if text := _PLAIN.get(kind):
         return f"{name} {text}"
-    text = item["msg"].removeprefix("Input ").replace("should", "must", 1)
-    return f"{name} {text}"
+    _, _, text = str(item["msg"]).partition(" ")  # "Input should be", "String should"
+    return f"{name} {text.replace('should', 'must', 1)}"
 
 
 def _wrong_type(kind: str, name: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from api import create_app
 from common import blobs
@@ -66,6 +68,16 @@ class World:
                 sha256="0" * 64,
             )
             assert store.finish(claim, [artifact]).applied
+
+
+def post_form(
+    world: World, parts: dict[str, Any], headers: dict[str, str] | None = None
+) -> TestResponse:
+    return world.client.post("/v1/jobs", data=parts, headers=headers or {})
+
+
+def a_file(content: bytes = b"bytes", name: str = "clip.mp4") -> Any:
+    return io.BytesIO(content), name
 
 
 @pytest.fixture(scope="session")
