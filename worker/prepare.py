@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from common.errors import NoVideoStream
+from common.errors import NoVideoStream, TooLarge, TooLong
 from common.intake import source_key
 from common.jobstore import Opening, Outcome
 from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
@@ -21,8 +22,10 @@ def prepare(attempt: Attempt) -> Outcome:
     claim, workshop = attempt.claim, attempt.workshop
     runtime = workshop.runtime
     source = _pinned(attempt)
+    check_size(claim.options, source)
     path = attempt.bring(source)
     media = workshop.engine.probe(path, attempt.watch.should_stop)
+    check_length(claim.options, media)
     job = runtime.store.get(claim.job_id)
     outputs = [] if job is None else job.outputs
     openings = {one.name: _opening(attempt, one, media) for one in outputs}
@@ -33,6 +36,27 @@ def prepare(attempt: Attempt) -> Outcome:
             claim, media, source, openings, warnings=list(media.warnings)
         )
     )
+
+
+def check_size(options: dict[str, Any], source: Source) -> None:
+    """Raise TooLarge over what the API key of the job allows."""
+    most = options.get("max_bytes")
+    if most is not None and (source.size or 0) > most:
+        raise TooLarge(
+            f"the source has {source.size} bytes, this API key allows {most}",
+            hint="send a smaller file, or ask for a larger limit of the key",
+        )
+
+
+def check_length(options: dict[str, Any], media: MediaInfo) -> None:
+    """Raise TooLong over what the API key of the job allows."""
+    most = options.get("max_seconds")
+    if most is not None and (media.duration or 0) > most:
+        raise TooLong(
+            f"the video lasts {media.duration:.0f} seconds, this API key allows "
+            f"{most:g}",
+            hint="send a shorter video, or ask for a larger limit of the key",
+        )
 
 
 def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Opening:
