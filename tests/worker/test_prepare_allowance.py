@@ -18,7 +18,7 @@ def test_given_a_source_over_the_keys_size_then_too_large():
 
 
 def test_given_a_video_over_the_keys_length_then_too_long():
-    with pytest.raises(TooLong, match="10 seconds, this API key allows 9.5"):
+    with pytest.raises(TooLong, match=r"10 seconds, this API key allows 9\.5"):
         check_length({"max_seconds": 9.5}, MEDIA)
 
 
