@@ -18,11 +18,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 from uuid import uuid4
 
 from common.blobs.base import CHUNK_BYTES, BlobInfo, Grant, Part, disk_errors
+from common.blobs.local_files import (
+    LocalWriter,
+    file_etag,
+    open_pinned,
+    read_chunks,
+    slashed,
+    sync_folder,
+)
 from common.blobs.names import check_key, content_disposition
 from common.blobs.signing import sign
 from common.config import Settings
@@ -41,53 +48,6 @@ def local_base(settings: Settings) -> str:
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api.port}"
-
-
-def _etag(stat: os.stat_result) -> str:
-    return f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
-
-
-def _check_pin(key: str, stat: os.stat_result, etag: str | None) -> None:
-    if etag is not None and etag != _etag(stat):
-        raise SourceChanged(f"{key} is no longer what it was: its ETag differs")
-
-
-class LocalWriter:
-    """A temporary file that becomes the blob at commit."""
-
-    def __init__(self, store: LocalStore, key: str) -> None:
-        self._store = store
-        self._key = check_key(key)
-        self._temp = store.temp_path()
-        with disk_errors(f"writing {key}"):
-            self._file: BinaryIO = self._temp.open("xb")
-
-    def write(self, chunk: bytes | memoryview) -> None:
-        """Append bytes; raises DiskFull."""
-        with disk_errors(f"writing {self._key}"):
-            self._file.write(chunk)
-
-    def commit(self) -> BlobInfo:
-        """Flush to the disk, then rename."""
-        with disk_errors(f"writing {self._key}"):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            return self._store.publish(self._temp, self._key)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        # close() flushes what is buffered, and on a full disk fails doing so.
-        with suppress(OSError):
-            self._file.close()
-        self._temp.unlink(missing_ok=True)
 
 
 class LocalStore:
@@ -128,20 +88,20 @@ class LocalStore:
                 # A delete beside us took the empty folder before the rename.
                 if not temp.exists():
                     raise
-        _sync_folder(path.parent)
-        return BlobInfo(key, stat.st_size, _etag(stat))
+        sync_folder(path.parent)
+        return BlobInfo(key, stat.st_size, file_etag(stat))
 
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
         """Tell size and ETag."""
         with self._open(key, bucket, None) as file:
             stat = os.fstat(file.fileno())
-        return BlobInfo(key, stat.st_size, _etag(stat))
+        return BlobInfo(key, stat.st_size, file_etag(stat))
 
     def _open(self, key: str, bucket: str | None, etag: str | None) -> BinaryIO:
         path = self.path(key, bucket=bucket)
         with disk_errors(f"opening {key}"):
             try:
-                return _open_pinned(path, key, etag)
+                return open_pinned(path, key, etag)
             except _ABSENT as error:
                 raise SourceNotFound(f"no blob {key}") from error
 
@@ -156,7 +116,7 @@ class LocalStore:
     ) -> Iterator[bytes]:
         """Stream a range."""
         file = self._open(key, bucket, etag)
-        return _chunks(file, key, start, end)
+        return read_chunks(file, key, start, end)
 
     def fetch(
         self,
@@ -182,7 +142,7 @@ class LocalStore:
     def writer(self, key: str, *, content_type: str) -> LocalWriter:
         """Begin a streamed upload; ``content_type`` is left to the grants."""
         del content_type
-        return LocalWriter(self, key)
+        return LocalWriter(self.temp_path(), check_key(key), self.publish)
 
     def put(self, key: str, path: Path, *, content_type: str) -> BlobInfo:
         """Store a copy of a finished file."""
@@ -222,9 +182,7 @@ class LocalStore:
     def _walk(self, folder: Path, above: str, prefix: str) -> Iterator[BlobInfo]:
         with suppress(*_ABSENT), os.scandir(folder) as entries:
             # "a-b" sorts before "a/b": a folder counts with its slash.
-            found = sorted(
-                (above + _slashed(e), e) for e in entries if e.name[0] != "."
-            )
+            found = sorted((above + slashed(e), e) for e in entries if e.name[0] != ".")
             for key, entry in found:
                 if key.endswith("/"):
                     if key.startswith(prefix) or prefix.startswith(key):
@@ -232,7 +190,7 @@ class LocalStore:
                 elif key.startswith(prefix):
                     with suppress(*_ABSENT):
                         stat = entry.stat()
-                        yield BlobInfo(key, stat.st_size, _etag(stat))
+                        yield BlobInfo(key, stat.st_size, file_etag(stat))
 
     def grant_get(  # noqa: PLR0913 - all but the key by keyword
         self,
@@ -380,39 +338,3 @@ class LocalStore:
         """Remove the upload's folder."""
         with suppress(SourceNotFound), disk_errors(f"dropping {key}"):
             shutil.rmtree(self._part_folder(key, ref))
-
-
-def _open_pinned(path: Path, key: str, etag: str | None) -> BinaryIO:
-    file = path.open("rb")
-    try:
-        _check_pin(key, os.fstat(file.fileno()), etag)
-    except SourceChanged:
-        file.close()
-        raise
-    return file
-
-
-def _chunks(file: BinaryIO, key: str, start: int, end: int | None) -> Iterator[bytes]:
-    with file:
-        file.seek(start)
-        left = None if end is None else end - start
-        while left is None or left > 0:
-            with disk_errors(f"reading {key}"):
-                wanted = CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)
-                chunk = file.read(wanted)
-            if not chunk:
-                return
-            left = None if left is None else left - len(chunk)
-            yield chunk
-
-
-def _slashed(entry: os.DirEntry[str]) -> str:
-    return entry.name + "/" if entry.is_dir() else entry.name
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

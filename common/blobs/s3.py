@@ -9,7 +9,6 @@ only sent where a store asks for them (rclone refuses boto3's default).
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -31,7 +30,8 @@ from common.blobs.base import (
     disk_errors,
 )
 from common.blobs.names import check_key, content_disposition
-from common.blobs.s3_errors import code_of, s3_errors, status_of
+from common.blobs.s3_errors import code_of, s3_errors
+from common.blobs.s3_reader import read_range
 from common.blobs.s3_writer import S3Writer
 from common.config import Settings
 from common.errors import SourceChanged, SourceNotFound, StorageUnavailable, Unavailable
@@ -39,7 +39,6 @@ from common.errors import SourceChanged, SourceNotFound, StorageUnavailable, Una
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _POOL = 64
 _log = structlog.get_logger(__name__)
 
@@ -101,70 +100,8 @@ class S3Store:
         etag: str | None = None,
     ) -> Iterator[bytes]:
         """Stream a range; a broken connection is taken up again where it broke."""
-        if end is not None and end <= start:
-            return iter(())
-        span = (start, end)
-        try:
-            first, etag = self._open(key, bucket or self._bucket, span, etag)
-        except _PastTheEnd:
-            return iter(())
-        return self._stream(key, bucket or self._bucket, span, etag, first)
-
-    def _open(
-        self, key: str, bucket: str, span: tuple[int, int | None], etag: str | None
-    ) -> tuple[Iterator[bytes], str]:
-        start, end = span
-        wanted: dict[str, Any] = {"Bucket": bucket, "Key": key}
-        if start or end is not None:
-            wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
-        if etag is not None:
-            wanted["IfMatch"] = f'"{etag}"'
-        with s3_errors(key):
-            try:
-                answer = self._client.get_object(**wanted)
-            except ClientError as error:
-                if status_of(error) == 416 or code_of(error) == "InvalidRange":
-                    raise _PastTheEnd from error
-                raise
-        found = answer["ETag"].strip('"')
-        if etag is not None and found != etag:
-            answer["Body"].close()
-            raise SourceChanged(f"{key} is no longer what it was: its ETag differs")
-        # rclone: 200 with Content-Range. Without one the whole object comes.
-        begin = _RANGE.match(answer.get("ContentRange", ""))
-        skip = start - (int(begin[1]) if begin else 0)
-        return _cut(answer["Body"].iter_chunks(CHUNK_BYTES), skip), found
-
-    def _stream(
-        self,
-        key: str,
-        bucket: str,
-        span: tuple[int, int | None],
-        etag: str,
-        chunks: Iterator[bytes],
-    ) -> Iterator[bytes]:
-        start, end = span
-        failures = 0
-        while True:
-            try:
-                with s3_errors(key):
-                    for chunk in chunks:
-                        piece = chunk if end is None else chunk[: end - start]
-                        start += len(piece)
-                        failures = 0
-                        yield piece
-                        if start == end:
-                            return
-            except StorageUnavailable:
-                failures += 1
-                if failures >= self._attempts:
-                    raise
-            else:
-                return
-            try:
-                chunks, _ = self._open(key, bucket, (start, end), etag)
-            except _PastTheEnd:
-                return
+        blob = (bucket or self._bucket, key)
+        return read_range(self._client, blob, (start, end), etag, self._attempts)
 
     def fetch(
         self,
@@ -429,14 +366,3 @@ class S3Store:
                         self.drop_parts(item["Key"], item["UploadId"])
                         count += 1
         return count
-
-
-class _PastTheEnd(Exception):
-    """The range begins after the last byte."""
-
-
-def _cut(chunks: Iterator[bytes], skip: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        if skip < len(chunk):
-            yield chunk[skip:] if skip else chunk
-        skip = max(0, skip - len(chunk))

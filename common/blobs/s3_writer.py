@@ -8,24 +8,42 @@ failure aborts the multipart upload, so that no part is left to be paid for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 from common.blobs.base import MAX_PARTS, PART_BYTES, BlobInfo, Part
 from common.errors import BodyTooLarge
 
-if TYPE_CHECKING:
-    from common.blobs.s3 import S3Store
-
 _IN_FLIGHT = 2
+
+
+class Target(Protocol):
+    """What the part loop needs of the store."""
+
+    def put_whole(self, key: str, data: bytearray, content_type: str) -> BlobInfo:
+        """Store a small body by one PUT."""
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """Open a multipart upload."""
+
+    def put_part(
+        self, key: str, ref: str, number: int, data: bytes | bytearray
+    ) -> Part:
+        """Upload one part."""
+
+    def join_parts(self, key: str, ref: str, parts: Sequence[Part]) -> BlobInfo:
+        """Complete the multipart upload."""
+
+    def abandon(self, key: str, ref: str) -> None:
+        """Drop the parts; never raises Unavailable."""
 
 
 class S3Writer:
     """A BlobWriter; see the module's head."""
 
-    def __init__(self, store: S3Store, key: str, content_type: str) -> None:
+    def __init__(self, store: Target, key: str, content_type: str) -> None:
         self._store = store
         self._key = key
         self._type = content_type

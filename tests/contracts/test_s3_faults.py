@@ -1,0 +1,172 @@
+"""What an S3 that fails does to a reader and a writer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from common.blobs import connect
+from common.blobs.base import PART_BYTES, BlobStore
+from common.errors import (
+    DiskFull,
+    FramemillError,
+    SourceChanged,
+    SourceForbidden,
+    StorageUnavailable,
+)
+from tests.contracts.conftest import free_port, s3_settings
+
+DATA = bytes(range(256)) * 4096
+Handler = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Faulty:
+    """A server that answers each request by the next of its ``turns``."""
+
+    def __init__(self) -> None:
+        self.turns: list[Handler] = []
+        self.requests: list[str] = []
+        outer = self
+
+        class Requests(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def turn(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                self.rfile.read(size)
+                outer.requests.append(f"{self.command} {self.headers.get('Range')}")
+                (outer.turns.pop(0) if outer.turns else status(500))(self)
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = turn  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def store(self) -> BlobStore:
+        return connect(s3_settings(f"http://127.0.0.1:{self.server.server_port}"))
+
+
+@pytest.fixture
+def faulty() -> Iterator[Faulty]:
+    server = Faulty()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def status(code: int) -> Handler:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(code)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    return answer
+
+
+def body(data: bytes, start: int, sent: int, etag: str = "one") -> Handler:
+    """Promise ``data[start:]`` and break off after ``sent`` bytes."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(206 if start else 200)
+        request.send_header("Content-Length", str(len(data) - start))
+        request.send_header("ETag", f'"{etag}"')
+        if start:
+            told = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            request.send_header("Content-Range", told)
+        request.end_headers()
+        request.wfile.write(data[start : start + sent])
+        request.close_connection = True
+
+    return answer
+
+
+def test_a_connection_when_it_breaks_in_the_body_then_reading_goes_on_there(
+    faulty: Faulty, tmp_path: Path
+) -> None:
+    faulty.turns = [body(DATA, 0, 300_000), body(DATA, 0, len(DATA))]
+    # The second answer ignores the range, as some stores do.
+    assert faulty.store.fetch("in/x", tmp_path / "copy") == len(DATA)
+    assert (tmp_path / "copy").read_bytes() == DATA
+
+
+def test_an_object_when_it_changes_while_read_then_source_changed(
+    faulty: Faulty, tmp_path: Path
+) -> None:
+    faulty.turns = [body(DATA, 0, 300_000), body(DATA, 0, len(DATA), etag="two")]
+    with pytest.raises(SourceChanged):
+        faulty.store.fetch("in/x", tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_when_it_never_ends_then_unavailable(
+    faulty: Faulty, tmp_path: Path
+) -> None:
+    faulty.turns = [body(DATA, 0, 0) for _ in range(20)]
+    with pytest.raises(StorageUnavailable):
+        faulty.store.fetch("in/x", tmp_path / "copy")
+    assert len(faulty.requests) < 10
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(403, SourceForbidden), (412, SourceChanged), (503, StorageUnavailable)],
+)
+def test_a_refusal_then_its_error(
+    faulty: Faulty, code: int, error: type[FramemillError]
+) -> None:
+    faulty.turns = [status(code) for _ in range(8)]
+    with pytest.raises(error):
+        faulty.store.read("in/x")
+
+
+def test_nobody_listening_then_unavailable_and_retryable() -> None:
+    store = connect(s3_settings(f"http://127.0.0.1:{free_port()}"))
+    with pytest.raises(StorageUnavailable) as caught:
+        store.check()
+    assert caught.value.retryable
+
+
+def test_a_part_when_it_fails_for_good_then_the_upload_is_aborted(
+    faulty: Faulty,
+) -> None:
+    name = b"InitiateMultipartUploadResult"
+    begun = b"<%s><UploadId>u</UploadId></%s>" % (name, name)
+
+    def begin(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(begun)))
+        request.end_headers()
+        request.wfile.write(begun)
+
+    faulty.turns = [begin, status(403), status(204)]
+    with (
+        pytest.raises(SourceForbidden),
+        faulty.store.writer("in/x", content_type="x/y") as writer,
+    ):
+        write_and_commit(writer)
+    assert [line.split()[0] for line in faulty.requests] == ["POST", "PUT", "DELETE"]
+
+
+def write_and_commit(writer: object) -> None:
+    writer.write(bytes(PART_BYTES))  # type: ignore[attr-defined]
+    writer.commit()  # type: ignore[attr-defined]
+
+
+def test_a_full_disk_then_disk_full_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty: Faulty
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full on this system")
+    (tmp_path / "copy.fetch").symlink_to("/dev/full")
+    faulty.turns = [body(DATA, 0, len(DATA))]
+    with pytest.raises(DiskFull):
+        faulty.store.fetch("in/x", tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
