@@ -192,7 +192,9 @@ class TooManyRequests(RequestError):
     code, title, status = "too_many_requests", "Limit reached", 429
     retryable = True
 
-    def __init__(self, detail: str, *, retry_after: int, hint: str | None = None):
+    def __init__(
+        self, detail: str, *, retry_after: int, hint: str | None = None
+    ) -> None:
         super().__init__(detail, hint=hint)
         self.retry_after = retry_after
 
