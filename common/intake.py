@@ -182,6 +182,7 @@ def _new_record(asked: Submission, outputs: list[NewOutput], at: int) -> JobReco
         id=asked.job_id,
         owner=asked.owner,
         status="accepted",
+        version=1,
         created_at=at,
         updated_at=at,
         source=asked.source,
