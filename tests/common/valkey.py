@@ -39,13 +39,15 @@ def start(
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            redis.Redis(port=port).ping()
+            facts = redis.Redis(port=port).info("server")
         except redis.ConnectionError:
-            assert server.poll() is None, "the server ended at once"
-            assert time.monotonic() < deadline, "the server did not answer"
-            time.sleep(0.02)
-        else:
+            facts = {}
+        # Another's server may have taken the port meanwhile: ours then ends.
+        if facts.get("process_id") == server.pid:
             return server
+        assert server.poll() is None, "the server ended at once"
+        assert time.monotonic() < deadline, "the server did not answer"
+        time.sleep(0.02)
 
 
 @contextmanager
