@@ -52,6 +52,7 @@ RECIPES: dict[str, Recipe] = {
 }
 CUTS: dict[str, Cut] = {"snippets": snippets.cut}
 _STEP_SHARE = 0.9
+_LARGE_PIXELS = 4096 * 2304
 _DAMAGE = "Error submitting packet to decoder"
 _SOURCE = "source"
 _ASSETS = Path(__file__).with_name("assets")
@@ -145,12 +146,20 @@ class Engine:
         clip = Clip(
             _SOURCE,
             job.media,
-            settings.engine.threads,
+            _threads(job.media, settings),
             settings.limits.source_pixels,
             job.title,
         )
         plan = RECIPES[job.spec.kind](job.spec, clip, job.part, job.parts)
         return _Climb(settings, job, watch).run(plan)
+
+
+def _threads(media: MediaInfo, settings: Settings) -> int:
+    """Give the decoder's threads: each holds frames of its own, so few for 8K."""
+    video = media.video
+    if video and video.coded_width * video.coded_height > _LARGE_PIXELS:
+        return 1
+    return settings.engine.threads
 
 
 class _Climb:

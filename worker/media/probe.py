@@ -26,7 +26,7 @@ from common.errors import (
     UnsupportedFormat,
 )
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
-from worker.media import colour, process
+from worker.media import colour, process, program
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS
 from worker.media.sniff import Sniffed, sniff
@@ -35,7 +35,6 @@ _FACTS = Path(__file__).with_name("facts.py")
 _CAPTURE = 16 * 1024 * 1024
 _SCAN_BYTES = 24 * 1024 * 1024
 _SCAN_SECONDS = 3.0
-_RESIDENT = 512 * 1024 * 1024
 _QUARTER = 90
 _SLACK_DEGREES = 1.5
 _LONGEST_SANE = 100 * 366 * 86_400.0
@@ -85,7 +84,7 @@ def _read(
             cwd=Path(folder),
             bounds=process.Bounds(
                 memory_bytes=settings.engine.memory_bytes,
-                resident_bytes=_RESIDENT,
+                resident_bytes=program.RESIDENT_BYTES,
                 output_bytes=1024 * 1024,
                 stall_seconds=seconds,
                 cap_seconds=seconds,
