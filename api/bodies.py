@@ -13,6 +13,7 @@ import re
 from typing import Any, NoReturn
 
 from flask import Request
+from werkzeug.exceptions import HTTPException
 
 from api.faults import pointer
 from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaType
@@ -134,16 +135,25 @@ def read_json(request: Request, limit: int) -> Any:
 
 
 def read_body(request: Request, limit: int) -> bytes:
-    """Read the whole body; raises BodyTooLarge over ``limit`` bytes."""
+    """Read the whole body.
+
+    Raises BodyTooLarge over ``limit`` bytes, BadRequest when it ends early.
+    """
     too_large = BodyTooLarge(
         f"the body is over {limit} bytes",
         hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_JSON_BYTES)",
     )
     if (request.content_length or 0) > limit:
         raise too_large
-    raw: bytes = request.stream.read(limit + 1)
+    try:
+        raw: bytes = request.stream.read(limit + 1)
+    # gunicorn raises OSError for broken chunks, werkzeug ClientDisconnected.
+    except (OSError, HTTPException) as error:
+        raise BadRequest("the body ended before it was complete") from error
     if len(raw) > limit:
         raise too_large
+    if len(raw) < (request.content_length or 0):
+        raise BadRequest("the body ended before it was complete")
     return raw
 
 

@@ -154,3 +154,28 @@ def test_given_the_store_fails_when_a_file_is_posted_then_503_and_the_blob_waits
     assert int(answer.headers["Retry-After"]) >= 1
     # The job may have been accepted unheard; the sweep takes a blob without a job.
     assert len(world.stored()) == 1
+
+
+class BrokenBody(io.BytesIO):
+    """What gunicorn gives for a broken chunk."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError("invalid chunk size")
+
+
+def test_given_a_broken_body_when_posted_then_400(world: World) -> None:
+    environ = {"wsgi.input": BrokenBody(), "wsgi.input_terminated": True}
+    answer = world.client.post(
+        "/v1/jobs", content_type="application/json", environ_overrides=environ
+    )
+    assert answer.status_code == 400
+
+
+def test_given_a_body_that_ends_early_when_posted_then_400(world: World) -> None:
+    answer = world.client.post(
+        "/v1/jobs",
+        data=b"{}",
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "10"},
+    )
+    assert answer.status_code == 400
