@@ -2,7 +2,7 @@
 
 Half of a GIF's cost is ``palettegen`` over every pixel of every frame. A palette
 of every fifth frame is as good, and Bayer dither of scale 5 with changed rectangles
-only compresses better than error diffusion (figures: docs/explanation/gif.md).
+only compresses better than error diffusion (figures: docs/explanation/media.md).
 """
 
 from __future__ import annotations
