@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -200,7 +201,9 @@ def test_given_ffmpegs_progress_when_it_comes_then_media_seconds_are_reported(
 def test_given_a_finished_run_when_it_is_measured_then_peak_and_cpu_are_told(tmp_path):
     done = _run("x = b'x' * (200 * 1024 * 1024)", tmp_path)
 
-    assert 200 * MIB < done.peak_bytes < 500 * MIB
+    # Linux counts what the parent had at the fork into the child's peak.
+    inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert 200 * MIB < done.peak_bytes < max(500 * MIB, inherited + 50 * MIB)
     assert done.cpu_seconds > 0
 
 
