@@ -146,7 +146,7 @@ def reachable(grant: Grant) -> str:
     settings = _runtime().settings
     guess = local_base(settings) + "/blobs/"
     if settings.api.public_url is None and grant.url.startswith(guess):
-        return request.host_url.rstrip("/") + "/blobs/" + grant.url[len(guess) :]
+        return request.url_root.rstrip("/") + "/blobs/" + grant.url[len(guess) :]
     return grant.url
 
 
