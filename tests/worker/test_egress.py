@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from common.config import Egress
 from common.errors import (
@@ -421,74 +416,3 @@ def test_public_addresses_are_public(text: str) -> None:
 )
 def test_special_addresses_are_not_public(text: str) -> None:
     assert not is_public(ip_address(text))
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a certificate for hook.test; the file holds the key too."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hook.test")])
-    now = dt.datetime.now(dt.UTC)
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("hook.test")]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "cert.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + cert.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
-
-
-def _tls_server(certificate: Path, seen: list[str | None]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    context.sni_callback = lambda _link, name, _context: seen.append(name)
-    return context
-
-
-def _tls_door(port: int, trusted: Path | None) -> Door:
-    context = ssl.create_default_context(cafile=trusted) if trusted else None
-    return Door(
-        Egress(ports=[port], private_networks=LOOPBACK),
-        resolve=lambda _host, _port: ["127.0.0.1"],
-        tls=context,
-    )
-
-
-def test_tls_goes_to_the_pinned_address_under_the_hosts_name(certificate: Path) -> None:
-    seen: list[str | None] = []
-    with receiving(tls=_tls_server(certificate, seen)) as server:
-        answer = _tls_door(server.port, certificate).post(
-            f"https://Hook.Test.:{server.port}/", b"x", {}, seconds=5
-        )
-    assert answer.status == 200
-    assert seen == ["hook.test"]
-    assert server.requests[0].headers["host"] == f"hook.test:{server.port}"
-
-
-@pytest.mark.parametrize(
-    ("host", "trusted"), [("hook.test", False), ("other.test", True)]
-)
-def test_a_certificate_that_is_not_valid_ends_the_call(
-    host: str, trusted: bool, certificate: Path
-) -> None:
-    with receiving(tls=_tls_server(certificate, [])) as server:
-        door = _tls_door(server.port, certificate if trusted else None)
-        with pytest.raises(Unreachable, match="certificate not valid"):
-            door.post(f"https://{host}:{server.port}/", b"x", {}, seconds=5)
-    assert server.requests == []
