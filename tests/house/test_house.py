@@ -151,3 +151,13 @@ def test_every_link_between_pages_leads_somewhere():
     ]
 
     assert broken == []
+
+
+def test_every_flag_of_the_command_line_is_documented():
+    code = (ROOT / "api" / "cli.py").read_text(encoding="utf-8")
+    pages = [ROOT / "docs/reference/cli.md", ROOT / "docs/how-to/api-keys.md"]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    flags = set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', code))
+
+    assert len(flags) > 10
+    assert {flag for flag in flags if flag not in text} == set()
