@@ -76,6 +76,8 @@ ODD = media(("odd_rotation",))
 SLIDES = media(fps=0.1, frames=6, longest_frame=10.0)
 
 THUMB, ANIM = {"kind": "thumbnail"}, {"kind": "animation"}
+BOARD, PREVIEW = {"kind": "storyboard"}, {"kind": "preview"}
+SHEET, SNIPPETS = {"kind": "contact_sheet"}, {"kind": "snippets"}
 CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     "thumbnail_default": (THUMB, PLAIN),
     "thumbnail_exact": (THUMB | {"time": 12.5}, PLAIN),
@@ -110,6 +112,17 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     "animation_stream": (ANIM, STREAM),
     "animation_max_bytes": (ANIM | {"max_bytes": 20_000}, PLAIN),
     "animation_optimize": (ANIM | {"optimize": True}, PLAIN),
+    "storyboard_default": (BOARD, PLAIN),
+    "storyboard_interlaced_avif": (BOARD | {"format": "avif", "count": 9}, OLD),
+    "storyboard_stream_webp": (BOARD | {"format": "webp"}, STREAM),
+    "storyboard_untimed": (BOARD, media(bitstream_pts=False)),
+    "storyboard_hdr": (BOARD, HDR),
+    "preview_default": (PREVIEW | {"segments": 3}, PLAIN),
+    "preview_mp4_turned": (PREVIEW | {"segments": 2, "format": "mp4"}, TURNED),
+    "preview_max_bytes": (PREVIEW | {"segments": 2, "max_bytes": 20_000}, PLAIN),
+    "contact_sheet_default": (SHEET | {"columns": 2, "rows": 1}, PLAIN),
+    "snippets_default": (SNIPPETS, PLAIN),
+    "snippets_webp": (SNIPPETS | {"format": "webp", "window": 20.0}, PLAIN),
 }
 
 
@@ -128,12 +141,13 @@ def words(name: str) -> str:
 def _steps(rung: Rung) -> Iterator[str]:
     run = rung.run()
     log = "pts_time:0.04"
+    times = "".join(f"pts_time:{10 * cell}\n" for cell in range(5)).encode()
     try:
         step = next(run)
         for _ in range(_STEPS):
             line = shlex.join(step.argv).replace(FORMATS, "FORMATS")
             yield f"  {step.program} {line}"
-            step = run.send(Done(0, b"", log, _Everything()))
+            step = run.send(Done(0, times, log, _Everything()))
         yield "  ..."
     except StopIteration as end:
         for made in end.value:

@@ -16,7 +16,7 @@ import ffmpeg
 from common.errors import DecodeError
 from worker.media.recipes.plan import Done, Made, Step
 
-_EVERY = 5
+EVERY = 5
 _LOSSY = 60
 _OPTIMIZE_SECONDS = 30.0
 
@@ -28,7 +28,7 @@ def palette(
     dither: str = "bayer",
     bayer_scale: int = 5,
     stats: str = "full",
-    every: int = _EVERY,
+    every: int = EVERY,
 ) -> Any:
     """Reduce a ``bgra`` stream to one palette made from every ``every``-th frame."""
     both = stream.filter_multi_output("split")

@@ -45,12 +45,16 @@ class Style(Protocol):
 
 @dataclass(frozen=True)
 class Look:
-    """Size, rate, colours (gif) and quality (all others) of an animation."""
+    """Size, rate, colours (gif) and quality (all others) of an animation.
+
+    A GIF's palette is made from every ``palette_every``-th frame.
+    """
 
     box: Box
     fps: float
     colors: int = 256
     quality: int = 75
+    palette_every: int = gif.EVERY
 
 
 def file_name(stem: str, kind: str) -> str:
@@ -69,6 +73,7 @@ def write(
             dither=style.dither,
             bayer_scale=style.bayer_scale,
             stats=style.palette,
+            every=look.palette_every,
         )
     options = encode.moving(
         style.format,

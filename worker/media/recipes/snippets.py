@@ -32,6 +32,9 @@ MOST_WINDOWS = 1000
 _PART_SECONDS = 15.0
 _BASE_COST = 0.03
 _PIXEL_COST = 0.045
+# Half a minute has scenes enough to make its palette of one frame a second.
+_PALETTE_SECONDS = 1.0
+_SHRUNK = 3
 # A last window shorter than this joins the one before.
 _LEAST_SECONDS = 0.1
 
@@ -152,7 +155,8 @@ class _Work:
         even = picture.is_even(spec.format)
         size = (video.width, video.height)
         box = picture.fit(size, _Size(spec.width), spec.width, even=even)
-        return Look(box, spec.fps, spec.colors, spec.quality)
+        every = max(1, round(spec.fps * _PALETTE_SECONDS))
+        return Look(box, spec.fps, spec.colors, spec.quality, every)
 
     def make(self) -> RungRun:
         """Make the snippets one after another.
@@ -183,7 +187,8 @@ class _Work:
     def _one(self, place: int, window: Stretch) -> Generator[Step, Done, list[Made]]:
         spec, look, clip = self.spec, self.look, self.clip
         name = movie.file_name(f"snippet-{place + 1:04d}", spec.format)
-        frames = sample(clip, window, spec.fps)
+        small = look.box.width * _SHRUNK <= clip.video.width
+        frames = sample(clip, window, spec.fps, small=small)
         frames = picture.draw(frames, clip, look.box, spec.format, plain=self.plain)
         style = _Style(spec.format, spec.loop, spec.dither)
         words = movie.write(frames, name, style, look, clip.threads)

@@ -39,15 +39,19 @@ def sample(
     *,
     speed: float = 1.0,
     early: float = 0.0,
+    small: bool = False,
 ) -> Any:
     """Give the frames of a stretch as they are decoded, at ``fps``, from 0.
 
     The decoder starts before the stretch, at the frame that is on screen when it
-    begins; ``early`` seconds earlier still where seeks lead astray.
+    begins; ``early`` seconds earlier still where seeks lead astray. ``small`` says
+    that the picture shrinks to where unfiltered block edges cannot be seen: frames
+    that no other refers to are not deblocked.
     """
     start = max(0.0, stretch.start - clip.lead - early)
     lead = max(0.0, stretch.start - clip.clock(start))
-    frames = open_clip(clip, start=start, length=lead + stretch.length)
+    options: dict[str, Any] = {"skip_loop_filter": "noref"} if small else {}
+    frames = open_clip(clip, start=start, length=lead + stretch.length, **options)
     # The clock starts at the first picture before fps rounds it to its slots.
     clock = f"PTS-{number(lead)}/TB"
     clock = clock if speed == 1 else f"({clock})/{number(speed)}"
