@@ -19,12 +19,12 @@ from api.links import Links
 from api.multipart import FILE, Form, receive
 from api.present import present
 from api.schema import FormRequest, JobListView, JobRequest, JobView
+from api.sources import Sources
 from api.subscriptions import as_stored
 from api.waiting import Waiters
 from common.errors import (
     BodyTooLarge,
     Fault,
-    Forbidden,
     Invalid,
     NotFound,
     StoreUnavailable,
@@ -36,12 +36,12 @@ from common.model import JOB_ENDED, JobRecord, JobStatus, Source
 from common.presets import outputs_of
 from common.runtime import Runtime
 from common.specs import OutputSpec
+from common.uploads import Uploads
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
 POLL_SECONDS = 1
 _ID = re.compile(r"[0-9a-f]{32}")
-_OWN_KEYS = re.compile(r"(in|out)/[0-9a-f]{32}/")
 _MULTIPART = "multipart/form-data"
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 _JOB: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
@@ -55,6 +55,7 @@ class Desk:
     runtime: Runtime
     authenticator: Authenticator
     waiters: Waiters
+    sources: Sources
 
     def enter(self, scope: Scope) -> Principal:
         """Tell who is asking; raises what the guard raises."""
@@ -68,11 +69,11 @@ class Desk:
 
 
 def blueprint(
-    runtime: Runtime, authenticator: Authenticator, waiters: Waiters
+    runtime: Runtime, authenticator: Authenticator, waiters: Waiters, uploads: Uploads
 ) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
-    desk = Desk(runtime, authenticator, waiters)
+    desk = Desk(runtime, authenticator, waiters, Sources(runtime, uploads))
 
     @routes.post("")
     def create() -> Response:
@@ -143,9 +144,7 @@ def _submit_json(desk: Desk, who: Principal, key: str | None) -> Submitted:
     document = bodies.read_json(request, limits.json_bytes)
     _check_metadata(document, limits.metadata_bytes)
     asked = validate(_JOB, document)
-    s3 = asked.source.s3
-    _check_object(desk, who, s3.bucket, s3.key)
-    source = Source(kind="s3", bucket=s3.bucket, key=s3.key, name=_last(s3.key))
+    source = desk.sources.resolve(asked.source, who)
     return desk.runtime.intake.submit(
         Submission(
             owner=who.owner,
@@ -272,24 +271,6 @@ def _check_length(limit: int) -> None:
         )
 
 
-def _check_object(desk: Desk, who: Principal, bucket: str, key: str) -> None:
-    own = desk.runtime.settings.blobs.bucket
-    if bucket == own and _OWN_KEYS.match(key):
-        raise Invalid.one(
-            "/source/s3/key",
-            "this key belongs to another job",
-            'keys "in/JOB/..." and "out/JOB/..." of our own bucket are not sources',
-        )
-    allowed = who.allowance
-    if allowed.buckets and bucket not in allowed.buckets:
-        raise Forbidden(
-            f"this API key may not read the bucket {bucket!r}",
-            pointer="/source/s3/bucket",
-        )
-    if allowed.prefixes and not key.startswith(allowed.prefixes):
-        raise Forbidden("this API key may not read that key", pointer="/source/s3/key")
-
-
 def _outputs(desk: Desk, asked: FormRequest) -> Sequence[OutputSpec]:
     if asked.preset is None:
         return asked.outputs or ()
@@ -321,10 +302,6 @@ def _idempotency(key: str | None, document: Any) -> Idempotency | None:
         return None
     digest = hashlib.sha256(b"POST /v1/jobs\n" + bodies.canonical(document))
     return Idempotency(key, digest.hexdigest())
-
-
-def _last(key: str) -> str:
-    return key.rstrip("/").rpartition("/")[2][:200] or key[:200]
 
 
 def _accepted(desk: Desk, job: JobRecord) -> Response:

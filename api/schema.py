@@ -6,9 +6,9 @@ null where nothing is known; sizes are bytes, lengths seconds, times RFC 3339 UT
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.subscriptions import Subscriptions
 from common.model import JobStatus, OutputStatus, PieceState
@@ -32,6 +32,9 @@ class _Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+
 class S3Source(_Request):
     """An object in an S3 bucket that jobs may read."""
 
@@ -44,9 +47,29 @@ class S3Source(_Request):
 
 
 class SourceRequest(_Request):
-    """Where the video is."""
+    """Where the video is: exactly one of these."""
 
-    s3: S3Source
+    model_config = ConfigDict(
+        json_schema_extra={"minProperties": 1, "maxProperties": 1},
+    )
+
+    s3: S3Source | None = None
+    url: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="Where the service allows it (FRAMEMILL_SOURCE_URLS).",
+        examples=["https://example.org/clip.mp4"],
+    )
+    upload: Id | None = Field(default=None, description="A complete upload's id.")
+    job: Id | None = Field(default=None, description="A job whose source is kept.")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_where(self) -> Self:
+        names = list(type(self).model_fields)
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            raise ValueError("give exactly one of " + ", ".join(names))
+        return self
 
 
 class FormRequest(_Request):

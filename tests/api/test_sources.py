@@ -1,0 +1,84 @@
+"""Sources that a JSON body can name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from common.uploads import NewUpload, Uploads
+from tests.api.conftest import World, a_file, post_form
+
+Make = Callable[..., World]
+
+
+def post(world: World, **source: Any) -> Any:
+    return world.client.post("/v1/jobs", json={"source": source})
+
+
+def test_given_a_job_with_an_upload_when_named_then_both_have_its_bytes(
+    world: World,
+) -> None:
+    first = post_form(world, {"file": a_file()}).json
+    second = post(world, job=first["id"])
+    assert second.status_code == 202
+    assert second.json["source"] == first["source"]
+    world.client.delete(first["links"]["self"])
+    assert world.stored() == [f"in/{first['id']}/source"]
+
+
+def test_given_an_upload_when_named_then_its_bytes_are_the_jobs(world: World) -> None:
+    runtime = world.runtime
+    uploads = Uploads.connect(runtime.settings, runtime.blobs)
+    upload = uploads.create(NewUpload("", "single", 3, "video/mp4", name="clip.mp4"))
+    runtime.blobs.put_part(upload.key, upload.ref or "", 1, b"abc")
+    uploads.finish(upload)
+    answer = post(world, upload=upload.id)
+    assert (answer.status_code, answer.json["source"]["name"]) == (202, "clip.mp4")
+    assert uploads.get(upload.id, "").used
+
+
+def test_given_an_unfinished_upload_when_named_then_409(world: World) -> None:
+    runtime = world.runtime
+    uploads = Uploads.connect(runtime.settings, runtime.blobs)
+    upload = uploads.create(NewUpload("", "single", 3, "video/mp4"))
+    assert post(world, upload=upload.id).status_code == 409
+
+
+@pytest.mark.parametrize("kind", ["job", "upload"])
+@pytest.mark.parametrize("named", ["0" * 32, "x"])
+def test_given_an_unknown_id_when_named_then_422(
+    world: World, kind: str, named: str
+) -> None:
+    answer = post(world, **{kind: named})
+    assert (answer.status_code, answer.json["pointer"]) == (422, f"/source/{kind}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://a.example/b", "ftp://a.example/b", "https://", "//a.example", "a"),
+        *("https://u:p@a.example/", "https://a.example:99999/", "https://[::1"),
+        *("https://a.example/ b", "https://a.example/\u00e9", "https://a.example/\n"),
+        *("file:///etc/passwd", "javascript:1", "https://a.example:0/"),
+    ],
+)
+def test_given_a_url_of_bad_form_when_named_then_422(
+    make_world: Make, url: str
+) -> None:
+    answer = post(make_world(source={"urls": True}), url=url)
+    assert (answer.status_code, answer.json["pointer"]) == (422, "/source/url")
+
+
+def test_given_urls_are_allowed_when_named_then_202(make_world: Make) -> None:
+    world = make_world(source={"urls": True})
+    answer = post(world, url="https://a.example/films/my%20clip.mp4?x=1")
+    assert answer.status_code == 202
+    assert answer.json["source"]["kind"] == "url"
+    assert answer.json["source"]["name"] == "my clip.mp4"
+
+
+def test_given_two_sources_when_named_then_422(world: World) -> None:
+    answer = post(world, job="0" * 32, upload="0" * 32)
+    assert (answer.status_code, answer.json["pointer"]) == (422, "/source")
