@@ -40,6 +40,11 @@ EXCLUDED = [ignored_auth, positive_data_acceptance]
 TUS = [missing_required_header, negative_data_rejection, unsupported_method]
 
 
+@schemathesis.serializer("application/offset+octet-stream")
+def write_bytes(_ctx: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 def make_app() -> Flask:
     folder = Path(tempfile.mkdtemp(prefix="framemill-fuzz-"))
     port = valkey.free_port()
