@@ -30,6 +30,7 @@ ERROR_SECONDS = 5.0
 SSIM, HDR_SSIM, TINY_SSIM = 0.85, 0.45, 0.7
 _ALL_SECONDS = 60.0
 _FLAT = 3.0
+_MOVES = 2
 _SMALL = 32
 # Here FFmpeg itself decodes another picture after a seek than from the start: times
 # that overlap after the change, and keyframes that are damaged.
@@ -118,7 +119,7 @@ def _run(entry: Entry, settings: Settings, folder: Path, row: Row) -> None:
         row.faults.append("a picture came of what must be refused")
     stills, animations, tiles = made
     _judge_still(entry, media, stills[0], row, settings)
-    _judge_animation(entry, media, animations[0], row)
+    _judge_animation(entry, media, animations[0], row, settings)
     if entry.expected == OK:
         _judge_tiles(media, tiles, row)
 
@@ -257,7 +258,7 @@ def _ssim(one: Path, other: Path, settings: Settings) -> float | None:
 
 
 def _judge_animation(
-    entry: Entry, media: MediaInfo, gif: RenderedFile, row: Row
+    entry: Entry, media: MediaInfo, gif: RenderedFile, row: Row, settings: Settings
 ) -> None:
     row.gif = f"{gif.width}x{gif.height} {gif.frames}f {gif.duration}s"
     video = media.video
@@ -274,7 +275,7 @@ def _judge_animation(
     length = min(5.0, video.duration)
     if abs((gif.duration or 0) - length) > max(0.15, 0.05 * length):
         row.faults.append(f"GIF length: {row.gif}, wanted {length:.2f}")
-    _judge_movement(media, gif, row)
+    _judge_movement(entry, media, gif, row, settings)
 
 
 def _judge_tiles(media: MediaInfo, files: list[RenderedFile], row: Row) -> None:
@@ -294,7 +295,9 @@ def _judge_tiles(media: MediaInfo, files: list[RenderedFile], row: Row) -> None:
         row.faults.append(f"the last tile is at {times[-1]} of {media.duration}")
 
 
-def _judge_movement(media: MediaInfo, gif: RenderedFile, row: Row) -> None:
+def _judge_movement(
+    entry: Entry, media: MediaInfo, gif: RenderedFile, row: Row, settings: Settings
+) -> None:
     """Count different frames; a GIF of one repeated picture does not move."""
     with Image.open(gif.path) as image:
         seen = set()
@@ -302,15 +305,25 @@ def _judge_movement(media: MediaInfo, gif: RenderedFile, row: Row) -> None:
             image.seek(place)
             seen.add(hash(image.convert("RGB").tobytes()))
     row.gif += f" {len(seen)} different"
-    still = (media.video is None) or _is_still(media)
-    if len(seen) < 2 and not still:
+    # A pause that is longer than the GIF is no fault of the GIF's.
+    paused = (media.video.longest_frame or 0.0) > 2.0 if media.video else False
+    if len(seen) < _MOVES and not paused and _moves(entry, media, gif, settings):
         row.faults.append(f"the GIF does not move: {row.gif}")
 
 
-def _is_still(media: MediaInfo) -> bool:
-    """Tell whether frames of the clip may stay longer than the GIF lasts."""
-    video = media.video
-    return video is not None and (video.longest_frame or 0.0) > 2.0
+def _moves(
+    entry: Entry, media: MediaInfo, gif: RenderedFile, settings: Settings
+) -> bool:
+    """Tell whether the source itself shows different pictures in that stretch."""
+    assert media.video is not None
+    start = ["-ss", f"{gif.time or 0.0:.3f}"] if gif.time else []
+    argv = [program.path(settings), "-v", "error", *start]
+    argv += ["-t", f"{gif.duration or 1.0:.3f}", "-i", f"file:{entry.file}"]
+    argv += ["-map", f"0:{media.video.index}", "-vf", "fps=15,scale=64:64:flags=area"]
+    argv += ["-pix_fmt", "gray", "-f", "framecrc", "-"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    sums = {line[-10:] for line in done.stdout.splitlines() if line[:1] == "0"}
+    return len(sums) > _MOVES
 
 
 def spread(path: Path) -> float:

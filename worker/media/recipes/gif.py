@@ -17,6 +17,7 @@ from common.errors import DecodeError
 from worker.media.recipes.plan import Done, Made, Step
 
 EVERY = 5
+_ALPHA = 48
 _LOSSY = 60
 _OPTIMIZE_SECONDS = 30.0
 
@@ -34,7 +35,12 @@ def palette(
     both = stream.filter_multi_output("split")
     sample = both[0].filter("select", f"not(mod(n,{every}))") if every > 1 else both[0]
     table = sample.filter("palettegen", max_colors=colors, stats_mode=stats)
-    words: dict[str, Any] = {"dither": dither, "diff_mode": "rectangle"}
+    # Half-transparent pixels are shown rather than lost; a GIF knows no half.
+    words: dict[str, Any] = {
+        "dither": dither,
+        "diff_mode": "rectangle",
+        "alpha_threshold": _ALPHA,
+    }
     if dither == "bayer":
         words["bayer_scale"] = bayer_scale
     return ffmpeg.filter([both[1], table], "paletteuse", **words)

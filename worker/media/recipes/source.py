@@ -137,6 +137,9 @@ def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
     video = clip.media.video
     if decode:
         options["max_pixels"] = clip.pixels
+        # A new size in mid-stream must not restart the clock and the palette; the
+        # scale filter takes any size.
+        options["reinit_filter"] = 0
     if decode and video is not None:
         if ODD_ROTATION not in clip.media.warnings:
             options["noautorotate"] = None

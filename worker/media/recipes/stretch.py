@@ -26,10 +26,13 @@ class Stretch:
 
 
 def frames_of(clip: Clip, seconds: float, fps: float) -> int:
-    """Give how many frames play in that many seconds, at most."""
+    """Give how many frames play in that many seconds, at most.
+
+    Two at least where the clip has more than one: an animation moves.
+    """
     if clip.video.frames == 1:
         return 1
-    return max(1, round(seconds * fps))
+    return max(2, round(seconds * fps))
 
 
 def sample(
