@@ -69,6 +69,11 @@ class Clip:
         return SEEK_UNRELIABLE not in self.media.warnings
 
     @property
+    def indexed(self) -> bool:
+        """Tell whether a seek leads to a keyframe, and not just to any packet."""
+        return not self.media.container.startswith(_UNINDEXED)
+
+    @property
     def frame_seconds(self) -> float:
         """Give how long a frame is shown on average; 1/25 when it is unknown."""
         fps = self.video.fps
@@ -85,7 +90,7 @@ class Clip:
         longest = max(self.video.longest_frame or 0.0, 2 * self.frame_seconds)
         limit = max(_SHORTEST_LEAD_LIMIT, _LEAD_FRAMES * self.frame_seconds)
         lead = min(max(longest * 1.05, _SHORTEST_LEAD), limit)
-        if not self.media.container.startswith(_UNINDEXED):
+        if self.indexed:
             return lead
         known = self.video.keyframe_interval
         keyframe = _KEYFRAME_SECONDS if known is None else known * 1.05

@@ -200,7 +200,7 @@ def _by_keyframes(pass_: _Pass) -> Generator[Step, Done, _Found]:
 def _is_cheap(runs: list[tuple[int, int]], pass_: _Pass) -> bool:
     """Tell whether seeking to the gaps costs clearly less than decoding all."""
     laid, end = pass_.grid, pass_.clip.end or _UNKNOWN_SECONDS
-    unsure = codes.SEEK_UNRELIABLE in pass_.clip.media.warnings
+    unsure = not (pass_.clip.seekable and pass_.clip.indexed)
     if len(runs) > _MOST_SEEKS or (runs and unsure):
         return False
     seconds = len(runs) * _SEEK_SECONDS
