@@ -127,9 +127,12 @@ def extent(
 
 
 def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -> float:
-    """Give the asked frame rate, less where the frames would fill the disk."""
+    """Give the asked frame rate, or what memory and disk can hold."""
     seconds = sum(window.length for window in windows)
     pixels = box.width * box.height * seconds
+    if spec.format == "gif":
+        # All frames wait in memory until the palette is made.
+        return movie.fps_within_memory(spec.fps, box, seconds)
     return min(spec.fps, max(1.0, _STORED_PIXELS / max(pixels, 1)))
 
 

@@ -134,7 +134,8 @@ def plan(
     if part is not None:
         # One bad stretch of the video must not fail the other parts' snippets.
         rungs.append(Rung("nothing", _nothing, (codes.WINDOW_MISSING,)))
-    return Plan(tuple(rungs))
+    reduced = (codes.FPS_REDUCED,) if work.look.fps < spec.fps else ()
+    return Plan(tuple(rungs), reduced)
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,13 @@ class _Work:
         even = picture.is_even(spec.format)
         size = (video.width, video.height)
         box = picture.fit(size, _Size(spec.width), spec.width, even=even)
-        every = max(1, round(spec.fps * _PALETTE_SECONDS))
-        return Look(box, spec.fps, spec.colors, spec.quality, every)
+        fps = spec.fps
+        if spec.format == "gif":
+            # All frames wait in memory until the palette is made.
+            longest = max(window.length for window in self.windows)
+            fps = movie.fps_within_memory(fps, box, longest)
+        every = max(1, round(fps * _PALETTE_SECONDS))
+        return Look(box, fps, spec.colors, spec.quality, every)
 
     def make(self) -> RungRun:
         """Make the snippets one after another.
@@ -188,7 +194,7 @@ class _Work:
         spec, look, clip = self.spec, self.look, self.clip
         name = movie.file_name(f"snippet-{place + 1:04d}", spec.format)
         small = look.box.width * _SHRUNK <= clip.video.width
-        frames = sample(clip, window, spec.fps, small=small)
+        frames = sample(clip, window, look.fps, small=small)
         frames = picture.draw(frames, clip, look.box, spec.format, plain=self.plain)
         style = _Style(spec.format, spec.loop, spec.dither)
         words = movie.write(frames, name, style, look, clip.threads)

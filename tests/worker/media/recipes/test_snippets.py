@@ -14,6 +14,7 @@ from common.specs import SnippetsSpec
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
 from worker.media.recipes import snippets
+from worker.media.recipes import warnings as codes
 from worker.media.recipes.source import Clip
 
 VIDEO = VideoInfo(
@@ -108,3 +109,14 @@ def test_a_snippet_starts_with_the_first_frame_of_its_window(
         place = (0, 0, picture.width, picture.height)
         shown = read_time(luma(picture, place))
         assert shown == pytest.approx(one.details["start"], abs=0.2)
+
+
+def test_a_long_gif_gives_up_frames_to_stay_within_memory() -> None:
+    asked = spec(window=600, width=640, fps=30)
+
+    plan = snippets.plan(asked, Clip("source", media(1200.0)))
+
+    step = next(plan.rungs[0].run())
+    rate = next(word for word in " ".join(step.argv).split("fps=")[1].split(":"))
+    assert float(rate) * 600 * 640 * 360 * 4 < 600e6
+    assert codes.FPS_REDUCED in plan.warnings
