@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from api import openapi_files as files
 from api import openapi_notices as notices
 from api import openapi_uploads as uploads
 from api.errors import PROBLEM
@@ -190,6 +191,7 @@ def _paths() -> dict[str, Any]:
         },
         **notices.paths(_ALWAYS),
         **uploads.paths(_ALWAYS),
+        **files.paths(_ALWAYS),
         "/healthz": {"get": _plain("health", "Whether the process answers", _JSON)},
         "/readyz": {"get": _plain("ready", "Whether store and storage answer", _JSON)},
         "/metrics": {"get": _plain("metrics", "Prometheus metrics", "text/plain")},
@@ -324,6 +326,7 @@ def document() -> dict[str, Any]:
         "tags": [
             {"name": "jobs"},
             {"name": "uploads"},
+            {"name": "files"},
             {"name": "notices"},
             {"name": "operation"},
         ],

@@ -206,12 +206,12 @@ def test_given_one_key_when_posted_by_many_at_once_then_one_job(world: World) ->
         )
         ids.append(answer.json["id"])
 
-    threads = [threading.Thread(target=post) for _ in range(20)]
+    threads = [threading.Thread(target=post) for _ in range(100)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert len(ids) == 20
+    assert len(ids) == 100
     assert len(set(ids)) == 1
 
 

@@ -1,0 +1,68 @@
+"""The part of the OpenAPI document on the signed links to files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_TEXT = {"type": "string"}
+
+
+def _parameter(name: str, place: str, schema: dict[str, Any], text: str) -> Any:
+    return {
+        "name": name,
+        "in": place,
+        "required": True,
+        "schema": schema,
+        "description": text,
+    }
+
+
+def _follow(name: str, summary: str, always: Iterable[int]) -> dict[str, Any]:
+    problems = {
+        str(one): {"$ref": f"#/components/responses/Problem{one}"}
+        for one in sorted({*always, 404} - {401, 422, 429})
+    }
+    moved = {
+        "description": "A fresh permission to fetch the file.",
+        "headers": {
+            "Location": {
+                "description": "The file, for an hour; ranges and HEAD work there.",
+                "schema": {"type": "string", "format": "uri"},
+            }
+        },
+    }
+    return {
+        "operationId": name,
+        "tags": ["files"],
+        "summary": summary,
+        "description": "As given by the job: the address is signed, needs no key and "
+        "stays the same for a UTC day.",
+        "security": [],
+        "parameters": [
+            _parameter("e", "query", {"type": "integer"}, "Expiry, Unix seconds."),
+            _parameter("s", "query", _TEXT, "Our signature."),
+        ],
+        "responses": {"302": moved} | problems,
+    }
+
+
+def paths(always: Iterable[int]) -> dict[str, Any]:
+    """Give the paths of files."""
+    job = {"$ref": "#/components/parameters/JobId"}
+    number = {"type": "integer", "minimum": 0}
+    place = [
+        _parameter("output", "path", _TEXT, "The output's name."),
+        _parameter("fence", "path", number, "Which run of it."),
+        _parameter("file", "path", _TEXT, "The file's name."),
+    ]
+    return {
+        "/v1/files/{job_id}/{output}/{fence}/{file}": {
+            "parameters": [job, *place],
+            "get": _follow("getArtifact", "Fetch an artifact", always),
+        },
+        "/v1/files/{job_id}/source": {
+            "parameters": [job],
+            "get": _follow("getSource", "Fetch the source, as a download", always),
+        },
+    }
