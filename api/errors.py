@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, g
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
 from common.errors import (
@@ -85,6 +86,8 @@ def register(app: Flask) -> None:
     """Answer every exception of a view with a problem document."""
     app.register_error_handler(FramemillError, _answer_ours)
     app.register_error_handler(HTTPException, _answer_http)
+    # gunicorn reads chunks while the view reads the body, and finds them broken there.
+    app.register_error_handler(ParseException, _answer_broken)
     app.register_error_handler(Exception, _answer_defect)
 
 
@@ -106,6 +109,10 @@ def _answer_http(error: HTTPException) -> Response:
         if name in {"Allow", "Retry-After", "WWW-Authenticate"}:
             response.headers[name] = value
     return response
+
+
+def _answer_broken(error: ParseException) -> Response:
+    return answer(BadRequest(f"the body's transfer coding is broken: {error}"))
 
 
 def _answer_defect(error: Exception) -> Response:

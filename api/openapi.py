@@ -46,6 +46,11 @@ _PROBLEMS = {
     500: "A defect of ours.",
     503: "A part of the service is away; try again.",
 }
+_TAGS = ("jobs", "uploads", "files", "notices", "operation")
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+}
 _ALWAYS = (400, 401, 403, 405, 422, 429, 500, 503)
 
 
@@ -294,6 +299,9 @@ def _problem(status: int, text: str) -> dict[str, Any]:
 
 
 @cache
+_TAGS = ("jobs", "uploads", "files", "notices", "operation")
+
+
 def document() -> dict[str, Any]:
     """Make the whole document."""
     _, schemas = models_json_schema(
@@ -322,14 +330,8 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"bearer": []}, {"apiKey": []}],
-        "tags": [
-            {"name": "jobs"},
-            {"name": "uploads"},
-            {"name": "files"},
-            {"name": "notices"},
-            {"name": "operation"},
-        ],
+        "security": [{name: []} for name in _SECURITY],
+        "tags": [{"name": name} for name in _TAGS],
         "paths": _paths(),
         "components": {
             "schemas": definitions,
@@ -339,10 +341,7 @@ def document() -> dict[str, Any]:
                 f"Problem{status}": _problem(status, text)
                 for status, text in _PROBLEMS.items()
             },
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-            },
+            "securitySchemes": _SECURITY,
         },
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
 from common.errors import StoreUnavailable
 from common.jobstore import JobStore
@@ -159,18 +160,27 @@ def test_given_the_store_fails_when_a_file_is_posted_then_503_and_the_blob_waits
 
 
 class BrokenBody(io.BytesIO):
-    """What gunicorn gives for a broken chunk."""
+    """What gunicorn gives for a client that is gone, or sends broken chunks."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
     def read(self, size: int | None = -1, /) -> bytes:
-        raise OSError("invalid chunk size")
+        raise self.error
 
 
-def test_given_a_broken_body_when_posted_then_400(world: World) -> None:
-    environ = {"wsgi.input": BrokenBody(), "wsgi.input_terminated": True}
-    answer = world.client.post(
-        "/v1/jobs", content_type="application/json", environ_overrides=environ
-    )
+@pytest.mark.parametrize("error", [OSError("gone"), InvalidChunkSize(b"zz")])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "multipart/form-data; boundary=x"]
+)
+def test_given_a_broken_body_when_posted_then_400(
+    world: World, error: Exception, kind: str
+) -> None:
+    environ = {"wsgi.input": BrokenBody(error), "wsgi.input_terminated": True}
+    answer = world.client.post("/v1/jobs", content_type=kind, environ_overrides=environ)
     assert answer.status_code == 400
+    assert world.stored() == []
 
 
 def test_given_a_body_that_ends_early_when_posted_then_400(world: World) -> None:
