@@ -298,10 +298,10 @@ def _problem(status: int, text: str) -> dict[str, Any]:
     }
 
 
-@cache
 _TAGS = ("jobs", "uploads", "files", "notices", "operation")
 
 
+@cache
 def document() -> dict[str, Any]:
     """Make the whole document."""
     _, schemas = models_json_schema(
