@@ -298,9 +298,6 @@ def _problem(status: int, text: str) -> dict[str, Any]:
     }
 
 
-_TAGS = ("jobs", "uploads", "files", "notices", "operation")
-
-
 @cache
 def document() -> dict[str, Any]:
     """Make the whole document."""
