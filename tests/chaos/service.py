@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import json
 import os
@@ -211,8 +212,8 @@ class Service:
             except urllib.error.HTTPError as error:
                 if error.code != 503:
                     raise
-            except OSError:
-                pass  # the API was killed under this request
+            except (OSError, http.client.HTTPException):
+                pass  # the API was killed under this request, or under its answer
             return None
 
         return until(accepted, 60, "a job is accepted")
