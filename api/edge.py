@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api import headers
 from api.guard import tell_limits
 from api.meters import Meters
-from common.config import Api
+from common.sections import Api
 
 # Documents of an API run nothing; the pages set a policy of their own.
 _POLICY = "default-src 'none'; frame-ancestors 'none'"

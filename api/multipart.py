@@ -26,8 +26,8 @@ from werkzeug.sansio.multipart import (
 
 from common.blobs.base import BlobInfo, BlobWriter
 from common.blobs.names import display_name
-from common.config import Limits
 from common.errors import BadRequest, BodyTooLarge, Invalid
+from common.sections import Limits
 
 FILE = "file"
 DEFAULT_TYPE = "application/octet-stream"

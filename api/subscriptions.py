@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from common.config import WebhookSecret
+from common.sections import WebhookSecret
 
 ENDINGS = ["job.completed", "job.partial", "job.failed", "job.cancelled"]
 MOST = 10

@@ -17,12 +17,13 @@ from urllib.parse import unquote_plus
 import structlog
 
 from common.blobs.base import BlobStore
-from common.config import EventRule, Settings
+from common.config import Settings
 from common.errors import BadRequest, SourceNotFound
 from common.intake import Intake, Submission
 from common.jobstore import Idempotency
 from common.model import JOB_ENDED, Source
 from common.presets import outputs_of
+from common.sections import EventRule
 
 log = structlog.get_logger(__name__)
 

@@ -1,314 +1,39 @@
 """Every setting, with its default, validated together at start.
 
 A variable's name is ``FRAMEMILL_<SECTION>_<FIELD>``, for example
-``FRAMEMILL_LIMITS_SOURCE_BYTES``. This module alone reads ``os.environ``.
-``docs/reference/settings.md`` lists all of them; a test compares.
+``FRAMEMILL_LIMITS_SOURCE_BYTES``; :mod:`common.sections` holds the sections. This
+module alone reads ``os.environ``.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-from ipaddress import ip_network
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.sections import (
+    S3,
+    Api,
+    Blobs,
+    Broker,
+    Egress,
+    Engine,
+    Events,
+    Lease,
+    Limits,
+    Log,
+    Presets,
+    Retention,
+    Smtp,
+    SourceRules,
+    Store,
+    Webhooks,
+    Worker,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-
-from common.specs import OutputSpec
 
 _PREFIX = "FRAMEMILL_"
-_MIB = 1024 * 1024
-
-
-def _split_commas(value: Any) -> Any:
-    if isinstance(value, str) and not value.lstrip().startswith("["):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-Words = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
-
-
-def _split_numbers(value: Any) -> Any:
-    if isinstance(value, int | float):
-        return [value]
-    return _parse_json(_split_commas(value))
-
-
-def _parse_json(value: Any) -> Any:
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from error
-
-
-def _check_network(text: str) -> str:
-    return str(ip_network(text))
-
-
-def _check_webhook_secret(text: str) -> str:
-    if not text:
-        return text
-    try:
-        raw = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        raw = b""
-    if not text.startswith("whsec_") or not 24 <= len(raw) <= 64:
-        raise ValueError("must be whsec_ and the base64 of 24 to 64 bytes")
-    return text
-
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Ports = Annotated[list[Port], NoDecode, BeforeValidator(_split_numbers)]
-Pause = Annotated[float, Field(gt=0, le=172_800)]
-Delays = Annotated[list[Pause], NoDecode, BeforeValidator(_split_numbers)]
-Network = Annotated[str, AfterValidator(_check_network)]
-Networks = Annotated[list[Network], NoDecode, BeforeValidator(_split_commas)]
-Presets = Annotated[
-    dict[str, Annotated[list[OutputSpec], Field(min_length=1)]],
-    NoDecode,
-    BeforeValidator(_parse_json),
-]
-WebhookSecret = Annotated[str, AfterValidator(_check_webhook_secret)]
-
-
-class Section(BaseModel):
-    """Base of the sections: unknown names are faults, not silence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Broker(Section):
-    """The Redis that carries doorbells (Celery)."""
-
-    url: str = "redis://127.0.0.1:6379/0"
-
-
-class Store(Section):
-    """The Redis that holds the job records; never the broker's, see the docs."""
-
-    url: str = "redis://127.0.0.1:6380/0"
-    prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
-    timeout_seconds: float = Field(default=2, gt=0, le=60)
-
-
-class Blobs(Section):
-    """Where files are kept: ``local`` (a folder) or ``s3``."""
-
-    backend: Literal["local", "s3"] = "local"
-    path: Path = Path(".data/blobs")
-    bucket: str = "framemill"
-    grant_seconds: int = Field(default=3600, ge=60, le=604_800)
-
-
-class S3(Section):
-    """The S3 client; empty credentials leave the choice to boto3's chain."""
-
-    endpoint_url: str | None = None
-    public_endpoint_url: str | None = Field(
-        default=None, description="Put into presigned URLs instead of endpoint_url."
-    )
-    region: str = "us-east-1"
-    access_key_id: str | None = None
-    secret_access_key: str | None = None
-    addressing_style: Literal["path", "virtual", "auto"] = "path"
-    connect_timeout_seconds: float = Field(default=3, gt=0, le=60)
-    read_timeout_seconds: float = Field(default=20, gt=0, le=300)
-    max_attempts: int = Field(default=4, ge=1, le=10)
-
-
-class SourceRules(Section):
-    """Which sources may be named."""
-
-    buckets: Words = Field(
-        default=[], description="S3 buckets that jobs may read; empty is our own."
-    )
-    urls: bool = Field(default=False, description="Allow sources by URL.")
-
-
-class Limits(Section):
-    """Refusals that protect the service; each error names its setting."""
-
-    source_bytes: int = Field(default=10 * 1024 * _MIB, ge=1)
-    source_seconds: float = Field(default=6 * 3600, gt=0)
-    source_pixels: int = Field(default=8192 * 4320, ge=1)
-    outputs_per_job: int = Field(default=32, ge=1, le=200)
-    json_bytes: int = Field(default=256 * 1024, ge=1024)
-    field_bytes: int = Field(default=64 * 1024, ge=1024)
-    metadata_bytes: int = Field(default=4096, ge=0)
-    queued_jobs: int = Field(default=100_000, ge=1)
-
-
-class Retention(Section):
-    """How long things are kept."""
-
-    job_hours: float = Field(default=168, gt=0, description="After the job's end.")
-    source_hours: float = Field(default=168, gt=0, description="After the job's end.")
-    idempotency_hours: float = Field(default=24, gt=0, le=168)
-    upload_hours: float = Field(default=24, gt=0, description="Unfinished uploads.")
-
-
-class Lease(Section):
-    """The claim of one piece by one worker; see docs/explanation/reliability.md."""
-
-    seconds: float = Field(default=30, ge=1, le=3600)
-    beat_seconds: float = Field(default=5, ge=0.1)
-    sweep_seconds: float = Field(default=5, ge=0.1)
-    grace_seconds: float = Field(default=10, ge=0.1)
-    max_attempts: int = Field(default=4, ge=1, le=100)
-    max_lost_leases: int = Field(default=5, ge=1, le=100)
-    max_deaths: int = Field(default=3, ge=1, le=100)
-    max_refunds: int = Field(default=10, ge=0, le=1000)
-
-    @model_validator(mode="after")
-    def _beats_within_the_lease(self) -> Lease:
-        if self.beat_seconds * 2 > self.seconds:
-            raise ValueError(
-                "beat_seconds must be at most half of seconds, so that one lost beat "
-                "does not lose the lease"
-            )
-        return self
-
-
-class Engine(Section):
-    """FFmpeg and its limits."""
-
-    threads: int = Field(default=2, ge=1, le=64)
-    memory_bytes: int = Field(default=4 * 1024 * _MIB, ge=512 * _MIB)
-    output_bytes: int = Field(default=2 * 1024 * _MIB, ge=_MIB)
-    stall_seconds: float = Field(default=30, gt=0)
-    probe_seconds: float = Field(default=20, gt=0)
-    cap_seconds: float = Field(default=60, gt=0, description="Smallest cap.")
-    cap_ratio: float = Field(
-        default=4, gt=0, description="Added cap per second of source decoded."
-    )
-    hard_seconds: int = Field(default=3600, ge=60, description="Celery's hard limit.")
-
-
-class Worker(Section):
-    """Celery workers."""
-
-    queues: Words = ["fast", "slow"]
-    concurrency: int = Field(default=2, ge=1, le=256)
-    scratch: Path = Path(".data/scratch")
-    cache_bytes: int = Field(default=20 * 1024 * _MIB, ge=0)
-    shutdown_seconds: int = Field(default=45, ge=1)
-
-
-class Api(Section):
-    """The HTTP server."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
-    public_url: str | None = Field(
-        default=None, description="Put before links; default: the request's own."
-    )
-    threads: int = Field(default=16, ge=4, le=512)
-    secret: str = Field(
-        default="",
-        description="Signs artifact URLs; at least 32 characters, the same on every "
-        "API process.",
-    )
-    trusted_proxies: int = Field(default=0, ge=0, le=10)
-    cors_origins: Words = []
-    auth: bool = Field(default=True, description="Ask for API keys.")
-
-
-class Egress(Section):
-    """Addresses that callers give: URL sources and webhooks."""
-
-    http: bool = Field(
-        default=False, description="Allow http beside https; for tests, private nets."
-    )
-    ports: Ports = [443]
-    private_networks: Networks = Field(
-        default=[], description="Networks reached although they are not public."
-    )
-    redirects: int = Field(default=5, ge=0, le=20, description="Sources only.")
-    connect_seconds: float = Field(default=5, gt=0, le=60)
-    source_seconds: float = Field(default=3600, gt=0, description="For one download.")
-
-
-class Webhooks(Section):
-    """Signed notices over HTTP, after Standard Webhooks."""
-
-    secret: WebhookSecret = Field(
-        default="", description="Signs where a subscription has no secret of its own."
-    )
-    timeout_seconds: float = Field(default=15, gt=0, le=60)
-    retry_seconds: Delays = Field(
-        default=[5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800],
-        description="Pauses between attempts, about a day in all.",
-    )
-    log_hours: float = Field(default=720, gt=0, description="Deliveries are listed.")
-
-
-class Smtp(Section):
-    """The mail server for e-mail notices; without ``host`` there are none."""
-
-    host: str | None = None
-    port: int = Field(default=587, ge=1, le=65535)
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    username: str | None = None
-    password: str | None = None
-    sender: str = "Framemill <framemill@localhost>"
-    timeout_seconds: float = Field(default=15, gt=0, le=60)
-
-
-class EventRule(Section):
-    """Objects of ``bucket`` that match start a job with that preset."""
-
-    bucket: str
-    prefix: str = ""
-    suffix: str = ""
-    preset: str
-    webhook: str | None = Field(
-        default=None, description="Told of the job's end; signed with webhooks.secret."
-    )
-
-
-class Events(Section):
-    """Jobs that S3 notifications start."""
-
-    rules: Annotated[list[EventRule], NoDecode, BeforeValidator(_parse_json)] = Field(
-        default=[], description="JSON list; the first rule that matches counts."
-    )
-    owner: str = Field(default="", description="Whose jobs these are: an API key's id.")
-    queue_url: str | None = Field(default=None, description="SQS, for the poller.")
-    dead_letter_url: str | None = Field(
-        default=None, description="SQS queue for messages that can not be understood."
-    )
-    endpoint_url: str | None = Field(
-        default=None, description="Of SQS; default: the region's own."
-    )
-    wait_seconds: int = Field(default=20, ge=0, le=20, description="Long poll.")
-    max_receives: int = Field(
-        default=5, ge=1, le=1000, description="Then what makes us fail is buried."
-    )
-    token: str = Field(
-        default="", description="Bearer token of the HTTP endpoint; empty closes it."
-    )
-    topics: Words = Field(
-        default=[], description="ARNs of SNS topics that the HTTP endpoint accepts."
-    )
-
-
-class Log(Section):
-    """Logging."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
 
 
 class SettingsError(ValueError):

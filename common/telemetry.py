@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from common.config import Log
+from common.sections import Log
 
 _QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']+")
 _USERINFO = re.compile(r"([a-z][a-z0-9+]*://)[^/@\s]+@")

@@ -18,9 +18,10 @@ from api.files import artifact_url, blueprint, source_url
 from common.blobs import connect
 from common.blobs.base import PART_BYTES, BlobStore, Grant
 from common.blobs.names import content_disposition
-from common.config import Api, Blobs, Settings
+from common.config import Settings
 from common.model import Artifact, JobRecord, OutputRecord, Source
 from common.runtime import Runtime
+from common.sections import Api, Blobs
 
 JOB = "0" * 32
 KEY = f"out/{JOB}/poster/3/thumbnail.jpg"

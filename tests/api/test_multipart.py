@@ -15,8 +15,8 @@ from requests_toolbelt import MultipartEncoder
 
 from api.multipart import Form, receive
 from common.blobs.base import BlobInfo
-from common.config import Limits
 from common.errors import BadRequest, BodyTooLarge, Invalid
+from common.sections import Limits
 
 KNOWN = ("outputs", "metadata")
 LIMITS = Limits(source_bytes=100_000, field_bytes=2000)

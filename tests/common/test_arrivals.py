@@ -7,8 +7,8 @@ import json
 import pytest
 
 from common.arrivals import Arrival, match, read_notification
-from common.config import EventRule
 from common.errors import BadRequest
+from common.sections import EventRule
 
 
 def record(key="in/a.mp4", name="ObjectCreated:Put", **thing):

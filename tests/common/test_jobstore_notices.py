@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from common.config import Webhooks
 from common.errors import Conflict, NotFound
 from common.jobstore import Accepted, Refusal
 from common.model import AttemptReport
+from common.sections import Webhooks
 from tests.common.lab import BAD, Lab
 
 ALL_OF_JOB = {"id": "s1", "type": "webhook", "events": ["job.*"], "url": "https://x/"}

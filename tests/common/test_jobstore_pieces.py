@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from common.config import Lease
 from common.jobstore import Claim, NewOutput, Opening, Outcome, Refusal
 from common.model import AttemptReport, ErrorInfo
+from common.sections import Lease
 from tests.common.lab import BAD, MEDIA, Lab, an_artifact
 
 STALE = Outcome(applied=False, job_ended=False, bells=[])

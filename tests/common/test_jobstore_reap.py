@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from common.config import Lease
 from common.errors import Conflict, NotFound
 from common.jobstore import JobStore, Refusal
+from common.sections import Lease
 from tests.common.lab import BAD, IDLE, Lab
 
 

@@ -15,7 +15,8 @@ from moto.server import ThreadedMotoServer
 
 from common.blobs import connect
 from common.blobs.base import BlobStore
-from common.config import S3, Api, Blobs, Settings
+from common.config import Settings
+from common.sections import S3, Api, Blobs
 
 BUCKET = "framemill"
 SECRET = "contract-secret-" * 4

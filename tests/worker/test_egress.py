@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from common.config import Egress
 from common.errors import (
     AddressRefused,
     Interrupted,
@@ -20,6 +19,7 @@ from common.errors import (
     TooLarge,
     Unreachable,
 )
+from common.sections import Egress
 from tests.worker.receiver import Receiver, Reply, Request, receiving
 from worker.egress import Door
 

@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from common.config import Egress
 from common.errors import Unreachable
+from common.sections import Egress
 from tests.worker.receiver import receiving
 from worker.egress import Door
 

@@ -15,9 +15,9 @@ from string import Template
 from typing import Any
 
 from common.blobs.base import BlobStore
-from common.config import Smtp
 from common.errors import ReceiverError, ReceiverGone, SourceError, Unreachable
 from common.model import Artifact, Event, JobRecord
+from common.sections import Smtp
 
 MAX_PICTURE_BYTES = 1_000_000
 _PICTURES = {"image/jpeg": "jpeg", "image/png": "png", "image/gif": "gif"}

@@ -20,8 +20,8 @@ from ipaddress import (
 from typing import Self
 from urllib.parse import SplitResult, quote, urlsplit
 
-from common.config import Egress
 from common.errors import AddressRefused
+from common.sections import Egress
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -24,7 +24,6 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from common.config import Egress
 from common.errors import (
     DiskFull,
     Interrupted,
@@ -34,6 +33,7 @@ from common.errors import (
     TooLarge,
     Unreachable,
 )
+from common.sections import Egress
 from worker.egress.addresses import Address, AddressRules, Target, refusal
 
 Resolver = Callable[[str, int], list[str]]

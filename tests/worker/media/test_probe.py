@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from common.config import Limits, Settings
+from common.config import Settings
 from common.errors import TooLarge, TooLong
+from common.sections import Limits
 from worker.media import probe
 from worker.media.engine import Engine
 
