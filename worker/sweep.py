@@ -28,6 +28,10 @@ from common.uploads import Uploads
 log = structlog.get_logger(__name__)
 
 CHORE_SECONDS = 30.0
+TIDY_SECONDS = 3600.0
+# An upload may go on for as long as it is continued; nobody uploads for so many times
+# of what an idle one has.
+_TIDY_LIVES = 7
 _BATCH = 200
 _RINGS_AT_ONCE = 10
 _JOIN_SECONDS = 5.0
@@ -82,16 +86,27 @@ class Reaper:
 
 
 class Janitor:
-    """Removes what is past its time. Blobs first, then the line that names them."""
+    """Removes what is past its time. Blobs first, then the line that names them.
 
-    def __init__(self, store: JobStore, blobs: BlobStore, uploads: Uploads) -> None:
+    ``upload_hours`` is how long an idle upload is kept.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        blobs: BlobStore,
+        uploads: Uploads,
+        upload_hours: float,
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._uploads = uploads
+        self._unfinished_seconds = _TIDY_LIVES * upload_hours * 3600
+        self._tidied = -TIDY_SECONDS
 
     def clean(self) -> int:
         """Do every chore that is due; give how many. Raises StoreUnavailable."""
-        done = self._drop_uploads()
+        done = self._drop_uploads() + self._tidy()
         while chores := self._store.chores(_BATCH):
             for chore in chores:
                 done += self._do(chore)
@@ -106,6 +121,23 @@ class Janitor:
         if dropped:
             log.info("uploads.dropped", uploads=dropped)
         return dropped
+
+    def _tidy(self) -> int:
+        """Remove parts that no record knows: of writers that were killed."""
+        if time.monotonic() - self._tidied < TIDY_SECONDS:
+            return 0
+        self._tidied = time.monotonic()
+        try:
+            left = sum(
+                self._blobs.tidy(prefix, self._unfinished_seconds)
+                for prefix in ("in/", "out/")
+            )
+        except (StorageUnavailable, DiskFull) as error:
+            log.warning("tidy.deferred", error=error.detail)
+            return 0
+        if left:
+            log.info("tidy.removed", unfinished=left)
+        return left
 
     def _do(self, chore: Chore) -> bool:
         try:
@@ -153,7 +185,8 @@ class Sweep:
         self._pause = lease.sweep_seconds
         self._reaper = Reaper(world.store, world.dispatcher, lease.sweep_seconds)
         uploads = Uploads.connect(world.settings, world.blobs)
-        self._janitor = Janitor(world.store, world.blobs, uploads)
+        hours = world.settings.retention.upload_hours
+        self._janitor = Janitor(world.store, world.blobs, uploads, hours)
         self._failure: BaseException | None = None
 
     def run(self, stop: threading.Event) -> None:

@@ -178,8 +178,11 @@ class BlobStore(PartStore, Protocol):
     def check(self) -> None:
         """Raise StorageUnavailable when the store does not answer."""
 
-    def tidy(self, seconds: float) -> int:
-        """Remove what killed writers left that long ago; give how many."""
+    def tidy(self, prefix: str, seconds: float) -> int:
+        """Remove what killed writers began under ``prefix`` that long ago.
+
+        Gives how many. A bucket may hold the unfinished uploads of others.
+        """
 
 
 @contextmanager

@@ -244,8 +244,12 @@ class LocalStore:
             temp.write_bytes(b"ok")
             temp.unlink()
 
-    def tidy(self, seconds: float) -> int:
-        """Remove temporary files and unfinished parts last touched that long ago."""
+    def tidy(self, prefix: str, seconds: float) -> int:
+        """Remove temporary files and unfinished parts last touched that long ago.
+
+        Nobody else writes into this folder, so ``prefix`` does not matter.
+        """
+        del prefix
         limit = time.time() - seconds
         count = 0
         with disk_errors("tidying"):

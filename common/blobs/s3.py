@@ -352,11 +352,11 @@ class S3Store:
         except Unavailable as error:
             _log.warning("multipart_upload_left", key=key, error=error.detail)
 
-    def tidy(self, seconds: float) -> int:
-        """Abort multipart uploads begun that long ago."""
+    def tidy(self, prefix: str, seconds: float) -> int:
+        """Abort the multipart uploads under ``prefix`` begun that long ago."""
         limit = datetime.now(UTC) - timedelta(seconds=seconds)
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self._bucket
+            Bucket=self._bucket, Prefix=prefix
         )
         count = 0
         with s3_errors(f"bucket {self._bucket}"):

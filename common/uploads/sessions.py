@@ -140,7 +140,7 @@ class Uploads:
         ref = None
         if new.mode != "put":
             ref = self.blobs.begin_parts(key, content_type=new.content_type)
-        # Crash window: a ref without a record; BlobStore.tidy takes it.
+        # Crash window: a ref without a record; the sweep takes it (BlobStore.tidy).
         doc = {
             **asdict(new),
             "key": key,

@@ -59,7 +59,7 @@ def test_a_writer_when_left_without_commit_then_nothing_stays(
     with pytest.raises(SourceNotFound):
         store.head(prefix + "a")
     assert list(store.list(prefix)) == []
-    assert store.tidy(-60) == 0
+    assert store.tidy(prefix, -60) == 0
 
 
 def test_a_blob_when_not_committed_then_it_is_not_visible(
@@ -216,9 +216,9 @@ def test_unfinished_parts_when_old_then_tidied(
     key = prefix + "a"
     ref = store.begin_parts(key, content_type=TYPE)
     if store_kind != "moto":  # it dates every upload 2010
-        assert store.tidy(60) == 0
+        assert store.tidy(prefix, 60) == 0
         assert list(store.list_parts(key, ref)) == []
-    assert store.tidy(-60) >= 1
+    assert store.tidy(prefix, -60) >= 1
     with pytest.raises(SourceNotFound):
         list(store.list_parts(key, ref))
 

@@ -20,7 +20,12 @@ from common import blobs
 from common.blobs.base import BlobStore
 from common.config import Settings
 from common.dispatch import RecordingDispatcher
-from common.errors import StorageUnavailable, StoreUnavailable, Unavailable
+from common.errors import (
+    SourceNotFound,
+    StorageUnavailable,
+    StoreUnavailable,
+    Unavailable,
+)
 from common.jobstore import JobStore, Reaped
 from common.jobstore.connection import open_client
 from common.model import Bell
@@ -69,7 +74,7 @@ def uploads(settings: Settings, client: redis.Redis, files: BlobStore) -> Upload
 
 @pytest.fixture
 def janitor(lab: Lab, files: BlobStore, uploads: Uploads) -> Janitor:
-    return Janitor(lab.store, files, uploads)
+    return Janitor(lab.store, files, uploads, 24)
 
 
 def put(files: BlobStore, key: str) -> str:
@@ -216,6 +221,21 @@ def test_an_expired_upload_is_dropped(
     lab.client.zadd(lab.key("uploads"), {upload.id: 1})
     assert janitor.clean() == 1
     assert keys(files) == []
+
+
+def test_parts_that_a_killed_writer_left_are_removed_once_they_are_old(
+    files: BlobStore, settings: Settings, janitor: Janitor
+) -> None:
+    kind = "video/mp4"
+    old, young = (
+        files.begin_parts(f"in/{name}/source", content_type=kind) for name in "ab"
+    )
+    (folder,) = settings.blobs.path.rglob(old)
+    os.utime(folder, (1, 1))
+    assert janitor.clean() == 1
+    assert list(files.list_parts("in/b/source", young)) == []
+    with pytest.raises(SourceNotFound):
+        list(files.list_parts("in/a/source", old))
 
 
 def test_an_unreachable_blob_store_defers_the_chore(
