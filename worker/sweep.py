@@ -20,7 +20,13 @@ from common import runtime, telemetry
 from common.blobs.base import BlobStore
 from common.config import Settings
 from common.dispatch import Dispatcher
-from common.errors import DiskFull, StorageUnavailable, StoreUnavailable, Unavailable
+from common.errors import (
+    DiskFull,
+    FramemillError,
+    StorageUnavailable,
+    StoreUnavailable,
+    Unavailable,
+)
 from common.jobstore import Chore, JobStore, Reaped
 from common.model import Bell
 from common.uploads import Uploads
@@ -132,7 +138,8 @@ class Janitor:
                 self._blobs.tidy(prefix, self._unfinished_seconds)
                 for prefix in ("in/", "out/")
             )
-        except (StorageUnavailable, DiskFull) as error:
+        except FramemillError as error:
+            # A store that does not list uploads must not hold up the other chores.
             log.warning("tidy.deferred", error=error.detail)
             return 0
         if left:
