@@ -15,6 +15,7 @@ import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import ffmpeg
@@ -124,12 +125,19 @@ class _Pass:
     def take(
         self, found: _Found, step: Step, file: str, start: float = 0.0
     ) -> Generator[Step, Done, None]:
-        """Run a pass that opens the clip at ``start``, and note what it found."""
+        """Run a pass that opens the clip at ``start``, and note what it found.
+
+        Tiles out of order are not taken: the file's clock could not tell them apart.
+        Keyframes of an open group of pictures come so (H.264, HEVC), when the
+        decoder counts their order from pictures that it has not seen.
+        """
         done = yield step
         if file not in done.files:
             return
         zero = self.clip.clock(start)
         marks = [zero + float(mark) for mark in _MARK.findall(done.stdout)]
+        if any(later <= mark for mark, later in pairwise(marks)):
+            return
         if marks:
             found.files.append(file)
         for seconds in marks:
@@ -178,12 +186,12 @@ def _by_decoding(pass_: _Pass) -> Generator[Step, Done, _Found]:
 def _by_keyframes(pass_: _Pass) -> Generator[Step, Done, _Found]:
     """Take keyframes, then what they leave open; decode all where that is more.
 
-    Raises DecodeError when no keyframe came at all.
+    Raises DecodeError when no keyframe came, or not one after another.
     """
     found, laid = _Found("keyframes"), pass_.grid
     yield from pass_.take(found, pass_.keyframes("keyframes.nut"), "keyframes.nut")
     if not found.times:
-        raise DecodeError("the packets give no keyframe with a time")
+        raise DecodeError("the packets give no keyframes in order of time")
     runs = grid.gaps(laid, found.times)
     if not _is_cheap(runs, pass_):
         return (yield from _by_decoding(pass_))
