@@ -109,6 +109,7 @@ def _artifact(job_id: str, artifact: Artifact, links: Links) -> ArtifactView:
         duration=artifact.duration,
         time=artifact.time,
         sha256=artifact.sha256,
+        details=artifact.details,
     )
 
 

@@ -197,6 +197,13 @@ class ArtifactView(_View):
     duration: float | None
     time: float | None = Field(description="Of the source, for stills.")
     sha256: str
+    details: dict[str, Any] = Field(
+        description="What only some kinds have: placeholder, dominant_color, score, "
+        "runners_up, chosen settings; docs/reference/outputs.md lists all.",
+        examples=[
+            {"placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI", "dominant_color": "#4a6a2c"}
+        ],
+    )
 
 
 class AttemptView(_View):

@@ -153,7 +153,7 @@ class Artifact(Record):
 
 
 class AttemptReport(Record):
-    """One rung of one claim, as the user sees what was tried."""
+    """One rung of one claim, as the user sees what was tried; ``at`` is its end."""
 
     attempt: int
     rung: str

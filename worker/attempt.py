@@ -177,7 +177,10 @@ class Attempt:
         if not reports and verdict.error is not None:
             reports = [
                 AttemptReport(
-                    attempt=claim.attempt, rung=claim.kind, error=verdict.error
+                    attempt=claim.attempt,
+                    rung=claim.kind,
+                    error=verdict.error,
+                    at=round(time.time() * 1000),
                 )
             ]
         return self.settle(

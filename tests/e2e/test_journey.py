@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import re
 import shutil
 import subprocess
 import urllib.error
@@ -69,6 +71,15 @@ def test_the_thumbnail_is_a_picture_of_the_stated_size_and_hash(uploaded):
     assert high - low > 100, "the picture is flat"
     assert headers["Content-Type"] == "image/jpeg"
     assert hashlib.sha256(body).hexdigest() == artifact["sha256"]
+
+
+def test_the_thumbnail_has_a_placeholder_and_says_how_it_was_chosen(uploaded):
+    details = artifact_of(uploaded, "thumbnail")["details"]
+
+    assert 20 <= len(base64.b64decode(details["placeholder"])) <= 30
+    assert re.fullmatch("#[0-9a-f]{6}", details["dominant_color"])
+    assert 0 < details["score"] <= 1
+    assert details["runners_up"][0]["score"] <= details["score"]
 
 
 def test_the_gif_moves_for_five_seconds_and_loops_for_ever(uploaded):

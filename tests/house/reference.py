@@ -1,7 +1,7 @@
 """Write docs/reference from the models: ``python -m tests.house.reference``.
 
-The tables are generated so that no setting, parameter or error code can go
-undocumented; ``test_reference.py`` fails when the files are not what this writes.
+The tables are generated so that no setting, parameter, error code or warning can
+go undocumented; ``test_reference.py`` fails when the files are not what this writes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from common import errors, specs
 from common.config import Settings
+from worker.media.recipes.warnings import WARNINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -102,10 +103,29 @@ def errors_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def warnings_page() -> str:
+    """Give the page of all warnings."""
+    lines = [
+        "# Warnings",
+        "",
+        (
+            "What a person should know of a result that is there all the same. They "
+            "stand in `warnings`, of the job what concerns the source, of an output "
+            "the rest. The codes are stable."
+        ),
+        "",
+        "| code | meaning |",
+        "|---|---|",
+    ]
+    lines += [f"| `{code}` | {text} |" for code, text in sorted(WARNINGS.items())]
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
     "settings.md": settings_page,
     "outputs.md": outputs_page,
     "errors.md": errors_page,
+    "warnings.md": warnings_page,
 }
 
 

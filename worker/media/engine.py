@@ -270,6 +270,7 @@ class _Climb:
                 rung=rung.name,
                 error=None if error is None else ErrorInfo(**_plain(error.as_dict())),
                 seconds=round(time.monotonic() - started, 3),
+                at=round(time.time() * 1000),
             )
         )
 

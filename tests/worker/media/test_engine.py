@@ -132,7 +132,7 @@ def test_given_a_thumbnail_when_made_then_it_has_a_placeholder_and_a_colour(
     details = render(film, time=1.0).files[0].details
 
     assert len(details["placeholder"]) > 20
-    assert details["dominant_colour"].startswith("#")
+    assert details["dominant_color"].startswith("#")
 
 
 def test_given_sound_alone_when_rendered_then_no_video_stream_is_the_error(

@@ -28,14 +28,14 @@ class _Channel:
 
 
 def describe(rgba: bytes, width: int, height: int) -> dict[str, str]:
-    """Give a picture's ``placeholder`` (base64) and ``dominant_colour`` (#rrggbb).
+    """Give a picture's ``placeholder`` (base64) and ``dominant_color`` (#rrggbb).
 
     ``rgba`` is the picture, 4 bytes a pixel, no side over :data:`MAX_SIDE`. Raises
     ValueError when the sizes do not fit.
     """
     return {
         "placeholder": base64.b64encode(thumbhash(rgba, width, height)).decode(),
-        "dominant_colour": dominant_colour(rgba),
+        "dominant_color": dominant_color(rgba),
     }
 
 
@@ -143,7 +143,7 @@ def _round(value: float) -> int:
     return floor(value + 0.5)
 
 
-def dominant_colour(rgba: bytes) -> str:
+def dominant_color(rgba: bytes) -> str:
     """Give the mean of the most frequent colours that look alike, as #rrggbb.
 
     Colours are alike when the upper three bits of all channels agree; pixels that

@@ -50,18 +50,18 @@ def test_one_colour_is_given_as_it_is():
     # Given a picture of one colour / When it is described
     made = placeholder.describe(bytes((200, 30, 60, 255)) * 12, 4, 3)
     # Then that colour dominates, and the hash is base64
-    assert made["dominant_colour"] == "#c81e3c"
+    assert made["dominant_color"] == "#c81e3c"
     assert len(base64.b64decode(made["placeholder"])) >= 5
 
 
 def test_transparent_pixels_do_not_dominate():
     # Given more transparent red than opaque blue / Then blue dominates
     rgba = bytes((255, 0, 0, 0)) * 9 + bytes((0, 0, 255, 255)) * 3
-    assert placeholder.dominant_colour(rgba) == "#0000ff"
+    assert placeholder.dominant_color(rgba) == "#0000ff"
 
 
 def test_nothing_opaque_is_black():
-    assert placeholder.dominant_colour(bytes((9, 9, 9, 0)) * 4) == "#000000"
+    assert placeholder.dominant_color(bytes((9, 9, 9, 0)) * 4) == "#000000"
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 4), (101, 1), (3, 3)])

@@ -1,0 +1,39 @@
+"""What recipes tell of their files is what the reference lists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from common.config import Settings
+from common.specs import OUTPUT_SPEC
+from tests.conftest import ROOT
+from worker.media.engine import Engine, RenderJob, Watch
+
+PAGE = (ROOT / "docs" / "reference" / "artifacts.md").read_text(encoding="utf-8")
+LISTED = set(re.findall(r"`(\w+)`", PAGE.split("Alphabetical list")[1]))
+SPECS = [
+    {"kind": "thumbnail"},
+    {"kind": "animation", "duration": 1, "max_bytes": 200_000},
+    {"kind": "preview", "format": "mp4", "max_bytes": 200_000},
+    {"kind": "storyboard", "interval": 2},
+    {"kind": "contact_sheet", "columns": 2, "rows": 2},
+    {"kind": "snippets", "window": 5, "format": "mp4"},
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec["kind"])
+def test_given_a_kind_when_it_is_made_then_its_details_are_documented(
+    sample, tmp_path, spec
+):
+    engine = Engine(Settings())
+    wanted = OUTPUT_SPEC.validate_python(spec)
+
+    done = engine.render(
+        RenderJob(wanted, engine.probe(sample), sample, tmp_path), Watch()
+    )
+
+    found = {key for file in done.files for key in file.details}
+    assert found
+    assert found <= LISTED
