@@ -92,6 +92,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--scope", dest="scopes", action="append")
     create.add_argument("--bucket", dest="buckets", action="append")
     create.add_argument("--prefix", dest="prefixes", action="append")
+    create.add_argument("--destination", dest="destinations", action="append")
     create.add_argument("--requests-per-second", type=float)
     create.add_argument("--burst", type=int)
     for name in ("jobs-at-once", "jobs-per-day", "source-bytes"):

@@ -31,6 +31,7 @@ class Allowance:
     source_seconds: float | None = None
     buckets: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
     jobs_per_day: int | None = None
 
 
@@ -126,6 +127,7 @@ def _principal(key: KeyRecord) -> Principal:
         source_seconds=key.source_seconds,
         buckets=tuple(key.buckets),
         prefixes=tuple(key.prefixes),
+        destinations=tuple(key.destinations),
         jobs_per_day=key.jobs_per_day,
     )
     return Principal(key.owner, key.id, frozenset(key.scopes), allowance)

@@ -10,6 +10,7 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import HTTPException
 
+from api.destinations import job_options
 from api.guard import Authenticator, Principal, enter
 from api.schema import FormRequest
 from api.subscriptions import as_stored
@@ -80,15 +81,12 @@ class Counter:
         else:
             outputs = asked.outputs or []
         name_outputs(outputs)
-        options = {
-            "max_bytes": who.allowance.source_bytes,
-            "max_seconds": who.allowance.source_seconds,
-        }
+        options = job_options(settings, who, asked, "/job")
         return {
             "outputs": [spec.model_dump(mode="json") for spec in outputs],
             "subscriptions": as_stored(asked.notify),
             "metadata": asked.metadata,
-            "options": {name: one for name, one in options.items() if one is not None},
+            "options": options,
             "jobs_at_once": who.allowance.jobs_at_once,
         }
 

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 
 from api import bodies, headers
+from api.destinations import job_options
 from api.faults import validate
 from api.guard import Authenticator, Principal, Scope, enter
 from api.links import Links
@@ -152,7 +153,7 @@ def _submit_json(desk: Desk, who: Principal, key: str | None) -> Submitted:
             outputs=_outputs(desk, asked),
             subscriptions=as_stored(asked.notify),
             metadata=asked.metadata,
-            options=_options(who),
+            options=job_options(desk.runtime.settings, who, asked),
             idempotency=_idempotency(key, document),
             jobs_at_once=who.allowance.jobs_at_once,
         )
@@ -228,7 +229,7 @@ def _submit_received(
             outputs=_outputs(desk, asked),
             subscriptions=as_stored(asked.notify),
             metadata=asked.metadata,
-            options=_options(who),
+            options=job_options(desk.runtime.settings, who, asked),
             job_id=job_id,
             idempotency=_idempotency(key, {"fields": document, "file": file.sha256}),
             jobs_at_once=who.allowance.jobs_at_once,
@@ -287,14 +288,6 @@ def _limits(desk: Desk, who: Principal) -> Any:
     if most is None or most >= limits.source_bytes:
         return limits
     return limits.model_copy(update={"source_bytes": most})
-
-
-def _options(who: Principal) -> dict[str, Any]:
-    options = {
-        "max_bytes": who.allowance.source_bytes,
-        "max_seconds": who.allowance.source_seconds,
-    }
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _idempotency(key: str | None, document: Any) -> Idempotency | None:

@@ -46,6 +46,7 @@ _PROBLEMS = {
     500: "A defect of ours.",
     503: "A part of the service is away; try again.",
 }
+_FIELDS = tuple(FormRequest.model_fields)
 _TAGS = ("jobs", "uploads", "files", "notices", "operation")
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -101,10 +102,9 @@ def _create() -> dict[str, Any]:
                 "contentMediaType": "application/octet-stream",
                 "description": "The video.",
             },
-            "outputs": {"$ref": "#/components/schemas/FormRequest/properties/outputs"},
             **{
                 name: {"$ref": f"#/components/schemas/FormRequest/properties/{name}"}
-                for name in ("preset", "notify", "metadata")
+                for name in _FIELDS
             },
         },
     }
@@ -129,10 +129,7 @@ def _create() -> dict[str, Any]:
                 _JSON: {"schema": _schema("JobRequest"), "example": example},
                 "multipart/form-data": {
                     "schema": form,
-                    "encoding": {
-                        name: {"contentType": _JSON}
-                        for name in ("outputs", "preset", "notify", "metadata")
-                    },
+                    "encoding": {name: {"contentType": _JSON} for name in _FIELDS},
                 },
             },
         },

@@ -14,6 +14,7 @@ from api.schema import (
     JobView,
     LinksView,
     MediaView,
+    ObjectView,
     OutputView,
     SourceView,
     VideoView,
@@ -110,6 +111,7 @@ def _artifact(job_id: str, artifact: Artifact, links: Links) -> ArtifactView:
         time=artifact.time,
         sha256=artifact.sha256,
         details=artifact.details,
+        copy_at=artifact.copy_at and ObjectView(**artifact.copy_at.model_dump()),
     )
 
 

@@ -72,6 +72,41 @@ class SourceRequest(_Request):
         return self
 
 
+TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{1,128}$")]
+TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{0,256}$")]
+
+
+class S3Destination(_Request):
+    """A bucket that gets copies, named PREFIX/OUTPUT/FILE."""
+
+    bucket: Annotated[str, Field(pattern=_BUCKET, examples=["results"])]
+    prefix: Annotated[
+        str,
+        Field(
+            max_length=512,
+            pattern=r"^([^/]|$)",
+            description="{job_id} in it becomes the job's id.",
+            examples=["films/7"],
+        ),
+        AfterValidator(_check_key),
+    ] = ""
+    cache_control: str | None = Field(
+        default=None,
+        pattern=r"^[\x20-\x7e]{1,256}$",
+        examples=["public, max-age=31536000, immutable"],
+    )
+    acl: Literal["private", "public-read"] | None = Field(
+        default=None, description="Default: what the bucket says."
+    )
+    tags: dict[TagKey, TagValue] = Field(default={}, max_length=10)
+
+
+class DestinationRequest(_Request):
+    """Where the results are copied before the job completes."""
+
+    s3: S3Destination
+
+
 class FormRequest(_Request):
     """What a job makes; the fields beside the file in a multipart body."""
 
@@ -89,6 +124,9 @@ class FormRequest(_Request):
     )
     notify: Subscriptions = Field(
         default=[], description="Who is told of the job's events."
+    )
+    destination: DestinationRequest | None = Field(
+        default=None, description="Where results are copied, if the API key allows it."
     )
     metadata: Any = Field(
         default=None,
@@ -184,6 +222,13 @@ class MediaView(_View):
     audio: AudioView | None
 
 
+class ObjectView(_View):
+    """An object in the caller's bucket."""
+
+    bucket: str
+    key: str
+
+
 class ArtifactView(_View):
     """A file to fetch; ``url`` needs no header and stays the same for a day."""
 
@@ -204,6 +249,7 @@ class ArtifactView(_View):
             {"placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI", "dominant_color": "#4a6a2c"}
         ],
     )
+    copy_at: ObjectView | None = Field(description="The copy at the destination.")
 
 
 class AttemptView(_View):

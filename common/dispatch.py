@@ -26,6 +26,7 @@ QUEUES = ("fast", "slow")
 TASKS = {
     "prepare": "framemill.prepare",
     "render": "framemill.render",
+    "publish": "framemill.publish",
     "notice": "framemill.deliver",
 }
 

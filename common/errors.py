@@ -24,6 +24,7 @@ FramemillError
 │   ├── SourceChanged          source_changed
 │   ├── SourceForbidden        source_forbidden
 │   └── AddressRefused         address_refused (webhooks too)
+├── DestinationForbidden       destination_forbidden; results may not be stored there
 ├── MediaError                 the source or the spec cannot give that picture
 │   ├── NoVideoStream          no_video_stream
 │   ├── UnsupportedFormat      unsupported_format
@@ -258,6 +259,12 @@ class AddressRefused(SourceError):
     """An address that a caller gave may not be reached from here."""
 
     code, title = "address_refused", "Address not allowed"
+
+
+class DestinationForbidden(FramemillError):
+    """The results may not be stored where the job asks, or there is no such bucket."""
+
+    code, title, status = "destination_forbidden", "Results not storable there", 422
 
 
 class MediaError(FramemillError):

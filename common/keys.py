@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import redis
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.config import Settings
 from common.errors import StoreUnavailable
+from common.sections import PLACE
 
 Scope = Literal["submit", "read", "admin"]
 TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
@@ -40,6 +41,7 @@ class KeyRecord(BaseModel):
     scopes: list[Scope] = Field(default=["submit", "read"], min_length=1)
     buckets: list[str] = []
     prefixes: list[str] = []
+    destinations: list[Annotated[str, Field(pattern=PLACE)]] = []
     requests_per_second: float | None = Field(default=None, gt=0, le=100_000)
     burst: int = Field(default=20, ge=1, le=1_000_000)
     jobs_at_once: int | None = Field(default=None, ge=1)

@@ -16,7 +16,7 @@ JobStatus = Literal[
 ]
 OutputStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 PieceState = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
-PieceKind = Literal["prepare", "render", "notice"]
+PieceKind = Literal["prepare", "render", "publish", "notice"]
 Queue = Literal["fast", "slow"]
 JOB_ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "cancelled"})
 
@@ -131,10 +131,38 @@ class MediaInfo(Record):
     warnings: list[str] = Field(default_factory=list)
 
 
+class ObjectName(Record):
+    """An object in a caller's bucket."""
+
+    bucket: str
+    key: str
+
+
+class Destination(Record):
+    """Where in S3 the results of a job are copied, and how they are served there.
+
+    ``prefix`` is empty or ends without a slash; ``{job_id}`` in it is the job's id.
+    ``acl`` None leaves it to the bucket.
+    """
+
+    bucket: str
+    prefix: str = ""
+    cache_control: str | None = None
+    acl: Literal["private", "public-read"] | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+    def place(self, job_id: str, output: str, file: str) -> ObjectName:
+        """Name the copy of one file: ``PREFIX/OUTPUT/FILE``, on every attempt."""
+        prefix = self.prefix.replace("{job_id}", job_id)
+        parts = filter(None, [prefix, output, file])
+        return ObjectName(bucket=self.bucket, key="/".join(parts))
+
+
 class Artifact(Record):
     """A stored file.
 
-    ``key`` is its place in the blob store. ``time`` is the source time shown (for
+    ``key`` is its place in the blob store, ``copy_at`` that of its copy at the job's
+    destination once it is there. ``time`` is the source time shown (for
     stills), in seconds. ``details`` holds facts that only some kinds have: score,
     runners-up, placeholder, dominant colour, chosen settings.
     """
@@ -150,6 +178,7 @@ class Artifact(Record):
     time: float | None = None
     sha256: str
     details: dict[str, Any] = Field(default_factory=dict)
+    copy_at: ObjectName | None = None
 
 
 class AttemptReport(Record):

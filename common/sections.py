@@ -34,6 +34,11 @@ def _split_commas(value: Any) -> Any:
 
 
 Words = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
+# Where results may be stored: a bucket, or a bucket and how keys in it begin.
+PLACE = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^\x00-\x1f\x7f]{0,512})?$"
+Places = Annotated[
+    list[Annotated[str, Field(pattern=PLACE)]], NoDecode, BeforeValidator(_split_commas)
+]
 
 
 def _split_numbers(value: Any) -> Any:
@@ -106,6 +111,11 @@ class Blobs(Section):
     path: Path = Path(".data/blobs")
     bucket: str = "framemill"
     grant_seconds: int = Field(default=3600, ge=60, le=604_800)
+    destinations: Places = Field(
+        default=[],
+        description="Where callers without an API key may have results copied: "
+        "BUCKET or BUCKET/PREFIX. Keys have lists of their own.",
+    )
 
 
 class S3(Section):

@@ -33,6 +33,7 @@ from worker.deliver import deliver
 from worker.media.engine import Engine
 from worker.media.sandbox import die_with_parent
 from worker.prepare import prepare
+from worker.publish import publish
 from worker.render import render
 from worker.source import Sources
 
@@ -70,6 +71,12 @@ def prepare_task(self: Task, piece: str) -> None:
 def render_task(self: Task, piece: str) -> None:
     """Make one output, or one part of it."""
     run(workshop(), piece, self.request.id, render)
+
+
+@app.task(name=TASKS["publish"], bind=True)  # type: ignore[untyped-decorator]
+def publish_task(self: Task, piece: str) -> None:
+    """Copy an output's files to the job's destination."""
+    run(workshop(), piece, self.request.id, publish)
 
 
 @app.task(name=TASKS["notice"], bind=True)  # type: ignore[untyped-decorator]

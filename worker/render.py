@@ -90,5 +90,6 @@ def _finish(attempt: Attempt, artifacts: list[Artifact], rendered: Rendered) -> 
             result=rendered.result,
             warnings=rendered.warnings,
             reports=reports,
+            publish="destination" in claim.options and claim.part is None,
         )
     )

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from common.errors import DiskFull, StorageUnavailable
+from common.model import Artifact, Destination, ObjectName
 
 CHUNK_BYTES = 1024 * 1024
 PART_BYTES = 8 * 1024 * 1024
@@ -174,6 +175,13 @@ class BlobStore(PartStore, Protocol):
         self, key: str, *, content_type: str, seconds: int, size: int | None = None
     ) -> Grant:
         """Permit one upload by a plain PUT, of exactly ``size`` bytes if given."""
+
+    def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
+        """Copy a stored file to ``place``, served as ``to`` says; may be repeated.
+
+        Raises DestinationForbidden where it may not be, or where this store has no
+        buckets.
+        """
 
     def check(self) -> None:
         """Raise StorageUnavailable when the store does not answer."""

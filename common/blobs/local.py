@@ -33,7 +33,13 @@ from common.blobs.local_files import (
 from common.blobs.names import check_key, content_disposition
 from common.blobs.signing import sign
 from common.config import Settings
-from common.errors import SourceChanged, SourceForbidden, SourceNotFound
+from common.errors import (
+    DestinationForbidden,
+    SourceChanged,
+    SourceForbidden,
+    SourceNotFound,
+)
+from common.model import Artifact, Destination, ObjectName
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 _REF = re.compile(r"[0-9a-f]{32}")
@@ -236,6 +242,15 @@ class LocalStore:
         path = f"/blobs/{key}"
         link = sign(self._secret, purpose, path, expires_at, terms)
         return Grant(method, self._base + link, expires_at, headers)
+
+    def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
+        """Refuse: a folder knows no buckets of callers."""
+        del to
+        raise DestinationForbidden(
+            f"{artifact.name} cannot be copied to bucket {place.bucket!r}: "
+            "files are kept in a folder here",
+            hint="FRAMEMILL_BLOBS_BACKEND=s3",
+        )
 
     def check(self) -> None:
         """Raise StorageUnavailable when the folder cannot be written."""

@@ -21,6 +21,7 @@ import structlog
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from common.blobs import s3_export
 from common.blobs.base import (
     CHUNK_BYTES,
     BlobInfo,
@@ -35,6 +36,7 @@ from common.blobs.s3_reader import read_range
 from common.blobs.s3_writer import S3Writer
 from common.config import Settings
 from common.errors import SourceChanged, SourceNotFound, StorageUnavailable, Unavailable
+from common.model import Artifact, Destination, ObjectName
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -241,6 +243,10 @@ class S3Store:
                 call, Params=wanted, ExpiresIn=seconds, HttpMethod=method
             )
         return Grant(method, url, expires_at, headers)
+
+    def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
+        """Copy a stored file to a caller's bucket, without its bytes coming here."""
+        s3_export.export(self._client, self._bucket, artifact, to, place)
 
     def check(self) -> None:
         """Raise StorageUnavailable when the bucket cannot be reached."""

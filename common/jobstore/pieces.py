@@ -63,6 +63,7 @@ def _read_claim(piece_id: str, answer: dict[str, Any]) -> Claim:
             "lost": int(piece["lost"]),
             "deaths": int(piece["deaths"]),
             "bells": read_bells(answer),
+            "artifacts": json.loads(piece["artifacts"]) if role == "output" else [],
         }
     )
 
@@ -146,11 +147,13 @@ class Pieces(Connection):
         result: Any = None,
         warnings: Sequence[str] = (),
         reports: Sequence[AttemptReport] = (),
+        publish: bool = False,
     ) -> Outcome:
         """Publish an output, a part's ``result`` or a delivery: exactly once.
 
         ``artifacts`` count for outputs alone. Warnings and reports of parts go to
-        their output.
+        their output. With ``publish`` the artifacts are kept, and the output ends
+        when a claim of kind publish has copied them to the job's destination.
         """
         if claim.kind == "prepare":
             raise ValueError(f"piece {claim.piece} ends by open")
@@ -161,6 +164,7 @@ class Pieces(Connection):
             result=dump(result),
             warnings=dump(list(warnings)),
             reports=_REPORTS.dump_json(list(reports)).decode(),
+            publish=publish or None,
         )
         return read_outcome(answer)
 

@@ -53,7 +53,11 @@ def _status(fields: Fields) -> OutputStatus:
     state = fields["state"]
     if state in {"waiting", "queued"}:
         # While its parts run or wait to be joined, the output as a whole is running.
-        under_way = int(fields["nparts"]) > 0 and bool(fields.get("begun"))
+        # And so it is while its files wait to be copied to the job's destination.
+        parted = int(fields["nparts"]) > 0
+        under_way = bool(fields.get("begun")) and (
+            parted or fields.get("kind") == "publish"
+        )
         return "running" if under_way else "queued"
     return TypeAdapter(OutputStatus).validate_python(state)
 
@@ -61,6 +65,8 @@ def _status(fields: Fields) -> OutputStatus:
 def _progress(fields: Fields) -> float:
     if fields["state"] == "succeeded":
         return 100.0
+    if fields.get("kind") == "publish":
+        return _ALMOST
     if "parts_progress" in fields:
         return min(_ALMOST, float(fields["parts_progress"]))
     return float(fields["progress"])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from common.model import (
+    Artifact,
     Bell,
     ErrorInfo,
     Event,
@@ -99,6 +100,7 @@ class Claim:
     (``lost``, ``deaths``). ``output`` and ``spec`` are set for renders, ``part`` and
     ``part_spec`` for one part; ``parts`` holds the results of all parts, in order,
     when the claim is to join them. ``notice`` is ``{"event", "subscription"}``.
+    ``artifacts`` are what a claim of kind publish has to copy.
     ``bells`` are of notices that the claim caused (job.processing, output.running).
     """
 
@@ -122,6 +124,7 @@ class Claim:
     worker: str = ""
     lost: int = 0
     deaths: int = 0
+    artifacts: list[Artifact] = field(default_factory=list)
     bells: list[Bell] = field(default_factory=list)
 
 

@@ -22,6 +22,8 @@ end
 -- Their files may be swept already, so all parts are made again, not the failed alone.
 local function reopen_output(output)
   renew(output)
+  -- What was rendered is only copied again.
+  if output.f.kind == 'publish' then return enqueue(output, 0) end
   set(output, {artifacts = '[]', warnings = '[]'})
   if number(output, 'nparts') == 0 then return enqueue(output, 0) end
   unlist(output)

@@ -49,7 +49,7 @@ class World:
         assert isinstance(claim, Claim)
         return claim
 
-    def make(self, job_id: str) -> None:
+    def make(self, job_id: str, **more: Any) -> None:
         """Bring a job to its end: every output with one stored artifact."""
         store = self.runtime.store
         record = store.get(job_id)
@@ -66,6 +66,7 @@ class World:
                 content_type="image/gif",
                 bytes=3,
                 sha256="0" * 64,
+                **more,
             )
             with self.runtime.blobs.writer(
                 artifact.key, content_type=artifact.content_type
@@ -102,9 +103,8 @@ def make_world(redis_url: str, tmp_path: Path) -> Callable[..., World]:
             "prefix": next(_PREFIXES),
             **sections.pop("store", {}),
         }
-        settings = Settings(
-            api=api, store=store, blobs={"path": tmp_path / "blobs"}, **sections
-        )
+        files = {"path": tmp_path / "blobs", **sections.pop("blobs", {})}
+        settings = Settings(api=api, store=store, blobs=files, **sections)
         dispatcher = RecordingDispatcher()
         runtime = Runtime(
             settings, JobStore.connect(settings), blobs.connect(settings), dispatcher
