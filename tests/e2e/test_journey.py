@@ -76,7 +76,7 @@ def test_the_thumbnail_is_a_picture_of_the_stated_size_and_hash(uploaded):
 def test_the_thumbnail_has_a_placeholder_and_says_how_it_was_chosen(uploaded):
     details = artifact_of(uploaded, "thumbnail")["details"]
 
-    assert 20 <= len(base64.b64decode(details["placeholder"])) <= 30
+    assert 15 <= len(base64.b64decode(details["placeholder"])) <= 30
     assert re.fullmatch("#[0-9a-f]{6}", details["dominant_color"])
     assert 0 < details["score"] <= 1
     assert details["runners_up"][0]["score"] <= details["score"]
