@@ -1,8 +1,10 @@
 """Files over HTTP: stable links to artifacts, and the local store's grants.
 
 ``/v1/files/...`` is a link of ours that needs no key: it carries its own signature,
-stays the same for a UTC day, and answers 302 to a fresh grant. ``/blobs/...`` is
-where the grants of the local store lead; on S3 nothing is served here.
+stays the same for a UTC day, and answers 302 to a fresh grant. Index files (WebVTT,
+HLS, JSON) name the files beside them, so they are served here: after a redirect to
+a grant those names would lead nowhere. ``/blobs/...`` is where the grants of the
+local store lead; on S3 nothing is served there.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import PurePosixPath
+from urllib.parse import quote
 
 from flask import Blueprint, Response, current_app, redirect, request, send_file
 from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
 
 from common.blobs.base import Grant
 from common.blobs.local import LocalStore, local_base
-from common.blobs.signing import sign, verify
+from common.blobs.names import content_disposition
+from common.blobs.signing import check_seal, seal, sign, verify
 from common.config import Settings
 from common.errors import BadRequest, BodyTooLarge, NotFound, SourceNotFound
 from common.model import Artifact, JobRecord, Source
@@ -35,6 +39,13 @@ _GUARDS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Referrer-Policy": "no-referrer",
 }
+# Pages of other sites show what they have a link to: the link is the permission.
+_SHARED = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Referrer-Policy": "no-referrer",
+}
+_INDEXES = frozenset({"text/vtt", "application/vnd.apple.mpegurl", "application/json"})
 
 
 def artifact_url(base: str, settings: Settings, job_id: str, artifact: Artifact) -> str:
@@ -42,19 +53,26 @@ def artifact_url(base: str, settings: Settings, job_id: str, artifact: Artifact)
 
     ``base`` is the address of this API as its callers see it.
     """
-    return _link(base, settings, f"{job_id}/{artifact.key.split('/', 2)[2]}")
+    folder, _, file = _place(artifact).rpartition("/")
+    path = f"/v1/files/{job_id}/{folder}"
+    opens = seal(settings.api.secret, "file", path, _expiry())
+    return f"{base.rstrip('/')}{quote(f'{path}/{opens}/{file}')}"
+
+
+def _place(artifact: Artifact) -> str:
+    """Give where an artifact lies within its job: ``OUTPUT/FENCE/FILE``."""
+    return artifact.key.split("/", 2)[2]
 
 
 def source_url(base: str, settings: Settings, job_id: str) -> str:
     """Give the link of a job's kept source, served as an attachment."""
-    return _link(base, settings, f"{job_id}/source")
+    path = f"/v1/files/{job_id}/source"
+    return base.rstrip("/") + sign(settings.api.secret, "file", path, _expiry(), {})
 
 
-def _link(base: str, settings: Settings, place: str) -> str:
+def _expiry() -> int:
     # Rounded up to a UTC day, so that a document keeps its ETag until midnight.
-    expires_at = (int(time.time()) // _DAY + _LINK_DAYS) * _DAY
-    path = f"/v1/files/{place}"
-    return base.rstrip("/") + sign(settings.api.secret, "file", path, expires_at, {})
+    return (int(time.time()) // _DAY + _LINK_DAYS) * _DAY
 
 
 def _runtime() -> Runtime:
@@ -70,30 +88,35 @@ def _local() -> LocalStore:
 
 
 def _job(job_id: str) -> JobRecord:
-    runtime = _runtime()
-    verify(runtime.settings.api.secret, "file", request.path, request.args)
-    job = runtime.store.get(job_id)
+    job = _runtime().store.get(job_id)
     if job is None:
         raise NotFound("the job of this file is gone")
     return job
 
 
-@blueprint.get("/v1/files/<job_id>/<output>/<int:fence>/<path:file>")
-def redirect_to_artifact(job_id: str, output: str, fence: int, file: str) -> Response:
-    """Answer 302 to a fresh grant for an artifact; 404 when it is gone."""
+@blueprint.get("/v1/files/<job_id>/<output>/<int:fence>/<key>/<file>")
+def give_artifact(
+    job_id: str, output: str, fence: int, key: str, file: str
+) -> Response:
+    """Answer 302 to a fresh grant for an artifact, or an index; 404 when it is gone."""
+    folder = f"{output}/{fence}"
+    path = f"/v1/files/{job_id}/{folder}"
+    check_seal(_runtime().settings.api.secret, "file", path, key)
     job = _job(job_id)
-    key = f"out/{job_id}/{output}/{fence}/{file}"
     for record in job.outputs:
         for artifact in record.artifacts:
-            if artifact.key == key:
+            if _place(artifact) == f"{folder}/{file}":
                 name = download_name(job.source, artifact)
-                return _redirect(key, artifact.content_type, name)
+                if artifact.content_type in _INDEXES:
+                    return _index(artifact, name)
+                return _redirect(artifact.key, artifact.content_type, name)
     raise NotFound("this file was replaced or removed", hint="ask the job for its url")
 
 
 @blueprint.get("/v1/files/<job_id>/source")
 def redirect_to_source(job_id: str) -> Response:
     """Answer 302 to a fresh grant for the source; 404 when it is not kept."""
+    verify(_runtime().settings.api.secret, "file", request.path, request.args)
     source = (job := _job(job_id)).source
     if source.key is None or not job.source_kept:
         raise NotFound("the source of this job is not kept")
@@ -111,6 +134,22 @@ def download_name(source: Source, artifact: Artifact) -> str:
     """Give a name that tells a person what it is: source's stem, then the file's."""
     stem = PurePosixPath(source.name or "").stem
     return f"{stem[:100]}-{artifact.name}" if stem else artifact.name
+
+
+def _index(artifact: Artifact, filename: str) -> Response:
+    try:
+        body = b"".join(_runtime().blobs.read(artifact.key))
+    except SourceNotFound as error:
+        raise NotFound("this file was removed") from error
+    answer = Response(body, mimetype=artifact.content_type)
+    answer.headers.update(_GUARDS | _SHARED)
+    answer.headers["Content-Disposition"] = content_disposition(
+        filename, attachment=False
+    )
+    answer.headers["Cache-Control"] = "private, max-age=300"
+    answer.set_etag(artifact.sha256)
+    answer.make_conditional(request, accept_ranges=True, complete_length=len(body))
+    return answer
 
 
 def _redirect(
@@ -134,7 +173,7 @@ def _redirect(
     )
     answer = redirect(reachable(grant), HTTPStatus.FOUND)
     answer.headers["Cache-Control"] = f"private, max-age={min(300, seconds // 2)}"
-    answer.headers["Referrer-Policy"] = "no-referrer"
+    answer.headers.update(_SHARED)
     return Response(answer.get_data(), answer.status_code, answer.headers)
 
 

@@ -39,11 +39,19 @@ def _follow(name: str, summary: str, always: Iterable[int]) -> dict[str, Any]:
         "description": "As given by the job: the address is signed, needs no key and "
         "stays the same for a UTC day.",
         "security": [],
-        "parameters": [
-            _parameter("e", "query", {"type": "integer"}, "Expiry, Unix seconds."),
-            _parameter("s", "query", _TEXT, "Our signature."),
-        ],
         "responses": {"302": moved} | problems,
+    }
+
+
+def _index() -> dict[str, Any]:
+    content = {
+        "text/vtt": {"schema": _TEXT},
+        "application/vnd.apple.mpegurl": {"schema": _TEXT},
+        "application/json": {"schema": {"type": "object"}},
+    }
+    return {
+        "description": "An index; the names in it are relative to its own address.",
+        "content": content,
     }
 
 
@@ -54,15 +62,27 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
     place = [
         _parameter("output", "path", _TEXT, "The output's name."),
         _parameter("fence", "path", number, "Which run of it."),
+        _parameter("key", "path", _TEXT, "Expiry and our signature of the folder."),
         _parameter("file", "path", _TEXT, "The file's name."),
     ]
+    signed = [
+        _parameter("e", "query", {"type": "integer"}, "Expiry, Unix seconds."),
+        _parameter("s", "query", _TEXT, "Our signature."),
+    ]
+    artifact = _follow("getArtifact", "Fetch an artifact", always)
+    artifact["responses"] |= {
+        "200": _index(),
+        "206": _index(),
+        "304": {"description": "As it was."},
+        "416": {"description": "No such range."},
+    }
     return {
-        "/v1/files/{job_id}/{output}/{fence}/{file}": {
+        "/v1/files/{job_id}/{output}/{fence}/{key}/{file}": {
             "parameters": [job, *place],
-            "get": _follow("getArtifact", "Fetch an artifact", always),
+            "get": artifact,
         },
         "/v1/files/{job_id}/source": {
-            "parameters": [job],
+            "parameters": [job, *signed],
             "get": _follow("getSource", "Fetch the source, as a download", always),
         },
     }

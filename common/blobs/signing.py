@@ -1,8 +1,9 @@
 """Signed links: what the local store grants and what the API accepts.
 
 A link carries its terms in its query (``e`` is the expiry in Unix seconds) and
-``s``, the HMAC-SHA256 over purpose, path and terms. Every API process must have
-the same ``api.secret``.
+``s``, the HMAC-SHA256 over purpose, path and terms. A seal is the same for a whole
+folder, as one segment of the path: names relative to a file in it hold. Every API
+process must have the same ``api.secret``.
 """
 
 from __future__ import annotations
@@ -48,10 +49,29 @@ def verify(
 ) -> dict[str, str]:
     """Give the terms of a link that we signed; Forbidden if not ours or expired."""
     terms = {name: value for name, value in query.items() if name != "s"}
-    given = query.get("s", "").encode("utf-8", "replace")
-    expected = _signature(secret, purpose, path, terms).encode()
-    if not hmac.compare_digest(given, expected):
-        raise Forbidden("the link's signature does not match")
-    if int(terms.get("e", "0")) < time.time():
-        raise Forbidden("the link has expired", hint="ask the job for a fresh one")
+    _check(query.get("s", ""), _signature(secret, purpose, path, terms))
+    _check_expiry(terms.get("e", "0"))
     return terms
+
+
+def seal(secret: str, purpose: str, folder: str, expires_at: int) -> str:
+    """Give the segment ``EXPIRY-SIGNATURE`` that opens all below ``folder``."""
+    terms = {"e": str(expires_at)}
+    return f"{expires_at}-{_signature(secret, purpose, folder, terms)}"
+
+
+def check_seal(secret: str, purpose: str, folder: str, given: str) -> None:
+    """Raise Forbidden when a seal is not ours for that folder, or has expired."""
+    expires_at, _, signature = given.partition("-")
+    _check(signature, _signature(secret, purpose, folder, {"e": expires_at}))
+    _check_expiry(expires_at)
+
+
+def _check(given: str, expected: str) -> None:
+    if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
+        raise Forbidden("the link's signature does not match")
+
+
+def _check_expiry(expires_at: str) -> None:
+    if int(expires_at) < time.time():
+        raise Forbidden("the link has expired", hint="ask the job for a fresh one")

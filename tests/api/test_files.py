@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 import pytest
 from flask import Flask
@@ -148,11 +148,54 @@ def test_an_artifact_link_when_the_job_is_gone_or_redone_then_404(
     assert world.client.get(url).status_code == 404
 
 
-@pytest.mark.parametrize("change", [("e=", "e=9"), ("s=", "s=x"), ("/3/", "/4/")])
-def test_a_link_when_altered_then_403(world: World, change: tuple[str, str]) -> None:
+@pytest.mark.parametrize("change", [("/1", "/2"), ("-", "-x"), ("/3/", "/4/")])
+def test_an_artifact_link_when_altered_then_403(
+    world: World, change: tuple[str, str]
+) -> None:
     url = artifact_url(HOST, world.settings, JOB, artifact())
+    assert world.client.get(url).status_code == 302
+    assert world.client.get(url.replace(*change)).status_code == 403
+
+
+@pytest.mark.parametrize("change", [("e=", "e=9"), ("s=", "s=x"), ("/0", "/1")])
+def test_a_source_link_when_altered_then_403(
+    world: World, change: tuple[str, str]
+) -> None:
+    url = source_url(HOST, world.settings, JOB)
     assert world.client.get(url.replace(*change)).status_code == 403
     assert world.client.get(url.split("?", maxsplit=1)[0]).status_code == 403
+
+
+def test_an_index_then_its_bytes_here_so_that_the_names_in_it_lead_on(
+    world: World,
+) -> None:
+    text = b"WEBVTT\n\nthumbnail.jpg#xywh=0,0,1,1\n"
+    index = artifact().model_copy(
+        update={
+            "key": KEY.replace(".jpg", ".vtt"),
+            "name": "thumbnail.vtt",
+            "content_type": "text/vtt",
+        }
+    )
+    world.records.jobs[JOB].outputs[0].artifacts.append(index)
+    world.put(index.key, text)
+    url = artifact_url(HOST, world.settings, JOB, index)
+    answer = world.client.get(url)
+    assert (answer.status_code, answer.data) == (200, text)
+    assert answer.headers["Content-Type"] == "text/vtt; charset=utf-8"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    again = world.client.get(url, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+    part = world.client.get(url, headers={"Range": "bytes=0-5"})
+    assert (part.status_code, part.data) == (206, b"WEBVTT")
+    assert world.client.get(urljoin(url, "thumbnail.jpg")).status_code == 302
+    world.blobs.delete(index.key)
+    assert world.client.get(url).status_code == 404
+
+
+def test_an_artifact_link_then_pages_of_other_sites_may_show_it(world: World) -> None:
+    answer = world.client.get(artifact_url(HOST, world.settings, JOB, artifact()))
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
 def test_the_source_link_then_an_attachment_of_no_type(world: World) -> None:
