@@ -11,6 +11,7 @@ from api import (
     jobs,
     ops,
     pages,
+    repeats,
     s3_events,
     stream,
     tus,
@@ -47,6 +48,7 @@ def create_app(runtime: Runtime) -> Flask:
     authenticator = _authenticator(runtime)
     waiters = Waiters(settings.threads // 4)
     edge.install(app, settings, meters)
+    repeats.install(app, authenticator, runtime.store)
     errors.register(app)
     sessions = Uploads.connect(runtime.settings, runtime.blobs)
     app.register_blueprint(jobs.blueprint(runtime, authenticator, waiters, sessions))

@@ -12,7 +12,7 @@ import math
 import re
 from typing import Any, NoReturn
 
-from flask import Request
+from flask import Request, g
 from werkzeug.exceptions import HTTPException
 
 from api.faults import pointer
@@ -135,26 +135,36 @@ def read_json(request: Request, limit: int) -> Any:
 
 
 def read_body(request: Request, limit: int) -> bytes:
-    """Read the whole body.
+    """Read the whole body, once a request: it is kept for who reads it next.
 
     Raises BodyTooLarge over ``limit`` bytes, BadRequest when it ends early.
     """
-    too_large = BodyTooLarge(
-        f"the body is over {limit} bytes",
-        hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_JSON_BYTES)",
-    )
+    raw: bytes | None = g.get("body")
+    if raw is None:
+        raw = g.body = _read_stream(request, limit)
+    if len(raw) > limit:
+        raise _too_large(limit)
+    return raw
+
+
+def _read_stream(request: Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
-        raise too_large
+        raise _too_large(limit)
     try:
         raw: bytes = request.stream.read(limit + 1)
     # gunicorn raises OSError for broken chunks, werkzeug ClientDisconnected.
     except (OSError, HTTPException) as error:
         raise BadRequest("the body ended before it was complete") from error
-    if len(raw) > limit:
-        raise too_large
-    if len(raw) < (request.content_length or 0):
+    if len(raw) <= limit and len(raw) < (request.content_length or 0):
         raise BadRequest("the body ended before it was complete")
     return raw
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"the body is over {limit} bytes",
+        hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_JSON_BYTES)",
+    )
 
 
 def canonical(document: Any) -> bytes:

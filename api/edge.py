@@ -25,8 +25,8 @@ _GUARDS = {
 }
 _EXPOSED = (
     "ETag, Location, Link, Preference-Applied, RateLimit, RateLimit-Policy, "
-    "Retry-After, Upload-Offset, Upload-Length, Upload-Expires, Tus-Resumable, "
-    "X-Request-Id"
+    "Retry-After, Idempotent-Replayed, Upload-Offset, Upload-Length, Upload-Expires, "
+    "Tus-Resumable, X-Request-Id"
 )
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _PREFLIGHT_SECONDS = "7200"

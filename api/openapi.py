@@ -179,6 +179,18 @@ def _delete() -> dict[str, Any]:
 
 
 def _paths() -> dict[str, Any]:
+    paths = _own_paths()
+    for path, operations in paths.items():
+        # An S3 notification names its object's version: that is its key.
+        if "post" in operations and path not in {"/v1/jobs", "/v1/events/s3"}:
+            post = operations["post"]
+            key = _parameters("IdempotencyKey")
+            post["parameters"] = [*post.get("parameters", []), *key]
+            post["responses"] |= _problems(409)
+    return paths
+
+
+def _own_paths() -> dict[str, Any]:
     one = _parameters("JobId")
     return {
         "/v1/jobs": {"post": _create(), "get": _list()},
@@ -250,7 +262,8 @@ def _all_parameters(statuses: list[str]) -> dict[str, Any]:
             "header",
             text
             | {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-            "The same key with the same body gives the same job.",
+            "The same key with the same request gives the same answer; with another "
+            "request 422, while the first is under way 409.",
         ),
         "IfNoneMatch": _parameter(
             "If-None-Match", "header", text, "An ETag of this job as it was seen."

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Self
 
 from common.config import Settings
+from common.jobstore.answers import Answers, Repeatable, Turn
 from common.jobstore.connection import open_client
 from common.jobstore.jobs import Jobs
 from common.jobstore.notices import Notices
@@ -38,7 +39,7 @@ from common.jobstore.values import (
 from common.model import Bell
 
 
-class JobStore(Jobs, Pieces, Notices, Upkeep):
+class JobStore(Jobs, Pieces, Notices, Answers, Upkeep):
     """The job store over one Redis; see docs/explanation/reliability.md.
 
     Safe for threads and for processes forked before its first use. Every method
@@ -70,5 +71,7 @@ __all__ = [
     "Outcome",
     "Reaped",
     "Refusal",
+    "Repeatable",
     "Stats",
+    "Turn",
 ]

@@ -25,6 +25,7 @@ _LUA = Path(__file__).parent.parent / "lua"
 _RULES = ("prelude", "rules")
 _SCRIPTS = {
     "accept": _RULES,
+    "answers": ("prelude",),
     "beat": _RULES,
     "cancel": _RULES,
     "chores": _RULES,
@@ -49,6 +50,8 @@ _REFUSALS = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN", "BUSY")
 # How long a call's answer is kept for a blind repeat of the same call; redis-py's own
 # retries and a worker's minute of trying lie well within.
 _CALL_SECONDS = 180
+# A request that holds its Idempotency-Key this long is taken for dead.
+_HOLD_SECONDS = 60
 _RING_SECONDS, _MAX_RING_SECONDS = 30, 600
 _LITTER_HOURS, _DEAD_HOURS = 24, 720
 _ALIVE_SECONDS, _DEFER_SECONDS = 30, 60
@@ -97,6 +100,8 @@ def _configuration(settings: Settings) -> str:
             "litter_ms": _ms(_LITTER_HOURS * 3600),
             "dead_ms": _ms(_DEAD_HOURS * 3600),
             "call_ms": _ms(_CALL_SECONDS),
+            "idem_ms": _ms(kept.idempotency_hours * 3600),
+            "hold_ms": _ms(_HOLD_SECONDS),
             "ring_ms": _ms(_RING_SECONDS),
             "max_ring_ms": _ms(_MAX_RING_SECONDS),
             "alive_ms": _ms(_ALIVE_SECONDS),

@@ -7,7 +7,8 @@ import re
 import time
 from typing import Any, cast
 
-from common.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
+from common.errors import Conflict, Invalid, NotFound
+from common.jobstore.answers import mismatch
 from common.jobstore.connection import Connection, dump, mapped, new_call, read_bells
 from common.jobstore.reading import read_cursor, read_event, read_job, write_cursor
 from common.jobstore.values import (
@@ -77,17 +78,13 @@ class Jobs(Connection):
             outputs=[_output(one) for one in job.outputs],
             idem=known and _digest(job.owner, known.key),
             fingerprint=known and known.fingerprint,
-            idem_ms=round(self.settings.retention.idempotency_hours * 3_600_000),
             owner_cap=caps.owner,
             total_cap=caps.total,
         )
         if "full" in answer:
             return Full(answer["full"])
         if "mismatch" in answer:
-            raise IdempotencyMismatch(
-                "this Idempotency-Key was used before with another request",
-                hint="use a new key for a new request",
-            )
+            raise mismatch()
         return Accepted(
             answer["job_id"], answer["created"], read_bells(answer), answer.get("at")
         )

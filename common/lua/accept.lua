@@ -1,5 +1,5 @@
 -- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
--- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?, idem_ms,
+-- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?,
 -- owner_cap?, total_cap?. Answers {job_id, created, at?, bells}, {full}
 -- or {mismatch}.
 
@@ -60,7 +60,7 @@ local function create()
   if arg.idem then
     redis.call(
       'SET', P .. 'idem:' .. arg.idem, job.id .. ' ' .. arg.fingerprint,
-      'PX', text(arg.idem_ms)
+      'PX', text(cfg.idem_ms)
     )
   end
   count('accepted')

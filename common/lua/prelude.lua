@@ -8,6 +8,7 @@
 --   piece:ID          hash    one piece: record, holder, counters
 --   events:ID         stream  the job's history, capped
 --   idem:DIGEST       string  "job fingerprint" of an Idempotency-Key
+--   once:DIGEST       hash    the answer to another request with one
 --   call:NONCE        string  the answer of a call, kept for blind repeats
 --   pending:QUEUE     zset    queued pieces by when to ring (again)
 --   queued:QUEUE      zset    queued pieces by since when they could run
