@@ -16,8 +16,10 @@ from worker.media.recipes.source import Clip
 
 Ink = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
 _HD_LINES = 720
-# SDR's nominal peak (ITU-R BT.1886): linear light 1.0 for the tone curve.
-_WHITE_NITS = 100
+# HDR's reference white (ITU-R BT.2408): linear light 1.0 for the tone curve.
+_WHITE_NITS = 203
+# Up to this share of white the tone curve changes nothing; skin lies below it.
+_KNEE = 0.5
 _FULL_RANGE_INKS = ("jpeg",)
 _BT601_INKS = ("jpeg", "webp")
 _RGB_INKS = ("png", "gif", "raw")
@@ -231,7 +233,12 @@ def _scale(
 
 
 def _tone_map(stream: Any, clip: Clip) -> Any:
-    """Map PQ or HLG to BT.709 in linear light; unset fields get the usual values."""
+    """Map PQ or HLG to BT.709 in linear light; unset fields get the usual values.
+
+    The curve works on the largest of red, green and blue, which keeps the hue; its
+    end is the mastering display's peak where the file tells it. Written with
+    sRGB's transfer: the viewers of pictures and browsers read them so.
+    """
     colour = clip.video.colour
     pq = colour.transfer != "arib-std-b67"
     words = {
@@ -245,10 +252,9 @@ def _tone_map(stream: Any, clip: Clip) -> Any:
     )
     stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS, **words)
     stream = stream.filter("format", "gbrpf32le").filter("zscale", p="bt709")
-    stream = stream.filter("tonemap", "hable", desat=0)
-    return stream.filter("zscale", t="bt709", m="bt709", r="limited").filter(
-        "format", "yuv444p"
-    )
+    stream = stream.filter("tonemap", "mobius", param=_KNEE, desat=0)
+    stream = stream.filter("zscale", t="iec61966-2-1", m="bt709", r="limited")
+    return stream.filter("format", "yuv444p")
 
 
 def _forget_colours(stream: Any, clip: Clip) -> Any:
