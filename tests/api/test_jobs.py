@@ -24,7 +24,7 @@ OUTPUT_KEYS = {
 }
 ARTIFACT_KEYS = {
     *("name", "url", "content_type", "bytes", "width", "height", "frames", "duration"),
-    *("time", "sha256", "details"),
+    *("time", "sha256", "details", "copy_at"),
 }
 
 
