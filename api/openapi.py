@@ -13,6 +13,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from api import openapi_files as files
+from api import openapi_links as links
 from api import openapi_notices as notices
 from api import openapi_uploads as uploads
 from api.errors import PROBLEM
@@ -47,6 +48,28 @@ _PROBLEMS = {
     503: "A part of the service is away; try again.",
 }
 _FIELDS = tuple(FormRequest.model_fields)
+_SOURCE = {"s3": {"bucket": "framemill", "key": "in/clip.mp4"}}
+_JOBS = {
+    "pictures": {
+        "summary": "A poster and a GIF of an object in S3",
+        "value": {
+            "source": _SOURCE,
+            "outputs": [
+                {"name": "poster", "kind": "thumbnail", "time": "50%", "width": 1280},
+                {"kind": "animation", "format": "gif", "start": 1.5, "duration": 3},
+            ],
+            "metadata": {"film": 7},
+        },
+    },
+    "told": {
+        "summary": "A preset, and a webhook when the job has ended",
+        "value": {
+            "source": _SOURCE,
+            "preset": "web",
+            "notify": [{"type": "webhook", "url": "https://receiver.example/hook"}],
+        },
+    },
+}
 _TAGS = ("jobs", "uploads", "files", "notices", "operation")
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -108,14 +131,6 @@ def _create() -> dict[str, Any]:
             },
         },
     }
-    example = {
-        "source": {"s3": {"bucket": "framemill", "key": "in/clip.mp4"}},
-        "outputs": [
-            {"name": "poster", "kind": "thumbnail", "time": "50%", "width": 1280},
-            {"kind": "animation", "format": "gif", "start": 1.5, "duration": 3},
-        ],
-        "metadata": {"film": 7},
-    }
     return {
         "operationId": "createJob",
         "tags": ["jobs"],
@@ -126,7 +141,7 @@ def _create() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                _JSON: {"schema": _schema("JobRequest"), "example": example},
+                _JSON: {"schema": _schema("JobRequest"), "examples": _JOBS},
                 "multipart/form-data": {
                     "schema": form,
                     "encoding": {name: {"contentType": _JSON} for name in _FIELDS},
@@ -339,7 +354,7 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "security": [{name: []} for name in _SECURITY],
         "tags": [{"name": name} for name in _TAGS],
-        "paths": _paths(),
+        "paths": links.add(_paths()),
         "components": {
             "schemas": definitions,
             "parameters": _all_parameters(statuses),

@@ -7,6 +7,17 @@ from typing import Any
 
 _JSON = "application/json"
 _EXAMPLE = "0123456789abcdef0123456789abcdef:n:1"
+# OpenAPI 3.1 has no words for a stream: this is one event of it, field by field.
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "For Last-Event-ID; none on progress."},
+        "event": {"type": "string", "description": "progress, or the event's type."},
+        "data": {"type": "string", "contentMediaType": _JSON},
+        "retry": {"type": "integer", "description": "Milliseconds."},
+    },
+}
 
 
 def _ref(kind: str, name: str) -> dict[str, str]:
@@ -43,7 +54,7 @@ def parameters() -> dict[str, Any]:
             "name": "Last-Event-ID",
             "in": "header",
             "required": False,
-            "schema": {"type": "string", "pattern": "^[0-9]{1,20}(-[0-9]{1,20})?$"},
+            "schema": {"type": "string", "pattern": "^([0-9]{1,20}(-[0-9]{1,20})?)?$"},
             "description": "Only events after this one.",
         },
     }
@@ -80,7 +91,7 @@ def _stream(common: set[int]) -> dict[str, Any]:
         "description": "Streams are few: 429 says to poll the job instead.",
         "parameters": [_ref("parameters", "LastEventId")],
         "responses": {
-            "200": _answer(text, {"type": "string"}, "text/event-stream"),
+            "200": _answer(text, _EVENT, "text/event-stream"),
             "204": {"description": "The job has ended and there is nothing after."},
         }
         | _problems(common | {404}),

@@ -8,6 +8,18 @@ from typing import Any
 _JSON = "application/json"
 _OFFSET = "application/offset+octet-stream"
 _TEXT = {"type": "string"}
+_NUMBER = "^[0-9]{1,15}$"
+_EXAMPLES = {
+    "UploadRequest": {
+        "size": 671_746,
+        "filename": "clip.mp4",
+        "content_type": "video/mp4",
+        "job": {"outputs": [{"kind": "thumbnail", "policy": "auto"}]},
+    },
+    "CompleteRequest": {
+        "parts": [{"number": 1, "etag": "d41d8cd98f00b204e9800998ecf8427e"}]
+    },
+}
 
 
 def _ref(kind: str, name: str) -> dict[str, str]:
@@ -26,12 +38,14 @@ def _answer(text: str, schema: str) -> dict[str, Any]:
     }
 
 
-def _header(name: str, text: str, *, required: bool = True) -> dict[str, Any]:
+def _header(
+    name: str, text: str, *, required: bool = True, **schema: Any
+) -> dict[str, Any]:
     return {
         "name": name,
         "in": "header",
         "required": required,
-        "schema": _TEXT,
+        "schema": _TEXT | schema,
         "description": text,
     }
 
@@ -53,13 +67,21 @@ def parameters() -> dict[str, Any]:
             "schema": {"type": "integer", "minimum": 1, "maximum": 10_000},
             "description": "The first part that is told.",
         },
-        "TusResumable": _header("Tus-Resumable", "1.0.0"),
-        "UploadOffset": _header("Upload-Offset", "Where the bytes go."),
-        "UploadLength": _header("Upload-Length", "The whole size in bytes."),
+        "TusResumable": _header("Tus-Resumable", "1.0.0", const="1.0.0"),
+        "UploadOffset": _header(
+            "Upload-Offset", "Where the bytes go.", pattern=_NUMBER, examples=["0"]
+        ),
+        "UploadLength": _header(
+            "Upload-Length",
+            "The whole size in bytes.",
+            pattern=_NUMBER,
+            examples=["671746"],
+        ),
         "UploadMetadata": _header(
             "Upload-Metadata",
             "filename, filetype, and job (JSON as of a multipart request), in base64.",
             required=False,
+            examples=["filename Y2xpcC5tcDQ=,filetype dmlkZW8vbXA0,job e30="],
         ),
         "UploadChecksum": _header(
             "Upload-Checksum", "Algorithm and base64 digest.", required=False
@@ -106,8 +128,8 @@ def _operation(name: str, summary: str, answers: dict[str, Any]) -> dict[str, An
 
 
 def _body(schema: str, *, required: bool) -> dict[str, Any]:
-    content = {_JSON: {"schema": _ref("schemas", schema)}}
-    return {"required": required, "content": content}
+    content = {"schema": _ref("schemas", schema), "example": _EXAMPLES[schema]}
+    return {"required": required, "content": {_JSON: content}}
 
 
 def _create(common: set[int]) -> dict[str, Any]:

@@ -1,88 +1,89 @@
-"""Fuzzing against the OpenAPI document: no 500, no answer that it does not describe.
+"""The running service against its OpenAPI document, by schemathesis.
 
-The default run is short. ``FRAMEMILL_FUZZ=400 pytest -m contract`` does over 2,000
-cases.
+No 500 and no answer that the document does not describe, with keys and without: the
+examples of the document, each value at its bounds, fuzzing, and walks along the
+document's links. The default run is short; ``FRAMEMILL_FUZZ=25`` makes over 2,000
+cases of each.
 """
 
 from __future__ import annotations
 
-import atexit
+import json
 import os
-import tempfile
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import schemathesis
-from flask import Flask
-from hypothesis import HealthCheck, settings
-from schemathesis.specs.openapi.checks import (
-    ignored_auth,
-    missing_required_header,
-    negative_data_rejection,
-    positive_data_acceptance,
-    unsupported_method,
+
+from api import openapi
+from tests.chaos.service import ROOT, Service
+
+# A number asks for the long form, which also tries every value at its bounds.
+LONG = os.environ.get("FRAMEMILL_FUZZ")
+OPERATIONS = sum(
+    "operationId" in operation
+    for item in openapi.document()["paths"].values()
+    for operation in item.values()
 )
+SHORT_PHASES = ["--phases", "examples,fuzzing,stateful"]
+KEY = ["keys", "create", "fuzz", "--scope", "admin", "--requests-per-second", "10000"]
+TOOLS = Path(sys.executable).parent
 
-from api import create_app, openapi
-from common import blobs
-from common.config import Settings
-from common.dispatch import RecordingDispatcher
-from common.jobstore import JobStore
-from common.runtime import Runtime
-from tests.common import valkey
-
-EXAMPLES = int(os.environ.get("FRAMEMILL_FUZZ", "6"))
-# Keys are off here, and some rules stand between fields or are the store's (cursors,
-# keys used before): such requests are refused although the schema allows them.
-EXCLUDED = [ignored_auth, positive_data_acceptance]
-# tus 1.0 answers 412 where its version header is missing, to whatever method.
-TUS = [missing_required_header, negative_data_rejection, unsupported_method]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
 
 
-@schemathesis.serializer("application/offset+octet-stream")
-def write_bytes(_ctx: Any, value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+@pytest.fixture(params=["without keys", "with keys"])
+def service(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[Service, str]]:
+    """A service, and the key to it or none."""
+    asks = request.param == "with keys"
+    with Service(tmp_path, FRAMEMILL_API_AUTH=str(asks).lower()) as running:
+        yield running, running.command(*KEY).strip() if asks else ""
 
 
-def make_app() -> Flask:
-    folder = Path(tempfile.mkdtemp(prefix="framemill-fuzz-"))
-    port = valkey.free_port()
-    atexit.register(valkey.start(folder, port).kill)
-    world = Settings(
-        api={"auth": False, "secret": "s" * 40},
-        store={"url": f"redis://127.0.0.1:{port}/0"},
-        blobs={"path": folder / "blobs"},
+def fuzz(service: Service, key: str, report: Path) -> subprocess.CompletedProcess[str]:
+    argv = [str(TOOLS / "schemathesis"), "--config-file"]
+    argv += [str(ROOT / "tests" / "api" / "contract.toml")]
+    argv += ["run", f"{service.url}/openapi.json", "--no-color", "--no-shrink"]
+    argv += ["--generation-deterministic", "--max-examples", LONG or "3"]
+    argv += ["--request-timeout", "20", "--warnings", "off"]
+    argv += ["--report", "json", "--report-json-path", str(report)]
+    argv += [] if LONG else SHORT_PHASES
+    argv += ["-H", f"Authorization: Bearer {key}"] if key else []
+    argv += [] if key else ["--exclude-checks", "ignored_auth"]
+    return subprocess.run(
+        argv,
+        cwd=service.folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SCHEMATHESIS_HOOKS": "tests.api.contract_hooks",
+        },
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=1700,
     )
-    store = JobStore.connect(world)
-    return create_app(
-        Runtime(world, store, blobs.connect(world), RecordingDispatcher())
-    )
 
 
-# Schemathesis cannot take its schema from a fixture under pytest 9, and the store must
-# not start before a test of it runs.
-schema = schemathesis.openapi.from_dict(openapi.document())
-
-
-@pytest.fixture(scope="module")
-def app() -> Flask:
-    return make_app()
-
-
-@pytest.mark.contract
-@pytest.mark.timeout(1800)
-@schema.parametrize()
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-def test_given_any_request_then_the_answer_is_as_documented(
-    app: Flask, case: Any
+def test_no_answer_breaks_the_document(
+    service: tuple[Service, str], tmp_path: Path
 ) -> None:
-    if "Prefer" in (case.headers or {}):
-        case.headers["Prefer"] = "wait=0"
-    tus = case.path.startswith("/v1/tus")
-    case.call_and_validate(app=app, excluded_checks=EXCLUDED + TUS * tus)
+    report = tmp_path / "report.json"
+
+    done = fuzz(*service, report)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(report.read_text())
+    followed = re.search(r"API Links: +(\d+) covered", done.stdout)
+    cases = told["test_cases"]["generated"]
+    print(f"{cases} cases, {followed and followed[1]} kinds of links followed")
+    assert told["operations"]["tested"] == OPERATIONS
+    assert told["phases"]["stateful"]["status"] == "success"
+    assert followed is not None
+    assert int(followed[1]) >= 5
+    assert cases >= (2000 if LONG else 200)

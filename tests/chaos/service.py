@@ -54,9 +54,14 @@ def until(fact: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 class Service:
-    """Two Valkeys, API, worker, reaper; ``folder`` holds all their files."""
+    """Two Valkeys, API, worker, reaper; ``folder`` holds all their files.
 
-    def __init__(self, folder: Path, *, api: str = "api.wsgi:app") -> None:
+    ``settings`` are variables of the environment, over those for a test.
+    """
+
+    def __init__(
+        self, folder: Path, *, api: str = "api.wsgi:app", **settings: str
+    ) -> None:
         self.folder = folder
         self.api_app = api
         self.ports = {name: free_port() for name in ("broker", "store", "api")}
@@ -72,6 +77,7 @@ class Service:
             "FRAMEMILL_API_AUTH": "false",
             "FRAMEMILL_API_PUBLIC_URL": self.url,
             "PYTHONSAFEPATH": "",
+            **settings,
         }
 
     @property
@@ -187,6 +193,19 @@ class Service:
                 return answer.status == 200
         except OSError:  # not there yet, or 503
             return False
+
+    def command(self, *words: str) -> str:
+        """Run the command line beside the service; gives what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "api.cli", *words],
+            cwd=ROOT,
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout
 
     def get(self, path: str) -> dict[str, Any]:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
