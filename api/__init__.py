@@ -9,6 +9,7 @@ from api import (
     errors,
     files,
     jobs,
+    key_webhooks,
     ops,
     pages,
     repeats,
@@ -45,7 +46,8 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     meters = Meters(runtime.store)
-    authenticator = _authenticator(runtime)
+    keys = Keys.connect(runtime.settings) if settings.auth else None
+    authenticator: Authenticator = Open() if keys is None else KeyGuard(keys)
     waiters = Waiters(settings.threads // 4)
     edge.install(app, settings, meters)
     repeats.install(app, authenticator, runtime.store)
@@ -54,6 +56,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(jobs.blueprint(runtime, authenticator, waiters, sessions))
     app.register_blueprint(stream.blueprint(runtime, authenticator, waiters))
     app.register_blueprint(webhooks.blueprint(runtime, authenticator))
+    app.register_blueprint(key_webhooks.blueprint(runtime, authenticator, keys))
     app.register_blueprint(s3_events.blueprint(runtime))
     app.register_blueprint(files.blueprint)
     app.register_blueprint(uploads.blueprint(runtime, authenticator, sessions))
@@ -61,9 +64,3 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(ops.blueprint(runtime, authenticator, meters))
     app.register_blueprint(pages.blueprint())
     return app
-
-
-def _authenticator(runtime: Runtime) -> Authenticator:
-    if not runtime.settings.api.auth:
-        return Open()
-    return KeyGuard(Keys.connect(runtime.settings))

@@ -16,14 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from api import openapi
+from api import key_commands, openapi
 from api.client import Client, Refused, Unreached
 from common import telemetry
 from common.config import Settings, SettingsError
 from common.errors import FramemillError
-from common.keys import KeyRecord, Keys, new_key_id
 from common.model import JOB_ENDED
 from common.runtime import Runtime, build
 
@@ -72,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--timeout", type=float, help="seconds to wait at most")
     submit.add_argument("-o", dest="folder", type=Path, help="save the results here")
     submit.add_argument("--json", action="store_true", help="print the whole job")
-    _add_keys(commands.add_parser("keys", help="make, list and revoke API keys"))
+    key_commands.add_to(commands.add_parser("keys", help="make and tend API keys"))
     dead = commands.add_parser("dead", help="list the pieces that were given up")
     dead.set_defaults(run=_dead)
     redrive = commands.add_parser("redrive", help="run given up pieces again")
@@ -81,27 +78,6 @@ def _parser() -> argparse.ArgumentParser:
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
     return parser
-
-
-def _add_keys(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    create = commands.add_parser("create", help="make a key; prints it, once")
-    create.set_defaults(run=_create_key)
-    create.add_argument("name")
-    create.add_argument("--owner", help="whose jobs it sees; default: its own only")
-    create.add_argument("--scope", dest="scopes", action="append")
-    create.add_argument("--bucket", dest="buckets", action="append")
-    create.add_argument("--prefix", dest="prefixes", action="append")
-    create.add_argument("--destination", dest="destinations", action="append")
-    create.add_argument("--requests-per-second", type=float)
-    create.add_argument("--burst", type=int)
-    for name in ("jobs-at-once", "jobs-per-day", "source-bytes"):
-        create.add_argument(f"--{name}", type=int)
-    create.add_argument("--source-seconds", type=float)
-    commands.add_parser("list").set_defaults(run=_list_keys)
-    revoke = commands.add_parser("revoke")
-    revoke.set_defaults(run=_revoke_key)
-    revoke.add_argument("id")
 
 
 def _json(text: str) -> Any:
@@ -173,36 +149,6 @@ def _print_job(job: dict[str, Any]) -> None:
         print(f" ({problem['code']}: {problem['detail']})" if problem else "")
         for artifact in output["artifacts"]:
             print(f"    {artifact['url']}")
-
-
-def _create_key(options: argparse.Namespace) -> int:
-    settings = Settings.load()
-    key_id = new_key_id()
-    given = {name: getattr(options, name, None) for name in KeyRecord.model_fields}
-    fields = {name: value for name, value in given.items() if value is not None}
-    fields |= {"id": key_id, "owner": options.owner or key_id}
-    try:
-        record = KeyRecord.model_validate(fields)
-    except ValidationError as error:
-        faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]
-        raise ValueError("the key is not valid: " + "; ".join(faults)) from error
-    token = Keys.connect(settings).create(record)
-    _tell(f"key {record.id} of {record.owner}; it is shown only now:")
-    print(token)
-    return 0
-
-
-def _list_keys(_: argparse.Namespace) -> int:
-    for record in Keys.connect(Settings.load()).list():
-        print(record.model_dump_json(exclude_none=True))
-    return 0
-
-
-def _revoke_key(options: argparse.Namespace) -> int:
-    if Keys.connect(Settings.load()).revoke(options.id):
-        return 0
-    _tell(f"there is no key {options.id!r}")
-    return 1
 
 
 def _dead(_: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from flask import Request, Response, g, request
 
@@ -37,12 +37,16 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking; ``owner`` names whose jobs these are."""
+    """Who is asking; ``owner`` names whose jobs these are.
+
+    ``subscriptions`` are the webhooks of the key, as the job store takes them.
+    """
 
     owner: str
     key_id: str | None = None
     scopes: frozenset[Scope] = ALL_SCOPES
     allowance: Allowance = field(default_factory=Allowance)
+    subscriptions: tuple[dict[str, Any], ...] = ()
 
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the key has that scope (admin has all)."""
@@ -130,7 +134,9 @@ def _principal(key: KeyRecord) -> Principal:
         destinations=tuple(key.destinations),
         jobs_per_day=key.jobs_per_day,
     )
-    return Principal(key.owner, key.id, frozenset(key.scopes), allowance)
+    return Principal(
+        key.owner, key.id, frozenset(key.scopes), allowance, tuple(key.webhooks)
+    )
 
 
 def tell_limits(response: Response) -> None:

@@ -84,7 +84,7 @@ class Counter:
         options = job_options(settings, who, asked, "/job")
         return {
             "outputs": [spec.model_dump(mode="json") for spec in outputs],
-            "subscriptions": as_stored(asked.notify),
+            "subscriptions": as_stored(asked.notify, who.subscriptions),
             "metadata": asked.metadata,
             "options": options,
             "jobs_at_once": who.allowance.jobs_at_once,

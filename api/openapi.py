@@ -18,9 +18,13 @@ from api import openapi_notices as notices
 from api import openapi_uploads as uploads
 from api.errors import PROBLEM
 from api.headers import MAX_WAIT_SECONDS
-from api.schema import (
+from api.notice_views import (
     DeliveryListView,
     DeliveryView,
+    NewWebhookView,
+    WebhookListView,
+)
+from api.schema import (
     FormRequest,
     JobListView,
     JobRequest,
@@ -337,6 +341,8 @@ def document() -> dict[str, Any]:
             (UploadRequest, "validation"),
             (CompleteRequest, "validation"),
             (UploadView, "serialization"),
+            (WebhookListView, "serialization"),
+            (NewWebhookView, "serialization"),
             (ProblemView, "serialization"),
         ],
         ref_template=_REF,

@@ -50,6 +50,13 @@ def parameters() -> dict[str, Any]:
             },
             "description": "The delivery's id.",
         },
+        "WebhookId": {
+            "name": "webhook_id",
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "examples": ["w0123456789ab"]},
+            "description": "The webhook's id.",
+        },
         "LastEventId": {
             "name": "Last-Event-ID",
             "in": "header",
@@ -69,6 +76,11 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
             "parameters": [_ref("parameters", "JobId")],
             "get": _stream(common),
         },
+        "/v1/webhooks": {"get": _webhooks(common), "post": _subscribe(common)},
+        "/v1/webhooks/{webhook_id}": {
+            "parameters": [_ref("parameters", "WebhookId")],
+            "delete": _unsubscribe(common),
+        },
         "/v1/webhooks/deliveries": {"get": _list(common)},
         "/v1/webhooks/deliveries/{delivery_id}": {
             "parameters": one,
@@ -79,6 +91,38 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
             "post": _replay(common),
         },
         "/v1/events/s3": {"post": _take(common)},
+    }
+
+
+def _webhooks(common: set[int]) -> dict[str, Any]:
+    return {
+        "operationId": "listWebhooks",
+        "tags": ["notices"],
+        "summary": "List the webhooks of the API key",
+        "responses": {"200": _answer("All.", _ref("schemas", "WebhookListView"))}
+        | _problems(common | {409}),
+    }
+
+
+def _subscribe(common: set[int]) -> dict[str, Any]:
+    body = {"schema": _ref("schemas", "WebhookSubscription")}
+    return {
+        "operationId": "createWebhook",
+        "tags": ["notices"],
+        "summary": "Have every job of the API key told to a webhook",
+        "requestBody": {"required": True, "content": {_JSON: body}},
+        "responses": {"201": _answer("It is.", _ref("schemas", "NewWebhookView"))}
+        | _problems(common | {409, 413, 415}),
+    }
+
+
+def _unsubscribe(common: set[int]) -> dict[str, Any]:
+    return {
+        "operationId": "deleteWebhook",
+        "tags": ["notices"],
+        "summary": "Take a webhook from the API key",
+        "responses": {"204": {"description": "It is gone."}}
+        | _problems(common | {404, 409}),
     }
 
 

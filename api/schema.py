@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.subscriptions import Subscriptions
-from common.model import JobStatus, OutputStatus, PieceState
+from common.model import JobStatus, OutputStatus
 from common.specs import Name, OutputSpec
 
 KEY_BYTES = 1024
@@ -140,7 +140,9 @@ class JobRequest(FormRequest):
     source: SourceRequest
 
 
-class _View(BaseModel):
+class View(BaseModel):
+    """Base of all answers: every key is always there."""
+
     model_config = ConfigDict(
         extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
     )
@@ -155,7 +157,7 @@ Timestamp = Annotated[
 Link = Annotated[str, Field(json_schema_extra={"format": "uri"})]
 
 
-class ErrorView(_View):
+class ErrorView(View):
     """Why a job, an output or an attempt failed."""
 
     code: str = Field(description="Stable; /docs/errors lists all.")
@@ -165,7 +167,7 @@ class ErrorView(_View):
     hint: str | None
 
 
-class SourceView(_View):
+class SourceView(View):
     """Where the video came from; ``name`` is for display."""
 
     kind: Literal["upload", "s3", "url"]
@@ -178,7 +180,7 @@ class SourceView(_View):
     url: str | None
 
 
-class VideoView(_View):
+class VideoView(View):
     """The video stream that was chosen, as it is shown."""
 
     codec: str
@@ -201,7 +203,7 @@ class VideoView(_View):
     attached_picture: bool
 
 
-class AudioView(_View):
+class AudioView(View):
     """The first audio stream."""
 
     codec: str
@@ -210,7 +212,7 @@ class AudioView(_View):
     duration: float | None
 
 
-class MediaView(_View):
+class MediaView(View):
     """Facts of the source."""
 
     container: str
@@ -222,14 +224,14 @@ class MediaView(_View):
     audio: AudioView | None
 
 
-class ObjectView(_View):
+class ObjectView(View):
     """An object in the caller's bucket."""
 
     bucket: str
     key: str
 
 
-class ArtifactView(_View):
+class ArtifactView(View):
     """A file to fetch; ``url`` needs no header and stays the same for a day."""
 
     name: str
@@ -252,7 +254,7 @@ class ArtifactView(_View):
     copy_at: ObjectView | None = Field(description="The copy at the destination.")
 
 
-class AttemptView(_View):
+class AttemptView(View):
     """One thing that was tried."""
 
     attempt: int
@@ -262,7 +264,7 @@ class AttemptView(_View):
     at: Timestamp | None
 
 
-class OutputView(_View):
+class OutputView(View):
     """One thing that was asked for."""
 
     name: Name
@@ -275,7 +277,7 @@ class OutputView(_View):
     error: ErrorView | None
 
 
-class LinksView(_View):
+class LinksView(View):
     """Absolute addresses; ``thumbnail`` and ``gif`` once these exist."""
 
     self: Link
@@ -286,7 +288,7 @@ class LinksView(_View):
     gif: Link | None
 
 
-class JobView(_View):
+class JobView(View):
     """A job, all of it."""
 
     id: str = Field(pattern="^[0-9a-f]{32}$")
@@ -305,14 +307,14 @@ class JobView(_View):
     links: LinksView
 
 
-class JobListView(_View):
+class JobListView(View):
     """One page of jobs, newest first."""
 
     jobs: list[JobView]
     next: str | None = Field(description="The next page's cursor; null on the last.")
 
 
-class FaultView(_View):
+class FaultView(View):
     """One thing that is wrong with a request."""
 
     pointer: str = Field(
@@ -323,7 +325,7 @@ class FaultView(_View):
     hint: str | None
 
 
-class ProblemView(_View):
+class ProblemView(View):
     """A refusal or a failure (RFC 9457)."""
 
     type: str
@@ -335,39 +337,3 @@ class ProblemView(_View):
     hint: str | None
     faults: list[FaultView]
     request_id: str | None
-
-
-class DeliveryAttemptView(_View):
-    """One try to deliver; ``error`` is null where it was taken."""
-
-    number: int
-    at: Timestamp | None
-    seconds: float | None
-    error: ErrorView | None
-
-
-class DeliveryView(_View):
-    """One event told to one subscriber."""
-
-    id: str
-    job_id: str
-    message_id: str = Field(description="The webhook-id header; the same on a replay.")
-    type: Literal["webhook", "email"]
-    target: str = Field(description="Where to, without the URL's query.")
-    event: str
-    output: str | None
-    occurred_at: Timestamp
-    status: PieceState
-    attempts: list[DeliveryAttemptView]
-    error: ErrorView | None
-    created_at: Timestamp
-    updated_at: Timestamp
-    finished_at: Timestamp | None
-    next_attempt_at: Timestamp | None
-
-
-class DeliveryListView(_View):
-    """One page of deliveries, newest first."""
-
-    deliveries: list[DeliveryView]
-    next: str | None = Field(description="The cursor of the next page.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -77,9 +78,17 @@ Subscriptions = Annotated[list[Subscription], Field(max_length=MOST)]
 
 def as_stored(
     asked: list[WebhookSubscription | EmailSubscription],
+    of_key: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Give the subscriptions as the job store takes them."""
-    return [
+    """Give a job's subscriptions and those of its API key as the job store has them."""
+    own = [
         {"id": f"s{number}", **one.model_dump(mode="json")}
         for number, one in enumerate(asked, 1)
     ]
+    return [*own, *of_key]
+
+
+def shown(url: str) -> str:
+    """Give a subscriber's URL without its query, where people put tokens."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="***" if parts.query else "", fragment=""))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schema import FormRequest, Link, Timestamp
+from api.schema import FormRequest, Link, Timestamp, View
 
 MAX_NUMBER = 10_000
 _ETAG = Field(min_length=1, max_length=200, description="As storage answered it.")
@@ -44,13 +44,7 @@ class CompleteRequest(_Request):
     parts: Annotated[list[PartTold], Field(max_length=MAX_NUMBER)] | None = None
 
 
-class _View(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
-    )
-
-
-class GrantView(_View):
+class GrantView(View):
     """A permission for one request, which must carry exactly these headers."""
 
     method: str
@@ -66,7 +60,7 @@ class PartGrantView(GrantView):
     size: int
 
 
-class PartsView(_View):
+class PartsView(View):
     """Up to a hundred parts; all but the last have ``part_bytes``."""
 
     part_bytes: int
@@ -75,7 +69,7 @@ class PartsView(_View):
     next: Link | None
 
 
-class UploadLinks(_View):
+class UploadLinks(View):
     """What can be done next."""
 
     self: Link
@@ -83,7 +77,7 @@ class UploadLinks(_View):
     job: Link | None
 
 
-class UploadView(_View):
+class UploadView(View):
     """An upload; while it is open it has ``put`` or ``parts``."""
 
     id: str

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from flask import Blueprint, Response, request
 
 from api import bodies, headers
 from api.guard import Authenticator, enter
+from api.notice_views import DeliveryAttemptView, DeliveryListView, DeliveryView
 from api.present import timestamp
-from api.schema import DeliveryAttemptView, DeliveryListView, DeliveryView, ErrorView
+from api.schema import ErrorView
+from api.subscriptions import shown
 from common.errors import NotFound
 from common.jobstore import NoticeRecord
 from common.model import AttemptReport, ErrorInfo
@@ -84,7 +85,7 @@ def present(notice: NoticeRecord) -> DeliveryView:
         job_id=notice.job_id,
         message_id=f"{notice.job_id}.{notice.event.id}",
         type=kind,
-        target=target if kind == "email" else _shown(target),
+        target=target if kind == "email" else shown(target),
         event=notice.event.type,
         output=notice.event.output,
         occurred_at=timestamp(notice.event.at),
@@ -96,11 +97,6 @@ def present(notice: NoticeRecord) -> DeliveryView:
         finished_at=timestamp(notice.finished_at),
         next_attempt_at=timestamp(notice.not_before) if waits else None,
     )
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="***" if parts.query else "", fragment=""))
 
 
 def _attempt(report: AttemptReport) -> DeliveryAttemptView:

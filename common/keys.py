@@ -12,7 +12,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +22,22 @@ import redis
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.config import Settings
-from common.errors import StoreUnavailable
+from common.errors import Conflict, NotFound, StoreUnavailable
 from common.sections import PLACE
 
 Scope = Literal["submit", "read", "admin"]
 TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
+MOST_WEBHOOKS = 10
+_TRIES = 20
 _SCRIPT = Path(__file__).parent / "lua" / "keys.lua"
 
 
 class KeyRecord(BaseModel):
-    """One API key; ``owner`` is whose jobs it sees. None is no limit."""
+    """One API key; ``owner`` is whose jobs it sees. None is no limit.
+
+    ``webhooks`` are subscriptions as a job has them: each job that is submitted with
+    the key gets them beside its own.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -48,6 +54,7 @@ class KeyRecord(BaseModel):
     jobs_per_day: int | None = Field(default=None, ge=1)
     source_bytes: int | None = Field(default=None, ge=1)
     source_seconds: float | None = Field(default=None, gt=0)
+    webhooks: list[dict[str, Any]] = Field(default=[], max_length=MOST_WEBHOOKS)
     created_at: int = Field(default_factory=lambda: int(time.time() * 1000))
 
 
@@ -114,6 +121,39 @@ class Keys:
             found = cast("list[str]", self._client.hvals(self._names[0]))
         records = [KeyRecord.model_validate_json(one) for one in found]
         return sorted(records, key=lambda record: (record.created_at, record.id))
+
+    def find(self, key_id: str) -> KeyRecord:
+        """Give the record of a key; raises NotFound."""
+        return KeyRecord.model_validate_json(self._find(key_id))
+
+    def change(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
+        """Edit the record of a key; gives it as it is then.
+
+        ``edit`` may run again where another process edits meanwhile. Raises NotFound,
+        and what ``edit`` raises.
+        """
+        for _ in range(_TRIES):
+            old = self._find(key_id)
+            new = edit(KeyRecord.model_validate_json(old))
+            answer = self._call(
+                "change", id=key_id, old=old, record=new.model_dump_json()
+            )
+            if answer["state"] == "done":
+                return new
+        raise Conflict(f"the key {key_id!r} is being changed by others all the time")
+
+    def _find(self, key_id: str) -> str:
+        record: str | None = self._call("find", id=key_id).get("record")
+        if record is None:
+            raise NotFound(f"there is no API key with the id {key_id!r}")
+        return record
+
+    def rotate(self, key_id: str) -> str:
+        """Give a key a new secret at once; its limits and jobs stay. NotFound."""
+        token = TOKEN_START + secrets.token_urlsafe(32)
+        if not self._call("rotate", id=key_id, digest=digest(token))["rotated"]:
+            raise NotFound(f"there is no API key with the id {key_id!r}")
+        return token
 
     def revoke(self, key_id: str) -> bool:
         """Remove a key at once; false when there is none."""

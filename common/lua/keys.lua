@@ -28,6 +28,35 @@ if step == 'put' then
   return cjson.encode({taken = false})
 end
 
+if step == 'find' then
+  local digest = redis.call('HGET', KEYS[2], arg.id)
+  return cjson.encode({record = digest and redis.call('HGET', KEYS[1], digest) or nil})
+end
+
+-- change: only if the record is still the one that was read; a repeat finds its own.
+if step == 'change' then
+  local digest = redis.call('HGET', KEYS[2], arg.id)
+  if not digest then return cjson.encode({state = 'gone'}) end
+  local kept = redis.call('HGET', KEYS[1], digest)
+  if kept ~= arg.old and kept ~= arg.record then
+    return cjson.encode({state = 'other'})
+  end
+  redis.call('HSET', KEYS[1], digest, arg.record)
+  return cjson.encode({state = 'done'})
+end
+
+-- rotate: the same record under another digest; the old key opens nothing from now on.
+if step == 'rotate' then
+  local digest = redis.call('HGET', KEYS[2], arg.id)
+  if not digest then return cjson.encode({rotated = false}) end
+  if digest ~= arg.digest then
+    redis.call('HSET', KEYS[1], arg.digest, redis.call('HGET', KEYS[1], digest))
+    redis.call('HDEL', KEYS[1], digest)
+    redis.call('HSET', KEYS[2], arg.id, arg.digest)
+  end
+  return cjson.encode({rotated = true})
+end
+
 if step == 'drop' then
   local digest = redis.call('HGET', KEYS[2], arg.id)
   if not digest then return cjson.encode({dropped = false}) end

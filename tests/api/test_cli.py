@@ -114,6 +114,85 @@ def test_given_a_key_made_by_command_then_it_is_listed_until_revoked(
     assert main(["keys", "revoke", listed["id"]]) == 1
 
 
+def make_key(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str]:
+    """Make a key by command; gives its id and the key itself."""
+    assert main(["keys", "create", "tests", *words]) == 0
+    captured = capsys.readouterr()
+    return captured.err.split()[1], captured.out.strip()
+
+
+def test_given_changed_limits_then_the_others_stay(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--jobs-per-day", "5", "--jobs-at-once", "2", "--bucket", "b"]
+    key_id, token = make_key(capsys, *words)
+    changed = [
+        "--jobs-per-day",
+        "none",
+        "--destination",
+        "results/x/",
+        "--bucket",
+        "none",
+    ]
+    assert main(["keys", "limits", key_id, *changed]) == 0
+    admission = Keys.connect(operator.runtime.settings).admit(token)
+    assert admission is not None
+    assert (admission.key.jobs_per_day, admission.key.jobs_at_once) == (None, 2)
+    assert (admission.key.destinations, admission.key.buckets) == (["results/x/"], [])
+
+
+@pytest.mark.parametrize("words", [[], ["--jobs-per-day", "0"], ["--scope", "root"]])
+def test_given_no_valid_change_then_code_2_and_the_key_stays(
+    operator: World, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    key_id, _ = make_key(capsys, "--jobs-per-day", "5")
+    assert main(["keys", "limits", key_id, *words]) == 2
+    record = Keys.connect(operator.runtime.settings).find(key_id)
+    assert (record.jobs_per_day, record.scopes) == (5, ["submit", "read"])
+
+
+def test_given_a_rotated_key_then_the_new_secret_alone_opens(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_id, old = make_key(capsys)
+    assert main(["keys", "rotate", key_id]) == 0
+    new = capsys.readouterr().out.strip()
+    keys = Keys.connect(operator.runtime.settings)
+    assert keys.admit(old) is None
+    admission = keys.admit(new)
+    assert admission is not None
+    assert admission.key.id == key_id
+    assert main(["keys", "revoke", key_id]) == 0
+    assert keys.admit(new) is None
+
+
+def test_given_a_webhook_by_command_then_it_is_listed_without_its_secret(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_id, _ = make_key(capsys)
+    url = "https://example.org/hook?token=x"
+    assert main(["keys", "webhook", key_id, url, "--event", "job.*"]) == 0
+    secret = capsys.readouterr().out.strip()
+    assert secret.startswith("whsec_")
+    main(["keys", "list"])
+    printed = capsys.readouterr().out
+    (webhook,) = json.loads(printed)["webhooks"]
+    assert (webhook["events"], webhook["url"]) == (
+        ["job.*"],
+        "https://example.org/hook?***",
+    )
+    assert secret not in printed
+    assert main(["keys", "unhook", key_id, webhook["id"]]) == 0
+    assert main(["keys", "unhook", key_id, webhook["id"]]) == 4
+
+
+def test_given_no_such_key_or_address_then_it_is_said(operator: World) -> None:
+    assert main(["keys", "limits", "nobody", "--burst", "2"]) == 4
+    assert main(["keys", "rotate", "nobody"]) == 4
+    assert main(["keys", "webhook", "nobody", "ftp://x"]) == 2
+    assert main(["keys", "webhook", "nobody", "https://a.b/"]) == 4
+
+
 def test_given_a_bad_limit_then_code_2(
     operator: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
