@@ -7,19 +7,20 @@ everything; that is for a service on loopback or behind a gate of its own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from flask import Request, Response, g, request
 
 from common import keys
 from common.errors import Forbidden, TooManyRequests, Unauthorized
-from common.keys import Admission, KeyRecord, Keys
+from common.keys import Admission, KeyRecord, Keys, Spent
 
 Scope = keys.Scope
 ALL_SCOPES: frozenset[Scope] = frozenset({"submit", "read", "admin"})
 # A key is 46 characters; what is far longer is none and need not be hashed.
 _TOKEN_CHARS = 256
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,13 @@ class Authenticator(Protocol):
     def identify(self, request: Request) -> Principal:
         """Give the principal; raises Unauthorized or TooManyRequests."""
 
-    def spend(self, who: Principal) -> None:
-        """Count one job of today; raises TooManyRequests over the quota."""
+    def spend(self, who: Principal) -> Spent | None:
+        """Count one job of today; raises TooManyRequests over the quota.
 
-    def refund(self, who: Principal) -> None:
+        None is a principal without a daily quota.
+        """
+
+    def refund(self, spent: Spent | None) -> None:
         """Take back what was spent: no new job came of it."""
 
 
@@ -80,7 +84,7 @@ class Open:
     def spend(self, who: Principal) -> None:
         """Count nothing."""
 
-    def refund(self, who: Principal) -> None:
+    def refund(self, spent: Spent | None) -> None:
         """Give nothing back."""
 
 
@@ -108,20 +112,27 @@ class KeyGuard:
             )
         return _principal(admission.key)
 
-    def spend(self, who: Principal) -> None:
+    def spend(self, who: Principal) -> Spent | None:
         """Count one job of today (UTC); raises TooManyRequests over the quota."""
         most = who.allowance.jobs_per_day
         if most is None or who.key_id is None:
-            return
-        if wait := self._keys.spend(who.key_id, most):
+            return None
+        spent = self._keys.spend(who.key_id, most)
+        g.jobs_per_day = (most, spent)
+        if not spent.granted:
             raise TooManyRequests(
-                f"this API key may submit {most} jobs a day (UTC)", retry_after=wait
+                f"this API key may submit {most} jobs a day (UTC)",
+                retry_after=spent.reset,
             )
+        return spent
 
-    def refund(self, who: Principal) -> None:
+    def refund(self, spent: Spent | None) -> None:
         """Take back what was spent: no new job came of it."""
-        if who.allowance.jobs_per_day is not None and who.key_id is not None:
-            self._keys.refund(who.key_id)
+        if spent is None:
+            return
+        self._keys.refund(spent)
+        if told := g.get("jobs_per_day"):
+            g.jobs_per_day = (told[0], replace(spent, left=spent.left + 1))
 
 
 def _principal(key: KeyRecord) -> Principal:
@@ -140,17 +151,27 @@ def _principal(key: KeyRecord) -> Principal:
 
 
 def tell_limits(response: Response) -> None:
-    """Add RateLimit and RateLimit-Policy (IETF draft) where the key has a rate."""
+    """Add RateLimit-Policy and RateLimit, on granted answers and on refusals.
+
+    After draft-ietf-httpapi-ratelimit-headers-11: lists of strings with parameters.
+    The quota unit is "requests", the default, in both policies: the one counts every
+    request, the other those that make a job.
+    """
+    policies, limits = [], []
     admission: Admission | None = g.get("admission")
-    if admission is None or admission.left is None:
-        return
-    rate = admission.key.requests_per_second or 1
-    burst = admission.key.burst
-    window = max(1, math.ceil(burst / rate))
-    response.headers["RateLimit-Policy"] = f'"requests";q={burst};w={window}'
-    response.headers["RateLimit"] = (
-        f'"requests";r={admission.left};t={admission.reset or 0}'
-    )
+    if admission is not None and admission.left is not None:
+        rate = admission.key.requests_per_second or 1
+        burst = admission.key.burst
+        window = max(1, math.ceil(burst / rate))
+        policies.append(f'"requests";q={burst};w={window}')
+        limits.append(f'"requests";r={admission.left};t={admission.reset or 0}')
+    if told := g.get("jobs_per_day"):
+        most, spent = told
+        policies.append(f'"jobs-per-day";q={most};w={_DAY_SECONDS}')
+        limits.append(f'"jobs-per-day";r={spent.left};t={spent.reset}')
+    if policies:
+        response.headers["RateLimit-Policy"] = ", ".join(policies)
+        response.headers["RateLimit"] = ", ".join(limits)
 
 
 def bearer(request: Request) -> str:

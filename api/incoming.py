@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import request
@@ -14,10 +14,10 @@ from api.destinations import job_options
 from api.guard import Authenticator, Principal, enter
 from api.schema import FormRequest
 from api.subscriptions import as_stored
-from common.errors import BadRequest, BodyTooLarge, Invalid
+from common.errors import BadRequest, BodyTooLarge, Invalid, StoreUnavailable
 from common.intake import Submission, name_outputs
 from common.jobstore import Idempotency
-from common.keys import Scope
+from common.keys import Scope, day_counter
 from common.presets import outputs_of
 from common.runtime import Runtime
 from common.specs import OUTPUT_SPEC
@@ -53,11 +53,20 @@ class Counter:
             raise BodyTooLarge(f"this API key may upload at most {most} bytes")
         if new.job is None:
             return self.uploads.create(new)
-        self.authenticator.spend(who)
+        spent = self.authenticator.spend(who)
+        if spent is not None:
+            # Whoever drops the upload gives it back to that day, unless the job began.
+            counter = day_counter(
+                self.runtime.settings.store.prefix, spent.key_id, spent.day
+            )
+            new = replace(new, job={**new.job, "spent": counter})
         try:
             return self.uploads.create(new)
+        except StoreUnavailable:
+            # It may be on record without our hearing it; then its end gives it back.
+            raise
         except BaseException:
-            self.authenticator.refund(who)
+            self.authenticator.refund(spent)
             raise
 
     def attach(self, asked: FormRequest, who: Principal) -> dict[str, Any]:

@@ -129,14 +129,14 @@ def _create(desk: Desk) -> Response:
             hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
         )
     submit = _submit_form if request.mimetype == _MULTIPART else _submit_json
-    desk.authenticator.spend(who)
+    spent = desk.authenticator.spend(who)
     created = False
     try:
         submitted = submit(desk, who, key)
         created = submitted.created
     finally:
         if not created:
-            desk.authenticator.refund(who)
+            desk.authenticator.refund(spent)
     return _accepted(desk, submitted.job)
 
 

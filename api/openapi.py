@@ -74,6 +74,7 @@ _JOBS = {
         },
     },
 }
+_ON_ALL = ("X-Request-Id", "RateLimit", "RateLimit-Policy")
 _TAGS = ("jobs", "uploads", "files", "notices", "operation")
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -100,7 +101,7 @@ def _problems(*extra: int) -> dict[str, Any]:
 def _answer(text: str, schema: str, *headers: str) -> dict[str, Any]:
     return {
         "description": text,
-        "headers": {name: _ref("headers", name) for name in ("X-Request-Id", *headers)},
+        "headers": {name: _ref("headers", name) for name in _ON_ALL + headers},
         "content": {_JSON: {"schema": _schema(schema)}},
     }
 
@@ -313,12 +314,18 @@ def _all_headers() -> dict[str, Any]:
         "Retry-After": {"description": "Seconds until it is worth asking."} | number,
         "Preference-Applied": {"description": "wait=N, where it was kept."} | text,
         "ETag": {"description": "Strong; of this very document."} | text,
+        "RateLimit": {"description": "What the key's limits have left."} | text,
+        "RateLimit-Policy": {"description": "The key's limits."} | text,
         "Allow": {"description": "The methods of this address."} | text,
     }
 
 
 def _problem(status: int, text: str) -> dict[str, Any]:
-    extra = {405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
+    extra = {
+        405: ["Allow"],
+        429: ["Retry-After", "RateLimit", "RateLimit-Policy"],
+        503: ["Retry-After"],
+    }
     names = ["X-Request-Id", *extra.get(status, [])]
     return {
         "description": text,

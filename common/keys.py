@@ -72,6 +72,26 @@ class Admission:
     reset: int | None = None
 
 
+@dataclass(frozen=True)
+class Spent:
+    """One job counted against the daily quota of a key, if it was ``granted``.
+
+    ``day`` counts UTC days from 1970; ``left`` is what that day has left, ``reset``
+    the seconds until it ends.
+    """
+
+    key_id: str
+    granted: bool
+    day: int
+    left: int
+    reset: int
+
+
+def day_counter(prefix: str, key_id: str, day: int) -> str:
+    """Name the store's counter of a key's jobs on one day."""
+    return f"{prefix}key:day:{key_id}:{day}"
+
+
 def new_key_id() -> str:
     """Make an id for a key: 12 hex digits, shown in lists and logs."""
     return uuid.uuid4().hex[:12]
@@ -172,14 +192,20 @@ class Keys:
             reset=answer.get("reset"),
         )
 
-    def spend(self, key_id: str, most: int) -> int:
-        """Count one job of today (UTC); gives 0, or the seconds to wait when full."""
+    def spend(self, key_id: str, most: int) -> Spent:
+        """Count one job of today (UTC), if today has one left."""
         answer = self._call("spend", id=key_id, most=most)
-        return 0 if answer["granted"] else int(answer["wait"])
+        return Spent(
+            key_id=key_id,
+            granted=answer["granted"],
+            day=int(answer["day"]),
+            left=int(answer["left"]),
+            reset=int(answer["wait"]),
+        )
 
-    def refund(self, key_id: str) -> None:
-        """Take back what :meth:`spend` counted: there was no new job."""
-        self._call("refund", id=key_id)
+    def refund(self, spent: Spent) -> None:
+        """Take back what :meth:`spend` counted, on its day: there was no new job."""
+        self._call("refund", id=spent.key_id, day=spent.day)
 
     def _call(self, step: str, **arguments: Any) -> dict[str, Any]:
         with _mapped():

@@ -14,9 +14,9 @@ local day_ms = 86400000
 
 local function whole(value) return string.format('%.0f', value) end
 
-local function day_key()
-  return KEYS[3] .. 'day:' .. arg.id .. ':' .. whole(math.floor(now / day_ms))
-end
+local today = math.floor(now / day_ms)
+
+local function day_key(day) return KEYS[3] .. 'day:' .. arg.id .. ':' .. whole(day) end
 
 local function seconds_to_midnight() return math.ceil((day_ms - now % day_ms) / 1000) end
 
@@ -66,18 +66,19 @@ if step == 'drop' then
 end
 
 if step == 'spend' then
-  local key = day_key()
+  local key = day_key(today)
   local used = tonumber(redis.call('GET', key) or '0')
-  if used >= arg.most then
-    return cjson.encode({granted = false, wait = seconds_to_midnight()})
+  local answer = {granted = used < arg.most, day = today, wait = seconds_to_midnight()}
+  if answer.granted then
+    used = redis.call('INCR', key)
+    redis.call('PEXPIRE', key, whole(2 * day_ms))
   end
-  redis.call('INCR', key)
-  redis.call('PEXPIRE', key, whole(2 * day_ms))
-  return cjson.encode({granted = true, wait = 0})
+  answer.left = math.max(0, arg.most - used)
+  return cjson.encode(answer)
 end
 
 if step == 'refund' then
-  local key = day_key()
+  local key = day_key(arg.day)
   if tonumber(redis.call('GET', key) or '0') > 0 then redis.call('DECR', key) end
   return '{}'
 end

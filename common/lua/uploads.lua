@@ -43,6 +43,13 @@ elseif step == 'expired' then
   return cjson.encode(redis.call('ZRANGEBYSCORE', all, '-inf', text(now), 'LIMIT', '0',
     text(arg.limit)))
 elseif step == 'drop' then
+  -- The day's quota that an attached job was counted against gets it back, once.
+  local kept = redis.call('HMGET', key, 'doc', 'used')
+  local job = kept[1] and kept[2] == '' and cjson.decode(kept[1]).job
+  local spent = type(job) == 'table' and job.spent
+  if spent and tonumber(redis.call('GET', spent) or '0') > 0 then
+    redis.call('DECR', spent)
+  end
   redis.call('DEL', key)
   redis.call('ZREM', all, arg.id)
   return cjson.encode({answer = 'ok', record = {}})

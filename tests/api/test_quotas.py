@@ -1,0 +1,175 @@
+"""Quotas: what counts against a day, what gives it back, and how both are told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from common.errors import StorageUnavailable
+from common.uploads import Uploads
+from tests.api.conftest import World
+from tests.api.test_keys import a_key, submit
+
+UPLOAD = {"size": 3, "job": {}}
+# A List of Strings with integer parameters (RFC 9651), as the draft wants both fields.
+_ITEM = r'"[a-z-]+"(;[a-z]+=[0-9]+)+'
+_LIST = re.compile(rf"{_ITEM}(, {_ITEM})*")
+
+
+@pytest.fixture
+def guarded(make_world: Callable[..., World]) -> World:
+    return make_world(api={"auth": True})
+
+
+def announce(world: World, headers: dict[str, str], **more: Any) -> Any:
+    return world.client.post("/v1/uploads", json=UPLOAD | more, headers=headers)
+
+
+def left_today(world: World, headers: dict[str, str]) -> int:
+    """Submit a job; gives what the day had left before it."""
+    answer = submit(world, headers)
+    if answer.status_code == 429:
+        return 0
+    found = re.search(r'"jobs-per-day";r=(\d+)', answer.headers["RateLimit"])
+    assert found is not None
+    return int(found[1]) + 1
+
+
+def end_by_abort(world: World, upload_id: str, headers: dict[str, str]) -> None:
+    path = f"/v1/uploads/{upload_id}"
+    assert world.client.delete(path, headers=headers).status_code == 204
+
+
+def end_by_tus(world: World, upload_id: str, headers: dict[str, str]) -> None:
+    tus = {**headers, "Tus-Resumable": "1.0.0"}
+    answer = world.client.delete(f"/v1/tus/{upload_id}", headers=tus)
+    assert answer.status_code == 204
+
+
+def end_by_expiry(world: World, upload_id: str, headers: dict[str, str]) -> None:
+    store = world.runtime.store
+    store._client.zadd(f"{store._prefix}uploads", {upload_id: 1})
+    uploads = Uploads.connect(world.runtime.settings, world.runtime.blobs)
+    assert uploads.sweep() == 1
+
+
+@pytest.mark.parametrize("end", [end_by_abort, end_by_tus, end_by_expiry])
+def test_given_an_upload_that_ends_without_its_job_then_the_day_has_it_back(
+    guarded: World, end: Callable[..., None]
+) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers).json
+    end(guarded, upload["id"], headers)
+    assert left_today(guarded, headers) == 3
+
+
+def test_given_an_upload_dropped_twice_then_it_is_given_back_once(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    submit(guarded, headers)
+    upload = announce(guarded, headers).json
+    uploads = Uploads.connect(guarded.runtime.settings, guarded.runtime.blobs)
+    record = uploads.get(upload["id"], None)
+    uploads.drop(record)
+    uploads.drop(record)
+    assert left_today(guarded, headers) == 2
+
+
+def test_given_an_upload_whose_job_began_then_its_end_gives_nothing_back(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers).json
+    put = upload["put"]
+    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
+    path = f"/v1/uploads/{upload['id']}"
+    assert guarded.client.post(f"{path}/complete", headers=headers).status_code == 200
+    end_by_abort(guarded, upload["id"], headers)
+    assert left_today(guarded, headers) == 2
+
+
+def test_given_an_upload_without_a_job_then_nothing_is_counted(guarded: World) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers, job=None).json
+    end_by_abort(guarded, upload["id"], headers)
+    assert left_today(guarded, headers) == 3
+
+
+def test_given_an_upload_refused_by_storage_then_nothing_is_counted(
+    guarded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise StorageUnavailable("gone")
+
+    headers = a_key(guarded, jobs_per_day=3)
+    monkeypatch.setattr(type(guarded.runtime.blobs), "begin_parts", fail)
+    assert announce(guarded, headers, mode="parts").status_code == 503
+    assert left_today(guarded, headers) == 3
+
+
+def test_given_yesterdays_upload_then_today_gets_nothing(guarded: World) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers).json
+    store = guarded.runtime.store
+    (counter,) = store._client.scan_iter(f"{store._prefix}key:day:*")
+    key, _, day = counter.rpartition(":")
+    today = f"{key}:{int(day)}"
+    yesterday = f"{key}:{int(day) - 1}"
+    record = store._client.hget(f"{store._prefix}upload:{upload['id']}", "doc")
+    older = record.replace(today, yesterday)
+    store._client.hset(f"{store._prefix}upload:{upload['id']}", "doc", older)
+    store._client.set(yesterday, 1)
+    end_by_abort(guarded, upload["id"], headers)
+    assert store._client.mget(today, yesterday) == ["1", "0"]
+
+
+def test_given_both_limits_then_both_are_told_on_a_granted_answer(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=5, requests_per_second=10, burst=40)
+    answer = submit(guarded, headers)
+    assert answer.status_code == 202
+    policy, limit = (answer.headers[name] for name in ("RateLimit-Policy", "RateLimit"))
+    assert policy == '"requests";q=40;w=4, "jobs-per-day";q=5;w=86400'
+    assert re.match(r'"requests";r=39;t=1, "jobs-per-day";r=4;t=\d+$', limit)
+    assert _LIST.fullmatch(policy)
+    assert _LIST.fullmatch(limit)
+
+
+def test_given_a_day_that_is_used_up_then_429_tells_it(guarded: World) -> None:
+    headers = a_key(guarded, jobs_per_day=1)
+    submit(guarded, headers)
+    answer = submit(guarded, headers)
+    assert answer.status_code == 429
+    reset = answer.headers["Retry-After"]
+    assert answer.headers["RateLimit"] == f'"jobs-per-day";r=0;t={reset}'
+    assert answer.headers["RateLimit-Policy"] == '"jobs-per-day";q=1;w=86400'
+
+
+def test_given_a_refused_request_then_the_field_shows_the_refund(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=5)
+    answer = submit(guarded, headers, outputs=[{"kind": "film"}])
+    assert answer.status_code == 422
+    assert answer.headers["RateLimit"].startswith('"jobs-per-day";r=5;')
+
+
+def test_given_a_key_without_limits_then_no_fields(guarded: World) -> None:
+    answer = submit(guarded, a_key(guarded))
+    assert "RateLimit" not in answer.headers
+    assert "RateLimit-Policy" not in answer.headers
+
+
+def test_given_the_cap_on_unfinished_jobs_then_429_has_retry_after(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, jobs_at_once=1, jobs_per_day=5)
+    assert submit(guarded, headers).status_code == 202
+    answer = submit(guarded, headers)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
+    assert answer.headers["RateLimit"].startswith('"jobs-per-day";r=4;')
