@@ -98,7 +98,7 @@ class Service:
                 self.start_redis(name)
             for name in ("api", "worker", "sweep"):
                 self.start(name)
-            until(self.ready, 30, "the service is ready")
+            self.await_ready()
         except BaseException:
             self.__exit__()
             raise
@@ -186,6 +186,9 @@ class Service:
         parent = self.children["worker"].pid
         listing = Path(f"/proc/{parent}/task/{parent}/children").read_text()
         return [int(pid) for pid in listing.split()]
+
+    def await_ready(self) -> None:
+        until(self.ready, 30, "the service is ready")
 
     def ready(self) -> bool:
         try:
