@@ -47,7 +47,9 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.redirect_defaults = False
     meters = Meters(runtime.store)
     keys = Keys.connect(runtime.settings) if settings.auth else None
-    authenticator: Authenticator = Open() if keys is None else KeyGuard(keys)
+    authenticator: Authenticator = (
+        Open(embedded=settings.embedded) if keys is None else KeyGuard(keys)
+    )
     waiters = Waiters(settings.threads // 4)
     edge.install(app, settings, meters)
     repeats.install(app, authenticator, runtime.store)

@@ -1,7 +1,7 @@
 """Who may: an authenticator turns a request into a Principal.
 
 With ``FRAMEMILL_API_AUTH=false`` everybody is the one anonymous owner, who may do
-everything; that is for a service on loopback or behind a gate of its own.
+everything; that is for a service on loopback, or embedded behind a gate of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from flask import Request, Response, g, request
 from common import keys
 from common.errors import Forbidden, TooManyRequests, Unauthorized
 from common.keys import Admission, KeyRecord, Keys, Spent
+from common.sections import is_loopback
 
 Scope = keys.Scope
 ALL_SCOPES: frozenset[Scope] = frozenset({"submit", "read", "admin"})
@@ -75,10 +76,23 @@ class Authenticator(Protocol):
 
 
 class Open:
-    """Asks nobody for anything."""
+    """Asks for no key, and answers on loopback alone unless it is ``embedded``."""
 
-    def identify(self, request: Request) -> Principal:  # noqa: ARG002 - the port's
-        """Give the anonymous owner."""
+    def __init__(self, *, embedded: bool) -> None:
+        self._embedded = embedded
+
+    def identify(self, request: Request) -> Principal:
+        """Give the anonymous owner; raises Forbidden beyond loopback.
+
+        The settings were checked at start, but gunicorn is told by its command line
+        where to listen: what counts is where this connection came in.
+        """
+        if not (self._embedded or _came_by_loopback(request)):
+            raise Forbidden(
+                "this service asks for no API keys and is reached on loopback only",
+                hint="FRAMEMILL_API_AUTH=true, or FRAMEMILL_API_EMBEDDED=true behind a "
+                "gate of its own",
+            )
         return _ANYBODY
 
     def spend(self, who: Principal) -> None:
@@ -89,6 +103,13 @@ class Open:
 
 
 _ANYBODY = Principal(owner="")
+
+
+def _came_by_loopback(request: Request) -> bool:
+    link = request.environ.get("gunicorn.socket")
+    # Other servers and tests say nothing; a Unix socket's name is a text.
+    here = link.getsockname() if link is not None else ""
+    return not isinstance(here, tuple) or is_loopback(here[0])
 
 
 class KeyGuard:

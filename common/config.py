@@ -47,6 +47,8 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,
+        # Compose files can pass a variable on, but not leave it out.
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
     )

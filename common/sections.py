@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -82,6 +82,14 @@ Presets = Annotated[
     BeforeValidator(_parse_json),
 ]
 WebhookSecret = Annotated[str, AfterValidator(_check_webhook_secret)]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 class Section(BaseModel):
@@ -229,6 +237,21 @@ class Api(Section):
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     cors_origins: Words = []
     auth: bool = Field(default=True, description="Ask for API keys.")
+    embedded: bool = Field(
+        default=False,
+        description="Allow `auth=false` beyond loopback: another program, which asks "
+        "who it is, stands before every request.",
+    )
+
+    @model_validator(mode="after")
+    def _keys_beyond_loopback(self) -> Api:
+        if not (self.auth or self.embedded or is_loopback(self.host)):
+            raise ValueError(
+                f"without keys (FRAMEMILL_API_AUTH=false) anybody who reaches "
+                f"{self.host} may do everything: ask for keys, listen on 127.0.0.1, or "
+                "set FRAMEMILL_API_EMBEDDED=true behind a gate of your own"
+            )
+        return self
 
 
 class Egress(Section):

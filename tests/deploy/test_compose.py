@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from api.cli import main
 from common.config import Settings
 from common.dispatch import QUEUES
+from tests.common import valkey
 from tests.conftest import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -24,16 +26,22 @@ GIVEN = {
     "FRAMEMILL_S3_SECRET_ACCESS_KEY": "secret",
     "FLOWER_BASIC_AUTH": "user:password",
 }
-OURS = ["api", "worker-fast", "worker-slow", "reaper"]
+OURS = ["api", "worker-fast", "worker-slow", "reaper", "s3-poller"]
 VALKEYS = ["broker", "store"]
 
 
-def environment(service):
+@pytest.fixture
+def redis_url(tmp_path):
+    with valkey.running(tmp_path) as (url, _):
+        yield url
+
+
+def environment(service, given=None):
     """Give the variables as Compose would, with defaults and GIVEN filled in."""
 
     def fill(match):
         name, default = match[1], match[3]
-        return GIVEN.get(name) or (default if match[2] == ":-" else "")
+        return (given or GIVEN).get(name) or (default if match[2] == ":-" else "")
 
     values = SERVICES[service]["environment"]
     pattern = r"\$\{(\w+)(:-|:\?)([^}]*)\}"
@@ -82,7 +90,11 @@ def test_every_variable_is_a_setting_with_a_valid_value(service, monkeypatch):
 
 @pytest.mark.parametrize("service", OURS)
 def test_urls_name_services_of_this_file_on_their_own_ports(service):
-    urls = {k: v for k, v in environment(service).items() if k.endswith("_URL")}
+    urls = {
+        name: value
+        for name, value in environment(service).items()
+        if name.endswith("_URL") and not name.startswith("FRAMEMILL_EVENTS_")
+    }
 
     public = {name for name in urls if "PUBLIC" in name}
     for name in urls.keys() - public:
@@ -116,6 +128,50 @@ def test_the_api_listens_where_compose_publishes_it():
     assert published == f"127.0.0.1:{values['FRAMEMILL_API_PORT']}:8000"
     assert "--bind 0.0.0.0:8000" in DOCKERFILES[0].read_text()
     assert values["FRAMEMILL_API_PUBLIC_URL"] == "http://127.0.0.1:8000"
+
+
+def test_the_api_asks_for_keys(monkeypatch):
+    for name, value in environment("api").items():
+        monkeypatch.setenv(name, value)
+
+    api = Settings.load().api
+
+    assert (api.auth, api.embedded) == (True, False)
+
+
+def test_the_command_that_makes_the_first_key_is_one(monkeypatch, capsys, redis_url):
+    (line,) = re.findall(
+        r"docker compose exec api python -m api\.cli (keys create .*)",
+        (ROOT / "docs/how-to/deploy.md").read_text(),
+    )
+    monkeypatch.setenv("FRAMEMILL_STORE_URL", redis_url)
+
+    assert main(line.split()) == 0
+    assert capsys.readouterr().out.startswith("fm_")
+    assert line in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_the_poller_starts_only_where_it_is_asked_for():
+    assert SERVICES["s3-poller"]["profiles"] == ["events"]
+    others = [name for name, one in SERVICES.items() if "profiles" in one]
+
+    assert others == ["s3-poller"]
+
+
+def test_the_poller_has_its_queue_and_its_rules(monkeypatch):
+    rules = '[{"bucket":"videos","preset":"web"}]'
+    given = GIVEN | {
+        "FRAMEMILL_EVENTS_QUEUE_URL": "https://sqs.test/1/videos",
+        "FRAMEMILL_EVENTS_RULES": rules,
+    }
+    for name, value in environment("s3-poller", given).items():
+        monkeypatch.setenv(name, value)
+
+    events = Settings.load().events
+
+    assert events.queue_url == "https://sqs.test/1/videos"
+    assert [rule.preset for rule in events.rules] == ["web"]
+    assert events.dead_letter_url is None
 
 
 @pytest.mark.parametrize("service", VALKEYS)
