@@ -25,7 +25,7 @@ from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
 from worker.media.recipes.preview import extent
 from worker.media.recipes.source import Clip, argv
 
-FONT = "DejaVuSans-subset.ttf"
+FONT = "FramemillSans.ttf"
 _STAMP, _TITLE, _DETAILS = "stamp.txt", "title.txt", "details.txt"
 _TALLEST = 2.5
 _MAX_SIDE = 16_000
@@ -211,16 +211,16 @@ def _assemble(sheet: _Sheet, columns: int, rows: int, file: str) -> Step:
     frames = tiles["v"].filter(
         "tile", f"{columns}x{rows}", padding=sheet.gap, color=colour
     )
+    left = (spec.width - spec.columns * (sheet.box.width + sheet.gap) + sheet.gap) // 2
     # Even sizes, since most formats halve the colour planes.
     frames = frames.filter(
         "pad",
         f"2*floor(max({spec.width},iw+{2 * margin})/2)",
         f"2*ceil((ih+{2 * margin + height})/2)",
-        "(ow-iw)/2",
+        max(left, 0),
         margin + height,
         color=colour,
     )
-    left = (spec.width - spec.columns * (sheet.box.width + sheet.gap) + sheet.gap) // 2
     top = margin
     for name in texts:
         size = sheet.font_size if name == _TITLE else sheet.small_size
@@ -250,6 +250,6 @@ def _lead(sheet: _Sheet, name: str) -> int:
 
 
 def _letters(sheet: _Sheet) -> int:
-    """Give how many letters of the title fit: they are about 0.6 high wide."""
+    """Give how many letters of the title fit, see :func:`headline.breadth`."""
     room = sheet.spec.width - 2 * sheet.margin
     return max(12, int(room / (0.6 * sheet.font_size)))

@@ -8,6 +8,7 @@ from worker.media.recipes.source import Clip
 
 # Videos shorter than this many seconds have their times written with tenths.
 TENTHS = 60.0
+_WIDE = 1.7
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _CODECS = {
     "h264": "H.264",
@@ -46,17 +47,36 @@ def size(count: int) -> str:
 
 
 def clean(title: str, letters: int) -> str:
-    """Give a name on one line of at most that many letters, cut in its middle."""
+    """Give a name on one line of at most that breadth, cut in its middle."""
     kept = (
         " " if letter.isspace() else letter
         for letter in unicodedata.normalize("NFC", title)
         if letter.isspace() or unicodedata.category(letter)[0] != "C"
     )
     text = " ".join("".join(kept).split())
-    if len(text) <= letters:
+    if breadth(text) <= letters:
         return text
-    tail = letters // 3
-    return f"{text[: letters - tail - 1]}\u2026{text[-tail:]}"
+    tail = ""
+    while breadth(text[-len(tail) - 1 :]) <= letters / 3:
+        tail = text[-len(tail) - 1 :]
+    head = text[: -len(tail)]
+    while head and breadth(f"{head}\u2026{tail}") > letters:
+        head = head[:-1]
+    return f"{head}\u2026{tail}"
+
+
+def breadth(text: str) -> float:
+    """Give the width of a text in Latin letters, which are about 0.6 high wide.
+
+    Chinese, Japanese and Korean letters are as wide as they are high; marks that
+    stand on another letter take no room.
+    """
+    return sum(
+        _WIDE
+        if unicodedata.east_asian_width(letter) in "WF"
+        else not unicodedata.combining(letter)
+        for letter in text
+    )
 
 
 def lines(clip: Clip, letters: int) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from common.model import MediaInfo, VideoInfo
 from common.specs import ContactSheetSpec
@@ -14,6 +14,8 @@ from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
 from worker.media.recipes import contact_sheet, headline
 from worker.media.recipes.plan import Done, FileFacts
 from worker.media.recipes.source import Clip
+
+ASSETS = Path(contact_sheet.__file__).parents[1] / "assets"
 
 HOSTILE = "';[v]movie=/etc/passwd[x];%{pts}:\\ \n\u202eend"
 
@@ -117,6 +119,26 @@ def test_a_long_name_is_cut_in_its_middle() -> None:
     assert len(text) == 30
     assert text.startswith("aaa")
     assert text.endswith("bbb.mp4")
+
+
+def test_a_long_name_in_wide_letters_is_cut_sooner() -> None:
+    text = headline.clean("\u6620" * 60 + ".mp4", 30)
+
+    assert headline.breadth(text) <= 30
+    assert len(text) < 24
+    assert text.endswith("\u6620.mp4")
+
+
+def test_the_font_draws_letters_of_many_scripts() -> None:
+    font = ImageFont.truetype(ASSETS / contact_sheet.FONT, 20)
+
+    def drawn(letter: str) -> bytes:
+        return bytes(font.getmask(letter))
+
+    # U+0530 is no letter: it shows the box of what the font lacks.
+    letters = "aß\u0394\u0416\u05d0\u0645\u10d0\u65e5\u6c49\u6f22\u306e\u30c6\ud55c"
+    assert [letter for letter in letters if drawn(letter) == drawn("\u0530")] == []
+    assert any(drawn("\u0530"))
 
 
 @pytest.mark.parametrize(
