@@ -196,7 +196,9 @@ class _Moving(_Boxed):
         description="gif only; full weighs all pixels, diff those that move.",
     )
     max_bytes: MaxBytes | None = Field(
-        default=None, description="Search for settings that stay under this size."
+        default=None,
+        description="Search fps, size, colours, dither and quality, in at most six "
+        "trials, for the best that stays under this size.",
     )
     optimize: bool = Field(
         default=False, description="gif only; use gifsicle where it is installed."

@@ -152,9 +152,8 @@ class _Shooting:
         look = self.look
         if spec.max_bytes is not None:
             read = self.stretch.length + self.early
-            threads = self.clip.threads
             made, trial = yield from fitting.fit(
-                spec, look, self.sampled(look), read, threads
+                spec, look, self.sampled(look), read, self.clip
             )
             return [replace(made, time=self._time, details=trial)]
         file = movie.file_name("animation", spec.format)

@@ -8,25 +8,27 @@ scaling back), and the best of them is the result.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import ffmpeg
 
 from common.errors import DecodeError
-from worker.media.recipes import movie, search
+from worker.media.recipes import movie, picture, search
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
 from worker.media.recipes.picture import Box
-from worker.media.recipes.plan import Done, Made, Step
-from worker.media.recipes.source import argv, number
+from worker.media.recipes.plan import Done, FileFacts, Made, Step
+from worker.media.recipes.source import Clip, argv, number
 
 _MASTER = "master.mkv"
 _ALL = re.compile(rb"All:([\d.]+|inf)")
 _CAPTURE = 1024 * 1024
 _LEAST_SIDE = 16
 _LEAST_FPS = 2.0
+# A chroma plane under eight lines has no block to compare: "ssim" gives no number.
+_LEAST_COMPARED = 32
 # Master frames keep what the format can show: 4:2:0 or full colour.
 _PIXELS = {"gif": "bgra", "webp": "bgra"}
 
@@ -38,59 +40,91 @@ class Limited(movie.Style, Protocol):
     def max_bytes(self) -> int | None:
         """The most bytes that the file may have."""
 
+    @property
+    def background(self) -> str | None:
+        """The colour behind transparency; None keeps it where the format can."""
+
 
 @dataclass(frozen=True)
 class _Trial:
+    """A file that was tried; ``ssim`` is None for one that is too large."""
+
     file: str
     look: Look
-    ssim: float
+    dither: str
+    bytes: int
+    ssim: float | None
+
+    def described(self, kind: str) -> dict[str, Any]:
+        """Give its settings, as far as they matter for the format."""
+        box, look = self.look.box, self.look
+        shared: dict[str, Any] = {
+            "fps": look.fps,
+            "width": box.width,
+            "height": box.height,
+        }
+        if kind == "gif":
+            return shared | {"colors": look.colors, "dither": self.dither}
+        return shared | {"quality": look.quality}
 
 
 def fit(
-    spec: Limited, look: Look, frames: Any, seconds: float, threads: int
+    spec: Limited, look: Look, frames: Any, seconds: float, clip: Clip
 ) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
     """Search for the look that fits; gives the file and what was chosen.
 
-    ``frames`` are drawn at ``look``. Raises CannotFit after six trials, DecodeError
-    when no frame came.
+    ``frames`` are drawn of ``clip`` at ``look``. Raises CannotFit after six trials,
+    DecodeError when no frame came.
     """
     limit = spec.max_bytes or 0
+    clear = picture.keeps_alpha(clip, spec.format, spec.background)
     yield from _master(frames, spec.format, seconds)
-    steps = search.ladder(spec.format, look.colors, look.quality)
-    hunt = search.search(len(steps), limit)
+    hunt = search.search(limit)
     trials: list[_Trial] = []
-    tried = 0
     place = next(hunt)
     while True:
-        tried += 1
-        step = _scaled(look, steps[place], spec.format)
-        file = movie.file_name(f"trial-{tried}", spec.format)
-        size = yield from _encode(file, spec, look, step, seconds, threads)
-        if size <= limit:
-            ssim = yield from _compare(file, look, seconds)
-            trials.append(_Trial(file, step, ssim))
+        step = search.settings(spec.format, place, look.colors, look.quality)
+        dither = spec.dither if step.dithered else "none"
+        small = _scaled(look, step, spec.format)
+        file = movie.file_name(f"trial-{len(trials) + 1}", spec.format)
+        words = movie.write(
+            _shrunk(look, small), file, spec, small, clip.threads, dither=dither
+        )
+        facts = yield from _encode(words, file, seconds)
+        ssim = None
+        if facts.bytes <= limit:
+            # The first stream of an animated AVIF is its first frame as a still.
+            moving = spec.format == "avif" and (facts.frames or 0) > 1
+            trial = _read(file, 1 if moving else 0)
+            ssim = yield from _compare(trial, look, seconds, clear=clear)
+        trials.append(_Trial(file, small, dither, facts.bytes, ssim))
         try:
-            place = hunt.send(size)
+            place = hunt.send(facts.bytes)
         except StopIteration:
             break
-    best = max(trials, key=lambda trial: trial.ssim)
-    details = _details(best, spec.format, tried)
+    best = max(trials, key=lambda trial: -1.0 if trial.ssim is None else trial.ssim)
     name = movie.file_name("animation", spec.format)
-    return movie.made(best.file, name, spec.format, best.look, None, {}), details
+    made = movie.made(best.file, name, spec.format, best.look, None, {})
+    return made, _details(best, trials, spec.format)
 
 
-def _details(best: _Trial, kind: str, tried: int) -> dict[str, Any]:
-    box = best.look.box
-    shared: dict[str, Any] = {
-        "trials": tried,
-        "ssim": round(best.ssim, 4),
-        "fps": best.look.fps,
-        "width": box.width,
-        "height": box.height,
+def _details(best: _Trial, trials: Sequence[_Trial], kind: str) -> dict[str, Any]:
+    """Tell what was chosen, and what was tried for it."""
+    tried = [
+        trial.described(kind) | {"bytes": trial.bytes, "ssim": _rounded(trial.ssim)}
+        for trial in trials
+    ]
+    chosen = best.described(kind)
+    return {
+        "trials": len(trials),
+        "ssim": _rounded(best.ssim),
+        **chosen,
+        "tried": tried,
     }
-    if kind == "gif":
-        return shared | {"colors": best.look.colors}
-    return shared | {"quality": best.look.quality}
+
+
+def _rounded(ssim: float | None) -> float | None:
+    return None if ssim is None else round(ssim, 4)
 
 
 def _master(frames: Any, kind: str, seconds: float) -> Generator[Step, Done, None]:
@@ -102,9 +136,9 @@ def _master(frames: Any, kind: str, seconds: float) -> Generator[Step, Done, Non
         raise DecodeError("no frame could be decoded there")
 
 
-def _read(file: str) -> Any:
+def _read(file: str, stream: int = 0) -> Any:
     words = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
-    return ffmpeg.input(f"file:{file}", **words)["v:0"]
+    return ffmpeg.input(f"file:{file}", **words)[f"v:{stream}"]
 
 
 def _scaled(look: Look, step: search.Settings, kind: str) -> Look:
@@ -119,31 +153,51 @@ def _scaled(look: Look, step: search.Settings, kind: str) -> Look:
     return Look(small, round(fps, 3), step.colors, step.quality)
 
 
-def _encode(
-    file: str, spec: Limited, look: Look, step: Look, seconds: float, threads: int
-) -> Generator[Step, Done, int]:
+def _shrunk(look: Look, small: Look) -> Any:
+    """Give the master's frames at the rate and size of a trial."""
     frames = _read(_MASTER)
-    if step.fps != look.fps:
-        frames = frames.filter("fps", number(step.fps))
-    if step.box != look.box:
-        size = (step.box.width, step.box.height)
+    if small.fps != look.fps:
+        frames = frames.filter("fps", number(small.fps))
+    if small.box != look.box:
+        size = (small.box.width, small.box.height)
         frames = frames.filter("scale", *size, flags="bicubic")
-    words = movie.write(frames, file, spec, step, threads)
+    return frames
+
+
+def _encode(
+    words: tuple[str, ...], file: str, seconds: float
+) -> Generator[Step, Done, FileFacts]:
     done = yield Step(words, seconds=seconds)
     if file not in done.files:
         raise DecodeError("a trial gave no file")
-    return done.files[file].bytes
+    return done.files[file]
 
 
-def _compare(file: str, look: Look, seconds: float) -> Generator[Step, Done, float]:
-    """Give the mean SSIM of a trial and the master, at the master's size and rate."""
-    size = (look.box.width, look.box.height)
-    trial = _read(file).filter("fps", number(look.fps), start_time=0)
-    trial = trial.filter("scale", *size, flags="bicubic").filter("format", "yuv420p")
-    master = _read(_MASTER).filter("format", "yuv420p")
-    compared = ffmpeg.filter([trial, master], "ssim", stats_file="-", shortest=1)
+def _compare(
+    trial: Any, look: Look, seconds: float, *, clear: bool
+) -> Generator[Step, Done, float]:
+    """Give the mean SSIM of a trial and the master, at the master's size and rate.
+
+    What is transparent counts as black: colours that nobody sees must not.
+    """
+    full = (look.box.width, look.box.height)
+    size = tuple(max(side, _LEAST_COMPARED) for side in full)
+    both = [trial, _read(_MASTER)]
+    if clear:
+        both = [_on_black(frames) for frames in both]
+    # Both on one clock, else a frame is compared with its neighbour, too.
+    both = [frames.filter("fps", number(look.fps), start_time=0) for frames in both]
+    both[0] = both[0].filter("scale", *full, flags="bicubic")
+    if size != full:
+        both = [frames.filter("scale", *size, flags="neighbor") for frames in both]
+    both = [frames.filter("format", "yuv420p") for frames in both]
+    compared = ffmpeg.filter(both, "ssim", stats_file="-", shortest=1)
     words = argv(ffmpeg.output(compared, "-", f="null"))
     done = yield Step(words, seconds=seconds, capture=_CAPTURE, tolerant=True)
     found = [float(value) for value in _ALL.findall(done.stdout)]
     finite = [min(value, 1.0) for value in found]
     return sum(finite) / len(finite) if finite else 0.0
+
+
+def _on_black(frames: Any) -> Any:
+    return frames.filter("format", "gbrap").filter("premultiply", inplace=1)

@@ -63,14 +63,20 @@ def file_name(stem: str, kind: str) -> str:
 
 
 def write(
-    frames: Any, file: str, style: Style, look: Look, threads: int
+    frames: Any,
+    file: str,
+    style: Style,
+    look: Look,
+    threads: int,
+    *,
+    dither: str | None = None,
 ) -> tuple[str, ...]:
-    """Give the words that encode drawn frames."""
+    """Give the words that encode drawn frames; ``dither`` replaces the style's."""
     if style.format == "gif":
         frames = gif.palette(
             frames,
             colors=look.colors,
-            dither=style.dither,
+            dither=dither or style.dither,
             bayer_scale=style.bayer_scale,
             stats=style.palette,
             every=look.palette_every,

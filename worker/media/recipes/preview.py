@@ -153,7 +153,7 @@ def _make(cut: _Cut) -> RungRun:
     threads = cut.clip.threads
     name = movie.file_name("preview", spec.format)
     if spec.max_bytes is not None:
-        made, trial = yield from fitting.fit(spec, look, frames, seconds, threads)
+        made, trial = yield from fitting.fit(spec, look, frames, seconds, cut.clip)
         return [replace(made, name=name, time=time, details={**details, **trial})]
     words = movie.write(frames, name, spec, look, threads)
     done = yield Step(words, seconds=seconds)
