@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 END_SECONDS = 30.0
@@ -32,6 +34,17 @@ class AllInOne:
     @property
     def url(self) -> str:
         return str(self.state["api"])
+
+    def storage(self) -> Any:
+        """Make a client of the embedded S3."""
+        s3 = self.state["s3"]
+        return boto3.client(
+            "s3",
+            endpoint_url=s3["endpoint"],
+            region_name="us-east-1",
+            aws_access_key_id=s3["access_key"],
+            aws_secret_access_key=s3["secret_key"],
+        )
 
     def job(self, outputs: Any = None, **source: Any) -> dict[str, Any]:
         """Submit by JSON and give the ended job."""

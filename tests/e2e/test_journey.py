@@ -11,7 +11,6 @@ import subprocess
 import urllib.error
 import urllib.request
 
-import boto3
 import pytest
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
@@ -32,14 +31,7 @@ def uploaded(service):
 
 @pytest.fixture
 def in_storage(service):
-    s3 = service.state["s3"]
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3["endpoint"],
-        region_name="us-east-1",
-        aws_access_key_id=s3["access_key"],
-        aws_secret_access_key=s3["secret_key"],
-    )
+    client = service.storage()
     client.upload_file(str(SAMPLE), "framemill", "clips/bunny.mp4")
     return {"bucket": "framemill", "key": "clips/bunny.mp4"}
 
