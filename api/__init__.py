@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from api import (
+    batches,
     edge,
     errors,
     files,
@@ -21,6 +22,7 @@ from api import (
 )
 from api.guard import Authenticator, KeyGuard, Open
 from api.meters import Meters
+from api.sources import Sources
 from api.waiting import Waiters
 from common.config import SettingsError
 from common.keys import Keys
@@ -55,7 +57,9 @@ def create_app(runtime: Runtime) -> Flask:
     repeats.install(app, authenticator, runtime.store)
     errors.register(app)
     sessions = Uploads.connect(runtime.settings, runtime.blobs)
-    app.register_blueprint(jobs.blueprint(runtime, authenticator, waiters, sessions))
+    desk = jobs.Desk(runtime, authenticator, waiters, Sources(runtime, sessions))
+    app.register_blueprint(jobs.blueprint(runtime, desk))
+    app.register_blueprint(batches.blueprint(runtime, desk))
     app.register_blueprint(stream.blueprint(runtime, authenticator, waiters))
     app.register_blueprint(webhooks.blueprint(runtime, authenticator))
     app.register_blueprint(key_webhooks.blueprint(runtime, authenticator, keys))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
@@ -23,6 +23,7 @@ from api.schema import FormRequest, JobListView, JobRequest, JobView
 from api.sources import Sources
 from api.subscriptions import as_stored
 from api.waiting import Waiters
+from common.config import Settings
 from common.errors import (
     BodyTooLarge,
     Fault,
@@ -33,18 +34,19 @@ from common.errors import (
 )
 from common.intake import Submission, Submitted, new_id, source_key
 from common.jobstore import Idempotency
-from common.model import JOB_ENDED, JobRecord, JobStatus, Source
+from common.model import JOB_ENDED, BatchRecord, JobRecord, JobStatus, Source
 from common.presets import outputs_of
 from common.runtime import Runtime
 from common.specs import OutputSpec
-from common.uploads import Uploads
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
 POLL_SECONDS = 1
 _ID = re.compile(r"[0-9a-f]{32}")
 _MULTIPART = "multipart/form-data"
+_ADDRESS = "POST /v1/jobs"
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
+Waited = TypeVar("Waited", JobRecord, BatchRecord)
 _JOB: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 _FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
 
@@ -69,12 +71,9 @@ class Desk:
         return Links(root.rstrip("/"), settings)
 
 
-def blueprint(
-    runtime: Runtime, authenticator: Authenticator, waiters: Waiters, uploads: Uploads
-) -> Blueprint:
+def blueprint(runtime: Runtime, desk: Desk) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
-    desk = Desk(runtime, authenticator, waiters, Sources(runtime, uploads))
 
     @routes.post("")
     def create() -> Response:
@@ -112,11 +111,11 @@ def blueprint(
     return routes
 
 
-def check_id(job_id: str) -> str:
-    """Give the id back; raises NotFound for what cannot be a job's id."""
-    if not _ID.fullmatch(job_id):
-        raise NotFound("there is no such job", hint="an id is 32 hex digits")
-    return job_id
+def check_id(given: str, kind: str = "job") -> str:
+    """Give the id back; raises NotFound for what cannot be one."""
+    if not _ID.fullmatch(given):
+        raise NotFound(f"there is no such {kind}", hint="an id is 32 hex digits")
+    return given
 
 
 def _create(desk: Desk) -> Response:
@@ -143,18 +142,18 @@ def _create(desk: Desk) -> Response:
 def _submit_json(desk: Desk, who: Principal, key: str | None) -> Submitted:
     limits = desk.runtime.settings.limits
     document = bodies.read_json(request, limits.json_bytes)
-    _check_metadata(document, limits.metadata_bytes)
+    check_metadata(document, limits.metadata_bytes)
     asked = validate(_JOB, document)
     source = desk.sources.resolve(asked.source, who)
     return desk.runtime.intake.submit(
         Submission(
             owner=who.owner,
             source=source,
-            outputs=_outputs(desk, asked),
+            outputs=chosen_outputs(desk.runtime.settings, asked),
             subscriptions=as_stored(asked.notify, who.subscriptions),
             metadata=asked.metadata,
             options=job_options(desk.runtime.settings, who, asked),
-            idempotency=_idempotency(key, document),
+            idempotency=known_request(_ADDRESS, key, document),
             jobs_at_once=who.allowance.jobs_at_once,
         )
     )
@@ -196,7 +195,7 @@ def _submit_received(
 ) -> Submitted:
     document, faults = _read_fields(form.fields)
     limits = desk.runtime.settings.limits
-    _check_metadata(document, limits.metadata_bytes)
+    check_metadata(document, limits.metadata_bytes)
     if form.file is None:
         faults.append(
             {
@@ -226,12 +225,14 @@ def _submit_received(
         Submission(
             owner=who.owner,
             source=source,
-            outputs=_outputs(desk, asked),
+            outputs=chosen_outputs(desk.runtime.settings, asked),
             subscriptions=as_stored(asked.notify, who.subscriptions),
             metadata=asked.metadata,
             options=job_options(desk.runtime.settings, who, asked),
             job_id=job_id,
-            idempotency=_idempotency(key, {"fields": document, "file": file.sha256}),
+            idempotency=known_request(
+                _ADDRESS, key, {"fields": document, "file": file.sha256}
+            ),
             jobs_at_once=who.allowance.jobs_at_once,
         )
     )
@@ -251,7 +252,8 @@ def _read_fields(fields: dict[str, str]) -> tuple[dict[str, Any], list[Fault]]:
     return document, faults
 
 
-def _check_metadata(document: Any, limit: int) -> None:
+def check_metadata(document: Any, limit: int) -> None:
+    """Raise Invalid for metadata of over ``limit`` bytes, as sent."""
     if not isinstance(document, dict) or "metadata" not in document:
         return
     text = json.dumps(document["metadata"], ensure_ascii=False, separators=(",", ":"))
@@ -272,14 +274,15 @@ def _check_length(limit: int) -> None:
         )
 
 
-def _outputs(desk: Desk, asked: FormRequest) -> Sequence[OutputSpec]:
+def chosen_outputs(settings: Settings, asked: FormRequest) -> Sequence[OutputSpec]:
+    """Give the outputs that are asked for, or those of a preset; raises Invalid."""
     if asked.preset is None:
         return asked.outputs or ()
     if asked.outputs is not None:
         raise Invalid.one(
             "/preset", "both outputs and a preset are given", "give one of them"
         )
-    return outputs_of(desk.runtime.settings, asked.preset, "/preset")
+    return outputs_of(settings, asked.preset, "/preset")
 
 
 def _limits(desk: Desk, who: Principal) -> Any:
@@ -290,11 +293,12 @@ def _limits(desk: Desk, who: Principal) -> Any:
     return limits.model_copy(update={"source_bytes": most})
 
 
-def _idempotency(key: str | None, document: Any) -> Idempotency | None:
+def known_request(address: str, key: str | None, document: Any) -> Idempotency | None:
+    """Give what tells a repeat of this request, None without a key."""
     if key is None:
         return None
-    digest = hashlib.sha256(b"POST /v1/jobs\n" + bodies.canonical(document))
-    return Idempotency(key, digest.hexdigest())
+    text = address.encode() + b"\n" + bodies.canonical(document)
+    return Idempotency(key, hashlib.sha256(text).hexdigest())
 
 
 def _accepted(desk: Desk, job: JobRecord) -> Response:
@@ -320,16 +324,22 @@ def _show(desk: Desk, job: JobRecord) -> Response:
 
 
 def _wait(desk: Desk, job: JobRecord) -> tuple[int | None, JobRecord]:
-    """Give the job after the preferred wait, and the wait if it was kept."""
+    return wait_for(desk, job, desk.runtime.store.wait)
+
+
+def wait_for(
+    desk: Desk, record: Waited, wait: Callable[[str, float], Waited | None]
+) -> tuple[int | None, Waited]:
+    """Give a record after the preferred wait, and the wait if it was kept."""
     seconds = headers.wait_seconds(request)
-    if seconds is None or seconds == 0 or job.status in JOB_ENDED:
-        return seconds, job
+    if seconds is None or seconds == 0 or record.status in JOB_ENDED:
+        return seconds, record
     with desk.waiters.place() as got:
         if not got:
-            return None, job
-        ended = desk.runtime.store.wait(job.id, seconds)
+            return None, record
+        ended = wait(record.id, seconds)
     if ended is None:
-        raise NotFound(f"job {job.id} was deleted meanwhile")
+        raise NotFound(f"{record.id} was deleted meanwhile")
     return seconds, ended
 
 
@@ -344,14 +354,19 @@ def _document(view: JobView, status: int, applied: int | None) -> Response:
 
 
 def _list(desk: Desk) -> Response:
-    values = headers.query(request, "status", "limit", "cursor")
-    who = desk.enter("read")
-    jobs, following = desk.runtime.intake.list(
-        who.owner,
-        status=headers.choice(values, "status", _STATUSES),
-        limit=headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE),
-        cursor=values.get("cursor"),
-    )
+    values = headers.query(request, "status", "batch", "limit", "cursor")
+    owner = desk.enter("read").owner
+    runtime = desk.runtime
+    page_of: dict[str, Any] = {
+        "status": headers.choice(values, "status", _STATUSES),
+        "limit": headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE),
+        "cursor": values.get("cursor"),
+    }
+    if batch := values.get("batch"):
+        batch_id = check_id(batch, "batch")
+        jobs, following = runtime.batches.jobs(batch_id, owner, **page_of)
+    else:
+        jobs, following = runtime.intake.list(owner, **page_of)
     links = desk.links()
     page = JobListView(jobs=[present(job, links) for job in jobs], next=following)
     response = Response(page.model_dump_json(), mimetype=bodies.JSON_TYPE)

@@ -21,6 +21,15 @@ class Links:
         tail = f"/{verb}" if verb else ""
         return f"{self.root}/v1/jobs/{job_id}{tail}"
 
+    def batch(self, batch_id: str, verb: str | None = None) -> str:
+        """Give the address of a batch, or of one of its verbs."""
+        tail = f"/{verb}" if verb else ""
+        return f"{self.root}/v1/batches/{batch_id}{tail}"
+
+    def batch_jobs(self, batch_id: str) -> str:
+        """Give the address of a batch's jobs."""
+        return f"{self.root}/v1/jobs?batch={batch_id}"
+
     def artifact(self, job_id: str, artifact: Artifact) -> str:
         """Give the signed address of one artifact."""
         return artifact_url(self.root, self.settings, job_id, artifact)

@@ -23,7 +23,7 @@ class DeliveryView(View):
     """One event told to one subscriber."""
 
     id: str
-    job_id: str
+    job_id: str = Field(description="The job's, or the batch's for batch.* events.")
     message_id: str = Field(description="The webhook-id header; the same on a replay.")
     type: Literal["webhook", "email"]
     target: str = Field(description="Where to, without the URL's query.")

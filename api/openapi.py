@@ -12,10 +12,12 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from api import openapi_batches as batches
 from api import openapi_files as files
 from api import openapi_links as links
 from api import openapi_notices as notices
 from api import openapi_uploads as uploads
+from api.batch_views import BatchListView, BatchRequest, BatchView
 from api.errors import PROBLEM
 from api.headers import MAX_WAIT_SECONDS
 from api.notice_views import (
@@ -75,7 +77,7 @@ _JOBS = {
     },
 }
 _ON_ALL = ("X-Request-Id", "RateLimit", "RateLimit-Policy")
-_TAGS = ("jobs", "uploads", "files", "notices", "operation")
+_TAGS = ("jobs", "batches", "uploads", "files", "notices", "operation")
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -162,8 +164,8 @@ def _list() -> dict[str, Any]:
         "operationId": "listJobs",
         "tags": ["jobs"],
         "summary": "List jobs, newest first",
-        "parameters": _parameters("Status", "Limit", "Cursor"),
-        "responses": {"200": _answer("One page.", "JobListView")} | _problems(),
+        "parameters": _parameters("Status", "OfBatch", "Limit", "Cursor"),
+        "responses": {"200": _answer("One page.", "JobListView")} | _problems(404),
     }
 
 
@@ -223,6 +225,7 @@ def _own_paths() -> dict[str, Any]:
             "parameters": one,
             "post": _verb("retry", "Run failed and cancelled outputs again"),
         },
+        **batches.paths(_ALWAYS),
         **notices.paths(_ALWAYS),
         **uploads.paths(_ALWAYS),
         **files.paths(_ALWAYS),
@@ -297,6 +300,7 @@ def _all_parameters(statuses: list[str]) -> dict[str, Any]:
             {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
             "Jobs on a page.",
         ),
+        **batches.parameters(),
         **notices.parameters(),
         **uploads.parameters(),
         "Cursor": _parameter(
@@ -343,6 +347,9 @@ def document() -> dict[str, Any]:
             (FormRequest, "validation"),
             (JobView, "serialization"),
             (JobListView, "serialization"),
+            (BatchRequest, "validation"),
+            (BatchView, "serialization"),
+            (BatchListView, "serialization"),
             (DeliveryView, "serialization"),
             (DeliveryListView, "serialization"),
             (UploadRequest, "validation"),

@@ -7,6 +7,7 @@ from typing import Any
 _ID = "$response.body#/id"
 _JOB = ("getJob", "cancelJob", "retryJob", "deleteJob", "streamEvents")
 _UPLOAD = ("getUpload", "completeUpload", "abortUpload")
+_BATCH = ("getBatch", "cancelBatch", "deleteBatch")
 _DELIVERY = ("getDelivery", "replayDelivery")
 
 # Operation, its status, the parameter, where its value stands, where it leads.
@@ -16,6 +17,10 @@ _LEADS: list[tuple[str, int, str, str, tuple[str, ...]]] = [
     ("retryJob", 202, "job_id", _ID, ("getJob", "cancelJob")),
     ("listJobs", 200, "job_id", "$response.body#/jobs/0/id", _JOB),
     ("listJobs", 200, "cursor", "$response.body#/next", ("listJobs",)),
+    ("createBatch", 202, "batch_id", _ID, _BATCH),
+    ("createBatch", 202, "batch", _ID, ("listJobs",)),
+    ("listBatches", 200, "batch_id", "$response.body#/batches/0/id", _BATCH),
+    ("listBatches", 200, "cursor", "$response.body#/next", ("listBatches",)),
     ("createUpload", 201, "upload_id", _ID, (*_UPLOAD, "listParts")),
     ("completeUpload", 200, "upload_id", _ID, ("getUpload",)),
     ("completeUpload", 200, "job_id", _ID, ("getJob",)),

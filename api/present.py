@@ -47,6 +47,7 @@ def present(job: JobRecord, links: Links) -> JobView:
     outputs = [_output(job.id, output, links) for output in job.outputs]
     return JobView(
         id=job.id,
+        batch_id=job.batch,
         status=job.status,
         progress=job.progress,
         created_at=timestamp(job.created_at),

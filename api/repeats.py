@@ -4,9 +4,9 @@ Around all views, so that none has to think of it. The first execution holds the
 repeats that come meanwhile wait for its answer. What succeeded is kept for a day; a
 refusal is not, so that the same request may be sent again once its cause is gone.
 
-Submitting a job is apart: there the key is recorded in the same Lua call as the job, so
-that not even a crash in between makes two. Notifications of S3 are apart too: they name
-the object's version, which does the same.
+Submitting a job or a batch is apart: there the key is recorded in the same Lua call as
+the job, so that not even a crash in between makes two. Notifications of S3 are apart
+too: they name the object's version, which does the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from common.jobstore import JobStore, Repeatable
 log = structlog.get_logger(__name__)
 
 REPLAYED = "Idempotent-Replayed"
-_APART = frozenset({"jobs.create", "s3_events.take", "tus.one"})
+_APART = frozenset({"jobs.create", "batches.create", "s3_events.take", "tus.one"})
 # Of a body that is not JSON (tus) these tell what is asked.
 _TELLING = ("Upload-Length", "Upload-Metadata", "Upload-Checksum", "Content-Type")
 _WAIT_SECONDS = 10.0

@@ -15,10 +15,11 @@ from common.model import JobStatus, OutputStatus
 from common.specs import Name, OutputSpec
 
 KEY_BYTES = 1024
-_BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
+BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
 
 
-def _check_key(key: str) -> str:
+def check_key(key: str) -> str:
+    """Give an object's key back; raises ValueError for one that cannot be."""
     if len(key.encode()) > KEY_BYTES:
         raise ValueError(f"a key has at most {KEY_BYTES} bytes")
     if any(ord(char) < 32 or ord(char) == 127 for char in key):
@@ -28,25 +29,27 @@ def _check_key(key: str) -> str:
     return key
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
+    """Base of requests: strict, and nothing unknown."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
-class S3Source(_Request):
+class S3Source(Request):
     """An object in an S3 bucket that jobs may read."""
 
-    bucket: Annotated[str, Field(pattern=_BUCKET, examples=["framemill"])]
+    bucket: Annotated[str, Field(pattern=BUCKET, examples=["framemill"])]
     key: Annotated[
         str,
         Field(min_length=1, max_length=KEY_BYTES, examples=["in/clip.mp4"]),
-        AfterValidator(_check_key),
+        AfterValidator(check_key),
     ]
 
 
-class SourceRequest(_Request):
+class SourceRequest(Request):
     """Where the video is: exactly one of these."""
 
     model_config = ConfigDict(
@@ -76,10 +79,10 @@ TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{1,128}$")]
 TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{0,256}$")]
 
 
-class S3Destination(_Request):
+class S3Destination(Request):
     """A bucket that gets copies, named PREFIX/OUTPUT/FILE."""
 
-    bucket: Annotated[str, Field(pattern=_BUCKET, examples=["results"])]
+    bucket: Annotated[str, Field(pattern=BUCKET, examples=["results"])]
     prefix: Annotated[
         str,
         Field(
@@ -88,7 +91,7 @@ class S3Destination(_Request):
             description="{job_id} in it becomes the job's id.",
             examples=["films/7"],
         ),
-        AfterValidator(_check_key),
+        AfterValidator(check_key),
     ] = ""
     cache_control: str | None = Field(
         default=None,
@@ -101,13 +104,13 @@ class S3Destination(_Request):
     tags: dict[TagKey, TagValue] = Field(default={}, max_length=10)
 
 
-class DestinationRequest(_Request):
+class DestinationRequest(Request):
     """Where the results are copied before the job completes."""
 
     s3: S3Destination
 
 
-class FormRequest(_Request):
+class FormRequest(Request):
     """What a job makes; the fields beside the file in a multipart body."""
 
     outputs: list[OutputSpec] | None = Field(
@@ -292,6 +295,7 @@ class JobView(View):
     """A job, all of it."""
 
     id: str = Field(pattern="^[0-9a-f]{32}$")
+    batch_id: str | None = Field(description="Of the batch that made it.")
     status: JobStatus
     progress: float = Field(ge=0, le=100)
     created_at: Timestamp

@@ -9,13 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 from api.guard import Principal
 from api.schema import S3Source, SourceRequest
-from common.blobs.names import display_name
+from common.blobs.names import display_name, is_own
 from common.errors import Forbidden, Invalid, NotFound
 from common.model import Source
 from common.runtime import Runtime
 from common.uploads import Uploads
 
-_OWN_KEYS = re.compile(r"(in|out)/[0-9a-f]{32}/")
 _URL = re.compile(r"[\x21-\x7e]+")
 
 
@@ -26,43 +25,57 @@ class Sources:
     runtime: Runtime
     uploads: Uploads
 
-    def resolve(self, asked: SourceRequest, who: Principal) -> Source:
-        """Give the source; raises Invalid, Forbidden or Conflict."""
-        if asked.s3 is not None:
-            return self._object(asked.s3, who)
-        if asked.url is not None:
-            return self._address(asked.url)
-        if asked.upload is not None:
-            return self._upload(asked.upload, who)
-        return self._job(asked.job or "", who)
+    def resolve(
+        self, asked: SourceRequest, who: Principal, where: str = "/source"
+    ) -> Source:
+        """Give the source, which lies at ``where`` in the request.
 
-    def _object(self, asked: S3Source, who: Principal) -> Source:
+        Raises Invalid, Forbidden or Conflict.
+        """
+        if asked.s3 is not None:
+            return self._object(asked.s3, who, f"{where}/s3")
+        if asked.url is not None:
+            return self._address(asked.url, f"{where}/url")
+        if asked.upload is not None:
+            return self._upload(asked.upload, who, f"{where}/upload")
+        return self._job(asked.job or "", who, f"{where}/job")
+
+    def _object(self, asked: S3Source, who: Principal, where: str) -> Source:
         own = self.runtime.settings.blobs.bucket
-        if asked.bucket == own and _OWN_KEYS.match(asked.key):
+        if asked.bucket == own and is_own(asked.key):
             raise Invalid.one(
-                "/source/s3/key",
+                f"{where}/key",
                 "this key belongs to another job",
                 'keys "in/JOB/..." and "out/JOB/..." of our own bucket are no sources',
             )
-        allowed = who.allowance
-        if allowed.buckets and asked.bucket not in allowed.buckets:
-            raise Forbidden(
-                f"this API key may not read the bucket {asked.bucket!r}",
-                pointer="/source/s3/bucket",
-            )
-        if allowed.prefixes and not asked.key.startswith(allowed.prefixes):
-            raise Forbidden(
-                "this API key may not read that key", pointer="/source/s3/key"
-            )
+        self.check_place(asked.bucket, asked.key, who, where, "key")
         name = display_name(PurePosixPath(asked.key).name)
         return Source(kind="s3", bucket=asked.bucket, key=asked.key, name=name)
 
-    def _address(self, url: str) -> Source:
+    def check_place(
+        self, bucket: str, key: str, who: Principal, where: str, name: str = "prefix"
+    ) -> None:
+        """Raise Forbidden unless the caller's API key may read there.
+
+        ``key`` is one object's or begins many, and stands at ``where/name``.
+        """
+        allowed = who.allowance
+        if allowed.buckets and bucket not in allowed.buckets:
+            raise Forbidden(
+                f"this API key may not read the bucket {bucket!r}",
+                pointer=f"{where}/bucket",
+            )
+        if allowed.prefixes and not key.startswith(allowed.prefixes):
+            raise Forbidden(
+                f"this API key may not read that {name}", pointer=f"{where}/{name}"
+            )
+
+    def _address(self, url: str, where: str) -> Source:
         """Check the form only: the worker's one door judges where it leads."""
         settings = self.runtime.settings
         if not settings.source.urls:
             raise Invalid.one(
-                "/source/url",
+                where,
                 "this service takes no sources by URL",
                 "the setting is FRAMEMILL_SOURCE_URLS",
             )
@@ -75,7 +88,7 @@ class Sources:
             fits = False
         if not fits or not _URL.fullmatch(url):
             raise Invalid.one(
-                "/source/url",
+                where,
                 "the URL is not one that can be fetched",
                 f"{' or '.join(schemes)}, with a host, without user and password, "
                 "percent-encoded",
@@ -83,26 +96,26 @@ class Sources:
         name = display_name(unquote(PurePosixPath(parts.path).name))
         return Source(kind="url", url=url, name=name)
 
-    def _upload(self, upload_id: str, who: Principal) -> Source:
+    def _upload(self, upload_id: str, who: Principal, where: str) -> Source:
         try:
             upload = self.uploads.get(upload_id, who.owner)
         except NotFound as error:
-            raise _unknown("upload") from error
+            raise _unknown("upload", where) from error
         # Crash window: from here on the upload no longer keeps the blob, and the job
         # does not yet. It is reserved: the sweep takes what no job has taken.
         seconds = self.runtime.settings.retention.upload_hours * 3600
         self.runtime.store.reserve_blob(upload.key, seconds)
         return self.uploads.use(upload)
 
-    def _job(self, job_id: str, who: Principal) -> Source:
+    def _job(self, job_id: str, who: Principal, where: str) -> Source:
         try:
             job = self.runtime.intake.get(job_id, who.owner)
         except NotFound as error:
-            raise _unknown("job") from error
+            raise _unknown("job", where) from error
         if not job.source_kept:
-            raise Invalid.one("/source/job", "the source of this job is not kept")
+            raise Invalid.one(where, "the source of this job is not kept")
         return job.source
 
 
-def _unknown(kind: str) -> Invalid:
-    return Invalid.one(f"/source/{kind}", f"there is no such {kind}")
+def _unknown(kind: str, where: str) -> Invalid:
+    return Invalid.one(where, f"there is no such {kind}")

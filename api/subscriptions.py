@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from common.sections import WebhookSecret
 
 ENDINGS = ["job.completed", "job.partial", "job.failed", "job.cancelled"]
+BATCH_ENDINGS = [one.replace("job.", "batch.") for one in ENDINGS]
 MOST = 10
 
 
@@ -31,12 +32,13 @@ class _Subscription(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     events: list[
-        Annotated[str, Field(pattern=r"^(\*|(job|output)\.(\*|[a-z]{1,32}))$")]
+        Annotated[str, Field(pattern=r"^(\*|(job|output|batch)\.(\*|[a-z]{1,32}))$")]
     ] = Field(
         default=ENDINGS,
         min_length=1,
         max_length=32,
-        description='Event types, "job.*", "output.*" or "*"; default: the job\'s end.',
+        description='Event types, "job.*", "output.*", "batch.*" or "*"; default: the '
+        "end of the job, or of the batch.",
     )
 
 
@@ -92,3 +94,29 @@ def shown(url: str) -> str:
     """Give a subscriber's URL without its query, where people put tokens."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query="***" if parts.query else "", fragment=""))
+
+
+def about(
+    kind: Literal["job", "batch"],
+    asked: list[WebhookSubscription | EmailSubscription],
+    of_key: Sequence[dict[str, Any]],
+    default: list[str],
+) -> list[dict[str, Any]]:
+    """Give those of a batch's subscriptions that hear of it, or of its jobs.
+
+    ``default`` is what those of the request hear of who did not say.
+    """
+    said = [
+        one.events if "events" in one.model_fields_set else default for one in asked
+    ]
+    said += [one["events"] for one in of_key]
+    heard = []
+    for wanted, stored in zip(said, as_stored(asked, of_key), strict=True):
+        events = [
+            event
+            for event in wanted
+            if event == "*" or event.startswith("batch.") == (kind == "batch")
+        ]
+        if events:
+            heard.append(stored | {"events": events})
+    return heard

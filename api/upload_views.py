@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.schema import FormRequest, Link, Timestamp, View
+from api.schema import FormRequest, Link, Request, Timestamp, View
 
 MAX_NUMBER = 10_000
 _ETAG = Field(min_length=1, max_length=200, description="As storage answered it.")
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class UploadRequest(_Request):
+class UploadRequest(Request):
     """A file that is going to be uploaded."""
 
     size: Annotated[int, Field(ge=1, description="Exact, in bytes.")]
@@ -30,14 +26,14 @@ class UploadRequest(_Request):
     )
 
 
-class PartTold(_Request):
+class PartTold(Request):
     """What storage answered to one part."""
 
     number: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
     etag: Annotated[str, _ETAG]
 
 
-class CompleteRequest(_Request):
+class CompleteRequest(Request):
     """What storage answered, to be compared; all of it may be left out."""
 
     etag: Annotated[str, _ETAG] | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_plus
@@ -17,6 +16,7 @@ from urllib.parse import unquote_plus
 import structlog
 
 from common.blobs.base import BlobStore
+from common.blobs.names import is_own
 from common.config import Settings
 from common.errors import BadRequest, SourceNotFound
 from common.intake import Intake, Submission
@@ -27,7 +27,6 @@ from common.sections import EventRule
 
 log = structlog.get_logger(__name__)
 
-_OWN_KEYS = re.compile(r"(in|out)/[0-9a-f]{32}/")
 _HINT = "an S3 event notification, alone, inside an SNS message or from EventBridge"
 
 
@@ -190,7 +189,7 @@ class Arrivals:
         if rule is None:
             return Admission("unmatched")
         own = arrival.bucket == self._settings.blobs.bucket
-        if own and _OWN_KEYS.match(arrival.key):
+        if own and is_own(arrival.key):
             return Admission("own")  # else our own results would start jobs for ever
         outputs = outputs_of(self._settings, rule.preset, "/events/rules/preset")
         try:

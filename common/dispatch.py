@@ -28,6 +28,7 @@ TASKS = {
     "render": "framemill.render",
     "publish": "framemill.publish",
     "notice": "framemill.deliver",
+    "batch": "framemill.batch",
 }
 
 

@@ -84,8 +84,9 @@ class Intake:
         Raises Invalid (names, number of outputs, bucket), IdempotencyMismatch,
         TooManyRequests, Unavailable (full, or no store): then there is no job.
         """
-        self._check_bucket(asked.source)
-        outputs = _outputs(asked.outputs, self._settings.limits.outputs_per_job)
+        if asked.source.kind == "s3":
+            check_bucket(self._settings, asked.source.bucket, "/source/s3/bucket")
+        outputs = new_outputs(asked.outputs, self._settings.limits.outputs_per_job)
         accepted = self._store.accept(
             NewJob(
                 id=asked.job_id,
@@ -150,19 +151,20 @@ class Intake:
         self._store.delete(job_id)
         self._blobs.delete_prefix(f"out/{job_id}/")
 
-    def _check_bucket(self, source: Source) -> None:
-        if source.kind != "s3":
-            return
-        allowed = self._settings.source.buckets or [self._settings.blobs.bucket]
-        if source.bucket not in allowed:
-            raise Invalid.one(
-                "/source/s3/bucket",
-                f"bucket {source.bucket!r} is not one that jobs may read",
-                "name a bucket of FRAMEMILL_SOURCE_BUCKETS",
-            )
+
+def check_bucket(settings: Settings, bucket: str | None, pointer: str) -> None:
+    """Raise Invalid at ``pointer`` unless jobs may read that bucket."""
+    allowed = settings.source.buckets or [settings.blobs.bucket]
+    if bucket not in allowed:
+        raise Invalid.one(
+            pointer,
+            f"bucket {bucket!r} is not one that jobs may read",
+            "name a bucket of FRAMEMILL_SOURCE_BUCKETS",
+        )
 
 
-def _outputs(asked: Sequence[OutputSpec], most: int) -> list[NewOutput]:
+def new_outputs(asked: Sequence[OutputSpec], most: int) -> list[NewOutput]:
+    """Name the outputs of a job, none asked being the natural pair; raises Invalid."""
     specs = list(asked) or natural_pair()
     if len(specs) > most:
         raise Invalid.one(

@@ -16,9 +16,10 @@ JobStatus = Literal[
 ]
 OutputStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 PieceState = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
-PieceKind = Literal["prepare", "render", "publish", "notice"]
+PieceKind = Literal["prepare", "render", "publish", "notice", "batch"]
 Queue = Literal["fast", "slow"]
 JOB_ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "cancelled"})
+_CHILD_ENDED = JOB_ENDED | {"deleted"}
 
 
 class Record(BaseModel):
@@ -211,7 +212,7 @@ class JobRecord(Record):
 
     ``progress`` is the mean of its outputs', 0 to 100. ``version`` grows with every
     visible change (it makes the ETag). ``source_kept`` turns false when retention
-    has taken the uploaded source.
+    has taken the uploaded source. ``batch`` is the parent's id.
     """
 
     id: str
@@ -231,6 +232,42 @@ class JobRecord(Record):
     warnings: list[str] = Field(default_factory=list)
     metadata: Any = None
     source_kept: bool = True
+    batch: str | None = None
+
+
+class BatchRecord(Record):
+    """A parent of jobs; ``counts`` holds its children by status, and ``deleted``.
+
+    ``given`` is how many sources were listed, ``prefix`` where they are looked for
+    instead (``bucket``, ``prefix``, ``suffix``). ``made`` children exist or existed,
+    up to ``cursor``; ``closed`` says that no more come. ``want`` is what is being
+    done to it. ``template`` is what each child is made of.
+    """
+
+    id: str
+    owner: str = ""
+    status: JobStatus
+    version: int = 0
+    created_at: int
+    updated_at: int
+    finished_at: int | None = None
+    expires_at: int | None = None
+    given: int = 0
+    prefix: dict[str, Any] | None = None
+    made: int = 0
+    counts: dict[str, int] = Field(default_factory=dict)
+    closed: bool = False
+    want: Literal["expand", "cancel", "delete"] = "expand"
+    cursor: str = ""
+    template: dict[str, Any] = Field(default_factory=dict)
+    error: ErrorInfo | None = None
+    warnings: list[str] = Field(default_factory=list)
+    metadata: Any = None
+
+    @property
+    def ended(self) -> int:
+        """How many children have ended, or were deleted."""
+        return sum(count for name, count in self.counts.items() if name in _CHILD_ENDED)
 
 
 class Event(Record):

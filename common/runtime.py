@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common import blobs, dispatch
+from common.batches import Batches
 from common.blobs.base import BlobStore
 from common.config import Settings
 from common.dispatch import Dispatcher
@@ -25,6 +26,11 @@ class Runtime:
     def intake(self) -> Intake:
         """Give the verbs over this world."""
         return Intake(self.settings, self.store, self.blobs, self.dispatcher)
+
+    @property
+    def batches(self) -> Batches:
+        """Give the verbs over batches."""
+        return Batches(self.settings, self.store, self.dispatcher)
 
 
 def build(settings: Settings, dispatcher: Dispatcher | None = None) -> Runtime:

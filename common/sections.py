@@ -162,6 +162,9 @@ class Limits(Section):
     field_bytes: int = Field(default=64 * 1024, ge=1024)
     metadata_bytes: int = Field(default=4096, ge=0)
     queued_jobs: int = Field(default=100_000, ge=1)
+    batch_jobs: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Jobs that one batch makes."
+    )
 
 
 class Retention(Section):

@@ -29,6 +29,7 @@ from common.config import Settings
 from common.dispatch import TASKS, CeleryDispatcher, celery_app
 from common.errors import StoreUnavailable
 from worker.attempt import Workshop, clear_dead_homes, run
+from worker.batch import tend
 from worker.deliver import deliver
 from worker.media.engine import Engine
 from worker.media.sandbox import die_with_parent
@@ -77,6 +78,12 @@ def render_task(self: Task, piece: str) -> None:
 def publish_task(self: Task, piece: str) -> None:
     """Copy an output's files to the job's destination."""
     run(workshop(), piece, self.request.id, publish)
+
+
+@app.task(name=TASKS["batch"], bind=True)  # type: ignore[untyped-decorator]
+def batch_task(self: Task, piece: str) -> None:
+    """Make a batch's jobs, or end them."""
+    run(workshop(), piece, self.request.id, tend)
 
 
 @app.task(name=TASKS["notice"], bind=True)  # type: ignore[untyped-decorator]

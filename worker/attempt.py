@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
 
@@ -49,6 +49,7 @@ class Workshop:
 
 
 Work = Callable[["Attempt"], Outcome]
+Answer = TypeVar("Answer")
 
 
 def run(workshop: Workshop, piece: str, task_id: str, work: Work) -> None:
@@ -144,7 +145,7 @@ class Attempt:
         if self._stop_reason is not None:
             raise Interrupted(f"the attempt was stopped: {self._stop_reason}")
 
-    def settle(self, transition: Callable[[], Outcome]) -> Outcome:
+    def settle(self, transition: Callable[[], Answer]) -> Answer | Outcome:
         """Call the store, again and again through an outage of up to a minute."""
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:

@@ -152,8 +152,13 @@ class BlobStore(PartStore, Protocol):
     def delete_prefix(self, prefix: str) -> int:
         """Remove every blob whose key starts with ``prefix``; give how many."""
 
-    def list(self, prefix: str, *, bucket: str | None = None) -> Iterator[BlobInfo]:
-        """Walk the blobs whose key starts with ``prefix``, in key order."""
+    def list(
+        self, prefix: str, *, bucket: str | None = None, after: str | None = None
+    ) -> Iterator[BlobInfo]:
+        """Walk the blobs whose key starts with ``prefix``, in key order.
+
+        ``after`` leaves out what comes before it, and itself.
+        """
 
     def grant_get(  # noqa: PLR0913 - all but the key by keyword
         self,

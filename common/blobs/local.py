@@ -178,12 +178,16 @@ class LocalStore:
             self.delete(key)
         return len(keys)
 
-    def list(self, prefix: str, *, bucket: str | None = None) -> Iterator[BlobInfo]:
+    def list(
+        self, prefix: str, *, bucket: str | None = None, after: str | None = None
+    ) -> Iterator[BlobInfo]:
         """Walk blobs in key order; those deleted meanwhile are left out."""
         if bucket is not None:
             self.path("any", bucket=bucket)
         with disk_errors(f"listing {prefix}"):
-            yield from self._walk(self._root, "", prefix)
+            for info in self._walk(self._root, "", prefix):
+                if after is None or info.key > after:
+                    yield info
 
     def _walk(self, folder: Path, above: str, prefix: str) -> Iterator[BlobInfo]:
         with suppress(*_ABSENT), os.scandir(folder) as entries:

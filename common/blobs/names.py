@@ -6,6 +6,7 @@ a record and a ``Content-Disposition``.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ _SEGMENT_BYTES = 255
 _BIDI = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
+_OWN = re.compile(r"(in|out)/[0-9a-f]{32}/")
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # RFC 5987 attr-char beyond letters and digits; quote() itself keeps "_.-~".
 _ATTR_CHARS = "!#$&+^`|"
@@ -41,6 +43,11 @@ def check_key(key: str) -> str:
             hint="segments parted by /, none empty or beginning with a dot",
         )
     return key
+
+
+def is_own(key: str) -> bool:
+    """Tell whether a key of our own bucket is a job's source or result."""
+    return _OWN.match(key) is not None
 
 
 def display_name(raw: str | None) -> str | None:

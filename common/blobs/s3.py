@@ -178,16 +178,20 @@ class S3Store:
             raise StorageUnavailable(f"{len(failed)} not deleted: {key} ({code})")
         return len(keys)
 
-    def list(self, prefix: str, *, bucket: str | None = None) -> Iterator[BlobInfo]:
+    def list(
+        self, prefix: str, *, bucket: str | None = None, after: str | None = None
+    ) -> Iterator[BlobInfo]:
         """Walk blobs in key order, page by page."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket or self._bucket, Prefix=prefix
+            Bucket=bucket or self._bucket, Prefix=prefix, StartAfter=after or ""
         )
         with s3_errors(f"listing {prefix}"):
             for page in pages:
                 for item in page.get("Contents", []):
-                    etag = item.get("ETag", "").strip('"')
-                    yield BlobInfo(item["Key"], item["Size"], etag)
+                    # Not every store heeds StartAfter.
+                    if after is None or item["Key"] > after:
+                        etag = item.get("ETag", "").strip('"')
+                        yield BlobInfo(item["Key"], item["Size"], etag)
 
     def grant_get(  # noqa: PLR0913 - all but the key by keyword
         self,

@@ -12,14 +12,15 @@ from typing import Self
 
 from common.config import Settings
 from common.jobstore.answers import Answers, Repeatable, Turn
+from common.jobstore.batches import Batches
 from common.jobstore.connection import open_client
-from common.jobstore.jobs import Jobs
 from common.jobstore.notices import Notices
 from common.jobstore.pieces import Pieces
 from common.jobstore.upkeep import Upkeep
 from common.jobstore.values import (
     Accepted,
     Beat,
+    CalledOff,
     Caps,
     Chore,
     Claim,
@@ -27,6 +28,7 @@ from common.jobstore.values import (
     Ending,
     Full,
     Idempotency,
+    NewBatch,
     NewJob,
     NewOutput,
     NoticeRecord,
@@ -39,7 +41,7 @@ from common.jobstore.values import (
 from common.model import Bell
 
 
-class JobStore(Jobs, Pieces, Notices, Answers, Upkeep):
+class JobStore(Batches, Pieces, Notices, Answers, Upkeep):
     """The job store over one Redis; see docs/explanation/reliability.md.
 
     Safe for threads and for processes forked before its first use. Every method
@@ -56,6 +58,7 @@ __all__ = [
     "Accepted",
     "Beat",
     "Bell",
+    "CalledOff",
     "Caps",
     "Chore",
     "Claim",
@@ -64,6 +67,7 @@ __all__ = [
     "Full",
     "Idempotency",
     "JobStore",
+    "NewBatch",
     "NewJob",
     "NewOutput",
     "NoticeRecord",

@@ -22,10 +22,11 @@ from common.model import Bell, ErrorInfo
 log = structlog.get_logger(__name__)
 
 _LUA = Path(__file__).parent.parent / "lua"
-_RULES = ("prelude", "rules")
+_RULES = ("prelude", "batches", "rules")
 _SCRIPTS = {
-    "accept": _RULES,
+    "accept": (*_RULES, "idem"),
     "answers": ("prelude",),
+    "batch": (*_RULES, "reopen"),
     "beat": _RULES,
     "cancel": _RULES,
     "chores": _RULES,
@@ -34,6 +35,7 @@ _SCRIPTS = {
     "delete": _RULES,
     "died": _RULES,
     "finish": _RULES,
+    "gather": (*_RULES, "idem"),
     "get": ("prelude",),
     "list": ("prelude",),
     "notices": ("prelude",),

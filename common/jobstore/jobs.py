@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 from common.errors import Conflict, Invalid, NotFound
 from common.jobstore.answers import mismatch
@@ -20,10 +21,11 @@ from common.jobstore.values import (
     NewOutput,
     Outcome,
 )
-from common.model import JOB_ENDED, Event, JobRecord, JobStatus, Source
+from common.model import JOB_ENDED, BatchRecord, Event, JobRecord, JobStatus, Source
 
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
 _NO_CAPS = Caps()
+Ending = TypeVar("Ending", JobRecord, BatchRecord)
 # In the class below, ``list`` is the verb.
 History = list[Event]
 
@@ -33,8 +35,12 @@ def source_blob(source: Source) -> str | None:
     return source.key if source.kind == "upload" else None
 
 
-def _digest(owner: str, key: str) -> str:
-    return hashlib.sha256(f"{owner}\0{key}".encode()).hexdigest()
+def identify(owner: str, known: Idempotency | None) -> dict[str, str]:
+    """Give the arguments that tell a repeated request."""
+    if known is None:
+        return {}
+    digest = hashlib.sha256(f"{owner}\0{known.key}".encode()).hexdigest()
+    return {"idem": digest, "fingerprint": known.fingerprint}
 
 
 def _output(new: NewOutput) -> dict[str, str]:
@@ -42,8 +48,37 @@ def _output(new: NewOutput) -> dict[str, str]:
     return {"name": new.name, "kind": new.kind, "spec": spec, "queue": new.queue}
 
 
-def _subscription(one: dict[str, Any]) -> dict[str, Any]:
-    return {"events": one.get("events") or [], "raw": dump(one)}
+def dump_subscriptions(subscriptions: Sequence[dict[str, Any]]) -> str:
+    """Write subscriptions as the scripts read them."""
+    return dump(
+        [{"events": one.get("events") or [], "raw": dump(one)} for one in subscriptions]
+    )
+
+
+def describe(job: NewJob) -> dict[str, Any]:
+    """Give the arguments of accept that tell of the job itself."""
+    if not job.outputs:
+        raise ValueError("a job has at least one output")
+    return {
+        "call": new_call(),
+        "id": job.id,
+        "owner": job.owner,
+        "source": job.source.model_dump_json(),
+        "source_key": source_blob(job.source),
+        "options": dump(job.options),
+        "metadata": dump(job.metadata),
+        "subscriptions": dump_subscriptions(job.subscriptions),
+        "outputs": [_output(one) for one in job.outputs],
+    }
+
+
+def read_accepted(answer: dict[str, Any]) -> Accepted:
+    """Make the answer of accept; raises IdempotencyMismatch."""
+    if "mismatch" in answer:
+        raise mismatch()
+    return Accepted(
+        answer["job_id"], answer["created"], read_bells(answer), answer.get("at")
+    )
 
 
 def read_outcome(answer: dict[str, Any]) -> Outcome:
@@ -62,32 +97,16 @@ class Jobs(Connection):
         The same Idempotency-Key (per owner) gives the earlier job while its record
         lives. Raises IdempotencyMismatch where its fingerprint was another.
         """
-        if not job.outputs:
-            raise ValueError("a job has at least one output")
-        known = idempotency
         answer = self._call(
             "accept",
-            call=new_call(),
-            id=job.id,
-            owner=job.owner,
-            source=job.source.model_dump_json(),
-            source_key=source_blob(job.source),
-            options=dump(job.options),
-            metadata=dump(job.metadata),
-            subscriptions=dump([_subscription(one) for one in job.subscriptions]),
-            outputs=[_output(one) for one in job.outputs],
-            idem=known and _digest(job.owner, known.key),
-            fingerprint=known and known.fingerprint,
+            **describe(job),
+            **identify(job.owner, idempotency),
             owner_cap=caps.owner,
             total_cap=caps.total,
         )
         if "full" in answer:
             return Full(answer["full"])
-        if "mismatch" in answer:
-            raise mismatch()
-        return Accepted(
-            answer["job_id"], answer["created"], read_bells(answer), answer.get("at")
-        )
+        return read_accepted(answer)
 
     def get(self, job_id: str) -> JobRecord | None:
         """Read a job; None when there is none (any more)."""
@@ -99,15 +118,19 @@ class Jobs(Connection):
         owner: str | None = None,
         *,
         status: JobStatus | None = None,
+        batch: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> tuple[list[JobRecord], str | None]:
         """Read jobs, newest first; ``owner`` None is everybody's.
 
+        With ``batch`` these are a batch's jobs, whosever it is.
         Gives at most ``limit`` and the next page's cursor, None on the last page.
         Raises Invalid for a cursor that is not ours.
         """
-        index = (status or "any") + ("" if owner is None else f":{owner}")
+        index = f"jobs:{status or 'any'}" + ("" if owner is None else f":{owner}")
+        if batch is not None:
+            index = f"batch-jobs:{status or 'any'}:{batch}"
         answer = self._call(
             "list", index=index, before=read_cursor(cursor), limit=limit
         )
@@ -116,15 +139,20 @@ class Jobs(Connection):
 
     def wait(self, job_id: str, seconds: float) -> JobRecord | None:
         """Read a job at its end, or as it is after ``seconds``; None when gone."""
+        return self._at_end(job_id, seconds, self.get)
+
+    def _at_end(
+        self, subject: str, seconds: float, read: Callable[[str], Ending | None]
+    ) -> Ending | None:
         deadline = time.monotonic() + seconds
-        # The place in the history is read before the job, so that no end is missed.
-        seen = self._last_event(job_id)
+        # The place in the history is read before the record: no end is missed.
+        seen = self._last_event(subject)
         while True:
-            job = self.get(job_id)
+            record = read(subject)
             left = deadline - time.monotonic()
-            if job is None or job.status in JOB_ENDED or left <= 0:
-                return job
-            seen = self._next_event(job_id, seen, left)
+            if record is None or record.status in JOB_ENDED or left <= 0:
+                return record
+            seen = self._next_event(subject, seen, left)
 
     def await_event(self, job_id: str, after_id: str | None, seconds: float) -> None:
         """Return when the history goes on after a line of it, or after ``seconds``."""

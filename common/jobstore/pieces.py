@@ -77,7 +77,7 @@ def _opening(name: str, one: Opening) -> dict[str, Any]:
     return given
 
 
-def _held(verb: str, claim: Claim) -> dict[str, Any]:
+def held(verb: str, claim: Claim) -> dict[str, Any]:
     """Name a claim's one end, so that trying it again and again ends it once."""
     return {
         "call": f"{verb}:{claim.piece}:{claim.fence}:{claim.token}",
@@ -130,7 +130,7 @@ class Pieces(Connection):
             raise ValueError(f"piece {claim.piece} is not a prepare piece")
         answer = self._call(
             "open",
-            **_held("open", claim),
+            **held("open", claim),
             media=media.model_dump_json(),
             source=source.model_dump_json(),
             source_key=source_blob(source),
@@ -159,7 +159,7 @@ class Pieces(Connection):
             raise ValueError(f"piece {claim.piece} ends by open")
         answer = self._call(
             "finish",
-            **_held("finish", claim),
+            **held("finish", claim),
             artifacts=_ARTIFACTS.dump_json(list(artifacts)).decode(),
             result=dump(result),
             warnings=dump(list(warnings)),
@@ -185,7 +185,7 @@ class Pieces(Connection):
         """
         answer = self._call(
             "release",
-            **_held("release", claim),
+            **held("release", claim),
             how=how,
             error=error and error.model_dump_json(),
             delay_ms=round(delay_seconds * 1000),

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
@@ -14,9 +14,11 @@ from common.errors import Invalid
 from common.model import (
     Artifact,
     AttemptReport,
+    BatchRecord,
     ErrorInfo,
     Event,
     JobRecord,
+    JobStatus,
     MediaInfo,
     OutputRecord,
     OutputStatus,
@@ -27,6 +29,7 @@ _ARTIFACTS = TypeAdapter(list[Artifact])
 _REPORTS = TypeAdapter(list[AttemptReport])
 _MEMBER = re.compile(r"[0-9]{13}[A-Za-z0-9:_-]{1,100}", re.ASCII)
 _ALMOST = 99.0
+_COUNTED = (*get_args(JobStatus), "deleted")
 
 Fields = dict[str, str]
 
@@ -110,6 +113,36 @@ def read_job(answer: dict[str, Any]) -> JobRecord:
             "warnings": json.loads(fields["warnings"]),
             "metadata": json.loads(fields["metadata"]),
             "source_kept": fields["source_kept"] == "1",
+            "batch": fields.get("batch"),
+        }
+    )
+
+
+def read_batch(answer: dict[str, Any]) -> BatchRecord:
+    """Make the record of a batch from what its script answers."""
+    fields: Fields = answer["batch"]
+    prefix = fields["prefix"]
+    return BatchRecord.model_validate(
+        {
+            "id": answer["id"],
+            "owner": fields["owner"],
+            "status": fields["status"],
+            "version": int(fields["version"]),
+            "created_at": int(fields["created"]),
+            "updated_at": int(fields["updated"]),
+            "finished_at": read_time(fields, "finished"),
+            "expires_at": read_time(fields, "expires"),
+            "given": int(fields["listed"]),
+            "prefix": json.loads(prefix) if prefix else None,
+            "made": int(fields["made"]),
+            "counts": {name: int(fields.get(f"n:{name}", 0)) for name in _COUNTED},
+            "closed": fields["closed"] == "1",
+            "want": fields["want"],
+            "cursor": fields["cursor"],
+            "template": json.loads(fields["template"]),
+            "error": read_error(fields),
+            "warnings": json.loads(fields["warnings"]),
+            "metadata": json.loads(fields["metadata"]),
         }
     )
 

@@ -26,8 +26,8 @@ def _read_chore(member: str) -> Chore:
     elif kind == "source":
         job_id, _, key = rest.partition(":")
     elif kind == "record":
-        job_id = rest.split(":")[1][_MOMENT_DIGITS:]
-    elif kind == "notice":
+        job_id = rest.split(":")[1].partition("/")[0][_MOMENT_DIGITS:]
+    elif kind in {"notice", "batch"}:
         job_id = rest.split(":")[0][_MOMENT_DIGITS:]
     return _CHORE.validate_python(
         {"member": member, "kind": kind, "job_id": job_id, "key": key}

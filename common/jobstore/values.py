@@ -2,7 +2,8 @@
 
 A *piece* is what one worker claims. Its id is ``JOB:prepare``, ``JOB:o:NAME`` (an
 output: the whole render, or the joining of its parts), ``JOB:o:NAME:K`` (part K,
-from 0) or ``JOB:n:N`` (a notice). Times are Unix milliseconds of the store's clock.
+from 0), ``JOB:n:N`` (a notice) or ``BATCH:batch`` (what makes a batch's children and
+ends them). Times are Unix milliseconds of the store's clock.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from common.model import (
 )
 
 Beat = Literal["ok", "cancel", "lost"]
-Ending = Literal["refund", "retry", "fatal", "cancelled"]
+Ending = Literal["refund", "retry", "fatal", "cancelled", "defer"]
 Reason = Literal["gone", "done", "early", "busy", "waiting", "exhausted"]
 
 
@@ -55,6 +56,23 @@ class NewJob:
 
 
 @dataclass(frozen=True)
+class NewBatch:
+    """A batch that does not exist yet: ``sources``, or a ``prefix`` to look under.
+
+    ``prefix`` is ``{"bucket", "prefix", "suffix"}``. ``template`` is what its maker
+    needs for each child, JSON that the store does not look into.
+    """
+
+    id: str
+    owner: str
+    sources: list[Source]
+    prefix: dict[str, Any] | None
+    template: dict[str, Any]
+    metadata: Any = None
+    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Idempotency:
     """The caller's Idempotency-Key and what its request amounts to."""
 
@@ -64,10 +82,15 @@ class Idempotency:
 
 @dataclass(frozen=True)
 class Caps:
-    """How many jobs may be unfinished at once; None is no cap."""
+    """How many jobs may be unfinished at once; None is no cap.
+
+    ``day`` is an API key's id and its jobs a day (UTC); only children of batches are
+    counted here, other jobs by :class:`common.keys.Keys`.
+    """
 
     owner: int | None = None
     total: int | None = None
+    day: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +109,20 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Full:
-    """Nothing was accepted: the owner (429) or the whole service (503) is full."""
+    """Nothing was accepted: the owner (429), the whole service (503) or its day.
 
-    scope: Literal["owner", "total"]
+    The day is over in ``wait`` seconds.
+    """
+
+    scope: Literal["owner", "total", "day"]
+    wait: int = 0
+
+
+@dataclass(frozen=True)
+class CalledOff:
+    """No child was made: the claim is lost, or the batch was cancelled or deleted."""
+
+    reason: Literal["lost", "called"]
 
 
 @dataclass(frozen=True)
@@ -191,11 +225,12 @@ class Chore:
 
     litter: blobs of ``job_id`` that no artifact names. source: its uploaded source.
     record: the job, past its retention. deleted: all results of a deleted job.
-    blob: the blob ``key``. notice: a delivery's log entry.
+    blob: the blob ``key``. notice: a delivery's log entry. batch: ``job_id`` is one
+    past its retention.
     """
 
     member: str
-    kind: Literal["litter", "source", "record", "deleted", "blob", "notice"]
+    kind: Literal["litter", "source", "record", "deleted", "blob", "notice", "batch"]
     job_id: str
     key: str
 

@@ -1,33 +1,65 @@
 -- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
 -- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?,
--- owner_cap?, total_cap?. Answers {job_id, created, at?, bells}, {full}
--- or {mismatch}.
+-- owner_cap?, total_cap?. A batch's child has also piece, token, fence (of the claim
+-- that makes it), cursor (how far the batch is with it), day_key? and day_cap?.
+-- Answers {job_id, created, at?, bells}, {full, wait?}, {mismatch} or {off}.
+local day_ms = 86400000
 
 local function unfinished(suffix)
   return redis.call('ZCARD', P .. 'jobs:accepted' .. suffix)
     + redis.call('ZCARD', P .. 'jobs:processing' .. suffix)
 end
 
-local function known()
-  if arg.idem then
-    local kept = redis.call('GET', P .. 'idem:' .. arg.idem)
-    local id, print = string.match(kept or '', '^(%S+) (.*)$')
-    if id and redis.call('EXISTS', P .. 'job:' .. id) == 1 then
-      if print ~= arg.fingerprint then return {mismatch = true} end
-      return {job_id = id, created = false}
-    end
-  end
-  if redis.call('EXISTS', P .. 'job:' .. arg.id) == 1 then
-    return {job_id = arg.id, created = false}
-  end
+-- The counter of keys.lua, so that children and other jobs share the key's day.
+local function day()
+  return arg.day_key and P .. 'key:day:' .. arg.day_key .. ':'
+    .. text(math.floor(now / day_ms))
+end
+
+local function full()
   if arg.owner_cap and unfinished(':' .. arg.owner) >= arg.owner_cap then
     return {full = 'owner'}
   end
   if arg.total_cap and unfinished('') >= arg.total_cap then return {full = 'total'} end
+  if day() and tonumber(redis.call('GET', day()) or '0') >= arg.day_cap then
+    return {full = 'day', wait = math.ceil((day_ms - now % day_ms) / 1000)}
+  end
   return nil
 end
 
-local function create()
+local function known()
+  local earlier = recall()
+  if earlier then return earlier end
+  if redis.call('EXISTS', P .. 'job:' .. arg.id) == 1 then
+    return {job_id = arg.id, created = false}
+  end
+  return full()
+end
+
+-- The batch whose piece is claimed to make this child; nil and why it must not be made.
+local function parent()
+  local steward = held()
+  if not steward then return nil, {off = 'lost'} end
+  local batch = read_batch(steward.f.job)
+  if not batch or batch.f.want ~= 'expand' then return nil, {off = 'called'} end
+  return batch
+end
+
+-- The cursor moves with the child that it passes: none is made twice, none left out.
+-- What made a child has got on, and has its attempts anew.
+local function adopt(batch, job)
+  set(batch, {cursor = arg.cursor, made = number(batch, 'made') + 1})
+  set({key = P .. 'piece:' .. arg.piece, f = {}}, {attempt = 1, lost = 0, deaths = 0})
+  tally(batch, job.f.status, 1)
+  touch(batch)
+  derive_batch(batch)
+  if day() then
+    redis.call('INCR', day())
+    redis.call('PEXPIRE', day(), text(2 * day_ms))
+  end
+end
+
+local function create(batch)
   local job = {id = arg.id, key = P .. 'job:' .. arg.id, f = {}}
   local names = {}
   for _, output in ipairs(arg.outputs) do names[#names + 1] = output.name end
@@ -38,6 +70,7 @@ local function create()
     subscriptions = arg.subscriptions, outputs = table.concat(names, ' '),
     warnings = '[]', source_kept = 1,
   })
+  if batch then set(job, {batch = batch.id}) end
   index('ZADD', job, 'any')
   index('ZADD', job, 'accepted')
   if arg.source_key then
@@ -57,14 +90,14 @@ local function create()
   })
   enqueue(prepare, 0)
   event(job, 'job.accepted')
-  if arg.idem then
-    redis.call(
-      'SET', P .. 'idem:' .. arg.idem, job.id .. ' ' .. arg.fingerprint,
-      'PX', text(cfg.idem_ms)
-    )
-  end
+  remember(job.id)
+  if batch then adopt(batch, job) end
   count('accepted')
   return {job_id = job.id, created = true, at = now, bells = bells}
 end
 
-return once(function() return known() or create() end)
+return once(function()
+  if not arg.piece then return known() or create() end
+  local batch, off = parent()
+  return off or known() or create(batch)
+end)

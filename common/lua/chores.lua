@@ -16,8 +16,10 @@ local function drop_source(member)
 end
 
 local function drop_record(member)
-  local status, order, owner = string.match(member, '^record:(%a+):([^:]+):(.*)$')
+  local status, order, batch, owner =
+    string.match(member, '^record:(%a+):([^:/]+)/?([^:]*):(.*)$')
   local job = {id = string.sub(order, 14), f = {order = order, owner = owner}}
+  if batch ~= '' then job.f.batch = batch end
   index('ZREM', job, 'any')
   index('ZREM', job, status)
   -- The record and its pieces went by their own TTL, set when the job ended.
@@ -27,6 +29,13 @@ local function drop_notice(member)
   local order, owner = string.match(member, '^notice:(.-:n:%d+):(.*)$')
   redis.call('ZREM', P .. 'notices', order)
   redis.call('ZREM', P .. 'notices:' .. owner, order)
+end
+
+-- The record itself, and the lines of its children, went by their own TTL and chores.
+local function drop_batch(member)
+  local order, owner = string.match(member, '^batch:([^:]+):(.*)$')
+  redis.call('ZREM', P .. 'batches', order)
+  redis.call('ZREM', P .. 'batches:' .. owner, order)
 end
 
 if arg.op == 'due' then
@@ -46,5 +55,6 @@ elseif redis.call('ZREM', chores, arg.member) == 1 then
   if kind == 'source' then drop_source(arg.member) end
   if kind == 'record' then drop_record(arg.member) end
   if kind == 'notice' then drop_notice(arg.member) end
+  if kind == 'batch' then drop_batch(arg.member) end
 end
 return '{}'

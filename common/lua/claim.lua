@@ -37,7 +37,7 @@ local piece = read_piece(arg.piece)
 if not piece then return refuse('gone') end
 local state = piece.f.state
 local job = piece
-if piece.f.role ~= 'notice' then job = read_job(piece.f.job) end
+if not APART[piece.f.role] then job = read_job(piece.f.job) end
 if not job then return refuse('gone') end
 if state == 'running' then
   if piece.f.token == arg.token then return answer(piece, job) end
@@ -49,14 +49,14 @@ end
 if state == 'waiting' then return refuse('waiting') end
 if number(piece, 'not_before') > now then return refuse('early') end
 
-local notice = piece.f.role == 'notice'
-local most = notice and cfg.max_notice_attempts or cfg.max_attempts
+local apart = APART[piece.f.role]
+local most = piece.f.role == 'notice' and cfg.max_notice_attempts or cfg.max_attempts
 if number(piece, 'attempt') >= most then
   -- Only where the limit was lowered since the last attempt.
   set(piece, {exhausted_by = arg.token})
   bury(piece, cfg.errors.exhausted)
-  end_piece(not notice and job or nil, piece, 'failed', cfg.errors.exhausted)
-  if not notice then derive(job) end
+  end_piece(not apart and job or nil, piece, 'failed', cfg.errors.exhausted)
+  if not apart then derive(job) end
   return refuse('exhausted')
 end
 local fence = redis.call('HINCRBY', job.key, 'fence', 1)
@@ -65,6 +65,7 @@ set(piece, {
   state = 'running', token = arg.token, worker = arg.worker, fence = fence,
   attempt = number(piece, 'attempt') + 1, updated = now, progress = 0,
 })
+if piece.f.waits == '1' then set(piece, {waits = 0}) end
 redis.call('ZADD', P .. 'leased', text(now + cfg.lease_ms), piece.id)
-if not notice then begin(job, piece) end
+if not apart then begin(job, piece) end
 return answer(piece, job)

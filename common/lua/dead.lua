@@ -15,6 +15,21 @@ local function list()
   return cjson.encode({dead = found})
 end
 
+-- A list of sources is let go when its batch fails; a prefix can be walked on.
+local function resume(steward)
+  if steward.f.state ~= 'failed' then return {none = steward.f.state} end
+  local batch = read_batch(steward.f.job)
+  if not batch then return {gone = true} end
+  if batch.f.want == 'expand' then
+    if batch.f.prefix == '' then return {none = batch.f.status} end
+    set(batch, {closed = 0, short = 0, error = ''})
+  end
+  renew(steward)
+  enqueue(steward, 0)
+  derive_batch(batch)
+  return outcome(true)
+end
+
 local function redrive()
   local piece = read_piece(arg.piece)
   if not piece then return {gone = true} end
@@ -28,6 +43,7 @@ local function redrive()
     enqueue(piece, 0)
     return outcome(true)
   end
+  if piece.f.role == 'batch' then return resume(piece) end
   local job = read_job(piece.f.job)
   if not job then return {gone = true} end
   local output = output_of(piece)

@@ -13,6 +13,8 @@ return once(function()
   end
   index('ZREM', job, 'any')
   index('ZREM', job, job.f.status)
+  recount(job, job.f.status, 'deleted')
+  tell_parent(job)
   redis.call('DEL', job.key, P .. 'events:' .. job.id)
   -- A worker may store a file until its next beat, so the sweep comes after that.
   local due = text(now + cfg.lease_ms)

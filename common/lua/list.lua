@@ -1,8 +1,8 @@
--- Reads jobs, newest first. arg: index, before?, limit. Answers {jobs, next?}; an index
+-- Reads jobs, newest first. arg: index (its key), before?, limit. Answers {jobs, next?}; an index
 -- line whose record has just expired is passed over.
 local from = arg.before and '(' .. arg.before or '+'
 local members = redis.call(
-  'ZREVRANGEBYLEX', P .. 'jobs:' .. arg.index, from, '-', 'LIMIT', '0',
+  'ZREVRANGEBYLEX', P .. arg.index, from, '-', 'LIMIT', '0',
   text(arg.limit + 1)
 )
 local jobs = {}

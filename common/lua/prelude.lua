@@ -29,6 +29,8 @@ local bells = {}
 
 local ENDED_JOB = {completed = true, partial = true, failed = true, cancelled = true}
 local ENDED = {succeeded = true, failed = true, cancelled = true}
+-- Roles of the pieces that are no part of a job's work.
+local APART = {notice = true, batch = true}
 
 local function text(value)
   if type(value) ~= 'number' then return value end
@@ -91,12 +93,9 @@ local function index(command, job, status)
   local extra = command == 'ZADD' and {'0', job.f.order} or {job.f.order}
   redis.call(command, P .. 'jobs:' .. status, unpack(extra))
   redis.call(command, P .. 'jobs:' .. status .. ':' .. job.f.owner, unpack(extra))
-end
-
-local function move(job, status)
-  index('ZREM', job, job.f.status)
-  set(job, {status = status})
-  index('ZADD', job, status)
+  if job.f.batch then
+    redis.call(command, P .. 'batch-jobs:' .. status .. ':' .. job.f.batch, unpack(extra))
+  end
 end
 
 local function ring(piece)

@@ -9,7 +9,7 @@ local function expire(answer)
   for _, id in ipairs(ids) do
     local piece = read_piece(id)
     local job = piece and job_of(piece)
-    if not piece or (not job and piece.f.role ~= 'notice') then
+    if not piece or (not job and not APART[piece.f.role]) then
       redis.call('ZREM', P .. 'leased', id)
     else
       local now_is =

@@ -1,6 +1,7 @@
 -- Gives a claim back. arg: call, piece, token, fence, how, error?, delay_ms, reports.
 -- refund costs no attempt (a graceful stop; capped, so that a deployment that crashes in
--- a loop ends), retry costs one, fatal and cancelled end the piece.
+-- a loop ends), retry costs one, fatal and cancelled end the piece. defer costs none: what
+-- the piece waits for is no fault, and whoever defers knows that it comes.
 
 return once(function()
   local piece, stale = held()
@@ -16,6 +17,11 @@ return once(function()
   end
   if how == 'fatal' then
     end_piece(job, piece, 'failed', reason)
+    return outcome(true, job)
+  end
+  if how == 'defer' then
+    set(piece, {attempt = number(piece, 'attempt') - 1, waits = 1})
+    requeue(job, piece, how, arg.delay_ms)
     return outcome(true, job)
   end
   local most = notice and cfg.max_notice_attempts or cfg.max_attempts

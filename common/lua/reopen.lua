@@ -17,6 +17,7 @@ local function revive(job)
   for _, piece in ipairs(pieces_of(job)) do redis.call('PERSIST', piece.key) end
   move(job, 'accepted')
   set(job, {finished = '', expires = '', error = '', begun = ''})
+  tell_parent(job)
 end
 
 -- Their files may be swept already, so all parts are made again, not the failed alone.

@@ -1,9 +1,18 @@
 -- How pieces end and what that makes of their output and job. The job's status is
 -- derived here, in the same call as the change that caused it, and nowhere else.
 
+local function move(job, status)
+  local was = job.f.status
+  index('ZREM', job, was)
+  set(job, {status = status})
+  index('ZADD', job, status)
+  recount(job, was, status)
+end
+
 local function chores_of(job)
+  local place = job.f.order .. (job.f.batch and '/' .. job.f.batch or '')
   local due = {
-    ['record:' .. job.f.status .. ':' .. job.f.order .. ':' .. job.f.owner] = cfg.job_ms,
+    ['record:' .. job.f.status .. ':' .. place .. ':' .. job.f.owner] = cfg.job_ms,
     ['litter:' .. job.id] = math.min(cfg.litter_ms, cfg.job_ms),
   }
   if job.f.source_key then
@@ -28,6 +37,7 @@ local function end_job(job, status, reason)
   for member, after in pairs(chores_of(job)) do
     redis.call('ZADD', P .. 'chores', text(now + after), member)
   end
+  tell_parent(job)
   count(status)
 end
 
@@ -102,9 +112,23 @@ local function output_of(piece)
   return nil
 end
 
+-- A batch whose piece fails has the children that were made until then.
+local function end_steward(steward, state, reason)
+  settle(steward, state)
+  set(steward, {error = reason or ''})
+  local batch = read_batch(steward.f.job)
+  if not batch then return end
+  if reason then set(batch, {error = reason}) end
+  close(batch, true)
+  touch(batch)
+  derive_batch(batch)
+end
+
 local function end_piece(job, piece, state, reason)
   if piece.f.role == 'notice' then
     end_notice(piece, state, reason)
+  elseif piece.f.role == 'batch' then
+    end_steward(piece, state, reason)
   elseif piece.f.role == 'output' then
     end_output(job, piece, state, reason)
   elseif piece.f.role == 'part' then
@@ -185,7 +209,7 @@ local function held()
 end
 
 local function job_of(piece)
-  if piece.f.role == 'notice' then return nil end
+  if APART[piece.f.role] then return nil end
   return read_job(piece.f.job)
 end
 

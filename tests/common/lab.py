@@ -189,6 +189,8 @@ class Lab:
                 pipe.zrange(key, 0, -1, withscores=name not in moments)
             elif kind == "stream":
                 pipe.xrange(key)
+            elif kind == "list":
+                pipe.lrange(key, 0, -1)
             else:
                 getattr(pipe, READERS[kind])(key)
         return dict(zip(names, zip(pipe.execute(), expiring, strict=True), strict=True))

@@ -10,8 +10,19 @@ from typing import Any, TypeVar
 
 import pytest
 
-from common.jobstore import Accepted, Claim, Idempotency, JobStore, Opening, Refusal
+from common.jobstore import (
+    Accepted,
+    Caps,
+    Claim,
+    Idempotency,
+    JobStore,
+    NewBatch,
+    Opening,
+    Refusal,
+    Repeatable,
+)
 from common.jobstore.connection import open_client
+from common.model import Source
 from tests.common.lab import BAD, IDLE, MEDIA, Lab, an_artifact, make_settings
 
 THREADS = 10
@@ -90,6 +101,41 @@ def whole_life(lab: Lab) -> None:
         store.finish_chore(chore)
     store.reap(100, IDLE)
     store.delete(job_id)
+    life_of_a_batch(lab)
+    asked = Repeatable("me", "POST /", "key", "print", "token")
+    store.begin_answer(asked)
+    store.keep_answer(asked, "answer")
+
+
+def life_of_a_batch(lab: Lab) -> None:
+    """Go through what a batch's piece does, and what is done to it."""
+    store = lab.store
+    told = [{"id": "s", "type": "webhook", "events": ["*"]}]
+    sources = [Source(kind="upload", key=f"in/{n}") for n in range(3)]
+    new = NewBatch("b" * 32, "me", sources, None, {}, subscriptions=told)
+    store.gather(new, Idempotency("batch", "print"))
+    claim = lab.claim(f"{new.id}:batch")
+    caps = Caps(owner=1, day=("k", 2))
+    jobs = [lab.new_job(owner="me") for _ in sources]
+    store.add_child(claim, jobs[0], "0", caps)
+    store.add_child(claim, jobs[1], "1", caps)
+    store.release(claim, "defer", delay_seconds=60)
+    lab.ruin(f"{jobs[0].id}:prepare")
+    claim = lab.claim(claim.piece)
+    store.add_child(claim, jobs[1], "1", caps)
+    store.end_stage(claim, "expand", short=True, warnings=["short"])
+    store.retry(jobs[0].id)
+    store.cancel_batch(new.id)
+    lab.ruin(f"{jobs[0].id}:prepare")
+    store.cancel(jobs[1].id)
+    store.end_stage(lab.claim(claim.piece), "cancel")
+    store.batches("me")
+    store.batch_sources(new.id, 0, 10)
+    store.children(new.id)
+    store.delete_batch(new.id)
+    for job in jobs[:2]:
+        store.delete(job.id)
+    store.end_stage(lab.claim(claim.piece), "delete")
 
 
 def test_every_script_bears_a_blind_repeat(make_lab: Callable[..., Lab]) -> None:

@@ -147,6 +147,15 @@ def test_a_prefix_when_listed_then_in_key_order_and_alone(
     assert {i.size for i in store.list(prefix + "a/")} == {3, 5}
 
 
+def test_a_prefix_when_listed_after_a_key_then_only_what_follows_it(
+    store: BlobStore, prefix: str
+) -> None:
+    for name in ("a-b", "a/b", "a/c/d", "b"):
+        put(store, prefix + name, b"x")
+    found = [i.key for i in store.list(prefix, after=prefix + "a/b")]
+    assert found == [prefix + name for name in ("a/c/d", "b")]
+
+
 def test_a_prefix_when_deleted_then_its_neighbours_stay(
     store: BlobStore, prefix: str
 ) -> None:

@@ -93,8 +93,10 @@ def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
     notice = claim.notice or {}
     event = Event.model_validate(notice["event"])
     subscription: dict[str, Any] = notice["subscription"]
-    job = runtime.store.get(claim.job_id)
-    link = f"{runtime.settings.api.public_url or ''}/v1/jobs/{claim.job_id}"
+    root = runtime.settings.api.public_url or ""
+    batch = event.type.startswith("batch.")
+    job = None if batch else runtime.store.get(claim.job_id)
+    link = f"{root}/v1/{'batches' if batch else 'jobs'}/{claim.job_id}"
     message = webhook.message_id(claim.job_id, event)
     if subscription.get("type") == "email":
         letter = mail.Letter(
@@ -108,7 +110,11 @@ def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
         )
         smtp = runtime.settings.smtp
         return mail.send(smtp, mail.compose(letter, smtp.sender))
-    body = webhook.write_body(claim.job_id, event, job, link)
+    if batch:
+        parent = runtime.store.batch(claim.job_id)
+        body = webhook.write_batch_body(claim.job_id, event, parent, link)
+    else:
+        body = webhook.write_body(claim.job_id, event, job, link)
     now = int(couriers.now())
     return webhook.send(
         couriers.door, runtime.settings, subscription, message, body, now

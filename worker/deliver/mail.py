@@ -35,6 +35,10 @@ _HEADLINES = {
     "job.partial": "Your video is ready in part",
     "job.failed": "Your video could not be processed",
     "job.cancelled": "Your job was cancelled",
+    "batch.completed": "Your videos are ready",
+    "batch.partial": "Your videos are ready in part",
+    "batch.failed": "Your videos could not be processed",
+    "batch.cancelled": "Your batch was cancelled",
 }
 
 
@@ -111,12 +115,16 @@ def _what(letter: Letter) -> str:
     return " ".join(filter(None, [letter.event.type, letter.event.output]))
 
 
+def _kind(letter: Letter) -> str:
+    return "Batch" if letter.event.type.startswith("batch.") else "Job"
+
+
 def _plain(text: str) -> str:
     return "".join(char for char in text if char.isprintable())[:120]
 
 
 def _text(letter: Letter, headline: str) -> str:
-    lines = [headline, "", f"Job {letter.job_id}: {_what(letter)}"]
+    lines = [headline, "", f"{_kind(letter)} {letter.job_id}: {_what(letter)}"]
     if letter.job is not None:
         lines += [
             f"  {one.name} ({one.kind}): {one.status}" for one in letter.job.outputs
@@ -134,6 +142,7 @@ def _page(letter: Letter, headline: str) -> str:
     return _HTML.substitute(
         headline=escape(headline),
         what=escape(_what(letter)),
+        kind=_kind(letter),
         job=escape(letter.job_id),
         picture=_PICTURE if letter.picture else "",
         error=f"<p>{escape(error)}</p>" if error else "",

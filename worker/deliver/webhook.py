@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from common.config import Settings
 from common.errors import ReceiverError, ReceiverGone
-from common.model import Event, JobRecord
+from common.model import BatchRecord, Event, JobRecord
 from worker.egress import Answer
 
 MAX_BODY_BYTES = 20_000
@@ -72,6 +72,34 @@ def write_body(job_id: str, event: Event, job: JobRecord | None, link: str) -> b
             return body
     data["details"] = {}
     return json.dumps(document, separators=(",", ":")).encode()
+
+
+def write_batch_body(
+    batch_id: str, event: Event, batch: BatchRecord | None, link: str
+) -> bytes:
+    """Write the payload of a batch's event; ``data.batch`` is null once it is gone.
+
+    ``metadata`` is null where it would not fit in 20 KB.
+    """
+    data: dict[str, Any] = {
+        "batch_id": batch_id,
+        "link": link,
+        "batch": batch
+        and {
+            "id": batch.id,
+            "status": batch.status,
+            "counts": batch.counts,
+            "metadata": batch.metadata,
+            "error": batch.error and batch.error.model_dump(),
+            "warnings": batch.warnings,
+        },
+    }
+    document = {"type": event.type, "timestamp": rfc3339(event.at), "data": data}
+    body = json.dumps(document, separators=(",", ":")).encode()
+    if len(body) < MAX_BODY_BYTES or batch is None:
+        return body
+    slim = batch.model_copy(update={"metadata": None})
+    return write_batch_body(batch_id, event, slim, link)
 
 
 def rfc3339(milliseconds: int) -> str:

@@ -1,0 +1,106 @@
+-- Batches on record. arg: op; id (get; doomed? shows one that is being deleted) | owner?,
+-- before?, limit (list) | id, from, count (sources) | id, status, after, limit (children)
+-- | call, id, want (want: cancel or delete) | call, piece, token, fence, done, short?,
+-- warnings (done: the piece has expanded, cancelled or deleted all there was).
+
+local function view(batch)
+  return {id = batch.id, batch = batch.f}
+end
+
+local function get()
+  local batch = read_batch(arg.id)
+  if not batch or (batch.f.want == 'delete' and not arg.doomed) then
+    return {gone = true}
+  end
+  return view(batch)
+end
+
+local function list()
+  local key = P .. 'batches' .. (arg.owner and ':' .. arg.owner or '')
+  local from = arg.before and '(' .. arg.before or '+'
+  local members =
+    redis.call('ZREVRANGEBYLEX', key, from, '-', 'LIMIT', '0', text(arg.limit + 1))
+  local found = {}
+  for i = 1, math.min(#members, arg.limit) do
+    local batch = read_batch(string.sub(members[i], 14))
+    if batch then found[#found + 1] = view(batch) end
+  end
+  return {batches = found, next = #members > arg.limit and members[arg.limit] or nil}
+end
+
+local function sources()
+  local lines = redis.call(
+    'LRANGE', P .. 'batch-sources:' .. arg.id, text(arg.from),
+    text(arg.from + arg.count - 1)
+  )
+  local found = {}
+  for i, line in ipairs(lines) do found[i] = cjson.decode(line).source end
+  return {sources = found}
+end
+
+local function children()
+  return {children = redis.call(
+    'ZRANGEBYLEX', P .. 'batch-jobs:' .. arg.status .. ':' .. arg.id,
+    arg.after ~= '' and '(' .. arg.after or '-', '+', 'LIMIT', '0', text(arg.limit)
+  )}
+end
+
+-- Many children are not ended in one call: the piece walks over them. No child is made
+-- from here on.
+local function want()
+  local batch = read_batch(arg.id)
+  if not batch or batch.f.want == 'delete' then return {gone = true} end
+  if arg.want == 'cancel' then
+    if ENDED_JOB[batch.f.status] then return {ended = batch.f.status} end
+    if batch.f.want == 'cancel' then return outcome(true) end
+    event(batch, 'batch.cancelling')
+  else
+    redis.call('ZREM', P .. 'batches', batch.f.order)
+    redis.call('ZREM', P .. 'batches:' .. batch.f.owner, batch.f.order)
+    keep_batch(batch)
+  end
+  set(batch, {want = arg.want})
+  close(batch, true)
+  touch(batch)
+  local steward = steward_of(batch)
+  -- One that runs sees it at its next child, or when it wants to end.
+  if steward.f.state ~= 'running' then
+    renew(steward)
+    enqueue(steward, 0)
+  end
+  derive_batch(batch)
+  return outcome(true)
+end
+
+local function remove(batch)
+  redis.call(
+    'DEL', batch.key, P .. 'events:' .. batch.id, P .. 'piece:' .. batch.id .. ':batch',
+    P .. 'batch-sources:' .. batch.id
+  )
+end
+
+local function done()
+  local steward, stale = held()
+  if not steward then return stale end
+  local batch = read_batch(steward.f.job)
+  if batch.f.want ~= arg.done then return {again = true} end
+  settle(steward, 'succeeded')
+  if arg.done == 'delete' then
+    remove(batch)
+    return outcome(true)
+  end
+  if arg.done == 'expand' then
+    set(batch, {warnings = splice(batch.f.warnings, arg.warnings)})
+    close(batch, arg.short)
+    event(batch, 'batch.expanded')
+  end
+  touch(batch)
+  derive_batch(batch)
+  return outcome(true)
+end
+
+if arg.op == 'get' then return cjson.encode(get()) end
+if arg.op == 'list' then return cjson.encode(list()) end
+if arg.op == 'sources' then return cjson.encode(sources()) end
+if arg.op == 'children' then return cjson.encode(children()) end
+return once(arg.op == 'want' and want or done)
