@@ -25,7 +25,7 @@ from api.meters import Meters
 from api.sources import Sources
 from api.waiting import Waiters
 from common.config import SettingsError
-from common.keys import Keys
+from common.keys import Keys, declared_keys
 from common.runtime import Runtime
 from common.uploads import Uploads
 
@@ -35,7 +35,7 @@ _SECRET_CHARS = 32
 def create_app(runtime: Runtime) -> Flask:
     """Build the WSGI app over one world.
 
-    Raises SettingsError when links cannot be signed.
+    Raises SettingsError when links cannot be signed, or declared keys are not valid.
     """
     settings = runtime.settings.api
     if len(settings.secret) < _SECRET_CHARS:
@@ -48,9 +48,10 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     meters = Meters(runtime.store)
+    declared = declared_keys(runtime.settings)
     keys = Keys.connect(runtime.settings) if settings.auth else None
     authenticator: Authenticator = (
-        Open(embedded=settings.embedded) if keys is None else KeyGuard(keys)
+        Open(embedded=settings.embedded) if keys is None else KeyGuard(keys, declared)
     )
     waiters = Waiters(settings.threads // 4)
     edge.install(app, settings, meters)

@@ -7,6 +7,7 @@ everything; that is for a service on loopback, or embedded behind a gate of its 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from flask import Request, Response, g, request
 
 from common import keys
 from common.errors import Forbidden, TooManyRequests, Unauthorized
-from common.keys import Admission, KeyRecord, Keys, Spent
+from common.keys import Admission, DeclaredKey, KeyRecord, Keys, Spent
 from common.sections import is_loopback
 
 Scope = keys.Scope
@@ -115,12 +116,17 @@ def _came_by_loopback(request: Request) -> bool:
 class KeyGuard:
     """Asks for an API key and holds it to its limits."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, declared: Sequence[DeclaredKey] = ()) -> None:
         self._keys = keys
+        # On the first request: the store may be away while the API starts.
+        self._undeclared: Sequence[DeclaredKey] | None = declared
 
     def identify(self, request: Request) -> Principal:
         """Give the key's principal; raises Unauthorized or TooManyRequests."""
         token = bearer(request)
+        if self._undeclared is not None:
+            self._keys.declare(self._undeclared)
+            self._undeclared = None
         admission = self._keys.admit(token) if len(token) <= _TOKEN_CHARS else None
         if admission is None:
             raise Unauthorized("this API key is not known, or was revoked")

@@ -135,20 +135,32 @@ def _limit(options: argparse.Namespace) -> int:
     changes = _given(options)
     if not changes:
         raise ValueError("name the limits to change, for example --jobs-at-once 20")
-    record = _keys().change(options.id, lambda old: _valid(old.model_dump() | changes))
+    keys = _own(options.id)
+    record = keys.change(options.id, lambda old: _valid(old.model_dump() | changes))
     print(record.model_dump_json(exclude_none=True, exclude={"webhooks"}))
     return 0
 
 
+def _own(key_id: str) -> Keys:
+    """Give the keys to change one in; raises ValueError where that cannot last."""
+    keys = _keys()
+    if any(one.declared and one.id == key_id for one in keys.list()):
+        raise ValueError(
+            f"the key {key_id!r} is one of FRAMEMILL_API_KEYS: change it there, and "
+            "start the API anew"
+        )
+    return keys
+
+
 def _rotate(options: argparse.Namespace) -> int:
-    token = _keys().rotate(options.id)
+    token = _own(options.id).rotate(options.id)
     _tell(f"the new key of {options.id}; it is shown only now:")
     print(token)
     return 0
 
 
 def _revoke(options: argparse.Namespace) -> int:
-    if _keys().revoke(options.id):
+    if _own(options.id).revoke(options.id):
         return 0
     _tell(f"there is no key {options.id!r}")
     return 1

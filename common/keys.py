@@ -12,16 +12,16 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import redis
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from common.config import Settings
+from common.config import Settings, SettingsError
 from common.errors import Conflict, NotFound, StoreUnavailable
 from common.sections import PLACE
 
@@ -36,7 +36,7 @@ class KeyRecord(BaseModel):
     """One API key; ``owner`` is whose jobs it sees. None is no limit.
 
     ``webhooks`` are subscriptions as a job has them: each job that is submitted with
-    the key gets them beside its own.
+    the key gets them beside its own. ``declared`` keys come from the settings.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -55,7 +55,41 @@ class KeyRecord(BaseModel):
     source_bytes: int | None = Field(default=None, ge=1)
     source_seconds: float | None = Field(default=None, gt=0)
     webhooks: list[dict[str, Any]] = Field(default=[], max_length=MOST_WEBHOOKS)
+    declared: bool = False
     created_at: int = Field(default_factory=lambda: int(time.time() * 1000))
+
+
+class DeclaredKey(KeyRecord):
+    """A key of the setting FRAMEMILL_API_KEYS; of the key itself only its SHA-256."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", exclude=True)
+    declared: Literal[True] = True
+    # Callers subscribe; a secret of theirs has no place in the settings.
+    webhooks: list[dict[str, Any]] = Field(default=[], max_length=0)
+
+
+def declared_keys(settings: Settings) -> list[DeclaredKey]:
+    """Read the keys of the settings; raises SettingsError with every fault."""
+    found: list[DeclaredKey] = []
+    faults: list[str] = []
+    for place, given in enumerate(settings.api.keys):
+        where = f"FRAMEMILL_API_KEYS: key {place + 1}"
+        try:
+            key = DeclaredKey.model_validate({"owner": given.get("id"), **given})
+        except ValidationError as error:
+            faults += [
+                f"{where}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+                for fault in error.errors()
+            ]
+            continue
+        if any(key.id == one.id or key.sha256 == one.sha256 for one in found):
+            faults.append(f"{where}: its id or sha256 is another's, too")
+        found.append(key)
+    if faults:
+        raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))
+    return found
 
 
 @dataclass(frozen=True)
@@ -134,6 +168,22 @@ class Keys:
         if answer["taken"]:
             raise ValueError(f"there is a key with the id {record.id!r}")
         return token
+
+    def declare(self, keys: Sequence[DeclaredKey]) -> None:
+        """Make these the declared keys: others that were declared before are ended.
+
+        A declared key takes the place of one with its id; its webhooks stay.
+        """
+        told = []
+        for key in keys:
+            record = KeyRecord.model_validate(key.model_dump())
+            if kept := self._call("find", id=key.id).get("record"):
+                old = KeyRecord.model_validate_json(kept)
+                stays = {"webhooks": old.webhooks, "created_at": old.created_at}
+                record = record.model_copy(update=stays)
+            document = record.model_dump_json()
+            told.append({"id": key.id, "digest": key.sha256, "record": document})
+        self._call("declare", keys=told)
 
     def list(self) -> list[KeyRecord]:
         """Give all keys, oldest first."""

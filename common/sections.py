@@ -70,6 +70,7 @@ def _check_webhook_secret(text: str) -> str:
     return text
 
 
+KeyList = Annotated[list[dict[str, Any]], NoDecode, BeforeValidator(_parse_json)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Ports = Annotated[list[Port], NoDecode, BeforeValidator(_split_numbers)]
 Pause = Annotated[float, Field(gt=0, le=172_800)]
@@ -240,6 +241,11 @@ class Api(Section):
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     cors_origins: Words = []
     auth: bool = Field(default=True, description="Ask for API keys.")
+    keys: KeyList = Field(
+        default=[],
+        description="JSON list of keys that there always are: `id`, `name`, `sha256` "
+        "of the key, and the limits of `framemill keys` (docs/how-to/api-keys.md).",
+    )
     embedded: bool = Field(
         default=False,
         description="Allow `auth=false` beyond loopback: another program, which asks "

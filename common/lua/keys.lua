@@ -57,6 +57,27 @@ if step == 'rotate' then
   return cjson.encode({rotated = true})
 end
 
+-- declare: the keys of the settings, and no other that was declared before.
+if step == 'declare' then
+  local wanted = {}
+  for _, one in ipairs(arg.keys) do wanted[one.id] = one.digest end
+  local known = redis.call('HGETALL', KEYS[2])
+  for i = 1, #known, 2 do
+    local id, digest = known[i], known[i + 1]
+    local record = redis.call('HGET', KEYS[1], digest)
+    local declared = record and cjson.decode(record).declared
+    if wanted[id] ~= digest and (declared or wanted[id]) then
+      redis.call('HDEL', KEYS[2], id)
+      redis.call('HDEL', KEYS[1], digest)
+    end
+  end
+  for _, one in ipairs(arg.keys) do
+    redis.call('HSET', KEYS[1], one.digest, one.record)
+    redis.call('HSET', KEYS[2], one.id, one.digest)
+  end
+  return '{}'
+end
+
 if step == 'drop' then
   local digest = redis.call('HGET', KEYS[2], arg.id)
   if not digest then return cjson.encode({dropped = false}) end
