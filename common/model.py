@@ -74,6 +74,8 @@ class VideoInfo(Record):
     ``width`` and ``height`` are as shown: after cropping, pixel aspect and
     rotation. ``rotation`` is clockwise degrees (0, 90, 180, 270) as applied by
     FFmpeg's autorotation; ``mirrored`` says that the display matrix also flips.
+    ``tick`` is the unit of its timestamps in seconds, ``start_time`` when its first
+    decodable frame is shown, ``stream_start`` when its first packet is due.
     ``longest_frame`` is the longest time between two frames that were seen,
     ``keyframe_interval`` between two keyframes, in seconds.
     """
@@ -92,6 +94,8 @@ class VideoInfo(Record):
     frames: int | None = None
     duration: float | None = None
     start_time: float = 0.0
+    stream_start: float | None = None
+    tick: float | None = None
     longest_frame: float | None = None
     keyframe_interval: float | None = None
     pixel_format: str | None = None

@@ -109,6 +109,11 @@ class _Spec(BaseModel):
         default=None,
         description="Unique in the job; default: the kind, then kind-2, kind-3.",
     )
+
+
+class _Replaceable(_Spec):
+    """An output in whose place something else may be shown."""
+
     fallback: list[Fallback] = Field(
         default=["frame"],
         min_length=1,
@@ -118,7 +123,7 @@ class _Spec(BaseModel):
     )
 
 
-class _Boxed(_Spec):
+class _Boxed(_Replaceable):
     """An output with a picture size."""
 
     width: Side | None = Field(default=None, description="Pixels; see the default.")
@@ -256,7 +261,7 @@ class PreviewSpec(_Moving):
         return self
 
 
-class StoryboardSpec(_Spec):
+class StoryboardSpec(_Replaceable):
     """Tiled images and an index (WebVTT, JSON, HLS image playlist)."""
 
     kind: Literal["storyboard"]
@@ -283,7 +288,7 @@ class StoryboardSpec(_Spec):
         return self
 
 
-class ContactSheetSpec(_Spec):
+class ContactSheetSpec(_Replaceable):
     """A grid of frames for people, with timestamps and a header."""
 
     kind: Literal["contact_sheet"]
@@ -306,6 +311,12 @@ class SnippetsSpec(_Spec):
     """One short animation for each fixed window of the whole video."""
 
     kind: Literal["snippets"]
+    fallback: list[Literal["frame"]] = Field(
+        default=["frame"],
+        min_length=1,
+        max_length=1,
+        description="Nothing can stand in for a window of the video.",
+    )
     window: float = Field(default=30, ge=1, le=600, allow_inf_nan=False)
     format: AnimationFormat = "gif"
     fps: float = Field(default=10, gt=0, le=30, allow_inf_nan=False)

@@ -53,7 +53,6 @@ RECIPES: dict[str, Recipe] = {
 CUTS: dict[str, Cut] = {"snippets": snippets.cut}
 _STEP_SHARE = 0.9
 _LARGE_PIXELS = 4096 * 2304
-_DAMAGE = "Error submitting packet to decoder"
 _SOURCE = "source"
 _ASSETS = Path(__file__).with_name("assets")
 
@@ -150,8 +149,13 @@ class Engine:
             settings.limits.source_pixels,
             job.title,
         )
-        plan = RECIPES[job.spec.kind](job.spec, clip, job.part, job.parts)
-        return _Climb(settings, job, watch).run(plan)
+        try:
+            plan = RECIPES[job.spec.kind](job.spec, clip, job.part, job.parts)
+            return _Climb(settings, job, watch).run(plan)
+        except MediaError:
+            link.unlink()
+            _empty(job.workdir)
+            raise
 
 
 def _threads(media: MediaInfo, settings: Settings) -> int:
@@ -229,9 +233,10 @@ class _Climb:
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:
             raise _failure(done)
-        self._damaged |= _DAMAGE in done.log
         files = check.Folder(workdir, settings, self._watch.should_stop)
-        return Done(done.returncode, done.stdout, done.log, files)
+        came = Done(done.returncode, done.stdout, done.log, files)
+        self._damaged |= came.damaged
+        return came
 
     def _publish(self, made: Made) -> RenderedFile:
         """Check a file against what the recipe promised."""

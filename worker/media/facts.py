@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.logging
 from av.error import FFmpegError
 
 _MICROSECONDS = 1_000_000
@@ -61,6 +62,7 @@ class Track:
     stamps: list[float] = field(default_factory=list)
     keys: list[int] = field(default_factory=list)
     end: float | None = None
+    lasting: bool = False
     gap: float = 0.0
     seekable: bool = True
 
@@ -76,6 +78,7 @@ class Track:
         base = float(packet.time_base)
         start, length = packet.pts * base, (packet.duration or 0) * base
         self.stamps.append(start)
+        self.lasting = self.lasting or length > 0
         self.end = start + length if self.end is None else max(self.end, start + length)
 
     def decode(self, packet: Any) -> None:
@@ -88,6 +91,17 @@ class Track:
         for frame in frames[: _FRAMES - len(self.frames)]:
             self.frames.append(_frame_facts(frame))
 
+    def first(self) -> float | None:
+        """Give when the first frame that decodes is shown, in seconds.
+
+        A file cut anywhere begins with packets of which nothing can be made.
+        """
+        start = min(self.stamps, default=None)
+        pts = self.frames[0]["pts"] if self.frames else None
+        if start is None or pts is None:
+            return start
+        return max(start, float(pts * self.stream.time_base))
+
     def rate(self) -> float | None:
         """Give the frames per second that were seen; headers may state a tick rate."""
         if len(self.stamps) < _RATED_FRAMES:
@@ -98,6 +112,13 @@ class Track:
         # Of a long file the head and the tail were read, and nothing in between.
         usual = [step for step in steps if step <= _GAP * steps[len(steps) // 2]]
         return len(usual) / sum(usual)
+
+    def until(self) -> float | None:
+        """Give when the last frame that was read is gone; ASF states no lengths."""
+        rate = self.rate()
+        if self.end is None or self.lasting or not rate:
+            return self.end
+        return self.end + 1 / rate
 
     def longest(self) -> float:
         """Give the longest time between two frames that were read, in seconds."""
@@ -111,10 +132,6 @@ class Track:
         base = float(self.stream.time_base)
         places = [*(key * base for key in sorted(self.keys)), max(self.stamps)]
         return max(b - a for a, b in pairwise(places))
-
-
-def _name(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def _tag(stream: Any, key: str) -> str | None:
@@ -188,7 +205,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
     if track is None or context is None:
         return facts
     return facts | {
-        "profile": _name(context.profile),
+        "profile": context.profile and str(context.profile),
         "width": context.width,
         "height": context.height,
         "aspect": _ratio(stream.sample_aspect_ratio or context.sample_aspect_ratio),
@@ -198,9 +215,11 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "failures": track.failures,
         "packets": track.packets,
         "timed": len(track.stamps),
-        "first": min(track.stamps, default=None),
+        "first": track.first(),
+        "due": min(track.stamps, default=None),
+        "tick": float(stream.time_base),
         "last": max(track.stamps, default=None),
-        "end": track.end,
+        "end": track.until(),
         "gap": track.gap,
         "key_gap": track.key_gap(),
         "seekable": track.seekable,
@@ -259,10 +278,11 @@ def _read_end(container: Any, track: Track, declared: float) -> None:
 def _try_seek(container: Any, track: Track) -> bool:
     """Seek to a keyframe in the middle; tell whether the first frame there is one.
 
-    Some files mark frames falsely as keyframes, and raw streams have no index.
+    Some files mark frames falsely as keyframes. Raw streams have no index: a seek
+    guesses by the bit rate, and what it finds has a time of its own.
     """
     keys = track.keys[1:]
-    if not keys:
+    if container.format.name in _RAW or not keys:
         return container.format.name not in _RAW
     wanted = keys[len(keys) // 2]
     context = track.stream.codec_context
@@ -272,7 +292,9 @@ def _try_seek(container: Any, track: Track) -> bool:
         for read, packet in enumerate(container.demux(track.stream)):
             frames = packet.decode()
             if frames:
-                return bool(frames[0].key_frame)
+                first = frames[0]
+                known = first.pts is None or first.pts in track.keys
+                return bool(first.key_frame) and known
             if read > _PATIENCE:
                 break
     except (FFmpegError, ValueError, OSError):
@@ -338,6 +360,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         "bit_rate": container.bit_rate or None,
         "complete": complete,
         "streams": len(streams),
+        "description": container.dumps_format(),
         "videos": [_stream_facts(track.stream, track) for track in tracks.values()],
         "audios": [_stream_facts(s, None) for s in streams if s.type == "audio"],
         "artwork": [s.index for s in streams if s.type == "video" and _is_picture(s)],
@@ -367,6 +390,8 @@ def _finite(value: Any) -> Any:
 def main(argv: list[str]) -> None:
     """Print the facts of ``argv[1]``."""
     options = Options(**json.loads(argv[2]))
+    # The description of a file is a log message of this level.
+    av.logging.set_level(av.logging.INFO)
     json.dump(_finite(read(Path(argv[1]), options)), sys.stdout)
 
 

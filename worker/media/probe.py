@@ -26,7 +26,7 @@ from common.errors import (
     UnsupportedFormat,
 )
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
-from worker.media import colour, process, program
+from worker.media import colour, cropping, process, program
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS
 from worker.media.sniff import Sniffed, sniff
@@ -35,6 +35,7 @@ _FACTS = Path(__file__).with_name("facts.py")
 _CAPTURE = 16 * 1024 * 1024
 _SCAN_BYTES = 24 * 1024 * 1024
 _SCAN_SECONDS = 3.0
+_CHAINED = 1.2
 _QUARTER = 90
 _SLACK_DEGREES = 1.5
 _LONGEST_SANE = 100 * 366 * 86_400.0
@@ -164,19 +165,32 @@ def _check_opened(head: Sniffed, facts: dict[str, Any]) -> None:
     )
 
 
-def _rank(video: dict[str, Any], longest: float) -> tuple[Any, ...]:
+def _rank(
+    video: dict[str, Any], facts: dict[str, Any], longest: float
+) -> tuple[Any, ...]:
     """Order candidates: moving and not far shorter, then area, default, first."""
     pixels = video["width"] * video["height"]
-    length = _length(video) or 0.0
+    length = _length(video, facts) or 0.0
     still = video["packets"] == 1 or video["declared_frames"] == 1
     whole = length >= longest * 0.2 and not still
     return (whole, pixels, video["default"], -video["index"])
 
 
-def _length(video: dict[str, Any]) -> float | None:
-    if video["first"] is not None and video["end"] is not None:
-        return float(video["end"] - video["first"])
-    return _sane(video["duration"])
+def _length(video: dict[str, Any], facts: dict[str, Any]) -> float | None:
+    """Give how long the stream's frames are shown, in seconds."""
+    if video["first"] is None or video["end"] is None:
+        return _sane(video["duration"])
+    length = float(video["end"] - video["first"])
+    step = 1 / video["fps"] if video["fps"] else 0.0
+    counted = video["packets"] * step
+    if facts["container"] == "ogg" and counted > _CHAINED * length:
+        # Streams one after another, each with a clock from 0.
+        return float(counted)
+    # The length of a last frame after a jump of the clock may be any number.
+    declared = (facts["duration"] or 0.0) + facts["start"] - video["first"]
+    shown = float(video["last"] - video["first"])
+    lies = length - shown > 2 * step and shown < declared < length
+    return float(declared) if lies else length
 
 
 def _sane(seconds: float | None) -> float | None:
@@ -197,9 +211,9 @@ def _choose(
     for video in videos:
         if video["tag"] in _ENCRYPTED_TAGS:
             raise Encrypted("the video stream is encrypted (DRM)")
-    longest = max((_length(video) or 0.0 for video in videos), default=0.0)
+    longest = max((_length(video, facts) or 0.0 for video in videos), default=0.0)
     shown = [video for video in videos if video["frames"]]
-    ranked = sorted(shown, key=lambda v: _rank(v, longest), reverse=True)
+    ranked = sorted(shown, key=lambda v: _rank(v, facts, longest), reverse=True)
     if ranked and not head.protected:
         return ranked[0]
     for video in videos:
@@ -231,7 +245,14 @@ def _webp(video: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
         "rotation": 0,
         "side_data": [],
     }
-    nothing = {"first": None, "end": None, "duration": None, "fps": 0, "packets": 0}
+    nothing = {
+        "due": None,
+        "first": None,
+        "end": None,
+        "duration": None,
+        "fps": 0,
+        "packets": 0,
+    }
     return video | nothing | {"width": size[0], "height": size[1], "frames": [frame]}
 
 
@@ -269,10 +290,10 @@ def _orientation(frame: dict[str, Any], warnings: list[str]) -> tuple[int, bool]
 
 
 def _shown_size(
-    frame: dict[str, Any], aspect: list[int], rotation: int
+    kept: tuple[int, int], aspect: list[int], rotation: int
 ) -> tuple[int, int]:
-    width = max(1, round(frame["width"] * aspect[0] / aspect[1]))
-    height = frame["height"]
+    width = max(1, round(kept[0] * aspect[0] / aspect[1]))
+    height = kept[1]
     return (height, width) if rotation % 180 else (width, height)
 
 
@@ -288,9 +309,13 @@ def _video(
     frame = video["frames"][0]
     rotation, mirrored = _orientation(frame, warnings)
     aspect = _aspect(video)
-    width, height = _shown_size(frame, aspect, rotation)
+    kept = cropping.kept_size(facts.get("description", ""), video["index"], frame)
+    width, height = _shown_size(kept, aspect, rotation)
     counted = video["packets"] if facts["complete"] else video["declared_frames"]
-    start = (video["first"] or 0.0) - facts["start"] if video["first"] else 0.0
+    start, due = (
+        round(max(0.0, video[when] - facts["start"]), 6) if video[when] else 0.0
+        for when in ("first", "due")
+    )
     if video["failures"]:
         warnings.append(codes.DAMAGED)
     if not video.get("seekable", True):
@@ -308,8 +333,10 @@ def _video(
         mirrored=mirrored,
         fps=round(video["fps"], 4) or None,
         frames=counted or None,
-        duration=_length(video),
-        start_time=max(0.0, start),
+        duration=_length(video, facts),
+        start_time=start,
+        stream_start=due,
+        tick=video.get("tick"),
         longest_frame=video.get("gap") or None,
         keyframe_interval=video.get("key_gap"),
         pixel_format=frame["pixel_format"],

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _HEAD = 1 << 20
+# Bytes of a packet of an MPEG transport stream; each begins with "G".
+_TS = 188
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (
     (b"#EXTM3U", "an HLS playlist"),
@@ -90,5 +92,5 @@ def looks_like_media(head: bytes) -> bool:
         head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"styp", b"moof", b"sidx")
         or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"FLV\x01", b"0&\xb2u")
         or head[:4] == b"GIF8"
-        or (head[:1] == b"\x47" and len(head) >= 188)
+        or (len(head) >= _TS and set(head[: 3 * _TS : _TS]) == {0x47})
     )

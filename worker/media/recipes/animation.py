@@ -9,7 +9,7 @@ from typing import Any
 
 from common.errors import DecodeError, SeekPastEnd
 from common.specs import AnimationSpec, parse_time
-from worker.media.recipes import fitting, gif, movie, picture
+from worker.media.recipes import fitting, gif, movie, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Made, Plan, Rung, RungRun, Step
@@ -77,6 +77,17 @@ def plan(
 
     Raises NoVideoStream, SeekPastEnd.
     """
+    canvas = standin.of_animation(spec)
+    seconds = _DEFAULT_SECONDS if spec.duration is None else spec.duration
+
+    def show(drawn: Any) -> RungRun:
+        return standin.held(drawn, "animation", spec, seconds, clip.threads)
+
+    frames = partial(_of_frames, spec, clip)
+    return standin.plan(spec.fallback, clip, frames, canvas, show)
+
+
+def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
     stretch = window(spec, clip)
     hdr = clip.video.hdr is not None
     mapped = (codes.TONE_MAPPED,) if hdr else ()

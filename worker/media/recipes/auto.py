@@ -241,7 +241,7 @@ def _visit(clip: Clip, shares: list[float]) -> _Look:
         frames = frames.filter("select", f"not(mod(n,{_WINDOW_EVERY}))")
         parts.append(_sample(frames, window))
     most = len(starts) * _WINDOW_FRAMES
-    return _look(parts, tuple(max(0.0, at) for at in starts), 2.0 * len(starts), most)
+    return _look(parts, tuple(clip.clock(at) for at in starts), 2.0 * len(starts), most)
 
 
 def _sample(frames: Any, window: int) -> Any:

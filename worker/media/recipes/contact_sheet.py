@@ -17,7 +17,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import ContactSheetSpec, Fit
-from worker.media.recipes import encode, headline, moment, picture
+from worker.media.recipes import encode, headline, moment, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import PROTOCOLS
 from worker.media.recipes.moment import Pen
@@ -27,6 +27,7 @@ from worker.media.recipes.source import Clip, argv
 
 FONT = "FramemillSans.ttf"
 _STAMP, _TITLE, _DETAILS = "stamp.txt", "title.txt", "details.txt"
+_STEM = "contact-sheet"
 _TALLEST = 2.5
 _MAX_SIDE = 16_000
 
@@ -100,8 +101,20 @@ def plan(
 ) -> Plan:
     """Give the rungs for a contact sheet spec; it is never cut into parts.
 
-    Raises NoVideoStream.
+    Where there is no frame, the sheet is the stand-in alone. Raises NoVideoStream.
     """
+    canvas = standin.Canvas(spec.format, spec.width, background=spec.background)
+
+    def show(drawn: Any) -> RungRun:
+        kind, quality, threads = spec.format, spec.quality, clip.threads
+        made = yield from standin.still(drawn, _STEM, kind, quality, threads)
+        return [made]
+
+    frames = partial(_of_frames, spec, clip)
+    return standin.plan(spec.fallback, clip, frames, canvas, show)
+
+
+def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
     warnings = [codes.TONE_MAPPED] if clip.video.hdr else []
     clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
     best, plain = _Sheet(spec, clip), _Sheet(spec, clip, plain=True)
@@ -131,7 +144,7 @@ def _make(sheet: _Sheet) -> RungRun:
     spec, box = sheet.spec, sheet.box
     columns = min(spec.columns, len(shown))
     rows = math.ceil(len(shown) / columns)
-    file = f"contact-sheet.{encode.extension(spec.format)}"
+    file = f"{_STEM}.{encode.extension(spec.format)}"
     step = _assemble(sheet, columns, rows, file)
     done = yield step
     if file not in done.files:

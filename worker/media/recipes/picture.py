@@ -174,7 +174,7 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
         stream = stream.filter("crop", box.width, box.height)
     clear = keeps_alpha(clip, ink, background)
     if video.alpha and not clear:
-        stream = _flatten(stream, background or "#000000")
+        stream = flatten(stream, background or "#000000")
     if box.pads:
         colour = "black@0" if clear else colour_word(background or "#000000")
         stream = stream.filter(
@@ -281,7 +281,7 @@ def _turn(stream: Any, rotation: int, *, mirrored: bool) -> Any:
     return stream.filter("transpose", "cclock") if rotation == 270 else stream
 
 
-def _flatten(stream: Any, background: str) -> Any:
+def flatten(stream: Any, background: str) -> Any:
     """Put the picture onto one colour."""
     both = stream.filter_multi_output("split")
     ground = both[0].filter(

@@ -15,6 +15,8 @@ from math import cos, floor, pi
 from operator import mul
 
 MAX_SIDE = 100
+# The longer side of the copies that are taken for it.
+SMALL = 64
 _OPAQUE = 128
 
 

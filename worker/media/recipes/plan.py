@@ -14,6 +14,14 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+# What ffmpeg_dec.c and libavcodec say of packets and frames with faults.
+_DAMAGE = (
+    "Error submitting packet to decoder",
+    "corrupt decoded frame",
+    "error while decoding MB",
+    "concealing",
+)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -61,6 +69,11 @@ class Done:
     stdout: bytes
     log: str
     files: Mapping[str, FileFacts]
+
+    @property
+    def damaged(self) -> bool:
+        """Tell whether FFmpeg could not decode some of it, or only with faults."""
+        return any(words in self.log for words in _DAMAGE)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import PreviewSpec
-from worker.media.recipes import fitting, movie, picture
+from worker.media.recipes import fitting, movie, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
@@ -65,6 +65,17 @@ def plan(
 
     Raises NoVideoStream.
     """
+    seconds = spec.segments * spec.segment_duration
+
+    def show(drawn: Any) -> RungRun:
+        return standin.held(drawn, "preview", spec, seconds, clip.threads)
+
+    frames = partial(_of_frames, spec, clip)
+    canvas = standin.of_animation(spec)
+    return standin.plan(spec.fallback, clip, frames, canvas, show)
+
+
+def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     windows = segments(spec, clip)
     video = clip.video
     even = picture.is_even(spec.format)

@@ -6,6 +6,7 @@ shows it. FFmpeg's ``-ss`` before ``-i`` uses the same clock.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ _UNINDEXED = ("mpegts", "mpeg")
 _JUMPING = ("mpegts", "mpeg", "ogg")
 _KEYFRAME_SECONDS = 3.0
 _KEYFRAME_LIMIT = 15.0
+_FINE_TICK = 0.0011
+_TICK_SLACK = 1e-4
 # FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -57,6 +60,12 @@ class Clip:
     def begin(self) -> float:
         """Give the time of the first frame."""
         return self.video.start_time
+
+    @property
+    def first_packet(self) -> float:
+        """Give the time of the first packet: of some, no frame can be made."""
+        start = self.video.stream_start
+        return self.begin if start is None else start
 
     @property
     def end(self) -> float | None:
@@ -96,6 +105,22 @@ class Clip:
         keyframe = _KEYFRAME_SECONDS if known is None else known * 1.05
         return lead + min(keyframe, _KEYFRAME_LIMIT)
 
+    @property
+    def is_coarse(self) -> bool:
+        """Tell whether the unit of the stream's timestamps is over a millisecond."""
+        return (self.video.tick or 0.0) > _FINE_TICK
+
+    def on_tick(self, start: float) -> float:
+        """Give the last time up to ``start`` that the stream's clock can tell.
+
+        FFmpeg moves all timestamps by the time of a seek, rounded to the stream's
+        unit: 1/24 s in an AVI. Between two ticks all times would be wrong.
+        """
+        tick = self.video.tick
+        if tick is None or not self.is_coarse or start <= 0:
+            return start
+        return math.floor(start / tick + _TICK_SLACK) * tick
+
     def clock(self, start: float) -> float:
         """Give the clip's time at which a stream opened at ``start`` reads 0.
 
@@ -103,8 +128,8 @@ class Clip:
         packet of the streams that are used (correct_input_start_times, ffmpeg_demux.c).
         """
         if self.media.container.startswith(_JUMPING):
-            return max(start, self.begin)
-        return max(start, 0.0)
+            return max(self.on_tick(start), self.first_packet)
+        return max(self.on_tick(start), 0.0)
 
     def at(self, value: float | str) -> float:
         """Turn a spec's time into seconds; a share is one of the video's extent."""
@@ -169,7 +194,9 @@ def open_clip(
     sought, which is decoded from its begin.
     """
     words = input_options(clip)
-    start = start or 0.0
+    asked = start or 0.0
+    start = clip.on_tick(asked)
+    length = None if length is None else length + asked - start
     late = start > 0 and not clip.seekable
     if start > 0 and not late:
         words["ss"] = number(start)

@@ -1,114 +1,284 @@
-"""What a thumbnail shows when there is no frame: artwork, a waveform, an icon."""
+"""What an output shows when there is no frame: artwork, a waveform, an icon.
+
+:func:`plan` walks a spec's ``fallback`` list. The pictures are drawn here; how one
+becomes the output's files is the business of each kind (:data:`Show`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import ffmpeg
 
-from common.errors import DecodeError
-from common.specs import ThumbnailSpec
-from worker.media.recipes import encode, picture
+from common.errors import CannotFit, DecodeError, NoVideoStream
+from common.specs import Fallback, Fit
+from worker.media.recipes import encode, movie, picture, placeholder
 from worker.media.recipes import warnings as codes
-from worker.media.recipes.plan import Made, Rung, RungRun, Step
-from worker.media.recipes.source import Clip, argv, input_options
+from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.source import Clip, argv, input_options, number
 
 _AUDIO_SECONDS = 3600.0
 _SHAPE = 9 / 16
+_TALLEST = 2
 _PAPER = "#202428"
 _PEN = "#9fb4c7"
-_ART_SECONDS = 10.0
+_SECONDS = 10.0
+_HELD = ("mp4", "webm")
 
 
-def rungs(way: str, spec: ThumbnailSpec, clip: Clip) -> list[Rung]:
-    """Give the rungs of one entry of ``fallback``; none when the clip lacks it."""
+@dataclass(frozen=True)
+class Canvas:
+    """The size and format that are asked of a stand-in; sides may be open."""
+
+    format: picture.Ink
+    width: int | None
+    height: int | None = None
+    fit: Fit = "contain"
+    background: str | None = None
+    enlarge: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Give the size of a drawn picture: as asked, 16:9 where a side is open."""
+        width = self.width
+        if width is None and self.height is not None:
+            width = round(self.height / _SHAPE)
+        width = width or encode.STILL_WIDTH
+        height = self.height or max(1, round(width * _SHAPE))
+        if picture.is_even(self.format):
+            return max(2, width // 2 * 2), max(2, height // 2 * 2)
+        return width, height
+
+    @property
+    def ground(self) -> str:
+        """Give the colour behind what is drawn."""
+        return picture.colour_word(self.background or _PAPER)
+
+
+# Turns the drawn picture into the files of an output.
+Show = Callable[[Any], RungRun]
+
+
+def plan(
+    fallback: Sequence[Fallback],
+    clip: Clip,
+    frames: Callable[[], Plan],
+    canvas: Canvas,
+    show: Show,
+) -> Plan:
+    """Give the rungs of all entries of ``fallback``, in its order.
+
+    ``frames`` gives those that show the video. Raises NoVideoStream when nothing is
+    left, and what ``frames`` raises.
+    """
+    rungs: list[Rung] = []
+    for way in fallback:
+        if way != "frame":
+            rungs += _rungs(way, clip, canvas, show)
+        elif clip.media.video is not None:
+            found = frames()
+            rungs += [
+                replace(rung, warnings=(*found.warnings, *rung.warnings))
+                for rung in found.rungs
+            ]
+    if not rungs:
+        lacks = clip.media.video is None
+        raise NoVideoStream(
+            "the file has no video stream" if lacks else "nothing to show",
+            hint='"fallback" can show artwork, a waveform or an icon instead',
+        )
+    return Plan(tuple(rungs))
+
+
+def _rungs(way: str, clip: Clip, canvas: Canvas, show: Show) -> list[Rung]:
+    """Give the rungs of one entry; none when the clip lacks it."""
     media = clip.media
     if way == "artwork":
         note = (codes.ARTWORK_SHOWN,)
         return [
-            Rung("artwork", partial(_artwork, spec, clip, index), note)
+            Rung("artwork", partial(_shown, show, _artwork, clip, canvas, index), note)
             for index in media.artwork
         ]
-    if way == "waveform":
-        if media.audio is None:
-            return []
-        run = partial(_waveform, spec, clip, media.audio.index)
-        return [Rung("waveform", run, (codes.WAVEFORM_SHOWN,))]
-    return [Rung("icon", partial(_icon, spec, clip), (codes.ICON_SHOWN,))]
+    if way == "icon":
+        run = partial(_shown, show, _icon, clip, canvas, 0)
+        return [Rung("icon", run, (codes.ICON_SHOWN,))]
+    if media.audio is None:
+        return []
+    run = partial(_shown, show, _waveform, clip, canvas, media.audio.index)
+    return [Rung("waveform", run, (codes.WAVEFORM_SHOWN,))]
 
 
-def _size(spec: ThumbnailSpec) -> tuple[int, int]:
-    """Give the size of a drawn picture: as asked, 16:9 where a side is open."""
-    if spec.width is None and spec.height is not None:
-        return round(spec.height / _SHAPE), spec.height
-    width = spec.width or encode.STILL_WIDTH
-    return width, spec.height or max(1, round(width * _SHAPE))
-
-
-def _ground(spec: ThumbnailSpec) -> str:
-    return picture.colour_word(spec.background or _PAPER)
-
-
-def _write(
-    drawn: Any, spec: ThumbnailSpec, clip: Clip, size: tuple[int, int] | None
+def _shown(
+    show: Show,
+    draw: Callable[[Clip, Canvas, int], Any],
+    clip: Clip,
+    canvas: Canvas,
+    stream: int,
 ) -> RungRun:
-    file = f"thumbnail.{encode.extension(spec.format)}"
-    options = encode.still(spec.format, spec.quality, clip.threads)
-    drawn = drawn.filter("scale", **picture.target(spec.format))
-    drawn = drawn.filter("format", picture.OPAQUE[spec.format]).filter("setsar", 1)
-    done = yield Step(argv(ffmpeg.output(drawn, file, **options)), _ART_SECONDS)
+    drawn = draw(clip, canvas, stream).filter("scale", **picture.target(canvas.format))
+    drawn = drawn.filter("format", picture.OPAQUE[canvas.format]).filter("setsar", 1)
+    return (yield from show(drawn))
+
+
+def still(
+    drawn: Any, stem: str, kind: str, quality: int, threads: int
+) -> Generator[Step, Done, Made]:
+    """Write the picture as one still; it has a placeholder like any other."""
+    file = f"{stem}.{encode.extension(kind)}"
+    both = drawn.filter_multi_output("split")
+    tiny = both[1].filter(
+        "scale",
+        placeholder.SMALL,
+        placeholder.SMALL,
+        force_original_aspect_ratio="decrease",
+        flags="area",
+    )
+    raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
+    words = argv(
+        ffmpeg.output(both[0], file, **encode.still(kind, quality, threads)),
+        ffmpeg.output(tiny.filter("format", "rgba"), "pipe:1", **raw),
+    )
+    done = yield Step(words, _SECONDS, capture=4 * placeholder.SMALL**2)
     if file not in done.files:
         raise DecodeError("the stand-in could not be made")
-    width, height = size or (None, None)
-    kind = encode.CONTENT_TYPES[spec.format]
-    return [Made(file, file, kind, width, height)]
+    facts = done.files[file]
+    # One side of the small copy is SMALL; the bytes tell the other.
+    other = len(done.stdout) // (4 * placeholder.SMALL)
+    tall = (facts.height or 0) > (facts.width or 0)
+    size = (other, placeholder.SMALL) if tall else (placeholder.SMALL, other)
+    details = placeholder.describe(done.stdout, *size) if other else {}
+    content_type = encode.CONTENT_TYPES[kind]
+    return Made(file, file, content_type, facts.width, facts.height, details=details)
 
 
-def _artwork(spec: ThumbnailSpec, clip: Clip, index: int) -> RungRun:
-    """Show the embedded picture inside the box, never enlarged unless asked."""
+class Moving(movie.Style, picture.Boxed, Protocol):
+    """A spec of an animation."""
+
+    @property
+    def background(self) -> str | None:
+        """The colour behind transparency."""
+
+    @property
+    def colors(self) -> int:
+        """The colours of a GIF."""
+
+    @property
+    def quality(self) -> int:
+        """The quality of all others, 1 to 100."""
+
+    @property
+    def fps(self) -> float:
+        """The frames per second of a clip."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The most bytes that the file may have."""
+
+
+def of_animation(spec: Moving) -> Canvas:
+    """Give the canvas of an animation."""
+    width, height = spec.width, spec.height
+    if width is None and height is None:
+        width = movie.DEFAULT_WIDTH
+    return Canvas(spec.format, width, height, spec.fit, spec.background, spec.enlarge)
+
+
+def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> RungRun:
+    """Write the picture as an animation: one frame, or a clip that stands still.
+
+    Raises CannotFit when it is over ``max_bytes``.
+    """
+    if spec.format in _HELD:
+        count = max(2, round(seconds * spec.fps))
+        drawn = drawn.filter("loop", loop=count - 1, size=1)
+        drawn = drawn.filter("setpts", f"N/{number(spec.fps)}/TB")
+        drawn = drawn.filter("fps", number(spec.fps))
+    file = movie.file_name(stem, spec.format)
+    # The size of artwork is unknown; 1 chooses encoders that take any.
+    box = picture.Box((1, 1), 1, 1)
+    look = movie.Look(box, spec.fps, spec.colors, spec.quality, palette_every=1)
+    done = yield Step(movie.write(drawn, file, spec, look, threads), _SECONDS)
+    if file not in done.files:
+        raise DecodeError("the stand-in could not be made")
+    size = done.files[file].bytes
+    if spec.max_bytes is not None and size > spec.max_bytes:
+        raise CannotFit(
+            f"the stand-in has {size} bytes; max_bytes is {spec.max_bytes}",
+            pointer="/max_bytes",
+            hint="allow more bytes or ask for a smaller picture",
+        )
+    return [Made(file, file, encode.CONTENT_TYPES[spec.format])]
+
+
+def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
+    """Show the embedded picture, by the spec's fit, never enlarged unless asked."""
     words = input_options(clip) | {"max_pixels": clip.pixels}
     art = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
-    width = spec.width or spec.height or encode.STILL_WIDTH
-    height = spec.height or 2 * width
-    sides = (
-        (str(width), str(height))
-        if spec.enlarge
-        else (f"min(iw,{width})", f"min(ih,{height})")
+    art = art.filter("trim", end_frame=1).filter("format", "rgba")
+    art = picture.flatten(art, canvas.background or "#000000")
+    even = 2 if picture.is_even(canvas.format) else 1
+    if canvas.width is None or canvas.height is None:
+        width = canvas.width or canvas.height or encode.STILL_WIDTH
+        return _inside(art, width, canvas.height or _TALLEST * width, canvas, even)
+    width, height = canvas.size
+    if canvas.fit == "cover":
+        sides = (f"min(iw,ih*{width}/{height})", f"min(ih,iw*{height}/{width})")
+        art = art.filter("crop", *sides)
+    if canvas.fit == "stretch":
+        share = "1" if canvas.enlarge else f"min(1,min(iw/{width},ih/{height}))"
+        sides = (f"trunc({width}*{share}/{even})", f"trunc({height}*{share}/{even})")
+        return art.filter("scale", *(f"max(1,{side})*{even}" for side in sides))
+    art = _inside(art, width, height, canvas, even)
+    if canvas.fit != "pad":
+        return art
+    return art.filter(
+        "pad", width, height, "(ow-iw)/2", "(oh-ih)/2", color=canvas.ground
     )
-    even = 2 if picture.is_even(spec.format) else 1
-    art = art.filter(
+
+
+def _inside(art: Any, width: int, height: int, canvas: Canvas, even: int) -> Any:
+    """Scale into a box and keep the shape."""
+    sides = (f"min(iw,{width})", f"min(ih,{height})")
+    if canvas.enlarge:
+        sides = (str(width), str(height))
+    return art.filter(
         "scale",
         *sides,
         force_original_aspect_ratio="decrease",
         force_divisible_by=even,
     )
-    return (yield from _write(art, spec, clip, None))
 
 
-def _waveform(spec: ThumbnailSpec, clip: Clip, index: int) -> RungRun:
-    width, height = _size(spec)
+def _waveform(clip: Clip, canvas: Canvas, index: int) -> Any:
+    width, height = canvas.size
     words = input_options(clip, decode=False) | {"t": _AUDIO_SECONDS}
     audio = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
+    pen = picture.colour_word(_PEN)
+    # Peaks as people know them; the root, so that quiet sound is no mere line.
     wave = audio.filter("aformat", channel_layouts="mono").filter(
-        "showwavespic", s=f"{width}x{height}", colors=picture.colour_word(_PEN)
+        "showwavespic", s=f"{width}x{height}", colors=pen, filter="peak", scale="sqrt"
     )
-    ground = _blank(width, height, _ground(spec))
-    drawn = ffmpeg.overlay(ground, wave, format="rgb")
-    return (yield from _write(drawn, spec, clip, (width, height)))
+    line = max(1, height // 180)
+    ground = _blank(canvas).filter(
+        "drawbox", 0, f"(ih-{line})/2", "iw", line, color=pen, t="fill"
+    )
+    return ffmpeg.overlay(ground, wave, format="rgb")
 
 
-def _blank(width: int, height: int, colour: str) -> Any:
-    graph = f"color=c={colour}:s={width}x{height}:d=1:r=1"
+def _blank(canvas: Canvas) -> Any:
+    width, height = canvas.size
+    graph = f"color=c={canvas.ground}:s={width}x{height}:d=1:r=1"
     return ffmpeg.input(graph, f="lavfi")
 
 
-def _icon(spec: ThumbnailSpec, clip: Clip) -> RungRun:
+def _icon(_clip: Clip, canvas: Canvas, _index: int) -> Any:
     """Draw a frame of film with a bar of sound: a sign, not a picture."""
-    width, height = _size(spec)
-    drawn = _blank(width, height, _ground(spec))
     pen = picture.colour_word(_PEN)
-    line = max(1, min(width, height) // 40)
+    line = max(1, min(canvas.size) // 40)
+    drawn = _blank(canvas)
     drawn = drawn.filter("drawbox", "iw/4", "ih/4", "iw/2", "ih/2", color=pen, t=line)
     for place, tall in enumerate((0.1, 0.22, 0.32, 0.18, 0.26, 0.12)):
         drawn = drawn.filter(
@@ -120,4 +290,4 @@ def _icon(spec: ThumbnailSpec, clip: Clip) -> RungRun:
             color=pen,
             t="fill",
         )
-    return (yield from _write(drawn, spec, clip, (width, height)))
+    return drawn

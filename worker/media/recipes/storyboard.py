@@ -3,7 +3,8 @@
 Only the keyframes that are shown reach the decoder: a bitstream filter drops every
 other packet. Cells of time without a keyframe get their exact frame by a seek, or,
 where there are many, all frames are decoded. Which way was taken is told in
-``details["method"]``: ``keyframes``, ``keyframes+seeks`` or ``decode``.
+``details["method"]``: ``keyframes``, ``keyframes+seeks`` or ``decode``; ``standin``
+where a stand-in is the only tile.
 
 Each pass writes its tiles into a NUT file whose clock counts cells; the last step
 interleaves these files and lays the sheets. Times are those of decoded frames.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -22,7 +23,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import StoryboardSpec
-from worker.media.recipes import encode, grid, picture, storyboard_index
+from worker.media.recipes import encode, grid, picture, standin, storyboard_index
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.grid import SLACK, Grid
@@ -41,6 +42,8 @@ _LEAST_SECONDS = 10.0
 # How long the last frame is shown where the header ends before it.
 _LAST_SECONDS = 0.04
 _UNKNOWN_SECONDS = 3600.0
+_LATE_SECONDS = 1.0
+_DECODE_ALL_SECONDS = 600.0
 
 
 @dataclass
@@ -82,6 +85,9 @@ class _Pass:
         length = None if last < 0 else (last + 1) * self.grid.interval - start
         frames = open_clip(self.clip, start=start, length=length)
         zero = self.clip.clock(start)
+        if length is not None:
+            # "-t" lets frames after a jump of the clock through.
+            frames = frames.filter("trim", end=number(start + length - zero - SLACK))
         cell, before = (
             f"floor(({when}+{number(zero + SLACK)})/{self._interval})"
             for when in ("t", "prev_selected_t")
@@ -122,26 +128,49 @@ class _Pass:
         words = argv(ffmpeg.output(frames, file, **_STORED, enc_time_base="filter"))
         return Step(words, seconds, capture=_CAPTURE, tolerant=True)
 
+    def _first_time(self, seen: float) -> float:
+        """Give the time of the first of the keyframes.
+
+        Where a file begins amid a group of pictures, FFmpeg 9.0.2 shows its first
+        keyframe, which is no IDR then, some frames too late when it is decoded alone.
+        """
+        clip = self.clip
+        cut = clip.begin - clip.first_packet > clip.frame_seconds
+        late = 0 < seen - clip.begin < _LATE_SECONDS
+        return clip.begin if cut and late else seen
+
     def take(
-        self, found: _Found, step: Step, file: str, start: float = 0.0
-    ) -> Generator[Step, Done, None]:
+        self,
+        found: _Found,
+        step: Step,
+        file: str,
+        start: float = 0.0,
+        *,
+        alone: bool = False,
+    ) -> Generator[Step, Done, bool]:
         """Run a pass that opens the clip at ``start``, and note what it found.
 
+        It gives whether some of it was damaged.
         Tiles out of order are not taken: the file's clock could not tell them apart.
         Keyframes of an open group of pictures come so (H.264, HEVC), when the
         decoder counts their order from pictures that it has not seen.
+
+        ``alone`` says that it decodes keyframes and nothing else.
         """
         done = yield step
         if file not in done.files:
-            return
+            return done.damaged
         zero = self.clip.clock(start)
         marks = [zero + float(mark) for mark in _MARK.findall(done.stdout)]
         if any(later <= mark for mark, later in pairwise(marks)):
-            return
+            return done.damaged
         if marks:
             found.files.append(file)
+            if alone:
+                marks[0] = self._first_time(marks[0])
         for seconds in marks:
             found.times.setdefault(self.grid.cell(seconds), round(seconds, 6))
+        return done.damaged
 
 
 def plan(
@@ -152,8 +181,27 @@ def plan(
 ) -> Plan:
     """Give the rungs for a storyboard spec; it is never cut into parts.
 
-    Raises NoVideoStream.
+    Where there is no frame, its one tile is the stand-in. Raises NoVideoStream.
     """
+    canvas = standin.Canvas(spec.format, spec.width, background="#000000")
+    frames = partial(_of_frames, spec, clip)
+    show = partial(_show, spec, clip)
+    return standin.plan(spec.fallback, clip, frames, canvas, show)
+
+
+def _show(spec: StoryboardSpec, clip: Clip, drawn: Any) -> RungRun:
+    """Lay a sheet of one tile that is shown from the start to the end."""
+    kind, quality, threads = spec.format, spec.quality, clip.threads
+    sheet = yield from standin.still(drawn, "storyboard-001", kind, quality, threads)
+    width, height = sheet.width or 1, sheet.height or 1
+    end = clip.end or _LAST_SECONDS
+    laid = Grid(end, 1, picture.Box((width, height), width, height), 1, 1)
+    tiles, sheets = grid.tiles(laid, {0: 0.0}, end), grid.sheets(laid, 1, end)
+    indexes = storyboard_index.files(laid, tiles, sheets, [sheet.name], "standin")
+    return [replace(sheet, details={}), *indexes]
+
+
+def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
     laid = grid.lay(spec, clip)
     warnings = list(laid.warnings)
     if clip.video.hdr:
@@ -189,7 +237,11 @@ def _by_keyframes(pass_: _Pass) -> Generator[Step, Done, _Found]:
     Raises DecodeError when no keyframe came, or not one after another.
     """
     found, laid = _Found("keyframes"), pass_.grid
-    yield from pass_.take(found, pass_.keyframes("keyframes.nut"), "keyframes.nut")
+    file = "keyframes.nut"
+    damaged = yield from pass_.take(found, pass_.keyframes(file), file, alone=True)
+    if damaged and (pass_.clip.end or 0.0) < _DECODE_ALL_SECONDS:
+        # What a damaged keyframe lacks, the frames before it may still show.
+        raise DecodeError("some of the keyframes are damaged")
     if not found.times:
         raise DecodeError("the packets give no keyframes in order of time")
     runs = grid.gaps(laid, found.times)
@@ -241,31 +293,7 @@ def _lay(pass_: _Pass, found: _Found) -> RungRun:
         )
         for name, sheet in zip(names, sheets, strict=True)
     ]
-    method = found.method
-    details = {
-        "method": method,
-        "interval": round(laid.interval, 6),
-        "tiles": len(tiles),
-        "tile_width": laid.box.width,
-        "tile_height": laid.box.height,
-        "last_time": tiles[-1].time,
-    }
-    texts = (
-        ("storyboard.vtt", "text/vtt", storyboard_index.webvtt(laid, tiles, names)),
-        (
-            "storyboard.json",
-            "application/json",
-            storyboard_index.document(laid, tiles, sheets, names, method),
-        ),
-        (
-            "storyboard.m3u8",
-            "application/vnd.apple.mpegurl",
-            storyboard_index.playlist(laid, sheets, names),
-        ),
-    )
-    return made + [
-        Made(name, name, kind, text=text, details=details) for name, kind, text in texts
-    ]
+    return made + storyboard_index.files(laid, tiles, sheets, names, found.method)
 
 
 def _sheet_words(

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from worker.media.recipes.grid import Grid, Sheet, Tile
+from worker.media.recipes.plan import Made
 
 _ROUNDING = 0.002
 
@@ -20,6 +21,39 @@ def clock(seconds: float) -> str:
     thousandths = max(0, math.ceil(seconds * 1000 - _ROUNDING))
     whole, part = divmod(thousandths, 1000)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{part:03d}"
+
+
+def files(
+    grid: Grid,
+    tiles: Sequence[Tile],
+    sheets: Sequence[Sheet],
+    names: Sequence[str],
+    method: str,
+) -> list[Made]:
+    """Give the three indexes as files; ``names`` are those of the sheets."""
+    details = {
+        "method": method,
+        "interval": round(grid.interval, 6),
+        "tiles": len(tiles),
+        "tile_width": grid.box.width,
+        "tile_height": grid.box.height,
+        "last_time": tiles[-1].time,
+    }
+    texts = {
+        "storyboard.vtt": ("text/vtt", webvtt(grid, tiles, names)),
+        "storyboard.json": (
+            "application/json",
+            document(grid, tiles, sheets, names, method),
+        ),
+        "storyboard.m3u8": (
+            "application/vnd.apple.mpegurl",
+            playlist(grid, sheets, names),
+        ),
+    }
+    return [
+        Made(name, name, kind, text=text, details=details)
+        for name, (kind, text) in texts.items()
+    ]
 
 
 def webvtt(grid: Grid, tiles: Sequence[Tile], names: Sequence[str]) -> str:

@@ -56,6 +56,8 @@ def sample(
     options: dict[str, Any] = {"skip_loop_filter": "noref"} if small else {}
     frames = open_clip(clip, start=start, length=lead + stretch.length, **options)
     # The clock starts at the first picture before fps rounds it to its slots.
+    if clip.is_coarse:
+        frames = frames.filter("settb", "AVTB")
     clock = f"PTS-{number(lead)}/TB"
     clock = clock if speed == 1 else f"({clock})/{number(speed)}"
     frames = frames.filter("setpts", clock)

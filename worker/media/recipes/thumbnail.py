@@ -10,7 +10,7 @@ from typing import Any
 
 import ffmpeg
 
-from common.errors import DecodeError, NoVideoStream, SeekPastEnd
+from common.errors import DecodeError, SeekPastEnd
 from common.specs import ThumbnailSpec
 from worker.media.recipes import auto, encode, moment, picture, placeholder, standin
 from worker.media.recipes import warnings as codes
@@ -22,7 +22,6 @@ _SCENE_TIME = "10%"
 _EARLIER = (0.5, 0.25, 0.1)
 _DECODE_ALL_SECONDS = 1200.0
 _EARLY_SECONDS = 20.0
-_TINY = 64
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class _Print:
     @property
     def tiny(self) -> tuple[int, int]:
         """Give the size of the small copy that the placeholder is made of."""
-        scale = min(1.0, _TINY / max(self.box.width, self.box.height))
+        scale = min(1.0, placeholder.SMALL / max(self.box.width, self.box.height))
         return (
             max(1, round(self.box.width * scale)),
             max(1, round(self.box.height * scale)),
@@ -118,22 +117,21 @@ def plan(
     Raises NoVideoStream when there is nothing to show, SeekPastEnd when policy
     ``exact`` asks for a time after the known end.
     """
-    rungs: list[Rung] = []
-    video = clip.media.video
-    for way in spec.fallback:
-        if way != "frame":
-            rungs += standin.rungs(way, spec, clip)
-        elif video is not None:
-            rungs += _of_frames(spec, clip)
-    if not rungs:
-        raise NoVideoStream(
-            "the file has no video stream" if video is None else "nothing to show",
-            hint='"fallback" can show artwork, a waveform or an icon instead',
-        )
-    return Plan(tuple(rungs))
+    canvas = standin.Canvas(
+        spec.format, spec.width, spec.height, spec.fit, spec.background, spec.enlarge
+    )
+
+    def show(drawn: Any) -> RungRun:
+        threads = clip.threads
+        kind, quality = spec.format, spec.quality
+        made = yield from standin.still(drawn, "thumbnail", kind, quality, threads)
+        return [made]
+
+    frames = partial(_of_frames, spec, clip)
+    return standin.plan(spec.fallback, clip, frames, canvas, show)
 
 
-def _of_frames(spec: ThumbnailSpec, clip: Clip) -> list[Rung]:
+def _of_frames(spec: ThumbnailSpec, clip: Clip) -> Plan:
     times = _times(spec, clip)
     policy: str = spec.policy or ("auto" if times is None else "exact")
     if times is None:
@@ -142,8 +140,9 @@ def _of_frames(spec: ThumbnailSpec, clip: Clip) -> list[Rung]:
     elif policy == "auto":
         policy = "near"
     if policy == "exact":
-        return _exact_rungs(spec, clip, [_checked(clip, time) for time in times])
-    return _lenient_rungs(spec, clip, times, policy)
+        checked = [_checked(clip, time) for time in times]
+        return Plan(tuple(_exact_rungs(spec, clip, checked)))
+    return Plan(tuple(_lenient_rungs(spec, clip, times, policy)))
 
 
 def _times(spec: ThumbnailSpec, clip: Clip) -> list[float] | None:
