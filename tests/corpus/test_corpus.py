@@ -2,21 +2,21 @@
 
 Run with ``pytest tests/corpus --corpus FOLDER`` (or the variable
 ``FRAMEMILL_TEST_CORPUS``); without a folder the test is skipped.
-``--corpus-results FOLDER`` takes a table of the results.
+``--corpus-results FOLDER`` takes the results: ``corpus.csv`` with a row a clip, and
+``corpus.md``, a summary by class.
 """
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from common.config import Settings
-from tests.corpus import inventory
-from tests.corpus.judge import Row, judge
+from tests.corpus import inventory, table
+from tests.corpus.judge import judge
+from tests.corpus.table import Row
 
 PROCESSES = 2
 
@@ -37,20 +37,8 @@ def rows(pytestconfig: pytest.Config) -> dict[str, Row]:
         found = list(pool.map(judge, entries, [Settings()] * len(entries)))
     target = pytestconfig.getoption("--corpus-results", default=None)
     if target:
-        write(found, Path(target))
+        table.write(found, Path(target))
     return {row.file: row for row in found}
-
-
-def write(rows: list[Row], folder: Path) -> None:
-    """Write the results as ``corpus.csv``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [field.name for field in dataclasses.fields(Row)]
-    with (folder / "corpus.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, names)
-        table.writeheader()
-        for row in rows:
-            words = dataclasses.asdict(row)
-            table.writerow(words | {"faults": " / ".join(row.faults)})
 
 
 @pytest.mark.corpus

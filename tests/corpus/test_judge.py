@@ -1,0 +1,128 @@
+"""The judge of the corpus sees what is wrong with a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from common.config import Settings
+from common.specs import OUTPUT_SPEC
+from tests.corpus.inventory import OK, Entry
+from tests.corpus.table import Row
+from tests.corpus.verdict import Bench
+from worker.media import program
+from worker.media.engine import Engine, Rendered, RenderedFile, RenderJob, Watch
+
+Judge = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds, the first of them black."""
+    path = tmp_path_factory.mktemp("judge") / "clip.mp4"
+    source = "testsrc2=s=320x180:r=25:d=3,drawbox=t=fill:color=black:enable='lt(t,1)'"
+    argv = [program.path(Settings()), "-v", "error", "-f", "lavfi", "-i", source]
+    argv += ["-pix_fmt", "yuv420p", str(path)]
+    subprocess.run(argv, check=True, timeout=60)
+    return path
+
+
+@pytest.fixture
+def faults(clip: Path, tmp_path: Path) -> Judge:
+    """Render a spec, let ``spoil`` change the first file, and judge it."""
+
+    def _faults(
+        spec: dict[str, object],
+        spoil: Callable[[RenderedFile], RenderedFile] | None = None,
+    ) -> list[str]:
+        settings = Settings()
+        engine = Engine(settings)
+        media = engine.probe(clip)
+        job = RenderJob(OUTPUT_SPEC.validate_python(spec), media, clip, tmp_path)
+        made = engine.render(job, Watch())
+        if spoil is not None:
+            first = spoil(made.files[0])
+            made = Rendered([first, *made.files[1:]], None, [], made.reports)
+        row = Row("clip.mp4", "class", OK)
+        entry = Entry(clip, "class", OK, "", 16 / 9)
+        Bench(entry, media, settings, tmp_path, row).judge({str(spec["kind"]): made})
+        return row.faults
+
+    return _faults
+
+
+def _turned(made: RenderedFile) -> RenderedFile:
+    with Image.open(made.path) as image:
+        image.transpose(Image.Transpose.ROTATE_180).save(made.path)
+    return made
+
+
+@pytest.mark.parametrize("kind", ["thumbnail", "animation", "storyboard"])
+def test_given_a_right_output_when_judged_then_it_has_no_fault(faults, kind):
+    assert faults({"kind": kind}) == []
+
+
+def test_given_a_frame_of_another_time_when_judged_then_it_is_a_fault(faults):
+    def later(made: RenderedFile) -> RenderedFile:
+        return dataclasses.replace(made, time=(made.time or 0) - 0.4)
+
+    found = faults({"kind": "thumbnail", "time": 2.0}, later)
+
+    assert "SSIM" in found[0]
+
+
+def test_given_a_time_between_two_frames_when_judged_then_it_is_a_fault(faults):
+    def between(made: RenderedFile) -> RenderedFile:
+        return dataclasses.replace(made, time=(made.time or 0) + 0.02)
+
+    assert faults({"kind": "thumbnail", "time": 2.0}, between) == [
+        "no frame begins at 2.02"
+    ]
+
+
+def test_given_a_black_frame_of_a_vivid_clip_when_judged_then_it_is_a_fault(faults):
+    found = faults({"kind": "thumbnail", "time": 0.5})
+
+    assert found == ["the still is blank, 67% of the frames are not"]
+
+
+def test_given_wrong_colours_when_judged_then_they_are_a_fault(faults):
+    def swapped(made: RenderedFile) -> RenderedFile:
+        with Image.open(made.path) as image:
+            red, green, blue = image.split()
+            Image.merge("RGB", (blue, green, red)).save(made.path)
+        return made
+
+    found = faults({"kind": "thumbnail", "time": 2.0}, swapped)
+
+    assert any("colours" in fault for fault in found)
+
+
+def test_given_another_shape_when_judged_then_it_is_a_fault(faults):
+    found = faults({"kind": "thumbnail", "width": 200, "height": 180, "fit": "stretch"})
+
+    assert "is not 1.7778:1" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"fps": 10.0}, "GIF: 30 frames, not 45"),
+        ({"duration": 1.0}, "GIF: 15 frames, not 45"),
+    ],
+)
+def test_given_a_gif_of_other_frames_when_judged_then_they_are_counted(
+    faults, spec, words
+):
+    assert words in faults({"kind": "animation", **spec})
+
+
+def test_given_a_sheet_upside_down_when_judged_then_its_tiles_are_a_fault(faults):
+    found = faults({"kind": "storyboard", "interval": 1.0}, _turned)
+
+    assert "tiles: SSIM" in found[0]
