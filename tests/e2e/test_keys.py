@@ -21,6 +21,7 @@ from tests.worker.world import SECRET
 AT_ONCE = 100
 TUS = {"Tus-Resumable": "1.0.0"}
 OFFSET = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+BATCH = {"sources": [{"s3": {"bucket": "framemill", "key": "in/none.mp4"}}]}
 BODIES: dict[str, dict[str, Any]] = {
     "patchTus": {"data": b"x", "headers": TUS | OFFSET},
     "headTus": {"headers": TUS},
@@ -102,6 +103,7 @@ def ids(anna: Caller) -> dict[str, str]:
     tus = anna.post("/v1/tus", 201, headers=TUS | {"Upload-Length": "5"})
     return {
         "job_id": job,
+        "batch_id": anna.post("/v1/batches", 202, json=BATCH).json()["id"],
         "webhook_id": webhook,
         "delivery_id": until(found, 20, "the delivery has failed"),
         "upload_id": anna.post("/v1/uploads", 201, json={"size": 5}).json()["id"],
@@ -161,6 +163,7 @@ def test_lists_hold_only_the_keys_own(
 ) -> None:
     lists = {
         "/v1/jobs": "jobs",
+        "/v1/batches": "batches",
         "/v1/webhooks": "webhooks",
         "/v1/webhooks/deliveries": "deliveries",
     }
