@@ -206,7 +206,9 @@ class _Moving(_Boxed):
         "trials, for the best that stays under this size.",
     )
     optimize: bool = Field(
-        default=False, description="gif only; use gifsicle where it is installed."
+        default=False,
+        description="gif only; use gifsicle where it is installed. Not used with "
+        "max_bytes.",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import MediaError
-from common.model import Colour, MediaInfo, VideoInfo
+from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
 from common.specs import OUTPUT_SPEC
 from worker.media.engine import RECIPES
 from worker.media.recipes.formats import FORMATS
@@ -73,6 +73,13 @@ OLD = media(interlaced=True, sample_aspect_ratio="16:15", width=2048)
 STREAM = media(container="mpegts", start_time=0.1)
 UNSOUGHT = media(("seek_unreliable",))
 ODD = media(("odd_rotation",))
+SONG = MediaInfo(
+    container="mov,mp4",
+    duration=None,
+    video=None,
+    audio=AudioInfo(index=0, codec="aac", channels=2, duration=60.0),
+    artwork=[1],
+)
 SLIDES = media(fps=0.1, frames=6, longest_frame=10.0)
 
 THUMB, ANIM = {"kind": "thumbnail"}, {"kind": "animation"}
@@ -103,6 +110,24 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
         PLAIN,
     ),
     "thumbnail_avif": (THUMB | {"time": 1.0, "format": "avif"}, PLAIN),
+    "thumbnail_count": (THUMB | {"count": 2, "quality": 55}, PLAIN),
+    "thumbnail_times": (
+        THUMB | {"times": ["10%", "0:00:20.5"], "format": "png"},
+        PLAIN,
+    ),
+    "thumbnail_enlarged": (
+        THUMB | {"time": 1.0, "width": 3840, "enlarge": True},
+        PLAIN,
+    ),
+    "thumbnail_stretched_clear": (
+        THUMB
+        | {"time": 1.0, "width": 90, "height": 90, "fit": "stretch"}
+        | {"format": "webp", "background": "#ff8800"},
+        CLEAR,
+    ),
+    "thumbnail_artwork": (THUMB | {"fallback": ["artwork"]}, SONG),
+    "thumbnail_waveform": (THUMB | {"fallback": ["waveform"]}, SONG),
+    "thumbnail_icon": (THUMB | {"fallback": ["frame", "icon"]}, SONG),
     "animation_default": (ANIM, PLAIN),
     "animation_mp4": (ANIM | {"format": "mp4"}, PLAIN),
     "animation_webm": (ANIM | {"format": "webm"}, PLAIN),
@@ -112,7 +137,26 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     "animation_stream": (ANIM, STREAM),
     "animation_max_bytes": (ANIM | {"max_bytes": 20_000}, PLAIN),
     "animation_optimize": (ANIM | {"optimize": True}, PLAIN),
+    "animation_error_diffusion": (
+        ANIM
+        | {"dither": "sierra2_4a", "palette": "diff", "colors": 64, "fps": 8.0}
+        | {"start": 3.0, "end": 5.5, "loop": 1},
+        PLAIN,
+    ),
+    "animation_pad_coarse": (
+        ANIM
+        | {"width": 200, "height": 200, "fit": "pad", "background": "#203040"}
+        | {"bayer_scale": 2, "duration": 1.5, "enlarge": True},
+        PLAIN,
+    ),
+    "animation_low_quality": (ANIM | {"format": "mp4", "quality": 30}, PLAIN),
+    "animation_waveform": (ANIM | {"fallback": ["waveform"], "format": "mp4"}, SONG),
     "storyboard_default": (BOARD, PLAIN),
+    "storyboard_dense": (
+        BOARD | {"interval": 2.0, "columns": 5, "rows": 4, "width": 160, "quality": 50},
+        PLAIN,
+    ),
+    "storyboard_artwork": (BOARD | {"fallback": ["artwork"]}, SONG),
     "storyboard_interlaced_avif": (BOARD | {"format": "avif", "count": 9}, OLD),
     "storyboard_stream_webp": (BOARD | {"format": "webp"}, STREAM),
     "storyboard_untimed": (BOARD, media(bitstream_pts=False)),
@@ -120,9 +164,42 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     "preview_default": (PREVIEW | {"segments": 3}, PLAIN),
     "preview_mp4_turned": (PREVIEW | {"segments": 2, "format": "mp4"}, TURNED),
     "preview_max_bytes": (PREVIEW | {"segments": 2, "max_bytes": 20_000}, PLAIN),
+    "preview_cover": (
+        PREVIEW
+        | {"segments": 2, "segment_duration": 1.5, "exclude_start": 10.0}
+        | {"exclude_end": "20%", "width": 120, "height": 120, "fit": "cover"}
+        | {"fps": 12.0, "colors": 128, "dither": "floyd_steinberg", "loop": 2},
+        PLAIN,
+    ),
+    "preview_webm": (
+        PREVIEW | {"segments": 2, "format": "webm", "quality": 40, "enlarge": True},
+        PLAIN,
+    ),
+    "preview_artwork": (PREVIEW | {"fallback": ["artwork"]}, SONG),
+    "preview_palette": (
+        PREVIEW
+        | {"segments": 1, "palette": "diff", "bayer_scale": 3, "optimize": True}
+        | {"background": "#ffffff"},
+        CLEAR,
+    ),
+    "contact_sheet_bare": (
+        SHEET
+        | {"columns": 1, "rows": 2, "width": 640, "header": False}
+        | {"timestamps": False, "exclude_start": 0, "exclude_end": "10%"}
+        | {"background": "#ffffff", "foreground": "#000000"}
+        | {"format": "webp", "quality": 60},
+        PLAIN,
+    ),
+    "contact_sheet_icon": (SHEET | {"fallback": ["icon"]}, SONG),
     "contact_sheet_default": (SHEET | {"columns": 2, "rows": 1}, PLAIN),
     "snippets_default": (SNIPPETS, PLAIN),
     "snippets_webp": (SNIPPETS | {"format": "webp", "window": 20.0}, PLAIN),
+    "snippets_small": (
+        SNIPPETS
+        | {"window": 30.0, "width": 120, "fps": 5.0, "colors": 32, "dither": "none"},
+        PLAIN,
+    ),
+    "snippets_mp4": (SNIPPETS | {"format": "mp4", "quality": 50, "loop": 1}, PLAIN),
 }
 
 

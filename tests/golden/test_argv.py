@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from common.specs import KINDS, OUTPUT_SPEC
 from tests.golden import cases
 
 
@@ -18,3 +19,13 @@ def test_given_the_kept_files_when_listed_then_each_has_its_case():
     kept = {path.stem for path in cases.FOLDER.glob("*.txt")}
 
     assert kept == set(cases.CASES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_given_a_kind_when_its_cases_are_read_then_every_parameter_is_in_one(kind):
+    model = type(OUTPUT_SPEC.validate_python({"kind": kind}))
+    # A name is not FFmpeg's, and snippets have no choice of a stand-in.
+    unseen = {"name"} | ({"fallback"} if kind == "snippets" else set())
+    asked = [spec for spec, _ in cases.CASES.values() if spec["kind"] == kind]
+
+    assert set(model.model_fields) - unseen == set().union(*asked)

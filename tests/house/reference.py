@@ -18,6 +18,23 @@ from common import errors, specs
 from common.config import Settings
 from worker.media.recipes.warnings import WARNINGS
 
+# Pictures of ``tests/docs/pictures.py``, by kind: file and what is to be seen.
+_PICTURES = {
+    "thumbnail": (
+        ("thumbnail.jpg", "the frame that policy auto takes of the sample"),
+        ("artwork.jpg", 'embedded artwork, `"fallback": ["artwork"]`'),
+        (
+            "waveform.png",
+            'the sound of a file without video, `"fallback": ["waveform"]`',
+        ),
+        ("icon.png", 'a sign where there is nothing else, `"fallback": ["icon"]`'),
+    ),
+    "animation": (("animation.gif", "two seconds, forth and back"),),
+    "preview": (("preview.webp", "six segments of the whole sample"),),
+    "storyboard": (("storyboard.jpg", "a tile for every half second"),),
+    "contact_sheet": (("contact-sheet.jpg", "the default sheet"),),
+    "snippets": (("snippet.webp", "the first window, of five seconds"),),
+}
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
 _KINDS = (
@@ -79,6 +96,9 @@ def outputs_page() -> str:
                 lines.append(
                     f"| `{field}` | {_default(detail)} | {_meaning(kind, field)} |"
                 )
+        for file, text in _PICTURES[name]:
+            lines += ["", f"![{text}](../pictures/{file})", "", f"*{file}: {text}*"]
+    lines += ["", "How the pictures were made: [pictures](../pictures/README.md)."]
     return "\n".join(lines) + "\n"
 
 

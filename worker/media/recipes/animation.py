@@ -12,7 +12,7 @@ from common.specs import AnimationSpec, parse_time
 from worker.media.recipes import fitting, gif, movie, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
-from worker.media.recipes.plan import Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.plan import Plan, Rung, RungRun, Step
 from worker.media.recipes.source import Clip
 from worker.media.recipes.stretch import Stretch, sample
 
@@ -98,8 +98,8 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
     early = replace(best, early=_EARLY_SECONDS)
     first = replace(best, stretch=start, early=float("inf"), plain=True)
     rungs = []
-    if spec.optimize and spec.format == "gif" and spec.max_bytes is None:
-        rungs.append(Rung("optimized", partial(_optimized, best), mapped))
+    if movie.optimizes(spec):
+        rungs.append(Rung("optimized", partial(gif.optimized, best.make), mapped))
         mapped = (*mapped, codes.NOT_OPTIMIZED)
     rungs += [
         Rung("seek", best.make, mapped),
@@ -179,10 +179,3 @@ class _Shooting:
     @property
     def _time(self) -> float:
         return round(self.stretch.start, 3)
-
-
-def _optimized(shooting: _Shooting) -> RungRun:
-    """Make the GIF and let gifsicle make it smaller; fails without gifsicle."""
-    yield from gif.need_optimizer()
-    made: list[Made] = yield from shooting.make()
-    return [(yield from gif.optimize(made[0]))]

@@ -115,15 +115,14 @@ def plan(
 
 
 def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
-    warnings = [codes.TONE_MAPPED] if clip.video.hdr else []
+    mapped = (codes.TONE_MAPPED,) if clip.video.hdr else ()
     clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
     best, plain = _Sheet(spec, clip), _Sheet(spec, clip, plain=True)
     return Plan(
         (
-            Rung("seeks", partial(_make, best)),
+            Rung("seeks", partial(_make, best), mapped),
             Rung("seeks_plain", partial(_make, plain), clipped),
-        ),
-        tuple(warnings),
+        )
     )
 
 

@@ -7,14 +7,14 @@ only compresses better than error diffusion (figures: docs/explanation/media.md)
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
 import ffmpeg
 
 from common.errors import DecodeError
-from worker.media.recipes.plan import Done, Made, Step
+from worker.media.recipes.plan import Done, Made, RungRun, Step
 
 EVERY = 5
 _ALPHA = 48
@@ -51,6 +51,13 @@ def need_optimizer() -> Generator[Step, Done, None]:
     done = yield Step(("--version",), 1.0, 256, tolerant=True, program="gifsicle")
     if done.returncode != 0:
         raise DecodeError("gifsicle is not installed")
+
+
+def optimized(make: Callable[[], RungRun]) -> RungRun:
+    """Run a rung that makes a GIF, then gifsicle; fails where that is missing."""
+    yield from need_optimizer()
+    made = yield from make()
+    return [(yield from optimize(made[0]))]
 
 
 def optimize(made: Made) -> Generator[Step, Done, Made]:

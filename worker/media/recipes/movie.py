@@ -43,6 +43,26 @@ class Style(Protocol):
         """What weighs in a GIF's palette."""
 
 
+class Optimized(Style, Protocol):
+    """A style that may ask for gifsicle."""
+
+    @property
+    def optimize(self) -> bool:
+        """Whether gifsicle is asked for."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The most bytes that the file may have."""
+
+
+def optimizes(style: Optimized) -> bool:
+    """Tell whether gifsicle is to write the file again.
+
+    Not under ``max_bytes``, whose search has weighed the file as it is.
+    """
+    return style.optimize and style.format == "gif" and style.max_bytes is None
+
+
 @dataclass(frozen=True)
 class Look:
     """Size, rate, colours (gif) and quality (all others) of an animation.

@@ -16,7 +16,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import PreviewSpec
-from worker.media.recipes import fitting, movie, picture, standin
+from worker.media.recipes import fitting, gif, movie, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
@@ -81,7 +81,8 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     even = picture.is_even(spec.format)
     box = picture.fit((video.width, video.height), spec, movie.DEFAULT_WIDTH, even=even)
     look = Look(box, _bearable(spec, windows, box), spec.colors, spec.quality)
-    warnings = [codes.TONE_MAPPED] if video.hdr else []
+    mapped = (codes.TONE_MAPPED,) if video.hdr else ()
+    warnings = []
     if len(windows) < spec.segments:
         warnings.append(codes.FEWER_SEGMENTS)
     if look.fps < spec.fps:
@@ -89,16 +90,21 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     clipped = (codes.HDR_CLIPPED if video.hdr else codes.COLOUR_GUESSED,)
     cut = _Cut(spec, clip, windows, look)
     first = (Stretch(clip.begin, spec.segment_duration),)
-    rungs = (
-        Rung("seeks", partial(_make, cut)),
+    rungs = []
+    if movie.optimizes(spec):
+        best = partial(_make, cut)
+        rungs.append(Rung("optimized", partial(gif.optimized, best), mapped))
+        mapped = (*mapped, codes.NOT_OPTIMIZED)
+    rungs += [
+        Rung("seeks", partial(_make, cut), mapped),
         Rung("seeks_plain", partial(_make, replace(cut, plain=True)), clipped),
         Rung(
             "from_start",
             partial(_make, replace(cut, plain=True, windows=first)),
             (codes.FEWER_SEGMENTS, *clipped),
         ),
-    )
-    return Plan(rungs, tuple(warnings))
+    ]
+    return Plan(tuple(rungs), tuple(warnings))
 
 
 def segments(spec: PreviewSpec, clip: Clip) -> tuple[Stretch, ...]:

@@ -203,19 +203,17 @@ def _show(spec: StoryboardSpec, clip: Clip, drawn: Any) -> RungRun:
 
 def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
     laid = grid.lay(spec, clip)
-    warnings = list(laid.warnings)
-    if clip.video.hdr:
-        warnings.append(codes.TONE_MAPPED)
+    mapped = (codes.TONE_MAPPED,) if clip.video.hdr else ()
     clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
     best = _Pass(spec, clip, laid)
     plain = _Pass(spec, clip, laid, plain=True)
     rungs = [
-        Rung("decode", partial(_make, best, keyframes=False)),
+        Rung("decode", partial(_make, best, keyframes=False), mapped),
         Rung("decode_plain", partial(_make, plain, keyframes=False), clipped),
     ]
     if clip.video.bitstream_pts:
-        rungs.insert(0, Rung("keyframes", partial(_make, best, keyframes=True)))
-    return Plan(tuple(rungs), tuple(warnings))
+        rungs.insert(0, Rung("keyframes", partial(_make, best, keyframes=True), mapped))
+    return Plan(tuple(rungs), laid.warnings)
 
 
 def _make(pass_: _Pass, *, keyframes: bool) -> RungRun:

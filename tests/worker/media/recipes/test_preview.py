@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from worker.media.recipes import warnings as codes
 from worker.media.recipes.source import Clip
 
 
-def clip(end: float | None, width: int = 640, height: int = 360) -> Clip:
+def clip(
+    end: float | None, width: int = 640, height: int = 360, **words: object
+) -> Clip:
     video = VideoInfo(
         index=0,
         codec="h264",
@@ -26,6 +29,7 @@ def clip(end: float | None, width: int = 640, height: int = 360) -> Clip:
         width=width,
         height=height,
         fps=25.0,
+        **words,
     )
     return Clip("source", MediaInfo(container="mov", duration=end, video=video))
 
@@ -113,3 +117,24 @@ def test_one_frame_gives_one_frame(tmp_path: Path, render: Render) -> None:
 
     assert done.files[0].frames == 1
     assert codes.FEWER_SEGMENTS in done.warnings
+
+
+@pytest.mark.skipif(shutil.which("gifsicle") is None, reason="no gifsicle here")
+def test_gifsicle_makes_a_preview_smaller(sample: Path, render: Render) -> None:
+    spec = {"kind": "preview", "segments": 3, "width": 160}
+
+    small = render(sample, optimize=True, **spec).files[0]
+
+    assert small.details["optimized"]
+    assert (
+        small.path.stat().st_size < render(sample, **spec).files[0].path.stat().st_size
+    )
+
+
+def test_what_was_not_tone_mapped_does_not_say_so() -> None:
+    plan = preview.plan(spec(), clip(60.0, hdr="hdr10"))
+
+    told = {rung.name: rung.warnings for rung in plan.rungs}
+    assert codes.TONE_MAPPED in told["seeks"]
+    assert codes.TONE_MAPPED not in told["seeks_plain"]
+    assert codes.TONE_MAPPED not in plan.warnings
