@@ -9,28 +9,24 @@ local store lead; on S3 nothing is served there.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from urllib.parse import quote
 
 from flask import Blueprint, Response, current_app, redirect, request, send_file
 from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
 
 from common.blobs.base import Grant
+from common.blobs.links import place_of
 from common.blobs.local import LocalStore, local_base
 from common.blobs.names import content_disposition
-from common.blobs.signing import check_seal, seal, sign, verify
-from common.config import Settings
+from common.blobs.signing import check_seal, verify
 from common.errors import BadRequest, BodyTooLarge, NotFound, SourceNotFound
 from common.model import Artifact, JobRecord, Source
 from common.runtime import Runtime
 
 blueprint = Blueprint("files", __name__)
 
-_DAY = 86_400
-_LINK_DAYS = 8
 _READ_BYTES = 256 * 1024
 # Of a file from storage nothing may run, be framed or be guessed.
 _GUARDS = {
@@ -46,33 +42,6 @@ _SHARED = {
     "Referrer-Policy": "no-referrer",
 }
 _INDEXES = frozenset({"text/vtt", "application/vnd.apple.mpegurl", "application/json"})
-
-
-def artifact_url(base: str, settings: Settings, job_id: str, artifact: Artifact) -> str:
-    """Give the link of an artifact: absolute, good for a week, stable for a day.
-
-    ``base`` is the address of this API as its callers see it.
-    """
-    folder, _, file = _place(artifact).rpartition("/")
-    path = f"/v1/files/{job_id}/{folder}"
-    opens = seal(settings.api.secret, "file", path, _expiry())
-    return f"{base.rstrip('/')}{quote(f'{path}/{opens}/{file}')}"
-
-
-def _place(artifact: Artifact) -> str:
-    """Give where an artifact lies within its job: ``OUTPUT/FENCE/FILE``."""
-    return artifact.key.split("/", 2)[2]
-
-
-def source_url(base: str, settings: Settings, job_id: str) -> str:
-    """Give the link of a job's kept source, served as an attachment."""
-    path = f"/v1/files/{job_id}/source"
-    return base.rstrip("/") + sign(settings.api.secret, "file", path, _expiry(), {})
-
-
-def _expiry() -> int:
-    # Rounded up to a UTC day, so that a document keeps its ETag until midnight.
-    return (int(time.time()) // _DAY + _LINK_DAYS) * _DAY
 
 
 def _runtime() -> Runtime:
@@ -105,7 +74,7 @@ def give_artifact(
     job = _job(job_id)
     for record in job.outputs:
         for artifact in record.artifacts:
-            if _place(artifact) == f"{folder}/{file}":
+            if place_of(artifact) == f"{folder}/{file}":
                 name = download_name(job.source, artifact)
                 if artifact.content_type in _INDEXES:
                     return _index(artifact, name)

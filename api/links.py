@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from api.files import artifact_url, source_url
+from common.blobs.links import artifact_url, source_url
 from common.config import Settings
 from common.model import Artifact
 

@@ -21,6 +21,7 @@ _LEADS: list[tuple[str, int, str, str, tuple[str, ...]]] = [
     ("createBatch", 202, "batch", _ID, ("listJobs",)),
     ("listBatches", 200, "batch_id", "$response.body#/batches/0/id", _BATCH),
     ("listBatches", 200, "cursor", "$response.body#/next", ("listBatches",)),
+    ("createWebhook", 201, "webhook_id", _ID, ("deleteWebhook",)),
     ("createUpload", 201, "upload_id", _ID, (*_UPLOAD, "listParts")),
     ("completeUpload", 200, "upload_id", _ID, ("getUpload",)),
     ("completeUpload", 200, "job_id", _ID, ("getJob",)),

@@ -14,9 +14,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import errors
-from api.files import artifact_url, blueprint, source_url
+from api.files import blueprint
 from common.blobs import connect
 from common.blobs.base import PART_BYTES, BlobStore, Grant
+from common.blobs.links import artifact_url, source_url
 from common.blobs.names import content_disposition
 from common.config import Settings
 from common.model import Artifact, JobRecord, OutputRecord, Source
@@ -132,7 +133,7 @@ def test_an_artifact_link_when_made_twice_in_a_day_then_the_same(
 ) -> None:
     urls = set()
     for now in (86_400 * 20_000, 86_400 * 20_001 - 1):
-        monkeypatch.setattr("api.files.time.time", lambda now=now: now)
+        monkeypatch.setattr("common.blobs.links.time.time", lambda now=now: now)
         urls.add(artifact_url(HOST, world.settings, JOB, artifact()))
     assert len(urls) == 1
 

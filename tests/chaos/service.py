@@ -169,6 +169,7 @@ class Service:
                 "--without-mingle",
             ],
             "sweep": [python, "-m", "worker.sweep"],
+            "poller": [python, "-m", "worker.s3_poller"],
         }
         self._spawn(name, commands[name])
 

@@ -32,12 +32,13 @@ class Receiver:
 
     port: int
     answer: Callable[[Request], Reply]
+    host: str = "127.0.0.1"
     requests: list[Request] = field(default_factory=list)
     touched: int = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 class _Server(ThreadingHTTPServer):
@@ -99,12 +100,13 @@ def receiving(
     answer: Callable[[Request], Reply] | None = None,
     *,
     tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
 ) -> Iterator[Receiver]:
     """Serve on a free loopback port until the block ends."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server((host, 0), _Handler)
     server.tls = tls
     server.receiver = Receiver(
-        server.server_address[1], answer or (lambda _request: Reply())
+        server.server_address[1], answer or (lambda _request: Reply()), host
     )
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

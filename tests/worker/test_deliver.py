@@ -338,14 +338,14 @@ def test_a_file_name_cannot_put_html_or_headers_into_a_mail(tmp_path, mail_serve
     runtime = make_runtime(tmp_path)
     job = accept_job(runtime)
     record = runtime.store.get(job)
-    name = "<b>x</b>\r\nBcc: a@b.c"
+    name = "<i>x</i>\r\nBcc: a@b.c"
     record = record.model_copy(
         update={"source": record.source.model_copy(update={"name": name})}
     )
     event = Event(id="1-0", type="job.completed", at=0)
     mail = compose(Letter("a@b.c", "m", event, job, record, "/v1"), "f@b.c")
     assert mail["Bcc"] is None
-    assert "<b>" not in mail.get_body(("html",)).get_content()
+    assert "<i>" not in mail.get_body(("html",)).get_content()
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
             job_id=claim.job_id,
             job=job,
             link=link,
+            files=mail.link_files(runtime.settings, job),
             picture=mail.pick_picture(job, runtime.blobs),
         )
         smtp = runtime.settings.smtp

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate
 from html import escape
@@ -15,21 +15,46 @@ from string import Template
 from typing import Any
 
 from common.blobs.base import BlobStore
+from common.blobs.links import artifact_url
+from common.config import Settings
 from common.errors import ReceiverError, ReceiverGone, SourceError, Unreachable
-from common.model import Artifact, Event, JobRecord
+from common.model import Artifact, Event, JobRecord, OutputRecord
 from common.sections import Smtp
 
 MAX_PICTURE_BYTES = 1_000_000
-_PICTURES = {"image/jpeg": "jpeg", "image/png": "png", "image/gif": "gif"}
+# Best first: not every mail program shows the last one.
+_PICTURES = {
+    "image/jpeg": "jpeg",
+    "image/png": "png",
+    "image/gif": "gif",
+    "image/webp": "webp",
+}
+# Of an output with many files (snippets) the first ones are linked.
+_FILES_SHOWN = 4
 _ADDRESS = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}", re.ASCII)
 _PAGE = Path(__file__).parent.parent / "assets" / "mail.html"
 _HTML = Template(_PAGE.read_text("utf-8"))
 # Short: a long Content-ID is folded, and some mail programs then miss the picture.
 _CID = "thumbnail@framemill"
 _PICTURE = (
-    f'<p><img src="cid:{_CID}" alt="Thumbnail" style="max-width:100%;border:0"></p>'
+    f'<img src="cid:{_CID}" alt="Thumbnail" width="{{width}}" style="display:block;'
+    'width:100%;max-width:{width}px;height:auto;border:0;border-radius:6px">'
 )
-_ROW = "<tr><td>{name}</td><td>{kind}</td><td>{status}</td></tr>"
+_CELL = "padding:8px 12px 8px 0;border-top:1px solid #e3e6ea;vertical-align:top"
+_ROW = (
+    f'<tr><td width="34%" style="{_CELL};overflow-wrap:anywhere"><b>{{name}}</b>'
+    "{kind}</td>"
+    f'<td style="{_CELL};color:{{colour}};white-space:nowrap">{{status}}</td>'
+    f'<td style="{_CELL}">{{files}}</td></tr>'
+)
+_KIND = '<br><span style="color:#667078">{kind}</span>'
+_COLOURS = {"succeeded": "#1a7f37", "failed": "#b42318"}
+_ERROR = (
+    '<p style="margin:0 0 16px;padding:10px 12px;background:#fdecea;color:#8c1d18;'
+    'border-radius:6px">{text}</p>'
+)
+_LINK = '<a href="{url}" style="color:#0b57d0">{text}</a>'
+_WIDTH = 552  # of the mail's column
 _HEADLINES = {
     "job.completed": "Your video is ready",
     "job.partial": "Your video is ready in part",
@@ -43,8 +68,21 @@ _HEADLINES = {
 
 
 @dataclass(frozen=True)
+class Picture:
+    """What a mail shows inline; ``width`` is pixels, None where it is not known."""
+
+    data: bytes
+    subtype: str
+    width: int | None = None
+
+
+@dataclass(frozen=True)
 class Letter:
-    """All that a mail tells. ``picture`` is the thumbnail, with its subtype."""
+    """All that a mail tells.
+
+    ``files`` are links that need no key, by the artifacts' keys; ``picture`` is the
+    thumbnail, with its subtype and its width.
+    """
 
     to: str
     message: str
@@ -52,10 +90,23 @@ class Letter:
     job_id: str
     job: JobRecord | None
     link: str
-    picture: tuple[bytes, str] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    picture: Picture | None = None
 
 
-def pick_picture(job: JobRecord | None, blobs: BlobStore) -> tuple[bytes, str] | None:
+def link_files(settings: Settings, job: JobRecord | None) -> dict[str, str]:
+    """Give a link of each file of a job, by its key; none without a public address."""
+    root, outputs = settings.api.public_url, [] if job is None else job.outputs
+    if not root or job is None:
+        return {}
+    return {
+        artifact.key: artifact_url(root, settings, job.id, artifact)
+        for output in outputs
+        for artifact in output.artifacts
+    }
+
+
+def pick_picture(job: JobRecord | None, blobs: BlobStore) -> Picture | None:
     """Read the job's thumbnail, or another small picture; None without one.
 
     Raises StorageUnavailable, so that the mail is tried again with its picture.
@@ -65,17 +116,21 @@ def pick_picture(job: JobRecord | None, blobs: BlobStore) -> tuple[bytes, str] |
             data = b"".join(blobs.read(artifact.key))
         except SourceError:
             continue  # deleted meanwhile
-        return data, _PICTURES[artifact.content_type]
+        return Picture(data, _PICTURES[artifact.content_type], artifact.width)
     return None
 
 
-def _candidates(job: JobRecord | None) -> Iterable[Artifact]:
-    outputs = [] if job is None else job.outputs
-    for output in sorted(outputs, key=lambda one: one.kind != "thumbnail"):
-        for artifact in output.artifacts:
-            fits = artifact.bytes <= MAX_PICTURE_BYTES
-            if fits and artifact.content_type in _PICTURES:
-                yield artifact
+def _candidates(job: JobRecord | None) -> list[Artifact]:
+    """List what could be shown: what programs show before what some do, then stills."""
+    kinds = list(_PICTURES)
+    found = [
+        (kinds.index(artifact.content_type) == len(kinds) - 1, output.kind, artifact)
+        for output in ([] if job is None else job.outputs)
+        for artifact in output.artifacts
+        if artifact.content_type in kinds and artifact.bytes <= MAX_PICTURE_BYTES
+    ]
+    found.sort(key=lambda one: (one[0], one[1] != "thumbnail"))
+    return [artifact for _, _, artifact in found]
 
 
 def compose(letter: Letter, sender: str) -> EmailMessage:
@@ -92,15 +147,15 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     mail.set_content(_text(letter, headline))
     mail.add_alternative(_page(letter, headline), subtype="html")
     if letter.picture is not None:
-        data, subtype = letter.picture
+        picture = letter.picture
         page = mail.get_payload()[1]  # type: ignore[index]
         page.add_related(  # type: ignore[union-attr]
-            data,
+            picture.data,
             "image",
-            subtype,
+            picture.subtype,
             cid=f"<{_CID}>",
             disposition="inline",
-            filename=f"thumbnail.{subtype}",
+            filename=f"thumbnail.{picture.subtype}",
         )
     return mail
 
@@ -126,32 +181,75 @@ def _plain(text: str) -> str:
 def _text(letter: Letter, headline: str) -> str:
     lines = [headline, "", f"{_kind(letter)} {letter.job_id}: {_what(letter)}"]
     if letter.job is not None:
-        lines += [
-            f"  {one.name} ({one.kind}): {one.status}" for one in letter.job.outputs
-        ]
+        for one in letter.job.outputs:
+            lines += [f"  {one.name} ({one.kind}): {one.status}"]
+            lines += [f"    {link}" for _, link in _linked(letter, one) if link]
         if letter.job.error is not None:
             lines += ["", letter.job.error.detail]
-    return "\n".join([*lines, "", letter.link, ""])
+    return "\n".join([*lines, "", *_footer(letter), letter.link, ""])
 
 
 def _page(letter: Letter, headline: str) -> str:
     outputs = letter.job.outputs if letter.job else []
     error = letter.job.error.detail if letter.job and letter.job.error else ""
-    link = escape(letter.link)
-    followed = letter.link.startswith(("http://", "https://"))
     return _HTML.substitute(
         headline=escape(headline),
         what=escape(_what(letter)),
         kind=_kind(letter),
         job=escape(letter.job_id),
-        picture=_PICTURE if letter.picture else "",
-        error=f"<p>{escape(error)}</p>" if error else "",
-        rows="".join(
-            _ROW.format(name=escape(o.name), kind=escape(o.kind), status=o.status)
-            for o in outputs
-        ),
-        link=f'<a href="{link}">{link}</a>' if followed else link,
+        picture=_shown(letter.picture),
+        error=_ERROR.format(text=escape(error)) if error else "",
+        rows="".join(_row(letter, output) for output in outputs),
+        footer="".join(f"{escape(line)}<br>" for line in _footer(letter)),
+        link=_anchor(letter.link, letter.link),
     )
+
+
+def _shown(picture: Picture | None) -> str:
+    if picture is None:
+        return ""
+    return _PICTURE.format(width=min(picture.width or _WIDTH, _WIDTH))
+
+
+def _row(letter: Letter, output: OutputRecord) -> str:
+    files = [_anchor(link, name) for name, link in _linked(letter, output)]
+    # What ended the whole job stands above, once.
+    if output.error is not None and output.error != (letter.job and letter.job.error):
+        files.append(escape(output.error.detail))
+    kind = output.kind.replace("_", " ")
+    return _ROW.format(
+        name=escape(output.name),
+        kind=_KIND.format(kind=escape(kind)) if kind != output.name else "",
+        status=output.status,
+        colour=_COLOURS.get(output.status, "inherit"),
+        files="<br>".join(files),
+    )
+
+
+def _linked(letter: Letter, output: OutputRecord) -> list[tuple[str, str]]:
+    """Name an output's first files, with their links where there are any."""
+    files = [
+        (f"{one.name} ({_size(one.bytes)})", letter.files.get(one.key, ""))
+        for one in output.artifacts[:_FILES_SHOWN]
+    ]
+    more = len(output.artifacts) - len(files)
+    return [*files, (f"and {more} more", "")] if more > 0 else files
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def _footer(letter: Letter) -> list[str]:
+    return ["The links to files work for a week."] if letter.files else []
+
+
+def _anchor(url: str, text: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        return escape(text)
+    return _LINK.format(url=escape(url), text=escape(text))
 
 
 def send(settings: Smtp, mail: EmailMessage) -> dict[str, Any]:
