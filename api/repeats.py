@@ -62,7 +62,7 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
         try:
             _settle(store, asked, response)
         except StoreUnavailable as error:
-            # What was done is done and is told; the key is free in a minute.
+            # What was done is done and is told; the key is free in two minutes.
             log.warning("answer.not_kept", error=error.detail)
         return response
 

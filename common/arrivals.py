@@ -21,7 +21,7 @@ from common.config import Settings
 from common.errors import BadRequest, SourceNotFound
 from common.intake import Intake, Submission
 from common.jobstore import Idempotency
-from common.model import JOB_ENDED, Source
+from common.model import JOB_ENDED, Destination, Source
 from common.presets import outputs_of
 from common.sections import EventRule
 
@@ -160,6 +160,17 @@ def _subscriptions(rule: EventRule) -> list[dict[str, Any]]:
     return [{"id": "rule", "type": "webhook", "url": rule.webhook, "events": events}]
 
 
+def job_options(rule: EventRule, arrival: Arrival) -> dict[str, Any]:
+    """Give the options of a rule's job: where its results are copied."""
+    if rule.destination is None:
+        return {}
+    # Storage over a file system could take ".." as a way out of the prefix.
+    parts = [one for one in arrival.key.split("/") if one not in {"", ".", ".."}]
+    prefix = rule.destination.prefix.replace("{key}", "/".join(parts)).rstrip("/")
+    target = Destination(**rule.destination.model_dump() | {"prefix": prefix})
+    return {"destination": target.model_dump(mode="json")}
+
+
 class Arrivals:
     """Turns arrivals into jobs, by the rules of the settings."""
 
@@ -188,8 +199,7 @@ class Arrivals:
         rule = match(self._settings.events.rules, arrival)
         if rule is None:
             return Admission("unmatched")
-        own = arrival.bucket == self._settings.blobs.bucket
-        if own and is_own(arrival.key):
+        if self._is_result(arrival):
             return Admission("own")  # else our own results would start jobs for ever
         outputs = outputs_of(self._settings, rule.preset, "/events/rules/preset")
         try:
@@ -212,6 +222,7 @@ class Arrivals:
                 ),
                 outputs=outputs,
                 metadata={"bucket": arrival.bucket, "key": arrival.key},
+                options=job_options(rule, arrival),
                 subscriptions=_subscriptions(rule),
                 idempotency=Idempotency(f"s3:{arrival.identity}", arrival.identity),
             )
@@ -220,3 +231,15 @@ class Arrivals:
             "created" if submitted.created else "known"
         )
         return Admission(outcome, submitted.job.id)
+
+    def _is_result(self, arrival: Arrival) -> bool:
+        """Tell whether this is a file of ours, or where a rule has results copied."""
+        if arrival.bucket == self._settings.blobs.bucket and is_own(arrival.key):
+            return True
+        targets = [rule.destination for rule in self._settings.events.rules]
+        return any(
+            target.bucket == arrival.bucket
+            and arrival.key.startswith(target.prefix.partition("{")[0])
+            for target in targets
+            if target is not None and not target.prefix.startswith("{")
+        )

@@ -304,6 +304,20 @@ class Smtp(Section):
     timeout_seconds: float = Field(default=15, gt=0, le=60)
 
 
+class RuleDestination(Section):
+    """Where the results of a rule's jobs are copied.
+
+    ``{key}`` in the prefix is the object's key, ``{job_id}`` the job's id; one of them
+    keeps the jobs apart.
+    """
+
+    bucket: str
+    prefix: str = Field(pattern=r"^[^/].*\{(key|job_id)\}")
+    cache_control: str | None = None
+    acl: Literal["private", "public-read"] | None = None
+    tags: dict[str, str] = {}
+
+
 class EventRule(Section):
     """Objects of ``bucket`` that match start a job with that preset."""
 
@@ -314,6 +328,7 @@ class EventRule(Section):
     webhook: str | None = Field(
         default=None, description="Told of the job's end; signed with webhooks.secret."
     )
+    destination: RuleDestination | None = None
 
 
 class Events(Section):

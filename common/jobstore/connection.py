@@ -53,7 +53,7 @@ _REFUSALS = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN", "BUSY")
 # retries and a worker's minute of trying lie well within.
 _CALL_SECONDS = 180
 # A request that holds its Idempotency-Key this long is taken for dead.
-_HOLD_SECONDS = 60
+_HOLD_SECONDS = 120
 _RING_SECONDS, _MAX_RING_SECONDS = 30, 600
 _LITTER_HOURS, _DEAD_HOURS = 24, 720
 _ALIVE_SECONDS, _DEFER_SECONDS = 30, 60

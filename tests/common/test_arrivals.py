@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import ValidationError
 
-from common.arrivals import Arrival, match, read_notification
+from common.arrivals import (
+    Arrival,
+    Arrivals,
+    job_options,
+    match,
+    read_notification,
+)
 from common.errors import BadRequest
 from common.sections import EventRule
+from tests.worker.world import make_runtime
 
 
 def record(key="in/a.mp4", name="ObjectCreated:Put", **thing):
@@ -132,3 +140,47 @@ def test_the_first_rule_that_matches_counts():
         for bucket, key in [("b", "in/a.mp4"), ("b", "in/a.mov"), ("c", "in/a.mp4")]
     ]
     assert [one and one.preset for one in found] == ["web", "social", None]
+
+
+def rule(**more):
+    return EventRule.model_validate({"bucket": "videos", "preset": "default", **more})
+
+
+def admit(tmp_path, key, **destination):
+    """Have an object arrive; gives what came of it and the job's options."""
+    runtime = make_runtime(
+        tmp_path,
+        blobs={"path": tmp_path / "blobs", "bucket": "videos"},
+        events={"rules": [rule(destination={"bucket": "videos", **destination})]},
+    )
+    with runtime.blobs.writer(key, content_type="video/mp4") as writer:
+        writer.write(b"film")
+        writer.commit()
+    arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs)
+    admission = arrivals.admit(Arrival("videos", key))
+    job = admission.job_id and runtime.store.get(admission.job_id)
+    return admission.outcome, job and job.options
+
+
+def test_a_rules_destination_is_named_after_the_object(tmp_path):
+    outcome, options = admit(tmp_path, "in/a.mp4", prefix="thumbs/{key}/")
+    assert outcome == "created"
+    target = options["destination"]
+    assert (target["bucket"], target["prefix"]) == ("videos", "thumbs/in/a.mp4")
+
+
+def test_what_lies_at_a_rules_destination_starts_no_job(tmp_path):
+    outcome, _ = admit(tmp_path, "thumbs/in/a.mp4/p/p.mp4", prefix="thumbs/{key}")
+    assert outcome == "own"
+
+
+def test_a_key_cannot_lead_out_of_the_prefix(tmp_path):
+    arrival = Arrival("videos", "in/../../etc//x")
+    given = rule(destination={"bucket": "b", "prefix": "t/{key}"})
+    assert job_options(given, arrival)["destination"]["prefix"] == "t/in/etc/x"
+
+
+@pytest.mark.parametrize("prefix", ["", "thumbs", "/thumbs/{key}"])
+def test_a_rules_destination_keeps_jobs_apart(prefix):
+    with pytest.raises(ValidationError, match="prefix"):
+        rule(destination={"bucket": "b", "prefix": prefix})

@@ -48,7 +48,7 @@ def test_given_a_process_that_died_then_who_took_over_keeps_the_answer(
 ) -> None:
     lab.store.begin_answer(FIRST)
     key = lab.key(f"once:{FIRST.digest}")
-    assert 0 < lab.client.pttl(key) <= 60_000
+    assert 0 < lab.client.pttl(key) <= 120_000
     lab.client.delete(key)
     assert lab.store.begin_answer(AGAIN).state == "go"
     lab.store.keep_answer(FIRST, "late")

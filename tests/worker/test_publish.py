@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from moto.server import ThreadedMotoServer
 
 from common.intake import new_id
 from common.jobstore import Claim, NewJob, NewOutput, Opening
-from common.model import Artifact, MediaInfo, Source
+from common.model import Artifact, Event, MediaInfo, Source
 from common.runtime import Runtime
 from tests.worker.world import make_runtime
 from worker.attempt import Workshop, run
+from worker.deliver.webhook import write_body
 from worker.media.engine import Engine
 from worker.publish import publish
 from worker.source import Sources
@@ -150,3 +152,14 @@ def test_a_deleted_job_leaves_its_copies(workshop, client):
     workshop.runtime.intake.delete(job_id, "me")
     assert list(workshop.runtime.blobs.list(f"out/{job_id}/")) == []
     assert copies(client, "theirs", job_id) == len(FILES)
+
+
+def test_the_webhook_of_the_end_names_the_copies(workshop, client):
+    job_id = rendered(workshop.runtime)
+    run(workshop, f"{job_id}:o:poster", "task", publish)
+    event = Event(id="1-0", type="job.completed", at=0)
+    job = workshop.runtime.store.get(job_id)
+    body = json.loads(write_body(job_id, event, job, "/v1"))
+    (output,) = body["data"]["job"]["outputs"]
+    keys = [f"films/{job_id}/poster/{name}" for name in FILES]
+    assert output["copies"] == [{"bucket": "theirs", "key": key} for key in keys]

@@ -120,6 +120,11 @@ def _brief(job: JobRecord) -> dict[str, Any]:
                 "kind": output.kind,
                 "status": output.status,
                 "artifacts": [artifact.name for artifact in output.artifacts],
+                "copies": [
+                    artifact.copy_at.model_dump()
+                    for artifact in output.artifacts
+                    if artifact.copy_at is not None
+                ],
                 "error": output.error and output.error.code,
             }
             for output in job.outputs
