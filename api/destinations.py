@@ -24,6 +24,7 @@ def job_options(
     options: dict[str, Any] = {
         "max_bytes": who.allowance.source_bytes,
         "max_seconds": who.allowance.source_seconds,
+        "dedupe": asked.dedupe or None,
     }
     if asked.destination is not None:
         pointer = f"{base}/destination/s3"

@@ -48,6 +48,7 @@ def present(job: JobRecord, links: Links) -> JobView:
     return JobView(
         id=job.id,
         batch_id=job.batch,
+        deduplicated_from=job.deduplicated_from,
         status=job.status,
         progress=job.progress,
         created_at=timestamp(job.created_at),

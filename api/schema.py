@@ -131,6 +131,11 @@ class FormRequest(Request):
     destination: DestinationRequest | None = Field(
         default=None, description="Where results are copied, if the API key allows it."
     )
+    dedupe: bool = Field(
+        default=False,
+        description="Copy the results of an earlier job with the same bytes and the "
+        "same outputs, if there is one.",
+    )
     metadata: Any = Field(
         default=None,
         description="Any JSON, at most 4 KiB as sent; it comes back unchanged.",
@@ -296,6 +301,9 @@ class JobView(View):
 
     id: str = Field(pattern="^[0-9a-f]{32}$")
     batch_id: str | None = Field(description="Of the batch that made it.")
+    deduplicated_from: str | None = Field(
+        description="The job whose results were copied, instead of making them again."
+    )
     status: JobStatus
     progress: float = Field(ge=0, le=100)
     created_at: Timestamp

@@ -148,7 +148,7 @@ class Intake:
         job has it as its source.
         """
         self.get(job_id, owner)
-        self._store.delete(job_id)
+        self._dispatcher.ring(self._store.delete(job_id).bells)
         self._blobs.delete_prefix(f"out/{job_id}/")
 
 

@@ -216,7 +216,8 @@ class JobRecord(Record):
 
     ``progress`` is the mean of its outputs', 0 to 100. ``version`` grows with every
     visible change (it makes the ETag). ``source_kept`` turns false when retention
-    has taken the uploaded source. ``batch`` is the parent's id.
+    has taken the uploaded source. ``batch`` is the parent's id,
+    ``deduplicated_from`` that of the job whose results were copied.
     """
 
     id: str
@@ -237,6 +238,7 @@ class JobRecord(Record):
     metadata: Any = None
     source_kept: bool = True
     batch: str | None = None
+    deduplicated_from: str | None = None
 
 
 class BatchRecord(Record):

@@ -135,11 +135,11 @@ def _cancel(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
 
 def _delete(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
     """Remove the jobs; the sweep removes their files."""
-    store = attempt.workshop.runtime.store
+    runtime = attempt.workshop.runtime
     for job_id in _children(attempt, batch, None):
         with suppress(NotFound):
-            store.delete(job_id)
-    return attempt.settle(lambda: store.end_stage(attempt.claim, "delete"))
+            runtime.dispatcher.ring(runtime.store.delete(job_id).bells)
+    return attempt.settle(lambda: runtime.store.end_stage(attempt.claim, "delete"))
 
 
 def _children(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
 from common.specs import OUTPUT_SPEC
 from worker.attempt import Attempt
 from worker.egress import Door
+from worker.reuse import reuse
 
 
 def prepare(attempt: Attempt) -> Outcome:
@@ -23,6 +25,8 @@ def prepare(attempt: Attempt) -> Outcome:
     runtime = workshop.runtime
     source = _pinned(attempt)
     check_size(claim.options, source)
+    if claim.options.get("dedupe") and (copied := _reused(attempt, source)):
+        return copied
     path = attempt.bring(source)
     media = workshop.engine.probe(path, attempt.watch.should_stop)
     check_length(claim.options, media)
@@ -35,6 +39,15 @@ def prepare(attempt: Attempt) -> Outcome:
         lambda: runtime.store.open(
             claim, media, source, openings, warnings=list(media.warnings)
         )
+    )
+
+
+def _reused(attempt: Attempt, source: Source) -> Outcome | None:
+    claim = attempt.claim
+    # What was downloaded would have to be downloaded again after the wait.
+    wait = claim.source.kind != "url"
+    return reuse(
+        attempt, source, lambda media: check_length(claim.options, media), wait=wait
     )
 
 
@@ -92,6 +105,10 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
         max_bytes=runtime.settings.limits.source_bytes,
         should_stop=attempt.watch.should_stop,
     )
+    sha256 = None
+    if claim.options.get("dedupe"):
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     key = source_key(claim.job_id)
     info = runtime.blobs.put(key, path, content_type="application/octet-stream")
     path.unlink()
@@ -101,6 +118,7 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
             "key": key,
             "etag": info.etag,
             "size": info.size,
+            "sha256": sha256,
             "name": claim.source.name or got.name,
         }
     )

@@ -67,7 +67,9 @@ class Sources:
                         source.key or "", part, bucket=source.bucket, etag=source.etag
                     )
                     part.rename(kept)
-                os.utime(kept)
+                # Not the copy itself: it may be the blob's own inode, whose time of
+                # change is its ETag.
+                os.utime(kept.with_suffix(".lock"))
                 os.link(kept, path)
 
     def drop(self, source: Source) -> None:
@@ -81,8 +83,8 @@ class Sources:
         entries = []
         for path in self._folder.iterdir():
             if not path.suffix:
-                state = path.stat()
-                entries.append((state.st_mtime, state.st_size, path))
+                size = path.stat().st_size
+                entries.append((_used_at(path), size, path))
         room = self._cache_bytes - wanted - sum(size for _, size, _ in entries)
         for used_at, size, path in sorted(entries):
             if room >= 0 and time.time() - used_at < _IDLE_SECONDS:
@@ -90,6 +92,11 @@ class Sources:
             for suffix in ("", ".lock"):
                 path.with_suffix(suffix).unlink(missing_ok=True)
             room += size
+
+
+def _used_at(kept: Path) -> float:
+    lock = kept.with_suffix(".lock")
+    return (lock if lock.exists() else kept).stat().st_mtime
 
 
 def _digest(source: Source) -> str:

@@ -146,6 +146,12 @@ class BlobStore(PartStore, Protocol):
     def put(self, key: str, path: Path, *, content_type: str) -> BlobInfo:
         """Store a finished file."""
 
+    def copy(self, key: str, to: str, *, size: int) -> None:
+        """Copy a blob of ``size`` bytes to another key, without its bytes coming here.
+
+        Raises SourceNotFound, also for a blob of another size.
+        """
+
     def delete(self, key: str) -> None:
         """Remove one blob; an absent one is no error."""
 

@@ -151,6 +151,18 @@ class S3Store:
         etag = answer["ETag"].strip('"')
         return BlobInfo(key, len(data), etag, content_type, answer.get("VersionId"))
 
+    def copy(self, key: str, to: str, *, size: int) -> None:
+        """Copy within the bucket; type and metadata go along."""
+        source = {"Bucket": self._bucket, "Key": key}
+        with s3_errors(key):
+            self._client.copy_object(
+                Bucket=self._bucket,
+                Key=check_key(to),
+                CopySource=source,  # type: ignore[arg-type]
+            )
+        if self.head(to).size != size:
+            raise SourceNotFound(f"{key} has not the {size} bytes that it had")
+
     def delete(self, key: str) -> None:
         """Remove one blob."""
         with suppress(SourceNotFound), s3_errors(key):

@@ -16,6 +16,7 @@ from common.jobstore.batches import Batches
 from common.jobstore.connection import open_client
 from common.jobstore.notices import Notices
 from common.jobstore.pieces import Pieces
+from common.jobstore.twins import CopiedOutput, Twin, Twins
 from common.jobstore.upkeep import Upkeep
 from common.jobstore.values import (
     Accepted,
@@ -41,7 +42,7 @@ from common.jobstore.values import (
 from common.model import Bell
 
 
-class JobStore(Batches, Pieces, Notices, Answers, Upkeep):
+class JobStore(Batches, Pieces, Twins, Notices, Answers, Upkeep):
     """The job store over one Redis; see docs/explanation/reliability.md.
 
     Safe for threads and for processes forked before its first use. Every method
@@ -62,6 +63,7 @@ __all__ = [
     "Caps",
     "Chore",
     "Claim",
+    "CopiedOutput",
     "DeadPiece",
     "Ending",
     "Full",
@@ -78,4 +80,5 @@ __all__ = [
     "Repeatable",
     "Stats",
     "Turn",
+    "Twin",
 ]

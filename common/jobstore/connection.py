@@ -44,6 +44,7 @@ _SCRIPTS = {
     "release": _RULES,
     "retry": (*_RULES, "reopen"),
     "stats": ("prelude",),
+    "twin": _RULES,
     "workers": ("prelude",),
 }
 _OLDEST_SERVER = (6, 2)

@@ -15,6 +15,7 @@ from common.jobstore.reading import read_cursor, read_event, read_job, write_cur
 from common.jobstore.values import (
     Accepted,
     Caps,
+    Deleted,
     Full,
     Idempotency,
     NewJob,
@@ -230,14 +231,14 @@ class Jobs(Connection):
             )
         return read_outcome(answer)
 
-    def delete(self, job_id: str) -> JobRecord:
+    def delete(self, job_id: str) -> Deleted:
         """Remove a job whatever its state; its files are left to the sweep.
 
-        Gives the record as it was. Raises NotFound.
+        Raises NotFound.
         """
         answer = self._call("delete", call=new_call(), id=job_id)
         self._refuse_gone(answer, job_id)
-        return read_job(answer)
+        return Deleted(read_job(answer), read_bells(answer))
 
     @staticmethod
     def _refuse_gone(answer: dict[str, Any], job_id: str) -> None:

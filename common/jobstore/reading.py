@@ -114,6 +114,7 @@ def read_job(answer: dict[str, Any]) -> JobRecord:
             "metadata": json.loads(fields["metadata"]),
             "source_kept": fields["source_kept"] == "1",
             "batch": fields.get("batch"),
+            "deduplicated_from": fields.get("deduplicated_from"),
         }
     )
 

@@ -16,6 +16,7 @@ from common.model import (
     Bell,
     ErrorInfo,
     Event,
+    JobRecord,
     MediaInfo,
     PieceKind,
     PieceState,
@@ -116,6 +117,14 @@ class Full:
 
     scope: Literal["owner", "total", "day"]
     wait: int = 0
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A job as it was; ``bells`` are of who waited for it."""
+
+    job: JobRecord
+    bells: list[Bell]
 
 
 @dataclass(frozen=True)

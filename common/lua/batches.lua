@@ -103,10 +103,6 @@ end
 local function tell_parent(job)
   local batch = job.f.batch and read_batch(job.f.batch)
   if not batch then return end
-  local steward = steward_of(batch)
-  if steward and steward.f.state == 'queued' and steward.f.waits == '1' then
-    set(steward, {waits = 0})
-    enqueue(steward, 0)
-  end
+  wake(steward_of(batch))
   derive_batch(batch)
 end

@@ -1,5 +1,6 @@
 -- Removes a job whatever its state; claims that still run find it lost. Its notices stay.
--- arg: call, id. Answers {gone} or the record; its files become chores.
+-- arg: call, id. Answers {gone} or the record, with bells for who waited for the job; its
+-- files become chores.
 return once(function()
   local job = read_job(arg.id)
   if not job then return {gone = true} end
@@ -14,6 +15,7 @@ return once(function()
   index('ZREM', job, 'any')
   index('ZREM', job, job.f.status)
   recount(job, job.f.status, 'deleted')
+  tell_twins(job, false)
   tell_parent(job)
   redis.call('DEL', job.key, P .. 'events:' .. job.id)
   -- A worker may store a file until its next beat, so the sweep comes after that.
@@ -26,5 +28,6 @@ return once(function()
       redis.call('ZADD', P .. 'chores', due, 'blob:' .. key)
     end
   end
+  record.bells = bells
   return record
 end)

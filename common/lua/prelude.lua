@@ -127,6 +127,13 @@ local function enqueue(piece, delay)
   end
 end
 
+-- What a deferred piece waits for has come.
+local function wake(piece)
+  if not piece or piece.f.state ~= 'queued' or piece.f.waits ~= '1' then return end
+  set(piece, {waits = 0})
+  enqueue(piece, 0)
+end
+
 local function make_piece(id, fields)
   local piece = {id = id, key = P .. 'piece:' .. id, f = {}}
   redis.call('DEL', piece.key)

@@ -22,6 +22,21 @@ local function chores_of(job)
   return due
 end
 
+-- Who waits to copy this job's results need wait no longer (twin.lua).
+local function tell_twins(job, made)
+  local digest = job.f.same
+  local key = digest and P .. 'same:' .. digest
+  if not key or redis.call('GET', key) ~= job.id then return end
+  if made then
+    redis.call('PEXPIREAT', key, job.f.expires)
+  else
+    redis.call('DEL', key)
+  end
+  local waiting = P .. 'same-wait:' .. digest
+  for _, id in ipairs(redis.call('SMEMBERS', waiting)) do wake(read_piece(id)) end
+  redis.call('DEL', waiting)
+end
+
 -- Only ended jobs carry a TTL: it is set here, and taken back by reopen.
 local function end_job(job, status, reason)
   local expires = now + cfg.job_ms
@@ -37,6 +52,7 @@ local function end_job(job, status, reason)
   for member, after in pairs(chores_of(job)) do
     redis.call('ZADD', P .. 'chores', text(now + after), member)
   end
+  tell_twins(job, status == 'completed')
   tell_parent(job)
   count(status)
 end

@@ -14,7 +14,7 @@ from common.jobstore import JobStore
 from tests.api.conftest import OBJECT, World, a_file, post_form
 
 JOB_KEYS = {
-    "batch_id",
+    *("batch_id", "deduplicated_from"),
     *("id", "status", "progress", "created_at", "updated_at", "finished_at"),
     *("expires_at", "source", "media", "outputs", "error", "warnings", "metadata"),
     "links",

@@ -323,7 +323,7 @@ def test_a_deleted_job_is_gone_with_its_pieces(lab: Lab) -> None:
     job_id = lab.opened("one", "two")
     claim = lab.claim(f"{job_id}:o:one")
 
-    record = lab.store.delete(job_id)
+    record = lab.store.delete(job_id).job
 
     assert record.id == job_id
     assert record.source.key == f"in/{job_id}/source"

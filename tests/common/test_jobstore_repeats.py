@@ -14,6 +14,7 @@ from common.jobstore import (
     Accepted,
     Caps,
     Claim,
+    CopiedOutput,
     Idempotency,
     JobStore,
     NewBatch,
@@ -102,6 +103,7 @@ def whole_life(lab: Lab) -> None:
     store.reap(100, IDLE)
     store.delete(job_id)
     life_of_a_batch(lab)
+    life_of_twins(lab)
     asked = Repeatable("me", "POST /", "key", "print", "token")
     store.begin_answer(asked)
     store.keep_answer(asked, "answer")
@@ -136,6 +138,25 @@ def life_of_a_batch(lab: Lab) -> None:
     for job in jobs[:2]:
         store.delete(job.id)
     store.end_stage(lab.claim(claim.piece), "delete")
+
+
+def life_of_twins(lab: Lab) -> None:
+    """Have one job wait for another's results, and take them over."""
+    store = lab.store
+    first, second = lab.accept(), lab.accept()
+    store.find_twin(lab.claim(f"{first}:prepare"), "digest")
+    claim = lab.claim(f"{second}:prepare")
+    store.find_twin(claim, "digest")
+    store.release(claim, "defer", delay_seconds=60)
+    lab.expire(f"{first}:prepare")
+    store.reap(100, IDLE)
+    lab.open(first)
+    lab.make(f"{first}:o:poster")
+    claim = lab.claim(f"{second}:prepare")
+    store.find_twin(claim, "digest")
+    copied = CopiedOutput("poster", [an_artifact(claim)], ["copied"])
+    store.adopt(claim, "digest", claim.source, lab.get(first), [copied])
+    store.delete(second)
 
 
 def test_every_script_bears_a_blind_repeat(make_lab: Callable[..., Lab]) -> None:

@@ -135,6 +135,25 @@ def test_a_file_when_put_and_fetched_then_equal(
     assert (tmp_path / "copy").read_bytes() == data
 
 
+def test_a_blob_when_copied_then_either_lives_without_the_other(
+    store: BlobStore, prefix: str
+) -> None:
+    put(store, prefix + "a/1", b"bytes")
+    store.copy(prefix + "a/1", prefix + "b/1", size=5)
+    store.copy(prefix + "a/1", prefix + "b/1", size=5)
+    store.delete(prefix + "a/1")
+    assert get(store, prefix + "b/1") == b"bytes"
+
+
+@pytest.mark.parametrize(("name", "size"), [("none", 5), ("a", 4)])
+def test_a_blob_that_is_another_or_none_is_not_copied(
+    store: BlobStore, prefix: str, name: str, size: int
+) -> None:
+    put(store, prefix + "a", b"bytes")
+    with pytest.raises(SourceNotFound):
+        store.copy(prefix + name, prefix + "b", size=size)
+
+
 def test_a_prefix_when_listed_then_in_key_order_and_alone(
     store: BlobStore, prefix: str
 ) -> None:

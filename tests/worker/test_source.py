@@ -54,6 +54,18 @@ def test_the_second_piece_does_not_fetch_again(settings, store, tmp_path):
     assert (tmp_path / "second").read_bytes() == b"v" * 1000
 
 
+def test_a_source_that_was_brought_is_still_what_was_pinned(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    source = put(store, tmp_path, "in/a/source", 1000)
+    pinned = sources.pin(source)
+    sources.bring(pinned, tmp_path / "first")
+    sources.drop(pinned)
+
+    sources.bring(pinned, tmp_path / "second")
+
+    assert sources.pin(source) == pinned
+
+
 def test_a_source_over_the_limit_is_refused_with_the_settings_name(
     settings, store, tmp_path
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,22 @@ def _bundled() -> str:
 def path(settings: Settings) -> str:
     """Give the path of FFmpeg: the setting, else the wheel's static build."""
     return str(Path(settings.ffmpeg).resolve()) if settings.ffmpeg else _bundled()
+
+
+@functools.cache
+def _sources_digest() -> bytes:
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.digest()
+
+
+def edition(settings: Settings) -> str:
+    """Name what makes results of media: this library's code, and the FFmpeg in use."""
+    ffmpeg = Path(path(settings))
+    digest = hashlib.sha256(_sources_digest())
+    digest.update(f"{ffmpeg.name} {ffmpeg.stat().st_size}".encode())
+    return digest.hexdigest()
 
 
 def bounds(settings: Settings, seconds: float) -> Bounds:
