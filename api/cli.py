@@ -4,7 +4,8 @@
 for who runs the service: they read the service's own settings and reach its store.
 
 Exit codes: 0 all is well, 1 a job failed or was cancelled, 2 wrong usage or settings,
-3 a job is partial, 4 the service refused or did not answer, 5 not ended in time.
+3 a job is partial, 4 the service refused or did not answer, 5 not ended in time,
+130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from common.model import JOB_ENDED
 from common.runtime import Runtime, build
 
 _CODES = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
-_REFUSED, _LATE = 4, 5
+_WRONG, _REFUSED, _LATE, _INTERRUPTED = 2, 4, 5, 130
 _WIDTH = 30
 _HERE = "http://127.0.0.1:8000"
 
@@ -36,22 +37,28 @@ def main(words: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except Refused as error:
+    except (Refused, Unreached, FramemillError) as error:
+        _explain(error)
+        return _REFUSED
+    except (SettingsError, OSError, ValueError) as error:
+        _explain(error)
+        return _WRONG
+    except KeyboardInterrupt:
+        _tell("interrupted")
+        return _INTERRUPTED
+
+
+def _explain(error: Exception) -> None:
+    if isinstance(error, Refused):
         _tell(f"refused: {error}")
         for fault in error.problem.get("faults", []):
             _tell(f"  {fault['pointer']}: {fault['detail']}")
-        return _REFUSED
-    except Unreached as error:
-        _tell(str(error))
-        return _REFUSED
-    except FramemillError as error:
+    elif isinstance(error, FramemillError):
         _tell(f"{error.title}: {error.detail}")
-        return _REFUSED
-    except (SettingsError, OSError, ValueError) as error:
+    elif isinstance(error, OSError) and error.filename:
+        _tell(f"{error.filename}: {error.strerror}")
+    else:
         _tell(str(error))
-        return 2
-    except KeyboardInterrupt:
-        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--key", help="API key, better in --key-file")
     submit.add_argument("--key-file", type=Path, help="a file that holds the API key")
     submit.add_argument("--outputs", type=_json, help="JSON list of what to make")
+    submit.add_argument("--preset", help="a named list of outputs of the service")
     submit.add_argument("--metadata", type=_json, help="any JSON, comes back as sent")
     submit.add_argument("--wait", action="store_true", help="until the job has ended")
     submit.add_argument("--timeout", type=float, help="seconds to wait at most")
@@ -112,11 +120,15 @@ def _submit(options: argparse.Namespace) -> int:
     if options.key_file:
         key = options.key_file.read_text("utf-8").strip()
     client = Client(options.server, key)
-    asked = {"outputs": options.outputs, "metadata": options.metadata}
+    asked = {name: getattr(options, name) for name in ("outputs", "preset", "metadata")}
     fields = {name: value for name, value in asked.items() if value is not None}
     job = client.submit(options.file, fields, _bar("upload"))
     if options.wait or options.folder:
-        job = client.wait(job, _bar("work"), options.timeout)
+        try:
+            job = client.wait(job, _bar("work"), options.timeout)
+        except KeyboardInterrupt:
+            _tell(f"\njob {job['id']} goes on: {job['links']['self']}")
+            raise
         if options.folder:
             _save(client, job, options.folder)
     if options.json:
@@ -132,13 +144,15 @@ def _submit(options: argparse.Namespace) -> int:
 
 
 def _save(client: Client, job: dict[str, Any], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for output in job["outputs"]:
+        # Both names are the service's; only their last parts become paths. A folder
+        # for each output, because indexes name its other files beside themselves.
+        place = folder / Path(output["name"]).name
+        place.mkdir(parents=True, exist_ok=True)
         for artifact in output["artifacts"]:
-            # Both names are the service's; only their last parts become paths.
-            name = f"{Path(output['name']).name}-{Path(artifact['name']).name}"
-            client.fetch(artifact["url"], folder / name)
-            _tell(f"saved {folder / name}")
+            path = place / Path(artifact["name"]).name
+            client.fetch(artifact["url"], path)
+            _tell(f"saved {path}")
 
 
 def _print_job(job: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import mimetypes
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -19,6 +19,8 @@ from common.model import JOB_ENDED
 CHUNK_BYTES = 256 * 1024
 _TIMEOUT_SECONDS = 90.0
 _MAX_REDIRECTS = 5
+_PASSING = frozenset({429, 502, 503, 504})
+_PAUSE_SECONDS, _PATIENCE_SECONDS = 1.0, 60.0
 
 Progress = Callable[[float], None]
 
@@ -34,6 +36,20 @@ class Refused(Exception):
 
 class Unreached(Exception):
     """The service did not answer."""
+
+
+class _Silence:
+    """A service that is away for a while, as at a restart: the job goes on."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def bear(self, error: Refused | Unreached) -> None:
+        """Pause before the next try; raises what is no passing trouble, or lasts."""
+        passing = not isinstance(error, Refused) or error.status in _PASSING
+        if not passing or time.monotonic() - self._began > _PATIENCE_SECONDS:
+            raise error
+        time.sleep(_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -68,11 +84,19 @@ class Client:
     ) -> dict[str, Any]:
         """Follow a job to its end, or for ``seconds``; gives it as it is then."""
         deadline = None if seconds is None else time.monotonic() + seconds
+        silence = _Silence()
         while job["status"] not in JOB_ENDED:
             if deadline is not None and time.monotonic() > deadline:
                 break
-            # Short waits at first: most jobs end soon, and the bar should move.
-            job = self._json("GET", f"/v1/jobs/{job['id']}", None, {"Prefer": "wait=2"})
+            try:
+                # Short waits: most jobs end soon, and the bar should move.
+                job = self._json(
+                    "GET", f"/v1/jobs/{job['id']}", None, {"Prefer": "wait=2"}
+                )
+            except (Refused, Unreached) as error:
+                silence.bear(error)
+                continue
+            silence = _Silence()
             progress(job["progress"] / 100)
         return job
 
@@ -128,7 +152,11 @@ def _exchange(
     connection = kind(parts.netloc, timeout=_TIMEOUT_SECONDS)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection.request(method, target, body=body, headers=headers)
+        connection.connect()
+        # A refusal may come while the body is still being sent: then it is the answer
+        # that tells why nobody reads on.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method, target, body=body, headers=headers)
         yield connection.getresponse()
     except (OSError, HTTPException) as error:
         raise Unreached(f"{parts.netloc} did not answer: {error}") from error

@@ -69,8 +69,8 @@ def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
     code = main(["submit", str(clip), "--server", server, "-o", str(folder)])
     worker.join(20)
     assert code == 0
-    names = sorted(path.name for path in folder.iterdir())
-    assert names == ["animation-animation.bin", "thumbnail-thumbnail.bin"]
+    names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
+    assert names == ["animation/animation.bin", "thumbnail/thumbnail.bin"]
     assert (folder / names[0]).read_bytes() == b"GIF"
 
 

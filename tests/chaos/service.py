@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -176,6 +176,16 @@ class Service:
     def restart(self, name: str) -> None:
         self._kill_group(self.children[name])
         self.start(name)
+
+    @contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Let a part's processes stand still, alive, until the block ends."""
+        group = self.children[name].pid
+        os.killpg(group, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(group, signal.SIGCONT)
 
     def revive(self) -> None:
         """Start again what ended by itself, as any supervisor does."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -50,17 +48,6 @@ def following(
         yield SSEClient(answer).events()
 
 
-@contextmanager
-def resting_worker(service: Service) -> Iterator[None]:
-    """Stop the worker's processes: no job goes on meanwhile."""
-    group = service.children["worker"].pid
-    os.killpg(group, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(group, signal.SIGCONT)
-
-
 def kept(events: Iterator[Event]) -> list[tuple[str, Any]]:
     """Give the ids and types of the events that a client may come back to."""
     return [(one.id, json.loads(one.data)["type"]) for one in events if one.id]
@@ -79,7 +66,7 @@ def test_a_client_hears_a_job_from_its_acceptance_to_its_end(service: Service) -
 
 
 def test_a_client_that_comes_back_hears_the_rest_once(service: Service) -> None:
-    with resting_worker(service):
+    with service.stopped("worker"):
         job = submit(service)
         with following(service, job) as events:
             first = next(event for event in events if event.id)
@@ -96,7 +83,7 @@ def test_a_client_that_comes_back_hears_the_rest_once(service: Service) -> None:
 
 
 def test_a_client_comes_back_to_an_api_that_was_killed(service: Service) -> None:
-    with resting_worker(service):
+    with service.stopped("worker"):
         job = submit(service)
         with following(service, job) as events:
             first = next(event for event in events if event.id)
@@ -111,7 +98,7 @@ def test_a_client_comes_back_to_an_api_that_was_killed(service: Service) -> None
 
 def test_a_client_over_the_cap_is_told_to_poll_and_polls(service: Service) -> None:
     with ExitStack() as stack:
-        with resting_worker(service):
+        with service.stopped("worker"):
             job = submit(service)
             streams = [stack.enter_context(following(service, job)) for _ in range(CAP)]
             for stream in streams:
