@@ -12,7 +12,7 @@ from common.specs import AnimationSpec, parse_time
 from worker.media.recipes import fitting, gif, movie, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
-from worker.media.recipes.plan import Plan, Rung, RungRun, Step
+from worker.media.recipes.plan import Plan, Rung, RungRun
 from worker.media.recipes.source import Clip
 from worker.media.recipes.stretch import Stretch, sample
 
@@ -161,16 +161,16 @@ class _Shooting:
         """Make the file, or search for one that fits ``max_bytes``."""
         spec = self.spec
         look = self.look
+        frames = self.sampled(look)
+        plays = self.seconds * (2 if spec.boomerang else 1)
+        read = self.stretch.length + min(self.early, _EARLY_SECONDS)
+        span = movie.Span(read, plays)
         if spec.max_bytes is not None:
-            read = self.stretch.length + self.early
-            made, trial = yield from fitting.fit(
-                spec, look, self.sampled(look), read, self.clip
-            )
+            made, trial = yield from fitting.fit(spec, look, frames, span, self.clip)
             return [replace(made, time=self._time, details=trial)]
         file = movie.file_name("animation", spec.format)
-        frames = self.sampled(look)
-        words = movie.write(frames, file, spec, look, self.clip.threads)
-        done = yield Step(words, seconds=self.stretch.length)
+        threads = self.clip.threads
+        done = yield from movie.encode(frames, file, spec, look, span, threads)
         if file not in done.files:
             raise DecodeError("no frame could be decoded there")
         details = {} if look.fps == spec.fps else {"fps": look.fps}

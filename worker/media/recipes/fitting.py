@@ -19,7 +19,7 @@ from worker.media.recipes import movie, picture, search
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
 from worker.media.recipes.picture import Box
-from worker.media.recipes.plan import Done, FileFacts, Made, Step
+from worker.media.recipes.plan import Done, Made, Step
 from worker.media.recipes.source import Clip, argv, number
 
 _MASTER = "master.mkv"
@@ -69,7 +69,7 @@ class _Trial:
 
 
 def fit(
-    spec: Limited, look: Look, frames: Any, seconds: float, clip: Clip
+    spec: Limited, look: Look, frames: Any, span: movie.Span, clip: Clip
 ) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
     """Search for the look that fits; gives the file and what was chosen.
 
@@ -78,7 +78,8 @@ def fit(
     """
     limit = spec.max_bytes or 0
     clear = picture.keeps_alpha(clip, spec.format, spec.background)
-    yield from _master(frames, spec.format, seconds)
+    yield from _master(frames, spec.format, span.read)
+    seconds = span.plays
     hunt = search.search(limit)
     trials: list[_Trial] = []
     place = next(hunt)
@@ -87,10 +88,18 @@ def fit(
         dither = spec.dither if step.dithered else "none"
         small = _scaled(look, step, spec.format)
         file = movie.file_name(f"trial-{len(trials) + 1}", spec.format)
-        words = movie.write(
-            _shrunk(look, small), file, spec, small, clip.threads, dither=dither
+        done = yield from movie.encode(
+            _shrunk(look, small),
+            file,
+            spec,
+            small,
+            movie.Span(seconds, seconds),
+            clip.threads,
+            dither=dither,
         )
-        facts = yield from _encode(words, file, seconds)
+        if file not in done.files:
+            raise DecodeError("a trial gave no file")
+        facts = done.files[file]
         ssim = None
         if facts.bytes <= limit:
             # The first stream of an animated AVIF is its first frame as a still.
@@ -162,15 +171,6 @@ def _shrunk(look: Look, small: Look) -> Any:
         size = (small.box.width, small.box.height)
         frames = frames.filter("scale", *size, flags="bicubic")
     return frames
-
-
-def _encode(
-    words: tuple[str, ...], file: str, seconds: float
-) -> Generator[Step, Done, FileFacts]:
-    done = yield Step(words, seconds=seconds)
-    if file not in done.files:
-        raise DecodeError("a trial gave no file")
-    return done.files[file]
 
 
 def _compare(

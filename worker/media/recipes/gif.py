@@ -22,6 +22,12 @@ _LOSSY = 60
 _OPTIMIZE_SECONDS = 30.0
 
 
+def table(stream: Any, *, colors: int, stats: str, every: int) -> Any:
+    """Make a palette from every ``every``-th frame of a ``bgra`` stream."""
+    sample = stream.filter("select", f"not(mod(n,{every}))") if every > 1 else stream
+    return sample.filter("palettegen", max_colors=colors, stats_mode=stats)
+
+
 def palette(
     stream: Any,
     *,
@@ -31,10 +37,17 @@ def palette(
     stats: str = "full",
     every: int = EVERY,
 ) -> Any:
-    """Reduce a ``bgra`` stream to one palette made from every ``every``-th frame."""
+    """Reduce a ``bgra`` stream to one palette made from every ``every``-th frame.
+
+    All frames wait in memory until the palette is made.
+    """
     both = stream.filter_multi_output("split")
-    sample = both[0].filter("select", f"not(mod(n,{every}))") if every > 1 else both[0]
-    table = sample.filter("palettegen", max_colors=colors, stats_mode=stats)
+    colours = table(both[0], colors=colors, stats=stats, every=every)
+    return dithered(both[1], colours, dither, bayer_scale)
+
+
+def dithered(stream: Any, colours: Any, dither: str, bayer_scale: int) -> Any:
+    """Reduce a ``bgra`` stream to the palette ``colours``."""
     # Half-transparent pixels are shown rather than lost; a GIF knows no half.
     words: dict[str, Any] = {
         "dither": dither,
@@ -43,7 +56,7 @@ def palette(
     }
     if dither == "bayer":
         words["bayer_scale"] = bayer_scale
-    return ffmpeg.filter([both[1], table], "paletteuse", **words)
+    return ffmpeg.filter([stream, colours], "paletteuse", **words)
 
 
 def need_optimizer() -> Generator[Step, Done, None]:

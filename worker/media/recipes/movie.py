@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import ffmpeg
 
-from worker.media.recipes import encode, gif
+from worker.media.recipes import encode as encoders
+from worker.media.recipes import gif
 from worker.media.recipes.picture import Box
-from worker.media.recipes.plan import Made
+from worker.media.recipes.plan import Done, Made, Step
 from worker.media.recipes.source import argv
 
 DEFAULT_WIDTH = 320
 # "reverse" holds every frame; four bytes a pixel.
 _REVERSE_BYTES = 320 * 1024 * 1024
 _LEAST_FPS = 1.0
+# Frames that may wait for a GIF's palette, and how much of them it is made of.
+_HELD_BYTES = 128 * 1024 * 1024
+_PALETTE_PIXELS = 60_000_000
+_PALETTE = "palette.png"
+# Dithering a pixel, several times over: it sets a deadline.
+_SECONDS_A_PIXEL = 1e-7
 
 
 class Style(Protocol):
@@ -79,29 +87,58 @@ class Look:
 
 def file_name(stem: str, kind: str) -> str:
     """Give the name of a file of that format."""
-    return f"{stem}.{encode.extension(kind)}"
+    return f"{stem}.{encoders.extension(kind)}"
 
 
-def write(
+@dataclass(frozen=True)
+class Span:
+    """Seconds that a run reads, and that the animation plays.
+
+    ``tolerant`` as in :class:`Step`.
+    """
+
+    read: float
+    plays: float
+    tolerant: bool = False
+
+
+def encode(  # noqa: PLR0913 - what is encoded, and how
     frames: Any,
     file: str,
     style: Style,
     look: Look,
+    span: Span,
     threads: int,
     *,
     dither: str | None = None,
-) -> tuple[str, ...]:
-    """Give the words that encode drawn frames; ``dither`` replaces the style's."""
-    if style.format == "gif":
-        frames = gif.palette(
-            frames,
-            colors=look.colors,
-            dither=dither or style.dither,
-            bayer_scale=style.bayer_scale,
-            stats=style.palette,
-            every=look.palette_every,
-        )
-    options = encode.moving(
+) -> Generator[Step, Done, Done]:
+    """Encode drawn frames into ``file``; ``dither`` replaces the style's.
+
+    The frames of a GIF wait in memory until its palette is made. Where that would be
+    too much, they are drawn twice: for the palette, then for the GIF.
+    """
+    dither = dither or style.dither
+    pixels = look.box.width * look.box.height * look.fps * span.plays
+    if style.format == "gif" and 4 * pixels > _HELD_BYTES:
+        seconds = max(span.read, pixels * _SECONDS_A_PIXEL)
+        words = _palette_words(frames, style, look, pixels)
+        done = yield Step(words, seconds, tolerant=span.tolerant)
+        if _PALETTE not in done.files:
+            return done
+        colours = ffmpeg.input(f"file:{_PALETTE}", f="png_pipe")["v"]
+        frames = gif.dithered(frames, colours, dither, style.bayer_scale)
+    else:
+        seconds = span.read
+        if style.format == "gif":
+            frames = gif.palette(
+                frames,
+                colors=look.colors,
+                dither=dither,
+                bayer_scale=style.bayer_scale,
+                stats=style.palette,
+                every=look.palette_every,
+            )
+    options = encoders.moving(
         style.format,
         look.quality,
         loop=style.loop,
@@ -110,7 +147,17 @@ def write(
         fps=look.fps,
         threads=threads,
     )
-    return argv(ffmpeg.output(frames, file, **options))
+    words = argv(ffmpeg.output(frames, file, **options))
+    return (yield Step(words, seconds, tolerant=span.tolerant))
+
+
+def _palette_words(
+    frames: Any, style: Style, look: Look, pixels: float
+) -> tuple[str, ...]:
+    every = max(look.palette_every, math.ceil(pixels / _PALETTE_PIXELS))
+    colours = gif.table(frames, colors=look.colors, stats=style.palette, every=every)
+    options = {"frames:v": 1, "update": 1, "f": "image2", "c:v": "png"}
+    return argv(ffmpeg.output(colours, _PALETTE, **options))
 
 
 def made(
@@ -123,7 +170,7 @@ def made(
 ) -> Made:
     """Describe a file of that look."""
     box = look.box
-    content_type = encode.CONTENT_TYPES[kind]
+    content_type = encoders.CONTENT_TYPES[kind]
     return Made(
         file, name, content_type, box.width, box.height, time=time, details=details
     )

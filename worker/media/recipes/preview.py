@@ -147,9 +147,6 @@ def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -
     """Give the asked frame rate, or what memory and disk can hold."""
     seconds = sum(window.length for window in windows)
     pixels = box.width * box.height * seconds
-    if spec.format == "gif":
-        # All frames wait in memory until the palette is made.
-        return movie.fps_within_memory(spec.fps, box, seconds)
     return min(spec.fps, max(1.0, _STORED_PIXELS / max(pixels, 1)))
 
 
@@ -169,11 +166,11 @@ def _make(cut: _Cut) -> RungRun:
     time = round(cut.windows[0].start, 3)
     threads = cut.clip.threads
     name = movie.file_name("preview", spec.format)
+    span = movie.Span(seconds, seconds)
     if spec.max_bytes is not None:
-        made, trial = yield from fitting.fit(spec, look, frames, seconds, cut.clip)
+        made, trial = yield from fitting.fit(spec, look, frames, span, cut.clip)
         return [replace(made, name=name, time=time, details={**details, **trial})]
-    words = movie.write(frames, name, spec, look, threads)
-    done = yield Step(words, seconds=seconds)
+    done = yield from movie.encode(frames, name, spec, look, span, threads)
     if name not in done.files:
         raise DecodeError("the segments could not be joined")
     return [movie.made(name, name, spec.format, look, time, details)]

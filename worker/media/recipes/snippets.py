@@ -134,8 +134,7 @@ def plan(
     if part is not None:
         # One bad stretch of the video must not fail the other parts' snippets.
         rungs.append(Rung("nothing", _nothing, (codes.WINDOW_MISSING,)))
-    reduced = (codes.FPS_REDUCED,) if work.look.fps < spec.fps else ()
-    return Plan(tuple(rungs), reduced)
+    return Plan(tuple(rungs))
 
 
 @dataclass(frozen=True)
@@ -156,13 +155,8 @@ class _Work:
         even = picture.is_even(spec.format)
         size = (video.width, video.height)
         box = picture.fit(size, _Size(spec.width), spec.width, even=even)
-        fps = spec.fps
-        if spec.format == "gif":
-            # All frames wait in memory until the palette is made.
-            longest = max(window.length for window in self.windows)
-            fps = movie.fps_within_memory(fps, box, longest)
-        every = max(1, round(fps * _PALETTE_SECONDS))
-        return Look(box, fps, spec.colors, spec.quality, every)
+        every = max(1, round(spec.fps * _PALETTE_SECONDS))
+        return Look(box, spec.fps, spec.colors, spec.quality, every)
 
     def make(self) -> RungRun:
         """Make the snippets one after another.
@@ -197,8 +191,9 @@ class _Work:
         frames = sample(clip, window, look.fps, small=small)
         frames = picture.draw(frames, clip, look.box, spec.format, plain=self.plain)
         style = _Style(spec.format, spec.loop, spec.dither)
-        words = movie.write(frames, name, style, look, clip.threads)
-        done = yield Step(words, seconds=window.length, tolerant=True)
+        span = movie.Span(window.length, window.length, tolerant=True)
+        threads = clip.threads
+        done = yield from movie.encode(frames, name, style, look, span, threads)
         if name not in done.files or done.returncode != 0:
             return []
         details: dict[str, Any] = {

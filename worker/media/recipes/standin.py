@@ -200,7 +200,8 @@ def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> R
     # The size of artwork is unknown; 1 chooses encoders that take any.
     box = picture.Box((1, 1), 1, 1)
     look = movie.Look(box, spec.fps, spec.colors, spec.quality, palette_every=1)
-    done = yield Step(movie.write(drawn, file, spec, look, threads), _SECONDS)
+    span = movie.Span(_SECONDS, 0.0)
+    done = yield from movie.encode(drawn, file, spec, look, span, threads)
     if file not in done.files:
         raise DecodeError("the stand-in could not be made")
     size = done.files[file].bytes
