@@ -1,0 +1,89 @@
+"""Debian's Chromium, driven by Playwright, and a service for it to visit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+from tests.chaos.service import Service
+
+CHROMIUM = shutil.which("chromium")
+# No call of Chromium's own leaves the machine; as root it has no sandbox.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@dataclass
+class Visit:
+    """A page, what it asked for, and what it complained of."""
+
+    page: Page
+    service: Service
+    answers: list[Response] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> Response:
+        answer = self.page.goto(self.service.url + path, wait_until="networkidle")
+        assert answer is not None
+        assert answer.status == 200
+        return answer
+
+    def elsewhere(self) -> list[str]:
+        """Give the addresses asked for that are not the service's."""
+        home = urlsplit(self.service.url).netloc
+        found = [answer.url for answer in self.answers]
+        return [
+            url
+            for url in found
+            if urlsplit(url).netloc != home and not url.startswith("data:")
+        ]
+
+
+@pytest.fixture
+def visit(browser: Browser, service: Service) -> Iterator[Visit]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    visiting = Visit(page, service)
+    # Playwright can not register a list's own method.
+    page.on("response", lambda answer: visiting.answers.append(answer))  # noqa: PLW0108
+    page.on("pageerror", lambda error: visiting.complaints.append(str(error)))
+    page.on(
+        "requestfailed", lambda asked: visiting.complaints.append(f"failed {asked.url}")
+    )
+    page.on(
+        "console",
+        lambda told: (
+            visiting.complaints.append(told.text)
+            if told.type in {"error", "warning"}
+            else None
+        ),
+    )
+    yield visiting
+    page.close()
