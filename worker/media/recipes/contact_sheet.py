@@ -29,6 +29,8 @@ FONT = "FramemillSans.ttf"
 _STAMP, _TITLE, _DETAILS = "stamp.txt", "title.txt", "details.txt"
 _STEM = "contact-sheet"
 _TALLEST = 2.5
+# Seeks to one frame tell its time a few microseconds apart.
+_SAME_SECONDS = 0.0005
 _MAX_SIDE = 16_000
 
 
@@ -118,11 +120,14 @@ def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
     mapped = (codes.TONE_MAPPED,) if clip.video.hdr else ()
     clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
     best, plain = _Sheet(spec, clip), _Sheet(spec, clip, plain=True)
+    frames = clip.video.frames
+    few = frames is not None and frames < spec.columns * spec.rows
     return Plan(
         (
             Rung("seeks", partial(_make, best), mapped),
             Rung("seeks_plain", partial(_make, plain), clipped),
-        )
+        ),
+        (codes.FEWER_FRAMES,) if few else (),
     )
 
 
@@ -175,7 +180,7 @@ def _frames(sheet: _Sheet) -> Generator[Step, Done, list[float]]:
             continue
         real = shot.time(done)
         real = at if real is None else real
-        if not shown or real > shown[-1]:
+        if not shown or real > shown[-1] + _SAME_SECONDS:
             shown.append(real)
     return shown
 

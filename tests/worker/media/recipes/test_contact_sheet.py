@@ -10,7 +10,7 @@ from PIL import Image, ImageFont
 from common.model import MediaInfo, VideoInfo
 from common.specs import ContactSheetSpec
 from tests.worker.media.recipes.conftest import Render
-from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
+from tests.worker.media.recipes.ramps import ffmpeg, luma, ramp, read_time, x264
 from worker.media.recipes import contact_sheet, headline
 from worker.media.recipes.plan import Done, FileFacts
 from worker.media.recipes.source import Clip
@@ -89,15 +89,18 @@ def test_no_text_of_the_user_is_in_the_words_for_ffmpeg() -> None:
     assert "\u202e" not in last.texts["title.txt"]
 
 
-def test_a_video_of_few_frames_fills_fewer_places(
-    tmp_path: Path, render: Render
+def test_a_video_of_few_frames_shows_each_once(
+    sample: Path, tmp_path: Path, render: Render
 ) -> None:
-    source = ramp(tmp_path / "a.mp4", 0.12, *x264(25))
+    source = tmp_path / "nine.mp4"
+    ffmpeg("-i", str(sample), "-t", "0.3", "-an", "-vf", "scale=160:90", str(source))
 
     done = render(source, kind="contact_sheet")
 
-    assert done.files[0].details["columns"] * done.files[0].details["rows"] <= 4
-    assert len(done.files[0].details["times"]) <= 3
+    details = done.files[0].details
+    assert details["times"] == pytest.approx([n / 30 for n in range(9)], abs=0.001)
+    assert (details["columns"], details["rows"]) == (4, 3)
+    assert "fewer_frames" in done.warnings
 
 
 def test_the_header_tells_length_size_and_codec() -> None:
