@@ -43,6 +43,8 @@ MAX_PAGE = 200
 DEFAULT_PAGE = 50
 POLL_SECONDS = 1
 _ID = re.compile(r"[0-9a-f]{32}")
+# Fields of a form that may be written without JSON's quotation marks.
+_PLAIN = frozenset({"preset"})
 _MULTIPART = "multipart/form-data"
 _ADDRESS = "POST /v1/jobs"
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
@@ -242,6 +244,9 @@ def _read_fields(fields: dict[str, str]) -> tuple[dict[str, Any], list[Fault]]:
     document: dict[str, Any] = {}
     faults: list[Fault] = []
     for name, text in fields.items():
+        if name in _PLAIN and text[:1] != '"' and text != "null":
+            document[name] = text
+            continue
         try:
             document[name] = bodies.parse_json(text.encode(), f"the part {name!r}")
         except Invalid as error:

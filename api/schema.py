@@ -122,7 +122,8 @@ class FormRequest(Request):
     preset: str | None = Field(
         default=None,
         max_length=64,
-        description="A named bundle, instead of outputs.",
+        description="A named bundle, instead of outputs; in a form also without "
+        "quotation marks.",
         examples=["web"],
     )
     notify: Subscriptions = Field(

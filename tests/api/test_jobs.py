@@ -293,3 +293,16 @@ def test_given_full_queues_when_posted_then_503(
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
     assert world.stored() == []
+
+
+@pytest.mark.parametrize("text", ["scrubber", '"scrubber"'])
+def test_given_a_form_when_a_preset_is_named_then_quotation_marks_may_be_left_out(
+    world: World, text: str
+) -> None:
+    form = {"file": (io.BytesIO(b"film"), "film.mp4"), "preset": text}
+
+    answer = world.client.post("/v1/jobs", data=form)
+
+    assert answer.status_code == 202, answer.json
+    names = [output["name"] for output in answer.json["outputs"]]
+    assert names == ["poster", "storyboard"]

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from common import errors, specs
+from common import errors, presets, specs
 from common.config import Settings
 from worker.media.recipes.warnings import WARNINGS
 
@@ -61,6 +61,12 @@ def settings_page() -> str:
         ),
         "",
         "`FRAMEMILL_FFMPEG`: path of FFmpeg; default: the imageio-ffmpeg wheel's.",
+        "",
+        (
+            "`FRAMEMILL_PRESETS`: named bundles of outputs, as JSON: "
+            '`{"cover": [{"kind": "thumbnail", "width": 1200}]}`; beside the '
+            "[shipped ones](outputs.md#presets)."
+        ),
     ]
     for name, info in Settings.model_fields.items():
         section = info.annotation
@@ -98,8 +104,32 @@ def outputs_page() -> str:
                 )
         for file, text in _PICTURES[name]:
             lines += ["", f"![{text}](../pictures/{file})", "", f"*{file}: {text}*"]
-    lines += ["", "How the pictures were made: [pictures](../pictures/README.md)."]
+    lines += [
+        *_presets(),
+        "",
+        "How the pictures were made: [pictures](../pictures/README.md).",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _presets() -> Iterator[str]:
+    """List what the shipped presets make."""
+    yield from ("", "## Presets", "")
+    yield (
+        'A job can name a bundle instead of its outputs: `"preset": "web"`, or '
+        "`-F preset=web` in a form. `FRAMEMILL_PRESETS` (JSON) adds presets and "
+        "replaces shipped ones of the same name."
+    )
+    yield from ("", "| preset | outputs |", "|---|---|")
+    for name, outputs in presets.SHIPPED.items():
+        made = "<br>".join(f"`{json.dumps(_given(output))}`" for output in outputs)
+        yield f"| `{name}` | {made} |"
+
+
+def _given(output: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is the default."""
+    spec = specs.OUTPUT_SPEC.validate_python(output)
+    return {"kind": spec.kind} | spec.model_dump(mode="json", exclude_defaults=True)
 
 
 def errors_page() -> str:
