@@ -367,7 +367,7 @@ def _list(desk: Desk) -> Response:
         "limit": headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE),
         "cursor": values.get("cursor"),
     }
-    if batch := values.get("batch"):
+    if (batch := values.get("batch")) is not None:
         batch_id = check_id(batch, "batch")
         jobs, following = runtime.batches.jobs(batch_id, owner, **page_of)
     else:

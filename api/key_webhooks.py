@@ -45,7 +45,8 @@ def blueprint(
         made = add(store, key_id, validate(_NEW, document))
         return _answer(NewWebhookView(**_view(made), secret=made["secret"]), 201)
 
-    @routes.delete("/<webhook_id>")
+    # Of just that length: "deliveries" is an address of its own.
+    @routes.delete("/<string(length=13):webhook_id>")
     def delete(webhook_id: str) -> Response:
         headers.query(request)
         store, key_id = _key(keys, enter(authenticator, "submit"))

@@ -383,6 +383,8 @@ class Interrupted(FramemillError):
 class InternalError(FramemillError):
     """A defect of ours; the log has the trace under the same id."""
 
+    code = "internal_error"
+
 
 def _tree(cls: type[FramemillError]) -> list[type[FramemillError]]:
     return [cls] + [leaf for sub in cls.__subclasses__() for leaf in _tree(sub)]
@@ -390,4 +392,6 @@ def _tree(cls: type[FramemillError]) -> list[type[FramemillError]]:
 
 def catalogue() -> dict[str, type[FramemillError]]:
     """Give every error class by its code, for the docs and for OpenAPI."""
-    return {cls.code: cls for cls in reversed(_tree(FramemillError))}
+    tree = _tree(FramemillError)
+    # The root shares its code with the leaf that is raised.
+    return {cls.code: cls for cls in tree if "code" in vars(cls)}

@@ -25,6 +25,7 @@ from common.jobstore.values import (
 from common.model import JOB_ENDED, BatchRecord, Event, JobRecord, JobStatus, Source
 
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
+_EVENT_NUMBERS = 2**64  # Redis' stream ids are two unsigned 64-bit numbers
 _NO_CAPS = Caps()
 Ending = TypeVar("Ending", JobRecord, BatchRecord)
 # In the class below, ``list`` is the verb.
@@ -85,6 +86,12 @@ def read_accepted(answer: dict[str, Any]) -> Accepted:
 def read_outcome(answer: dict[str, Any]) -> Outcome:
     """Make an outcome from a script's answer."""
     return Outcome(answer["applied"], answer["job_ended"], read_bells(answer))
+
+
+def _is_event_id(text: str) -> bool:
+    return _EVENT_ID.fullmatch(text) is not None and all(
+        int(number) < _EVENT_NUMBERS for number in text.split("-")
+    )
 
 
 class Jobs(Connection):
@@ -188,7 +195,7 @@ class Jobs(Connection):
 
         Raises Invalid for an id that no event can have.
         """
-        if after_id is not None and _EVENT_ID.fullmatch(after_id) is None:
+        if after_id is not None and not _is_event_id(after_id):
             raise Invalid.one(
                 "/Last-Event-ID", f"{after_id!r} is no event id", "pass one as it came"
             )

@@ -157,6 +157,7 @@ def test_given_a_batch_when_deleted_then_404(world: World) -> None:
     for answer in (
         world.client.get(f"/v1/batches/{batch_id}"),
         world.client.get(f"/v1/jobs?batch={batch_id}"),
+        world.client.get("/v1/jobs?batch="),
         world.client.post(f"/v1/batches/{batch_id}/cancel"),
         world.client.delete(f"/v1/batches/{batch_id}"),
     ):

@@ -199,3 +199,10 @@ def test_given_a_webhook_then_the_job_document_does_not_show_it(
     headers = a_key(guarded)
     secret = add(guarded, headers).json["secret"]
     assert secret not in json.dumps(submit(guarded, headers))
+
+
+def test_given_the_deliveries_then_they_are_not_taken_for_a_webhook(
+    world: World,
+) -> None:
+    allowed = world.client.options("/v1/webhooks/deliveries").headers["Allow"]
+    assert "DELETE" not in allowed

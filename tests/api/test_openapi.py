@@ -18,7 +18,7 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 def addresses(world: World) -> set[str]:
     rules = world.client.application.url_map.iter_rules()
-    return {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) for rule in rules}
+    return {re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule) for rule in rules}
 
 
 def test_given_the_models_then_the_committed_document_is_theirs() -> None:

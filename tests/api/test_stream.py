@@ -65,10 +65,11 @@ def test_a_client_that_has_heard_the_end_is_told_not_to_come_back(hall):
     assert client.get(path, headers={"Last-Event-ID": last}).status_code == 204
 
 
-def test_an_id_that_is_none_is_refused(hall):
+@pytest.mark.parametrize("seen", ["x", "1-", f"{2**64}", f"1-{2**64}"])
+def test_an_id_that_is_none_is_refused(hall, seen):
     runtime, client = hall
     job = new_job(runtime)
-    answer = client.get(f"/v1/jobs/{job}/events", headers={"Last-Event-ID": "x"})
+    answer = client.get(f"/v1/jobs/{job}/events", headers={"Last-Event-ID": seen})
     assert answer.status_code == 422
 
 
