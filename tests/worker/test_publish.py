@@ -163,3 +163,41 @@ def test_the_webhook_of_the_end_names_the_copies(workshop, client):
     (output,) = body["data"]["job"]["outputs"]
     keys = [f"films/{job_id}/poster/{name}" for name in FILES]
     assert output["copies"] == [{"bucket": "theirs", "key": key} for key in keys]
+
+
+def test_a_copier_that_comes_back_late_changes_nothing(workshop, client, monkeypatch):
+    runtime = workshop.runtime
+    job_id = rendered(runtime)
+    piece = f"{job_id}:o:poster"
+    export = runtime.blobs.export
+    seen: list[dict[str, bytes]] = []
+
+    def late(artifact, to, place):
+        # This worker was paused for longer than its lease: another one does the work.
+        if not seen:
+            monkeypatch.setattr(runtime.blobs, "export", export)
+            store, prefix = runtime.store, runtime.settings.store.prefix
+            now = store._client.time()[0] * 1000
+            store._client.set(f"{prefix}reaper", now)
+            store._client.zadd(f"{prefix}leased", {piece: 1}, xx=True)
+            assert store.reap(10, {"fast": 0, "slow": 0}).expired == 1
+            run(workshop, piece, "other", publish)
+            assert store.get(job_id).status == "completed"
+            seen.append(bodies(client, job_id))
+        export(artifact, to, place)
+
+    monkeypatch.setattr(runtime.blobs, "export", late)
+    run(workshop, piece, "task", publish)
+
+    assert bodies(client, job_id) == seen[0]
+    job = runtime.store.get(job_id)
+    events = [one.type for one in runtime.store.events(job_id)]
+    assert (job.status, events.count("output.succeeded")) == ("completed", 1)
+
+
+def bodies(client: Any, job_id: str) -> dict[str, bytes]:
+    found = client.list_objects_v2(Bucket="theirs", Prefix=f"films/{job_id}/")
+    return {
+        one["Key"]: client.get_object(Bucket="theirs", Key=one["Key"])["Body"].read()
+        for one in found["Contents"]
+    }
