@@ -13,6 +13,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from api import openapi_batches as batches
+from api import openapi_examples as examples
 from api import openapi_files as files
 from api import openapi_links as links
 from api import openapi_notices as notices
@@ -54,28 +55,6 @@ _PROBLEMS = {
     503: "A part of the service is away; try again.",
 }
 _FIELDS = tuple(FormRequest.model_fields)
-_SOURCE = {"s3": {"bucket": "framemill", "key": "in/clip.mp4"}}
-_JOBS = {
-    "pictures": {
-        "summary": "A poster and a GIF of an object in S3",
-        "value": {
-            "source": _SOURCE,
-            "outputs": [
-                {"name": "poster", "kind": "thumbnail", "time": "50%", "width": 1280},
-                {"kind": "animation", "format": "gif", "start": 1.5, "duration": 3},
-            ],
-            "metadata": {"film": 7},
-        },
-    },
-    "told": {
-        "summary": "A preset, and a webhook when the job has ended",
-        "value": {
-            "source": _SOURCE,
-            "preset": "web",
-            "notify": [{"type": "webhook", "url": "https://receiver.example/hook"}],
-        },
-    },
-}
 _ON_ALL = ("X-Request-Id", "RateLimit", "RateLimit-Policy")
 _TAGS = ("jobs", "batches", "uploads", "files", "notices", "operation")
 _SECURITY = {
@@ -148,7 +127,7 @@ def _create() -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                _JSON: {"schema": _schema("JobRequest"), "examples": _JOBS},
+                _JSON: {"schema": _schema("JobRequest"), "examples": examples.JOBS},
                 "multipart/form-data": {
                     "schema": form,
                     "encoding": {name: {"contentType": _JSON} for name in _FIELDS},
@@ -334,7 +313,12 @@ def _problem(status: int, text: str) -> dict[str, Any]:
     return {
         "description": text,
         "headers": {name: _ref("headers", name) for name in names},
-        "content": {PROBLEM: {"schema": _schema("ProblemView")}},
+        "content": {
+            PROBLEM: {
+                "schema": _schema("ProblemView"),
+                "example": examples.problem(status),
+            }
+        },
     }
 
 
@@ -376,7 +360,7 @@ def document() -> dict[str, Any]:
         "tags": [{"name": name} for name in _TAGS],
         "paths": links.add(_paths()),
         "components": {
-            "schemas": definitions,
+            "schemas": examples.add(definitions),
             "parameters": _all_parameters(statuses),
             "headers": _all_headers(),
             "responses": {

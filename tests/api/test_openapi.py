@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from api import openapi
@@ -29,6 +31,35 @@ def test_given_the_models_then_the_committed_document_is_theirs() -> None:
 
 def test_given_the_document_then_it_is_valid_openapi() -> None:
     validate(json.loads(openapi.text()))
+
+
+def _answers_of(operation: Any) -> list[Any]:
+    return list(operation["responses"].values()) if "responses" in operation else []
+
+
+def answers() -> dict[str, tuple[Any, Any]]:
+    """Give schema and example of each answer in JSON, by the schema's name."""
+    document = openapi.document()
+    found: dict[str, tuple[Any, Any]] = {}
+    for item in document["paths"].values():
+        for operation in item.values():
+            for answer in _answers_of(operation):
+                content = answer.get("content", {}).get("application/json", {})
+                name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                if name:
+                    schema = document["components"]["schemas"][name]
+                    found[name] = schema, schema.get("examples", [None])[0]
+    for status, answer in document["components"]["responses"].items():
+        (content,) = answer["content"].values()
+        found[status] = content["schema"], content["example"]
+    return found
+
+
+@pytest.mark.parametrize("name", answers())
+def test_given_an_answer_then_its_example_is_one(name: str) -> None:
+    schema, example = answers()[name]
+    components = {"components": openapi.document()["components"]}
+    Draft202012Validator(schema | components).validate(example)
 
 
 def test_given_a_documented_address_then_the_app_has_it(world: World) -> None:

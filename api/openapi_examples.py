@@ -1,0 +1,88 @@
+"""Examples in the OpenAPI document: requests, each answer, each refusal.
+
+``examples/views.json`` holds documents as a service gave them; a test holds them to
+their schemas.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from common.errors import catalogue
+
+_SOURCE = {"s3": {"bucket": "framemill", "key": "in/clip.mp4"}}
+JOBS = {
+    "pictures": {
+        "summary": "A poster and a GIF of an object in S3",
+        "value": {
+            "source": _SOURCE,
+            "outputs": [
+                {"name": "poster", "kind": "thumbnail", "time": "50%", "width": 1280},
+                {"kind": "animation", "format": "gif", "start": 1.5, "duration": 3},
+            ],
+            "metadata": {"film": 7},
+        },
+    },
+    "told": {
+        "summary": "A preset, and a webhook when the job has ended",
+        "value": {
+            "source": _SOURCE,
+            "preset": "web",
+            "notify": [{"type": "webhook", "url": "https://receiver.example/hook"}],
+        },
+    },
+}
+_VIEWS = Path(__file__).with_name("examples") / "views.json"
+_PAGES = {
+    "JobListView": ("jobs", "JobView"),
+    "BatchListView": ("batches", "BatchView"),
+    "DeliveryListView": ("deliveries", "DeliveryView"),
+}
+# The code that stands for a status; the others are told in words alike.
+_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+
+def add(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Put an example into the schema of each answer; gives the same schemas."""
+    views = json.loads(_VIEWS.read_text("utf-8"))
+    for name, (field, item) in _PAGES.items():
+        views[name] = {field: [views[item]], "next": None}
+    for name, view in views.items():
+        schemas[name]["examples"] = [view]
+    return schemas
+
+
+def problem(status: int) -> dict[str, Any]:
+    """Give a refusal of that status, as it would be sent."""
+    kind = catalogue()[_CODES[status]]
+    fault = {
+        "pointer": "/outputs/0/width",
+        "detail": "'width' must be at most 8192",
+        "hint": None,
+    }
+    return {
+        "type": f"/docs/errors#{kind.code}",
+        "code": kind.code,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": fault["detail"] if status == 422 else kind.title,
+        "pointer": fault["pointer"] if status == 422 else None,
+        "hint": None,
+        "faults": [fault] if status == 422 else [],
+        "request_id": "0123456789abcdef0123456789abcdef",
+    }
