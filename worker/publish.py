@@ -19,6 +19,8 @@ def publish(attempt: Attempt) -> Outcome:
     Unavailable, Interrupted.
     """
     claim, runtime = attempt.claim, attempt.workshop.runtime
+    # Where this ends the job, the copy of its source that was kept here goes.
+    attempt.source = claim.source
     target = Destination.model_validate(claim.options["destination"])
     copied: list[Artifact] = []
     for number, artifact in enumerate(claim.artifacts):

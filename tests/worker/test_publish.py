@@ -165,6 +165,16 @@ def test_the_webhook_of_the_end_names_the_copies(workshop, client):
     assert output["copies"] == [{"bucket": "theirs", "key": key} for key in keys]
 
 
+def test_the_kept_copy_of_the_source_goes_with_the_end_of_the_job(
+    workshop, client, monkeypatch
+):
+    job_id = rendered(workshop.runtime)
+    dropped: list[Source] = []
+    monkeypatch.setattr(Sources, "drop", lambda _, source: dropped.append(source))
+    run(workshop, f"{job_id}:o:poster", "task", publish)
+    assert [one.key for one in dropped] == ["in/x/source"]
+
+
 def test_a_copier_that_comes_back_late_changes_nothing(workshop, client, monkeypatch):
     runtime = workshop.runtime
     job_id = rendered(runtime)
