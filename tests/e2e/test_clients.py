@@ -76,6 +76,7 @@ def announce(service: Service, clip: Path, **asked: Any) -> dict[str, Any]:
     return answer.json()
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
 @on(STORES)
 def test_curl_t_to_a_presigned_put(service: Service) -> None:
     upload = announce(service, SAMPLE)
