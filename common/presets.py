@@ -18,7 +18,7 @@ SHIPPED: dict[str, list[dict[str, Any]]] = {
     "web": [
         {"kind": "thumbnail", "name": "poster", "width": 1280},
         {"kind": "thumbnail", "width": 480, "format": "webp"},
-        {"kind": "preview", "format": "webp", "width": 480},
+        {"kind": "preview", "format": "webp", "width": 400, "fps": 12},
     ],
     "social": [
         {
@@ -30,7 +30,10 @@ SHIPPED: dict[str, list[dict[str, Any]]] = {
         },
         {"kind": "animation", "width": 480, "fps": 12, "max_bytes": 5_000_000},
     ],
-    "scrubber": [{"kind": "thumbnail", "name": "poster"}, {"kind": "storyboard"}],
+    "scrubber": [
+        {"kind": "thumbnail", "name": "poster"},
+        {"kind": "storyboard", "interval": 5},
+    ],
     "archive": [
         {"kind": "contact_sheet"},
         {"kind": "thumbnail", "count": 5, "format": "png", "width": 1920},

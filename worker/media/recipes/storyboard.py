@@ -12,11 +12,9 @@ interleaves these files and lays the sheets. Times are those of decoded frames.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import ffmpeg
@@ -26,151 +24,23 @@ from common.specs import StoryboardSpec
 from worker.media.recipes import encode, grid, picture, standin, storyboard_index
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
-from worker.media.recipes.grid import SLACK, Grid
+from worker.media.recipes.grid import Grid
+from worker.media.recipes.passes import Found, Pass
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip, argv, number, open_clip
+from worker.media.recipes.source import Clip, argv
 
-_MARK = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
-_CAPTURE = 1024 * 1024
-_STORED: dict[str, Any] = {"c:v": "utvideo", "fps_mode": "passthrough", "f": "nut"}
 # Seeking pays while it decodes clearly less than all; a seek costs about as much
 # as decoding three seconds.
 _SEEK_SECONDS = 3.0
 _SEEK_SHARE = 0.6
+# So many seconds of a film decode while one keyframe is sought and decoded apart.
+_APART_SECONDS = 2.0
+# The last step opens a file of each.
+_MOST_BATCHES = 150
 _MOST_SEEKS = 40
-_LEAST_SECONDS = 10.0
 # How long the last frame is shown where the header ends before it.
 _LAST_SECONDS = 0.04
-_UNKNOWN_SECONDS = 3600.0
-_LATE_SECONDS = 1.0
 _DECODE_ALL_SECONDS = 600.0
-
-
-@dataclass
-class _Found:
-    """What the passes gave: real times by cell, and the files with the tiles."""
-
-    method: str
-    times: dict[int, float] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """One run that picks the first frame of every cell from a stretch."""
-
-    spec: StoryboardSpec
-    clip: Clip
-    grid: Grid
-    plain: bool = False
-
-    def keyframes(self, file: str) -> Step:
-        """Decode the first keyframe of every cell and nothing else.
-
-        ``noise`` drops a packet where its expression is not 0; ``ld(0)`` is the
-        next cell that wants a frame. A packet without a pts is dropped, too.
-        Not ``-discard nokey``: where there are B-frames, the demuxer then computes
-        wrong times for the packets that it lets through (seen in FFmpeg 9.0.2).
-        """
-        slack = number(self.clip.clock(0.0) + SLACK)
-        cell = f"floor((pts*tb+{slack})/{self._interval})"
-        drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
-        only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
-        frames = open_clip(self.clip, skip_frame="nokey", **only)
-        return self._store(frames, file, self.clip.clock(0.0), self._seconds)
-
-    def decode(self, file: str, first: int = 0, last: int = -1) -> Step:
-        """Decode the cells ``first`` to ``last`` (-1: to the end of the file)."""
-        start = first * self.grid.interval
-        length = None if last < 0 else (last + 1) * self.grid.interval - start
-        frames = open_clip(self.clip, start=start, length=length)
-        zero = self.clip.clock(start)
-        if length is not None:
-            # "-t" lets frames after a jump of the clock through.
-            frames = frames.filter("trim", end=number(start + length - zero - SLACK))
-        cell, before = (
-            f"floor(({when}+{number(zero + SLACK)})/{self._interval})"
-            for when in ("t", "prev_selected_t")
-        )
-        frames = frames.filter("select", f"isnan(prev_selected_t)+gt({cell},{before})")
-        seconds = self._seconds - start if length is None else length
-        return self._store(frames, file, zero, max(seconds, _LEAST_SECONDS))
-
-    @property
-    def _ink(self) -> picture.Ink:
-        """Tiles are stored in limited range, which is all that utvideo has."""
-        return "avif" if self.spec.format == "avif" else "webp"
-
-    @property
-    def _interval(self) -> str:
-        return number(self.grid.interval)
-
-    @property
-    def _seconds(self) -> float:
-        return self.clip.end or _UNKNOWN_SECONDS
-
-    def _store(self, frames: Any, file: str, zero: float, seconds: float) -> Step:
-        """Draw the tiles, tell their times on stdout, count cells as the clock."""
-        frames = picture.draw(
-            frames,
-            self.clip,
-            self.grid.box,
-            self._ink,
-            background="#000000",
-            plain=self.plain,
-            lone=True,
-        )
-        frames = frames.filter("metadata", "add", key="m", value="1")
-        frames = frames.filter("metadata", "print", file="pipe:1", direct=1)
-        # A quarter past the cell: "fps" drops a last frame that lies on its tick.
-        cell = f"(floor((T+{number(zero + SLACK)})/{self._interval})+0.25)/TB"
-        frames = frames.filter("setpts", cell).filter("settb", "1/4")
-        words = argv(ffmpeg.output(frames, file, **_STORED, enc_time_base="filter"))
-        return Step(words, seconds, capture=_CAPTURE, tolerant=True)
-
-    def _first_time(self, seen: float) -> float:
-        """Give the time of the first of the keyframes.
-
-        Where a file begins amid a group of pictures, FFmpeg 9.0.2 shows its first
-        keyframe, which is no IDR then, some frames too late when it is decoded alone.
-        """
-        clip = self.clip
-        cut = clip.begin - clip.first_packet > clip.frame_seconds
-        late = 0 < seen - clip.begin < _LATE_SECONDS
-        return clip.begin if cut and late else seen
-
-    def take(
-        self,
-        found: _Found,
-        step: Step,
-        file: str,
-        start: float = 0.0,
-        *,
-        alone: bool = False,
-    ) -> Generator[Step, Done, bool]:
-        """Run a pass that opens the clip at ``start``, and note what it found.
-
-        It gives whether some of it was damaged.
-        Tiles out of order are not taken: the file's clock could not tell them apart.
-        Keyframes of an open group of pictures come so (H.264, HEVC), when the
-        decoder counts their order from pictures that it has not seen.
-
-        ``alone`` says that it decodes keyframes and nothing else.
-        """
-        done = yield step
-        if file not in done.files:
-            return done.damaged
-        zero = self.clip.clock(start)
-        marks = [zero + float(mark) for mark in _MARK.findall(done.stdout)]
-        if any(later <= mark for mark, later in pairwise(marks)):
-            return done.damaged
-        if marks:
-            found.files.append(file)
-            if alone:
-                marks[0] = self._first_time(marks[0])
-        for seconds in marks:
-            found.times.setdefault(self.grid.cell(seconds), round(seconds, 6))
-        return done.damaged
 
 
 def plan(
@@ -205,8 +75,8 @@ def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
     laid = grid.lay(spec, clip)
     mapped = (codes.TONE_MAPPED,) if clip.video.hdr else ()
     clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
-    best = _Pass(spec, clip, laid)
-    plain = _Pass(spec, clip, laid, plain=True)
+    best = Pass(spec, clip, laid)
+    plain = Pass(spec, clip, laid, plain=True)
     rungs = [
         Rung("decode", partial(_make, best, keyframes=False), mapped),
         Rung("decode_plain", partial(_make, plain, keyframes=False), clipped),
@@ -216,30 +86,32 @@ def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
     return Plan(tuple(rungs), laid.warnings)
 
 
-def _make(pass_: _Pass, *, keyframes: bool) -> RungRun:
+def _make(pass_: Pass, *, keyframes: bool) -> RungRun:
     found = yield from (_by_keyframes if keyframes else _by_decoding)(pass_)
     if not found.times:
         raise DecodeError("no frame of the video could be decoded")
     return (yield from _lay(pass_, found))
 
 
-def _by_decoding(pass_: _Pass) -> Generator[Step, Done, _Found]:
-    found = _Found("decode")
+def _by_decoding(pass_: Pass) -> Generator[Step, Done, Found]:
+    found = Found("decode")
     yield from pass_.take(found, pass_.decode("all.nut"), "all.nut")
     return found
 
 
-def _by_keyframes(pass_: _Pass) -> Generator[Step, Done, _Found]:
+def _by_keyframes(pass_: Pass) -> Generator[Step, Done, Found]:
     """Take keyframes, then what they leave open; decode all where that is more.
 
     Raises DecodeError when no keyframe came, or not one after another.
     """
-    found, laid = _Found("keyframes"), pass_.grid
+    found, laid = Found("keyframes"), pass_.grid
     file = "keyframes.nut"
     damaged = yield from pass_.take(found, pass_.keyframes(file), file, alone=True)
     if damaged and (pass_.clip.end or 0.0) < _DECODE_ALL_SECONDS:
         # What a damaged keyframe lacks, the frames before it may still show.
         raise DecodeError("some of the keyframes are damaged")
+    if found.shuffled and _is_worth_seeks(pass_):
+        yield from _apart(pass_, found)
     if not found.times:
         raise DecodeError("the packets give no keyframes in order of time")
     runs = grid.gaps(laid, found.times)
@@ -255,9 +127,27 @@ def _by_keyframes(pass_: _Pass) -> Generator[Step, Done, _Found]:
     return found
 
 
-def _is_cheap(runs: list[tuple[int, int]], pass_: _Pass) -> bool:
+def _is_worth_seeks(pass_: Pass) -> bool:
+    """Tell whether a seek for every cell costs clearly less than decoding all."""
+    laid, clip = pass_.grid, pass_.clip
+    if laid.cells is None or not (clip.seekable and clip.indexed):
+        return False
+    few = laid.cells <= _MOST_BATCHES * pass_.at_once
+    return few and laid.interval > _APART_SECONDS
+
+
+def _apart(pass_: Pass, found: Found) -> Generator[Step, Done, None]:
+    """Take the keyframe of every cell by a seek and a decoder of its own."""
+    cells = range(pass_.grid.cells or 0)
+    for first in range(0, len(cells), pass_.at_once):
+        batch = cells[first : first + pass_.at_once]
+        yield from pass_.take_apart(found, batch, f"apart-{first}.nut")
+    found.method = "keyframes+seeks"
+
+
+def _is_cheap(runs: list[tuple[int, int]], pass_: Pass) -> bool:
     """Tell whether seeking to the gaps costs clearly less than decoding all."""
-    laid, end = pass_.grid, pass_.clip.end or _UNKNOWN_SECONDS
+    laid, end = pass_.grid, pass_.seconds
     unsure = not (pass_.clip.seekable and pass_.clip.indexed)
     if len(runs) > _MOST_SEEKS or (runs and unsure):
         return False
@@ -268,7 +158,7 @@ def _is_cheap(runs: list[tuple[int, int]], pass_: _Pass) -> bool:
     return len(runs) == 1 or seconds < _SEEK_SHARE * end
 
 
-def _lay(pass_: _Pass, found: _Found) -> RungRun:
+def _lay(pass_: Pass, found: Found) -> RungRun:
     """Lay the sheets, write the indexes."""
     laid, spec = pass_.grid, pass_.spec
     cells = min(max(found.times) + 1, grid.MAX_TILES)
@@ -295,7 +185,7 @@ def _lay(pass_: _Pass, found: _Found) -> RungRun:
 
 
 def _sheet_words(
-    pass_: _Pass, files: Sequence[str], sheets: Sequence[grid.Sheet]
+    pass_: Pass, files: Sequence[str], sheets: Sequence[grid.Sheet]
 ) -> tuple[str, ...]:
     """Interleave the files, repeat tiles into empty cells, lay and encode sheets."""
     laid, spec = pass_.grid, pass_.spec

@@ -66,12 +66,12 @@ def disagreements(board: Board) -> list[str]:
     for cue, tile in zip(cues, tiles, strict=False):
         start, end = _seconds(cue[0]), _seconds(cue[1])
         place = (cue[2], *map(int, cue[3:]))
-        if start != until or not 0 <= start - tile["start"] < 0.0011:
+        if start != until or not -1e-6 <= start - tile["start"] < 0.0011:
             faults.append(f"cue {cue[:2]} after {until} for {tile}")
         if place != (tile["file"], tile["x"], tile["y"], *size):
             faults.append(f"cue at {place} for {tile}")
         until = end
-    if not 0 <= until - index["duration"] < 0.002:
+    if not -0.001 <= until - index["duration"] < 0.002:
         faults.append(f"cues end at {until}, the video at {index['duration']}")
     return faults + _of_playlist(board)
 

@@ -80,14 +80,14 @@ def _longer_audio(folder: Path) -> Path:
 
 def _open_groups(folder: Path) -> Path:
     words = (*x264(150), "-x264-params", "open-gop=1")
-    return ramp(folder / "a.mp4", 41, *words)
+    return ramp(folder / "a.mp4", 41, *words, rate=50)
 
 
 def _open_groups_of_hevc(folder: Path) -> Path:
     # Over 128 frames apart: their order cannot be told from its last eight bits.
     params = "open-gop=1:bframes=4:keyint=150:min-keyint=150:log-level=error"
     words = ("-c:v", "libx265", "-preset", "ultrafast", "-crf", "12")
-    return ramp(folder / "a.mkv", 41, *words, "-x265-params", params)
+    return ramp(folder / "a.mkv", 41, *words, "-x265-params", params, rate=50)
 
 
 def _fragmented(folder: Path) -> Path:
@@ -104,8 +104,8 @@ CLIPS: dict[str, tuple[Maker, float, float, str]] = {
     "vfr": (_vfr, 41, 0, "keyframes"),
     "interlaced": (_interlaced, 41, 0, "keyframes"),
     "edit list": (_edit_list, 37.7, 3.3, "keyframes"),
-    "open groups": (_open_groups, 41, 0, "decode"),
-    "open groups of HEVC": (_open_groups_of_hevc, 41, 0, "decode"),
+    "open groups": (_open_groups, 41, 0, "keyframes+seeks"),
+    "open groups of HEVC": (_open_groups_of_hevc, 41, 0, "keyframes+seeks"),
     "raw": (_raw, 41, 0, "decode"),
     "avi": (_avi, 41, 0, "decode"),
     "longer audio": (_longer_audio, 41, 0, "keyframes"),
