@@ -212,6 +212,30 @@ def test_a_hundred_posts_at_once_with_one_idempotency_key_make_one_job(
     await_job(service, job, who.token)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/uploads", {"size": 5, "job": {}}, 201),
+        ("/v1/batches", BATCH, 202),
+    ],
+)
+def test_a_hundred_posts_at_once_with_one_idempotency_key_make_one_of_anything(
+    service: Service, path: str, body: dict[str, Any], status: int
+) -> None:
+    who = caller(service, "hundred" + path.replace("/", "-"), "submit", "read")
+    key = {"Idempotency-Key": "the one"}
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(
+            pool.map(
+                lambda _: who.ask("POST", path, headers=key, json=body), range(AT_ONCE)
+            )
+        )
+
+    assert Counter(one.status_code for one in answers) == {status: AT_ONCE}
+    assert len({one.json()["id"] for one in answers}) == 1
+
+
 def test_the_same_idempotency_key_is_another_in_another_keys_hands(
     anna: Caller, bob: Caller
 ) -> None:
