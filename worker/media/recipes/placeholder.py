@@ -149,10 +149,11 @@ def dominant_color(rgba: bytes) -> str:
     """Give the mean of the most frequent colours that look alike, as #rrggbb.
 
     Colours are alike when the upper three bits of all channels agree; pixels that
-    are mostly transparent do not count. Black when none is left.
+    are mostly transparent count only where all are, and black is what nobody sees.
     """
-    pixels = zip(rgba[0::4], rgba[1::4], rgba[2::4], rgba[3::4], strict=True)
+    pixels = list(zip(rgba[0::4], rgba[1::4], rgba[2::4], rgba[3::4], strict=True))
     solid = [(r, g, b) for r, g, b, a in pixels if a >= _OPAQUE]
+    solid = solid or [(r, g, b) for r, g, b, a in pixels if a > 0]
     if not solid:
         return "#000000"
     boxes = Counter((r >> 5, g >> 5, b >> 5) for r, g, b in solid)

@@ -60,6 +60,11 @@ def test_transparent_pixels_do_not_dominate():
     assert placeholder.dominant_color(rgba) == "#0000ff"
 
 
+def test_where_all_is_half_transparent_its_colour_is_told():
+    rgba = bytes((255, 0, 0, 127)) * 6 + bytes((0, 0, 0, 0)) * 9
+    assert placeholder.dominant_color(rgba) == "#ff0000"
+
+
 def test_nothing_opaque_is_black():
     assert placeholder.dominant_color(bytes((9, 9, 9, 0)) * 4) == "#000000"
 
