@@ -159,16 +159,18 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     of its fields, since ``bwdif`` would mix in frames from seconds away.
     """
     video = clip.video
+    mapped = video.hdr is not None and not plain
     if plain:
         stream = _forget_colours(stream, clip)
+    elif mapped:
+        stream = _describe_hdr(stream, clip)
     if video.interlaced and lone:
         stream = stream.filter("field", "top")
     elif video.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
-    mapped = video.hdr is not None and not plain
     stream = _scale(stream, clip, box, ink, mapped=mapped, plain=plain)
     if mapped:
-        stream = _tone_map(stream, clip)
+        stream = _tone_map(stream)
     stream = _turn(stream, video.rotation, mirrored=video.mirrored)
     if box.crops:
         stream = stream.filter("crop", box.width, box.height)
@@ -232,25 +234,30 @@ def _scale(
     return stream.filter("scale", width, height, **words)
 
 
-def _tone_map(stream: Any, clip: Clip) -> Any:
-    """Map PQ or HLG to BT.709 in linear light; unset fields get the usual values.
+def _describe_hdr(stream: Any, clip: Clip) -> Any:
+    """Say what the colours are; what is unset or unusable gets the usual value.
+
+    zscale refuses fields that are unset or that do not go together.
+    """
+    colour = clip.video.colour
+    hlg = colour.transfer == "arib-std-b67"
+    return stream.filter(
+        "setparams",
+        color_primaries=colour.primaries or "bt2020",
+        color_trc="arib-std-b67" if hlg else "smpte2084",
+        colorspace="bt709" if colour.matrix == "bt709" else "bt2020nc",
+        range="full" if colour.range == "full" else "limited",
+    )
+
+
+def _tone_map(stream: Any) -> Any:
+    """Map PQ or HLG to BT.709 in linear light.
 
     The curve works on the largest of red, green and blue, which keeps the hue; its
     end is the mastering display's peak where the file tells it. Written with
     sRGB's transfer: the viewers of pictures and browsers read them so.
     """
-    colour = clip.video.colour
-    pq = colour.transfer != "arib-std-b67"
-    words = {
-        "tin": "smpte2084" if pq else "arib-std-b67",
-        "pin": "bt2020" if colour.primaries is None else colour.primaries,
-        "min": colour.matrix if colour.matrix in ("bt709", "bt2020nc") else "2020_ncl",
-        "rin": "full" if colour.range == "full" else "limited",
-    }
-    words["min"] = {"bt2020nc": "2020_ncl", "bt709": "709"}.get(
-        words["min"], words["min"]
-    )
-    stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS, **words)
+    stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS)
     stream = stream.filter("format", "gbrpf32le").filter("zscale", p="bt709")
     stream = stream.filter("tonemap", "mobius", param=_KNEE, desat=0)
     stream = stream.filter("zscale", t="iec61966-2-1", m="bt709", r="limited")
