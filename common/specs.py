@@ -61,16 +61,6 @@ def parse_time(value: float | str) -> tuple[float, bool]:
     )
 
 
-def resolve_time(value: float | str, duration: float | None) -> float:
-    """Turn a time into seconds from the start of the video.
-
-    A share of an unknown duration is 0: the start is the only time that is
-    known to exist.
-    """
-    number, is_fraction = parse_time(value)
-    return number * (duration or 0.0) if is_fraction else number
-
-
 def _check_time(value: float | str) -> float | str:
     number, _ = parse_time(value)
     if number > MAX_TIME:
@@ -126,7 +116,9 @@ class _Replaceable(_Spec):
 class _Boxed(_Replaceable):
     """An output with a picture size."""
 
-    width: Side | None = Field(default=None, description="Pixels; see the default.")
+    width: Side | None = Field(
+        default=None, description="Pixels; 640 when height is not given either."
+    )
     height: Side | None = Field(default=None, description="Pixels.")
     fit: Fit = Field(
         default="contain",
@@ -153,8 +145,15 @@ class ThumbnailSpec(_Boxed):
     """One still picture, or several by ``count`` or ``times``."""
 
     kind: Literal["thumbnail"]
-    time: Time | None = Field(default=None, examples=["50%"])
-    times: list[Time] | None = Field(default=None, min_length=1, max_length=100)
+    time: Time | None = Field(
+        default=None, examples=["50%"], description="Where the one frame is taken."
+    )
+    times: list[Time] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="1 to 100 times; one file each.",
+    )
     count: int | None = Field(
         default=None, ge=1, le=100, description="That many, evenly spaced."
     )
@@ -179,11 +178,15 @@ class _Moving(_Boxed):
     """What animations and previews have in common."""
 
     format: AnimationFormat = "gif"
-    fps: float = Field(default=15, gt=0, le=30, allow_inf_nan=False)
+    fps: float = Field(
+        default=15, gt=0, le=30, allow_inf_nan=False, description="Frames a second."
+    )
     width: Annotated[int, Field(ge=2, le=1280)] | None = Field(
         default=None, description="Pixels; 320 when height is not given either."
     )
-    height: Annotated[int, Field(ge=2, le=1280)] | None = None
+    height: Annotated[int, Field(ge=2, le=1280)] | None = Field(
+        default=None, description="Pixels."
+    )
     loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
     quality: Quality = Field(default=75, description="Not used for gif.")
     colors: int = Field(
@@ -195,7 +198,12 @@ class _Moving(_Boxed):
     dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
         default="bayer", description="gif only."
     )
-    bayer_scale: int = Field(default=5, ge=0, le=5, description="gif only.")
+    bayer_scale: int = Field(
+        default=5,
+        ge=0,
+        le=5,
+        description="gif with dither bayer only; 0 is the coarsest pattern.",
+    )
     palette: Literal["full", "diff"] = Field(
         default="full",
         description="gif only; full weighs all pixels, diff those that move.",
@@ -228,7 +236,13 @@ class AnimationSpec(_Moving):
         description="Seconds of the source; 5 when end is not given either.",
     )
     boomerang: bool = Field(default=False, description="Play forth and back.")
-    speed: float = Field(default=1, ge=0.25, le=8, allow_inf_nan=False)
+    speed: float = Field(
+        default=1,
+        ge=0.25,
+        le=8,
+        allow_inf_nan=False,
+        description="How much faster it plays; 0.5 is slow motion.",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_say_how_long(self) -> Self:
@@ -251,8 +265,19 @@ class PreviewSpec(_Moving):
     """A short hover clip of several segments sampled across the whole video."""
 
     kind: Literal["preview"]
-    segments: int = Field(default=12, ge=1, le=50)
-    segment_duration: float = Field(default=0.75, ge=0.1, le=5, allow_inf_nan=False)
+    segments: int = Field(
+        default=12,
+        ge=1,
+        le=50,
+        description="Spread evenly; a short video has room for fewer.",
+    )
+    segment_duration: float = Field(
+        default=0.75,
+        ge=0.1,
+        le=5,
+        allow_inf_nan=False,
+        description="Seconds of each; all together at most 60.",
+    )
     exclude_start: Time = Field(default="5%", description="Left out at the start.")
     exclude_end: Time = Field(default="5%", description="Left out at the end.")
 
@@ -275,8 +300,10 @@ class StoryboardSpec(_Replaceable):
         description="Seconds between tiles; 10 when count is not given either.",
     )
     count: int | None = Field(default=None, ge=1, le=5000, description="Tiles in all.")
-    columns: int = Field(default=10, ge=1, le=20)
-    rows: int = Field(default=10, ge=1, le=20)
+    columns: int = Field(default=10, ge=1, le=20, description="Tiles side by side.")
+    rows: int = Field(
+        default=10, ge=1, le=20, description="Rows of a sheet; the last may have fewer."
+    )
     width: Annotated[int, Field(ge=16, le=640)] = Field(
         default=320, description="Of one tile; its height keeps the shape."
     )
@@ -294,19 +321,21 @@ class ContactSheetSpec(_Replaceable):
     """A grid of frames for people, with timestamps and a header."""
 
     kind: Literal["contact_sheet"]
-    columns: int = Field(default=4, ge=1, le=12)
-    rows: int = Field(default=4, ge=1, le=20)
+    columns: int = Field(default=4, ge=1, le=12, description="Frames side by side.")
+    rows: int = Field(default=4, ge=1, le=20, description="Rows of frames.")
     width: Annotated[int, Field(ge=320, le=MAX_SIDE)] = Field(
         default=1280, description="Of the whole sheet."
     )
     header: bool = Field(default=True, description="Name, duration, size, codec.")
-    timestamps: bool = True
-    exclude_start: Time = "5%"
-    exclude_end: Time = "5%"
-    background: Colour = "#181818"
-    foreground: Colour = "#f0f0f0"
+    timestamps: bool = Field(
+        default=True, description="Each frame's time in its corner."
+    )
+    exclude_start: Time = Field(default="5%", description="Left out at the start.")
+    exclude_end: Time = Field(default="5%", description="Left out at the end.")
+    background: Colour = Field(default="#181818", description="Of the sheet.")
+    foreground: Colour = Field(default="#f0f0f0", description="Of the header's text.")
     format: StillFormat = "jpeg"
-    quality: Quality = 80
+    quality: Quality = Field(default=80, description="Not used for png.")
 
 
 class SnippetsSpec(_Spec):
@@ -319,14 +348,26 @@ class SnippetsSpec(_Spec):
         max_length=1,
         description="Nothing can stand in for a window of the video.",
     )
-    window: float = Field(default=30, ge=1, le=600, allow_inf_nan=False)
+    window: float = Field(
+        default=30,
+        ge=1,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds of each; longer where there would be over 1000.",
+    )
     format: AnimationFormat = "gif"
-    fps: float = Field(default=10, gt=0, le=30, allow_inf_nan=False)
-    width: Annotated[int, Field(ge=16, le=640)] = 240
-    loop: int = Field(default=0, ge=0, le=65535)
-    quality: Quality = 75
-    colors: int = Field(default=256, ge=2, le=256)
-    dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = "bayer"
+    fps: float = Field(
+        default=10, gt=0, le=30, allow_inf_nan=False, description="Frames a second."
+    )
+    width: Annotated[int, Field(ge=16, le=640)] = Field(
+        default=240, description="Pixels; the height keeps the shape."
+    )
+    loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
+    quality: Quality = Field(default=75, description="Not used for gif.")
+    colors: int = Field(default=256, ge=2, le=256, description="gif only.")
+    dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
+        default="bayer", description="gif only."
+    )
 
 
 OutputSpec = Annotated[
@@ -339,14 +380,7 @@ OutputSpec = Annotated[
     Field(discriminator="kind"),
 ]
 OUTPUT_SPEC: TypeAdapter[OutputSpec] = TypeAdapter(OutputSpec)
-KINDS = (
-    "thumbnail",
-    "animation",
-    "preview",
-    "storyboard",
-    "contact_sheet",
-    "snippets",
-)
+KINDS = ("thumbnail", "animation", "preview", "storyboard", "contact_sheet", "snippets")
 
 
 def natural_pair() -> list[OutputSpec]:

@@ -214,13 +214,18 @@ def _bounds(schema: dict[str, Any]) -> Iterator[str]:
         if "enum" in option:
             yield " ".join(f"`{value}`" for value in option["enum"])
         if "minimum" in option:
-            yield f"at least {option['minimum']:g}"
+            yield f"at least {_number(option['minimum'])}"
         if "exclusiveMinimum" in option:
-            yield f"over {option['exclusiveMinimum']:g}"
+            yield f"over {_number(option['exclusiveMinimum'])}"
         if "maximum" in option:
-            yield f"at most {option['maximum']:g}"
+            yield f"at most {_number(option['maximum'])}"
         if "items" in option:
             yield from _bounds(option["items"])
+
+
+def _number(value: float) -> str:
+    """Write a bound in full: 10000000 and not 1e+07."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 if __name__ == "__main__":
