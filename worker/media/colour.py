@@ -41,8 +41,26 @@ MATRICES = {
     8: "ycgco",
     9: "bt2020nc",
     10: "bt2020c",
+    15: "ipt-c2",
 }
+# What Dolby Vision of profile 5 has instead of a picture that others can show.
+NO_BASE_LAYER = "ipt-c2"
+_BARE_PROFILE = 5
 RANGES = {1: "limited", 2: "full"}
+
+
+def judge(
+    frame: dict[str, Any], tag: str | None, profile: int | None
+) -> tuple[dict[str, str | None], Hdr | None]:
+    """Give the words for a frame's colour numbers, and the kind of HDR.
+
+    A word is None where the file does not say. ``tag`` is the stream's, ``profile``
+    that of Dolby Vision.
+    """
+    words = names(frame)
+    if profile == _BARE_PROFILE or words["matrix"] == NO_BASE_LAYER:
+        return words | {"matrix": NO_BASE_LAYER, "range": "full"}, "dolby_vision"
+    return words, hdr(frame, tag)
 
 
 def names(frame: dict[str, Any]) -> dict[str, str | None]:

@@ -26,7 +26,7 @@ from common.errors import (
     UnsupportedFormat,
 )
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
-from worker.media import colour, cropping, process, program
+from worker.media import colour, description, process, program
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS
 from worker.media.sniff import Sniffed, sniff
@@ -292,8 +292,7 @@ def _orientation(frame: dict[str, Any], warnings: list[str]) -> tuple[int, bool]
 def _shown_size(
     kept: tuple[int, int], aspect: list[int], rotation: int
 ) -> tuple[int, int]:
-    width = max(1, round(kept[0] * aspect[0] / aspect[1]))
-    height = kept[1]
+    width, height = max(1, round(kept[0] * aspect[0] / aspect[1])), kept[1]
     return (height, width) if rotation % 180 else (width, height)
 
 
@@ -309,13 +308,18 @@ def _video(
     frame = video["frames"][0]
     rotation, mirrored = _orientation(frame, warnings)
     aspect = _aspect(video)
-    kept = cropping.kept_size(facts.get("description", ""), video["index"], frame)
+    text = facts.get("description", "")
+    kept = description.kept_size(text, video["index"], frame)
     width, height = _shown_size(kept, aspect, rotation)
     counted = video["packets"] if facts["complete"] else video["declared_frames"]
     start, due = (
         round(max(0.0, video[when] - facts["start"]), 6) if video[when] else 0.0
         for when in ("first", "due")
     )
+    profile = description.dolby_profile(text, video["index"])
+    names, hdr = colour.judge(frame, video["tag"], profile)
+    if names["matrix"] == colour.NO_BASE_LAYER:
+        warnings.append(codes.NO_BASE_LAYER)
     if video["failures"]:
         warnings.append(codes.DAMAGED)
     if not video.get("seekable", True):
@@ -343,8 +347,8 @@ def _video(
         bit_depth=frame["bits"],
         alpha=bool(frame["alpha"] or video["alpha_mode"]),
         interlaced=any(one["interlaced"] for one in video["frames"]),
-        hdr=colour.hdr(frame, video["tag"]),
-        colour=Colour(**colour.names(frame)),
+        hdr=hdr,
+        colour=Colour(**names),
         bitstream_pts=bool(video.get("timed")),
     )
 

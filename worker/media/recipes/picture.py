@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 import ffmpeg
 
+from worker.media.recipes import dolby
 from worker.media.recipes.source import Clip
 
 Ink = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
@@ -170,7 +171,7 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     stream = _scale(stream, clip, box, ink, mapped=mapped, plain=plain)
     if mapped:
-        stream = _tone_map(stream)
+        stream = _tone_map(stream, clip)
     stream = _turn(stream, video.rotation, mirrored=video.mirrored)
     if box.crops:
         stream = stream.filter("crop", box.width, box.height)
@@ -250,15 +251,19 @@ def _describe_hdr(stream: Any, clip: Clip) -> Any:
     )
 
 
-def _tone_map(stream: Any) -> Any:
+def _tone_map(stream: Any, clip: Clip) -> Any:
     """Map PQ or HLG to BT.709 in linear light.
 
     The curve works on the largest of red, green and blue, which keeps the hue; its
     end is the mastering display's peak where the file tells it. Written with
     sRGB's transfer: the viewers of pictures and browsers read them so.
     """
-    stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS)
-    stream = stream.filter("format", "gbrpf32le").filter("zscale", p="bt709")
+    if clip.video.colour.matrix == "ipt-c2":
+        stream = dolby.linear(stream, _WHITE_NITS)
+    else:
+        stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS)
+        stream = stream.filter("format", "gbrpf32le")
+    stream = stream.filter("zscale", p="bt709")
     stream = stream.filter("tonemap", "mobius", param=_KNEE, desat=0)
     stream = stream.filter("zscale", t="iec61966-2-1", m="bt709", r="limited")
     return stream.filter("format", "yuv444p")

@@ -11,6 +11,7 @@ HDR_CLIPPED = "hdr_clipped"
 DURATION_UNKNOWN = "duration_unknown"
 DURATION_CORRECTED = "duration_corrected"
 ODD_ROTATION = "odd_rotation"
+NO_BASE_LAYER = "no_base_layer"
 ROTATION_IGNORED = "rotation_ignored"
 DAMAGED = "damaged"
 OTHER_TIME = "other_time"
@@ -38,6 +39,7 @@ WARNINGS: dict[str, str] = {
     HDR_CLIPPED: "The HDR source could not be tone mapped; colours are approximate.",
     DURATION_UNKNOWN: "The file does not say how long it is.",
     DURATION_CORRECTED: "The file states another length than its video has.",
+    NO_BASE_LAYER: "The Dolby Vision source has no base layer; colours are close.",
     ODD_ROTATION: "The file asks for a rotation that is not a quarter turn.",
     ROTATION_IGNORED: "The file's rotation is not valid and was ignored.",
     DAMAGED: "Parts of the video could not be decoded.",

@@ -1,4 +1,4 @@
-"""What the container cuts off is not shown, and the shape is that of the rest."""
+"""What FFmpeg's description alone tells: cropping, and Dolby Vision's profile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from common.specs import OUTPUT_SPEC
-from worker.media.cropping import kept_size
+from tests.worker.media.boxes import into_sample_entry
+from worker.media.description import dolby_profile, kept_size
 from worker.media.engine import RenderJob, Watch
 
 _FRAME = {"width": 320, "height": 240}
@@ -25,16 +26,7 @@ def _with_clap(movie: bytes, *edges: int) -> bytes:
     clap = struct.pack(
         ">I4s4I4i", 40, b"clap", *sides, left - right, 2, top - bottom, 2
     )
-    entry = movie.index(b"avc1", movie.index(b"stsd"))
-    data = bytearray(movie)
-    place = entry - 4 + struct.unpack(">I", data[entry - 4 : entry])[0]
-    at = entry
-    for name in (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
-        at = data.rindex(name, 0, at + 4)
-        size = struct.unpack(">I", data[at - 4 : at])[0]
-        data[at - 4 : at] = struct.pack(">I", size + len(clap))
-    data[place:place] = clap
-    return bytes(data)
+    return into_sample_entry(movie, b"avc1", clap)
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +81,11 @@ def test_given_more_cropping_than_picture_when_read_then_it_does_not_count():
     text = "  Stream #0:0: Video: h264\n      Frame Cropping: 200/120/0/0\n"
 
     assert kept_size(text, 0, _FRAME) == (320, 240)
+
+
+def test_given_dolby_vision_when_read_then_its_profile_is_that_of_its_stream():
+    record = "DOVI configuration record: version: 1.0, profile: 8, level: 4, rpu flag"
+    text = f"  Stream #0:0: Audio: aac\n  Stream #0:1: Video: hevc\n      {record}: 1\n"
+
+    assert dolby_profile(text, 1) == 8
+    assert dolby_profile(text, 0) is None

@@ -1,0 +1,21 @@
+"""Put boxes into MP4 files that FFmpeg's muxer would not write."""
+
+from __future__ import annotations
+
+import struct
+
+_AROUND = (b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov")
+
+
+def into_sample_entry(movie: bytes, codec: bytes, box: bytes) -> bytes:
+    """Append a box to the first sample entry, of that codec; moov comes last."""
+    entry = movie.index(codec, movie.index(b"stsd"))
+    data = bytearray(movie)
+    place = entry - 4 + struct.unpack(">I", data[entry - 4 : entry])[0]
+    at = entry
+    for name in (codec, *_AROUND):
+        at = data.rindex(name, 0, at + 4)
+        size = struct.unpack(">I", data[at - 4 : at])[0]
+        data[at - 4 : at] = struct.pack(">I", size + len(box))
+    data[place:place] = box
+    return bytes(data)

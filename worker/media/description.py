@@ -1,0 +1,43 @@
+"""Facts that FFmpeg tells only in its description of a file, a text.
+
+PyAV 18 gives no side data of streams: what the container cuts off the picture
+(Matroska's PixelCrop*, MP4's clap; FFmpeg cuts it off by itself), and Dolby Vision's
+configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_STREAM = re.compile(r" *Stream #0:(\d+)")
+_CROP = re.compile(r" *Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)$")
+_DOLBY = re.compile(r" *DOVI configuration record: .*\bprofile: (\d+)")
+
+
+def kept_size(text: str, index: int, frame: dict[str, Any]) -> tuple[int, int]:
+    """Give the width and height that are left of a stream's frame, in pixels."""
+    width, height = int(frame["width"]), int(frame["height"])
+    for line in _about(text, index):
+        if crop := _CROP.match(line):
+            left, right, top, bottom = (int(side) for side in crop.groups())
+            if left + right < width and top + bottom < height:
+                return width - left - right, height - top - bottom
+    return width, height
+
+
+def dolby_profile(text: str, index: int) -> int | None:
+    """Give the profile of a Dolby Vision stream; 5 has no base layer."""
+    found = (_DOLBY.match(line) for line in _about(text, index))
+    return next((int(match[1]) for match in found if match), None)
+
+
+def _about(text: str, index: int) -> Iterator[str]:
+    """Give the lines that are about one stream."""
+    stream = -1
+    for line in text.splitlines():
+        if head := _STREAM.match(line):
+            stream = int(head[1])
+        elif stream == index:
+            yield line
