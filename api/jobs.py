@@ -309,9 +309,9 @@ def known_request(address: str, key: str | None, document: Any) -> Idempotency |
 def _accepted(desk: Desk, job: JobRecord) -> Response:
     applied, job = _wait(desk, job)
     ended = applied is not None and job.status in JOB_ENDED
-    links = desk.links()
-    response = _document(present(job, links), 200 if ended else 202, applied)
-    response.headers["Location"] = links.job(job.id)
+    view = present(job, desk.links())
+    response = _document(view, 200 if ended else 202, applied)
+    response.headers["Location"] = view.links.self
     return response
 
 

@@ -6,6 +6,7 @@ null where nothing is known; sizes are bytes, lengths seconds, times RFC 3339 UT
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -15,6 +16,7 @@ from common.model import JobStatus, OutputStatus
 from common.specs import Name, OutputSpec
 
 KEY_BYTES = 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
 
 
@@ -22,7 +24,7 @@ def check_key(key: str) -> str:
     """Give an object's key back; raises ValueError for one that cannot be."""
     if len(key.encode()) > KEY_BYTES:
         raise ValueError(f"a key has at most {KEY_BYTES} bytes")
-    if any(ord(char) < 32 or ord(char) == 127 for char in key):
+    if _CONTROL.search(key):
         raise ValueError("a key has no control characters")
     if ".." in key.split("/"):
         raise ValueError("a key has no '..' between slashes")

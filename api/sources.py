@@ -49,7 +49,7 @@ class Sources:
                 'keys "in/JOB/..." and "out/JOB/..." of our own bucket are no sources',
             )
         self.check_place(asked.bucket, asked.key, who, where, "key")
-        name = display_name(PurePosixPath(asked.key).name)
+        name = display_name(asked.key.rpartition("/")[2])
         return Source(kind="s3", bucket=asked.bucket, key=asked.key, name=name)
 
     def check_place(

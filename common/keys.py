@@ -7,6 +7,7 @@ by ``lua/keys.lua`` with the server's clock.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import secrets
@@ -235,7 +236,7 @@ class Keys:
         if not answer["known"]:
             return None
         return Admission(
-            key=KeyRecord.model_validate_json(answer["record"]),
+            key=_read(answer["record"]),
             granted=answer["granted"],
             wait=int(answer.get("wait", 0)),
             left=answer.get("left"),
@@ -262,6 +263,12 @@ class Keys:
             answer = self._script(self._names, [step, json.dumps(arguments)])
         decoded: dict[str, Any] = json.loads(cast("str", answer))
         return decoded
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(record: str) -> KeyRecord:
+    """Read a stored record; the same text is the same key, unchanged."""
+    return KeyRecord.model_validate_json(record)
 
 
 @contextmanager

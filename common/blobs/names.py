@@ -57,6 +57,8 @@ def display_name(raw: str | None) -> str | None:
     """
     if raw is None:
         return None
+    if raw.isascii() and raw.isprintable():
+        return raw.strip()[:DISPLAY_CHARS].strip() or None
     kept = "".join(
         c
         for c in unicodedata.normalize("NFC", raw)

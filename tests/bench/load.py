@@ -1,0 +1,100 @@
+"""A load generator that costs little: prebuilt requests over raw sockets.
+
+HTTP/1.1 with keep-alive; answers must carry Content-Length. One thread, so that on few
+cores the server is what is measured.
+"""
+
+from __future__ import annotations
+
+import re
+import selectors
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+@dataclass
+class Result:
+    """What came of a run; ``seconds`` has each answer's time, from when it was due."""
+
+    elapsed: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Answers per second."""
+        return len(self.seconds) / self.elapsed
+
+    def percentile(self, share: float) -> float:
+        """Give the time, in milliseconds, within which that share was answered."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+
+
+class _Connection:
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.received = b""
+        self.due = 0.0
+
+    def send(self, request: bytes, due: float) -> None:
+        self.due, self.received = due, b""
+        self.socket.sendall(request)
+
+    def answer(self) -> int | None:
+        """Read what has come; gives the status once the answer is whole."""
+        chunk = self.socket.recv(65536)
+        if not chunk:
+            raise ConnectionError("the server closed the connection")
+        self.received += chunk
+        head, parted, body = self.received.partition(b"\r\n\r\n")
+        if not parted:
+            return None
+        length = _LENGTH.search(head)
+        if length is None or len(body) < int(length[1]):
+            return None
+        return int(head[9:12])
+
+
+def run(
+    port: int,
+    request: bytes,
+    *,
+    seconds: float,
+    connections: int,
+    rate: float | None = None,
+) -> Result:
+    """Send a request again and again for ``seconds``.
+
+    Without ``rate`` each connection sends as soon as it is answered; with it requests
+    are due at that many a second, whether or not a connection is free by then.
+    """
+    selector = selectors.DefaultSelector()
+    # In turns: a server closes connections that it has not heard of for long.
+    idle = deque(_Connection(port) for _ in range(connections))
+    for one in idle:
+        selector.register(one.socket, selectors.EVENT_READ, one)
+    everyone, result = list(idle), Result()
+    began = time.perf_counter()
+    due = began
+    while (now := time.perf_counter()) - began < seconds:
+        while idle and (rate is None or due <= now):
+            idle.popleft().send(request, now if rate is None else due)
+            due += 0 if rate is None else 1 / rate
+        pause = 0.2 if rate is None or not idle else max(0.0, due - now)
+        for key, _ in selector.select(pause):
+            status = key.data.answer()
+            if status is not None:
+                result.seconds.append(time.perf_counter() - key.data.due)
+                result.statuses[status] = result.statuses.get(status, 0) + 1
+                idle.append(key.data)
+    result.elapsed = time.perf_counter() - began
+    for one in everyone:
+        one.socket.close()
+    selector.close()
+    return result

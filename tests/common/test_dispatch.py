@@ -1,0 +1,182 @@
+"""Doorbells: messages like Celery's own, and nobody who waits for a broker."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from common.config import Settings
+from common.dispatch import (
+    TASKS,
+    Aside,
+    CeleryDispatcher,
+    RecordingDispatcher,
+    celery_app,
+)
+from common.model import Bell
+from tests.common import valkey
+
+BELL = Bell("j:prepare", "prepare", "fast")
+SLOW = Bell("j:o:gif", "render", "slow")
+# What tells two messages apart.
+UNIQUE = {"id", "root_id", "correlation_id", "delivery_tag"}
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[redis.Redis]:
+    with valkey.running(tmp_path) as (url, _):
+        yield redis.Redis.from_url(url, decode_responses=True)
+
+
+@pytest.fixture
+def dispatcher(broker: redis.Redis) -> CeleryDispatcher:
+    port = broker.connection_pool.connection_kwargs["port"]
+    return dispatcher_of(f"redis://127.0.0.1:{port}/0")
+
+
+def dispatcher_of(url: str) -> CeleryDispatcher:
+    return CeleryDispatcher(celery_app(Settings(broker={"url": url}), "client"))
+
+
+def messages(broker: redis.Redis, queue: str = "fast") -> list[Any]:
+    found: Any = broker.lrange(queue, 0, -1)
+    return [json.loads(one) for one in reversed(found)]
+
+
+def common(message: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is each message's own."""
+    kept = dict(message)
+    for part in ("headers", "properties"):
+        kept[part] = {k: v for k, v in message[part].items() if k not in UNIQUE}
+    return kept
+
+
+@pytest.mark.parametrize("bell", [BELL, SLOW], ids=["fast", "slow"])
+def test_a_message_is_what_celery_itself_would_send(
+    dispatcher: CeleryDispatcher, broker: redis.Redis, bell: Bell
+) -> None:
+    dispatcher.ring([Bell("another", bell.kind, bell.queue), bell])
+    dispatcher._app.send_task(
+        TASKS[bell.kind], args=[bell.piece], queue=bell.queue, ignore_result=True
+    )
+    _, ours, theirs = messages(broker, bell.queue)
+    assert common(ours) == common(theirs)
+
+
+def test_every_message_has_names_of_its_own(
+    dispatcher: CeleryDispatcher, broker: redis.Redis
+) -> None:
+    dispatcher.ring([BELL, BELL])
+    first, second = messages(broker)
+    for part, names in (
+        ("headers", ("id", "root_id")),
+        ("properties", ("correlation_id", "delivery_tag")),
+    ):
+        for name in names:
+            assert first[part][name] != second[part][name]
+    assert first["headers"]["id"] == first["properties"]["correlation_id"]
+
+
+def test_bells_are_heard_in_the_order_of_their_ringing(
+    dispatcher: CeleryDispatcher, broker: redis.Redis
+) -> None:
+    dispatcher.ring([Bell(f"p{n}", "prepare", "fast") for n in range(3)])
+    told = [one["headers"]["argsrepr"] for one in messages(broker)]
+    assert told == ["['p0']", "['p1']", "['p2']"]
+    assert dispatcher.backlog() == {"fast": 3, "slow": 0}
+
+
+def test_more_threads_than_kombu_has_connections_may_ring(
+    dispatcher: CeleryDispatcher, broker: redis.Redis
+) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: dispatcher.ring([BELL]), range(160)))
+    assert dispatcher.failures == 0
+    assert broker.llen("fast") == 160
+
+
+def test_a_broker_that_is_away_delays_nobody() -> None:
+    dispatcher = dispatcher_of(f"redis://127.0.0.1:{valkey.free_port()}/0")
+    began = time.monotonic()
+    dispatcher.ring([BELL, BELL])
+    assert dispatcher.failures == 2
+    assert time.monotonic() - began < 1
+
+
+def test_a_broker_that_comes_back_is_rung_again(tmp_path: Path) -> None:
+    port = valkey.free_port()
+    dispatcher = dispatcher_of(f"redis://127.0.0.1:{port}/0")
+    with valkey.running(tmp_path, port=port):
+        dispatcher.ring([BELL])
+    dispatcher.ring([BELL])
+    with valkey.running(tmp_path, port=port) as (url, _):
+        dispatcher.ring([BELL])
+        assert redis.Redis.from_url(url).llen("fast") == 1
+    assert dispatcher.failures == 1
+
+
+class Stalled(RecordingDispatcher):
+    """Rings when it is let, and says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.let = threading.Event(), threading.Event()
+        self.calls: list[list[Bell]] = []
+        self.rung = threading.Semaphore(0)
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        self.calls.append(list(bells))
+        self.entered.set()
+        assert self.let.wait(10)
+        self.rung.release()
+
+
+def test_who_rings_aside_waits_for_nobody_and_rings_together() -> None:
+    stalled = Stalled()
+    aside = Aside(stalled)
+    aside.ring([BELL])
+    assert stalled.entered.wait(10)
+    aside.ring([SLOW])
+    aside.ring([BELL])
+    stalled.let.set()
+    assert stalled.rung.acquire(timeout=10)
+    assert stalled.rung.acquire(timeout=10)
+    assert stalled.calls == [[BELL], [BELL, SLOW]]
+
+
+def test_a_process_that_ends_rings_for_what_it_holds() -> None:
+    stalled = Stalled()
+    stalled.let.set()
+    aside = Aside(stalled)
+    aside._waiting.append(BELL)
+    aside._flush()
+    assert stalled.calls == [[BELL]]
+
+
+def test_what_one_bell_raises_does_not_silence_the_next() -> None:
+    class Failing(RecordingDispatcher):
+        first = True
+        heard = threading.Event()
+
+        def ring(self, bells: Iterable[Bell]) -> None:
+            if self.first:
+                self.first = False
+                raise RuntimeError("a defect")
+            super().ring(bells)
+            self.heard.set()
+
+    failing = Failing()
+    aside = Aside(failing)
+    aside.ring([BELL])
+    while failing.first:
+        time.sleep(0.001)
+    aside.ring([SLOW])
+    assert failing.heard.wait(10)
