@@ -6,10 +6,31 @@ from typing import Any
 
 import schemathesis
 
+BUCKET = "framemill"
+
 
 @schemathesis.serializer("application/offset+octet-stream")
 def write_bytes(_context: Any, value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+@schemathesis.hook
+def map_body(_context: Any, body: Any) -> Any:
+    """Name a bucket that jobs may read, or all that name one are refused."""
+    if not isinstance(body, dict):
+        return body
+    sources = body.get("sources")
+    asked = [body.get("source"), *(sources if isinstance(sources, list) else ())]
+    for source in asked:
+        place = source.get("s3") if isinstance(source, dict) else None
+        if isinstance(place, dict) and _is_name(place.get("bucket")):
+            place["bucket"] = BUCKET
+    return body
+
+
+def _is_name(value: Any) -> bool:
+    """Tell whether a bucket is valid as it is: what is wrong must stay wrong."""
+    return isinstance(value, str) and 3 <= len(value) <= 63
 
 
 @schemathesis.hook
