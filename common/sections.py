@@ -239,7 +239,10 @@ class Api(Section):
         "API process.",
     )
     trusted_proxies: int = Field(default=0, ge=0, le=10)
-    cors_origins: Words = []
+    cors_origins: Words = Field(
+        default=[],
+        description="Origins (https://host) whose pages may read answers; * is all.",
+    )
     auth: bool = Field(default=True, description="Ask for API keys.")
     keys: KeyList = Field(
         default=[],
