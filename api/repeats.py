@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 REPLAYED = "Idempotent-Replayed"
 _APART = frozenset({"jobs.create", "batches.create", "s3_events.take", "tus.one"})
 # Of a body that is not JSON (tus) these tell what is asked.
-_TELLING = ("Upload-Length", "Upload-Metadata", "Upload-Checksum", "Content-Type")
+_TELLING = ("Upload-Length", "Upload-Metadata", "Upload-Checksum")
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 # A completion lists up to 10,000 parts.
@@ -78,6 +78,7 @@ def _concerned() -> bool:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256(request.query_string)
+    digest.update(f"\n{request.mimetype}".encode())
     for name in _TELLING:
         digest.update(f"\n{name}: {request.headers.get(name)}".encode())
     if request.mimetype in {"", bodies.JSON_TYPE}:
