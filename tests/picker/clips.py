@@ -15,10 +15,13 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from tests.picker.paintings import paint
+
 FOOTAGE = Path(__file__).with_name("footage.mp4")
 # Where each shot of the footage begins, and its length, in seconds.
 SHOTS = ((0.0, 3.0), (3.0, 2.7), (5.7, 5.0), (10.7, 3.0))
 FPS = 24
+PAN = "scale=1.3*iw:-2,crop=iw/1.3:ih/1.3:t*14:t*6,{same}"
 
 
 @dataclass(frozen=True)
@@ -33,29 +36,41 @@ class Segment:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A clip to be made: segments in order, size, and the encoder's words."""
+    """A clip to be made: segments in order, size, and the encoder's words.
+
+    ``loops`` more times it follows itself without a new encode; ``damage`` is an
+    expression of FFmpeg's bitstream filter noise: one in so many bytes changes.
+    ``shape`` is what becomes of another aspect, ``finish`` filters the whole.
+    """
 
     name: str
     segments: tuple[Segment, ...]
     size: tuple[int, int] = (640, 360)
     encoder: tuple[str, ...] = ("-c:v", "libx264", "-preset", "veryfast")
     suffix: str = ".mp4"
+    fps: int = FPS
+    loops: int = 0
+    damage: str = ""
+    shape: str = "increase"
+    finish: str = "null"
 
     @property
     def good(self) -> list[tuple[float, float]]:
         """Give the good intervals in seconds."""
         at = 0.0
         found = []
-        for segment in self.segments:
+        for segment in self.segments * (1 + self.loops):
+            seconds = round(segment.seconds * self.fps) / self.fps
             if segment.good:
-                found.append((at, at + segment.seconds))
-            at += segment.seconds
+                found.append((at, at + seconds))
+            at += seconds
         return found
 
     @property
     def seconds(self) -> float:
         """Give the clip's length."""
-        return sum(segment.seconds for segment in self.segments)
+        frames = sum(round(part.seconds * self.fps) for part in self.segments)
+        return (1 + self.loops) * frames / self.fps
 
 
 def _footage(number: int, seconds: float, at: float = 0.0) -> tuple[str, ...]:
@@ -94,6 +109,11 @@ def flat(colour: str, seconds: float) -> Segment:
 def still(picture: Path, seconds: float, *, good: bool = False, look: str = "null"):
     words = ("-loop", "1", "-framerate", str(FPS), "-i", str(picture))
     return Segment(seconds, good, (words,), look)
+
+
+def pan(path: Path, seconds: float, *, good: bool = True, look: str = PAN) -> Segment:
+    """Move over a painting, as a camera would."""
+    return still(path, seconds, good=good, look=look)
 
 
 def fade(number: int, seconds: float, way: str, colour: str = "black") -> Segment:
@@ -199,17 +219,17 @@ INKS = ("#e07a1f", "#2a9d8f", "#b5179e", "#3a86ff", "#606c38")
 
 
 def make(recipe: Recipe, folder: Path, ffmpeg: str) -> Path:
-    """Encode a clip; raises CalledProcessError with FFmpeg's words."""
-    width, height = recipe.size
-    same = (
-        f"fps={FPS},scale={width}:{height}:force_original_aspect_ratio=increase,"
-        f"crop={width}:{height},setsar=1,format=yuv420p"
-    )
+    """Encode a clip, unless it is there; raises CalledProcessError."""
+    target = folder / (recipe.name + recipe.suffix)
+    if target.exists():
+        return target
+    same = _same(recipe)
     inputs: list[str] = []
     chains = []
     for k, segment in enumerate(recipe.segments):
         first = inputs.count("-i")
         for words in segment.inputs:
+            paint(words[-1])
             inputs += words
         chain = segment.chain
         if "{same}" in chain:
@@ -217,16 +237,50 @@ def make(recipe: Recipe, folder: Path, ffmpeg: str) -> Path:
             body = f"[{first}:v]{chain},setsar=1"
         else:
             body = f"[{first}:v]{same},{chain},{same}"
-        frames = round(segment.seconds * FPS)
+        frames = round(segment.seconds * recipe.fps)
         chains.append(
             f"{body},tpad=stop=-1:stop_mode=clone,trim=end_frame={frames},"
-            f"setpts=N/{FPS}/TB,settb=1/{FPS}[v{k}]"
+            f"settb=1/{recipe.fps},setpts=N,fps={recipe.fps}[v{k}]"
         )
     names = "".join(f"[v{k}]" for k in range(len(chains)))
-    graph = ";".join(chains) + f";{names}concat=n={len(chains)}[out]"
-    target = folder / (recipe.name + recipe.suffix)
+    graph = ";".join(chains) + f";{names}concat=n={len(chains)},{recipe.finish}[out]"
+    whole = target.with_stem(recipe.name + "-once") if _is_copied(recipe) else target
     command = [ffmpeg, "-nostdin", "-v", "error", "-y", *inputs]
-    command += ["-filter_complex", graph, "-map", "[out]", "-r", str(FPS)]
-    command += [*recipe.encoder, "-pix_fmt", "yuv420p", str(target)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    command += ["-filter_complex", graph, "-map", "[out]", "-r", str(recipe.fps)]
+    _run([*command, *recipe.encoder, "-pix_fmt", "yuv420p", str(whole)])
+    if whole != target:
+        words = ["-stream_loop", str(recipe.loops), "-i", str(whole), "-c", "copy"]
+        if recipe.damage:
+            words += ["-bsf:v", f"noise=amount='{recipe.damage}'"]
+        _run([ffmpeg, "-nostdin", "-v", "error", "-y", *words, str(target)])
+        if recipe.damage:
+            whole.replace(clean(recipe, folder))
+        else:
+            whole.unlink()
     return target
+
+
+def clean(recipe: Recipe, folder: Path) -> Path:
+    """Give where the clip is kept as it was before its damage."""
+    return folder / f"{recipe.name}-clean{recipe.suffix}"
+
+
+def _same(recipe: Recipe) -> str:
+    """Give the filters that bring every segment to one size and rate."""
+    width, height = recipe.size
+    box = f"{width}:{height}"
+    fitted = f"crop={box}"
+    if recipe.shape == "decrease":
+        fitted = f"pad={box}:(ow-iw)/2:(oh-ih)/2"
+    return (
+        f"fps={recipe.fps},scale={box}:force_original_aspect_ratio={recipe.shape}:"
+        f"force_divisible_by=2,{fitted},setsar=1,format=yuv420p"
+    )
+
+
+def _is_copied(recipe: Recipe) -> bool:
+    return bool(recipe.loops or recipe.damage)
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, timeout=240)

@@ -64,6 +64,7 @@ class Track:
     end: float | None = None
     lasting: bool = False
     gap: float = 0.0
+    group: float | None = None
     seekable: bool = True
 
     def note(self, packet: Any) -> None:
@@ -221,7 +222,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "last": max(track.stamps, default=None),
         "end": track.until(),
         "gap": track.gap,
-        "key_gap": track.key_gap(),
+        "key_gap": track.group,
         "seekable": track.seekable,
     }
 
@@ -244,7 +245,7 @@ def _scan(
                 track.note(packet)
             if len(track.frames) < _FRAMES:
                 track.decode(packet)
-            elif not whole and _enough(tracks):
+            elif not whole and all(map(_enough, tracks.values())):
                 return False
             if time.monotonic() > until:
                 return False
@@ -253,8 +254,8 @@ def _scan(
     return True
 
 
-def _enough(tracks: dict[int, Track]) -> bool:
-    return all(t.frames or t.packets > _PATIENCE for t in tracks.values())
+def _enough(track: Track) -> bool:
+    return bool(track.frames and track.keys[_FRAMES:]) or track.packets > _PATIENCE
 
 
 def _read_end(container: Any, track: Track, declared: float) -> None:
@@ -346,7 +347,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
     complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
     declared = (container.duration or 0) / _MICROSECONDS
     for track in tracks.values():
-        track.gap = track.longest()
+        track.gap, track.group = track.longest(), track.key_gap()
         if not complete and track.frames and declared > 0:
             _read_end(container, track, declared + start)
         _index_gap(track)

@@ -47,6 +47,20 @@ def test_given_a_film_when_it_is_probed_then_its_facts_are_right(engine, film):
     assert media.warnings == []
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".ts"])
+def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
+    engine, make, monkeypatch, suffix
+):
+    # Given two minutes of which only the begin and the end are read
+    words = ("-g", "50", "-sc_threshold", "0")
+    clip = make(f"long{suffix}", "testsrc2=s=64x36:r=25:d=120", *words)
+    monkeypatch.setattr(probe, "_SCAN_BYTES", 1)
+
+    gap = engine.probe(clip).video.keyframe_interval
+
+    assert gap is None or gap == pytest.approx(2.0, abs=0.1)
+
+
 def test_given_anamorphic_pixels_when_probed_then_the_shown_size_is_told(engine, make):
     clip = make("sar.mp4", "testsrc2=s=320x180:d=1", "-vf", "setsar=4/3")
 

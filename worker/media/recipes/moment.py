@@ -26,6 +26,7 @@ _SCENE_WIDTH = 160
 _SCENE_SCORE = 0.3
 # Half of the fps filter's tick: it rounds times to milliseconds.
 _TICK = 0.0006
+_EARLY_TICK = 0.002
 _FIRST = -1e18
 
 
@@ -93,6 +94,30 @@ def exact(
     frames = frames.filter("trim", end_frame=1)
     step = Step(pen.write(frames), length, pen.capture, tolerant=tolerant)
     return Shot(step, zero, target)
+
+
+def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
+    """Give the shot of a frame that is known to begin at ``at`` seconds.
+
+    No frame before it is needed, unlike for :func:`exact`: the seek leads to its
+    own keyframe. The frame is one that a look without the frames that no other
+    refers to has shown (:mod:`worker.media.recipes.look`), so these are left out on
+    the way. ``sought`` is the seek of that look.
+    """
+    start = sought if sought is not None else _before(clip, at)
+    zero = clip.clock(start)
+    skip: dict[str, Any] = {}
+    if not clip.video.interlaced:
+        skip["skip_frame"] = "noref"
+    frames = open_clip(clip, start=start, noaccurate_seek=None, **skip)
+    later = f"gte(t,{number(at - zero - _EARLY_TICK)})"
+    frames = mark(frames.filter("select", later).filter("trim", end_frame=1))
+    step = Step(pen.write(frames), _WINDOW, pen.capture, tolerant=True)
+    return Shot(step, zero, _FIRST)
+
+
+def _before(clip: Clip, at: float) -> float:
+    return max(0.0, at + _TICK if clip.indexed else at - clip.lead)
 
 
 def keyframe(clip: Clip, at: float, pen: Pen) -> Shot:

@@ -22,11 +22,15 @@ _THIN = 3
 
 @dataclass(frozen=True)
 class Sample:
-    """A small frame: ``time`` in seconds, ``window`` the run of frames it is of."""
+    """A small frame: ``time`` in seconds, ``window`` the run of frames it is of.
+
+    ``sought`` is the seek that led to it, in seconds; None when there was none.
+    """
 
     time: float
     data: bytes = field(repr=False)
     window: int = 0
+    sought: float | None = None
 
     def _cells(self, plane: int) -> bytes:
         rows = range(POINTS[1], _ROWS)
@@ -47,6 +51,11 @@ class Sample:
     def thin(self) -> bytes:
         """Give a third of the cells' luma and chroma, for quick comparisons."""
         return b"".join(plane[::_THIN] for plane in self.cells)
+
+    @cached_property
+    def gist(self) -> bytes:
+        """Give a ninth of the cells' luma and chroma, to tell how typical it is."""
+        return self.thin[::_THIN]
 
 
 def ramp(value: float, low: float, high: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -279,8 +279,22 @@ def _scene(print_: _Print, time: float, file: str) -> Take:
 def _auto(print_: _Print, _time: float, file: str) -> Take:
     """Take the frame that scores best; the fall-backs use the time."""
     pick = yield from auto.pick(print_.clip)
-    taken = yield from _exact(print_, pick.time, file)
+    shot = picture_of(print_.clip, print_.spec, pick, file)
+    done = yield shot.step
+    if file in done.files:
+        taken = print_.taken(shot, done)
+    else:
+        taken = yield from _exact(print_, pick.time, file)
     return _Taken(taken.time, {**taken.details, **pick.details})
+
+
+def picture_of(
+    clip: Clip, spec: ThumbnailSpec, pick: auto.Pick, file: str
+) -> moment.Shot:
+    """Give the shot of the frame that was picked, by the shortest way to it."""
+    one = replace(clip, threads=1)
+    pen = _Print(clip, spec).pen(file)
+    return moment.known(one, pick.time, pen, pick.sought)
 
 
 def _nearby(print_: _Print, time: float, file: str) -> Take:

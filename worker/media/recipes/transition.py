@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import sub
-from statistics import median
 
 from worker.media.recipes.sample import Sample, difference, ramp
 
 _REACHES = (1, 2, 4)
 _CUT = 0.06
+_CALMER = 0.35
 
 
 def calmness(samples: Sequence[Sample]) -> list[float]:
@@ -27,8 +27,6 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
     """
     if not samples:
         return []
-    if not samples:
-        return []
     steps = [
         difference(a, b) if a.window == b.window else None for a, b in pairwise(samples)
     ]
@@ -36,7 +34,7 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
         [step for step in pair if step is not None]
         for pair in zip([None, *steps], [*steps, None], strict=True)
     ]
-    usual = median(max(pair, default=0.0) for pair in moves)
+    usual = _usual([max(pair, default=0.0) for pair in moves])
     alone = [
         _quiet(pair, usual) * (1 - 0.7 * _blended(samples, at))
         for at, pair in enumerate(moves)
@@ -50,6 +48,11 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
         _beside(samples, alone, at) * _clear_of(cuts, sample.time)
         for at, sample in enumerate(samples)
     ]
+
+
+def _usual(steps: list[float]) -> float:
+    """Give the step of the calmer part of the clip, in which the shots are."""
+    return sorted(steps)[int(_CALMER * len(steps))]
 
 
 def _quiet(move: list[float], usual: float) -> float:

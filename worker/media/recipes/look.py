@@ -1,0 +1,321 @@
+"""Looks: the FFmpeg runs by which policy ``auto`` sees a clip in small.
+
+What they cost is set beside the plain still that a user would take by hand: a seek,
+half a group of pictures decoded in full, one JPEG. FFmpeg's decoder may do without
+frames that no other refers to and without deblocking here, and gets no more packets
+than are wanted: the bitstream filter ``noise`` drops the rest by an expression.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import ffmpeg
+
+from worker.media.recipes.plan import Done, Step
+from worker.media.recipes.sample import CELLS, POINTS, SAMPLE_BYTES, Sample
+from worker.media.recipes.source import Clip, argv, number, open_clip
+
+# Work is counted in frames: packets of a group's rest, at one frame each. What was
+# measured with H.264: a keyframe costs six of them (0.7 ms of CPU per megapixel).
+_KEYFRAME_WORK = 6.0
+_STILL_WORK = 40.0
+_GROUP_WORK = 0.95
+_START_WORK = 4.0
+_MOST_GROUP = 300.0
+_MOST_WORK = 600.0
+_FEWEST_PACKETS = 8
+_INTRA = 1.5
+_INTRA_LOOKS = 3
+# Without frames that no other refers to, nothing can be left out.
+_CODEC_SHARE = {"vp8": 0.6, "vp9": 0.6}
+_MOST_PACKETS = 16
+_FEWEST_WINDOWS = 4
+_FEWEST_OPENED = 3
+_MOST_WINDOWS = 10
+# Every window of a long film opens the file once more (4 ms), and of an MP4 the whole
+# index is parsed (1 ms for ten thousand frames). A frame's work is 0.7 ms a megapixel.
+_MOST_OPENED = 5
+_OPENED_GROUP = 24.0
+_OPEN_MS = 4.0
+_INDEX_MS = 1e-4
+_FRAME_MS = 0.7
+_DECODER_MEGAPIXELS = 60.0
+_FRAMES_HELD = 6
+_SHORT_FRAMES = 1500.0
+_SAMPLES = 20
+_SHORTEST_STEP = 0.08
+_LOOKS = 2.5
+_NEVER = 1e9
+_UNKNOWN_STEP = 0.25
+_AFTER_SEEK = 0.1
+_USUAL_GROUP = 2.0
+_TOGETHER = 0.4
+_GOLDEN = 0.618034
+_UNSEEKABLE = ("gif", "apng", "h264", "hevc", "vvc", "m4v", "h263", "obu", "vc1")
+_MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)|\bwindow=(\d+)")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A step, and where each of its windows began to be read, in the clip's seconds.
+
+    ``seeks`` says that the windows were sought, so that a frame of theirs is reached
+    again by the same seek. ``step_seconds`` is the time between two samples.
+    """
+
+    step: Step
+    starts: tuple[float, ...]
+    step_seconds: float
+    seeks: bool = False
+
+    def samples(self, done: Done, first: int) -> list[Sample]:
+        """Cut standard output into samples; windows are numbered from ``first``.
+
+        Frames that lie far apart are not of one window: nothing can be told from
+        the change between them.
+        """
+        marks = _read_marks(done.log)
+        data = done.stdout
+        apart = max(_TOGETHER, 2.2 * self.step_seconds)
+        at, number_ = 0, first - 1
+        found: list[Sample] = []
+        for place, start in enumerate(self.starts):
+            before = None
+            for mark in marks[place]:
+                piece = data[at : at + SAMPLE_BYTES]
+                at += SAMPLE_BYTES
+                if len(piece) != SAMPLE_BYTES:
+                    continue
+                if before is None or mark - before > apart:
+                    number_ += 1
+                before = mark
+                sought = start if self.seeks else None
+                found.append(Sample(start + mark, piece, number_, sought))
+        return found
+
+
+def _read_marks(log: str) -> dict[int, list[float]]:
+    marks: dict[int, list[float]] = defaultdict(list)
+    time = 0.0
+    for match in _MARK.finditer(log):
+        if match[1] is not None:
+            time = float(match[1])
+        else:
+            marks[int(match[2])].append(time)
+    return marks
+
+
+def look(clip: Clip, phase: float = 0.5) -> Look:
+    """Give the first look at a clip, by its length; ``phase`` moves its windows."""
+    return scan(clip) if is_short(clip) else visit(clip, phase)
+
+
+def is_short(clip: Clip) -> bool:
+    """Tell whether reading the packets of the whole clip costs next to nothing."""
+    extent = _extent(clip)
+    container = clip.media.container
+    if extent is None or container.split(",")[0] in _UNSEEKABLE:
+        return True
+    frames = extent / clip.frame_seconds
+    if clip.video.frames:
+        frames = min(frames, clip.video.frames)
+    return frames <= _SHORT_FRAMES
+
+
+def scan(clip: Clip) -> Look:
+    """Look at the whole of a short clip: all groups of pictures, or their heads."""
+    extent = _extent(clip)
+    groups = _groups(clip)
+    if extent is None or groups is None or not clip.video.bitstream_pts:
+        return read(clip)
+    windows, packets = _share_out(clip, groups)
+    head = packets * clip.frame_seconds
+    if windows * head >= extent:
+        return read(clip)
+    step = max(_SHORTEST_STEP, min(windows * head / _SAMPLES, head / _LOOKS))
+    # The longest group tells how many there are at least: where every one is wanted,
+    # shorter ones are, too.
+    apart = extent / windows / (2 if windows >= int(groups) else 1)
+    drop = _heads(packets, apart, every=_stride(clip))
+    frames = open_clip(clip, **_cheap(), **drop)
+    return _read(frames, step, extent)
+
+
+def read(clip: Clip, *, whole: bool = False) -> Look:
+    """Look at frames from the start on, as far as the most work goes.
+
+    ``whole`` leaves out every shortcut, for streams that cannot take them.
+    """
+    extent = _extent(clip)
+    reach = max(1.0, _MOST_WORK / _megapixels(clip) * clip.frame_seconds)
+    length = min(reach, extent) if extent else reach
+    step = max(_SHORTEST_STEP, length / _SAMPLES) if extent else _UNKNOWN_STEP
+    options = {} if whole else _cheap()
+    frames = open_clip(clip, length=clip.begin + length + 1.0, **options)
+    return _read(frames, step, length)
+
+
+def _read(frames: Any, step: float, length: float) -> Look:
+    most = 2 * _SAMPLES
+    later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
+    frames = frames.filter("select", later).filter("trim", end_frame=most)
+    return Look(_run([_sample(frames, 0)], length, most), (0.0,), step)
+
+
+def visit(clip: Clip, phase: float = 0.5, times: int = 1) -> Look:
+    """Look at the keyframes before some times of a long clip, and just after them.
+
+    The times are spread without a rhythm: films may have one. ``times`` more windows
+    than a first look has are opened, as far as memory allows.
+    """
+    extent = _extent(clip) or 0.0
+    windows, packets = _share_out(clip, _MOST_OPENED, _open_work(clip))
+    room = max(2, round(_DECODER_MEGAPIXELS / _megapixels(clip) / _FRAMES_HELD))
+    windows = min(windows * times, room)
+    starts = tuple(
+        clip.begin + extent * (place + (phase + place * _GOLDEN) % 1.0) / windows
+        for place in range(windows)
+    )
+    step = max(_SHORTEST_STEP, packets * clip.frame_seconds / _LOOKS)
+    parts = [
+        _sample(_window(clip, start, packets, step), place)
+        for place, start in enumerate(starts)
+    ]
+    zeros = tuple(clip.clock(start) for start in starts)
+    run = _run(parts, 2.0 * windows, windows * packets)
+    return Look(run, zeros, step, seeks=True)
+
+
+def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
+    """Decode the first packets of the group in which ``start`` lies.
+
+    ``-t`` ends the reading that long after ``start``, and the frames that long after
+    the first one (ffmpeg_filter.c trims to a duration when seeks are not accurate).
+    """
+    after = _AFTER_SEEK + packets * clip.frame_seconds
+    after += 0.0 if clip.indexed else clip.lead
+    options = _cheap()
+    if clip.video.bitstream_pts:
+        options |= _heads(packets, _NEVER, after, every=_stride(clip))
+    frames = open_clip(clip, start=start, length=after, noaccurate_seek=None, **options)
+    later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
+    return frames.filter("trim", end_frame=packets).filter("select", later)
+
+
+def _heads(
+    packets: int, apart: float, length: float = _NEVER, every: int = 1
+) -> dict[str, Any]:
+    """Keep of the first ``packets`` of groups ``apart`` seconds apart one in ``every``.
+
+    Variable 0 counts the packets of a group that is wanted, 1 says that one was
+    seen, 2 is its keyframe's time, 3 when the next may begin. What an open group
+    shows before its keyframe refers to a group that was dropped, so it goes, too.
+    FFmpeg sees that ``-t`` is over by a packet that is not dropped (ffmpeg_demux.c),
+    so nothing is from ``length`` seconds on.
+    """
+    wanted = "key*(not(ld(1))+gte(pts*tb,ld(3)))"
+    begin = f"st(0,1)+st(1,1)*0+st(2,pts)*0+st(3,pts*tb+{number(apart)})*0"
+    count = f"if({wanted},{begin},st(0,ld(0)+gt(ld(0),0)))"
+    drop = f"not(between({count},1,{packets}))+lt(pts,ld(2))*ld(1)"
+    if every > 1:
+        drop += f"+mod(ld(0)-1,{every})"
+    early = f"lt(dts*tb,{number(length)})"
+    return {"bsf:v": f"noise=drop='({drop})*{early}'"}
+
+
+def _extent(clip: Clip) -> float | None:
+    """Give how long the video lasts, in seconds, None when unknown."""
+    if clip.end is None or clip.end <= clip.begin:
+        return None
+    return clip.end - clip.begin
+
+
+def _megapixels(clip: Clip) -> float:
+    video = clip.video
+    return max(0.01, video.coded_width * video.coded_height / 1e6)
+
+
+def _groups(clip: Clip) -> float | None:
+    """Give how many groups of pictures there are at least, None when unknown."""
+    longest = clip.video.keyframe_interval
+    extent = _extent(clip)
+    if extent is None or longest is None:
+        return None
+    return extent / max(longest, clip.frame_seconds)
+
+
+def _share_out(clip: Clip, most: float, opening: float = 0.0) -> tuple[int, int]:
+    """Give how many windows of how many packets cost about as much as a still.
+
+    ``most`` is how many windows there can be, ``opening`` the work to open the file:
+    windows that are opened are few, whatever the length of the groups.
+    """
+    group = (clip.video.keyframe_interval or _USUAL_GROUP) / clip.frame_seconds
+    work = _STILL_WORK + _START_WORK / _megapixels(clip) + opening
+    work += _GROUP_WORK * min(_OPENED_GROUP if opening else _MOST_GROUP, group)
+    work *= _CODEC_SHARE.get(clip.video.codec, 1.0)
+    each = _KEYFRAME_WORK * (_INTRA_LOOKS if _stride(clip) > 1 else 1) + opening
+    fewest = _FEWEST_OPENED if opening else _FEWEST_WINDOWS
+    count = max(fewest, work / (each + _FEWEST_PACKETS))
+    windows = round(min(count, _MOST_WINDOWS, max(1.0, most)))
+    packets = max(_FEWEST_PACKETS, round(work / windows - each))
+    if windows >= int(most) and not opening:
+        return windows, packets
+    return windows, _FEWEST_PACKETS if opening else min(packets, _MOST_PACKETS)
+
+
+def _stride(clip: Clip) -> int:
+    """Give one in how many packets is wanted: where all are keyframes, not all."""
+    gap = clip.video.keyframe_interval
+    if gap is None or gap > _INTRA * clip.frame_seconds:
+        return 1
+    return _FEWEST_PACKETS // _INTRA_LOOKS
+
+
+def _open_work(clip: Clip) -> float:
+    """Give the work of opening the file, which grows with a long MP4's index."""
+    spent = _OPEN_MS
+    if clip.media.container.startswith("mov"):
+        spent += _INDEX_MS * (_extent(clip) or 0.0) / clip.frame_seconds
+    return spent / (_FRAME_MS * _megapixels(clip))
+
+
+def _cheap() -> dict[str, Any]:
+    """Give decoder options for pictures that are looked at in small only.
+
+    Not ``-nofind_stream_info``, although it would save 3 ms: without it FFmpeg does
+    not know where a container's clock starts, and all times are off by that.
+    """
+    return {
+        "skip_frame": "noref",
+        "skip_loop_filter": "all",
+        # What the decoder finds to be damaged is no candidate.
+        "err_detect:v": "explode",
+    }
+
+
+def _sample(frames: Any, window: int) -> Any:
+    """Append the marks and the two views of :mod:`worker.media.recipes.sample`."""
+    frames = frames.filter("metadata", "add", key="window", value=str(window))
+    frames = frames.filter("metadata", "print", file="pipe:2", direct=1)
+    # Times may run backwards before the seek point; the sink wants them in order.
+    both = frames.filter("setpts", "N/25/TB").filter_multi_output("split")
+    points = both[0].filter("scale", *POINTS, flags="neighbor", out_range="full")
+    cells = both[1].filter("scale", *CELLS, flags="area", out_range="full")
+    cells = cells.filter("format", "yuv444p").filter("pad", POINTS[0], CELLS[1])
+    stack = [points.filter("format", "yuv444p").filter("setsar", 1)]
+    stack.append(cells.filter("setsar", 1))
+    return ffmpeg.filter(stack, "vstack")
+
+
+def _run(parts: list[Any], seconds: float, most: int) -> Step:
+    frames = parts[0] if len(parts) == 1 else ffmpeg.concat(*parts, n=len(parts))
+    out = ffmpeg.output(
+        frames, "pipe:1", f="rawvideo", pix_fmt="yuv444p", fps_mode="passthrough"
+    )
+    out = out.global_args("-filter_complex_threads", "1")
+    return Step(argv(out), seconds, capture=most * SAMPLE_BYTES, tolerant=True)
