@@ -87,6 +87,7 @@ def _run(
         _judge_error(entry, error, time.monotonic() - started, "probe", row)
         return None, {}
     probed = time.monotonic() - started
+    row.warnings = f"{' '.join(media.warnings)};"
     made = {}
     for spec in SPECS:
         workdir = folder / spec.kind

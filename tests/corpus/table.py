@@ -26,7 +26,8 @@ class Row:
 
     ``ssim`` are those of the still, and the least of the GIF's frames and of the
     tiles. ``seconds`` and ``peak_mib`` are of the slowest output and of the largest
-    process. ``excused`` says why a picture that is unlike the truth is not a fault.
+    process, ``warnings`` of the source and of each output. ``excused`` says why a
+    picture that is unlike the truth is not a fault.
     """
 
     file: str

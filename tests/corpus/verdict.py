@@ -18,8 +18,8 @@ from tests.corpus.truth import Truth, Wanted
 from worker.media import program
 from worker.media.engine import Rendered, RenderedFile
 
-STILL_SSIM, GIF_SSIM, TILE_SSIM = 0.9, 0.8, 0.85
-COLOUR_ERROR = 8.0
+STILL_SSIM, GIF_SSIM, TILE_SSIM = 0.9, 0.88, 0.88
+COLOUR_ERROR = 6.0
 FPS, SECONDS = 15.0, 5.0
 _VIVID_SHARE = 0.2
 _MOVES = 0.5
@@ -52,6 +52,8 @@ class Bench:
         if not self._truth.times:
             self._fault("FFmpeg shows nothing of it")
             return
+        if self._truth.lost and "damaged" not in self._row.warnings:
+            self._fault("FFmpeg finds damage, and no warning tells of it")
         self._row.vivid = round(self._truth.vivid(), 2)
         if "thumbnail" in made:
             self._judge_still(made["thumbnail"].files[0])

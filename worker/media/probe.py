@@ -26,7 +26,7 @@ from common.errors import (
     UnsupportedFormat,
 )
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
-from worker.media import colour, description, process, program
+from worker.media import colour, description, process, program, shapes
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS
 from worker.media.sniff import Sniffed, sniff
@@ -36,8 +36,7 @@ _CAPTURE = 16 * 1024 * 1024
 _SCAN_BYTES = 24 * 1024 * 1024
 _SCAN_SECONDS = 3.0
 _CHAINED = 1.2
-_QUARTER = 90
-_SLACK_DEGREES = 1.5
+_CUT_SECONDS = 0.25
 _LONGEST_SANE = 100 * 366 * 86_400.0
 _ENCRYPTED_TAGS = {"encv", "drmi", "enca"}
 
@@ -256,61 +255,12 @@ def _webp(video: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
     return video | nothing | {"width": size[0], "height": size[1], "frames": [frame]}
 
 
-def orientation(matrix: list[int]) -> tuple[int, bool] | None:
-    """Read a display matrix: clockwise quarter turns in degrees, and mirrored.
-
-    The picture is first flipped left to right when mirrored, then turned. None
-    when the matrix is not such an orientation (ISO/IEC 14496-12, tkhd).
-    """
-    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
-    determinant = a * d - b * c
-    if not determinant:
-        return None
-    mirrored = determinant < 0
-    if mirrored:
-        a, b = -a, -b
-    degrees = math.degrees(math.atan2(b, a)) % 360
-    turns = round(degrees / _QUARTER)
-    if abs(degrees - turns * _QUARTER) > _SLACK_DEGREES:
-        return None
-    return turns % 4 * _QUARTER, mirrored
-
-
-def _orientation(frame: dict[str, Any], warnings: list[str]) -> tuple[int, bool]:
-    matrix = frame["matrix"]
-    if matrix is None:
-        # PyAV counts against the clock.
-        return -round(frame["rotation"] / _QUARTER) % 4 * _QUARTER, False
-    found = orientation(matrix)
-    if found is not None:
-        return found
-    usable = any(matrix[place] for place in (0, 1, 3, 4))
-    warnings.append(codes.ODD_ROTATION if usable else codes.ROTATION_IGNORED)
-    return 0, False
-
-
-def _shown_size(
-    kept: tuple[int, int], aspect: list[int], rotation: int
-) -> tuple[int, int]:
-    width, height = max(1, round(kept[0] * aspect[0] / aspect[1])), kept[1]
-    return (height, width) if rotation % 180 else (width, height)
-
-
-def _aspect(video: dict[str, Any]) -> list[int]:
-    """Give a believable pixel aspect; 1:1 instead of an absurd one."""
-    num, den = video["aspect"]
-    return [num, den] if 1 / 64 <= num / den <= 64 else [1, 1]
-
-
 def _video(
     video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
 ) -> VideoInfo:
     frame = video["frames"][0]
-    rotation, mirrored = _orientation(frame, warnings)
-    aspect = _aspect(video)
     text = facts.get("description", "")
-    kept = description.kept_size(text, video["index"], frame)
-    width, height = _shown_size(kept, aspect, rotation)
+    shape = shapes.judge(video, text, warnings)
     counted = video["packets"] if facts["complete"] else video["declared_frames"]
     start, due = (
         round(max(0.0, video[when] - facts["start"]), 6) if video[when] else 0.0
@@ -320,6 +270,8 @@ def _video(
     names, hdr = colour.judge(frame, video["tag"], profile)
     if names["matrix"] == colour.NO_BASE_LAYER:
         warnings.append(codes.NO_BASE_LAYER)
+    if start - due > _CUT_SECONDS:
+        warnings.append(codes.BEGIN_CUT)
     if video["failures"]:
         warnings.append(codes.DAMAGED)
     if not video.get("seekable", True):
@@ -330,11 +282,11 @@ def _video(
         profile=video.get("profile"),
         coded_width=frame["width"],
         coded_height=frame["height"],
-        width=width,
-        height=height,
-        sample_aspect_ratio=f"{aspect[0]}:{aspect[1]}",
-        rotation=rotation,
-        mirrored=mirrored,
+        width=shape.width,
+        height=shape.height,
+        sample_aspect_ratio=f"{shape.aspect[0]}:{shape.aspect[1]}",
+        rotation=shape.rotation,
+        mirrored=shape.mirrored,
         fps=round(video["fps"], 4) or None,
         frames=counted or None,
         duration=_length(video, facts),

@@ -88,6 +88,7 @@ def test_given_a_film_cut_amid_a_group_when_probed_then_its_first_frame_is_the_b
         start = (container.start_time or 0) / 1e6
     assert media.video.start_time == pytest.approx(first - start, abs=0.002)
     assert media.video.start_time - media.video.stream_start > 1.0
+    assert "begin_cut" in media.warnings
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts"])

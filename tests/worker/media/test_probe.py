@@ -9,7 +9,7 @@ import pytest
 from common.config import Settings
 from common.errors import TooLarge, TooLong
 from common.sections import Limits
-from worker.media import probe
+from worker.media import probe, shapes
 from worker.media.engine import Engine
 
 
@@ -27,14 +27,14 @@ def test_given_a_display_matrix_when_it_is_read_then_turn_and_mirror_are_known(
 ):
     matrix = _fixed(degrees, mirrored=mirrored)
 
-    assert probe.orientation(matrix) == (degrees, mirrored)
+    assert shapes.orientation(matrix) == (degrees, mirrored)
 
 
 @pytest.mark.parametrize("matrix", [[0] * 9, _fixed(17), _fixed(45)])
 def test_given_no_quarter_turn_when_the_matrix_is_read_then_it_has_no_orientation(
     matrix,
 ):
-    assert probe.orientation(matrix) is None
+    assert shapes.orientation(matrix) is None
 
 
 def test_given_a_film_when_it_is_probed_then_its_facts_are_right(engine, film):

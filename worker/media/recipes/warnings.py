@@ -10,6 +10,7 @@ TONE_MAPPED = "tone_mapped"
 HDR_CLIPPED = "hdr_clipped"
 DURATION_UNKNOWN = "duration_unknown"
 DURATION_CORRECTED = "duration_corrected"
+BEGIN_CUT = "begin_cut"
 ODD_ROTATION = "odd_rotation"
 NO_BASE_LAYER = "no_base_layer"
 ROTATION_IGNORED = "rotation_ignored"
@@ -40,6 +41,8 @@ WARNINGS: dict[str, str] = {
     DURATION_UNKNOWN: "The file does not say how long it is.",
     DURATION_CORRECTED: "The file states another length than its video has.",
     NO_BASE_LAYER: "The Dolby Vision source has no base layer; colours are close.",
+    BEGIN_CUT: "The file begins amid a group of pictures; it is shown from the first "
+    "frame that can be decoded.",
     ODD_ROTATION: "The file asks for a rotation that is not a quarter turn.",
     ROTATION_IGNORED: "The file's rotation is not valid and was ignored.",
     DAMAGED: "Parts of the video could not be decoded.",
