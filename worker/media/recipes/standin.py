@@ -26,6 +26,8 @@ _TALLEST = 2
 _PAPER = "#202428"
 _PEN = "#9fb4c7"
 _SECONDS = 10.0
+# The loudest sound leaves a margin: filled to the edges, it would be a flat picture.
+_WAVE_SHARE = 0.88
 _HELD = ("mp4", "webm")
 
 
@@ -259,14 +261,15 @@ def _waveform(clip: Clip, canvas: Canvas, index: int) -> Any:
     audio = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
     pen = picture.colour_word(_PEN)
     # Peaks as people know them; the root, so that quiet sound is no mere line.
+    size = f"{width}x{max(1, round(height * _WAVE_SHARE))}"
     wave = audio.filter("aformat", channel_layouts="mono").filter(
-        "showwavespic", s=f"{width}x{height}", colors=pen, filter="peak", scale="sqrt"
+        "showwavespic", s=size, colors=pen, filter="peak", scale="sqrt"
     )
     line = max(1, height // 180)
     ground = _blank(canvas).filter(
         "drawbox", 0, f"(ih-{line})/2", "iw", line, color=pen, t="fill"
     )
-    return ffmpeg.overlay(ground, wave, format="rgb")
+    return ffmpeg.overlay(ground, wave, y="(H-h)/2", format="rgb")
 
 
 def _blank(canvas: Canvas) -> Any:

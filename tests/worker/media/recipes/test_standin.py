@@ -134,6 +134,18 @@ def test_given_quiet_sound_when_its_waveform_is_drawn_then_it_is_no_mere_line(
     assert 0.2 < bright / 360 < 0.6
 
 
+def test_given_the_loudest_sound_when_its_waveform_is_drawn_then_a_margin_is_left(
+    render, make
+):
+    loud = make("loud.wav", "sine=d=1,volume=40dB")
+
+    picture = render(loud, kind="thumbnail", format="png", fallback=["waveform"])
+
+    with Image.open(picture.files[0].path) as image:
+        assert image.convert("L").getpixel((320, 4)) < 60
+        assert image.convert("L").getpixel((320, 60)) > 100
+
+
 def test_given_artwork_before_the_frame_when_a_film_has_none_then_its_frame_is_shown(
     render, film
 ):
