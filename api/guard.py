@@ -79,7 +79,7 @@ class Authenticator(Protocol):
 class Open:
     """Asks for no key, and answers on loopback alone unless it is ``embedded``."""
 
-    def __init__(self, *, embedded: bool) -> None:
+    def __init__(self, *, embedded: bool = False) -> None:
         self._embedded = embedded
 
     def identify(self, request: Request) -> Principal:

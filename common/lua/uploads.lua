@@ -14,10 +14,18 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local function text(value) return string.format('%.0f', value) end
 
+-- A job has the blob: recorded here, or (after a crash before that) by the job store.
+local function used()
+  local prefix = string.sub(key, 1, -#('upload:' .. arg.id) - 1)
+  return redis.call('HGET', key, 'used') == '1'
+    or redis.call('EXISTS', prefix .. 'users:in/' .. arg.id .. '/source') == 1
+end
+
 local function record()
   local fields = redis.call('HGETALL', key)
   local found = {}
   for i = 1, #fields, 2 do found[fields[i]] = fields[i + 1] end
+  found.used = used() and '1' or ''
   found.expires_at = redis.call('ZSCORE', all, arg.id)
   return found
 end
@@ -44,8 +52,8 @@ elseif step == 'expired' then
     text(arg.limit)))
 elseif step == 'drop' then
   -- The day's quota that an attached job was counted against gets it back, once.
-  local kept = redis.call('HMGET', key, 'doc', 'used')
-  local job = kept[1] and kept[2] == '' and cjson.decode(kept[1]).job
+  local doc = redis.call('HGET', key, 'doc')
+  local job = doc and not used() and cjson.decode(doc).job
   local spent = type(job) == 'table' and job.spent
   if spent and tonumber(redis.call('GET', spent) or '0') > 0 then
     redis.call('DECR', spent)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import StorageUnavailable
+from common.errors import StorageUnavailable, StoreUnavailable
 from common.uploads import Uploads
 from tests.api.conftest import World
 from tests.api.test_keys import a_key, submit
@@ -89,6 +89,27 @@ def test_given_an_upload_whose_job_began_then_its_end_gives_nothing_back(
     path = f"/v1/uploads/{upload['id']}"
     assert guarded.client.post(f"{path}/complete", headers=headers).status_code == 200
     end_by_abort(guarded, upload["id"], headers)
+    assert left_today(guarded, headers) == 2
+
+
+def test_given_a_crash_after_the_job_then_its_source_stays_and_the_day_is_spent(
+    guarded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise StoreUnavailable("gone")
+
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers).json
+    put = upload["put"]
+    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
+    path = f"/v1/uploads/{upload['id']}"
+    with monkeypatch.context() as patch:
+        patch.setattr(Uploads, "use", fail)
+        done = guarded.client.post(f"{path}/complete", headers=headers)
+        assert done.status_code == 503
+    end_by_abort(guarded, upload["id"], headers)
+    assert guarded.stored() == [f"in/{upload['id']}/source"]
+    assert guarded.runtime.store.get(upload["id"]) is not None
     assert left_today(guarded, headers) == 2
 
 
