@@ -8,6 +8,7 @@ from worker.media.recipes.source import Clip
 
 # Videos shorter than this many seconds have their times written with tenths.
 TENTHS = 60.0
+_HDR = {"hdr10": "HDR10", "hlg": "HLG", "dolby_vision": "Dolby Vision"}
 _WIDE = 1.7
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _CODECS = {
@@ -87,6 +88,8 @@ def lines(clip: Clip, letters: int) -> tuple[str, str]:
         facts.append(length(clip.end, tenths=clip.end < TENTHS))
     facts.append(f"{video.width}\u00d7{video.height}")
     facts.append(_CODECS.get(video.codec, video.codec))
+    if video.hdr is not None:
+        facts.append(_HDR[video.hdr])
     if video.fps:
         facts.append(f"{video.fps:.3f}".rstrip("0").rstrip(".") + " fps")
     if media.audio is not None:

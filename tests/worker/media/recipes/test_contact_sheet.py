@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ def test_the_header_tells_length_size_and_codec() -> None:
         "29.97 fps",
         "1.4 MiB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [("hdr10", "HDR10"), ("hlg", "HLG"), ("dolby_vision", "Dolby Vision")],
+)
+def test_the_header_tells_the_kind_of_hdr(kind: str, told: str) -> None:
+    plain = clip("a.mp4")
+    video = plain.video.model_copy(update={"hdr": kind})
+    media = plain.media.model_copy(update={"video": video})
+
+    _, facts = headline.lines(replace(plain, media=media), 40)
+
+    assert told in [fact.strip() for fact in facts.split("\u00b7")]
 
 
 def test_a_long_name_is_cut_in_its_middle() -> None:
