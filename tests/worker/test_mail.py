@@ -11,7 +11,15 @@ import pytest
 
 from common.blobs.signing import check_seal
 from common.config import Settings
-from common.model import Artifact, ErrorInfo, Event, JobRecord, OutputRecord, Source
+from common.model import (
+    Artifact,
+    BatchRecord,
+    ErrorInfo,
+    Event,
+    JobRecord,
+    OutputRecord,
+    Source,
+)
 from tests.worker.world import make_runtime
 from worker.deliver.mail import Letter, Picture, compose, link_files, pick_picture
 
@@ -130,3 +138,30 @@ def test_names_of_callers_are_text_and_never_html():
     odd = artifact("thumbnail", "<i>.jpg", "image/jpeg")
     html = page(job(output("thumbnail", odd, kind="<i>")))
     assert "<i>" not in html
+
+
+def test_a_batch_tells_how_its_jobs_ended():
+    batch = BatchRecord(
+        id=JOB,
+        status="partial",
+        created_at=0,
+        updated_at=0,
+        counts={"completed": 8, "failed": 2, "cancelled": 0},
+    )
+    letter = Letter(
+        to="you@example.org",
+        message="m",
+        event=Event(id="1-0", type="batch.partial", at=0),
+        job_id=JOB,
+        job=None,
+        batch=batch,
+        link=f"https://f.test/v1/batches/{JOB}",
+    )
+    mail = compose(letter, "f@example.org")
+    for kind in ("plain", "html"):
+        body = mail.get_body((kind,))
+        assert body is not None
+        text = body.get_content()
+        assert "8 completed" in text
+        assert "2 failed" in text
+        assert "cancelled" not in text

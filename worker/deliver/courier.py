@@ -95,6 +95,7 @@ def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
     subscription: dict[str, Any] = notice["subscription"]
     root = runtime.settings.api.public_url or ""
     batch = event.type.startswith("batch.")
+    parent = runtime.store.batch(claim.job_id) if batch else None
     job = None if batch else runtime.store.get(claim.job_id)
     link = f"{root}/v1/{'batches' if batch else 'jobs'}/{claim.job_id}"
     message = webhook.message_id(claim.job_id, event)
@@ -105,6 +106,7 @@ def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
             event=event,
             job_id=claim.job_id,
             job=job,
+            batch=parent,
             link=link,
             files=mail.link_files(runtime.settings, job),
             picture=mail.pick_picture(job, runtime.blobs),
@@ -112,7 +114,6 @@ def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
         smtp = runtime.settings.smtp
         return mail.send(smtp, mail.compose(letter, smtp.sender))
     if batch:
-        parent = runtime.store.batch(claim.job_id)
         body = webhook.write_batch_body(claim.job_id, event, parent, link)
     else:
         body = webhook.write_body(claim.job_id, event, job, link)

@@ -18,7 +18,7 @@ from common.blobs.base import BlobStore
 from common.blobs.links import artifact_url
 from common.config import Settings
 from common.errors import ReceiverError, ReceiverGone, SourceError, Unreachable
-from common.model import Artifact, Event, JobRecord, OutputRecord
+from common.model import Artifact, BatchRecord, Event, JobRecord, OutputRecord
 from common.sections import Smtp
 
 MAX_PICTURE_BYTES = 1_000_000
@@ -48,6 +48,7 @@ _ROW = (
     f'<td style="{_CELL}">{{files}}</td></tr>'
 )
 _KIND = '<br><span style="color:#667078">{kind}</span>'
+_COUNTS = '<p style="margin:0">{text}</p>'
 _COLOURS = {"succeeded": "#1a7f37", "failed": "#b42318"}
 _ERROR = (
     '<p style="margin:0 0 16px;padding:10px 12px;background:#fdecea;color:#8c1d18;'
@@ -90,6 +91,7 @@ class Letter:
     job_id: str
     job: JobRecord | None
     link: str
+    batch: BatchRecord | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     picture: Picture | None = None
 
@@ -184,25 +186,39 @@ def _text(letter: Letter, headline: str) -> str:
         for one in letter.job.outputs:
             lines += [f"  {one.name} ({one.kind}): {one.status}"]
             lines += [f"    {link}" for _, link in _linked(letter, one) if link]
-        if letter.job.error is not None:
-            lines += ["", letter.job.error.detail]
+    lines += [f"  {line}" for line in _counted(letter.batch)]
+    if reason := _reason(letter):
+        lines += ["", reason]
     return "\n".join([*lines, "", *_footer(letter), letter.link, ""])
 
 
 def _page(letter: Letter, headline: str) -> str:
     outputs = letter.job.outputs if letter.job else []
-    error = letter.job.error.detail if letter.job and letter.job.error else ""
+    error = _reason(letter)
+    counts = "<br>".join(escape(line) for line in _counted(letter.batch))
     return _HTML.substitute(
         headline=escape(headline),
         what=escape(_what(letter)),
         kind=_kind(letter),
         job=escape(letter.job_id),
         picture=_shown(letter.picture),
+        counts=_COUNTS.format(text=counts) if counts else "",
         error=_ERROR.format(text=escape(error)) if error else "",
         rows="".join(_row(letter, output) for output in outputs),
         footer="".join(f"{escape(line)}<br>" for line in _footer(letter)),
         link=_anchor(letter.link, letter.link),
     )
+
+
+def _reason(letter: Letter) -> str:
+    record = letter.job or letter.batch
+    return record.error.detail if record and record.error else ""
+
+
+def _counted(batch: BatchRecord | None) -> list[str]:
+    """Tell how many jobs of a batch ended in which way."""
+    counts = {} if batch is None else batch.counts
+    return [f"{count} {name}" for name, count in counts.items() if count]
 
 
 def _shown(picture: Picture | None) -> str:
