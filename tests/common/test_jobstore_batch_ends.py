@@ -7,6 +7,7 @@ import pytest
 from common.errors import Conflict, NotFound
 from common.jobstore import CalledOff
 from tests.common.family import (
+    TOLD,
     add,
     batch,
     cancel,
@@ -97,3 +98,13 @@ def test_batches_are_listed_newest_first_to_their_owner(lab: Lab) -> None:
     rest, end = lab.store.batches("me", limit=2, cursor=cursor)
     assert {one.id for one in page + rest} == set(mine)
     assert end is None
+
+
+def test_a_batch_that_is_being_deleted_tells_of_no_end(lab: Lab) -> None:
+    ends = ["batch.completed", "batch.partial", "batch.cancelled"]
+    batch_id = gather(lab, "in/a", subscriptions=[TOLD | {"events": ends}])
+    claim = lab.claim(f"{batch_id}:batch")
+    job_id = child(lab, claim)
+    lab.store.delete_batch(batch_id)
+    lab.store.delete(job_id)
+    assert lab.store.notices("") == ([], None)
