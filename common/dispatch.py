@@ -9,19 +9,14 @@ rings again for whatever waits too long. This is the only home of Celery besides
 from __future__ import annotations
 
 import atexit
-import base64
-import json
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Iterable
-from itertools import groupby
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import structlog
 from celery import Celery
-from kombu.connection import Connection
 from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
@@ -97,56 +92,11 @@ def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
             "health_check_interval": 10,
             # kombu's 10 are fewer than the API has threads.
             "max_connections": settings.api.threads + 16,
+            # kombu would wait for seconds; here the reaper rings for whom nobody did.
+            **({} if patient else {"max_retries": 1, "interval_start": 0}),
         },
     )
     return app
-
-
-class _Envelopes:
-    """Celery's messages: made by Celery once a kind, then only what differs is put in.
-
-    Celery and kombu take about five times as long to make and send one, which was a
-    third of the time in which a job is accepted.
-    """
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-        self._kept: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def write(self, bell: Bell) -> str:
-        """Give the message as it lies in the queue's list in Redis."""
-        pattern = self._kept.get((bell.kind, bell.queue))
-        if pattern is None:
-            pattern = self._kept[bell.kind, bell.queue] = self._make(bell)
-        name = str(uuid.uuid4())
-        body = json.dumps([[bell.piece], {}, pattern["embed"]]).encode()
-        headers = {"id": name, "root_id": name, "argsrepr": repr([bell.piece])}
-        tags = {"correlation_id": name, "delivery_tag": str(uuid.uuid4())}
-        message = pattern["message"]
-        return json.dumps(
-            message
-            | {
-                "body": base64.b64encode(body).decode(),
-                "headers": message["headers"] | headers,
-                "properties": message["properties"] | tags,
-            }
-        )
-
-    def _make(self, bell: Bell) -> dict[str, Any]:
-        """Have Celery send one to nowhere: kombu's virtual transports share a form."""
-        with Connection("memory://") as nowhere:  # type: ignore[no-untyped-call]
-            self._app.send_task(
-                TASKS[bell.kind],
-                args=[bell.piece],
-                queue=bell.queue,
-                ignore_result=True,
-                connection=nowhere,
-            )
-            # The raw message: what a consumer is handed is decoded already.
-            raw = nowhere.default_channel._get(bell.queue)  # noqa: SLF001 - see above
-            message: dict[str, Any] = raw
-        _, _, embed = json.loads(base64.b64decode(message["body"]))
-        return {"message": message, "embed": embed}
 
 
 class CeleryDispatcher:
@@ -154,33 +104,26 @@ class CeleryDispatcher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._envelopes = _Envelopes(app)
-        self._client: Any = None
         self.failures = 0
 
     def ring(self, bells: Iterable[Bell]) -> None:
         """Publish one message a bell, without waiting for a broker that is away."""
-        for queue, some in groupby(bells, key=lambda bell: bell.queue):
-            rung = list(some)
+        for bell in bells:
             try:
-                messages = [self._envelopes.write(bell) for bell in rung]
-                self._broker().lpush(queue, *messages)
+                with self._app.producer_pool.acquire(block=True) as producer:
+                    self._app.send_task(
+                        TASKS[bell.kind],
+                        args=[bell.piece],
+                        queue=bell.queue,
+                        retry=False,
+                        ignore_result=True,
+                        producer=producer,
+                    )
             # Crash window: the record is written, so the reaper rings again; what the
             # broker's client may raise (kombu, redis, OSError) is not one family.
             except Exception as error:  # noqa: BLE001 - see above
-                self.failures += len(rung)
-                pieces = [bell.piece for bell in rung]
-                log.warning("dispatch.ring_failed", pieces=pieces, error=repr(error))
-
-    def _broker(self) -> Any:
-        """Give kombu's own client of the broker; safe for threads, and reconnects."""
-        if self._client is None:
-            transport = self._app.connection_for_write().transport
-            # Straight to the transport: a Connection would wait and try again.
-            channel = transport.create_channel(transport.establish_connection())
-            with channel.conn_or_acquire() as client:
-                self._client = client
-        return self._client
+                self.failures += 1
+                log.warning("dispatch.ring_failed", piece=bell.piece, error=repr(error))
 
     def backlog(self) -> dict[str, int]:
         """Ask the broker for the length of each queue.

@@ -1,4 +1,4 @@
-"""Doorbells: messages like Celery's own, and nobody who waits for a broker."""
+"""Doorbells: one message each, and nobody who waits for a broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import redis
 
 from common.config import Settings
 from common.dispatch import (
-    TASKS,
     Aside,
     CeleryDispatcher,
     RecordingDispatcher,
@@ -26,8 +25,6 @@ from tests.common import valkey
 
 BELL = Bell("j:prepare", "prepare", "fast")
 SLOW = Bell("j:o:gif", "render", "slow")
-# What tells two messages apart.
-UNIQUE = {"id", "root_id", "correlation_id", "delivery_tag"}
 
 
 @pytest.fixture
@@ -49,40 +46,6 @@ def dispatcher_of(url: str) -> CeleryDispatcher:
 def messages(broker: redis.Redis, queue: str = "fast") -> list[Any]:
     found: Any = broker.lrange(queue, 0, -1)
     return [json.loads(one) for one in reversed(found)]
-
-
-def common(message: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is each message's own."""
-    kept = dict(message)
-    for part in ("headers", "properties"):
-        kept[part] = {k: v for k, v in message[part].items() if k not in UNIQUE}
-    return kept
-
-
-@pytest.mark.parametrize("bell", [BELL, SLOW], ids=["fast", "slow"])
-def test_a_message_is_what_celery_itself_would_send(
-    dispatcher: CeleryDispatcher, broker: redis.Redis, bell: Bell
-) -> None:
-    dispatcher.ring([Bell("another", bell.kind, bell.queue), bell])
-    dispatcher._app.send_task(
-        TASKS[bell.kind], args=[bell.piece], queue=bell.queue, ignore_result=True
-    )
-    _, ours, theirs = messages(broker, bell.queue)
-    assert common(ours) == common(theirs)
-
-
-def test_every_message_has_names_of_its_own(
-    dispatcher: CeleryDispatcher, broker: redis.Redis
-) -> None:
-    dispatcher.ring([BELL, BELL])
-    first, second = messages(broker)
-    for part, names in (
-        ("headers", ("id", "root_id")),
-        ("properties", ("correlation_id", "delivery_tag")),
-    ):
-        for name in names:
-            assert first[part][name] != second[part][name]
-    assert first["headers"]["id"] == first["properties"]["correlation_id"]
 
 
 def test_bells_are_heard_in_the_order_of_their_ringing(
