@@ -279,13 +279,21 @@ def _scene(print_: _Print, time: float, file: str) -> Take:
 def _auto(print_: _Print, _time: float, file: str) -> Take:
     """Take the frame that scores best; the fall-backs use the time."""
     pick = yield from auto.pick(print_.clip)
-    shot = picture_of(print_.clip, print_.spec, pick, file)
-    done = yield shot.step
-    if file in done.files:
-        taken = print_.taken(shot, done)
-    else:
-        taken = yield from _exact(print_, pick.time, file)
-    return _Taken(taken.time, {**taken.details, **pick.details})
+    shots = [
+        picture_of(print_.clip, print_.spec, pick, file),
+        moment.exact(print_.clip, pick.time, print_.pen(file), tolerant=True),
+    ]
+    if pick.sought is None:
+        # It was read from the begin; in films cut amid a group seeks may miss it.
+        pen = print_.pen(file)
+        early = moment.exact(print_.clip, pick.time, pen, early=math.inf, tolerant=True)
+        shots.append(early)
+    for shot in shots:
+        done = yield shot.step
+        if file in done.files:
+            taken = print_.taken(shot, done)
+            return _Taken(taken.time, {**taken.details, **pick.details})
+    raise DecodeError("the frame that was chosen could not be decoded again")
 
 
 def picture_of(
