@@ -188,12 +188,16 @@ def _is_good(sizes: dict[float, int], fits: list[float], limit: int) -> bool:
     if not fits:
         return False
     best = min(fits)
-    return best == 0 or sizes[best] >= _NEAR * limit or _room(sizes, best) < _LEAST_ROOM
+    return (
+        best == 0
+        or sizes[best] >= _NEAR * limit
+        or best - _above(sizes, best) < _LEAST_ROOM
+    )
 
 
-def _room(sizes: dict[float, int], best: float) -> float:
-    """Give how far above a place the next known one lies."""
-    return best - max(at for at in sizes if at < best)
+def _above(sizes: dict[float, int], best: float) -> float:
+    """Give the next known place above one, which is too large."""
+    return max(at for at in sizes if at < best)
 
 
 def _next(sizes: dict[float, int], fits: list[float], limit: int) -> float:
@@ -206,10 +210,26 @@ def _next(sizes: dict[float, int], fits: list[float], limit: int) -> float:
         guess = _guess(sizes, limit * _AIM ** len(sizes))
         return min(LAST, max(guess, lowest + 0.5 * len(sizes)))
     best = min(fits)
-    room = _room(sizes, best)
-    aside = min(_ASIDE * room, room / 2)
-    guess = _guess(sizes, limit * _AIM)
-    return min(best - aside, max(best - room + aside, guess))
+    above = _above(sizes, best)
+    aside = min(_ASIDE * (best - above), (best - above) / 2)
+    guess = _between(sizes, above, best, limit)
+    return min(best - aside, max(above + aside, guess))
+
+
+def _between(sizes: dict[float, int], above: float, best: float, limit: int) -> float:
+    """Read a place off the line between the last that is too large and the best.
+
+    When two trials in turn fell to one side, the other end weighs half: such an end
+    stays for ever where sizes do not fall evenly (the Illinois way of regula falsi).
+    """
+    aim = math.log(limit * _AIM)
+    high, low = math.log(sizes[above]) - aim, math.log(sizes[best]) - aim
+    sides = [size <= limit for size in sizes.values()][-2:]
+    if sides == [True, True]:
+        high /= 2
+    elif sides == [False, False]:
+        low /= 2
+    return above + (best - above) * high / (high - low)
 
 
 def _guess(sizes: dict[float, int], wanted: float) -> float:

@@ -53,6 +53,16 @@ def test_given_any_slope_when_searched_then_a_close_fit_is_found_in_six(
     assert max(fits) >= 0.84 * FULL * share
 
 
+def test_given_sizes_that_rise_before_they_fall_when_searched_then_it_comes_close():
+    # A GIF of few colours, which cost more when it is scaled.
+    def size(place):
+        return round(81_000 * (1 + 0.9 * place) * 0.62**place)
+
+    tried = _hunt(size, 48_000)
+
+    assert max(size for size in tried.values() if size <= 48_000) >= 0.85 * 48_000
+
+
 @pytest.mark.parametrize("factor", [0.99, 0.9, 0.8, 0.5, 0.2])
 def test_given_only_the_smallest_fits_when_searched_then_it_is_found(factor):
     size = _slope(factor)
