@@ -15,7 +15,7 @@ from flask import Request, Response, g, request
 
 from common import keys
 from common.errors import Forbidden, TooManyRequests, Unauthorized
-from common.keys import Admission, DeclaredKey, KeyRecord, Keys, Spent
+from common.keys import Admission, DeclaredKey, KeyRecord, Keys, Spent, day_is_over
 from common.sections import is_loopback
 
 Scope = keys.Scope
@@ -73,7 +73,17 @@ class Authenticator(Protocol):
         """
 
     def refund(self, spent: Spent | None) -> None:
-        """Take back what was spent: no new job came of it."""
+        """Take back what was spent: no upload came of it."""
+
+    def day(self, who: Principal, *, repeat: bool) -> tuple[str, int] | None:
+        """Give the key and the quota of the day that a new job counts against.
+
+        None is a principal without one. Raises TooManyRequests where the day is used
+        up already, unless the request may be the ``repeat`` of one that made a job.
+        """
+
+    def made(self) -> None:
+        """Hear that the job store has counted a job of this request."""
 
 
 class Open:
@@ -101,6 +111,12 @@ class Open:
 
     def refund(self, spent: Spent | None) -> None:
         """Give nothing back."""
+
+    def day(self, who: Principal, *, repeat: bool) -> None:
+        """Count against no day."""
+
+    def made(self) -> None:
+        """Count nothing."""
 
 
 _ANYBODY = Principal(owner="")
@@ -147,19 +163,39 @@ class KeyGuard:
         spent = self._keys.spend(who.key_id, most)
         g.jobs_per_day = (most, spent)
         if not spent.granted:
-            raise TooManyRequests(
-                f"this API key may submit {most} jobs a day (UTC)",
-                retry_after=spent.reset,
-            )
+            raise day_is_over(most, spent.reset)
         return spent
 
     def refund(self, spent: Spent | None) -> None:
-        """Take back what was spent: no new job came of it."""
+        """Take back what was spent: no upload came of it."""
         if spent is None:
             return
         self._keys.refund(spent)
-        if told := g.get("jobs_per_day"):
-            g.jobs_per_day = (told[0], replace(spent, left=spent.left + 1))
+        _tell_day(1)
+
+    def day(self, who: Principal, *, repeat: bool) -> tuple[str, int] | None:
+        """Look at today (UTC) before the job's bytes are taken in.
+
+        The job store counts, and refuses, in the call that puts the job on record.
+        """
+        most = who.allowance.jobs_per_day
+        if most is None or who.key_id is None:
+            return None
+        today = self._keys.today(who.key_id, most)
+        g.jobs_per_day = (most, today)
+        if not (today.granted or repeat):
+            raise day_is_over(most, today.reset)
+        return who.key_id, most
+
+    def made(self) -> None:
+        """Tell of one job less that today has left."""
+        _tell_day(-1)
+
+
+def _tell_day(change: int) -> None:
+    if told := g.get("jobs_per_day"):
+        most, today = told
+        g.jobs_per_day = (most, replace(today, left=max(0, today.left + change)))
 
 
 def _principal(key: KeyRecord) -> Principal:

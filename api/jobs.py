@@ -48,6 +48,7 @@ _PLAIN = frozenset({"preset"})
 _MULTIPART = "multipart/form-data"
 _ADDRESS = "POST /v1/jobs"
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
+Day = tuple[str, int] | None
 Waited = TypeVar("Waited", JobRecord, BatchRecord)
 _JOB: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 _FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
@@ -130,18 +131,14 @@ def _create(desk: Desk) -> Response:
             hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
         )
     submit = _submit_form if request.mimetype == _MULTIPART else _submit_json
-    spent = desk.authenticator.spend(who)
-    created = False
-    try:
-        submitted = submit(desk, who, key)
-        created = submitted.created
-    finally:
-        if not created:
-            desk.authenticator.refund(spent)
+    day = desk.authenticator.day(who, repeat=key is not None)
+    submitted = submit(desk, who, key, day)
+    if submitted.created:
+        desk.authenticator.made()
     return _accepted(desk, submitted.job)
 
 
-def _submit_json(desk: Desk, who: Principal, key: str | None) -> Submitted:
+def _submit_json(desk: Desk, who: Principal, key: str | None, day: Day) -> Submitted:
     limits = desk.runtime.settings.limits
     document = bodies.read_json(request, limits.json_bytes)
     check_metadata(document, limits.metadata_bytes)
@@ -157,11 +154,12 @@ def _submit_json(desk: Desk, who: Principal, key: str | None) -> Submitted:
             options=job_options(desk.runtime.settings, who, asked),
             idempotency=known_request(_ADDRESS, key, document),
             jobs_at_once=who.allowance.jobs_at_once,
+            day=day,
         )
     )
 
 
-def _submit_form(desk: Desk, who: Principal, key: str | None) -> Submitted:
+def _submit_form(desk: Desk, who: Principal, key: str | None, day: Day) -> Submitted:
     runtime, job_id = desk.runtime, new_id()
     blob_key = source_key(job_id)
     limits = _limits(desk, who)
@@ -179,7 +177,7 @@ def _submit_form(desk: Desk, who: Principal, key: str | None) -> Submitted:
             limits=limits,
         )
         stored = form.file is not None
-        submitted = _submit_received(desk, who, form, key, job_id)
+        submitted = _submit_received(desk, who, form, key, job_id, day)
     except StoreUnavailable:
         # The store may have accepted the job without our hearing it: keep the blob.
         raise
@@ -193,7 +191,7 @@ def _submit_form(desk: Desk, who: Principal, key: str | None) -> Submitted:
 
 
 def _submit_received(
-    desk: Desk, who: Principal, form: Form, key: str | None, job_id: str
+    desk: Desk, who: Principal, form: Form, key: str | None, job_id: str, day: Day
 ) -> Submitted:
     document, faults = _read_fields(form.fields)
     limits = desk.runtime.settings.limits
@@ -236,6 +234,7 @@ def _submit_received(
                 _ADDRESS, key, {"fields": document, "file": file.sha256}
             ),
             jobs_at_once=who.allowance.jobs_at_once,
+            day=day,
         )
     )
 

@@ -23,6 +23,7 @@ from common.jobstore import (
     NewJob,
     NewOutput,
 )
+from common.keys import day_is_over
 from common.model import JobRecord, JobStatus, OutputRecord, Queue, Source
 from common.specs import OutputSpec, natural_pair
 
@@ -42,7 +43,10 @@ def source_key(job_id: str) -> str:
 
 @dataclass(frozen=True)
 class Submission:
-    """A job that somebody wants. ``outputs`` empty asks for the natural pair."""
+    """A job that somebody wants. ``outputs`` empty asks for the natural pair.
+
+    ``day`` is the API key whose day it counts against, and that day's quota.
+    """
 
     owner: str
     source: Source
@@ -53,6 +57,7 @@ class Submission:
     job_id: str = field(default_factory=new_id)
     idempotency: Idempotency | None = None
     jobs_at_once: int | None = None
+    day: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,10 @@ class Intake:
                 subscriptions=asked.subscriptions,
             ),
             asked.idempotency,
-            Caps(owner=asked.jobs_at_once, total=self._settings.limits.queued_jobs),
+            Caps(asked.jobs_at_once, self._settings.limits.queued_jobs, asked.day),
         )
         if isinstance(accepted, Full):
-            raise _full(accepted, asked.jobs_at_once)
+            raise _full(accepted, asked)
         self._dispatcher.ring(accepted.bells)
         if accepted.at is not None:
             return Submitted(_new_record(asked, outputs, accepted.at), created=True)
@@ -233,10 +238,13 @@ def queue_of(spec: OutputSpec) -> Queue:
     return "fast" if spec.kind == "thumbnail" else "slow"
 
 
-def _full(full: Full, jobs_at_once: int | None) -> Exception:
+def _full(full: Full, asked: Submission) -> Exception:
+    if full.scope == "day" and asked.day is not None:
+        return day_is_over(asked.day[1], full.wait)
     if full.scope == "owner":
         return TooManyRequests(
-            f"{jobs_at_once} unfinished jobs are the most that this API key may have",
+            f"{asked.jobs_at_once} unfinished jobs are the most that this API key "
+            "may have",
             retry_after=RETRY_AFTER_FULL,
             hint="wait for some to end, or cancel them",
         )

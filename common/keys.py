@@ -23,7 +23,7 @@ import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.config import Settings, SettingsError
-from common.errors import Conflict, NotFound, StoreUnavailable
+from common.errors import Conflict, NotFound, StoreUnavailable, TooManyRequests
 from common.sections import PLACE
 
 Scope = Literal["submit", "read", "admin"]
@@ -125,6 +125,13 @@ class Spent:
 def day_counter(prefix: str, key_id: str, day: int) -> str:
     """Name the store's counter of a key's jobs on one day."""
     return f"{prefix}key:day:{key_id}:{day}"
+
+
+def day_is_over(most: int, wait: int) -> TooManyRequests:
+    """Make the refusal of a job whose key's day is used up for ``wait`` seconds."""
+    return TooManyRequests(
+        f"this API key may submit {most} jobs a day (UTC)", retry_after=wait
+    )
 
 
 def new_key_id() -> str:
@@ -245,7 +252,14 @@ class Keys:
 
     def spend(self, key_id: str, most: int) -> Spent:
         """Count one job of today (UTC), if today has one left."""
-        answer = self._call("spend", id=key_id, most=most)
+        return self._day("spend", key_id, most)
+
+    def today(self, key_id: str, most: int) -> Spent:
+        """Tell what today (UTC) has left, and count nothing."""
+        return self._day("today", key_id, most)
+
+    def _day(self, step: Literal["spend", "today"], key_id: str, most: int) -> Spent:
+        answer = self._call(step, id=key_id, most=most)
         return Spent(
             key_id=key_id,
             granted=answer["granted"],

@@ -10,9 +10,11 @@ from common.jobstore.connection import dump, new_call
 from common.jobstore.jobs import (
     Jobs,
     describe,
+    describe_caps,
     dump_subscriptions,
     identify,
     read_accepted,
+    read_full,
     read_outcome,
     source_blob,
 )
@@ -135,10 +137,7 @@ class Batches(Jobs):
         answer = self._call(
             "accept",
             **describe(job),
-            owner_cap=caps.owner,
-            total_cap=caps.total,
-            day_key=caps.day and caps.day[0],
-            day_cap=caps.day and caps.day[1],
+            **describe_caps(caps),
             piece=claim.piece,
             token=claim.token,
             fence=claim.fence,
@@ -146,9 +145,7 @@ class Batches(Jobs):
         )
         if "off" in answer:
             return CalledOff(answer["off"])
-        if "full" in answer:
-            return Full(answer["full"], int(answer.get("wait", 0)))
-        return read_accepted(answer)
+        return read_full(answer) or read_accepted(answer)
 
     def cancel_batch(self, batch_id: str) -> Outcome:
         """Make no more children, and have those cancelled that have not ended.

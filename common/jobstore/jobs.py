@@ -74,6 +74,23 @@ def describe(job: NewJob) -> dict[str, Any]:
     }
 
 
+def describe_caps(caps: Caps) -> dict[str, Any]:
+    """Give the arguments of accept that tell what there may be of jobs."""
+    return {
+        "owner_cap": caps.owner,
+        "total_cap": caps.total,
+        "day_key": caps.day and caps.day[0],
+        "day_cap": caps.day and caps.day[1],
+    }
+
+
+def read_full(answer: dict[str, Any]) -> Full | None:
+    """Tell which cap accept met, if it met one."""
+    if "full" not in answer:
+        return None
+    return Full(answer["full"], int(answer.get("wait", 0)))
+
+
 def read_accepted(answer: dict[str, Any]) -> Accepted:
     """Make the answer of accept; raises IdempotencyMismatch."""
     if "mismatch" in answer:
@@ -109,12 +126,9 @@ class Jobs(Connection):
             "accept",
             **describe(job),
             **identify(job.owner, idempotency),
-            owner_cap=caps.owner,
-            total_cap=caps.total,
+            **describe_caps(caps),
         )
-        if "full" in answer:
-            return Full(answer["full"])
-        return read_accepted(answer)
+        return read_full(answer) or read_accepted(answer)
 
     def get(self, job_id: str) -> JobRecord | None:
         """Read a job; None when there is none (any more)."""

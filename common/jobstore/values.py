@@ -85,8 +85,8 @@ class Idempotency:
 class Caps:
     """How many jobs may be unfinished at once; None is no cap.
 
-    ``day`` is an API key's id and its jobs a day (UTC); only children of batches are
-    counted here, other jobs by :class:`common.keys.Keys`.
+    ``day`` is an API key's id and its jobs a day (UTC). The job is counted in the call
+    that puts it on record, so a repeat costs nothing and no job goes uncounted.
     """
 
     owner: int | None = None

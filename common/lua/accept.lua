@@ -1,7 +1,7 @@
 -- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
 -- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?,
--- owner_cap?, total_cap?. A batch's child has also piece, token, fence (of the claim
--- that makes it), cursor (how far the batch is with it), day_key? and day_cap?.
+-- owner_cap?, total_cap?, day_key?, day_cap?. A batch's child has also piece, token,
+-- fence (of the claim that makes it) and cursor (how far the batch is with it).
 -- Answers {job_id, created, at?, bells}, {full, wait?}, {mismatch} or {off}.
 local day_ms = 86400000
 
@@ -10,7 +10,7 @@ local function unfinished(suffix)
     + redis.call('ZCARD', P .. 'jobs:processing' .. suffix)
 end
 
--- The counter of keys.lua, so that children and other jobs share the key's day.
+-- The counter of keys.lua, so that uploads and other jobs share the key's day.
 local function day()
   return arg.day_key and P .. 'key:day:' .. arg.day_key .. ':'
     .. text(math.floor(now / day_ms))
@@ -53,10 +53,6 @@ local function adopt(batch, job)
   tally(batch, job.f.status, 1)
   touch(batch)
   derive_batch(batch)
-  if day() then
-    redis.call('INCR', day())
-    redis.call('PEXPIRE', day(), text(2 * day_ms))
-  end
 end
 
 local function create(batch)
@@ -91,6 +87,10 @@ local function create(batch)
   enqueue(prepare, 0)
   event(job, 'job.accepted')
   remember(job.id)
+  if day() then
+    redis.call('INCR', day())
+    redis.call('PEXPIRE', day(), text(2 * day_ms))
+  end
   if batch then adopt(batch, job) end
   count('accepted')
   return {job_id = job.id, created = true, at = now, bells = bells}

@@ -86,11 +86,11 @@ if step == 'drop' then
   return cjson.encode({dropped = true})
 end
 
-if step == 'spend' then
+if step == 'spend' or step == 'today' then
   local key = day_key(today)
   local used = tonumber(redis.call('GET', key) or '0')
   local answer = {granted = used < arg.most, day = today, wait = seconds_to_midnight()}
-  if answer.granted then
+  if answer.granted and step == 'spend' then
     used = redis.call('INCR', key)
     redis.call('PEXPIRE', key, whole(2 * day_ms))
   end

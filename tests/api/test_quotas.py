@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from common.errors import StorageUnavailable, StoreUnavailable
 from common.uploads import Uploads
-from tests.api.conftest import World
+from tests.api.conftest import OBJECT, World, a_file, post_form
 from tests.api.test_keys import a_key, submit
 
 UPLOAD = {"size": 3, "job": {}}
@@ -171,13 +172,88 @@ def test_given_a_day_that_is_used_up_then_429_tells_it(guarded: World) -> None:
     assert answer.headers["RateLimit-Policy"] == '"jobs-per-day";q=1;w=86400'
 
 
-def test_given_a_refused_request_then_the_field_shows_the_refund(
+def test_given_a_refused_request_then_the_day_has_as_many_left(
     guarded: World,
 ) -> None:
     headers = a_key(guarded, jobs_per_day=5)
     answer = submit(guarded, headers, outputs=[{"kind": "film"}])
     assert answer.status_code == 422
     assert answer.headers["RateLimit"].startswith('"jobs-per-day";r=5;')
+
+
+def test_given_a_day_that_is_used_up_then_a_repeat_still_gets_its_job(
+    guarded: World,
+) -> None:
+    headers = {**a_key(guarded, jobs_per_day=1), "Idempotency-Key": "k"}
+    answers = [submit(guarded, headers) for _ in range(2)]
+    assert [one.status_code for one in answers] == [202, 202]
+    assert answers[0].json["id"] == answers[1].json["id"]
+
+
+def test_given_a_day_that_is_used_up_then_a_repeated_form_still_gets_its_job(
+    guarded: World,
+) -> None:
+    headers = {**a_key(guarded, jobs_per_day=1), "Idempotency-Key": "k"}
+    answers = [post_form(guarded, {"file": a_file()}, headers) for _ in range(2)]
+    assert [one.status_code for one in answers] == [202, 202]
+    assert answers[0].json["id"] == answers[1].json["id"]
+
+
+def test_given_a_day_that_is_used_up_then_another_idempotency_key_is_429(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=1)
+    submit(guarded, {**headers, "Idempotency-Key": "k"})
+    answer = submit(guarded, {**headers, "Idempotency-Key": "other"})
+    assert answer.status_code == 429
+    assert "1 jobs a day" in answer.json["detail"]
+    assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
+
+
+def test_given_parallel_jobs_then_no_more_than_the_day_has(guarded: World) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    app = guarded.client.application
+    body = {"source": OBJECT}
+
+    def post(_: int) -> int:
+        return (
+            app.test_client().post("/v1/jobs", json=body, headers=headers).status_code
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(post, range(24)))
+    assert (told.count(202), told.count(429)) == (3, 21)
+
+
+def test_given_parallel_repeats_of_the_days_last_job_then_all_get_it(
+    guarded: World,
+) -> None:
+    headers = {**a_key(guarded, jobs_per_day=1), "Idempotency-Key": "k"}
+    app = guarded.client.application
+    body = {"source": OBJECT}
+
+    def post(_: int) -> str:
+        answer = app.test_client().post("/v1/jobs", json=body, headers=headers)
+        return str(answer.json["id"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(post, range(24)))) == 1
+
+
+def test_given_a_store_that_is_lost_then_no_job_goes_uncounted(
+    guarded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = a_key(guarded, jobs_per_day=1)
+    accept = guarded.runtime.store.accept
+
+    def lose(*given: Any) -> None:
+        accept(*given)
+        raise StoreUnavailable("its answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guarded.runtime.store, "accept", lose)
+        assert submit(guarded, headers).status_code == 503
+    assert submit(guarded, headers).status_code == 429
 
 
 def test_given_a_key_without_limits_then_no_fields(guarded: World) -> None:
