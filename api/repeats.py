@@ -20,7 +20,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from api import bodies, headers
-from api.guard import Authenticator, enter
+from api.guard import Authenticator, Principal, enter
 from common.errors import Conflict, StoreUnavailable
 from common.jobstore import JobStore, Repeatable
 
@@ -45,9 +45,9 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
         key = headers.idempotency_key(request) if _concerned() else None
         if key is None:
             return None
-        owner = enter(authenticator, "submit").owner
+        whose = _whose(enter(authenticator, "submit"))
         asked = Repeatable(
-            owner, f"POST {request.path}", key, _fingerprint(), uuid.uuid4().hex
+            whose, f"POST {request.path}", key, _fingerprint(), uuid.uuid4().hex
         )
         kept = _await_turn(store, asked)
         if kept is None:
@@ -74,6 +74,15 @@ def _concerned() -> bool:
         and request.endpoint is not None
         and request.endpoint not in _APART
     )
+
+
+def _whose(who: Principal) -> str:
+    """Tell whose repeats get the answer: the owner's.
+
+    A webhook is the API key's alone, and the answer holds its secret.
+    """
+    own = request.endpoint == "key_webhooks.create"
+    return f"{who.owner}\0{who.key_id}" if own else who.owner
 
 
 def _fingerprint() -> str:

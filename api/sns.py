@@ -24,7 +24,11 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 from common.errors import Forbidden, Unavailable
 
 Fetch = Callable[[str], bytes]
-_HOST = re.compile(r"sns\.[a-z0-9-]{3,30}\.amazonaws\.com(\.cn)?")
+# A region has no digit before its last part: sns.s3-us-west-2.amazonaws.com is a bucket
+# of S3 that somebody has called "sns", and serves what its owner likes.
+_HOST = re.compile(
+    r"sns\.[a-z]{2,4}(-[a-z]{2,15}){1,3}-[0-9]{1,2}\.amazonaws\.com(\.cn)?"
+)
 _CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem")
 _MAX_BYTES = 64 * 1024
 _SECONDS = 5

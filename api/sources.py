@@ -113,7 +113,23 @@ class Sources:
         except NotFound as error:
             raise _unknown("job", where) from error
         if not job.source_kept:
-            raise Invalid.one(where, "the source of this job is not kept")
+            raise Invalid.one(
+                where,
+                "the source of this job is not kept",
+                "name an unexpired job, or upload the source again",
+            )
+        if job.source.kind == "s3":
+            # Another key of this owner may have submitted it, or this one with more
+            # rights than it has by now.
+            bucket, key = job.source.bucket or "", job.source.key or ""
+            try:
+                self.check_place(bucket, key, who, where)
+            except Forbidden as error:
+                raise Forbidden(
+                    "this API key may not read the source of that job",
+                    pointer=where,
+                    hint="it lies beyond the key's buckets or prefixes",
+                ) from error
         return job.source
 
 

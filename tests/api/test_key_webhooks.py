@@ -46,6 +46,17 @@ def submit(world: World, headers: dict[str, str], **more: Any) -> Any:
     return answer.json
 
 
+def test_given_one_idempotency_key_then_each_api_key_gets_a_webhook(
+    guarded: World,
+) -> None:
+    repeat = {"Idempotency-Key": "k"}
+    callers = [a_key(guarded), a_key(guarded)]
+    made = [add(guarded, {**one, **repeat}) for one in (*callers, callers[0])]
+    assert [len(listed(guarded, one)) for one in callers] == [1, 1]
+    assert made[0].json["secret"] != made[1].json["secret"]
+    assert made[2].json == made[0].json
+
+
 def test_given_a_new_webhook_then_its_secret_is_shown_once(guarded: World) -> None:
     headers = a_key(guarded)
     made = add(guarded, headers)

@@ -165,3 +165,14 @@ def test_given_a_size_limit_of_the_key_then_413(guarded: World) -> None:
     )
     assert answer.status_code == 413
     assert guarded.stored() == []
+
+
+def test_given_a_job_from_a_bucket_beyond_the_key_then_its_source_is_403(
+    guarded: World,
+) -> None:
+    job = submit(guarded, a_key(guarded)).json
+    headers = a_key(guarded, buckets=["framemill"], prefixes=["public/"])
+    answer = guarded.client.post(
+        "/v1/jobs", json={"source": {"job": job["id"]}}, headers=headers
+    )
+    assert (answer.status_code, answer.json["pointer"]) == (403, "/source/job")

@@ -220,7 +220,29 @@ def test_a_confirmation_that_leads_elsewhere_is_not_followed(make_hall, key):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://evil.test/", "http://sns.us-east-1.amazonaws.com/", "file:///x"]
+    "host",
+    [
+        *("sns.us-east-1.amazonaws.com", "sns.ap-southeast-5.amazonaws.com"),
+        *("sns.us-gov-west-1.amazonaws.com", "sns.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_a_certificate_of_any_region_is_asked_for(make_hall, key, host):
+    hall = make_hall()
+    url = f"https://{host}/SimpleNotificationService-0a.pem"
+    assert hall.post(signed(key, SigningCertURL=url)).status_code == 200
+    assert hall.fetched == [url]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://evil.test/", "http://sns.us-east-1.amazonaws.com/", "file:///x"),
+        # Buckets of S3 that are called "sns", and what is no region.
+        *("https://sns.s3-us-west-2.amazonaws.com/x", "https://sns.s3.amazonaws.com/x"),
+        *("https://sns.s3-fips.us-east-1.amazonaws.com/x",),
+        *("https://sns.s3-accelerate.amazonaws.com/x", "https://sns.x.amazonaws.com/"),
+        *("https://sns.us-east-1.amazonaws.com:8443/", "https://sns.us-1@evil.test/"),
+    ],
 )
 def test_nothing_but_amazons_hosts_is_ever_fetched(url):
     with pytest.raises(Forbidden):
