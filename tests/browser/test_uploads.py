@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
-from tests.e2e.world import THUMBNAIL, assert_pictures
-from tests.uploads.lab import NODE_MODULES, url_id
+from tests.e2e.world import NODE_MODULES, THUMBNAIL, assert_pictures
+from tests.uploads.lab import url_id
 from tests.worker.receiver import Receiver, Reply, Request, receiving
 
 pytestmark = pytest.mark.browser

@@ -24,6 +24,7 @@ from tests.chaos.service import Service
 from tests.conftest import SAMPLE
 from tests.e2e.world import (
     BUCKET,
+    NODE_MODULES,
     THUMBNAIL,
     assert_pictures,
     aws,
@@ -32,15 +33,15 @@ from tests.e2e.world import (
     rclone,
     s3_settings,
 )
-from tests.uploads.lab import HERE as UPLOADS
-from tests.uploads.lab import MIB, NODE_MODULES, url_id
+from tests.uploads.lab import MIB, url_id
 
 LARGE_BYTES = 2 * PART_BYTES + 3 * MIB
 CHUNK_BYTES = 1 * MIB
 S3 = ["rclone", "moto"]
 STORES = ["local", *S3]
-TUSPY = [sys.executable, str(Path(__file__).with_name("tuspy_client.py"))]
-TUS_JS = ["node", str(UPLOADS / "tus_client.cjs")]
+HERE = Path(__file__).parent
+TUSPY = [sys.executable, str(HERE / "tuspy_client.py")]
+TUS_JS = ["node", str(HERE / "tus_client.cjs")]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
 from tests.uploads.lab import free_port, start
 
+# Read before a fixture takes away what the shell has set.
+NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 BUCKET = "framemill"
 KEYS = ("e2e-access", "e2e-secret")
 THUMBNAIL = [{"kind": "thumbnail"}]

@@ -22,8 +22,6 @@ from common.uploads import Uploads
 HERE = Path(__file__).parent
 KEYS = ("ways", "ways-secret")
 MIB = 1024 * 1024
-# Read before a fixture takes away what the shell has set.
-NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 TUS = {"Tus-Resumable": "1.0.0"}
 OCTETS = {"Content-Type": "application/offset+octet-stream"}
 

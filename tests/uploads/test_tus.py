@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import socket
-import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +17,7 @@ from tusclient.client import TusClient
 
 from common.blobs.base import PART_BYTES
 from tests.uploads.lab import (
-    HERE,
     MIB,
-    NODE_MODULES,
     OCTETS,
     TUS,
     World,
@@ -96,34 +91,6 @@ def test_tuspy_when_the_api_is_killed_then_it_resumes_where_the_server_says(
     assert second.offset == 9 * MIB
     second.upload()
     assert world.blob(url_id(first.url)) == data
-
-
-def test_tus_js_client_when_the_api_is_killed_then_it_ends_the_upload(
-    world: World, tmp_path: Path
-) -> None:
-    if shutil.which("node") is None or not Path(NODE_MODULES, "tus-js-client").is_dir():
-        pytest.skip("no Node.js, or no tus-js-client in FRAMEMILL_TEST_NODE_MODULES")
-    data = os.urandom(3 * PART_BYTES + 11)
-    (tmp_path / "clip.mp4").write_bytes(data)
-    argv = ["node", str(HERE / "tus_client.cjs"), f"{world.server.url}/v1/tus"]
-    argv += [str(tmp_path / "clip.mp4"), str(3 * MIB)]
-    with subprocess.Popen(
-        argv,
-        env={**os.environ, "NODE_PATH": NODE_MODULES},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as client:
-        assert client.stderr is not None
-        for line in client.stderr:
-            if int(line) > PART_BYTES:
-                break
-        world.server.kill()
-        world.server.begin()
-        url, told = client.communicate(timeout=60)
-    assert client.returncode == 0, told
-    assert world.blob(url_id(url.strip())) == data
-    assert world.store.get(url_id(url.strip())) is not None
 
 
 def slowly(
