@@ -42,7 +42,7 @@ def rows(pytestconfig: pytest.Config) -> dict[str, Row]:
 
 
 @pytest.mark.corpus
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)  # three minutes of two cores that are idle
 def test_given_a_corpus_when_it_is_run_then_every_clip_is_as_expected(
     rows: dict[str, Row],
 ) -> None:

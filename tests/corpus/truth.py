@@ -19,7 +19,7 @@ from tests.corpus.measures import is_blank, on_black
 from worker.media.recipes.formats import FORMATS
 
 _TINY = (32, 32)
-_SECONDS = 120
+_SECONDS = 600
 _EXACT = 0.0015
 _HD_LINES = 720
 _FRAME = re.compile(
