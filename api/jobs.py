@@ -101,8 +101,10 @@ def blueprint(runtime: Runtime, desk: Desk) -> Blueprint:
     @routes.post("/<job_id>/retry")
     def retry(job_id: str) -> Response:
         headers.query(request)
-        owner = desk.enter("submit").owner
-        return _accepted(desk, runtime.intake.retry(check_id(job_id), owner))
+        who = desk.enter("submit")
+        most = who.allowance.jobs_at_once
+        job = runtime.intake.retry(check_id(job_id), who.owner, most)
+        return _accepted(desk, job)
 
     @routes.delete("/<job_id>")
     def delete(job_id: str) -> Response:

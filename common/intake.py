@@ -92,6 +92,7 @@ class Intake:
         if asked.source.kind == "s3":
             check_bucket(self._settings, asked.source.bucket, "/source/s3/bucket")
         outputs = new_outputs(asked.outputs, self._settings.limits.outputs_per_job)
+        caps = Caps(asked.jobs_at_once, self._settings.limits.queued_jobs, asked.day)
         accepted = self._store.accept(
             NewJob(
                 id=asked.job_id,
@@ -103,10 +104,10 @@ class Intake:
                 subscriptions=asked.subscriptions,
             ),
             asked.idempotency,
-            Caps(asked.jobs_at_once, self._settings.limits.queued_jobs, asked.day),
+            caps,
         )
         if isinstance(accepted, Full):
-            raise _full(accepted, asked)
+            raise _full(accepted, caps)
         self._dispatcher.ring(accepted.bells)
         if accepted.at is not None:
             return Submitted(_new_record(asked, outputs, accepted.at), created=True)
@@ -139,10 +140,19 @@ class Intake:
         self._dispatcher.ring(self._store.cancel(job_id).bells)
         return self.get(job_id, owner)
 
-    def retry(self, job_id: str, owner: str | None) -> JobRecord:
-        """Run the failed and cancelled outputs again; Conflict when there are none."""
+    def retry(
+        self, job_id: str, owner: str | None, jobs_at_once: int | None = None
+    ) -> JobRecord:
+        """Run the failed and cancelled outputs again; Conflict when there are none.
+
+        Raises TooManyRequests and Unavailable as :meth:`submit` does.
+        """
         self.get(job_id, owner)
-        self._dispatcher.ring(self._store.retry(job_id).bells)
+        caps = Caps(jobs_at_once, self._settings.limits.queued_jobs)
+        again = self._store.retry(job_id, caps)
+        if isinstance(again, Full):
+            raise _full(again, caps)
+        self._dispatcher.ring(again.bells)
         return self.get(job_id, owner)
 
     def delete(self, job_id: str, owner: str | None) -> None:
@@ -238,13 +248,12 @@ def queue_of(spec: OutputSpec) -> Queue:
     return "fast" if spec.kind == "thumbnail" else "slow"
 
 
-def _full(full: Full, asked: Submission) -> Exception:
-    if full.scope == "day" and asked.day is not None:
-        return day_is_over(asked.day[1], full.wait)
+def _full(full: Full, caps: Caps) -> Exception:
+    if full.scope == "day" and caps.day is not None:
+        return day_is_over(caps.day[1], full.wait)
     if full.scope == "owner":
         return TooManyRequests(
-            f"{asked.jobs_at_once} unfinished jobs are the most that this API key "
-            "may have",
+            f"{caps.owner} unfinished jobs are the most that this API key may have",
             retry_after=RETRY_AFTER_FULL,
             hint="wait for some to end, or cancel them",
         )

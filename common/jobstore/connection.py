@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 _LUA = Path(__file__).parent.parent / "lua"
 _RULES = ("prelude", "batches", "rules")
 _SCRIPTS = {
-    "accept": (*_RULES, "idem"),
+    "accept": (*_RULES, "idem", "caps"),
     "answers": ("prelude",),
     "batch": (*_RULES, "reopen"),
     "beat": _RULES,
@@ -42,7 +42,7 @@ _SCRIPTS = {
     "open": (*_RULES, "reopen"),
     "reap": _RULES,
     "release": _RULES,
-    "retry": (*_RULES, "reopen"),
+    "retry": (*_RULES, "reopen", "caps"),
     "stats": ("prelude",),
     "twin": _RULES,
     "workers": ("prelude",),

@@ -238,13 +238,16 @@ class Jobs(Connection):
             )
         return read_outcome(answer)
 
-    def retry(self, job_id: str) -> Outcome:
+    def retry(self, job_id: str, caps: Caps = _NO_CAPS) -> Outcome | Full:
         """Run the failed and cancelled outputs again, and prepare if it had failed.
 
+        ``caps`` hold for an ended job as for a new one, but that it costs no day.
         Raises NotFound; Conflict when no output has failed or was cancelled.
         """
-        answer = self._call("retry", call=new_call(), id=job_id)
+        answer = self._call("retry", call=new_call(), id=job_id, **describe_caps(caps))
         self._refuse_gone(answer, job_id)
+        if full := read_full(answer):
+            return full
         if "none" in answer:
             raise Conflict(
                 f"job {job_id} ({answer['none']}) has no failed or cancelled output",

@@ -5,11 +5,6 @@
 -- Answers {job_id, created, at?, bells}, {full, wait?}, {mismatch} or {off}.
 local day_ms = 86400000
 
-local function unfinished(suffix)
-  return redis.call('ZCARD', P .. 'jobs:accepted' .. suffix)
-    + redis.call('ZCARD', P .. 'jobs:processing' .. suffix)
-end
-
 -- The counter of keys.lua, so that uploads and other jobs share the key's day.
 local function day()
   return arg.day_key and P .. 'key:day:' .. arg.day_key .. ':'
@@ -17,10 +12,8 @@ local function day()
 end
 
 local function full()
-  if arg.owner_cap and unfinished(':' .. arg.owner) >= arg.owner_cap then
-    return {full = 'owner'}
-  end
-  if arg.total_cap and unfinished('') >= arg.total_cap then return {full = 'total'} end
+  local refused = crowded(arg.owner)
+  if refused then return refused end
   if day() and tonumber(redis.call('GET', day()) or '0') >= arg.day_cap then
     return {full = 'day', wait = math.ceil((day_ms - now % day_ms) / 1000)}
   end

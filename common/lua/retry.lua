@@ -1,8 +1,12 @@
--- Runs the failed and cancelled outputs again. arg: call, id.
--- Answers {gone}, {none} or an outcome.
+-- Runs the failed and cancelled outputs again. arg: call, id,
+-- owner_cap?, total_cap?: an ended job becomes an unfinished one again.
+-- Answers {gone}, {none}, {full} or an outcome.
 return once(function()
   local job = read_job(arg.id)
   if not job then return {gone = true} end
+  local refused = ENDED_JOB[job.f.status] and job.f.status ~= 'completed'
+    and crowded(job.f.owner)
+  if refused then return refused end
   if reopen(job) == 0 then return {none = job.f.status} end
   return outcome(true, job)
 end)

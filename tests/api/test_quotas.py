@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from common.errors import StorageUnavailable, StoreUnavailable
+from common.jobstore import Opening
+from common.model import MediaInfo
 from common.uploads import Uploads
 from tests.api.conftest import OBJECT, World, a_file, post_form
 from tests.api.test_keys import a_key, submit
@@ -254,6 +256,35 @@ def test_given_a_store_that_is_lost_then_no_job_goes_uncounted(
         patch.setattr(guarded.runtime.store, "accept", lose)
         assert submit(guarded, headers).status_code == 503
     assert submit(guarded, headers).status_code == 429
+
+
+def test_given_a_full_key_then_an_ended_job_is_not_retried_beside_the_others(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, jobs_at_once=1)
+    ended = submit(guarded, headers).json
+    path = f"/v1/jobs/{ended['id']}"
+    guarded.client.post(f"{path}/cancel", headers=headers)
+    other = submit(guarded, headers).json
+    refused = guarded.client.post(f"{path}/retry", headers=headers)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    guarded.client.post(f"/v1/jobs/{other['id']}/cancel", headers=headers)
+    assert guarded.client.post(f"{path}/retry", headers=headers).status_code == 202
+
+
+def test_given_a_full_key_then_an_unfinished_job_may_be_retried(guarded: World) -> None:
+    headers = a_key(guarded, jobs_at_once=1)
+    outputs = [{"kind": "thumbnail", "name": name} for name in ("bad", "open")]
+    job = submit(guarded, headers, outputs=outputs).json["id"]
+    store = guarded.runtime.store
+    record = store.get(job)
+    assert record is not None
+    openings = {"bad": Opening(), "open": Opening()}
+    media = MediaInfo(container="mp4", duration=4.0)
+    store.open(guarded.claim(f"{job}:prepare"), media, record.source, openings)
+    store.release(guarded.claim(f"{job}:o:bad"), "cancelled")
+    answer = guarded.client.post(f"/v1/jobs/{job}/retry", headers=headers)
+    assert answer.status_code == 202, answer.json
 
 
 def test_given_a_key_without_limits_then_no_fields(guarded: World) -> None:
