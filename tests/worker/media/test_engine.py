@@ -309,3 +309,29 @@ def test_given_a_file_that_does_not_decode_when_checked_then_it_does_not_count(
 
     with pytest.raises(DecodeError, match="does not decode"):
         render(film)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize(
+    ("fit", "size"), [("cover", (33, 177)), ("cover", (301, 3)), ("pad", (101, 101))]
+)
+def test_given_odd_sizes_when_cropped_or_padded_then_the_still_is_as_asked(
+    render, film, kind, fit, size
+):
+    width, height = size
+
+    done = render(film, width=width, height=height, fit=fit, format=kind, time=0)
+
+    assert (done.files[0].width, done.files[0].height) == size
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+@pytest.mark.parametrize("fit", ["cover", "pad"])
+def test_given_odd_sizes_when_cropped_or_padded_then_the_animation_is_as_asked(
+    render, film, kind, fit
+):
+    box = {"width": 33, "height": 177, "fit": fit}
+
+    done = render(film, "animation", format=kind, duration=0.2, **box)
+
+    assert (done.files[0].width, done.files[0].height) == (33, 177)

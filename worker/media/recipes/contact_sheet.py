@@ -149,8 +149,7 @@ def _make(sheet: _Sheet) -> RungRun:
     columns = min(spec.columns, len(shown))
     rows = math.ceil(len(shown) / columns)
     file = f"{_STEM}.{encode.extension(spec.format)}"
-    step = _assemble(sheet, columns, rows, file)
-    done = yield step
+    done = yield _assemble(sheet, columns, len(shown), file)
     if file not in done.files:
         raise DecodeError("the contact sheet could not be laid")
     details = {
@@ -176,10 +175,10 @@ def _frames(sheet: _Sheet) -> Generator[Step, Done, list[float]]:
         shot = moment.exact(sheet.clip, at, _pen(sheet, file), tolerant=True)
         stamp = {_STAMP: headline.length(at, tenths=tenths)}
         done = yield replace(shot.step, texts=stamp, assets=(FONT,))
-        if file not in done.files:
-            continue
         real = shot.time(done)
-        real = at if real is None else real
+        # Without a time in the log, the file is one that took no place before.
+        if file not in done.files or real is None:
+            continue
         if not shown or real > shown[-1] + _SAME_SECONDS:
             shown.append(real)
     return shown
@@ -189,7 +188,14 @@ def _pen(sheet: _Sheet, file: str) -> Pen:
     spec, size = sheet.spec, sheet.stamp_size
 
     def write(frames: Any) -> tuple[str, ...]:
-        frames = picture.draw(frames, sheet.clip, sheet.box, "png", plain=sheet.plain)
+        frames = picture.draw(
+            frames,
+            sheet.clip,
+            sheet.box,
+            "png",
+            background=spec.background,
+            plain=sheet.plain,
+        )
         if spec.timestamps:
             frames = frames.filter(
                 "drawtext",
@@ -216,8 +222,8 @@ def _text(file: str, size: int, colour: str) -> dict[str, Any]:
     }
 
 
-def _assemble(sheet: _Sheet, columns: int, rows: int, file: str) -> Step:
-    """Lay the grid, the border and the header; encode the sheet."""
+def _assemble(sheet: _Sheet, columns: int, count: int, file: str) -> Step:
+    """Lay ``count`` frames, the border and the header; encode the sheet."""
     spec, margin = sheet.spec, sheet.margin
     texts = _header(sheet) if spec.header else {}
     height = sum(_lead(sheet, name) for name in texts) + (margin // 2 if texts else 0)
@@ -225,9 +231,10 @@ def _assemble(sheet: _Sheet, columns: int, rows: int, file: str) -> Step:
     tiles = ffmpeg.input(
         "file:tile-%03d.png", f="image2", framerate=1, protocol_whitelist=PROTOCOLS
     )
-    frames = tiles["v"].filter(
-        "tile", f"{columns}x{rows}", padding=sheet.gap, color=colour
-    )
+    rows = math.ceil(count / columns)
+    # The last of the files may hold a frame that took no place.
+    frames = tiles["v"].filter("trim", end_frame=count)
+    frames = frames.filter("tile", f"{columns}x{rows}", padding=sheet.gap, color=colour)
     left = (spec.width - spec.columns * (sheet.box.width + sheet.gap) + sheet.gap) // 2
     # Even sizes, since most formats halve the colour planes.
     frames = frames.filter(

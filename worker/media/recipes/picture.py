@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 import ffmpeg
 
+from common.specs import MAX_SIDE
 from worker.media.recipes import dolby
 from worker.media.recipes.source import Clip
 
@@ -99,7 +100,9 @@ def fit(
     """Compute the sizes for a source of that display size.
 
     Without ``enlarge`` nothing grows: contain and pad keep the source's size at
-    most, cover and stretch shrink the whole box in proportion.
+    most, cover and stretch shrink the whole box in proportion. With it, no side that
+    follows from the shape grows over ``MAX_SIDE``, and none that cover crops over
+    twice that: a strip of a few pixels would become millions long.
     """
     width, height = source
     wanted = (spec.width, spec.height)
@@ -108,8 +111,9 @@ def fit(
     x = wanted[0] / width if wanted[0] else None
     y = wanted[1] / height if wanted[1] else None
     most = float("inf") if spec.enlarge else 1.0
+    longest = max(1.0, MAX_SIDE / max(source))
     if spec.fit in ("contain", "pad") or x is None or y is None:
-        scale = min(s for s in (x, y, most) if s is not None)
+        scale = min(s for s in (x, y, most, longest) if s is not None)
         scaled = (_whole(width * scale, even=even), _whole(height * scale, even=even))
         if spec.fit == "pad" and wanted[0] and wanted[1]:
             canvas = (_whole(wanted[0], even=even), _whole(wanted[1], even=even))
@@ -118,7 +122,7 @@ def fit(
         return Box(scaled, *scaled)
     if spec.fit == "cover":
         scale = max(x, y)
-        shrink = min(1.0, most / scale)
+        shrink = min(1.0, most / scale, 2 * longest / scale)
         box = (
             _whole(x * width * shrink, even=even),
             _whole(y * height * shrink, even=even),
@@ -173,6 +177,9 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     if mapped:
         stream = _tone_map(stream, clip)
     stream = _turn(stream, video.rotation, mirrored=video.mirrored)
+    if (box.crops or box.pads) and not (mapped or video.alpha):
+        # On halved colour planes, crop rounds odd sizes down and pad fails.
+        stream = stream.filter("format", OPAQUE[ink] if ink in _RGB_INKS else "yuv444p")
     if box.crops:
         stream = stream.filter("crop", box.width, box.height)
     clear = keeps_alpha(clip, ink, background)

@@ -104,6 +104,48 @@ def test_a_video_of_few_frames_shows_each_once(
     assert "fewer_frames" in done.warnings
 
 
+def test_a_frame_that_takes_no_place_is_not_on_the_sheet(
+    tmp_path: Path, render: Render
+) -> None:
+    source = ramp(tmp_path / "five.mp4", 1, *x264(25), rate=5)
+
+    done = render(source, kind="contact_sheet", header=False)
+
+    details = done.files[0].details
+    assert (len(details["times"]), details["columns"], details["rows"]) == (5, 4, 2)
+    sheet = Image.open(done.files[0].path).convert("L")
+    behind_the_fifth = (20 + details["tile_width"] + 8, sheet.height // 2 + 8)
+    darkest, lightest = sheet.crop((*behind_the_fifth, *sheet.size)).getextrema()
+    assert lightest - darkest < 8
+
+
+def test_a_file_of_a_time_before_is_not_shown_for_one_that_gave_no_frame() -> None:
+    spec = ContactSheetSpec(kind="contact_sheet", columns=3, rows=1)
+    run = contact_sheet.plan(spec, clip()).rungs[0].run()
+    files = {f"tile-{place:03d}.png": FileFacts(1) for place in (1, 2)}
+    next(run)
+    run.send(Done(0, b"", "frame:0 pts_time:0.1\n", files))
+    run.send(Done(0, b"", "frame:0 pts_time:-33\n", files))
+
+    last = run.send(Done(1, b"", "", files))
+
+    assert "tile=1x1" in " ".join(last.argv)
+
+
+def test_what_is_transparent_shows_the_background(
+    tmp_path: Path, render: Render
+) -> None:
+    source = tmp_path / "clear.webm"
+    graph = "color=red:s=160x90:r=5:d=1,format=yuva420p,geq=lum=80:cb=90:cr=240:a=0"
+    ffmpeg("-f", "lavfi", "-i", graph, "-c:v", "libvpx-vp9", str(source))
+    words = {"header": False, "timestamps": False, "columns": 1, "rows": 1}
+
+    done = render(source, kind="contact_sheet", background="#ffffff", **words)
+
+    sheet = Image.open(done.files[0].path).convert("RGB")
+    assert min(low for low, _ in sheet.getextrema()) > 240
+
+
 def test_the_header_tells_length_size_and_codec() -> None:
     title, facts = headline.lines(clip("a\tname.mp4"), 40)
 

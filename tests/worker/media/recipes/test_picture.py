@@ -27,6 +27,8 @@ def _fit(source, even=False, **words):
         ((4096, 16), {}, (640, 2)),
         ((1, 1), {}, (1, 1)),
         ((10000, 2), {}, (640, 1)),
+        ((2, 7000), {"width": 640, "enlarge": True}, (2, 7680)),
+        ((2, 9000), {"width": 640, "enlarge": True}, (2, 9000)),
     ],
 )
 def test_given_contain_when_fitted_then_the_whole_picture_keeps_its_shape(
@@ -41,6 +43,7 @@ def test_given_contain_when_fitted_then_the_whole_picture_keeps_its_shape(
         ((1920, 1080), (356, 200), (200, 200)),
         ((1080, 1920), (200, 356), (200, 200)),
         ((160, 90), (160, 90), (90, 90)),
+        ((2, 7000), (2, 7000), (2, 2)),
     ],
 )
 def test_given_cover_when_fitted_then_the_box_is_full_and_nothing_grows(
@@ -91,3 +94,12 @@ def test_given_how_often_it_plays_when_a_gif_is_written_then_repeats_are_one_les
     times, loop
 ):
     assert encode.gif_loop(times) == loop
+
+
+def test_given_a_strip_when_cover_may_enlarge_it_then_what_is_cropped_stays_bounded():
+    words = {"width": 7680, "height": 7680, "fit": "cover", "enlarge": True}
+
+    scaled, size = _fit((2, 7000), **words)
+
+    assert max(scaled) == 2 * 7680
+    assert size[0] == size[1] == scaled[0]
