@@ -227,7 +227,10 @@ class AnimationSpec(_Moving):
     start: Time = Field(
         default="10%", description="Moved back where the clip would pass the end."
     )
-    end: Time | None = Field(default=None, description="Instead of duration.")
+    end: Time | None = Field(
+        default=None,
+        description="Instead of duration; one after the video's end is that end.",
+    )
     duration: float | None = Field(
         default=None,
         ge=0.1,

@@ -335,3 +335,24 @@ def test_given_odd_sizes_when_cropped_or_padded_then_the_animation_is_as_asked(
     done = render(film, "animation", format=kind, duration=0.2, **box)
 
     assert (done.files[0].width, done.files[0].height) == (33, 177)
+
+
+def test_given_one_frame_when_its_gif_must_be_small_then_the_frame_is_in_it(
+    render, make
+):
+    noise = "testsrc2=s=320x180:r=25:d=0.04,noise=alls=60"
+    clip = make("one-noisy.mp4", noise, "-pix_fmt", "yuv420p")
+
+    done = render(clip, "animation", max_bytes=8000)
+
+    assert done.files[0].frames == 1
+    assert done.files[0].path.stat().st_size <= 8000
+
+
+def test_given_times_when_one_lies_past_the_end_then_the_error_points_at_it(
+    render, film
+):
+    with pytest.raises(SeekPastEnd) as caught:
+        render(film, times=[1.0, 99.0, "50%"])
+
+    assert caught.value.pointer == "/times/1"

@@ -55,13 +55,16 @@ def window(spec: AnimationSpec, clip: Clip) -> Window:
 def _fitted(
     spec: AnimationSpec, clip: Clip, start: float, length: float, end: float
 ) -> Window:
-    whole = max(end - clip.begin, clip.frame_seconds)
+    # A stated end that lies after the video's moves no start back.
+    held = spec.end is not None and clip.begin <= start < end
+    room = max(end - (start if held else clip.begin), clip.frame_seconds)
+    asked = spec.duration is not None or spec.end is not None
     warnings = []
     if clip.video.frames == 1:
         warnings.append(codes.SINGLE_FRAME)
-    elif spec.duration is not None and length > whole + clip.frame_seconds:
+    elif asked and length > room + clip.frame_seconds:
         warnings.append(codes.SHORTER)
-    length = min(length, whole)
+    length = min(length, room)
     moved = max(clip.begin, min(start, end - length))
     if clip.is_past_end(start):
         warnings.append(codes.TIME_PAST_END)

@@ -86,7 +86,7 @@ def fit(
     while True:
         step = search.settings(spec.format, place, look.colors, look.quality)
         dither = spec.dither if step.dithered else "none"
-        small = _scaled(look, step, spec.format)
+        small = _scaled(look, step, spec.format, seconds)
         file = movie.file_name(f"trial-{len(trials) + 1}", spec.format)
         done = yield from movie.encode(
             _shrunk(look, small),
@@ -150,14 +150,18 @@ def _read(file: str, stream: int = 0) -> Any:
     return ffmpeg.input(f"file:{file}", **words)[f"v:{stream}"]
 
 
-def _scaled(look: Look, step: search.Settings, kind: str) -> Look:
-    """Give the look of a step of the ladder; never below 16 pixels or 2 fps."""
+def _scaled(look: Look, step: search.Settings, kind: str, seconds: float) -> Look:
+    """Give the look of a step of the ladder; never below 16 pixels or 2 fps.
+
+    Nor below two frames: of one that is short, slower rates would leave none.
+    """
     box = look.box
     share = max(step.size, min(1.0, _LEAST_SIDE / min(box.width, box.height)))
     even = 2 if kind in ("avif", "mp4", "webm") else 1
     width = max(even, round(box.width * share / even) * even)
     height = max(even, round(box.height * share / even) * even)
-    fps = max(look.fps * step.fps, min(look.fps, _LEAST_FPS))
+    least = max(_LEAST_FPS, 2 / seconds)
+    fps = max(look.fps * step.fps, min(look.fps, least))
     small = Box((width, height), width, height)
     return Look(small, round(fps, 3), step.colors, step.quality)
 

@@ -177,9 +177,6 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     if mapped:
         stream = _tone_map(stream, clip)
     stream = _turn(stream, video.rotation, mirrored=video.mirrored)
-    if (box.crops or box.pads) and not (mapped or video.alpha):
-        # On halved colour planes, crop rounds odd sizes down and pad fails.
-        stream = stream.filter("format", OPAQUE[ink] if ink in _RGB_INKS else "yuv444p")
     if box.crops:
         stream = stream.filter("crop", box.width, box.height)
     clear = keeps_alpha(clip, ink, background)
@@ -239,7 +236,11 @@ def _scale(
         return stream.filter("scale", width, height, **words).filter("format", "rgba")
     if not box.pads:
         words |= target(ink)
-    return stream.filter("scale", width, height, **words)
+    stream = stream.filter("scale", width, height, **words)
+    if not (box.crops or box.pads):
+        return stream
+    # On halved colour planes, crop rounds odd sizes down and pad fails.
+    return stream.filter("format", OPAQUE[ink] if ink in _RGB_INKS else "yuv444p")
 
 
 def _describe_hdr(stream: Any, clip: Clip) -> Any:

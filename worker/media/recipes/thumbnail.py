@@ -140,7 +140,11 @@ def _of_frames(spec: ThumbnailSpec, clip: Clip) -> Plan:
     elif policy == "auto":
         policy = "near"
     if policy == "exact":
-        checked = [_checked(clip, time) for time in times]
+        many = spec.times is not None
+        checked = [
+            _checked(clip, time, f"/times/{place}" if many else "/time")
+            for place, time in enumerate(times)
+        ]
         return Plan(tuple(_exact_rungs(spec, clip, checked)))
     return Plan(tuple(_lenient_rungs(spec, clip, times, policy)))
 
@@ -164,11 +168,11 @@ def _at(clip: Clip, value: float | str) -> float:
     return clip.within(seconds) if is_share else seconds
 
 
-def _checked(clip: Clip, time: float) -> float:
+def _checked(clip: Clip, time: float, pointer: str) -> float:
     if clip.is_past_end(time):
         raise SeekPastEnd(
             f"the time {time:g} s lies after the end of the video ({clip.end:.3f} s)",
-            pointer="/time",
+            pointer=pointer,
             hint='give an earlier time, a share like "50%", or another policy',
         )
     return clip.within(time) if clip.end is not None and time >= clip.end else time

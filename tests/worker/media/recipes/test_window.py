@@ -46,6 +46,8 @@ def _window(clip, **words):
         (60.0, {"start": "10%", "end": "15%"}, (6.0, 3.0), ()),
         (60.0, {"start": "0%", "end": "100%"}, (0.0, 30.0), ()),
         (2.0, {"duration": 4.0}, (0.0, 2.0), ("shorter_than_asked",)),
+        (6.0, {"start": 4.0, "end": 30.0}, (4.0, 2.0), ("shorter_than_asked",)),
+        (6.0, {"start": 9.0, "end": 11.0}, (4.0, 2.0), ("time_past_end",)),
     ],
 )
 def test_given_a_length_when_the_window_is_laid_then_it_fits(
