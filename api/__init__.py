@@ -51,7 +51,7 @@ def create_app(runtime: Runtime) -> Flask:
     declared = declared_keys(runtime.settings)
     keys = Keys.connect(runtime.settings) if settings.auth else None
     authenticator: Authenticator = (
-        Open(embedded=settings.embedded) if keys is None else KeyGuard(keys, declared)
+        Open(settings) if keys is None else KeyGuard(keys, declared)
     )
     waiters = Waiters(settings.threads // 4)
     edge.install(app, settings, meters)

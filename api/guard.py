@@ -10,19 +10,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from flask import Request, Response, g, request
 
 from common import keys
 from common.errors import Forbidden, TooManyRequests, Unauthorized
 from common.keys import Admission, DeclaredKey, KeyRecord, Keys, Spent, day_is_over
-from common.sections import is_loopback
+from common.sections import Api, is_loopback
 
 Scope = keys.Scope
 ALL_SCOPES: frozenset[Scope] = frozenset({"submit", "read", "admin"})
 # A key is 46 characters; what is far longer is none and need not be hashed.
 _TOKEN_CHARS = 256
 _DAY_SECONDS = 86_400
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True)
@@ -87,24 +89,56 @@ class Authenticator(Protocol):
 
 
 class Open:
-    """Asks for no key, and answers on loopback alone unless it is ``embedded``."""
+    """Asks for no key, and answers on loopback alone unless it is embedded.
 
-    def __init__(self, *, embedded: bool = False) -> None:
-        self._embedded = embedded
+    A browser on this machine reaches loopback for any page it shows. So a page whose
+    name was made to lead here (DNS rebinding) is told by ``Host``, and one that sends
+    a form across sites by ``Origin``.
+    """
+
+    def __init__(self, settings: Api) -> None:
+        self._embedded = settings.embedded
+        self._origins = settings.cors_origins
+        self._name = urlsplit(settings.public_url or "").hostname
+        self._proxied = settings.trusted_proxies > 0
 
     def identify(self, request: Request) -> Principal:
-        """Give the anonymous owner; raises Forbidden beyond loopback.
+        """Give the anonymous owner; raises Forbidden beyond loopback, or for a page.
 
         The settings were checked at start, but gunicorn is told by its command line
         where to listen: what counts is where this connection came in.
         """
-        if not (self._embedded or _came_by_loopback(request)):
+        if self._embedded:
+            return _ANYBODY
+        if not _came_by_loopback(request):
             raise Forbidden(
                 "this service asks for no API keys and is reached on loopback only",
                 hint="FRAMEMILL_API_AUTH=true, or FRAMEMILL_API_EMBEDDED=true behind a "
                 "gate of its own",
             )
+        if not self._is_ours(_host_name(request)):
+            raise Forbidden(
+                "this service asks for no API keys and answers to loopback names only",
+                hint="http://127.0.0.1 or http://localhost; FRAMEMILL_API_PUBLIC_URL "
+                "gives it another name",
+            )
+        if not self._may_write(request):
+            raise Forbidden(
+                "a page of another origin may not do that here",
+                hint="FRAMEMILL_API_CORS_ORIGINS lists the origins that may",
+            )
         return _ANYBODY
+
+    def _is_ours(self, name: str) -> bool:
+        # A proxy that is trusted has chosen which names come through.
+        return self._proxied or is_loopback(name) or name == self._name
+
+    def _may_write(self, request: Request) -> bool:
+        origin = request.headers.get("Origin")
+        if origin is None or request.method in _SAFE:
+            return True
+        own = f"{request.scheme}://{request.host}"
+        return origin == own or "*" in self._origins or origin in self._origins
 
     def spend(self, who: Principal) -> None:
         """Count nothing."""
@@ -120,6 +154,13 @@ class Open:
 
 
 _ANYBODY = Principal(owner="")
+
+
+def _host_name(request: Request) -> str:
+    try:
+        return urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _came_by_loopback(request: Request) -> bool:
