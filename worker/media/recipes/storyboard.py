@@ -161,14 +161,18 @@ def _is_cheap(runs: list[tuple[int, int]], pass_: Pass) -> bool:
 def _lay(pass_: Pass, found: Found) -> RungRun:
     """Lay the sheets, write the indexes."""
     laid, spec = pass_.grid, pass_.spec
-    cells = min(max(found.times) + 1, grid.MAX_TILES)
+    cells = max(found.times) + 1
+    if laid.cells is not None and pass_.clip.video.frames is not None:
+        # All packets were counted: a last frame that long is a slide, no lie.
+        cells = max(cells, laid.cells)
+    cells = min(cells, grid.MAX_TILES)
     times = {cell: time for cell, time in found.times.items() if cell < cells}
     end = max(pass_.clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
     if laid.cells is not None and laid.cells > cells:
         end = min(end, cells * laid.interval)
     sheets = grid.sheets(laid, cells, end)
     tiles = grid.tiles(laid, times, end)
-    yield Step(_sheet_words(pass_, found.files, sheets), seconds=float(cells))
+    yield Step(_sheet_words(pass_, found, sheets), seconds=float(cells))
     suffix = encode.extension(spec.format)
     names = [f"storyboard-{place:03d}.{suffix}" for place in range(1, len(sheets) + 1)]
     made = [
@@ -185,7 +189,7 @@ def _lay(pass_: Pass, found: Found) -> RungRun:
 
 
 def _sheet_words(
-    pass_: Pass, files: Sequence[str], sheets: Sequence[grid.Sheet]
+    pass_: Pass, found: Found, sheets: Sequence[grid.Sheet]
 ) -> tuple[str, ...]:
     """Interleave the files, repeat tiles into empty cells, lay and encode sheets."""
     laid, spec = pass_.grid, pass_.spec
@@ -193,7 +197,7 @@ def _sheet_words(
         ffmpeg.input(
             f"file:{file}", protocol_whitelist=PROTOCOLS, format_whitelist=FORMATS
         )["v"]
-        for file in files
+        for file in found.files
     ]
     frames = (
         ffmpeg.filter(inputs, "interleave", nb_inputs=len(inputs), duration="longest")
@@ -202,6 +206,8 @@ def _sheet_words(
     )
     cells = sum(sheet.cells for sheet in sheets)
     frames = frames.filter("fps", 1, start_time=0, eof_action="pass")
+    if cells > max(found.times) + 1:
+        frames = frames.filter("tpad", stop=-1, stop_mode="clone")
     frames = frames.filter("trim", end_frame=cells)
     if spec.format == "jpeg":
         frames = frames.filter("scale", in_range="limited", out_range="full")

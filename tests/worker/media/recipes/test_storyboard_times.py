@@ -135,3 +135,18 @@ def test_tiles_show_the_frames_of_their_times(
     assert index["tiles"][-1]["time"] >= length - INTERVAL - TOLERANCE
     if name != "raw":  # which states no length
         assert index["tiles"][-1]["end"] == pytest.approx(length, abs=0.2)
+
+
+def test_a_last_slide_that_lasts_many_intervals_is_shown_to_the_end(
+    tmp_path: Path, render: Render
+) -> None:
+    source = tmp_path / "slides.mkv"
+    graph = "testsrc2=s=64x64:r=1/60:d=180"
+    ffmpeg("-f", "lavfi", "-i", graph, "-c:v", "libx264", str(source))
+
+    board = boards.read(render(source, kind="storyboard", interval=10.0, rows=1))
+
+    assert board.index["tiles"][-1]["time"] == pytest.approx(120.0)
+    assert board.index["tiles"][-1]["end"] == pytest.approx(180.0)
+    assert [sheet["tiles"] for sheet in board.index["sheets"]] == [10, 8]
+    assert boards.disagreements(board) == []
