@@ -114,7 +114,7 @@ def plan(
     Raises NoVideoStream.
     """
     if part is None and parts:
-        return Plan((Rung("manifest", partial(_join, spec, parts)),))
+        return _joining(spec, clip, parts)
     video = clip.video
     if part is not None:
         first = int(part["first"])
@@ -182,7 +182,8 @@ class _Work:
             }
             for one in made
         ]
-        return [*made, _manifest(self.spec, results)]
+        found = len(made) if self.clip.end is None else len(self.windows)
+        return [*made, _manifest(self.spec, results, found)]
 
     def _one(self, place: int, window: Stretch) -> Generator[Step, Done, list[Made]]:
         spec, look, clip = self.spec, self.look, self.clip
@@ -212,17 +213,32 @@ def _nothing() -> RungRun:
     return []
 
 
-def _join(spec: SnippetsSpec, parts: Sequence[Any]) -> RungRun:
-    """Write the manifest of all parts' files; needs no FFmpeg run."""
-    yield from ()
+def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
+    """Give the rung that writes the manifest of all parts' files."""
     results = [result for part in parts for result in part or ()]
+    # Parts are cut only where the length is known.
+    count = len(windows(spec, 0.0, clip.end or 0.0))
+    note = (codes.WINDOW_MISSING,) if len(results) < count else ()
+    return Plan((Rung("manifest", partial(_join, spec, results, count), note),))
+
+
+def _join(
+    spec: SnippetsSpec, results: Sequence[Mapping[str, Any]], count: int
+) -> RungRun:
+    """Write the manifest; needs no FFmpeg run."""
+    yield from ()
     if not results:
         raise DecodeError("no window of the video gave a frame")
-    return [_manifest(spec, results)]
+    return [_manifest(spec, results, count)]
 
 
-def _manifest(spec: SnippetsSpec, results: Sequence[Mapping[str, Any]]) -> Made:
-    """Describe every snippet, in order of time; ``missing`` are windows without."""
+def _manifest(
+    spec: SnippetsSpec, results: Sequence[Mapping[str, Any]], count: int
+) -> Made:
+    """Describe every snippet, in order of time; ``missing`` are windows without.
+
+    ``count`` is how many windows there are.
+    """
     entries = sorted(
         (
             {
@@ -237,7 +253,7 @@ def _manifest(spec: SnippetsSpec, results: Sequence[Mapping[str, Any]]) -> Made:
         key=lambda entry: int(entry["index"]),
     )
     known = {int(entry["index"]) for entry in entries}
-    missing = [place for place in range(max(known)) if place not in known]
+    missing = [place for place in range(count) if place not in known]
     document = {
         "version": 1,
         "format": spec.format,

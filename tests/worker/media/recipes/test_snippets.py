@@ -73,6 +73,21 @@ def test_a_part_without_frames_does_not_fail_the_others() -> None:
     assert [rung.name for rung in rungs][-1] == "nothing"
 
 
+def test_windows_missing_at_the_end_are_told() -> None:
+    made = {
+        "name": "snippet-0001.gif",
+        "bytes": 9,
+        "details": {"index": 0, "start": 0.0, "end": 30.0},
+    }
+    plan = snippets.plan(spec(), Clip("source", media(90.0)), None, [[made], [], []])
+
+    with pytest.raises(StopIteration) as end:
+        next(plan.rungs[0].run())
+
+    assert json.loads(end.value.value[0].text)["missing"] == [1, 2]
+    assert plan.rungs[0].warnings == ("window_missing",)
+
+
 def test_parts_and_manifest_name_the_same_files(
     tmp_path: Path, render: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:
