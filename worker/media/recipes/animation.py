@@ -110,7 +110,8 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
         Rung("seek_early", early.make, mapped),
         Rung("from_start", first.make, (codes.START_MOVED, *clipped)),
     ]
-    return Plan(tuple(rungs), stretch.warnings)
+    reduced = (codes.FPS_REDUCED,) if best.look.fps < spec.fps else ()
+    return Plan(tuple(rungs), stretch.warnings + reduced)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from worker.media.recipes.source import argv
 DEFAULT_WIDTH = 320
 # "reverse" holds every frame; four bytes a pixel.
 _REVERSE_BYTES = 320 * 1024 * 1024
-_LEAST_FPS = 1.0
+_LEAST_FPS = 0.25
 # Frames that may wait for a GIF's palette, and how much of them it is made of.
 _HELD_BYTES = 128 * 1024 * 1024
 _PALETTE_PIXELS = 60_000_000

@@ -11,6 +11,7 @@ from PIL import Image
 from common.specs import AnimationSpec, OutputSpec
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
 from worker.media.recipes import animation, movie
+from worker.media.recipes.picture import Box
 from worker.media.recipes.plan import Done
 from worker.media.recipes.source import Clip
 
@@ -99,3 +100,23 @@ def test_given_no_gifsicle_when_a_gif_is_optimized_then_the_plain_one_comes(
     assert done.reports[0].error.detail == "gifsicle is not installed"
     assert done.warnings == ["not_optimized"]
     assert done.files[0].frames == 30
+
+
+@pytest.mark.parametrize("seconds", [5.0, 30.0, 120.0])
+def test_given_a_large_boomerang_when_its_rate_is_chosen_then_its_frames_fit(seconds):
+    box = Box((1280, 1280), 1280, 1280)
+
+    fps = movie.fps_within_memory(30.0, box, seconds)
+
+    assert 4 * 1280 * 1280 * fps * seconds <= 330 * 2**20
+
+
+def test_given_a_boomerang_over_the_memory_when_planned_then_its_rate_is_told(
+    engine, film
+):
+    words = {"boomerang": True, "width": 1280, "height": 1280, "fit": "stretch"}
+    spec = AnimationSpec(kind="animation", enlarge=True, **words)
+
+    plan = animation.plan(spec, Clip("source", engine.probe(film)))
+
+    assert "fps_reduced" in plan.rungs[0].warnings
