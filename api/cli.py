@@ -52,7 +52,8 @@ def _explain(error: Exception) -> None:
     if isinstance(error, Refused):
         _tell(f"refused: {error}")
         for fault in error.problem.get("faults", []):
-            _tell(f"  {fault['pointer']}: {fault['detail']}")
+            hint = f" ({fault['hint']})" if fault.get("hint") else ""
+            _tell(f"  {fault['pointer']}: {fault['detail']}{hint}")
     elif isinstance(error, FramemillError):
         _tell(f"{error.title}: {error.detail}")
     elif isinstance(error, OSError) and error.filename:
@@ -119,6 +120,9 @@ def _submit(options: argparse.Namespace) -> int:
     key = options.key
     if options.key_file:
         key = options.key_file.read_text("utf-8").strip()
+    if options.folder:
+        # Now, not when the work is done and has nowhere to go.
+        options.folder.mkdir(parents=True, exist_ok=True)
     client = Client(options.server, key)
     asked = {name: getattr(options, name) for name in ("outputs", "preset", "metadata")}
     fields = {name: value for name, value in asked.items() if value is not None}

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from api.key_webhooks import add, remove
 from api.subscriptions import WebhookSubscription, shown
 from common.config import Settings
+from common.errors import NotFound
 from common.keys import KeyRecord, Keys, new_key_id
 
 NONE = "none"
@@ -160,10 +161,9 @@ def _rotate(options: argparse.Namespace) -> int:
 
 
 def _revoke(options: argparse.Namespace) -> int:
-    if _own(options.id).revoke(options.id):
-        return 0
-    _tell(f"there is no key {options.id!r}")
-    return 1
+    if not _own(options.id).revoke(options.id):
+        raise NotFound(f"there is no API key with the id {options.id!r}")
+    return 0
 
 
 def _webhook(options: argparse.Namespace) -> int:

@@ -86,11 +86,21 @@ def test_given_a_refusal_then_code_4_and_the_faults(
 ) -> None:
     words = ["submit", str(clip), "--server", server]
     assert main([*words, "--outputs", '[{"kind":"film"}]']) == 4
-    assert "/outputs/0/kind" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "/outputs/0/kind" in told
+    assert "thumbnail" in told, "what would be right"
 
 
 def test_given_no_server_then_code_4(clip: Path) -> None:
     assert main(["submit", str(clip), "--server", "http://127.0.0.1:9"]) == 4
+
+
+def test_given_a_folder_that_cannot_be_then_code_2_and_no_job(
+    server: str, clip: Path, world: World
+) -> None:
+    words = ["submit", str(clip), "--server", server, "-o", str(clip / "out")]
+    assert main(words) == 2
+    assert world.runtime.store.list("") == ([], None)
 
 
 def test_given_no_file_then_code_2(server: str, tmp_path: Path) -> None:
@@ -111,7 +121,7 @@ def test_given_a_key_made_by_command_then_it_is_listed_until_revoked(
     assert (listed["id"], listed["jobs_per_day"]) == (admission.key.id, 5)
     assert token not in json.dumps(listed)
     assert main(["keys", "revoke", listed["id"]]) == 0
-    assert main(["keys", "revoke", listed["id"]]) == 1
+    assert main(["keys", "revoke", listed["id"]]) == 4
 
 
 def make_key(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str]:
