@@ -98,11 +98,12 @@ def _pinned(attempt: Attempt) -> Source:
 
 def _downloaded(attempt: Attempt, path: Path) -> Source:
     claim, runtime = attempt.claim, attempt.workshop.runtime
+    limit = runtime.settings.limits.source_bytes
     door = Door(runtime.settings.egress)
     got = door.download(
         claim.source.url or "",
         path,
-        max_bytes=runtime.settings.limits.source_bytes,
+        max_bytes=min(limit, claim.options.get("max_bytes", limit)),
         should_stop=attempt.watch.should_stop,
     )
     sha256 = None
@@ -110,6 +111,11 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     key = source_key(claim.job_id)
+    # Crash window: until prepare has succeeded the record does not name this blob, and
+    # after a failure (no video, too long) it never will. It is reserved, so the sweep
+    # takes it then. Whoever has lost the claim meanwhile must not write over it.
+    runtime.store.reserve_blob(key, runtime.settings.retention.upload_hours * 3600)
+    attempt.check()
     info = runtime.blobs.put(key, path, content_type="application/octet-stream")
     path.unlink()
     return claim.source.model_copy(

@@ -62,11 +62,7 @@ local function create(batch)
   if batch then set(job, {batch = batch.id}) end
   index('ZADD', job, 'any')
   index('ZADD', job, 'accepted')
-  if arg.source_key then
-    set(job, {source_key = arg.source_key})
-    redis.call('SADD', P .. 'users:' .. arg.source_key, job.id)
-    redis.call('ZREM', P .. 'chores', 'blob:' .. arg.source_key)
-  end
+  take_source(job, arg.source_key)
   for _, output in ipairs(arg.outputs) do
     make_piece(output_id(job, output.name), {
       role = 'output', kind = 'render', queue = output.queue, job = job.id,

@@ -28,10 +28,7 @@ return once(function()
   set(job, {
     media = arg.media, source = arg.source, warnings = splice('[]', arg.warnings),
   })
-  if arg.source_key then
-    set(job, {source_key = arg.source_key})
-    redis.call('SADD', P .. 'users:' .. arg.source_key, job.id)
-  end
+  take_source(job, arg.source_key)
   event(job, 'job.probed')
   for _, opening in ipairs(arg.openings) do
     local output = read_piece(output_id(job, opening.name))

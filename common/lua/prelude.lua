@@ -82,6 +82,14 @@ local function set(record, fields)
   redis.call('HSET', record.key, unpack(flat))
 end
 
+-- The job has that blob as its source: what was reserved is swept no more.
+local function take_source(job, key)
+  if not key then return end
+  set(job, {source_key = key})
+  redis.call('SADD', P .. 'users:' .. key, job.id)
+  redis.call('ZREM', P .. 'chores', 'blob:' .. key)
+end
+
 local function number(record, name) return tonumber(record.f[name] or '0') or 0 end
 
 local function touch(job)

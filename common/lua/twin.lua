@@ -53,10 +53,7 @@ local function adopt()
     media = arg.media, source = arg.source, warnings = arg.warnings,
     deduplicated_from = arg.from, same = arg.digest,
   })
-  if arg.source_key then
-    set(job, {source_key = arg.source_key})
-    redis.call('SADD', P .. 'users:' .. arg.source_key, job.id)
-  end
+  take_source(job, arg.source_key)
   -- The youngest of them lives longest.
   redis.call('SET', P .. 'same:' .. arg.digest, job.id)
   event(job, 'job.deduplicated', '', cjson.encode({from = arg.from}))

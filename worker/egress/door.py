@@ -345,7 +345,7 @@ def _copy(
 def _too_large(size: int, max_bytes: int) -> TooLarge:
     return TooLarge(
         f"the source has at least {size} bytes, the limit is {max_bytes}",
-        hint="FRAMEMILL_LIMITS_SOURCE_BYTES",
+        hint="FRAMEMILL_LIMITS_SOURCE_BYTES or the API key sets it",
     )
 
 
