@@ -134,7 +134,8 @@ def _create() -> dict[str, Any]:
                 },
             },
         },
-        "responses": _job_answers(200, 202) | _problems(413, 415),
+        # 409: an upload that is not complete; 404: deleted while it was waited for.
+        "responses": _job_answers(200, 202) | _problems(404, 409, 413, 415),
     }
 
 

@@ -94,7 +94,7 @@ def _create(common: set[int]) -> dict[str, Any]:
             },
         },
         parameters=[_ref("parameters", "Prefer")],
-        responses=_batches(200, 202) | _problems(common | {413, 415}),
+        responses=_batches(200, 202) | _problems(common | {404, 413, 415}),
     )
 
 

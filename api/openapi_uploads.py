@@ -165,12 +165,14 @@ def _gone(name: str, summary: str, common: set[int]) -> dict[str, Any]:
 
 
 _OTHER_VERSION = {"description": "tus: only version 1.0.0 is spoken here."}
+_OTHER_BYTES = {"description": "The bytes are not those of Upload-Checksum."}
 
 
 def _announce(common: set[int]) -> dict[str, Any]:
     answers = {
         "201": {"description": "Location tells where the bytes go."},
         "412": _OTHER_VERSION,
+        "460": _OTHER_BYTES,
     }
     made = _operation(
         "createTus",
@@ -199,7 +201,7 @@ def _append(common: set[int]) -> dict[str, Any]:
     answers = {
         "204": {"description": "Upload-Offset tells where to go on."},
         "412": _OTHER_VERSION,
-        "460": {"description": "The bytes are not those of Upload-Checksum."},
+        "460": _OTHER_BYTES,
     }
     made = _operation(
         "patchTus",

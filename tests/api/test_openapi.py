@@ -71,6 +71,27 @@ def test_given_an_address_of_the_api_then_it_is_documented(world: World) -> None
     assert of_api <= set(openapi.document()["paths"])
 
 
+def test_given_a_refused_post_then_its_status_is_documented(world: World) -> None:
+    open_upload = world.client.post("/v1/uploads", json={"size": 3}).json["id"]
+    source = {"upload": open_upload}
+    tus = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": "3",
+        "Upload-Checksum": "sha1 AAAA",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    answers = {
+        "/v1/jobs": world.client.post("/v1/jobs", json={"source": source}),
+        "/v1/batches": world.client.post("/v1/batches", json={"sources": [source]}),
+        "/v1/tus": world.client.post("/v1/tus", data=b"abc", headers=tus),
+    }
+    told = [one.status_code for one in answers.values()]
+    assert told == [409, 409, 460]
+    for path, answer in answers.items():
+        responses = openapi.document()["paths"][path]["post"]["responses"]
+        assert str(answer.status_code) in responses, path
+
+
 @pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
 def test_given_a_page_then_it_loads_nothing_from_elsewhere(
     world: World, path: str
