@@ -235,7 +235,7 @@ class _Climb:
             raise _failure(done)
         files = check.Folder(workdir, settings, self._watch.should_stop)
         came = Done(done.returncode, done.stdout, done.log, files)
-        self._damaged |= came.damaged
+        self._damaged |= came.damaged and not step.holed
         return came
 
     def _publish(self, made: Made) -> RenderedFile:

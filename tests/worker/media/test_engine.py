@@ -356,3 +356,14 @@ def test_given_times_when_one_lies_past_the_end_then_the_error_points_at_it(
         render(film, times=[1.0, 99.0, "50%"])
 
     assert caught.value.pointer == "/times/1"
+
+
+def test_given_a_whole_film_of_two_minutes_when_auto_looks_at_it_then_no_damage_is_told(
+    render, make
+):
+    source = "testsrc2=s=160x90:r=25:d=120"
+    film = make("two-minutes.mp4", source, "-g", "250", "-pix_fmt", "yuv420p")
+
+    done = render(film)
+
+    assert (done.reports[0].rung, done.warnings) == ("auto", [])

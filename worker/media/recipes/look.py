@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ffmpeg
@@ -187,6 +187,8 @@ def visit(clip: Clip, phase: float = 0.5, times: int = 1) -> Look:
     ]
     zeros = tuple(clip.clock(start) for start in starts)
     run = _run(parts, 2.0 * windows, windows * packets)
+    # Some packets behind the window reach the decoder before FFmpeg stops reading.
+    run = replace(run, holed=clip.video.bitstream_pts)
     return Look(run, zeros, step, seeks=True)
 
 

@@ -35,6 +35,8 @@ class Step:
     is there. Before the run the engine writes ``texts`` (file name to content: words
     of a user never enter a filter graph) and copies the named ``assets``. ``program``
     gifsicle is optional: where it is not installed, the exit status is not 0.
+    ``holed`` says that packets are kept from the decoder on purpose: its complaints
+    tell nothing of the file then.
     """
 
     argv: tuple[str, ...]
@@ -44,6 +46,7 @@ class Step:
     texts: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[str, ...] = ()
     program: Literal["ffmpeg", "gifsicle"] = "ffmpeg"
+    holed: bool = False
 
 
 @dataclass(frozen=True)
