@@ -6,6 +6,7 @@ from typing import Any
 
 from api.guard import Principal
 from api.schema import FormRequest, S3Destination
+from common.blobs.names import as_path
 from common.config import Settings
 from common.errors import Forbidden, Invalid
 from common.model import Destination
@@ -49,7 +50,8 @@ def _check(
             "this service keeps its files in a folder and reaches no bucket",
             "leave the destination out; the setting is FRAMEMILL_BLOBS_BACKEND",
         )
-    if target.bucket == settings.blobs.bucket and target.prefix.split("/")[0] in _OWN:
+    first = as_path(target.prefix).split("/")[0]
+    if target.bucket == settings.blobs.bucket and first in _OWN:
         raise Invalid.one(
             f"{pointer}/prefix",
             "'in' and 'out' of this bucket are the service's own",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from posixpath import normpath
 from urllib.parse import quote
 
 from common.errors import SourceNotFound
@@ -47,7 +48,13 @@ def check_key(key: str) -> str:
 
 def is_own(key: str) -> bool:
     """Tell whether a key of our own bucket is a job's source or result."""
-    return _OWN.match(key) is not None
+    return _OWN.match(as_path(key)) is not None
+
+
+def as_path(key: str) -> str:
+    """Give a key as storage over a file system reads it: ``./a//b`` is ``a/b``."""
+    end = "/" if key.endswith("/") else ""
+    return normpath(f"/{key}").lstrip("/") + end
 
 
 def display_name(raw: str | None) -> str | None:

@@ -61,7 +61,7 @@ def test_given_a_place_outside_the_key_then_403(
     assert answer.json["pointer"] == "/destination/s3"
 
 
-@pytest.mark.parametrize("prefix", ["in", "out/", "out/x"])
+@pytest.mark.parametrize("prefix", ["in", "out/", "out/x", "./out/x", ".//in"])
 def test_given_our_own_folders_then_422(buckets: World, prefix: str) -> None:
     headers = a_key(buckets, destinations=["framemill"])
     answer = ask(buckets, headers, bucket="framemill", prefix=prefix)

@@ -191,3 +191,11 @@ def test_given_a_body_that_ends_early_when_posted_then_400(world: World) -> None
         environ_overrides={"CONTENT_LENGTH": "10"},
     )
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("key", ["in/{id}/source", "./out/{id}/a", "in//{id}/source"])
+def test_given_a_key_that_leads_to_another_job_then_422(world: World, key: str) -> None:
+    named = {"s3": {"bucket": "framemill", "key": key.replace("{id}", "0" * 32)}}
+    answer = world.client.post("/v1/jobs", json={"source": named})
+    assert (answer.status_code, answer.json["pointer"]) == (422, "/source/s3/key")
+    assert "another job" in answer.json["detail"]
