@@ -10,6 +10,8 @@ from worker.media.recipes.source import Clip
 TENTHS = 60.0
 _HDR = {"hdr10": "HDR10", "hlg": "HLG", "dolby_vision": "Dolby Vision"}
 _WIDE = 1.7
+# Pictographs: the font has none of them, and would draw boxes.
+_EMOJI = range(0x1F000, 0x1FB00)
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _CODECS = {
     "h264": "H.264",
@@ -48,11 +50,14 @@ def size(count: int) -> str:
 
 
 def clean(title: str, letters: int) -> str:
-    """Give a name on one line of at most that breadth, cut in its middle."""
+    """Give a name on one line of at most that breadth, cut in its middle.
+
+    Emoji and what controls the direction of text are left out.
+    """
     kept = (
         " " if letter.isspace() else letter
         for letter in unicodedata.normalize("NFC", title)
-        if letter.isspace() or unicodedata.category(letter)[0] != "C"
+        if letter.isspace() or _is_drawn(letter)
     )
     text = " ".join("".join(kept).split())
     if breadth(text) <= letters:
@@ -64,6 +69,10 @@ def clean(title: str, letters: int) -> str:
     while head and breadth(f"{head}\u2026{tail}") > letters:
         head = head[:-1]
     return f"{head}\u2026{tail}"
+
+
+def _is_drawn(letter: str) -> bool:
+    return unicodedata.category(letter)[0] != "C" and ord(letter) not in _EMOJI
 
 
 def breadth(text: str) -> float:

@@ -173,6 +173,12 @@ def test_the_header_tells_the_kind_of_hdr(kind: str, told: str) -> None:
     assert told in [fact.strip() for fact in facts.split("\u00b7")]
 
 
+def test_emoji_leave_a_name_without_a_gap() -> None:
+    assert headline.clean("my \U0001f600 trip \U0001f44d\U0001f3fd.mp4", 40) == (
+        "my trip .mp4"
+    )
+
+
 def test_a_long_name_is_cut_in_its_middle() -> None:
     text = headline.clean("a" * 50 + "b" * 50 + ".mp4", 30)
 
