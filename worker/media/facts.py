@@ -282,9 +282,9 @@ def _try_seek(container: Any, track: Track) -> bool:
     Some files mark frames falsely as keyframes. Raw streams have no index: a seek
     guesses by the bit rate, and what it finds has a time of its own.
     """
-    keys = track.keys[1:]
-    if container.format.name in _RAW or not keys:
-        return container.format.name not in _RAW
+    keys, kind = track.keys[1:], container.format.name
+    if kind in _RAW or not keys or kind.endswith("_pipe"):
+        return kind not in _RAW and not keys
     wanted = keys[len(keys) // 2]
     context = track.stream.codec_context
     try:

@@ -169,3 +169,14 @@ def test_given_nothing_to_show_when_rendered_then_the_folder_is_left_empty(
         engine.render(job, Watch())
 
     assert not list(workdir.iterdir())
+
+
+def test_given_raw_motion_jpeg_when_a_late_time_is_asked_then_it_is_decoded_to_it(
+    render, make
+):
+    clip = make("raw.mjpeg", "testsrc2=s=160x90:r=25:d=3", "-c:v", "mjpeg")
+
+    still = render(clip, "thumbnail", time=2.0)
+
+    assert still.files[0].time == pytest.approx(2.0, abs=0.05)
+    assert [report.error for report in still.reports] == [None]

@@ -195,7 +195,7 @@ class _Work:
         span = movie.Span(window.length, window.length, tolerant=True)
         threads = clip.threads
         done = yield from movie.encode(frames, name, style, look, span, threads)
-        if name not in done.files or done.returncode != 0:
+        if name not in done.files or done.returncode != 0 or not _holds(done, name):
             return []
         details: dict[str, Any] = {
             "index": place,
@@ -206,6 +206,14 @@ class _Work:
             details["bytes"] = done.files[name].bytes
         time = round(window.start, 3)
         return [movie.made(name, name, spec.format, look, time, details)]
+
+
+def _holds(done: Done, name: str) -> bool:
+    """Tell whether frames are in it: MP4 and WebM are written without any, too."""
+    try:
+        return bool(done.files[name].frames)
+    except DecodeError:
+        return False
 
 
 def _nothing() -> RungRun:

@@ -73,6 +73,20 @@ def test_a_part_without_frames_does_not_fail_the_others() -> None:
     assert [rung.name for rung in rungs][-1] == "nothing"
 
 
+def test_a_window_without_a_frame_leaves_the_others(
+    tmp_path: Path, render: Render
+) -> None:
+    source = tmp_path / "a.h264"
+    ramp(source, 5, *x264(25))
+
+    done = render(source, kind="snippets", window=2, format="mp4")
+
+    assert [one.name for one in done.files] == [
+        *("snippet-0001.mp4", "snippet-0002.mp4", "snippet-0003.mp4"),
+        "snippets.json",
+    ]
+
+
 def test_windows_missing_at_the_end_are_told() -> None:
     made = {
         "name": "snippet-0001.gif",
