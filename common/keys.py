@@ -13,8 +13,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -23,7 +22,8 @@ import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.config import Settings, SettingsError
-from common.errors import Conflict, NotFound, StoreUnavailable, TooManyRequests
+from common.errors import Conflict, NotFound, TooManyRequests
+from common.outage import mapped
 from common.sections import PLACE
 
 Scope = Literal["submit", "read", "admin"]
@@ -195,7 +195,7 @@ class Keys:
 
     def list(self) -> list[KeyRecord]:
         """Give all keys, oldest first."""
-        with _mapped():
+        with mapped():
             found = cast("list[str]", self._client.hvals(self._names[0]))
         records = [KeyRecord.model_validate_json(one) for one in found]
         return sorted(records, key=lambda record: (record.created_at, record.id))
@@ -273,7 +273,7 @@ class Keys:
         self._call("refund", id=spent.key_id, day=spent.day)
 
     def _call(self, step: str, **arguments: Any) -> dict[str, Any]:
-        with _mapped():
+        with mapped():
             answer = self._script(self._names, [step, json.dumps(arguments)])
         decoded: dict[str, Any] = json.loads(cast("str", answer))
         return decoded
@@ -283,11 +283,3 @@ class Keys:
 def _read(record: str) -> KeyRecord:
     """Read a stored record; the same text is the same key, unchanged."""
     return KeyRecord.model_validate_json(record)
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreUnavailable(f"the job store did not answer: {error}") from error

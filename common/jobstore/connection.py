@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +14,9 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from common.config import Settings, SettingsError
-from common.errors import StoreUnavailable, WorkerLost
+from common.errors import WorkerLost
 from common.model import Bell, ErrorInfo
+from common.outage import mapped
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +47,6 @@ _SCRIPTS = {
     "workers": ("prelude",),
 }
 _OLDEST_SERVER = (6, 2)
-_REFUSALS = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN", "BUSY")
 
 # How long a call's answer is kept for a blind repeat of the same call; redis-py's own
 # retries and a worker's minute of trying lie well within.
@@ -145,20 +143,6 @@ def open_client(settings: Settings) -> redis.Redis:
         health_check_interval=10,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
     )
-
-
-@contextmanager
-def mapped() -> Iterator[None]:
-    """Raise StoreUnavailable where the server does not answer or may not write."""
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreUnavailable(f"the job store did not answer: {error}") from error
-    except redis.ResponseError as error:
-        refused = isinstance(error, redis.OutOfMemoryError | redis.ReadOnlyError)
-        if not refused and not str(error).startswith(_REFUSALS):
-            raise
-        raise StoreUnavailable(f"the job store refuses to write: {error}") from error
 
 
 class Connection:

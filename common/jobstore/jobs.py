@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from common.errors import Conflict, Invalid, NotFound
 from common.jobstore.answers import mismatch
-from common.jobstore.connection import Connection, dump, mapped, new_call, read_bells
+from common.jobstore.connection import Connection, dump, new_call, read_bells
 from common.jobstore.reading import read_cursor, read_event, read_job, write_cursor
 from common.jobstore.values import (
     Accepted,
@@ -23,6 +23,7 @@ from common.jobstore.values import (
     Outcome,
 )
 from common.model import JOB_ENDED, BatchRecord, Event, JobRecord, JobStatus, Source
+from common.outage import mapped
 
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
 _EVENT_NUMBERS = 2**64  # Redis' stream ids are two unsigned 64-bit numbers

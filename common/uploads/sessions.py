@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -28,9 +28,9 @@ from common.errors import (
     NotFound,
     SourceChanged,
     SourceNotFound,
-    StoreUnavailable,
 )
 from common.model import Source
+from common.outage import mapped
 
 Mode = Literal["put", "parts", "tus"]
 MIN_SPLIT_BYTES = 4 * PART_BYTES
@@ -266,7 +266,7 @@ class Uploads:
         keep_ms = round(self._settings.retention.upload_hours * 3_600_000)
         given = {"id": upload_id, "keep_ms": keep_ms, **arguments}
         keys = [f"{self._prefix}upload:{upload_id}", f"{self._prefix}uploads"]
-        with _mapped():
+        with mapped():
             answer = self._script(keys=keys, args=[step, json.dumps(given)])
         return json.loads(cast("str", answer))
 
@@ -304,13 +304,3 @@ def _gone(upload_id: str) -> NotFound:
 
 def _wrong(detail: str) -> Invalid:
     return Invalid.one("", detail, "abort this upload and begin again")
-
-
-@contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
-        raise StoreUnavailable(f"the job store did not answer: {error}") from error
-    except (redis.OutOfMemoryError, redis.ReadOnlyError) as error:
-        raise StoreUnavailable(f"the job store refuses to write: {error}") from error

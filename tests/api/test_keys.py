@@ -176,3 +176,16 @@ def test_given_a_job_from_a_bucket_beyond_the_key_then_its_source_is_403(
         "/v1/jobs", json={"source": {"job": job["id"]}}, headers=headers
     )
     assert (answer.status_code, answer.json["pointer"]) == (403, "/source/job")
+
+
+def test_given_a_store_that_may_not_write_then_a_keyed_request_is_503(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, requests_per_second=10)
+    client = guarded.runtime.store._client
+    client.config_set("maxmemory", 1)
+    try:
+        answer = guarded.client.get("/v1/jobs", headers=headers)
+    finally:
+        client.config_set("maxmemory", 0)
+    assert (answer.status_code, answer.json["code"]) == (503, "store_unavailable")
