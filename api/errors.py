@@ -75,6 +75,7 @@ def answer(error: FramemillError) -> Response:
     response.headers["Cache-Control"] = "no-store"
     if isinstance(error, TooManyRequests):
         response.headers["Retry-After"] = str(max(1, error.retry_after))
+        g.met_quota = error.quota
     elif isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(AWAY_SECONDS)
     elif isinstance(error, Unauthorized):

@@ -273,6 +273,11 @@ def tell_limits(response: Response) -> None:
         most, spent = told
         policies.append(f'"jobs-per-day";q={most};w={_DAY_SECONDS}')
         limits.append(f'"jobs-per-day";r={spent.left};t={spent.reset}')
+    if met := g.get("met_quota"):
+        name, most = met
+        wait = response.headers.get("Retry-After", "0")
+        policies.append(f'"{name}";q={most}')
+        limits.append(f'"{name}";r=0;t={wait}')
     if policies:
         response.headers["RateLimit-Policy"] = ", ".join(policies)
         response.headers["RateLimit"] = ", ".join(limits)

@@ -192,6 +192,7 @@ class TooManyRequests(RequestError):
 
     code, title, status = "too_many_requests", "Limit reached", 429
     retryable = True
+    quota: tuple[str, int] | None = None  # of a limit that only its refusal tells
 
     def __init__(
         self, detail: str, *, retry_after: int, hint: str | None = None

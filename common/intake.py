@@ -252,11 +252,13 @@ def _full(full: Full, caps: Caps) -> Exception:
     if full.scope == "day" and caps.day is not None:
         return day_is_over(caps.day[1], full.wait)
     if full.scope == "owner":
-        return TooManyRequests(
+        refusal = TooManyRequests(
             f"{caps.owner} unfinished jobs are the most that this API key may have",
             retry_after=RETRY_AFTER_FULL,
             hint="wait for some to end, or cancel them",
         )
+        refusal.quota = ("jobs-at-once", caps.owner or 0)
+        return refusal
     return Unavailable(
         "the service has as many unfinished jobs as it takes "
         "(FRAMEMILL_LIMITS_QUEUED_JOBS)",

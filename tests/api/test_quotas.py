@@ -268,6 +268,7 @@ def test_given_a_full_key_then_an_ended_job_is_not_retried_beside_the_others(
     other = submit(guarded, headers).json
     refused = guarded.client.post(f"{path}/retry", headers=headers)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "30")
+    assert refused.headers["RateLimit"] == '"jobs-at-once";r=0;t=30'
     guarded.client.post(f"/v1/jobs/{other['id']}/cancel", headers=headers)
     assert guarded.client.post(f"{path}/retry", headers=headers).status_code == 202
 
@@ -301,3 +302,6 @@ def test_given_the_cap_on_unfinished_jobs_then_429_has_retry_after(
     answer = submit(guarded, headers)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
     assert answer.headers["RateLimit"].startswith('"jobs-per-day";r=4;')
+    assert answer.headers["RateLimit"].endswith(', "jobs-at-once";r=0;t=30')
+    assert answer.headers["RateLimit-Policy"].endswith(', "jobs-at-once";q=1')
+    assert _LIST.fullmatch(answer.headers["RateLimit"])
