@@ -229,7 +229,8 @@ class AnimationSpec(_Moving):
     )
     end: Time | None = Field(
         default=None,
-        description="Instead of duration; one after the video's end is that end.",
+        description="Instead of duration; one after the video's end is that end. "
+        "What lies over 30 seconds after the start is not shown.",
     )
     duration: float | None = Field(
         default=None,

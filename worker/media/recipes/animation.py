@@ -92,9 +92,7 @@ def plan(
 
 def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
     stretch = window(spec, clip)
-    hdr = clip.video.hdr is not None
-    mapped = (codes.TONE_MAPPED,) if hdr else ()
-    clipped = (codes.HDR_CLIPPED if hdr else codes.COLOUR_GUESSED,)
+    mapped, clipped = picture.colour_warnings(clip)
     start = replace(stretch, start=clip.begin)
     best = _Shooting(spec, clip, stretch)
     plain = replace(best, plain=True)

@@ -117,8 +117,7 @@ def plan(
 
 
 def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
-    mapped = (codes.TONE_MAPPED,) if clip.video.hdr else ()
-    clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
+    mapped, clipped = picture.colour_warnings(clip)
     best, plain = _Sheet(spec, clip), _Sheet(spec, clip, plain=True)
     frames = clip.video.frames
     few = frames is not None and frames < spec.columns * spec.rows

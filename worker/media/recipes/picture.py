@@ -14,6 +14,7 @@ import ffmpeg
 
 from common.specs import MAX_SIDE
 from worker.media.recipes import dolby
+from worker.media.recipes import warnings as codes
 from worker.media.recipes.source import Clip
 
 Ink = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
@@ -193,6 +194,13 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     # A display matrix that stayed would turn the upright picture once more.
     stream = stream.filter("sidedata", "delete")
     return stream.filter("format", pixels).filter("setsar", 1)
+
+
+def colour_warnings(clip: Clip) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the warnings of a rung that maps colours, and of one that does not."""
+    if clip.video.hdr:
+        return (codes.TONE_MAPPED,), (codes.HDR_CLIPPED,)
+    return (), (codes.COLOUR_GUESSED,)
 
 
 def colour_word(text: str) -> str:

@@ -81,13 +81,12 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     even = picture.is_even(spec.format)
     box = picture.fit((video.width, video.height), spec, movie.DEFAULT_WIDTH, even=even)
     look = Look(box, _bearable(spec, windows, box), spec.colors, spec.quality)
-    mapped = (codes.TONE_MAPPED,) if video.hdr else ()
+    mapped, clipped = picture.colour_warnings(clip)
     warnings = []
     if len(windows) < spec.segments:
         warnings.append(codes.FEWER_SEGMENTS)
     if look.fps < spec.fps:
         warnings.append(codes.FPS_REDUCED)
-    clipped = (codes.HDR_CLIPPED if video.hdr else codes.COLOUR_GUESSED,)
     cut = _Cut(spec, clip, windows, look)
     first = (Stretch(clip.begin, spec.segment_duration),)
     rungs = []

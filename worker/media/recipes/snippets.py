@@ -15,7 +15,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
-from common.errors import DecodeError
+from common.errors import DecodeError, NoVideoStream
 from common.model import MediaInfo, VideoInfo
 from common.specs import Fit, SnippetsSpec
 from worker.media.recipes import movie, picture
@@ -115,7 +115,9 @@ def plan(
     """
     if part is None and parts:
         return _joining(spec, clip, parts)
-    video = clip.video
+    if clip.media.video is None:
+        hint = "snippets show windows of the video; nothing can stand in for them"
+        raise NoVideoStream("the file has no video stream", hint=hint)
     if part is not None:
         first = int(part["first"])
         found = [Stretch(start, length) for start, length in part["windows"]]
@@ -123,12 +125,11 @@ def plan(
         # Of a video of unknown length windows are tried until one gives nothing.
         end = spec.window * MOST_WINDOWS if clip.end is None else clip.end
         first, found = 0, windows(spec, 0.0, end)
-    hdr = video.hdr is not None
     work = _Work(spec, clip, first, tuple(found), whole=part is None)
     plain = _Work(spec, clip, first, tuple(found), whole=part is None, plain=True)
-    clipped = (codes.HDR_CLIPPED if hdr else codes.COLOUR_GUESSED,)
+    mapped, clipped = picture.colour_warnings(clip)
     rungs = [
-        Rung("windows", work.make, (codes.TONE_MAPPED,) if hdr else ()),
+        Rung("windows", work.make, mapped),
         Rung("windows_plain", plain.make, clipped),
     ]
     if part is not None:

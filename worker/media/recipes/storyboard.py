@@ -22,7 +22,6 @@ import ffmpeg
 from common.errors import DecodeError
 from common.specs import StoryboardSpec
 from worker.media.recipes import encode, grid, picture, standin, storyboard_index
-from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.grid import Grid
 from worker.media.recipes.passes import Found, Pass
@@ -73,8 +72,7 @@ def _show(spec: StoryboardSpec, clip: Clip, drawn: Any) -> RungRun:
 
 def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
     laid = grid.lay(spec, clip)
-    mapped = (codes.TONE_MAPPED,) if clip.video.hdr else ()
-    clipped = (codes.HDR_CLIPPED if clip.video.hdr else codes.COLOUR_GUESSED,)
+    mapped, clipped = picture.colour_warnings(clip)
     best = Pass(spec, clip, laid)
     plain = Pass(spec, clip, laid, plain=True)
     rungs = [

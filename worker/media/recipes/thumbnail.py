@@ -180,7 +180,7 @@ def _checked(clip: Clip, time: float, pointer: str) -> float:
 
 def _exact_rungs(spec: ThumbnailSpec, clip: Clip, times: list[float]) -> list[Rung]:
     best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
-    mapped, clipped = colour_warnings(clip)
+    mapped, clipped = picture.colour_warnings(clip)
     return [
         Rung("exact", partial(_each, best, times, _exact), mapped),
         Rung("exact_plain", partial(_each, plain, times, _exact), clipped),
@@ -189,18 +189,11 @@ def _exact_rungs(spec: ThumbnailSpec, clip: Clip, times: list[float]) -> list[Ru
     ]
 
 
-def colour_warnings(clip: Clip) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the warnings of a rung that maps colours, and of one that does not."""
-    if clip.video.hdr:
-        return (codes.TONE_MAPPED,), (codes.HDR_CLIPPED,)
-    return (), (codes.COLOUR_GUESSED,)
-
-
 def _lenient_rungs(
     spec: ThumbnailSpec, clip: Clip, times: list[float], policy: str
 ) -> list[Rung]:
     best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
-    mapped, clipped = colour_warnings(clip)
+    mapped, clipped = picture.colour_warnings(clip)
     past = (codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
     first: dict[str, Shoot] = {"auto": _auto, "scene": _scene}
     if clip.seekable:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from common.errors import NoVideoStream
 from common.model import MediaInfo, VideoInfo
 from common.specs import SnippetsSpec
 from tests.worker.media.recipes.conftest import Render
@@ -85,6 +86,15 @@ def test_a_window_without_a_frame_leaves_the_others(
         *("snippet-0001.mp4", "snippet-0002.mp4", "snippet-0003.mp4"),
         "snippets.json",
     ]
+
+
+def test_sound_alone_is_not_told_to_use_a_fallback() -> None:
+    sound = MediaInfo(container="mp3", duration=9.0)
+
+    with pytest.raises(NoVideoStream) as caught:
+        snippets.plan(spec(), Clip("source", sound))
+
+    assert "fallback" not in (caught.value.hint or "")
 
 
 def test_windows_missing_at_the_end_are_told() -> None:
