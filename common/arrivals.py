@@ -27,6 +27,8 @@ from common.sections import EventRule
 
 log = structlog.get_logger(__name__)
 
+# SQS keeps a message for 14 days at most, in a dead-letter queue too.
+_KNOWN_HOURS = 15 * 24.0
 _HINT = "an S3 event notification, alone, inside an SNS message or from EventBridge"
 
 
@@ -224,7 +226,9 @@ class Arrivals:
                 metadata={"bucket": arrival.bucket, "key": arrival.key},
                 options=job_options(rule, arrival),
                 subscriptions=_subscriptions(rule),
-                idempotency=Idempotency(f"s3:{arrival.identity}", arrival.identity),
+                idempotency=Idempotency(
+                    f"s3:{arrival.identity}", arrival.identity, _KNOWN_HOURS
+                ),
             )
         )
         outcome: Literal["created", "known"] = (

@@ -38,12 +38,13 @@ def source_blob(source: Source) -> str | None:
     return source.key if source.kind == "upload" else None
 
 
-def identify(owner: str, known: Idempotency | None) -> dict[str, str]:
+def identify(owner: str, known: Idempotency | None) -> dict[str, Any]:
     """Give the arguments that tell a repeated request."""
     if known is None:
         return {}
     digest = hashlib.sha256(f"{owner}\0{known.key}".encode()).hexdigest()
-    return {"idem": digest, "fingerprint": known.fingerprint}
+    kept_ms = None if known.hours is None else round(known.hours * 3_600_000)
+    return {"idem": digest, "fingerprint": known.fingerprint, "idem_ms": kept_ms}
 
 
 def _output(new: NewOutput) -> dict[str, str]:

@@ -1,5 +1,5 @@
 -- What an Idempotency-Key stands for: "id fingerprint" of a job or a batch.
--- arg: idem?, fingerprint?.
+-- arg: idem?, fingerprint?, idem_ms? (how long it is known).
 
 -- Answers the earlier call's answer where its record lives, {mismatch}, or nil.
 local function recall()
@@ -16,6 +16,6 @@ local function remember(id)
   if not arg.idem then return end
   redis.call(
     'SET', P .. 'idem:' .. arg.idem, id .. ' ' .. arg.fingerprint,
-    'PX', text(cfg.idem_ms)
+    'PX', text(arg.idem_ms or cfg.idem_ms)
   )
 end
