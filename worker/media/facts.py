@@ -276,11 +276,11 @@ def _read_end(container: Any, track: Track, declared: float) -> None:
             return
 
 
-def _try_seek(container: Any, track: Track) -> bool:
+def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
     """Seek to a keyframe in the middle; tell whether the first frame there is one.
 
     Some files mark frames falsely as keyframes. Raw streams have no index: a seek
-    guesses by the bit rate, and what it finds has a time of its own.
+    guesses by the bit rate, and finds times that were not there (if all were read).
     """
     keys, kind = track.keys[1:], container.format.name
     if kind in _RAW or not keys or kind.endswith("_pipe"):
@@ -294,7 +294,7 @@ def _try_seek(container: Any, track: Track) -> bool:
             frames = packet.decode()
             if frames:
                 first = frames[0]
-                known = first.pts is None or first.pts in track.keys
+                known = not complete or first.pts in (None, *track.keys)
                 return bool(first.key_frame) and known
             if read > _PATIENCE:
                 break
@@ -352,7 +352,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
             _read_end(container, track, declared + start)
         _index_gap(track)
         if track.frames:
-            track.seekable = _try_seek(container, track)
+            track.seekable = _try_seek(container, track, complete=complete)
     streams = list(container.streams)
     return {
         "container": container.format.name,
