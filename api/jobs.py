@@ -29,6 +29,7 @@ from common.errors import (
     Fault,
     Invalid,
     NotFound,
+    RequestError,
     StoreUnavailable,
     UnsupportedMediaType,
 )
@@ -145,7 +146,14 @@ def _submit_json(desk: Desk, who: Principal, key: str | None, day: Day) -> Submi
     document = bodies.read_json(request, limits.json_bytes)
     check_metadata(document, limits.metadata_bytes)
     asked = validate(_JOB, document)
-    source = desk.sources.resolve(asked.source, who)
+    known = known_request(_ADDRESS, key, document)
+    try:
+        source = desk.sources.resolve(asked.source, who)
+    except RequestError:
+        # What an earlier request named may be gone since; its answer is not.
+        if earlier := desk.runtime.intake.recall(who.owner, known):
+            return earlier
+        raise
     return desk.runtime.intake.submit(
         Submission(
             owner=who.owner,
@@ -154,7 +162,7 @@ def _submit_json(desk: Desk, who: Principal, key: str | None, day: Day) -> Submi
             subscriptions=as_stored(asked.notify, who.subscriptions),
             metadata=asked.metadata,
             options=job_options(desk.runtime.settings, who, asked),
-            idempotency=known_request(_ADDRESS, key, document),
+            idempotency=known,
             jobs_at_once=who.allowance.jobs_at_once,
             day=day,
         )

@@ -116,6 +116,15 @@ class Intake:
             raise NotFound(f"job {accepted.job_id} was deleted while it was accepted")
         return Submitted(job, accepted.created)
 
+    def recall(self, owner: str, known: Idempotency | None) -> Submitted | None:
+        """Give the job that an earlier request with that Idempotency-Key made, if any.
+
+        Raises IdempotencyMismatch.
+        """
+        job_id = None if known is None else self._store.recall(owner, known)
+        job = None if job_id is None else self._store.get(job_id)
+        return None if job is None else Submitted(job, created=False)
+
     def get(self, job_id: str, owner: str | None) -> JobRecord:
         """Read a job; NotFound when there is none or it is another owner's."""
         job = self._store.get(job_id)

@@ -40,6 +40,7 @@ _SCRIPTS = {
     "notices": ("prelude",),
     "open": (*_RULES, "reopen"),
     "reap": _RULES,
+    "recall": ("prelude", "idem"),
     "release": _RULES,
     "retry": (*_RULES, "reopen", "caps"),
     "stats": ("prelude",),

@@ -132,6 +132,17 @@ class Jobs(Connection):
         )
         return read_full(answer) or read_accepted(answer)
 
+    def recall(self, owner: str, idempotency: Idempotency) -> str | None:
+        """Give the job that an earlier request with that key made, None if none did.
+
+        Raises IdempotencyMismatch.
+        """
+        answer = self._call("recall", **identify(owner, idempotency))
+        if "mismatch" in answer:
+            raise mismatch()
+        job_id: str | None = answer.get("job_id")
+        return job_id
+
     def get(self, job_id: str) -> JobRecord | None:
         """Read a job; None when there is none (any more)."""
         answer = self._call("get", id=job_id)

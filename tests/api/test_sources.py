@@ -28,6 +28,21 @@ def test_given_a_job_with_an_upload_when_named_then_both_have_its_bytes(
     assert world.stored() == [f"in/{first['id']}/source"]
 
 
+def test_given_a_repeat_whose_source_is_gone_then_its_job_all_the_same(
+    world: World,
+) -> None:
+    first = post_form(world, {"file": a_file()}).json
+    key = {"Idempotency-Key": "again"}
+    asked = {"source": {"job": first["id"]}}
+    made = world.client.post("/v1/jobs", json=asked, headers=key)
+    world.client.delete(first["links"]["self"])
+    again = world.client.post("/v1/jobs", json=asked, headers=key)
+    assert (again.status_code, again.json["id"]) == (202, made.json["id"])
+    other = world.client.post("/v1/jobs", json=asked | {"metadata": 1}, headers=key)
+    assert (other.status_code, other.json["code"]) == (422, "idempotency_mismatch")
+    assert post(world, job=first["id"]).status_code == 422
+
+
 def test_given_an_upload_when_named_then_its_bytes_are_the_jobs(world: World) -> None:
     runtime = world.runtime
     uploads = Uploads.connect(runtime.settings, runtime.blobs)

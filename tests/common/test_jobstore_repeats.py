@@ -154,6 +154,7 @@ def life_of_twins(lab: Lab) -> None:
     lab.make(f"{first}:o:poster")
     claim = lab.claim(f"{second}:prepare")
     store.find_twin(claim, "digest")
+    assert store.recall("nobody", Idempotency("k", "print")) is None
     copied = CopiedOutput("poster", [an_artifact(claim)], ["copied"])
     store.adopt(claim, "digest", claim.source, lab.get(first), [copied])
     store.delete(second)
