@@ -177,11 +177,12 @@ def _rank(
 
 def _length(video: dict[str, Any], facts: dict[str, Any]) -> float | None:
     """Give how long the stream's frames are shown, in seconds."""
-    if video["first"] is None or video["end"] is None:
-        return _sane(video["duration"])
-    length = float(video["end"] - video["first"])
     step = 1 / video["fps"] if video["fps"] else 0.0
     counted = video["packets"] * step
+    if video["first"] is None or video["end"] is None:
+        # A raw stream has no times: FFmpeg gives each frame its place at that rate.
+        return _sane(video["duration"] or (facts["complete"] and counted))
+    length = float(video["end"] - video["first"])
     if facts["container"] == "ogg" and counted > _CHAINED * length:
         # Streams one after another, each with a clock from 0.
         return float(counted)
@@ -318,6 +319,8 @@ def _duration(
     if known is None:
         warnings.append(codes.DURATION_UNKNOWN)
         return None
+    if declared is None and not video.bitstream_pts:
+        return known  # a raw stream states no length
     if declared is None or abs(declared - known) > max(1.0, 0.1 * known):
         audio = max((a["duration"] or 0.0 for a in facts["audios"]), default=0.0)
         if declared is None or abs(audio - declared) > 1.0:

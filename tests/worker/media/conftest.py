@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,9 +35,12 @@ def ffmpeg(settings: Settings) -> str:
 def make(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a clip once: a name, FFmpeg's words for its input and its output."""
     folder = tmp_path_factory.mktemp("clips")
+    made: dict[str, tuple[Any, ...]] = {}
 
     def _make(name: str, source: str, *words: str, copy: Path | None = None) -> Path:
         path = folder / name
+        asked = (source, words, copy)
+        assert made.setdefault(name, asked) == asked, f"{name} is another clip already"
         if not path.exists():
             given = ["-i", str(copy)] if copy else ["-f", "lavfi", "-i", source]
             argv = [ffmpeg, "-v", "error", "-nostdin", *given, *words, str(path)]

@@ -53,7 +53,7 @@ def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
 ):
     # Given two minutes of which only the begin and the end are read
     words = ("-g", "50", "-sc_threshold", "0")
-    clip = make(f"long{suffix}", "testsrc2=s=64x36:r=25:d=120", *words)
+    clip = make(f"two_minutes{suffix}", "testsrc2=s=64x36:r=25:d=120", *words)
     monkeypatch.setattr(probe, "_SCAN_BYTES", 1)
 
     media = engine.probe(clip)
@@ -62,6 +62,20 @@ def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
     assert gap is None or gap == pytest.approx(2.0, abs=0.1)
     # Nor is a seek to a keyframe that was not read a fault of the file.
     assert media.warnings == []
+
+
+@pytest.mark.parametrize(
+    "words", [("-c:v", "libx264"), ("-c:v", "libx265", "-x265-params", "log-level=0")]
+)
+def test_given_a_raw_stream_when_it_is_probed_then_its_frames_tell_its_length(
+    engine, make, words
+):
+    suffix = ".h264" if "libx264" in words else ".hevc"
+
+    media = engine.probe(make(f"raw{suffix}", "testsrc2=s=64x36:r=25:d=3", *words))
+
+    assert media.duration == pytest.approx(3.0, abs=0.01)
+    assert media.warnings == ["seek_unreliable"]
 
 
 def test_given_anamorphic_pixels_when_probed_then_the_shown_size_is_told(engine, make):
