@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import schemathesis
+
+from api import schema
 
 BUCKET = "framemill"
 
@@ -30,7 +33,7 @@ def map_body(_context: Any, body: Any) -> Any:
 
 def _is_name(value: Any) -> bool:
     """Tell whether a bucket is valid as it is: what is wrong must stay wrong."""
-    return isinstance(value, str) and 3 <= len(value) <= 63
+    return isinstance(value, str) and bool(re.fullmatch(schema.BUCKET, value))
 
 
 @schemathesis.hook
