@@ -4,18 +4,13 @@ The models are the one source of the request validation, of the OpenAPI schemas
 and of the parameter tables in ``docs/reference``. They are strict: ``"5"`` is
 not a number and ``false`` is not zero. Defaults follow what the field's users
 expect (``docs/reference/outputs.md``).
-
-A time is a number of seconds (``12.5``) or a text: ``"5m2s"``,
-``"HH:MM:SS.mmm"``, ``"MM:SS"``, or ``"50%"`` of the duration.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,58 +19,16 @@ from pydantic import (
     model_validator,
 )
 
+from common.times import Time, check_rest, parse_time
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_SIDE = 7680
-MAX_TIME = 1e7
-
-_CLOCK = re.compile(r"(?:(\d{1,4}):)?([0-5]?\d):([0-5]?\d(?:\.\d{1,6})?)")
-_UNITS = re.compile(
-    r"(?=\d)(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,7}(?:\.\d{1,6})?)s)?"
-)
-_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%")
-
-
-def parse_time(value: float | str) -> tuple[float, bool]:
-    """Read a time; give ``(number, is_fraction)``.
-
-    ``(12.5, False)`` is 12.5 seconds, ``(0.5, True)`` half of the duration.
-    Raises ValueError when the text is none of the four forms.
-    """
-    if not isinstance(value, str):
-        return float(value), False
-    if match := _PERCENT.fullmatch(value):
-        percent = float(match[1])
-        if percent > 100:
-            raise ValueError(f"{value!r} is over 100%")
-        return percent / 100, True
-    if match := _CLOCK.fullmatch(value):
-        hours, minutes, seconds = match.groups()
-        return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds), False
-    if match := _UNITS.fullmatch(value):
-        hours, minutes, seconds = match.groups()
-        total = int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds or 0)
-        return total, False
-    raise ValueError(
-        f'{value!r} is not a time; write seconds (12.5), "5m2s", "00:05:02.000" '
-        'or a share of the duration ("50%")'
-    )
-
-
-def _check_time(value: float | str) -> float | str:
-    number, _ = parse_time(value)
-    if number > MAX_TIME:
-        raise ValueError(f"a time is at most {MAX_TIME:.0f} seconds")
-    return value
 
 
 def _jpg_is_jpeg(value: Any) -> Any:
     return "jpeg" if value == "jpg" else value
 
 
-Seconds = Annotated[float, Field(ge=0, le=MAX_TIME, allow_inf_nan=False)]
-Time = Annotated[
-    Seconds | Annotated[str, Field(max_length=32)], AfterValidator(_check_time)
-]
 Side = Annotated[int, Field(ge=2, le=MAX_SIDE)]
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#000000"])]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["poster"])]
@@ -283,7 +236,15 @@ class PreviewSpec(_Moving):
         description="Seconds of each; all together at most 60.",
     )
     exclude_start: Time = Field(default="5%", description="Left out at the start.")
-    exclude_end: Time = Field(default="5%", description="Left out at the end.")
+    exclude_end: Time = Field(
+        default="5%",
+        description="Left out at the end; shares are under 100% together.",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        check_rest(self.exclude_start, self.exclude_end)
+        return self
 
     @model_validator(mode="after")
     def _bounded_length(self) -> Self:
@@ -335,11 +296,19 @@ class ContactSheetSpec(_Replaceable):
         default=True, description="Each frame's time in its corner."
     )
     exclude_start: Time = Field(default="5%", description="Left out at the start.")
-    exclude_end: Time = Field(default="5%", description="Left out at the end.")
+    exclude_end: Time = Field(
+        default="5%",
+        description="Left out at the end; shares are under 100% together.",
+    )
     background: Colour = Field(default="#181818", description="Of the sheet.")
     foreground: Colour = Field(default="#f0f0f0", description="Of the header's text.")
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        check_rest(self.exclude_start, self.exclude_end)
+        return self
 
 
 class SnippetsSpec(_Spec):

@@ -55,6 +55,38 @@ def test_given_a_bad_body_when_posted_then_a_problem(
         assert answer.json["pointer"] == pointer
 
 
+@pytest.mark.parametrize("kind", ["preview", "contact_sheet"])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"exclude_start": "60%", "exclude_end": "40%"},
+        {"exclude_start": "95%"},
+        {"exclude_start": 0, "exclude_end": "100%"},
+    ],
+)
+def test_given_shares_that_exclude_all_when_posted_then_a_problem_names_them(
+    world: World, kind: str, ends: dict[str, Any]
+) -> None:
+    outputs = [{"kind": "thumbnail"}, {"kind": kind, **ends}]
+
+    answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
+
+    assert (answer.status_code, answer.json["pointer"]) == (422, "/outputs/1")
+    assert "exclude_start" in answer.json["detail"]
+    assert "under 100%" in answer.json["detail"]
+
+
+def test_given_shares_that_leave_something_when_posted_then_it_is_accepted(
+    world: World,
+) -> None:
+    ends = {"exclude_start": "60%", "exclude_end": "39.9%"}
+    outputs = [{"kind": "preview", **ends}]
+
+    answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
+
+    assert answer.status_code == 202
+
+
 def test_given_many_faults_when_posted_then_all_are_listed(world: World) -> None:
     outputs = [
         {"kind": "thumbnail", "time": False, "widht": 5},

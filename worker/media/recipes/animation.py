@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from common.errors import DecodeError, SeekPastEnd
-from common.specs import AnimationSpec, parse_time
+from common.specs import AnimationSpec
+from common.times import parse_time
 from worker.media.recipes import fitting, gif, movie, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look

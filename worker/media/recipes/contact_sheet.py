@@ -19,10 +19,10 @@ from common.errors import DecodeError
 from common.specs import ContactSheetSpec, Fit
 from worker.media.recipes import encode, headline, moment, picture, standin
 from worker.media.recipes import warnings as codes
+from worker.media.recipes.extent import extent, leaves_some
 from worker.media.recipes.formats import PROTOCOLS
 from worker.media.recipes.moment import Pen
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.preview import extent
 from worker.media.recipes.source import Clip, argv
 
 FONT = "FramemillSans.ttf"
@@ -120,13 +120,17 @@ def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
     mapped, clipped = picture.colour_warnings(clip)
     best, plain = _Sheet(spec, clip), _Sheet(spec, clip, plain=True)
     frames = clip.video.frames
-    few = frames is not None and frames < spec.columns * spec.rows
+    notes = []
+    if frames is not None and frames < spec.columns * spec.rows:
+        notes.append(codes.FEWER_FRAMES)
+    if not leaves_some(clip, spec):
+        notes.append(codes.EXCLUSION_IGNORED)
     return Plan(
         (
             Rung("seeks", partial(_make, best), mapped),
             Rung("seeks_plain", partial(_make, plain), clipped),
         ),
-        (codes.FEWER_FRAMES,) if few else (),
+        tuple(notes),
     )
 
 
@@ -135,7 +139,7 @@ def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
     count = spec.columns * spec.rows
     if clip.end is None:
         return [clip.begin]
-    start, end = extent(clip, spec.exclude_start, spec.exclude_end)
+    start, end = extent(clip, spec)
     step = (end - start) / count
     return [clip.within(start + (place + 0.5) * step) for place in range(count)]
 

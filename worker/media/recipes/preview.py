@@ -18,6 +18,7 @@ from common.errors import DecodeError
 from common.specs import PreviewSpec
 from worker.media.recipes import fitting, gif, movie, picture, standin
 from worker.media.recipes import warnings as codes
+from worker.media.recipes.extent import extent, leaves_some
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Done, Plan, Rung, RungRun, Step
@@ -83,8 +84,11 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     look = Look(box, _bearable(spec, windows, box), spec.colors, spec.quality)
     mapped, clipped = picture.colour_warnings(clip)
     warnings = []
-    if len(windows) < spec.segments:
-        warnings.append(codes.FEWER_SEGMENTS)
+    few = codes.SINGLE_FRAME if video.frames == 1 else codes.FEWER_SEGMENTS
+    if len(windows) < spec.segments or video.frames == 1:
+        warnings.append(few)
+    if not leaves_some(clip, spec):
+        warnings.append(codes.EXCLUSION_IGNORED)
     if look.fps < spec.fps:
         warnings.append(codes.FPS_REDUCED)
     cut = _Cut(spec, clip, windows, look)
@@ -100,7 +104,7 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
         Rung(
             "from_start",
             partial(_make, replace(cut, plain=True, windows=first)),
-            (codes.FEWER_SEGMENTS, *clipped),
+            (few, *clipped),
         ),
     ]
     return Plan(tuple(rungs), tuple(warnings))
@@ -110,14 +114,13 @@ def segments(spec: PreviewSpec, clip: Clip) -> tuple[Stretch, ...]:
     """Spread the segments evenly over what is not excluded; none overlap.
 
     A video with room for fewer gives fewer; one shorter than a single segment is
-    shown whole. Of a video of unknown length only the start is known to exist.
+    shown whole. Where less than one segment is left, it reaches into what is
+    excluded. Of a video of unknown length only the start is known to exist.
     """
     length = spec.segment_duration
     if clip.end is None:
         return (Stretch(clip.begin, length),)
-    start, end = extent(clip, spec.exclude_start, spec.exclude_end)
-    if end - start < length:
-        start, end = clip.begin, clip.end
+    start, end = _widened(extent(clip, spec), length, (clip.begin, clip.end))
     room = end - start
     if room <= length:
         return (Stretch(start, max(room, clip.frame_seconds)),)
@@ -128,18 +131,15 @@ def segments(spec: PreviewSpec, clip: Clip) -> tuple[Stretch, ...]:
     return tuple(Stretch(start + place * step, length) for place in range(count))
 
 
-def extent(
-    clip: Clip, exclude_start: float | str, exclude_end: float | str
+def _widened(
+    rest: tuple[float, float], length: float, whole: tuple[float, float]
 ) -> tuple[float, float]:
-    """Give start and end of what is left when both ends are left out.
-
-    All of the video where nothing would be left. The clip's end must be known.
-    """
-    whole = clip.end or 0.0
-    share = isinstance(exclude_end, str) and exclude_end.endswith("%")
-    start = clip.at(exclude_start)
-    end = whole - (clip.at(exclude_end) - (clip.begin if share else 0.0))
-    return (start, end) if end > start else (clip.begin, whole)
+    """Give a rest of at least that length around the same middle, inside the whole."""
+    lacking = length - (rest[1] - rest[0])
+    if lacking <= 0:
+        return rest
+    start = max(whole[0], min(rest[0] - lacking / 2, whole[1] - length))
+    return start, min(whole[1], start + length)
 
 
 def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -> float:

@@ -60,12 +60,17 @@ class _Style:
     palette: str = "full"
 
 
+def window_seconds(spec: SnippetsSpec, begin: float, end: float) -> float:
+    """Give how long a window is: as asked, longer where there would be too many."""
+    return max(spec.window, (end - begin) / MOST_WINDOWS)
+
+
 def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Stretch]:
     """Cut the time from ``begin`` to ``end`` into windows, without a gap.
 
     Windows grow where there would be more than a thousand.
     """
-    length = max(spec.window, (end - begin) / MOST_WINDOWS)
+    length = window_seconds(spec, begin, end)
     count = max(1, math.ceil((end - begin - _LEAST_SECONDS) / length))
     edges = [begin + place * length for place in range(count)]
     edges.append(max(end, begin + _LEAST_SECONDS))
@@ -122,9 +127,7 @@ def plan(
         first = int(part["first"])
         found = [Stretch(start, length) for start, length in part["windows"]]
     else:
-        # Of a video of unknown length windows are tried until one gives nothing.
-        end = spec.window * MOST_WINDOWS if clip.end is None else clip.end
-        first, found = 0, windows(spec, 0.0, end)
+        first, found = 0, windows(spec, 0.0, _until(spec, clip))
     work = _Work(spec, clip, first, tuple(found), whole=part is None)
     plain = _Work(spec, clip, first, tuple(found), whole=part is None, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
@@ -135,7 +138,25 @@ def plan(
     if part is not None:
         # One bad stretch of the video must not fail the other parts' snippets.
         rungs.append(Rung("nothing", _nothing, (codes.WINDOW_MISSING,)))
-    return Plan(tuple(rungs))
+    return Plan(tuple(rungs), _notes(spec, clip))
+
+
+def _until(spec: SnippetsSpec, clip: Clip) -> float:
+    """Give the clip's end, seconds.
+
+    Of a video of unknown length windows are tried until one gives nothing.
+    """
+    return spec.window * MOST_WINDOWS if clip.end is None else clip.end
+
+
+def _notes(spec: SnippetsSpec, clip: Clip) -> tuple[str, ...]:
+    """Give the warnings that the facts of the clip tell."""
+    notes = []
+    if clip.video.frames == 1:
+        notes.append(codes.SINGLE_FRAME)
+    if window_seconds(spec, 0.0, _until(spec, clip)) > spec.window:
+        notes.append(codes.INTERVAL_STRETCHED)
+    return tuple(notes)
 
 
 @dataclass(frozen=True)
@@ -184,7 +205,7 @@ class _Work:
             for one in made
         ]
         found = len(made) if self.clip.end is None else len(self.windows)
-        return [*made, _manifest(self.spec, results, found)]
+        return [*made, _manifest(self.spec, self.clip, results, found)]
 
     def _one(self, place: int, window: Stretch) -> Generator[Step, Done, list[Made]]:
         spec, look, clip = self.spec, self.look, self.clip
@@ -228,26 +249,29 @@ def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
     # Parts are cut only where the length is known.
     count = len(windows(spec, 0.0, clip.end or 0.0))
     note = (codes.WINDOW_MISSING,) if len(results) < count else ()
-    return Plan((Rung("manifest", partial(_join, spec, results, count), note),))
+    join = partial(_join, spec, clip, results, count)
+    return Plan((Rung("manifest", join, note),), _notes(spec, clip))
 
 
 def _join(
-    spec: SnippetsSpec, results: Sequence[Mapping[str, Any]], count: int
+    spec: SnippetsSpec, clip: Clip, results: Sequence[Mapping[str, Any]], count: int
 ) -> RungRun:
     """Write the manifest; needs no FFmpeg run."""
     yield from ()
     if not results:
         raise DecodeError("no window of the video gave a frame")
-    return [_manifest(spec, results, count)]
+    return [_manifest(spec, clip, results, count)]
 
 
 def _manifest(
-    spec: SnippetsSpec, results: Sequence[Mapping[str, Any]], count: int
+    spec: SnippetsSpec, clip: Clip, results: Sequence[Mapping[str, Any]], count: int
 ) -> Made:
     """Describe every snippet, in order of time; ``missing`` are windows without.
 
-    ``count`` is how many windows there are.
+    ``count`` is how many windows there are, ``window`` how long each is: longer than
+    the one that was asked where there would be too many.
     """
+    seconds = window_seconds(spec, 0.0, _until(spec, clip))
     entries = sorted(
         (
             {
@@ -267,7 +291,8 @@ def _manifest(
         "version": 1,
         "format": spec.format,
         "fps": spec.fps,
-        "window": spec.window,
+        "window": round(seconds, 6),
+        "asked_window": spec.window,
         "duration": entries[-1]["end"],
         "snippets": entries,
         "missing": missing,

@@ -15,7 +15,7 @@ import ffmpeg
 
 from common.errors import NoVideoStream
 from common.model import MediaInfo, VideoInfo
-from common.specs import parse_time
+from common.times import parse_time
 from worker.media.recipes.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 from worker.media.recipes.warnings import ODD_ROTATION, SEEK_UNRELIABLE
 

@@ -29,6 +29,7 @@ ROWS_REDUCED = "rows_reduced"
 FEWER_SEGMENTS = "fewer_segments"
 FEWER_FRAMES = "fewer_frames"
 WINDOW_MISSING = "window_missing"
+EXCLUSION_IGNORED = "exclusion_ignored"
 
 WARNINGS: dict[str, str] = {
     SINGLE_FRAME: "The source has one frame there, so the animation has one too.",
@@ -52,10 +53,14 @@ WARNINGS: dict[str, str] = {
     WAVEFORM_SHOWN: "The audio's waveform is shown instead of a frame.",
     ICON_SHOWN: "An icon is shown instead of a frame.",
     NOT_OPTIMIZED: "No optimizer is installed; the file is as FFmpeg made it.",
-    INTERVAL_STRETCHED: "The interval was stretched to stay under the tile limit.",
+    INTERVAL_STRETCHED: "The interval was stretched to stay under the limit of tiles "
+    "or windows.",
     ROWS_REDUCED: "A sheet has fewer rows, to stay within what readers can open.",
     FEWER_SEGMENTS: "The video is too short for that many segments.",
-    FEWER_FRAMES: "The video has fewer different frames than the grid has places.",
+    FEWER_FRAMES: "The video has fewer different frames there than were asked for; "
+    "each is shown once.",
+    EXCLUSION_IGNORED: "exclude_start and exclude_end leave nothing of a video this "
+    "short; they were ignored.",
     WINDOW_MISSING: "At least one window of the video gave no frame.",
     SEEK_UNRELIABLE: "The file's keyframes are not where it says; frames were found by "
     "decoding from the start.",

@@ -132,6 +132,15 @@ def test_a_file_of_a_time_before_is_not_shown_for_one_that_gave_no_frame() -> No
     assert "tile=1x1" in " ".join(last.argv)
 
 
+def test_excluding_all_of_a_short_video_is_told() -> None:
+    spec = ContactSheetSpec(kind="contact_sheet", exclude_start=60, exclude_end=60)
+
+    plan = contact_sheet.plan(spec, clip())
+
+    assert "exclusion_ignored" in plan.rungs[0].warnings
+    assert contact_sheet.times(spec, clip())[0] == pytest.approx(100 / 32)
+
+
 def test_what_is_transparent_shows_the_background(
     tmp_path: Path, render: Render
 ) -> None:

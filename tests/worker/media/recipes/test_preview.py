@@ -67,6 +67,22 @@ def test_excluding_everything_excludes_nothing() -> None:
     assert found[-1].end == pytest.approx(100.0)
 
 
+def test_excluding_everything_in_seconds_is_told() -> None:
+    short, long = (
+        preview.plan(spec(exclude_start=60, exclude_end=60), clip(end))
+        for end in (100.0, 200.0)
+    )
+
+    assert codes.EXCLUSION_IGNORED in short.rungs[0].warnings
+    assert codes.EXCLUSION_IGNORED not in long.rungs[0].warnings
+
+
+def test_a_rest_under_one_segment_does_not_bring_the_excluded_ends_back() -> None:
+    found = preview.segments(spec(exclude_start=60, exclude_end=39.5), clip(100.0))
+
+    assert [(one.start, one.length) for one in found] == [(59.875, 0.75)]
+
+
 def test_large_frames_are_decoded_one_segment_at_a_time() -> None:
     run = preview.plan(spec(), clip(100.0, 3840, 2160)).rungs[0].run()
 
@@ -116,7 +132,15 @@ def test_one_frame_gives_one_frame(tmp_path: Path, render: Render) -> None:
     done = render(source, kind="preview")
 
     assert done.files[0].frames == 1
-    assert codes.FEWER_SEGMENTS in done.warnings
+    assert done.warnings == [codes.SINGLE_FRAME]
+
+
+def test_a_single_frame_is_no_lack_of_segments_from_the_start_either() -> None:
+    plan = preview.plan(spec(), clip(0.04, frames=1))
+
+    told = [rung.warnings for rung in plan.rungs]
+    assert all(codes.SINGLE_FRAME in warnings for warnings in told)
+    assert all(codes.FEWER_SEGMENTS not in warnings for warnings in told)
 
 
 @pytest.mark.skipif(shutil.which("gifsicle") is None, reason="no gifsicle here")

@@ -112,6 +112,36 @@ def test_windows_missing_at_the_end_are_told() -> None:
     assert plan.rungs[0].warnings == ("window_missing",)
 
 
+def test_one_frame_gives_one_snippet_and_says_so(
+    tmp_path: Path, render: Render
+) -> None:
+    source = ramp(tmp_path / "a.mp4", 0.04, *x264(25))
+
+    done = render(source, kind="snippets", format="mp4")
+
+    assert done.files[0].frames == 1
+    assert done.warnings == ["single_frame"]
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "warnings"),
+    [(999.0, 1.0, ()), (20_000.0, 20.0, ("interval_stretched",))],
+)
+def test_the_manifest_states_the_window_that_was_used(
+    length: float, window: float, warnings: tuple[str, ...]
+) -> None:
+    made = {"name": "a", "bytes": 9, "details": {"index": 0, "start": 0, "end": 1}}
+    asked, film = spec(window=1), Clip("source", media(length))
+    plan = snippets.plan(asked, film, None, [[made]])
+
+    with pytest.raises(StopIteration) as end:
+        next(plan.rungs[0].run())
+
+    manifest = json.loads(end.value.value[0].text)
+    assert (manifest["window"], manifest["asked_window"]) == (window, 1.0)
+    assert plan.warnings == warnings
+
+
 def test_parts_and_manifest_name_the_same_files(
     tmp_path: Path, render: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:
