@@ -54,6 +54,11 @@ def test_auto_costs_at_most_three_stills(results):
     assert auto <= MOST_STILLS * still
 
 
+def test_noise_is_not_decoded_where_the_still_shows_none(results):
+    (noise,) = (r for r in results if r.recipe.name == "noise-start")
+    assert noise.auto_cpu <= 2 * MOST_STILLS * noise.still_cpu
+
+
 def test_auto_looks_at_a_bounded_number_of_frames(results):
     assert all(r.pick.considered <= 80 for r in results)
 

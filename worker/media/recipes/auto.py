@@ -23,6 +23,7 @@ from worker.media.recipes.source import Clip
 _RUNNERS_UP = 3
 _FEW_WINDOWS = 2
 _FEW_SAMPLES = 2
+_FEW_OF_SHORT = 4
 _DOUBTFUL = 0.25
 
 
@@ -106,7 +107,8 @@ def _second_looks(
         # Short, damaged, or of a kind that takes no shortcut.
         yield look.read(clip, whole=True)
     elif look.is_short(clip):
-        if is_poor(best):
+        # What noise hid costs more than a still, but is seen.
+        if is_poor(best) or len(samples) < _FEW_OF_SHORT:
             yield look.read(clip)
     elif len(windows) < _FEW_WINDOWS:
         yield look.read(clip)

@@ -33,6 +33,9 @@ _INTRA_LOOKS = 3
 # Without frames that no other refers to, nothing can be left out.
 _CODEC_SHARE = {"vp8": 0.6, "vp9": 0.6}
 _MOST_PACKETS = 16
+# Of what a group's keyframe does not tell already, nothing natural needs as many bits
+# a pixel: noise does, and costs thirteen stills where the still shows something else.
+_MOST_BITS = 2.0
 _FEWEST_WINDOWS = 4
 _FEWEST_OPENED = 3
 _MOST_WINDOWS = 10
@@ -140,7 +143,7 @@ def scan(clip: Clip) -> Look:
     # The longest group tells how many there are at least: where every one is wanted,
     # shorter ones are, too.
     apart = extent / windows / (2 if windows >= int(groups) else 1)
-    drop = _heads(packets, apart, every=_stride(clip))
+    drop = _heads(clip, packets, apart)
     frames = open_clip(clip, **_cheap(), **drop)
     return _read(frames, step, extent)
 
@@ -202,27 +205,31 @@ def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
     after += 0.0 if clip.indexed else clip.lead
     options = _cheap()
     if clip.video.bitstream_pts:
-        options |= _heads(packets, _NEVER, after, every=_stride(clip))
+        options |= _heads(clip, packets, _NEVER, after)
     frames = open_clip(clip, start=start, length=after, noaccurate_seek=None, **options)
     later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
     return frames.filter("trim", end_frame=packets).filter("select", later)
 
 
 def _heads(
-    packets: int, apart: float, length: float = _NEVER, every: int = 1
+    clip: Clip, packets: int, apart: float, length: float = _NEVER
 ) -> dict[str, Any]:
-    """Keep of the first ``packets`` of groups ``apart`` seconds apart one in ``every``.
+    """Keep the first ``packets`` of groups of pictures ``apart`` seconds apart.
 
     Variable 0 counts the packets of a group that is wanted, 1 says that one was
     seen, 2 is its keyframe's time, 3 when the next may begin. What an open group
     shows before its keyframe refers to a group that was dropped, so it goes, too.
+    A group of noise ends at its keyframe, and of keyframes alone not all are kept.
     FFmpeg sees that ``-t`` is over by a packet that is not dropped (ffmpeg_demux.c),
     so nothing is from ``length`` seconds on.
     """
     wanted = "key*(not(ld(1))+gte(pts*tb,ld(3)))"
     begin = f"st(0,1)+st(1,1)*0+st(2,pts)*0+st(3,pts*tb+{number(apart)})*0"
-    count = f"if({wanted},{begin},st(0,ld(0)+gt(ld(0),0)))"
+    noise = f"not(key)*gt(size,{round(_MOST_BITS * 1e6 / 8 * _megapixels(clip))})"
+    step = f"gt(ld(0),0)*(1+{noise}*{number(_NEVER)})"
+    count = f"if({wanted},{begin},st(0,ld(0)+{step}))"
     drop = f"not(between({count},1,{packets}))+lt(pts,ld(2))*ld(1)"
+    every = _stride(clip)
     if every > 1:
         drop += f"+mod(ld(0)-1,{every})"
     early = f"lt(dts*tb,{number(length)})"
