@@ -62,7 +62,8 @@ class _Replaceable(_Spec):
         min_length=1,
         max_length=4,
         description="What to show, first that works: the video's frame, embedded "
-        "artwork, the audio's waveform, an icon.",
+        "artwork, the audio's waveform, an icon. Also what stands in for a frame at a "
+        "time that the video has not.",
     )
 
 
@@ -108,13 +109,16 @@ class ThumbnailSpec(_Boxed):
         description="1 to 100 times; one file each.",
     )
     count: int | None = Field(
-        default=None, ge=1, le=100, description="That many, evenly spaced."
+        default=None,
+        ge=1,
+        le=100,
+        description="That many, evenly spaced; fewer where the frames are.",
     )
     policy: Literal["exact", "keyframe", "auto", "scene"] | None = Field(
         default=None,
-        description="exact: the frame at that time (default when time or times is "
-        "given); keyframe: the nearest one that is cheap; auto: the best frame "
-        "(default otherwise); scene: the first frame of the next scene.",
+        description="exact: the frame at that time, an error after the end (default "
+        "when time or times is given); keyframe: the nearest one that is cheap; auto: "
+        "the best frame (default otherwise); scene: the first frame of the next scene.",
     )
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
@@ -264,7 +268,12 @@ class StoryboardSpec(_Replaceable):
         allow_inf_nan=False,
         description="Seconds between tiles; 10 when count is not given either.",
     )
-    count: int | None = Field(default=None, ge=1, le=5000, description="Tiles in all.")
+    count: int | None = Field(
+        default=None,
+        ge=1,
+        le=5000,
+        description="Tiles in all; a frame is repeated where there are fewer.",
+    )
     columns: int = Field(default=10, ge=1, le=20, description="Tiles side by side.")
     rows: int = Field(
         default=10, ge=1, le=20, description="Rows of a sheet; the last may have fewer."

@@ -217,13 +217,13 @@ def words(name: str) -> str:
 
 def _steps(rung: Rung) -> Iterator[str]:
     run = rung.run()
-    log = "pts_time:0.04"
     times = "".join(f"pts_time:{10 * cell}\n" for cell in range(5)).encode()
     try:
         step = next(run)
-        for _ in range(_STEPS):
+        for place in range(1, _STEPS + 1):
             line = shlex.join(step.argv).replace(FORMATS, "FORMATS")
             yield f"  {step.program} {line}"
+            log = f"pts_time:{0.04 * place:.2f}"
             step = run.send(Done(0, times, log, _Everything()))
         yield "  ..."
     except StopIteration as end:

@@ -190,8 +190,9 @@ class _Climb:
                     break
                 continue
             self._report(rung, started, None)
+            shown = [code for one in made for code in one.warnings]
             damage = [codes.DAMAGED] if self._damaged else []
-            found = dict.fromkeys([*plan.warnings, *rung.warnings, *damage])
+            found = dict.fromkeys([*plan.warnings, *rung.warnings, *shown, *damage])
             result = [_summary(file) for file in files]
             return Rendered(files, result, list(found), self._reports)
         telling = _telling(self._errors)

@@ -79,7 +79,7 @@ def plan(
 ) -> Plan:
     """Give the rungs for an animation spec; parts are not used.
 
-    Raises NoVideoStream, SeekPastEnd.
+    Raises NoVideoStream. The rung of a window that is none raises SeekPastEnd.
     """
     canvas = standin.of_animation(spec)
     seconds = _DEFAULT_SECONDS if spec.duration is None else spec.duration

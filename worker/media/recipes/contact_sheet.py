@@ -29,8 +29,6 @@ FONT = "FramemillSans.ttf"
 _STAMP, _TITLE, _DETAILS = "stamp.txt", "title.txt", "details.txt"
 _STEM = "contact-sheet"
 _TALLEST = 2.5
-# Seeks to one frame tell its time a few microseconds apart.
-_SAME_SECONDS = 0.0005
 _MAX_SIDE = 16_000
 
 
@@ -182,7 +180,7 @@ def _frames(sheet: _Sheet) -> Generator[Step, Done, list[float]]:
         # Without a time in the log, the file is one that took no place before.
         if file not in done.files or real is None:
             continue
-        if not shown or real > shown[-1] + _SAME_SECONDS:
+        if not shown or (real > shown[-1] and not moment.is_same(real, shown[-1])):
             shown.append(real)
     return shown
 

@@ -28,6 +28,8 @@ _SCENE_SCORE = 0.3
 _TICK = 0.0006
 _EARLY_TICK = 0.002
 _FIRST = -1e18
+# Seeks to one frame tell its time a few microseconds apart.
+_SAME_SECONDS = 0.0005
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Shot:
         shown = [mark for mark in seen if mark <= self.target + _TICK]
         # "+ 0.0" makes 0 of a rounded -0.0.
         return round(self.zero + (shown[-1] if shown else seen[0]), 6) + 0.0
+
+
+def is_same(one: float | None, other: float | None) -> bool:
+    """Tell whether two times that shots told are of one frame."""
+    return one is not None and other is not None and abs(one - other) <= _SAME_SECONDS
 
 
 def mark(stream: Any) -> Any:

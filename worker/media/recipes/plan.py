@@ -85,7 +85,8 @@ class Made:
 
     ``file`` is its name in the work folder; ``text`` the content of an index file
     that the recipe wrote itself. ``width``/``height`` are what the check must find
-    (None: anything), ``frames`` the least number of frames.
+    (None: anything), ``frames`` the least number of frames, ``warnings`` what only the
+    run showed.
     """
 
     file: str
@@ -96,6 +97,7 @@ class Made:
     frames: int = 1
     time: float | None = None
     text: str | None = None
+    warnings: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import ffmpeg
 
-from common.errors import CannotFit, DecodeError, NoVideoStream
+from common.errors import CannotFit, DecodeError, NoVideoStream, SeekPastEnd
 from common.specs import Fallback, Fit
 from worker.media.recipes import encode, movie, picture, placeholder
 from worker.media.recipes import warnings as codes
@@ -73,19 +73,16 @@ def plan(
 ) -> Plan:
     """Give the rungs of all entries of ``fallback``, in its order.
 
-    ``frames`` gives those that show the video. Raises NoVideoStream when nothing is
-    left, and what ``frames`` raises.
+    ``frames`` gives those that show the video. Where it raises SeekPastEnd, that is a
+    rung's failure like any other: the next entry is shown. Raises NoVideoStream when
+    nothing is left.
     """
     rungs: list[Rung] = []
     for way in fallback:
         if way != "frame":
             rungs += _rungs(way, clip, canvas, show)
         elif clip.media.video is not None:
-            found = frames()
-            rungs += [
-                replace(rung, warnings=(*found.warnings, *rung.warnings))
-                for rung in found.rungs
-            ]
+            rungs += _of_video(frames)
     if not rungs:
         lacks = clip.media.video is None
         raise NoVideoStream(
@@ -93,6 +90,22 @@ def plan(
             hint='"fallback" can show artwork, a waveform or an icon instead',
         )
     return Plan(tuple(rungs))
+
+
+def _of_video(frames: Callable[[], Plan]) -> list[Rung]:
+    try:
+        found = frames()
+    except SeekPastEnd as error:
+        return [Rung("frame", partial(_refuse, error))]
+    return [
+        replace(rung, warnings=(*found.warnings, *rung.warnings))
+        for rung in found.rungs
+    ]
+
+
+def _refuse(error: SeekPastEnd) -> RungRun:
+    yield from ()
+    raise error
 
 
 def _rungs(way: str, clip: Clip, canvas: Canvas, show: Show) -> list[Rung]:

@@ -22,6 +22,7 @@ import ffmpeg
 from common.errors import DecodeError
 from common.specs import StoryboardSpec
 from worker.media.recipes import encode, grid, picture, standin, storyboard_index
+from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.grid import Grid
 from worker.media.recipes.passes import Found, Pass
@@ -183,6 +184,8 @@ def _lay(pass_: Pass, found: Found) -> RungRun:
         )
         for name, sheet in zip(names, sheets, strict=True)
     ]
+    if spec.count is not None and len(times) < spec.count:
+        made[0] = replace(made[0], warnings=(codes.FEWER_FRAMES,))
     return made + storyboard_index.files(laid, tiles, sheets, names, found.method)
 
 

@@ -96,11 +96,11 @@ class _Print:
             details = dict(placeholder.describe(done.stdout, *self.tiny))
         return _Taken(shot.time(done), details)
 
-    def made(self, file: str, taken: _Taken) -> Made:
-        """Give the file as it is published."""
+    def made(self, file: str, name: str, taken: _Taken) -> Made:
+        """Give the file as it is published, by that name."""
         return Made(
             file,
-            file,
+            name,
             encode.CONTENT_TYPES[self.spec.format],
             self.box.width,
             self.box.height,
@@ -114,8 +114,8 @@ def plan(
 ) -> Plan:
     """Give the rungs for a thumbnail spec; parts are not used.
 
-    Raises NoVideoStream when there is nothing to show, SeekPastEnd when policy
-    ``exact`` asks for a time after the known end.
+    Raises NoVideoStream when there is nothing to show. Where policy ``exact`` asks for
+    a time after the known end, the rung of the frame raises SeekPastEnd.
     """
     canvas = standin.Canvas(
         spec.format, spec.width, spec.height, spec.fit, spec.background, spec.enlarge
@@ -173,7 +173,8 @@ def _checked(clip: Clip, time: float, pointer: str) -> float:
         raise SeekPastEnd(
             f"the time {time:g} s lies after the end of the video ({clip.end:.3f} s)",
             pointer=pointer,
-            hint='give an earlier time, a share like "50%", or another policy',
+            hint='give an earlier time, a share like "50%", another policy, or a '
+            '"fallback" that shows something else',
         )
     return clip.within(time) if clip.end is not None and time >= clip.end else time
 
@@ -185,7 +186,11 @@ def _exact_rungs(spec: ThumbnailSpec, clip: Clip, times: list[float]) -> list[Ru
         Rung("exact", partial(_each, best, times, _exact), mapped),
         Rung("exact_plain", partial(_each, plain, times, _exact), clipped),
         Rung("exact_early", partial(_each, best, times, _early), mapped),
-        Rung("exact_sequential", partial(_each, best, times, _sequential), mapped),
+        Rung(
+            "exact_sequential",
+            partial(_each, best, times, _sequential),
+            (codes.SEEK_UNRELIABLE, *mapped),
+        ),
     ]
 
 
@@ -217,15 +222,26 @@ def _lenient_rungs(
 
 
 def _each(print_: _Print, times: list[float], shoot: Shoot) -> RungRun:
-    """Make one file per time; a single one has no number in its name."""
-    end = encode.extension(print_.spec.format)
-    made = []
+    """Make one file per time; a single one has no number in its name.
+
+    Where a ``count`` leads to a frame that is there already, there are fewer files.
+    """
+    made: list[Made] = []
     for place, time in enumerate(times, 1):
-        stem = "thumbnail" if len(times) == 1 else f"thumbnail-{place:03d}"
-        file = f"{stem}.{end}"
+        file = _file(print_.spec, times, place)
         taken = yield from shoot(print_, time, file)
-        made.append(print_.made(file, taken))
+        again = any(moment.is_same(taken.time, one.time) for one in made)
+        if print_.spec.count is None or not again:
+            name = _file(print_.spec, times, len(made) + 1)
+            made.append(print_.made(file, name, taken))
+    if len(made) < len(times):
+        made[0] = replace(made[0], warnings=(codes.FEWER_FRAMES,))
     return made
+
+
+def _file(spec: ThumbnailSpec, times: Sequence[float], place: int) -> str:
+    stem = "thumbnail" if len(times) == 1 else f"thumbnail-{place:03d}"
+    return f"{stem}.{encode.extension(spec.format)}"
 
 
 def _take(print_: _Print, shot: moment.Shot, file: str) -> Take:

@@ -57,8 +57,7 @@ WARNINGS: dict[str, str] = {
     "or windows.",
     ROWS_REDUCED: "A sheet has fewer rows, to stay within what readers can open.",
     FEWER_SEGMENTS: "The video is too short for that many segments.",
-    FEWER_FRAMES: "The video has fewer different frames there than were asked for; "
-    "each is shown once.",
+    FEWER_FRAMES: "The video has fewer different frames there than were asked for.",
     EXCLUSION_IGNORED: "exclude_start and exclude_end leave nothing of a video this "
     "short; they were ignored.",
     WINDOW_MISSING: "At least one window of the video gave no frame.",

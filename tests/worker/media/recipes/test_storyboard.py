@@ -56,6 +56,22 @@ def drive(
         return steps, end.value
 
 
+@pytest.mark.parametrize(
+    ("words", "found", "told"),
+    [
+        ({"count": 5}, [0.0, 19.0, 38.0, 57.0, 76.0], ()),
+        ({"count": 5}, [0.0, 38.0], (codes.FEWER_FRAMES,)),
+        ({"interval": 19.0}, [0.0, 38.0], ()),
+    ],
+)
+def test_a_count_that_the_frames_do_not_reach_is_told(
+    words: dict[str, object], found: list[float], told: tuple[str, ...]
+) -> None:
+    _, made = drive(clip(), spec(**words), [found], rung=1)
+
+    assert made[0].warnings == told
+
+
 def test_only_keyframes_that_are_shown_reach_the_decoder() -> None:
     steps, made = drive(clip(), spec(), [[cell * 10.0 for cell in range(10)]])
 
