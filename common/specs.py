@@ -302,7 +302,7 @@ class ContactSheetSpec(_Replaceable):
     )
     header: bool = Field(default=True, description="Name, duration, size, codec.")
     timestamps: bool = Field(
-        default=True, description="Each frame's time in its corner."
+        default=True, description="Each frame's real time in its corner."
     )
     exclude_start: Time = Field(default="5%", description="Left out at the start.")
     exclude_end: Time = Field(

@@ -20,7 +20,7 @@ from tests.conftest import ROOT, SAMPLE
 from tests.worker.media.recipes import tone
 from tests.worker.media.recipes.ramps import ffmpeg
 from worker.media.engine import Engine, RenderedFile, RenderJob, Watch
-from worker.media.recipes.contact_sheet import FONT
+from worker.media.recipes.sheet import FONT
 
 FOLDER = ROOT / "docs" / "pictures"
 TITLE = "Big Buck Bunny.mp4"

@@ -191,6 +191,7 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
         PLAIN,
     ),
     "contact_sheet_icon": (SHEET | {"fallback": ["icon"]}, SONG),
+    "contact_sheet_unsought": (SHEET | {"columns": 2, "rows": 1}, UNSOUGHT),
     "contact_sheet_default": (SHEET | {"columns": 2, "rows": 1}, PLAIN),
     "snippets_default": (SNIPPETS, PLAIN),
     "snippets_webp": (SNIPPETS | {"format": "webp", "window": 20.0}, PLAIN),

@@ -1,4 +1,4 @@
-"""Put boxes into MP4 files that FFmpeg's muxer would not write."""
+"""Change boxes of MP4 files to what FFmpeg's muxer would not write."""
 
 from __future__ import annotations
 
@@ -18,4 +18,14 @@ def into_sample_entry(movie: bytes, codec: bytes, box: bytes) -> bytes:
         size = struct.unpack(">I", data[at - 4 : at])[0]
         data[at - 4 : at] = struct.pack(">I", size + len(box))
     data[place:place] = box
+    return bytes(data)
+
+
+def with_keyframes(movie: bytes, *samples: int) -> bytes:
+    """Let the index (``stss``) name other samples, counted from 1, as keyframes."""
+    place = movie.index(b"stss") + 12
+    (count,) = struct.unpack(">I", movie[place - 4 : place])
+    assert count == len(samples), f"the index has {count} keyframes"
+    data = bytearray(movie)
+    data[place : place + 4 * count] = struct.pack(f">{count}I", *samples)
     return bytes(data)

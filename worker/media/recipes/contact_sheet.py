@@ -1,96 +1,38 @@
 """The recipe of contact sheets: a grid of frames for people, with a header.
 
-Each frame is drawn by a seek of its own, with its time in a corner; the last step
-lays the grid and writes the header. All texts come from files in the work folder
-(``drawtext`` without expansion), so that no name can become a filter.
+Each frame is drawn by a seek of its own. Where seeks find too little, one run decodes
+the video from its start and takes a frame for each place, as storyboards do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import ffmpeg
 
 from common.errors import DecodeError
-from common.specs import ContactSheetSpec, Fit
-from worker.media.recipes import encode, headline, moment, picture, standin
+from common.specs import ContactSheetSpec
+from worker.media.recipes import encode, moment, passes, picture, sheet, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.extent import extent, leaves_some
-from worker.media.recipes.formats import PROTOCOLS
+from worker.media.recipes.grid import SLACK
 from worker.media.recipes.moment import Pen
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip, argv
+from worker.media.recipes.sheet import Sheet
+from worker.media.recipes.source import Clip, argv, number, open_clip
 
-FONT = "FramemillSans.ttf"
-_STAMP, _TITLE, _DETAILS = "stamp.txt", "title.txt", "details.txt"
 _STEM = "contact-sheet"
-_TALLEST = 2.5
-_MAX_SIDE = 16_000
+_CAPTURE = 256 * 1024
+# A longer film is decoded whole only where seeks found less than half.
+_DECODE_ALL_SECONDS = 600.0
+_UNKNOWN_SECONDS = 3600.0
 
-
-@dataclass(frozen=True)
-class _Cell:
-    """A box that keeps the shape; the sheet's width is asked, so it may grow."""
-
-    width: int
-    height: int
-    fit: Fit = "contain"
-    enlarge: bool = True
-
-
-@dataclass(frozen=True)
-class _Sheet:
-    """Sizes of a sheet in pixels, and what is drawn on it."""
-
-    spec: ContactSheetSpec
-    clip: Clip
-    plain: bool = False
-
-    @property
-    def margin(self) -> int:
-        """Give the border around the grid."""
-        return max(6, self.spec.width // 64)
-
-    @property
-    def gap(self) -> int:
-        """Give the space between two frames."""
-        return max(2, self.margin // 3)
-
-    @property
-    def box(self) -> picture.Box:
-        """Give the size of one frame: even, and low enough for all rows."""
-        spec, video = self.spec, self.clip.video
-        room = spec.width - 2 * self.margin - (spec.columns - 1) * self.gap
-        width = max(2, room // spec.columns)
-        height = (_MAX_SIDE - 4 * self.margin) // spec.rows - self.gap
-        cell = _Cell(width, min(height, round(width * _TALLEST)))
-        box = picture.fit((video.width, video.height), cell, width, even=True)
-        # Rounding up to an even size may not push the grid over the border.
-        return box if box.width <= width else _narrow(box)
-
-    @property
-    def font_size(self) -> int:
-        """Give the header's letter height."""
-        return max(12, self.spec.width // 48)
-
-    @property
-    def small_size(self) -> int:
-        """Give the letter height of the details under the title."""
-        return max(10, round(self.font_size * 0.68))
-
-    @property
-    def stamp_size(self) -> int:
-        """Give the letter height of the times on the frames."""
-        return max(8, min(self.small_size, self.box.width // 12))
-
-
-def _narrow(box: picture.Box) -> picture.Box:
-    width = box.width - 2
-    return picture.Box((width, box.scaled[1]), width, box.height)
+# Draws the frames into the files that :func:`sheet.tile` names, gives their times.
+Take = Callable[[Sheet], Generator[Step, Done, list[float]]]
 
 
 def plan(
@@ -116,20 +58,25 @@ def plan(
 
 def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
     mapped, clipped = picture.colour_warnings(clip)
-    best, plain = _Sheet(spec, clip), _Sheet(spec, clip, plain=True)
-    frames = clip.video.frames
-    notes = []
-    if frames is not None and frames < spec.columns * spec.rows:
-        notes.append(codes.FEWER_FRAMES)
-    if not leaves_some(clip, spec):
-        notes.append(codes.EXCLUSION_IGNORED)
-    return Plan(
-        (
-            Rung("seeks", partial(_make, best), mapped),
-            Rung("seeks_plain", partial(_make, plain), clipped),
-        ),
-        tuple(notes),
-    )
+    best, plain = Sheet(spec, clip), Sheet(spec, clip, plain=True)
+    if clip.seekable and clip.end is not None:
+        rungs = [
+            Rung("seeks", partial(_make, best, _by_good_seeks), mapped),
+            Rung(
+                "from_start",
+                partial(_make, best, _most_from_start),
+                (codes.SEEK_UNRELIABLE, *mapped),
+            ),
+            Rung("seeks_few", partial(_make, best, _by_seeks), mapped),
+        ]
+    else:
+        rungs = [
+            Rung("from_start", partial(_make, best, _from_start), mapped),
+            Rung("from_start_plain", partial(_make, plain, _from_start), clipped),
+        ]
+    rungs.append(Rung("seeks_plain", partial(_make, plain, _by_seeks), clipped))
+    ignored = () if leaves_some(clip, spec) else (codes.EXCLUSION_IGNORED,)
+    return Plan(tuple(rungs), ignored)
 
 
 def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
@@ -142,15 +89,15 @@ def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
     return [clip.within(start + (place + 0.5) * step) for place in range(count)]
 
 
-def _make(sheet: _Sheet) -> RungRun:
-    shown = yield from _frames(sheet)
+def _make(laid: Sheet, take: Take) -> RungRun:
+    shown = yield from take(laid)
     if not shown:
         raise DecodeError("no frame of the video could be decoded")
-    spec, box = sheet.spec, sheet.box
+    spec, box = laid.spec, laid.box
     columns = min(spec.columns, len(shown))
     rows = math.ceil(len(shown) / columns)
     file = f"{_STEM}.{encode.extension(spec.format)}"
-    done = yield _assemble(sheet, columns, len(shown), file)
+    done = yield sheet.lay(laid, columns, shown, file)
     if file not in done.files:
         raise DecodeError("the contact sheet could not be laid")
     details = {
@@ -161,120 +108,116 @@ def _make(sheet: _Sheet) -> RungRun:
         "tile_height": box.height,
     }
     kind = encode.CONTENT_TYPES[spec.format]
-    return [Made(file, file, kind, time=shown[0], details=details)]
+    few = len(shown) < spec.columns * spec.rows
+    notes = (codes.FEWER_FRAMES,) if few else ()
+    return [Made(file, file, kind, time=shown[0], warnings=notes, details=details)]
 
 
-def _frames(sheet: _Sheet) -> Generator[Step, Done, list[float]]:
-    """Draw the frames into ``tile-001.png`` and so on; give their real times.
-
-    A time that gives no frame, or the frame before once more, takes no place.
-    """
-    shown: list[float] = []
-    tenths = (sheet.clip.end or 0.0) < headline.TENTHS
-    for at in times(sheet.spec, sheet.clip):
-        file = f"tile-{len(shown) + 1:03d}.png"
-        shot = moment.exact(sheet.clip, at, _pen(sheet, file), tolerant=True)
-        stamp = {_STAMP: headline.length(at, tenths=tenths)}
-        done = yield replace(shot.step, texts=stamp, assets=(FONT,))
-        real = shot.time(done)
-        # Without a time in the log, the file is one that took no place before.
-        if file not in done.files or real is None:
-            continue
-        if not shown or (real > shown[-1] and not moment.is_same(real, shown[-1])):
-            shown.append(real)
+def _by_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    shown, _ = yield from _sought(laid)
     return shown
 
 
-def _pen(sheet: _Sheet, file: str) -> Pen:
-    spec, size = sheet.spec, sheet.stamp_size
+def _by_good_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    """Raise DecodeError where seeks missed what decoding from the start may find."""
+    shown, missed = yield from _sought(laid)
+    places = len(times(laid.spec, laid.clip))
+    short = (laid.clip.end or 0.0) <= _DECODE_ALL_SECONDS
+    if missed > places / 2 or (missed and short):
+        raise DecodeError(f"seeks found no frame for {missed} of {places} places")
+    return shown
+
+
+def _sought(laid: Sheet) -> Generator[Step, Done, tuple[list[float], int]]:
+    """Draw the frame on screen at each time; give the real times, and the misses.
+
+    A time that gives no frame, or the frame before once more, takes no place. It is
+    missed, unless that frame is still on screen then.
+    """
+    clip = laid.clip
+    shown: list[float] = []
+    missed = 0
+    for at in times(laid.spec, clip):
+        file = sheet.tile(len(shown) + 1)
+        shot = moment.exact(clip, at, _pen(laid, file), tolerant=True)
+        done = yield shot.step
+        real = shot.time(done)
+        # Without a time in the log, the file is one that took no place before.
+        if file not in done.files or real is None:
+            missed += 1
+        elif not shown or (real > shown[-1] and not moment.is_same(real, shown[-1])):
+            shown.append(real)
+        elif real > at + clip.frame_seconds:
+            missed += 1
+    return shown, missed
+
+
+def _most_from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    """Raise DecodeError where less than half of the frames came."""
+    shown = yield from _from_start(laid)
+    places = laid.spec.columns * laid.spec.rows
+    expected = min(places, laid.clip.video.frames or places)
+    if 2 * len(shown) < expected:
+        raise DecodeError(f"decoding gave {len(shown)} of {expected} frames")
+    return shown
+
+
+def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    """Draw the first frame from each time on, or every one where they are few."""
+    clip = laid.clip
+    if clip.end is None:
+        last = yield from moment.last_time(clip, seek=False)
+        end = clip.begin if last is None else last + clip.frame_seconds
+        media = clip.media.model_copy(update={"duration": end})
+        clip = replace(clip, media=media)
+    zero, frames = clip.clock(0.0), open_clip(clip)
+    wanted = times(laid.spec, clip)
+    if (clip.video.frames or math.inf) > len(wanted):
+        frames = _first_of_each(laid.spec, clip, frames)
+    done = yield _drawn_all(laid, moment.mark(frames, "pipe:1"), len(wanted))
+    seen = moment.marks(done.stdout.decode("ascii", "replace"))
+    # The last of them may not have been drawn.
+    drawn = [sheet.tile(place) in done.files for place in range(1, len(seen) + 1)]
+    return [
+        round(zero + mark, 6) for mark, there in zip(seen, drawn, strict=True) if there
+    ]
+
+
+def _first_of_each(spec: ContactSheetSpec, clip: Clip, frames: Any) -> Any:
+    """Let a frame for each of the evenly spaced times pass."""
+    start, end = extent(clip, spec)
+    step = max((end - start) / (spec.columns * spec.rows), 2 * SLACK)
+    zero, first = clip.clock(0.0), start + step / 2
+    begin, until = (when - zero - SLACK for when in (first, end + step / 2))
+    frames = frames.filter("trim", start=number(max(0.0, begin)), end=number(until))
+    return passes.first_of_cells(frames, number(step), zero - first)
+
+
+def _drawn_all(laid: Sheet, frames: Any, count: int) -> Step:
+    clip = laid.clip
+    options = encode.still("png", 100, clip.threads) | {"frames:v": count}
+    del options["update"]
+    words = argv(ffmpeg.output(_drawn(laid, frames, lone=True), sheet.TILES, **options))
+    seconds = clip.end or _UNKNOWN_SECONDS
+    return Step(words, seconds, capture=_CAPTURE, tolerant=True)
+
+
+def _drawn(laid: Sheet, frames: Any, *, lone: bool = False) -> Any:
+    return picture.draw(
+        frames,
+        laid.clip,
+        laid.box,
+        "png",
+        background=laid.spec.background,
+        plain=laid.plain,
+        lone=lone,
+    )
+
+
+def _pen(laid: Sheet, file: str) -> Pen:
+    options = encode.still("png", 100, laid.clip.threads)
 
     def write(frames: Any) -> tuple[str, ...]:
-        frames = picture.draw(
-            frames,
-            sheet.clip,
-            sheet.box,
-            "png",
-            background=spec.background,
-            plain=sheet.plain,
-        )
-        if spec.timestamps:
-            frames = frames.filter(
-                "drawtext",
-                **_text(_STAMP, size, "#ffffff"),
-                x=f"w-tw-{max(3, round(size * 0.6))}",
-                y=f"h-{max(3, round(size * 0.55))}-max(th,{size})",
-                box=1,
-                boxcolor="black@0.55",
-                boxborderw=max(2, round(size * 0.3)),
-            )
-        options = encode.still("png", 100, sheet.clip.threads)
-        return argv(ffmpeg.output(frames, file, **options))
+        return argv(ffmpeg.output(_drawn(laid, frames), file, **options))
 
     return Pen(write)
-
-
-def _text(file: str, size: int, colour: str) -> dict[str, Any]:
-    return {
-        "fontfile": FONT,
-        "textfile": file,
-        "expansion": "none",
-        "fontsize": size,
-        "fontcolor": picture.colour_word(colour),
-    }
-
-
-def _assemble(sheet: _Sheet, columns: int, count: int, file: str) -> Step:
-    """Lay ``count`` frames, the border and the header; encode the sheet."""
-    spec, margin = sheet.spec, sheet.margin
-    texts = _header(sheet) if spec.header else {}
-    height = sum(_lead(sheet, name) for name in texts) + (margin // 2 if texts else 0)
-    colour = picture.colour_word(spec.background)
-    tiles = ffmpeg.input(
-        "file:tile-%03d.png", f="image2", framerate=1, protocol_whitelist=PROTOCOLS
-    )
-    rows = math.ceil(count / columns)
-    # The last of the files may hold a frame that took no place.
-    frames = tiles["v"].filter("trim", end_frame=count)
-    frames = frames.filter("tile", f"{columns}x{rows}", padding=sheet.gap, color=colour)
-    left = (spec.width - spec.columns * (sheet.box.width + sheet.gap) + sheet.gap) // 2
-    # Even sizes, since most formats halve the colour planes.
-    frames = frames.filter(
-        "pad",
-        f"2*floor(max({spec.width},iw+{2 * margin})/2)",
-        f"2*ceil((ih+{2 * margin + height})/2)",
-        max(left, 0),
-        margin + height,
-        color=colour,
-    )
-    top = margin
-    for name in texts:
-        size = sheet.font_size if name == _TITLE else sheet.small_size
-        words = _text(name, size, spec.foreground)
-        if name == _DETAILS:
-            words["alpha"] = 0.75
-        frames = frames.filter("drawtext", **words, x=left, y=top, y_align="font")
-        top += _lead(sheet, name)
-    frames = frames.filter("scale", **picture.target(spec.format))
-    frames = frames.filter("format", picture.OPAQUE[spec.format])
-    options = encode.still(spec.format, spec.quality, sheet.clip.threads)
-    run = argv(ffmpeg.output(frames, file, **options))
-    return Step(run, seconds=10.0, texts=texts, assets=(FONT,))
-
-
-def _header(sheet: _Sheet) -> dict[str, str]:
-    """Give the header's lines by their file, top first."""
-    title, details = headline.lines(sheet.clip, _letters(sheet))
-    return {_TITLE: title, _DETAILS: details} if title else {_DETAILS: details}
-
-
-def _lead(sheet: _Sheet, name: str) -> int:
-    """Give the height of a header line with the space under it."""
-    if name == _TITLE:
-        return round(1.45 * sheet.font_size)
-    return round(1.5 * sheet.small_size)
-
-
-def _letters(sheet: _Sheet) -> int:
-    """Give how many letters of the title fit, see :func:`headline.breadth`."""
-    room = sheet.spec.width - 2 * sheet.margin
-    return max(12, int(room / (0.6 * sheet.font_size)))

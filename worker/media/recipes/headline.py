@@ -7,7 +7,7 @@ import unicodedata
 from worker.media.recipes.source import Clip
 
 # Videos shorter than this many seconds have their times written with tenths.
-TENTHS = 60.0
+_TENTHS = 60.0
 _HDR = {"hdr10": "HDR10", "hlg": "HLG", "dolby_vision": "Dolby Vision"}
 _WIDE = 1.7
 # Pictographs: the font has none of them, and would draw boxes.
@@ -32,13 +32,19 @@ _CODECS = {
 }
 
 
-def length(seconds: float, *, tenths: bool = False) -> str:
+def decimals(end: float | None) -> int:
+    """Give how many decimals the times of a video of that length are written with."""
+    return 1 if (end or 0.0) < _TENTHS else 0
+
+
+def length(seconds: float, decimals: int = 0) -> str:
     """Write a time for people: ``H:MM:SS``, or ``M:SS``, ``M:SS.t``."""
-    whole = int(seconds)
+    # The last bit of a float must not turn 2.3 into 2.2.
+    whole, part = divmod(int(seconds * 10**decimals + 1e-6), 10**decimals)
     text = f"{whole // 60 % 60}:{whole % 60:02d}"
     if whole >= 3600:
         text = f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-    return f"{text}.{int(seconds * 10) % 10}" if tenths else text
+    return f"{text}.{part:0{decimals}d}" if decimals else text
 
 
 def size(count: int) -> str:
@@ -94,7 +100,8 @@ def lines(clip: Clip, letters: int) -> tuple[str, str]:
     media, video = clip.media, clip.video
     facts = []
     if clip.end is not None:
-        facts.append(length(clip.end, tenths=clip.end < TENTHS))
+        places = decimals(clip.end)
+        facts.append(length(round(clip.end, places), places))
     facts.append(f"{video.width}\u00d7{video.height}")
     facts.append(_CODECS.get(video.codec, video.codec))
     if video.hdr is not None:

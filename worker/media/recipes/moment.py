@@ -71,10 +71,13 @@ def is_same(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and abs(one - other) <= _SAME_SECONDS
 
 
-def mark(stream: Any) -> Any:
-    """Let the log tell the time of every frame that passes; see :func:`marks`."""
+def mark(stream: Any, file: str = "pipe:2") -> Any:
+    """Let the log tell the time of every frame that passes; see :func:`marks`.
+
+    Of many frames the log might keep the last only: ``pipe:1`` is standard output.
+    """
     return stream.filter("metadata", "add", key="m", value="1").filter(
-        "metadata", "print", file="pipe:2", direct=1
+        "metadata", "print", file=file, direct=1
     )
 
 

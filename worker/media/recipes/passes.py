@@ -42,6 +42,18 @@ class Found:
     shuffled: bool = False
 
 
+def first_of_cells(frames: Any, interval: str, zero: float) -> Any:
+    """Let the first frame of every cell of ``interval`` seconds pass.
+
+    ``zero`` is the time, on the cells' clock, at which the stream's clock is 0.
+    """
+    cell, before = (
+        f"floor(({when}+{number(zero + SLACK)})/{interval})"
+        for when in ("t", "prev_selected_t")
+    )
+    return frames.filter("select", f"isnan(prev_selected_t)+gt({cell},{before})")
+
+
 @dataclass(frozen=True)
 class Pass:
     """One run that picks the first frame of every cell from a stretch."""
@@ -102,11 +114,7 @@ class Pass:
         if length is not None:
             # "-t" lets frames after a jump of the clock through.
             frames = frames.filter("trim", end=number(start + length - zero - SLACK))
-        cell, before = (
-            f"floor(({when}+{number(zero + SLACK)})/{self._interval})"
-            for when in ("t", "prev_selected_t")
-        )
-        frames = frames.filter("select", f"isnan(prev_selected_t)+gt({cell},{before})")
+        frames = first_of_cells(frames, self._interval, zero)
         seconds = self.seconds - start if length is None else length
         frames = self._drawn(frames, zero)
         return self._store(frames, file, max(seconds, _LEAST_SECONDS))

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFont
 
+from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
 from common.specs import ContactSheetSpec
+from tests.worker.media import boxes
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import ffmpeg, luma, ramp, read_time, x264
-from worker.media.recipes import contact_sheet, headline
-from worker.media.recipes.plan import Done, FileFacts
+from worker.media.engine import Rendered
+from worker.media.recipes import contact_sheet, headline, sheet
+from worker.media.recipes.plan import Done, FileFacts, Made, Step
 from worker.media.recipes.source import Clip
 
 ASSETS = Path(contact_sheet.__file__).parents[1] / "assets"
@@ -35,6 +38,21 @@ def clip(title: str | None = None) -> Clip:
     return Clip("source", media, title=title)
 
 
+def shown_times(done: Rendered, columns: int) -> list[float]:
+    """Read the times off the frames of a bare sheet, 900 pixels wide, of a ramp."""
+    made = done.files[0]
+    picture = Image.open(made.path)
+    width, height = made.details["tile_width"], made.details["tile_height"]
+    gap = max(2, (900 // 64) // 3)
+    left = (picture.width - columns * width - (columns - 1) * gap) // 2
+    return [
+        read_time(luma(picture, (left + x * (width + gap), top, width, height)))
+        for row in range(made.details["rows"])
+        for top in [14 + row * (height + gap)]
+        for x in range(columns)
+    ]
+
+
 def test_frames_come_from_the_times_that_are_told(
     tmp_path: Path, render: Render
 ) -> None:
@@ -50,17 +68,8 @@ def test_frames_come_from_the_times_that_are_told(
         header=False,
     )
 
-    sheet = Image.open(done.files[0].path)
     details = done.files[0].details
-    width, height = details["tile_width"], details["tile_height"]
-    gap = max(2, (900 // 64) // 3)
-    left = (sheet.width - 3 * width - 2 * gap) // 2
-    shown = [
-        read_time(luma(sheet, (left + x * (width + gap), top, width, height)))
-        for top in (14, 14 + height + gap)
-        for x in range(3)
-    ]
-    assert shown == pytest.approx(details["times"], abs=0.1)
+    assert shown_times(done, 3) == pytest.approx(details["times"], abs=0.1)
     assert details["times"][0] == pytest.approx(5, abs=0.05)
     assert details["times"][-1] == pytest.approx(35, abs=0.05)
 
@@ -119,9 +128,122 @@ def test_a_frame_that_takes_no_place_is_not_on_the_sheet(
     assert lightest - darkest < 8
 
 
+def drive(
+    seen: list[float | None], **words: object
+) -> tuple[list[Step], list[Made] | str]:
+    """Run the best rung; each seek shows a frame of that time, or none."""
+    spec = ContactSheetSpec(kind="contact_sheet", rows=1, **words)
+    run = contact_sheet.plan(spec, clip()).rungs[0].run()
+    steps: list[Step] = []
+    files = {f"tile-00{place}.png": FileFacts(1) for place in range(1, 9)}
+    files["contact-sheet.jpg"] = FileFacts(1)
+    answer = None
+    try:
+        while True:
+            step = next(run) if answer is None else run.send(answer)
+            steps.append(step)
+            start = float(step.argv[step.argv.index("-ss") + 1]) if seen else 0.0
+            time = seen.pop(0) if seen else None
+            log = "" if time is None else f"frame:0 pts_time:{time - start:.6f}\n"
+            answer = Done(0, b"", log, files)
+    except StopIteration as end:
+        return steps, end.value
+    except DecodeError as error:
+        return steps, str(error)
+
+
+def test_the_stamps_tell_the_frames_real_times() -> None:
+    steps, made = drive([12.4, 36.9, 61.001, 86.2], columns=4)
+
+    stamps = steps[-1].texts["stamps.txt"].splitlines()
+    assert [line.split("'")[1] for line in stamps] == ["0:12", "0:36", "1:01", "1:26"]
+    assert made[0].details["times"] == [12.4, 36.9, 61.001, 86.2]
+
+
+def test_stamps_have_the_decimals_that_tell_frames_apart() -> None:
+    assert sheet.stamps([0.0, 3.0], 100.0) == ["0:00", "0:03"]
+    assert sheet.stamps([0.0, 3.0], 9.0) == ["0:00.0", "0:03.0"]
+    assert sheet.stamps([0.0, 0.033333, 0.066667], 0.1) == [
+        *("0:00.00", "0:00.03", "0:00.06")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "found"),
+    [
+        # Frames that are on screen for long are no fault of the seeks.
+        ([12.0, 12.0, 60.0, 60.0], 2),
+        ([None, 36.0, 61.0, 86.0], None),
+        ([86.0, 86.0, 86.0, 86.0], None),
+    ],
+)
+def test_seeks_are_given_up_where_a_place_gets_no_frame_of_its_own(
+    seen: list[float | None], found: int | None
+) -> None:
+    _, made = drive(seen, columns=4)
+
+    if found is None:
+        assert isinstance(made, str)
+        assert made.startswith("seeks found no frame for ")
+    else:
+        assert len(made[0].details["times"]) == found
+
+
+def test_a_long_film_is_not_decoded_whole_for_one_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(contact_sheet, "_DECODE_ALL_SECONDS", 99.0)
+
+    _, made = drive([None, 36.0, 61.0, 86.0], columns=4)
+
+    assert made[0].details["times"] == [36.0, 61.0, 86.0]
+    assert made[0].warnings == ("fewer_frames",)
+
+
+def test_where_seeks_find_too_little_the_video_is_decoded_from_its_start(
+    tmp_path: Path, render: Render
+) -> None:
+    # Given an index that names frames as keyframes that are none
+    source = ramp(tmp_path / "lies.mp4", 60, *x264(375))
+    source.write_bytes(boxes.with_keyframes(source.read_bytes(), 1, 406, 751, 1156))
+    bare = {"timestamps": False, "header": False}
+
+    done = render(source, kind="contact_sheet", columns=3, rows=2, width=900, **bare)
+
+    told = [(one.rung, one.error is None) for one in done.reports]
+    assert told == [("seeks", False), ("from_start", True)]
+    assert done.warnings == ["seek_unreliable"]
+    times = done.files[0].details["times"]
+    assert times == pytest.approx([7.5, 16.5, 25.5, 34.5, 43.5, 52.5], abs=0.05)
+    assert shown_times(done, 3) == pytest.approx(times, abs=0.1)
+
+
+def test_a_raw_stream_is_decoded_once(tmp_path: Path, render: Render) -> None:
+    source = ramp(tmp_path / "a.h264", 6, *x264(50))
+
+    done = render(source, kind="contact_sheet", columns=3, rows=2)
+
+    assert [one.rung for one in done.reports] == ["from_start"]
+    assert done.files[0].details["times"] == pytest.approx(
+        [0.3 + 5.4 * (place + 0.5) / 6 for place in range(6)], abs=0.041
+    )
+
+
+def test_a_video_of_unknown_length_fills_the_sheet(
+    tmp_path: Path, render: Render
+) -> None:
+    source = ramp(tmp_path / "a.webp", 2, "-c:v", "libwebp_anim", rate=10)
+
+    done = render(source, kind="contact_sheet", columns=3, rows=2)
+
+    assert len(done.files[0].details["times"]) == 6
+    assert done.warnings == []
+
+
 def test_a_file_of_a_time_before_is_not_shown_for_one_that_gave_no_frame() -> None:
     spec = ContactSheetSpec(kind="contact_sheet", columns=3, rows=1)
-    run = contact_sheet.plan(spec, clip()).rungs[0].run()
+    rungs = {rung.name: rung for rung in contact_sheet.plan(spec, clip()).rungs}
+    run = rungs["seeks_few"].run()
     files = {f"tile-{place:03d}.png": FileFacts(1) for place in (1, 2)}
     next(run)
     run.send(Done(0, b"", "frame:0 pts_time:0.1\n", files))
@@ -205,7 +327,7 @@ def test_a_long_name_in_wide_letters_is_cut_sooner() -> None:
 
 
 def test_the_font_draws_letters_of_many_scripts() -> None:
-    font = ImageFont.truetype(ASSETS / contact_sheet.FONT, 20)
+    font = ImageFont.truetype(ASSETS / sheet.FONT, 20)
 
     def drawn(letter: str) -> bytes:
         return bytes(font.getmask(letter))
@@ -217,7 +339,22 @@ def test_the_font_draws_letters_of_many_scripts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(5.27, "0:05"), (65.0, "1:05"), (3661.0, "1:01:01")]
+    ("seconds", "decimals", "text"),
+    [
+        (5.27, 0, "0:05"),
+        (65.0, 0, "1:05"),
+        (3661.0, 0, "1:01:01"),
+        (2.3, 1, "0:02.3"),
+        (5.27, 2, "0:05.27"),
+    ],
 )
-def test_times_are_written_for_people(seconds: float, text: str) -> None:
-    assert headline.length(seconds) == text
+def test_times_are_written_for_people(seconds: float, decimals: int, text: str) -> None:
+    assert headline.length(seconds, decimals) == text
+
+
+def test_the_header_rounds_the_length() -> None:
+    media = clip().media.model_copy(update={"duration": 2.999})
+
+    _, facts = headline.lines(replace(clip(), media=media), 40)
+
+    assert facts.startswith("0:03.0 ")
