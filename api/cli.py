@@ -55,7 +55,8 @@ def _explain(error: Exception) -> None:
             hint = f" ({fault['hint']})" if fault.get("hint") else ""
             _tell(f"  {fault['pointer']}: {fault['detail']}{hint}")
     elif isinstance(error, FramemillError):
-        _tell(f"{error.title}: {error.detail}")
+        hint = f" ({error.hint})" if error.hint else ""
+        _tell(f"{error.title}: {error.detail}{hint}")
     elif isinstance(error, OSError) and error.filename:
         _tell(f"{error.filename}: {error.strerror}")
     else:

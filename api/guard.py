@@ -37,6 +37,7 @@ class Allowance:
     buckets: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
     jobs_per_day: int | None = None
 
 
@@ -247,6 +248,7 @@ def _principal(key: KeyRecord) -> Principal:
         buckets=tuple(key.buckets),
         prefixes=tuple(key.prefixes),
         destinations=tuple(key.destinations),
+        recipients=tuple(key.recipients),
         jobs_per_day=key.jobs_per_day,
     )
     return Principal(

@@ -93,7 +93,7 @@ class Counter:
         options = job_options(settings, who, asked, "/job")
         return {
             "outputs": [spec.model_dump(mode="json") for spec in outputs],
-            "subscriptions": as_stored(asked.notify, who.subscriptions),
+            "subscriptions": as_stored(asked.notify, who, settings, "/job"),
             "metadata": asked.metadata,
             "options": options,
             "jobs_at_once": who.allowance.jobs_at_once,

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.key_webhooks import add, remove
-from api.subscriptions import WebhookSubscription, shown
+from api.subscriptions import WebhookSubscription, check_receiver, shown
 from common.config import Settings
 from common.errors import NotFound
 from common.keys import KeyRecord, Keys, new_key_id
@@ -26,6 +26,7 @@ _LIMITS: tuple[tuple[str, str, type, bool], ...] = (
     ("--bucket", "buckets", str, True),
     ("--prefix", "prefixes", str, True),
     ("--destination", "destinations", str, True),
+    ("--recipient", "recipients", str, True),
     ("--requests-per-second", "requests_per_second", float, False),
     ("--burst", "burst", int, False),
     ("--jobs-at-once", "jobs_at_once", int, False),
@@ -173,7 +174,9 @@ def _webhook(options: argparse.Namespace) -> int:
         asked = WebhookSubscription.model_validate(given)
     except ValidationError as error:
         raise ValueError("; ".join(one["msg"] for one in error.errors())) from error
-    made = add(_keys(), options.id, asked)
+    settings = Settings.load()
+    check_receiver(asked.url, settings.egress, "/url")
+    made = add(Keys.connect(settings), options.id, asked)
     _tell(f"webhook {made['id']}; its secret is shown only now:")
     print(made["secret"])
     return 0

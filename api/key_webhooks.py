@@ -16,7 +16,7 @@ from api.faults import validate
 from api.guard import Authenticator, Principal, enter
 from api.notice_views import NewWebhookView, WebhookListView, WebhookView
 from api.present import timestamp
-from api.subscriptions import WebhookSubscription, shown
+from api.subscriptions import WebhookSubscription, check_receiver, shown
 from common.errors import Conflict, NotFound
 from common.keys import MOST_WEBHOOKS, KeyRecord, Keys
 from common.runtime import Runtime
@@ -42,7 +42,9 @@ def blueprint(
         headers.query(request)
         store, key_id = _key(keys, enter(authenticator, "submit"))
         document = bodies.read_json(request, runtime.settings.limits.json_bytes)
-        made = add(store, key_id, validate(_NEW, document))
+        asked = validate(_NEW, document)
+        check_receiver(asked.url, runtime.settings.egress, "/url")
+        made = add(store, key_id, asked)
         return _answer(NewWebhookView(**_view(made), secret=made["secret"]), 201)
 
     # Of just that length: "deliveries" is an address of its own.

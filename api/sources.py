@@ -79,7 +79,7 @@ class Sources:
                 "this service takes no sources by URL",
                 "the setting is FRAMEMILL_SOURCE_URLS",
             )
-        schemes = ("https", "http") if settings.egress.http else ("https",)
+        schemes = sorted(settings.egress.schemes, reverse=True)
         try:
             parts = urlsplit(url)
             fits = parts.scheme in schemes and bool(parts.hostname)

@@ -8,7 +8,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from common.sections import WebhookSecret
+from api.guard import Principal
+from common.config import Settings
+from common.errors import Forbidden, Invalid
+from common.sections import Egress
+from common.setting_types import WebhookSecret
 
 ENDINGS = ["job.completed", "job.partial", "job.failed", "job.cancelled"]
 BATCH_ENDINGS = [one.replace("job.", "batch.") for one in ENDINGS]
@@ -79,15 +83,58 @@ Subscriptions = Annotated[list[Subscription], Field(max_length=MOST)]
 
 
 def as_stored(
-    asked: list[WebhookSubscription | EmailSubscription],
-    of_key: Sequence[dict[str, Any]],
+    asked: Sequence[WebhookSubscription | EmailSubscription],
+    who: Principal,
+    settings: Settings,
+    base: str = "",
 ) -> list[dict[str, Any]]:
-    """Give a job's subscriptions and those of its API key as the job store has them."""
+    """Give a job's subscriptions and those of its API key as the job store has them.
+
+    ``base`` is where the job lies in the body. Raises Invalid and Forbidden for one
+    that could never be delivered.
+    """
+    for number, one in enumerate(asked):
+        where = f"{base}/notify/{number}"
+        if isinstance(one, EmailSubscription):
+            _check_recipient(one.to, who, settings, f"{where}/to")
+        else:
+            check_receiver(one.url, settings.egress, f"{where}/url")
     own = [
         {"id": f"s{number}", **one.model_dump(mode="json")}
         for number, one in enumerate(asked, 1)
     ]
-    return [*own, *of_key]
+    return [*own, *who.subscriptions]
+
+
+def check_receiver(url: str, egress: Egress, pointer: str) -> None:
+    """Raise Invalid where the settings let no webhook have such a URL.
+
+    Its form only: the worker's one door judges where it leads.
+    """
+    if fault := egress.fault_of(url):
+        detail, hint = fault
+        raise Invalid.one(pointer, f"a webhook's URL: {detail}", hint)
+
+
+def _check_recipient(
+    address: str, who: Principal, settings: Settings, pointer: str
+) -> None:
+    if settings.smtp.host is None:
+        raise Invalid.one(
+            pointer,
+            "this service sends no e-mail",
+            "use a webhook; the setting is FRAMEMILL_SMTP_HOST",
+        )
+    wanted = address.lower()
+    domain = wanted[wanted.rindex("@") :]
+    allowed = [*settings.smtp.recipients, *who.allowance.recipients]
+    if not {"*", domain, wanted} & {one.lower() for one in allowed}:
+        raise Forbidden(
+            f"{address} may not be mailed",
+            pointer=pointer,
+            hint="the operator allows an address or a @DOMAIN: framemill keys limits "
+            "ID --recipient, or for everybody FRAMEMILL_SMTP_RECIPIENTS",
+        )
 
 
 def shown(url: str) -> str:
@@ -99,19 +146,21 @@ def shown(url: str) -> str:
 def about(
     kind: Literal["job", "batch"],
     asked: list[WebhookSubscription | EmailSubscription],
-    of_key: Sequence[dict[str, Any]],
+    who: Principal,
+    settings: Settings,
     default: list[str],
 ) -> list[dict[str, Any]]:
     """Give those of a batch's subscriptions that hear of it, or of its jobs.
 
-    ``default`` is what those of the request hear of who did not say.
+    ``default`` is what those of the request hear of who did not say. Raises what
+    :func:`as_stored` raises.
     """
     said = [
         one.events if "events" in one.model_fields_set else default for one in asked
     ]
-    said += [one["events"] for one in of_key]
+    said += [one["events"] for one in who.subscriptions]
     heard = []
-    for wanted, stored in zip(said, as_stored(asked, of_key), strict=True):
+    for wanted, stored in zip(said, as_stored(asked, who, settings), strict=True):
         events = [
             event
             for event in wanted

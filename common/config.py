@@ -24,7 +24,6 @@ from common.sections import (
     Lease,
     Limits,
     Log,
-    Presets,
     Retention,
     Smtp,
     SourceRules,
@@ -32,6 +31,7 @@ from common.sections import (
     Webhooks,
     Worker,
 )
+from common.setting_types import Presets
 
 _PREFIX = "FRAMEMILL_"
 
@@ -93,6 +93,8 @@ class Settings(BaseSettings):
             settings = cls(**overrides)
         except ValidationError as error:
             faults += [_fault_line(fault) for fault in error.errors()]
+        else:
+            faults += _rule_faults(settings)
         if faults:
             raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))
         return settings
@@ -105,6 +107,22 @@ def _unknown_variables(cls: type[Settings]) -> list[str]:
         for name in sorted(os.environ)
         if name.startswith(_PREFIX) and not name.startswith(roots)
     ]
+
+
+def _rule_faults(settings: Settings) -> list[str]:
+    """List the webhooks of rules that nothing would ever reach."""
+    faults = []
+    for place, rule in enumerate(settings.events.rules, 1):
+        try:
+            fault = rule.webhook and settings.egress.fault_of(rule.webhook)
+        except ValueError as error:
+            fault = (f"not a URL: {error}", "https://host/path")
+        if fault:
+            detail, hint = fault
+            faults.append(
+                f"FRAMEMILL_EVENTS_RULES: rule {place}: webhook: {detail}; {hint}"
+            )
+    return faults
 
 
 def _fault_line(fault: Any) -> str:

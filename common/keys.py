@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from common.config import Settings, SettingsError
 from common.errors import Conflict, NotFound, TooManyRequests
 from common.outage import mapped
-from common.sections import PLACE
+from common.setting_types import PLACE, RECIPIENT
 
 Scope = Literal["submit", "read", "admin"]
 TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
@@ -49,6 +49,7 @@ class KeyRecord(BaseModel):
     buckets: list[str] = []
     prefixes: list[str] = []
     destinations: list[Annotated[str, Field(pattern=PLACE)]] = []
+    recipients: list[Annotated[str, Field(pattern=RECIPIENT)]] = []
     requests_per_second: float | None = Field(default=None, gt=0, le=100_000)
     burst: int = Field(default=20, ge=1, le=1_000_000)
     jobs_at_once: int | None = Field(default=None, ge=1)

@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,67 +20,19 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from common.specs import OutputSpec
+from common.setting_types import (
+    Delays,
+    KeyList,
+    Networks,
+    Places,
+    Ports,
+    Recipients,
+    WebhookSecret,
+    Words,
+    parse_json,
+)
 
 _MIB = 1024 * 1024
-
-
-def _split_commas(value: Any) -> Any:
-    if isinstance(value, str) and not value.lstrip().startswith("["):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-Words = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
-# Where results may be stored: a bucket, or a bucket and how keys in it begin.
-PLACE = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^\x00-\x1f\x7f]{0,512})?$"
-Places = Annotated[
-    list[Annotated[str, Field(pattern=PLACE)]], NoDecode, BeforeValidator(_split_commas)
-]
-
-
-def _split_numbers(value: Any) -> Any:
-    if isinstance(value, int | float):
-        return [value]
-    return _parse_json(_split_commas(value))
-
-
-def _parse_json(value: Any) -> Any:
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from error
-
-
-def _check_network(text: str) -> str:
-    return str(ip_network(text))
-
-
-def _check_webhook_secret(text: str) -> str:
-    if not text:
-        return text
-    try:
-        raw = base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    except ValueError:
-        raw = b""
-    if not text.startswith("whsec_") or not 24 <= len(raw) <= 64:
-        raise ValueError("must be whsec_ and the base64 of 24 to 64 bytes")
-    return text
-
-
-KeyList = Annotated[list[dict[str, Any]], NoDecode, BeforeValidator(_parse_json)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Ports = Annotated[list[Port], NoDecode, BeforeValidator(_split_numbers)]
-Pause = Annotated[float, Field(gt=0, le=172_800)]
-Delays = Annotated[list[Pause], NoDecode, BeforeValidator(_split_numbers)]
-Network = Annotated[str, AfterValidator(_check_network)]
-Networks = Annotated[list[Network], NoDecode, BeforeValidator(_split_commas)]
-Presets = Annotated[
-    dict[str, Annotated[list[OutputSpec], Field(min_length=1)]],
-    NoDecode,
-    BeforeValidator(_parse_json),
-]
-WebhookSecret = Annotated[str, AfterValidator(_check_webhook_secret)]
 
 
 def is_loopback(host: str) -> bool:
@@ -280,6 +230,38 @@ class Egress(Section):
     connect_seconds: float = Field(default=5, gt=0, le=60)
     source_seconds: float = Field(default=3600, gt=0, description="For one download.")
 
+    @property
+    def schemes(self) -> frozenset[str]:
+        """Tell which schemes a URL may have."""
+        return frozenset({"https", "http"} if self.http else {"https"})
+
+    @property
+    def open_ports(self) -> frozenset[int]:
+        """Tell which ports are reached; with ``http`` its own is one of them."""
+        return frozenset(self.ports) | ({80} if self.http else set())
+
+    def fault_of(self, url: str) -> tuple[str, str] | None:
+        """Tell what keeps a URL's scheme or port from being reached, and what may be.
+
+        Where its host leads is for the worker to look up. Raises ValueError for what
+        is no URL.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in self.schemes:
+            schemes = " or ".join(sorted(self.schemes, reverse=True))
+            return (
+                f"{parts.scheme or 'no scheme'} is not allowed here",
+                f"use {schemes}; the setting is FRAMEMILL_EGRESS_HTTP",
+            )
+        port = parts.port or {"https": 443, "http": 80}[parts.scheme]
+        if port not in self.open_ports:
+            ports = " or ".join(map(str, sorted(self.open_ports)))
+            return (
+                f"port {port} is not allowed here",
+                f"use {ports}; the setting is FRAMEMILL_EGRESS_PORTS",
+            )
+        return None
+
 
 class Webhooks(Section):
     """Signed notices over HTTP, after Standard Webhooks."""
@@ -304,6 +286,11 @@ class Smtp(Section):
     username: str | None = None
     password: str | None = None
     sender: str = "Framemill <framemill@localhost>"
+    recipients: Recipients = Field(
+        default=[],
+        description="Who may be mailed, beside the recipients of each API key: an "
+        "address, @DOMAIN, or * for anybody.",
+    )
     timeout_seconds: float = Field(default=15, gt=0, le=60)
 
 
@@ -337,7 +324,7 @@ class EventRule(Section):
 class Events(Section):
     """Jobs that S3 notifications start."""
 
-    rules: Annotated[list[EventRule], NoDecode, BeforeValidator(_parse_json)] = Field(
+    rules: Annotated[list[EventRule], NoDecode, BeforeValidator(parse_json)] = Field(
         default=[], description="JSON list; the first rule that matches counts."
     )
     owner: str = Field(default="", description="Whose jobs these are: an API key's id.")

@@ -117,8 +117,8 @@ class AddressRules:
     def of(cls, settings: Egress) -> Self:
         """Read the settings; they were validated at start."""
         return cls(
-            schemes=frozenset({"https", "http"} if settings.http else {"https"}),
-            ports=frozenset(settings.ports) | ({80} if settings.http else set()),
+            schemes=settings.schemes,
+            ports=settings.open_ports,
             networks=tuple(ip_network(text) for text in settings.private_networks),
         )
 
