@@ -78,7 +78,7 @@ class Children:
         self._children.append(child)
         return child
 
-    def await_ready(self, *children: Child, seconds: float = 30) -> None:
+    def await_ready(self, *children: Child, seconds: float = 120) -> None:
         """Wait until all serve; raises ChildDied or NotReady."""
         deadline = time.monotonic() + seconds
         for child in children:

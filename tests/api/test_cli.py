@@ -25,7 +25,7 @@ def server(world: World) -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
-    thread.join(20)
+    thread.join(60)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
     worker.start()
     folder = tmp_path / "out"
     code = main(["submit", str(clip), "--server", server, "-o", str(folder)])
-    worker.join(20)
+    worker.join(60)
     assert code == 0
     names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
     assert names == ["animation/animation.bin", "thumbnail/thumbnail.bin"]

@@ -129,7 +129,7 @@ def test_given_all_places_taken_when_waiting_then_202_at_once(
 
     def wait(store: JobStore, one: str, seconds: float) -> Any:
         inside.set()
-        assert leave.wait(20)
+        assert leave.wait(60)
         return store.get(one)
 
     monkeypatch.setattr(JobStore, "wait", wait)
@@ -140,10 +140,10 @@ def test_given_all_places_taken_when_waiting_then_202_at_once(
         kwargs=ask,
     )
     first.start()
-    assert inside.wait(20)
+    assert inside.wait(60)
     answer = world.client.get(f"/v1/jobs/{job_id}", **ask)
     leave.set()
-    first.join(20)
+    first.join(60)
     assert answer.status_code == 202
     assert "Preference-Applied" not in answer.headers
 
@@ -211,7 +211,7 @@ def test_given_one_key_when_posted_by_many_at_once_then_one_job(world: World) ->
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(ids) == 100
     assert len(set(ids)) == 1
 

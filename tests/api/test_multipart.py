@@ -133,7 +133,7 @@ def test_a_body_when_cut_at_any_byte_then_the_same_form(body: bytes) -> None:
     assert (form, writer.data) == (whole, expected.data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     data=st.lists(
         st.sampled_from([b"\r", b"\n", b"-", b"--", b"--B", b"B", b" ", b"x", b"\0"])
@@ -182,7 +182,7 @@ JUNK = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(body=JUNK, cut=st.integers(0, 300))
 def test_junk_then_only_errors_of_the_request(body: bytes, cut: int) -> None:
     outcomes: list[Any] = []
@@ -195,7 +195,7 @@ def test_junk_then_only_errors_of_the_request(body: bytes, cut: int) -> None:
     assert len(outcomes) == 2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(content_type=st.text(max_size=80).map("multipart/form-data; boundary=".__add__))
 def test_any_boundary_then_only_errors_of_the_request(content_type: str) -> None:
     with pytest.raises(BadRequest):

@@ -190,7 +190,7 @@ def test_given_a_hundred_at_once_then_one_effect(world: World, path: str) -> Non
 
     def send(number: int) -> Any:
         if number < 20:
-            start.wait(10)
+            start.wait(60)
         return app.test_client().post(path, json=body, headers=KEY)
 
     with ThreadPoolExecutor(20) as pool:

@@ -11,8 +11,6 @@ import http.client
 import json
 import os
 import re
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_port
+from tests.uploads.lab import rclone, start
 
 MIB = 1024 * 1024
 SIZE_MB = int(os.environ.get("FRAMEMILL_TEST_UPLOAD_MB", "200"))
@@ -34,32 +35,14 @@ HEAD = (
 END = b"\r\n--B--\r\n"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def child(argv: list[str], port: int, **environ: str) -> Iterator[None]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("FRAMEMILL_")}
-    process = subprocess.Popen(
-        argv, cwd=HERE.parent.parent, env={**kept, **environ}, stderr=subprocess.DEVNULL
-    )
+    process = start(argv, port, environ)
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            assert process.poll() is None, f"{argv[0]} ended"
-            try:
-                socket.create_connection(("127.0.0.1", port), 0.2).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, f"{argv[0]} does not listen"
-                time.sleep(0.05)
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @contextmanager
@@ -68,14 +51,10 @@ def storage(kind: str, folder: Path) -> Iterator[dict[str, str]]:
         yield {"FRAMEMILL_BLOBS_PATH": str(folder)}
         return
     (folder / "framemill").mkdir()
-    port = free_port()
-    rclone = str(Path(sys.executable).parent / "rclone")
-    argv = [rclone, "--config", "/dev/null", "serve", "s3", str(folder)]
-    argv += ["--addr", f"127.0.0.1:{port}", "--auth-key", ",".join(KEYS)]
-    with child(argv, port):
+    with rclone(folder, KEYS) as endpoint:
         yield {
             "FRAMEMILL_BLOBS_BACKEND": "s3",
-            "FRAMEMILL_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "FRAMEMILL_S3_ENDPOINT_URL": endpoint,
             "FRAMEMILL_S3_ACCESS_KEY_ID": KEYS[0],
             "FRAMEMILL_S3_SECRET_ACCESS_KEY": KEYS[1],
         }
@@ -124,7 +103,7 @@ def test_a_big_upload_then_the_server_s_memory_stays(kind: str, tmp_path: Path) 
     argv += ["--pythonpath", str(HERE.parent.parent), "-k", "gthread"]
     argv += ["--threads", "4", "-b", f"127.0.0.1:{port}", "upload_server:app"]
     with storage(kind, folder) as environ, child(argv, port, **environ):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/pid")
         pid = int(connection.getresponse().read())
         connection.close()

@@ -28,6 +28,7 @@ from common.keys import KeyRecord, Keys
 from tests.bench import load
 from tests.common import valkey
 from tests.conftest import ROOT
+from tests.ports import free_port
 
 CONNECTIONS = 8
 _START_SECONDS = 60.0
@@ -87,7 +88,7 @@ def cpu_seconds(pid: int) -> float:
 @contextmanager
 def serving(app: str, environment: dict[str, str], sent: bytes) -> Iterator[Server]:
     """Run gunicorn with the arguments of Dockerfile.api."""
-    port = valkey.free_port()
+    port = free_port()
     words = "--worker-class gthread --threads 16 --no-control-socket"
     command = [sys.executable, "-m", "gunicorn", *words.split()]
     command += ["--worker-tmp-dir", "/dev/shm"]

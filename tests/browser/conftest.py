@@ -14,6 +14,7 @@ from tests.chaos.service import Service
 
 CHROMIUM = shutil.which("chromium")
 # No call of Chromium's own leaves the machine; as root it has no sandbox.
+MILLISECONDS = 120_000
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,7 +31,9 @@ def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        running = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, timeout=MILLISECONDS
+        )
         yield running
         running.close()
 
@@ -70,6 +73,7 @@ class Visit:
 @pytest.fixture
 def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(MILLISECONDS)
     visiting = Visit(page, service)
     # Playwright can not register a list's own method.
     page.on("response", lambda answer: visiting.answers.append(answer))  # noqa: PLW0108

@@ -33,12 +33,12 @@ def test_an_event_source_hears_all_once_though_the_api_is_killed(
     with visit.service.stopped("worker"):
         job = visit.service.submit(SAMPLE, THUMBNAIL)
         visit.page.evaluate(LISTEN, job)
-        until(lambda: heard("job.accepted"), 20, "the stream began")
+        until(lambda: heard("job.accepted"), 120, "the stream began")
         visit.service.restart("api")
         visit.service.await_ready()
-    until(lambda: heard("job.completed"), 60, "the stream went on")
+    until(lambda: heard("job.completed"), 120, "the stream went on")
     # It comes back once more and is told by 204 that there is no more.
-    until(lambda: visit.page.evaluate("source.readyState") == CLOSED, 30, "it rests")
+    until(lambda: visit.page.evaluate("source.readyState") == CLOSED, 120, "it rests")
 
     kinds = [kind for kind in visit.page.evaluate("heard") if kind != "progress"]
     assert kinds[0] == "job.accepted"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser.conftest import MILLISECONDS
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
 from tests.e2e.world import NODE_MODULES, THUMBNAIL, assert_pictures
@@ -77,6 +78,7 @@ def service(
 @pytest.fixture
 def page(browser: Browser, site: Receiver) -> Iterator[Page]:
     opened = browser.new_page()
+    opened.set_default_timeout(MILLISECONDS)
     opened.goto(site.url)
     opened.evaluate(
         "async () => { window.clip = await (await fetch('/clip.mp4')).blob() }"
@@ -116,6 +118,7 @@ def test_a_page_of_a_third_origin_is_told_nothing(
 ) -> None:
     with receiving(lambda _: Reply(200, {"Content-Type": "text/html"})) as other:
         page = browser.new_page()
+        page.set_default_timeout(MILLISECONDS)
         page.goto(other.url)
         told = page.evaluate(
             "url => fetch(url).then(() => 'told', () => 'refused')",

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,8 @@ from typing import Any, Self
 
 import redis
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "chaos-" + "x" * 32
 LEASES = {
@@ -29,12 +30,6 @@ LEASES = {
     "FRAMEMILL_LEASE_SWEEP_SECONDS": "1",
     "FRAMEMILL_LEASE_GRACE_SECONDS": "3",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def valkey_server() -> str:
@@ -137,7 +132,7 @@ class Service:
                 return bool(client.ping())
             return False
 
-        until(answers, 10, f"{name} answers")
+        until(answers, 120, f"{name} answers")
 
     def start(self, name: str) -> None:
         python = sys.executable
@@ -199,11 +194,11 @@ class Service:
         return [int(pid) for pid in listing.split()]
 
     def await_ready(self) -> None:
-        until(self.ready, 30, "the service is ready")
+        until(self.ready, 120, "the service is ready")
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=10) as answer:
                 return answer.status == 200
         except OSError:  # not there yet, or 503
             return False
@@ -217,12 +212,12 @@ class Service:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         return done.stdout
 
     def get(self, path: str) -> dict[str, Any]:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)
 
     def submit(self, clip: Path, outputs: list[dict[str, Any]]) -> str:
@@ -240,7 +235,7 @@ class Service:
 
         def accepted() -> str | None:
             try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                with urllib.request.urlopen(request, timeout=60) as answer:
                     return json.load(answer)["id"]
             except urllib.error.HTTPError as error:
                 if error.code != 503:
@@ -249,7 +244,7 @@ class Service:
                 pass  # the API was killed under this request, or under its answer
             return None
 
-        return until(accepted, 60, "a job is accepted")
+        return until(accepted, 120, "a job is accepted")
 
     def orphans(self) -> list[int]:
         """Give FFmpegs of this service that have lost their parents."""
@@ -280,7 +275,7 @@ class Service:
     def _kill_group(child: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        child.wait(10)
+        child.wait(60)
 
 
 def _multipart(boundary: str, clip: Path, outputs: list[dict[str, Any]]) -> bytes:

@@ -22,7 +22,7 @@ def post(service, path, body):
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -67,7 +67,7 @@ def test_a_batch_makes_each_job_once_whatever_is_killed(tmp_path):
         assert {job["source"]["key"] for job in jobs} == NAMES
 
         post(service, f"/v1/batches/{batch_id}/cancel", {})
-        until(lambda: ended_jobs(service, batch_id) > OBJECTS // 4, 60, "some ended")
+        until(lambda: ended_jobs(service, batch_id) > OBJECTS // 4, 120, "some ended")
         service.restart("worker")
 
         def ended():

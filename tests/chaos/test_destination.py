@@ -17,7 +17,7 @@ from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
 from tests.e2e.world import BUCKET, aws, moto, s3_settings
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 JOBS = 6
 FILES = 8
 OUTPUTS = [{"kind": "thumbnail", "count": FILES, "width": 96, "format": "png"}]
@@ -34,7 +34,7 @@ def submit(service: Service) -> str:
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return str(json.load(answer)["id"])
 
 

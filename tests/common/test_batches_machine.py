@@ -181,7 +181,6 @@ def test_any_order_of_events_keeps_batches_whole(family: type[Family]) -> None:
             max_examples=family.examples
             * int(os.environ.get("FRAMEMILL_TEST_TIMES", "1")),
             stateful_step_count=STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

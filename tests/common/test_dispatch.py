@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,8 @@ from common.dispatch import (
 )
 from common.model import Bell
 from tests.common import valkey
+from tests.ports import free_port
+from tests.timing import quickest
 
 BELL = Bell("j:prepare", "prepare", "fast")
 SLOW = Bell("j:o:gif", "render", "slow")
@@ -67,15 +68,13 @@ def test_more_threads_than_kombu_has_connections_may_ring(
 
 
 def test_a_broker_that_is_away_delays_nobody() -> None:
-    dispatcher = dispatcher_of(f"redis://127.0.0.1:{valkey.free_port()}/0")
-    began = time.monotonic()
-    dispatcher.ring([BELL, BELL])
-    assert dispatcher.failures == 2
-    assert time.monotonic() - began < 1
+    dispatcher = dispatcher_of(f"redis://127.0.0.1:{free_port()}/0")
+    assert quickest(lambda: dispatcher.ring([BELL, BELL])) < 1
+    assert dispatcher.failures == 2 * 5
 
 
 def test_a_broker_that_comes_back_is_rung_again(tmp_path: Path) -> None:
-    port = valkey.free_port()
+    port = free_port()
     dispatcher = dispatcher_of(f"redis://127.0.0.1:{port}/0")
     with valkey.running(tmp_path, port=port):
         dispatcher.ring([BELL])
@@ -98,7 +97,7 @@ class Stalled(RecordingDispatcher):
     def ring(self, bells: Iterable[Bell]) -> None:
         self.calls.append(list(bells))
         self.entered.set()
-        assert self.let.wait(10)
+        assert self.let.wait(60)
         self.rung.release()
 
 
@@ -106,12 +105,12 @@ def test_who_rings_aside_waits_for_nobody_and_rings_together() -> None:
     stalled = Stalled()
     aside = Aside(stalled)
     aside.ring([BELL])
-    assert stalled.entered.wait(10)
+    assert stalled.entered.wait(60)
     aside.ring([SLOW])
     aside.ring([BELL])
     stalled.let.set()
-    assert stalled.rung.acquire(timeout=10)
-    assert stalled.rung.acquire(timeout=10)
+    assert stalled.rung.acquire(timeout=60)
+    assert stalled.rung.acquire(timeout=60)
     assert stalled.calls == [[BELL], [BELL, SLOW]]
 
 
@@ -127,11 +126,12 @@ def test_a_process_that_ends_rings_for_what_it_holds() -> None:
 def test_what_one_bell_raises_does_not_silence_the_next() -> None:
     class Failing(RecordingDispatcher):
         first = True
-        heard = threading.Event()
+        raised, heard = threading.Event(), threading.Event()
 
         def ring(self, bells: Iterable[Bell]) -> None:
             if self.first:
                 self.first = False
+                self.raised.set()
                 raise RuntimeError("a defect")
             super().ring(bells)
             self.heard.set()
@@ -139,7 +139,6 @@ def test_what_one_bell_raises_does_not_silence_the_next() -> None:
     failing = Failing()
     aside = Aside(failing)
     aside.ring([BELL])
-    while failing.first:
-        time.sleep(0.001)
+    assert failing.raised.wait(60)
     aside.ring([SLOW])
-    assert failing.heard.wait(10)
+    assert failing.heard.wait(60)

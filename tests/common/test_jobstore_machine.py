@@ -258,7 +258,6 @@ def test_any_order_of_events_keeps_the_store_whole(life: type[Life]) -> None:
             max_examples=life.examples
             * int(os.environ.get("FRAMEMILL_TEST_TIMES", "1")),
             stateful_step_count=STEPS,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -181,7 +181,7 @@ def at_once(call: Callable[[int], Answer]) -> list[Answer]:
     gate = threading.Barrier(THREADS)
 
     def run(number: int) -> Answer:
-        gate.wait(10)
+        gate.wait(60)
         return call(number)
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import fakeredis
@@ -17,9 +17,11 @@ from common.jobstore.connection import open_client
 from common.model import Source
 from tests.common import valkey
 from tests.common.lab import Lab, make_settings
+from tests.ports import free_port
+from tests.timing import quickest
 
 
-def connect(url: str, timeout: float = 1.0) -> Lab:
+def connect(url: str, timeout: float = 20.0) -> Lab:
     settings = make_settings("s:", url)
     settings = settings.model_copy(
         update={"store": settings.store.model_copy(update={"timeout_seconds": timeout})}
@@ -29,23 +31,25 @@ def connect(url: str, timeout: float = 1.0) -> Lab:
 
 
 def test_a_server_that_is_away_is_unavailable_soon() -> None:
-    store = connect(f"redis://127.0.0.1:{valkey.free_port()}/0").store
-    started = time.monotonic()
-    for call in (store.ping, store.stats, lambda: store.wait("f" * 32, 5)):
-        with pytest.raises(StoreUnavailable):
-            call()
-    assert time.monotonic() - started < 5
+    store = connect(f"redis://127.0.0.1:{free_port()}/0").store
+    for call in (store.ping, store.stats, lambda: store.wait("f" * 32, 60)):
+
+        def refused(call: Callable[[], object] = call) -> None:
+            with pytest.raises(StoreUnavailable):
+                call()
+
+        assert quickest(refused) < 2
 
 
 def test_a_stalled_server_changes_a_job_once(tmp_path: Path) -> None:
     with valkey.running(tmp_path) as (url, server):
-        lab = connect(url, timeout=0.3)
+        lab, hasty = connect(url), connect(url, timeout=0.3)
         job_id = lab.opened()
         claim = lab.claim(f"{job_id}:o:poster")
         os.kill(server.pid, signal.SIGSTOP)
         try:
             with pytest.raises(StoreUnavailable):
-                lab.store.release(claim, "refund")
+                hasty.store.release(claim, "refund")
         finally:
             os.kill(server.pid, signal.SIGCONT)
 
@@ -57,13 +61,13 @@ def test_a_stalled_server_changes_a_job_once(tmp_path: Path) -> None:
 
 
 def test_jobs_outlive_a_killed_server_and_its_script_cache(tmp_path: Path) -> None:
-    port = valkey.free_port()
+    port = free_port()
     options = ("--appendonly", "yes", "--appendfsync", "always")
     first = valkey.start(tmp_path, port, *options)
     lab = connect(f"redis://127.0.0.1:{port}/0")
     job_id = lab.opened()
     first.kill()
-    first.wait(10)
+    first.wait(60)
     with pytest.raises(StoreUnavailable):
         lab.store.get(job_id)
 
@@ -73,7 +77,7 @@ def test_jobs_outlive_a_killed_server_and_its_script_cache(tmp_path: Path) -> No
         assert lab.status(job_id) == "completed"
     finally:
         second.kill()
-        second.wait(10)
+        second.wait(60)
 
 
 def test_a_full_server_takes_no_job_and_keeps_the_others(tmp_path: Path) -> None:

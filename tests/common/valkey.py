@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +11,9 @@ from pathlib import Path
 
 import redis
 
-START_SECONDS = 10.0
+from tests.ports import free_port
+
+START_SECONDS = 60.0
 
 
 def binary() -> Path:
@@ -21,12 +22,6 @@ def binary() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return next(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def start(
@@ -64,4 +59,4 @@ def running(
         yield f"redis://127.0.0.1:{port}/0", server
     finally:
         server.kill()
-        server.wait(10)
+        server.wait(60)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +13,7 @@ from common.blobs import connect
 from common.blobs.base import BlobStore
 from common.config import Settings
 from common.sections import S3, Api, Blobs
+from tests.uploads.lab import rclone
 
 BUCKET = "framemill"
 SECRET = "contract-secret-" * 4
@@ -31,8 +28,8 @@ def s3_settings(endpoint: str) -> Settings:
             endpoint_url=endpoint,
             access_key_id=KEYS[0],
             secret_access_key=KEYS[1],
-            connect_timeout_seconds=1,
-            read_timeout_seconds=10,
+            connect_timeout_seconds=10,
+            read_timeout_seconds=60,
             max_attempts=2,
         ),
         api=Api(secret=SECRET),
@@ -63,54 +60,14 @@ def moto_endpoint() -> Iterator[str]:
     server.stop()
 
 
-def free_port() -> int:
-    """Give a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def await_port(
-    process: subprocess.Popen[bytes], port: int, seconds: float = 15
-) -> None:
-    """Return once something listens; fail when the process ends or time is up."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    pytest.fail(f"nothing listens on {port} after {seconds} s")
-
-
-def serve_rclone(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start ``rclone serve s3`` over ``folder``; each sub-folder is a bucket."""
-    port = free_port()
-    process = subprocess.Popen(
-        [
-            str(Path(sys.executable).parent / "rclone"),
-            *("--config", "/dev/null", "serve", "s3", str(folder)),
-            *("--addr", f"127.0.0.1:{port}", "--auth-key", ",".join(KEYS)),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    await_port(process, port)
-    return process, f"http://127.0.0.1:{port}"
-
-
 @pytest.fixture(scope="session")
 def rclone_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run ``rclone serve s3``; each sub-folder is a bucket."""
     folder = tmp_path_factory.mktemp("rclone")
     (folder / BUCKET).mkdir()
     (folder / "sources").mkdir()
-    process, endpoint = serve_rclone(folder)
-    yield endpoint
-    process.terminate()
-    process.wait(10)
+    with rclone(folder, KEYS) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["local", "moto", "rclone"])

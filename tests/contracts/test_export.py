@@ -93,7 +93,7 @@ def test_a_copy_has_its_acl_and_its_tags(moto_endpoint: str) -> None:
     client = raw(settings)
     tags = client.get_object_tagging(Bucket=TARGET, Key=key)["TagSet"]  # type: ignore[attr-defined]
     assert {one["Key"]: one["Value"] for one in tags} == {"film": "7", "a b": "c/d+e"}
-    assert requests.get(f"{moto_endpoint}/{TARGET}/{key}", timeout=5).ok
+    assert requests.get(f"{moto_endpoint}/{TARGET}/{key}", timeout=60).ok
 
 
 def test_a_copy_is_private_unless_it_was_asked_for(moto_endpoint: str) -> None:

@@ -18,7 +18,8 @@ from common.errors import (
     SourceForbidden,
     StorageUnavailable,
 )
-from tests.contracts.conftest import free_port, s3_settings
+from tests.contracts.conftest import s3_settings
+from tests.ports import free_port
 
 DATA = bytes(range(256)) * 4096
 Handler = Callable[[BaseHTTPRequestHandler], None]

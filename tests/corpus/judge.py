@@ -122,6 +122,7 @@ def _judge_error(
     if error.retryable:
         row.faults.append(f"{what}: {error.code} would be tried again")
     if seconds > ERROR_SECONDS:
+        row.late = True
         row.faults.append(f"{what}: the error took {seconds:.1f} s")
 
 
@@ -130,6 +131,7 @@ def _judge_run(entry: Entry, meter: _Meter, row: Row) -> None:
     if meter.peak > (BOMB_MEMORY if entry.is_bomb else MEMORY):
         row.faults.append(f"{row.peak_mib} MiB resident")
     if row.seconds > RUN_SECONDS:
+        row.late = True
         row.faults.append(f"a run took {row.seconds} s")
     if entry.expected == CLEAR_ERROR and row.rungs:
         row.faults.append("a picture came of what must be refused")

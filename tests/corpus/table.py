@@ -27,7 +27,8 @@ class Row:
     ``ssim`` are those of the still, and the least of the GIF's frames and of the
     tiles. ``seconds`` and ``peak_mib`` are of the slowest output and of the largest
     process, ``warnings`` of the source and of each output. ``excused`` says why a
-    picture that is unlike the truth is not a fault.
+    picture that is unlike the truth is not a fault. ``late`` is one that took longer
+    than it may, which others on the machine can cause.
     """
 
     file: str
@@ -49,6 +50,7 @@ class Row:
     warnings: str = ""
     rungs: str = ""
     excused: str = ""
+    late: bool = False
     faults: list[str] = field(default_factory=list)
 
 

@@ -35,6 +35,10 @@ def rows(pytestconfig: pytest.Config) -> dict[str, Row]:
     entries = inventory.read(folder)
     with ProcessPoolExecutor(PROCESSES) as pool:
         found = list(pool.map(judge, entries, [Settings()] * len(entries)))
+    # What was late is judged once more, by itself: the machine may have been busy.
+    late = [place for place, row in enumerate(found) if row.late]
+    for place in late:
+        found[place] = judge(entries[place], Settings())
     target = pytestconfig.getoption("--corpus-results", default=None)
     if target:
         table.write(found, Path(target))

@@ -19,8 +19,8 @@ from typing import Any
 import boto3
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60.0
-END_SECONDS = 30.0
+START_SECONDS = 120.0
+END_SECONDS = 60.0
 
 
 @dataclass

@@ -57,10 +57,10 @@ class Cloud:
             )
             return all(answer["Attributes"][name] == "0" for name in names)
 
-        until(empty, 30, "the queue is empty")
+        until(empty, 120, "the queue is empty")
 
     def jobs(self, key: str) -> list[dict[str, Any]]:
-        page = requests.get(f"{self.service.url}/v1/jobs", timeout=20).json()
+        page = requests.get(f"{self.service.url}/v1/jobs", timeout=60).json()
         return [job for job in page["jobs"] if job["source"]["key"] == key]
 
     def heard(self, job_id: str) -> list[Any]:
@@ -124,8 +124,8 @@ def test_an_object_that_arrives_ends_as_a_signed_webhook(cloud: Cloud) -> None:
     )
 
     cloud.put(KEY, SAMPLE.read_bytes())
-    (job,) = until(lambda: cloud.jobs(KEY), 60, "there is a job")
-    (told,) = until(lambda: cloud.heard(job["id"]), 60, "the webhook has come")
+    (job,) = until(lambda: cloud.jobs(KEY), 120, "there is a job")
+    (told,) = until(lambda: cloud.heard(job["id"]), 120, "the webhook has come")
     cloud.s3.put_bucket_notification_configuration(
         Bucket=ARRIVED, NotificationConfiguration={}
     )

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.chaos.service import ROOT, Service
 from tests.conftest import SAMPLE
-from tests.uploads.lab import free_port
+from tests.ports import free_port
 
 OUTPUTS = json.dumps([{"kind": "thumbnail"}, {"kind": "storyboard"}])
 SECONDS = 120
@@ -161,7 +161,7 @@ def test_ctrl_c_ends_the_wait_and_tells_where_the_job_is(service: Service) -> No
         shown = read_until(terminal, b"work ")
         process.send_signal(signal.SIGINT)
         told = read_until(terminal, b"interrupted").decode()
-        assert process.wait(20) == 130, shown + told.encode()
+        assert process.wait(60) == 130, shown + told.encode()
 
     assert re.search(rf"job \w+ goes on: {service.url}/v1/jobs/\w+\s+interrupted", told)
     assert "Traceback" not in told

@@ -72,7 +72,7 @@ def announce(service: Service, clip: Path, **asked: Any) -> dict[str, Any]:
     """Announce an upload whose job is attached in advance."""
     body = {"size": clip.stat().st_size, "content_type": "video/mp4"}
     body |= {"filename": clip.name, "job": {"outputs": THUMBNAIL}, **asked}
-    answer = requests.post(f"{service.url}/v1/uploads", json=body, timeout=20)
+    answer = requests.post(f"{service.url}/v1/uploads", json=body, timeout=60)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -84,8 +84,8 @@ def test_curl_t_to_a_presigned_put(service: Service) -> None:
     told = [f"-H{name}: {value}" for name, value in upload["put"]["headers"].items()]
 
     curl = ["curl", "-sS", "-f", "-T", str(SAMPLE), *told, upload["put"]["url"]]
-    subprocess.run(curl, check=True, timeout=30)
-    done = requests.post(upload["links"]["complete"], timeout=20)
+    subprocess.run(curl, check=True, timeout=60)
+    done = requests.post(upload["links"]["complete"], timeout=60)
 
     assert done.status_code == 200, done.text
     job = assert_pictures(service, upload["id"])
@@ -125,7 +125,7 @@ def test_boto3_uploads_in_parts_and_names_the_object(
     answer = requests.post(
         f"{service.url}/v1/jobs",
         json={"source": source, "outputs": THUMBNAIL},
-        timeout=20,
+        timeout=60,
     )
 
     assert answer.status_code == 202, answer.text

@@ -120,7 +120,7 @@ def service(
 
 def submit(service: Service, **body: Any) -> requests.Response:
     body = {"outputs": THUMBNAIL, **body}
-    return requests.post(f"{service.url}/v1/jobs", json=body, timeout=20)
+    return requests.post(f"{service.url}/v1/jobs", json=body, timeout=60)
 
 
 def codes_of_sources(service: Service, urls: list[str]) -> set[str]:
@@ -187,7 +187,7 @@ def hooked(service: Service, urls: list[str]) -> list[str]:
         states = {one["status"] for one in found}
         return found if states <= {"failed", "succeeded"} and found else None
 
-    found = until(ended, 60, "the deliveries have ended")
+    found = until(ended, 120, "the deliveries have ended")
     assert len(found) == len(urls)
     return [(one["error"] or {"code": "none"})["code"] for one in found]
 

@@ -20,7 +20,7 @@ from tests.e2e.allinone import start
 
 
 def download(artifact):
-    with urllib.request.urlopen(artifact["url"], timeout=20) as answer:
+    with urllib.request.urlopen(artifact["url"], timeout=60) as answer:
         return answer.read(), answer.headers
 
 
@@ -151,9 +151,9 @@ def test_an_unknown_job_is_404_and_never_pending(service):
 
 def test_flower_lists_the_worker_and_the_tasks(service, uploaded):
     url = service.state["flower"]
-    with urllib.request.urlopen(f"{url}/api/workers?refresh=1", timeout=20) as answer:
+    with urllib.request.urlopen(f"{url}/api/workers?refresh=1", timeout=60) as answer:
         workers = answer.read().decode()
-    with urllib.request.urlopen(f"{url}/api/tasks", timeout=20) as answer:
+    with urllib.request.urlopen(f"{url}/api/tasks", timeout=60) as answer:
         tasks = answer.read().decode()
 
     assert "framemill@" in workers

@@ -105,7 +105,7 @@ def ids(anna: Caller) -> dict[str, str]:
         "job_id": job,
         "batch_id": anna.post("/v1/batches", 202, json=BATCH).json()["id"],
         "webhook_id": webhook,
-        "delivery_id": until(found, 20, "the delivery has failed"),
+        "delivery_id": until(found, 120, "the delivery has failed"),
         "upload_id": anna.post("/v1/uploads", 201, json={"size": 5}).json()["id"],
         "tus": tus.headers["Location"].rpartition("/")[2],
     }

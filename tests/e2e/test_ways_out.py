@@ -20,7 +20,7 @@ from tests.conftest import SAMPLE
 from tests.e2e.allinone import AllInOne, running
 from tests.worker.receiver import Receiver, Reply, Request, receiving
 
-SECONDS = 60.0
+SECONDS = 120.0
 OUTPUTS = [{"kind": "thumbnail", "width": 64}]
 
 
@@ -82,7 +82,7 @@ class Caller:
             headers=upload["put"]["headers"],
             method="PUT",
         )
-        urllib.request.urlopen(put, timeout=30).close()
+        urllib.request.urlopen(put, timeout=60).close()
         self.ask("POST", f"/v1/uploads/{upload['id']}/complete")
         return self.ask("GET", f"/v1/jobs/{upload['id']}")
 

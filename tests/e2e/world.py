@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from PIL import Image
 
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
-from tests.uploads.lab import free_port, start
+from tests.uploads import lab
 
 # Read before a fixture takes away what the shell has set.
 NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
@@ -75,15 +74,8 @@ def moto() -> Iterator[str]:
 def rclone(folder: Path) -> Iterator[str]:
     """Run rclone's S3 server with our bucket; gives its endpoint."""
     (folder / BUCKET).mkdir(parents=True)
-    port = free_port()
-    argv = [str(Path(sys.executable).parent / "rclone"), "--config", "/dev/null"]
-    argv += ["serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"]
-    process = start([*argv, "--auth-key", ",".join(KEYS)], port, {})
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+    with lab.rclone(folder, KEYS) as endpoint:
+        yield endpoint
 
 
 def await_job(service: Service, job_id: str, key: str = "") -> dict[str, Any]:
@@ -106,7 +98,7 @@ def assert_pictures(service: Service, job_id: str) -> dict[str, Any]:
     """Hold a job to its end and its thumbnail to being the sample's."""
     job = await_job(service, job_id)
     assert job["status"] == "completed", (job["error"], job["outputs"])
-    body = requests.get(job["links"]["thumbnail"], timeout=20).content
+    body = requests.get(job["links"]["thumbnail"], timeout=60).content
     picture = Image.open(io.BytesIO(body))
     low, high = picture.convert("L").getextrema()
     assert picture.size == (640, 360)

@@ -14,7 +14,7 @@ def dev(*words):
         check=False,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 

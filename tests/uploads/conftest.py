@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +12,7 @@ from common.config import Settings
 from common.jobstore import JobStore
 from common.uploads import Uploads
 from tests.common import valkey
-from tests.uploads.lab import (
-    KEYS,
-    Server,
-    World,
-    free_port,
-    start,
-)
+from tests.uploads.lab import KEYS, Server, World, rclone
 
 _NUMBERS = itertools.count(1)
 
@@ -37,21 +29,16 @@ def storages(
 ) -> Iterator[dict[str, dict[str, str]]]:
     folder = tmp_path_factory.mktemp("rclone")
     (folder / "framemill").mkdir()
-    port = free_port()
-    argv = [str(Path(sys.executable).parent / "rclone"), "--config", "/dev/null"]
-    argv += ["serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"]
-    process = start([*argv, "--auth-key", ",".join(KEYS)], port, {})
-    yield {
-        "local": {"FRAMEMILL_BLOBS_PATH": str(tmp_path_factory.mktemp("blobs"))},
-        "rclone": {
-            "FRAMEMILL_BLOBS_BACKEND": "s3",
-            "FRAMEMILL_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "FRAMEMILL_S3_ACCESS_KEY_ID": KEYS[0],
-            "FRAMEMILL_S3_SECRET_ACCESS_KEY": KEYS[1],
-        },
-    }
-    process.terminate()
-    process.wait(10)
+    with rclone(folder, KEYS) as endpoint:
+        yield {
+            "local": {"FRAMEMILL_BLOBS_PATH": str(tmp_path_factory.mktemp("blobs"))},
+            "rclone": {
+                "FRAMEMILL_BLOBS_BACKEND": "s3",
+                "FRAMEMILL_S3_ENDPOINT_URL": endpoint,
+                "FRAMEMILL_S3_ACCESS_KEY_ID": KEYS[0],
+                "FRAMEMILL_S3_SECRET_ACCESS_KEY": KEYS[1],
+            },
+        }
 
 
 @pytest.fixture(scope="session", params=["local", "rclone"])

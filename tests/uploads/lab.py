@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from common.blobs.base import BlobStore
 from common.config import Settings
 from common.jobstore import JobStore
 from common.uploads import Uploads
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 KEYS = ("ways", "ways-secret")
@@ -26,19 +27,13 @@ TUS = {"Tus-Resumable": "1.0.0"}
 OCTETS = {"Content-Type": "application/offset+octet-stream"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def start(argv: list[str], port: int, environ: dict[str, str]) -> Any:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("FRAMEMILL_")}
     root = HERE.parent.parent
     process = subprocess.Popen(
         argv, cwd=root, env={**kept, **environ}, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         assert process.poll() is None, f"{argv[0]} ended"
         with suppress(OSError):
@@ -46,6 +41,20 @@ def start(argv: list[str], port: int, environ: dict[str, str]) -> Any:
             return process
         assert time.monotonic() < deadline, f"{argv[0]} does not listen"
         time.sleep(0.02)
+
+
+@contextmanager
+def rclone(folder: Path, keys: tuple[str, str]) -> Iterator[str]:
+    """Run ``rclone serve s3`` over a folder of buckets; gives its endpoint."""
+    port = free_port()
+    argv = [str(Path(sys.executable).parent / "rclone"), "--config", "/dev/null"]
+    argv += ["serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"]
+    process = start([*argv, "--auth-key", ",".join(keys)], port, {})
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def refused(port: int) -> bool:
@@ -85,13 +94,13 @@ class Server:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(60)
         # A dying worker holds the port for a while.
         await_true(lambda: refused(self.port))
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 @dataclass
@@ -113,7 +122,7 @@ def url_id(url: str) -> str:
     return url.rpartition("/")[2]
 
 
-def await_true(fact: Callable[[], bool], seconds: float = 20) -> None:
+def await_true(fact: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline

@@ -19,7 +19,7 @@ from tests.uploads.lab import (
 
 
 def announce(world: World, **asked: Any) -> Any:
-    answer = requests.post(f"{world.server.url}/v1/uploads", json=asked, timeout=20)
+    answer = requests.post(f"{world.server.url}/v1/uploads", json=asked, timeout=60)
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -40,8 +40,8 @@ def test_curl_by_a_single_put_then_complete_starts_the_job(
     permission = upload["put"]
     told = [f"-H{name}: {value}" for name, value in permission["headers"].items()]
     argv = ["curl", "-sf", "-T", str(tmp_path / "clip"), *told, permission["url"]]
-    subprocess.run(argv, check=True, timeout=30)
-    done = requests.post(upload["links"]["complete"], timeout=20)
+    subprocess.run(argv, check=True, timeout=60)
+    done = requests.post(upload["links"]["complete"], timeout=60)
     assert done.status_code == 200
     assert done.json()["status"] == "complete"
     assert world.blob(upload["id"]) == data
@@ -75,7 +75,7 @@ def test_parts_then_joined_and_verified_and_complete_bears_a_repeat(
 def test_complete_when_bytes_are_missing_then_409(world: World) -> None:
     for mode in ("put", "parts"):
         upload = announce(world, size=PART_BYTES + 1, mode=mode)
-        done = requests.post(upload["links"]["complete"], timeout=20)
+        done = requests.post(upload["links"]["complete"], timeout=60)
         assert done.status_code == 409
         assert world.store.get(upload["id"]) is None
 
@@ -84,29 +84,29 @@ def test_complete_with_another_etag_then_422(world: World) -> None:
     upload = announce(world, size=3)
     assert put(upload["put"], b"abc").status_code == 200
     told = {"etag": "0" * 32}
-    done = requests.post(upload["links"]["complete"], json=told, timeout=20)
+    done = requests.post(upload["links"]["complete"], json=told, timeout=60)
     assert done.status_code == 422
 
 
 def test_a_put_of_another_size_then_it_never_completes(world: World) -> None:
     upload = announce(world, size=3)
     put(upload["put"], b"abcdef")
-    done = requests.post(upload["links"]["complete"], timeout=20)
+    done = requests.post(upload["links"]["complete"], timeout=60)
     assert done.status_code in {409, 422}
 
 
 def test_abort_then_404_and_nothing_left(world: World) -> None:
     upload = announce(world, size=PART_BYTES, mode="parts")
     put(upload["parts"]["items"][0], bytes(PART_BYTES))
-    assert requests.delete(upload["links"]["self"], timeout=20).status_code == 204
-    assert requests.get(upload["links"]["self"], timeout=20).status_code == 404
+    assert requests.delete(upload["links"]["self"], timeout=60).status_code == 204
+    assert requests.get(upload["links"]["self"], timeout=60).status_code == 404
     assert world.leftovers(upload["id"]) == []
 
 
 def test_many_parts_then_pages(world: World) -> None:
     upload = announce(world, size=150 * PART_BYTES)
     assert (upload["mode"], len(upload["parts"]["items"])) == ("parts", 100)
-    page = requests.get(upload["parts"]["next"], timeout=20).json()
+    page = requests.get(upload["parts"]["next"], timeout=60).json()
     assert [page["items"][0]["number"], page["items"][-1]["number"]] == [101, 150]
     assert page["next"] is None
 
@@ -117,7 +117,7 @@ def test_many_parts_then_pages(world: World) -> None:
 )
 def test_an_invalid_announcement_then_422(world: World, asked: dict[str, Any]) -> None:
     url = f"{world.server.url}/v1/uploads"
-    assert requests.post(url, json=asked, timeout=20).status_code == 422
+    assert requests.post(url, json=asked, timeout=60).status_code == 422
 
 
 def test_expired_uploads_then_swept_with_their_bytes(world: World) -> None:

@@ -33,7 +33,7 @@ def begin(world: World, size: int, **metadata: str) -> str:
     answer = requests.post(
         f"{world.server.url}/v1/tus",
         headers={**TUS, "Upload-Length": str(size), "Upload-Metadata": label},
-        timeout=20,
+        timeout=60,
     )
     assert answer.status_code == 201, answer.text
     return answer.headers["Location"]
@@ -45,7 +45,7 @@ def patch(url: str, offset: int, data: Any, **headers: str) -> requests.Response
 
 
 def offset_of(url: str) -> int:
-    answer = requests.head(url, headers=TUS, timeout=20)
+    answer = requests.head(url, headers=TUS, timeout=60)
     assert answer.status_code == 200
     return int(answer.headers["Upload-Offset"])
 
@@ -98,7 +98,7 @@ def slowly(
 ) -> Iterator[bytes]:
     yield data[: len(data) // 2]
     reached.set()
-    gate.wait(20)
+    gate.wait(60)
     yield data[len(data) // 2 :]
 
 
@@ -118,11 +118,11 @@ def test_the_api_when_killed_inside_a_patch_then_the_offset_is_true(
 
     thread = threading.Thread(target=send)
     thread.start()
-    assert reached.wait(20)
+    assert reached.wait(60)
     await_true(lambda: world.uploads.get(url_id(url), None).offset == PART_BYTES)
     world.server.kill()
     gate.set()
-    thread.join(20)
+    thread.join(60)
     world.server.begin()
     at = offset_of(url)
     assert at == PART_BYTES
@@ -143,11 +143,11 @@ def test_two_writers_when_at_once_then_the_newer_wins_and_the_bytes_are_its(
         )
     )
     thread.start()
-    assert reached.wait(20)
+    assert reached.wait(60)
     await_true(lambda: world.uploads.get(url_id(url), None).fence == 1)
     assert patch(url, 0, mine).status_code == 204
     gate.set()
-    thread.join(20)
+    thread.join(60)
     assert old == [409]
     assert world.blob(url_id(url)) == mine
 
@@ -156,7 +156,7 @@ def test_a_client_when_it_breaks_off_then_what_came_counts(world: World) -> None
     data = os.urandom(MIB)
     url = begin(world, len(data))
     host = ("127.0.0.1", world.server.port)
-    with socket.create_connection(host, 10) as raw:
+    with socket.create_connection(host, 60) as raw:
         head = f"PATCH /v1/tus/{url_id(url)} HTTP/1.1\r\nHost: localhost\r\n"
         for name, value in {**TUS, **OCTETS, "Upload-Offset": "0"}.items():
             head += f"{name}: {value}\r\n"
@@ -202,7 +202,7 @@ def test_creation_with_upload_then_one_request_is_enough(world: World) -> None:
         f"{world.server.url}/v1/tus",
         data=b"all of it",
         headers={**TUS, **OCTETS, "Upload-Length": "9"},
-        timeout=20,
+        timeout=60,
     )
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, "9")
     assert world.blob(url_id(answer.headers["Location"])) == b"all of it"
@@ -215,15 +215,15 @@ def test_an_empty_upload_then_an_empty_blob(world: World) -> None:
 def test_termination_then_404_and_nothing_left(world: World) -> None:
     url = begin(world, 1000)
     assert patch(url, 0, b"x" * 500).status_code == 204
-    answer = requests.delete(url, headers=TUS, timeout=20)
+    answer = requests.delete(url, headers=TUS, timeout=60)
     assert answer.status_code == 204
-    assert requests.head(url, headers=TUS, timeout=20).status_code == 404
+    assert requests.head(url, headers=TUS, timeout=60).status_code == 404
     assert world.leftovers(url_id(url)) == []
 
 
 def test_head_then_length_metadata_and_no_store(world: World) -> None:
     url = begin(world, 7, filename="a b.mp4")
-    told = requests.head(url, headers=TUS, timeout=20).headers
+    told = requests.head(url, headers=TUS, timeout=60).headers
     assert told["Upload-Length"] == "7"
     assert told["Upload-Metadata"] == "filename YSBiLm1wNA=="
     assert told["Cache-Control"] == "no-store"
@@ -232,7 +232,7 @@ def test_head_then_length_metadata_and_no_store(world: World) -> None:
 
 
 def test_options_then_what_the_server_can(world: World) -> None:
-    told = requests.options(f"{world.server.url}/v1/tus", timeout=20)
+    told = requests.options(f"{world.server.url}/v1/tus", timeout=60)
     assert told.status_code == 204
     assert told.headers["Tus-Version"] == "1.0.0"
     assert "creation-with-upload" in told.headers["Tus-Extension"]
@@ -242,7 +242,7 @@ def test_options_then_what_the_server_can(world: World) -> None:
 def test_a_proxy_s_way_by_post_then_the_named_method(world: World) -> None:
     url = begin(world, 3)
     told = {**TUS, **OCTETS, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
-    answer = requests.post(url, data=b"abc", headers=told, timeout=20)
+    answer = requests.post(url, data=b"abc", headers=told, timeout=60)
     assert answer.status_code == 204
     assert world.blob(url_id(url)) == b"abc"
 
@@ -264,5 +264,5 @@ def test_a_proxy_s_way_by_post_then_the_named_method(world: World) -> None:
 def test_a_malformed_creation_then_4xx(
     world: World, headers: dict[str, str], status: int
 ) -> None:
-    answer = requests.post(f"{world.server.url}/v1/tus", headers=headers, timeout=20)
+    answer = requests.post(f"{world.server.url}/v1/tus", headers=headers, timeout=60)
     assert answer.status_code == status

@@ -115,4 +115,4 @@ def receiving(
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -201,7 +202,7 @@ def test_a_source_that_ends_early_is_retryable_and_leaves_no_file(
 
 
 def _drip() -> Iterator[bytes]:
-    for _ in range(100):
+    for _ in range(2000):
         time.sleep(0.05)
         yield b"."
 
@@ -211,30 +212,29 @@ def test_a_source_that_drips_is_ended_by_the_total_deadline(tmp_path: Path) -> N
         began = time.monotonic()
         with pytest.raises(Unreachable, match="took too long"):
             _open(server.port).download(
-                server.url, tmp_path / "x", max_bytes=999, deadline_seconds=0.3
+                server.url, tmp_path / "x", max_bytes=9999, deadline_seconds=0.3
             )
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 50
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_receiver_that_drips_its_headers_is_ended_by_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        began = time.monotonic()
         with pytest.raises(Unreachable, match="took too long"):
             _open(port).post(f"http://127.0.0.1:{port}/", b"x", {}, seconds=0.3)
-        assert time.monotonic() - began < 2
 
 
 def test_a_slow_resolver_is_ended_by_the_deadline() -> None:
+    let = threading.Event()
+
     def slow(_host: str, _port: int) -> list[str]:
-        time.sleep(3)
+        let.wait(60)
         return []
 
-    began = time.monotonic()
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match="took too long"):
         Door(Egress(), resolve=slow).post("https://a.test/", b"", {}, seconds=0.2)
-    assert time.monotonic() - began < 2
+    let.set()
 
 
 def test_a_download_stops_when_told(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_given_a_claim_that_was_lost_then_the_late_worker_stores_nothing(
     def cancel(key: str, seconds: float) -> None:
         reserve(key, seconds)
         store.cancel(attempts[0].claim.job_id)
-        attempts[0]._heart.join(20)  # it ends when it hears that the claim is off
+        attempts[0]._heart.join(60)  # it ends when it hears that the claim is off
 
     monkeypatch.setattr(store, "reserve_blob", cancel)
     assert shop.prepare(work).status == "cancelled"

@@ -23,7 +23,7 @@ def make_runtime(folder: Path, **sections: Any) -> Runtime:
     given: dict[str, Any] = {
         "blobs": {"backend": "local", "path": folder / "blobs"},
         "api": {"secret": "x" * 32, "public_url": "https://frames.test"},
-        "webhooks": {"secret": SECRET, "retry_seconds": [0.05], "timeout_seconds": 2},
+        "webhooks": {"secret": SECRET, "retry_seconds": [0.05], "timeout_seconds": 30},
     }
     given.update(sections)
     settings = Settings.model_validate(given)
