@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -113,43 +113,54 @@ def _make(laid: Sheet, take: Take) -> RungRun:
     return [Made(file, file, kind, time=shown[0], warnings=notes, details=details)]
 
 
+@dataclass
+class _Found:
+    """What seeks gave: the frames' real times, and how many places got none."""
+
+    shown: list[float] = field(default_factory=list)
+    missed: int = 0
+    damaged: bool = False
+
+
 def _by_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
-    shown, _ = yield from _sought(laid)
-    return shown
+    return (yield from _sought(laid)).shown
 
 
 def _by_good_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
-    """Raise DecodeError where seeks missed what decoding from the start may find."""
-    shown, missed = yield from _sought(laid)
-    places = len(times(laid.spec, laid.clip))
-    short = (laid.clip.end or 0.0) <= _DECODE_ALL_SECONDS
+    """Raise DecodeError where seeks missed what decoding from the start may find.
+
+    What a damaged video lacks, that would not find either.
+    """
+    found = yield from _sought(laid)
+    places, missed = len(times(laid.spec, laid.clip)), found.missed
+    short = (laid.clip.end or 0.0) <= _DECODE_ALL_SECONDS and not found.damaged
     if missed > places / 2 or (missed and short):
         raise DecodeError(f"seeks found no frame for {missed} of {places} places")
-    return shown
+    return found.shown
 
 
-def _sought(laid: Sheet) -> Generator[Step, Done, tuple[list[float], int]]:
-    """Draw the frame on screen at each time; give the real times, and the misses.
+def _sought(laid: Sheet) -> Generator[Step, Done, _Found]:
+    """Draw the frame on screen at each time.
 
     A time that gives no frame, or the frame before once more, takes no place. It is
     missed, unless that frame is still on screen then.
     """
-    clip = laid.clip
-    shown: list[float] = []
-    missed = 0
+    clip, found = laid.clip, _Found()
+    shown = found.shown
     for at in times(laid.spec, clip):
         file = sheet.tile(len(shown) + 1)
         shot = moment.exact(clip, at, _pen(laid, file), tolerant=True)
         done = yield shot.step
         real = shot.time(done)
+        found.damaged |= done.damaged
         # Without a time in the log, the file is one that took no place before.
         if file not in done.files or real is None:
-            missed += 1
+            found.missed += 1
         elif not shown or (real > shown[-1] and not moment.is_same(real, shown[-1])):
             shown.append(real)
         elif real > at + clip.frame_seconds:
-            missed += 1
-    return shown, missed
+            found.missed += 1
+    return found
 
 
 def _most_from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:

@@ -85,7 +85,7 @@ class Sheet:
     @property
     def stamp_size(self) -> int:
         """Give the letter height of the times on the frames."""
-        return max(8, min(self.small_size, self.box.width // 12))
+        return max(8, min(self.small_size, self.box.width // 12, self.box.height // 6))
 
 
 def _narrow(box: picture.Box) -> picture.Box:

@@ -22,6 +22,7 @@ _SCENE_TIME = "10%"
 _EARLIER = (0.5, 0.25, 0.1)
 _DECODE_ALL_SECONDS = 1200.0
 _EARLY_SECONDS = 20.0
+_LATE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -182,14 +183,20 @@ def _checked(clip: Clip, time: float, pointer: str) -> float:
 def _exact_rungs(spec: ThumbnailSpec, clip: Clip, times: list[float]) -> list[Rung]:
     best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
+    seek, early = _on_time(_exact), _on_time(_early)
     return [
-        Rung("exact", partial(_each, best, times, _exact), mapped),
-        Rung("exact_plain", partial(_each, plain, times, _exact), clipped),
-        Rung("exact_early", partial(_each, best, times, _early), mapped),
+        Rung("exact", partial(_each, best, times, seek), mapped),
+        Rung("exact_plain", partial(_each, plain, times, seek), clipped),
+        Rung("exact_early", partial(_each, best, times, early), mapped),
         Rung(
             "exact_sequential",
             partial(_each, best, times, _sequential),
             (codes.SEEK_UNRELIABLE, *mapped),
+        ),
+        Rung(
+            "exact_late",
+            partial(_each, best, times, _exact),
+            (codes.OTHER_TIME, *mapped),
         ),
     ]
 
@@ -260,6 +267,25 @@ def _exact(print_: _Print, time: float, file: str) -> Take:
 def _early(print_: _Print, time: float, file: str) -> Take:
     shot = moment.exact(print_.clip, time, print_.pen(file), early=_EARLY_SECONDS)
     return (yield from _take(print_, shot, file))
+
+
+def _on_time(shoot: Shoot) -> Shoot:
+    """Refuse a frame that begins well after the time: a false index leads to it.
+
+    Of a long film it is taken: to decode all of it may cost minutes, and a pause in a
+    stream looks the same.
+    """
+
+    def take(print_: _Print, time: float, file: str) -> Take:
+        taken = yield from shoot(print_, time, file)
+        clip, real = print_.clip, taken.time
+        short = (clip.end or 0.0) < _DECODE_ALL_SECONDS and time >= clip.begin
+        slack = max(_LATE_SECONDS, 2 * clip.frame_seconds)
+        if short and real is not None and real - time > slack:
+            raise DecodeError(f"the seek to {time:g} s led to the frame at {real:g} s")
+        return taken
+
+    return take
 
 
 def _sequential(print_: _Print, time: float, file: str) -> Take:

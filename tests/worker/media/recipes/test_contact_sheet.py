@@ -129,7 +129,7 @@ def test_a_frame_that_takes_no_place_is_not_on_the_sheet(
 
 
 def drive(
-    seen: list[float | None], **words: object
+    seen: list[float | None], told: str = "", **words: object
 ) -> tuple[list[Step], list[Made] | str]:
     """Run the best rung; each seek shows a frame of that time, or none."""
     spec = ContactSheetSpec(kind="contact_sheet", rows=1, **words)
@@ -145,6 +145,7 @@ def drive(
             start = float(step.argv[step.argv.index("-ss") + 1]) if seen else 0.0
             time = seen.pop(0) if seen else None
             log = "" if time is None else f"frame:0 pts_time:{time - start:.6f}\n"
+            log += told
             answer = Done(0, b"", log, files)
     except StopIteration as end:
         return steps, end.value
@@ -187,6 +188,12 @@ def test_seeks_are_given_up_where_a_place_gets_no_frame_of_its_own(
         assert made.startswith("seeks found no frame for ")
     else:
         assert len(made[0].details["times"]) == found
+
+
+def test_what_damage_took_is_not_sought_by_decoding_all() -> None:
+    _, made = drive([None, 36.0, 61.0, 86.0], "corrupt decoded frame", columns=4)
+
+    assert made[0].details["times"] == [36.0, 61.0, 86.0]
 
 
 def test_a_long_film_is_not_decoded_whole_for_one_frame(

@@ -1,4 +1,4 @@
-"""More frames are asked than there are, or one after the end."""
+"""More frames are asked than there are, one after the end, one that no seek finds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import SeekPastEnd
+from tests.worker.media import boxes
 from tests.worker.media.recipes.conftest import Render
+from tests.worker.media.recipes.ramps import ramp, x264
 
 
 @pytest.fixture
@@ -42,6 +44,16 @@ def test_a_time_past_the_end_is_an_error_where_nothing_may_stand_in(
 
     assert "fallback" in (caught.value.hint or "")
     assert len(caught.value.reports) == 1
+
+
+def test_a_false_index_leads_to_no_later_frame(tmp_path: Path, render: Render) -> None:
+    source = ramp(tmp_path / "lies.mp4", 60, *x264(375))
+    source.write_bytes(boxes.with_keyframes(source.read_bytes(), 1, 406, 751, 1156))
+
+    done = render(source, kind="thumbnail", times=[20.0, 29.0, 50.0])
+
+    assert [one.time for one in done.files] == pytest.approx([20, 29, 50], abs=0.04)
+    assert "led to the frame at 30 s" in done.reports[0].error.detail
 
 
 @pytest.mark.parametrize("policy", ["exact", "keyframe", "auto"])
