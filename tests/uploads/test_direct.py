@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def put(permission: dict[str, Any], data: bytes) -> requests.Response:
     )
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
 def test_curl_by_a_single_put_then_complete_starts_the_job(
     world: World, tmp_path: Path
 ) -> None:
