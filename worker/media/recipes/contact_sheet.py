@@ -29,7 +29,6 @@ _STEM = "contact-sheet"
 _CAPTURE = 256 * 1024
 # A longer film is decoded whole only where seeks found less than half.
 _DECODE_ALL_SECONDS = 600.0
-_UNKNOWN_SECONDS = 3600.0
 
 # Draws the frames into the files that :func:`sheet.tile` names, gives their times.
 Take = Callable[[Sheet], Generator[Step, Done, list[float]]]
@@ -209,8 +208,7 @@ def _drawn_all(laid: Sheet, frames: Any, count: int) -> Step:
     options = encode.still("png", 100, clip.threads) | {"frames:v": count}
     del options["update"]
     words = argv(ffmpeg.output(_drawn(laid, frames, lone=True), sheet.TILES, **options))
-    seconds = clip.end or _UNKNOWN_SECONDS
-    return Step(words, seconds, capture=_CAPTURE, tolerant=True)
+    return Step(words, clip.seconds, capture=_CAPTURE, tolerant=True)
 
 
 def _drawn(laid: Sheet, frames: Any, *, lone: bool = False) -> Any:

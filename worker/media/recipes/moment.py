@@ -147,13 +147,14 @@ def first(clip: Clip, pen: Pen, *, tolerant: bool = False) -> Shot:
 def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float | None]:
     """Find when the last frame begins, by decoding what is near the known end.
 
-    ``seek`` False decodes all of the clip. None when no frame came.
+    ``seek`` False decodes all of the clip, as where no end is known. None when no
+    frame came.
     """
     end = clip.end or 0.0
     start = max(0.0, end - max(1.0, 2 * clip.lead)) if seek else 0.0
     frames = mark(open_clip(clip, start=start))
     words = argv(ffmpeg.output(frames, "-", f="null", fps_mode="passthrough"))
-    done = yield Step(words, max(_WINDOW, end - start), tolerant=True)
+    done = yield Step(words, max(_WINDOW, clip.seconds - start), tolerant=True)
     seen = marks(done.log)
     return clip.clock(start) + max(seen) if seen else None
 

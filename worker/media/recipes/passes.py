@@ -25,7 +25,6 @@ _MARK_OF = re.compile(_MARK.pattern + rb"\s+m=(\d+)")
 _CAPTURE = 1024 * 1024
 _STORED: dict[str, Any] = {"c:v": "utvideo", "fps_mode": "passthrough", "f": "nut"}
 _LEAST_SECONDS = 10.0
-_UNKNOWN_SECONDS = 3600.0
 _LATE_SECONDS = 1.0
 # Decoders of one process, and their pixels in all: each holds a few frames.
 _MOST_INPUTS = 12
@@ -77,7 +76,7 @@ class Pass:
         only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
         frames = open_clip(self.clip, skip_frame="nokey", **only)
         frames = self._drawn(frames, self.clip.clock(0.0))
-        return self._store(frames, file, self.seconds)
+        return self._store(frames, file, self.clip.seconds)
 
     def apart(self, file: str, cells: Sequence[int]) -> Step:
         """Decode the first keyframe of each of these cells by a decoder of its own."""
@@ -115,7 +114,7 @@ class Pass:
             # "-t" lets frames after a jump of the clock through.
             frames = frames.filter("trim", end=number(start + length - zero - SLACK))
         frames = first_of_cells(frames, self._interval, zero)
-        seconds = self.seconds - start if length is None else length
+        seconds = self.clip.seconds - start if length is None else length
         frames = self._drawn(frames, zero)
         return self._store(frames, file, max(seconds, _LEAST_SECONDS))
 
@@ -127,11 +126,6 @@ class Pass:
     @property
     def _interval(self) -> str:
         return number(self.grid.interval)
-
-    @property
-    def seconds(self) -> float:
-        """Give the clip's length, an hour where it is unknown."""
-        return self.clip.end or _UNKNOWN_SECONDS
 
     def _drawn(self, frames: Any, zero: float, mark: str = "1") -> Any:
         """Draw the tiles, tell their times on stdout, count cells as the clock."""

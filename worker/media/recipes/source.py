@@ -23,6 +23,7 @@ _SHORTEST_LEAD = 0.1
 _LEAD_FRAMES = 120
 _SHORTEST_LEAD_LIMIT = 1.0
 _END_SLACK = 0.05
+_UNKNOWN_SECONDS = 3600.0
 _UNINDEXED = ("mpegts", "mpeg")
 _JUMPING = ("mpegts", "mpeg", "ogg")
 _KEYFRAME_SECONDS = 3.0
@@ -71,6 +72,11 @@ class Clip:
     def end(self) -> float | None:
         """Give the time where the last frame ends, None when it is unknown."""
         return self.media.duration
+
+    @property
+    def seconds(self) -> float:
+        """Give how long decoding all of it goes on, an hour where that is unknown."""
+        return self.end or _UNKNOWN_SECONDS
 
     @property
     def seekable(self) -> bool:

@@ -146,7 +146,7 @@ def _apart(pass_: Pass, found: Found) -> Generator[Step, Done, None]:
 
 def _is_cheap(runs: list[tuple[int, int]], pass_: Pass) -> bool:
     """Tell whether seeking to the gaps costs clearly less than decoding all."""
-    laid, end = pass_.grid, pass_.seconds
+    laid, end = pass_.grid, pass_.clip.seconds
     unsure = not (pass_.clip.seekable and pass_.clip.indexed)
     if len(runs) > _MOST_SEEKS or (runs and unsure):
         return False
