@@ -109,6 +109,10 @@ class BatchView(View):
         description="Jobs in all; null while the prefix is still being listed."
     )
     counts: CountsView
+    left_out: int | None = Field(
+        description="Sources of the list that got no job, and get none: the batch was "
+        "cancelled, or could not go on (`error`). Null for a prefix."
+    )
     expanded: bool = Field(description="No more jobs are going to be made.")
     prefix: PrefixView | None
     error: ErrorView | None
@@ -136,6 +140,7 @@ def present(batch: BatchRecord, links: Links) -> BatchView:
         progress=_progress(batch),
         total=_total(batch),
         counts=CountsView.model_validate(batch.counts),
+        left_out=_left_out(batch),
         expanded=batch.closed,
         prefix=batch.prefix and PrefixView.model_validate(batch.prefix),
         error=batch.error and ErrorView(**batch.error.model_dump()),
@@ -151,6 +156,12 @@ def present(batch: BatchRecord, links: Links) -> BatchView:
             jobs=links.batch_jobs(batch.id),
         ),
     )
+
+
+def _left_out(batch: BatchRecord) -> int | None:
+    if batch.prefix is not None:
+        return None
+    return batch.given - batch.made if batch.closed else 0
 
 
 def _total(batch: BatchRecord) -> int | None:

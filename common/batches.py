@@ -176,6 +176,7 @@ class Batches:
                 total=self._settings.limits.queued_jobs,
                 day=None if day is None else (template["key_id"], day),
             ),
+            template["key_id"],
         )
         if isinstance(added, Accepted):
             self._dispatcher.ring(added.bells)

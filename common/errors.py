@@ -40,13 +40,13 @@ FramemillError
 ├── NoticeError                a notice was not taken; shown in the deliveries' log
 │   ├── ReceiverError          receiver_error (retried)
 │   └── ReceiverGone           receiver_gone
+├── KeyRevoked                 key_revoked; a batch outlived the key it came with
 ├── WorkerLost                 worker_lost; a piece outlived its workers
 ├── Interrupted                interrupted; this attempt was told to stop
 └── InternalError              500 internal_error; a defect of ours
 
-``status`` is the HTTP status when the error answers a request; an error that
-ends a job is shown in the job document instead. ``retryable`` says that the
-same call may succeed later.
+``status`` is the HTTP status when the error answers a request; one that ends a job is
+shown in its document instead. ``retryable`` says that the same call may succeed later.
 """
 
 from __future__ import annotations
@@ -351,22 +351,25 @@ class NoticeError(FramemillError):
 
 
 class ReceiverError(NoticeError):
-    """The receiver answered, but not with success; it is tried again.
-
-    ``retry_after`` seconds is what the receiver asked for, 0 when nothing.
-    """
+    """The receiver answered, but not with success; it is tried again."""
 
     code, title, retryable = "receiver_error", "Receiver did not accept", True
 
     def __init__(self, detail: str, *, retry_after: float = 0) -> None:
         super().__init__(detail)
-        self.retry_after = retry_after
+        self.retry_after = retry_after  # seconds that it asked for
 
 
 class ReceiverGone(NoticeError):
     """The receiver is gone, or can not be served: nothing is tried again."""
 
     code, title = "receiver_gone", "Receiver gone"
+
+
+class KeyRevoked(FramemillError):
+    """The API key that a batch came with was revoked before all its jobs were made."""
+
+    code, title, status = "key_revoked", "API key revoked", 403
 
 
 class WorkerLost(FramemillError):
@@ -387,12 +390,10 @@ class InternalError(FramemillError):
     code = "internal_error"
 
 
-def _tree(cls: type[FramemillError]) -> list[type[FramemillError]]:
-    return [cls] + [leaf for sub in cls.__subclasses__() for leaf in _tree(sub)]
-
-
 def catalogue() -> dict[str, type[FramemillError]]:
     """Give every error class by its code, for the docs and for OpenAPI."""
-    tree = _tree(FramemillError)
+    tree: list[type[FramemillError]] = [FramemillError]
+    for cls in tree:
+        tree += cls.__subclasses__()
     # The root shares its code with the leaf that is raised.
     return {cls.code: cls for cls in tree if "code" in vars(cls)}

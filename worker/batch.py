@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from common.blobs.names import display_name, is_own
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, KeyRevoked, NotFound
 from common.jobstore import CalledOff, Full, Outcome
 from common.model import BatchRecord, JobStatus, Source
 from worker.attempt import Attempt
@@ -26,8 +26,8 @@ Stage = Callable[[Attempt, BatchRecord], Outcome | None]
 def tend(attempt: Attempt) -> Outcome:
     """Do what the batch wants done, until it wants nothing else.
 
-    Raises SourceError or Unavailable where the bucket cannot be listed, NotFound when
-    the batch is gone, Interrupted.
+    Raises SourceError or Unavailable where the bucket cannot be listed, KeyRevoked,
+    NotFound when the batch is gone, Interrupted.
     """
     store = attempt.workshop.runtime.store
     while True:
@@ -54,7 +54,7 @@ def _expand(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
             )
         added = runtime.batches.make_job(claim, batch, source, cursor)
         if isinstance(added, CalledOff):
-            return _called_off(added)
+            return _called_off(added, made)
         if isinstance(added, Full):
             return _wait_for_room(attempt, added)
         made += 1
@@ -63,7 +63,13 @@ def _expand(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
     return _expanded(attempt, None if made else "no object was found")
 
 
-def _called_off(off: CalledOff) -> Outcome | None:
+def _called_off(off: CalledOff, made: int) -> Outcome | None:
+    if off.reason == "revoked":
+        raise KeyRevoked(
+            f"the API key of this batch was revoked when it had made {made} jobs; the "
+            "sources after them got none",
+            hint="submit those again with a key that is good",
+        )
     if off.reason == "called":
         return None
     return Outcome(applied=False, job_ended=False, bells=[])

@@ -131,9 +131,17 @@ class Batches(Jobs):
         return [one[_MOMENT_DIGITS:] for one in members], following
 
     def add_child(
-        self, claim: Claim, job: NewJob, cursor: str, caps: Caps
+        self,
+        claim: Claim,
+        job: NewJob,
+        cursor: str,
+        caps: Caps,
+        key_id: str | None = None,
     ) -> Accepted | Full | CalledOff:
-        """Put the next job of a batch on record, and the batch's cursor behind it."""
+        """Put the next job of a batch on record, and the batch's cursor behind it.
+
+        ``key_id`` is the API key that the batch came with: without it there is no job.
+        """
         answer = self._call(
             "accept",
             **describe(job),
@@ -142,6 +150,7 @@ class Batches(Jobs):
             token=claim.token,
             fence=claim.fence,
             cursor=cursor,
+            key=key_id,
         )
         if "off" in answer:
             return CalledOff(answer["off"])

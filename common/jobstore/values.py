@@ -133,9 +133,13 @@ class Deleted:
 
 @dataclass(frozen=True)
 class CalledOff:
-    """No child was made: the claim is lost, or the batch was cancelled or deleted."""
+    """No child was made.
 
-    reason: Literal["lost", "called"]
+    lost: the claim is. called: the batch was cancelled or deleted. revoked: the API key
+    that it came with is no more.
+    """
+
+    reason: Literal["lost", "called", "revoked"]
 
 
 @dataclass(frozen=True)

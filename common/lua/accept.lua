@@ -1,7 +1,8 @@
 -- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
 -- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?,
 -- owner_cap?, total_cap?, day_key?, day_cap?. A batch's child has also piece, token,
--- fence (of the claim that makes it) and cursor (how far the batch is with it).
+-- fence (of the claim that makes it), cursor (how far the batch is with it) and key?
+-- (the id of the API key that the batch came with).
 -- Answers {job_id, created, at?, bells}, {full, wait?}, {mismatch} or {off}.
 local day_ms = 86400000
 
@@ -35,6 +36,9 @@ local function parent()
   if not steward then return nil, {off = 'lost'} end
   local batch = read_batch(steward.f.job)
   if not batch or batch.f.want ~= 'expand' then return nil, {off = 'called'} end
+  if arg.key and redis.call('HEXISTS', P .. 'key-ids', arg.key) == 0 then
+    return nil, {off = 'revoked'}
+  end
   return batch
 end
 

@@ -15,7 +15,7 @@ from tests.api.conftest import World
 KEYS = {
     *("id", "status", "progress", "total", "counts", "expanded", "prefix", "error"),
     *("warnings", "metadata", "created_at", "updated_at", "finished_at", "expires_at"),
-    "links",
+    *("links", "left_out"),
 }
 
 
@@ -68,6 +68,14 @@ def test_given_sources_when_posted_then_202_with_the_whole_batch(world: World) -
     assert batch["metadata"] == [1]
     (bell,) = world.dispatcher.bells
     assert (bell.piece, bell.kind) == (f"{batch['id']}:batch", "batch")
+
+
+def test_given_a_cancelled_batch_then_the_sources_without_a_job_are_counted(
+    world: World,
+) -> None:
+    batch = submit(world, "a", "b", "c")
+    world.client.post(batch["links"]["cancel"])
+    assert (batch["left_out"], show(world, batch["id"])["left_out"]) == (0, 3)
 
 
 def test_given_a_prefix_when_posted_then_its_total_is_not_known_yet(

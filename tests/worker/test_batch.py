@@ -12,6 +12,7 @@ from common.batches import BatchSubmission, Prefix, child_id
 from common.dispatch import RecordingDispatcher
 from common.errors import SourceForbidden, StoreUnavailable
 from common.jobstore import Accepted, Claim
+from common.keys import KeyRecord, Keys
 from common.model import BatchRecord, Source
 from common.runtime import Runtime
 from tests.worker.world import make_runtime
@@ -222,12 +223,44 @@ def test_a_key_with_few_jobs_at_once_gets_them_one_after_the_other(desk: Desk) -
     assert desk.batch(batch_id).closed
 
 
+def a_key(desk: Desk) -> Keys:
+    """Make the key k1, in the job store as the API does."""
+    keys = Keys(desk.runtime.store._client, desk.runtime.settings.store.prefix)
+    keys.create(KeyRecord(id="k1", name="test", owner="me"))
+    return keys
+
+
 def test_the_day_of_a_key_holds_for_the_jobs_of_a_batch(desk: Desk) -> None:
+    a_key(desk)
     batch_id = desk.submit("a.mp4", "b.mp4", key_id="k1", jobs_per_day=1)
     desk.tend(batch_id)
     assert desk.batch(batch_id).made == 1
     piece = f"{batch_id}:batch"
     assert desk.runtime.store.claim(piece, "t", "w").reason == "early"  # type: ignore[union-attr]
+
+
+def test_a_revoked_key_ends_its_batch_and_the_error_says_so(desk: Desk) -> None:
+    keys = a_key(desk)
+    batch_id = desk.submit("a.mp4", "b.mp4", "c.mp4", key_id="k1", jobs_at_once=1)
+    desk.tend(batch_id)
+    keys.revoke("k1")
+    desk.end(batch_id)
+    desk.tend(batch_id)
+    batch = desk.batch(batch_id)
+    assert (batch.made, batch.closed, batch.status) == (1, True, "failed")
+    assert batch.error is not None
+    assert batch.error.code == "key_revoked"
+    assert "made 1 jobs" in batch.error.detail
+
+
+def test_a_rotated_key_goes_on_with_its_batch(desk: Desk) -> None:
+    keys = a_key(desk)
+    batch_id = desk.submit("a.mp4", "b.mp4", key_id="k1", jobs_at_once=1)
+    desk.tend(batch_id)
+    keys.rotate("k1")
+    desk.end(batch_id)
+    desk.tend(batch_id)
+    assert (desk.batch(batch_id).made, desk.batch(batch_id).error) == (2, None)
 
 
 def test_a_cancelled_batch_has_its_jobs_cancelled(desk: Desk) -> None:
