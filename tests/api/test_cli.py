@@ -21,7 +21,7 @@ Make = Callable[..., World]
 def server(world: World) -> Iterator[str]:
     app = world.client.application
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

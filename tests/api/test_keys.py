@@ -128,12 +128,12 @@ def test_given_a_source_outside_the_key_then_403(
 
 
 def test_given_a_rate_when_used_up_then_429_with_its_fields(guarded: World) -> None:
-    headers = a_key(guarded, requests_per_second=0.1, burst=2)
+    headers = a_key(guarded, requests_per_second=0.01, burst=2)
     answers = [guarded.client.get("/v1/jobs", headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert answers[0].headers["RateLimit-Policy"] == '"requests";q=2;w=20'
+    assert answers[0].headers["RateLimit-Policy"] == '"requests";q=2;w=200'
     assert answers[0].headers["RateLimit"].startswith('"requests";r=1;t=')
-    assert 1 <= int(answers[2].headers["Retry-After"]) <= 10
+    assert 1 <= int(answers[2].headers["Retry-After"]) <= 100
 
 
 def test_given_unfinished_jobs_up_to_the_cap_then_429(guarded: World) -> None:

@@ -67,7 +67,7 @@ def test_after_an_outage_every_lease_is_extended(lab: Lab, seconds: int) -> None
 
 
 def test_a_short_pause_is_no_outage(lab: Lab) -> None:
-    lab.reaper_was_away(13)
+    lab.reaper_was_away(11)
     assert not lab.store.reap().outage
 
 

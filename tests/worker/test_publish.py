@@ -25,7 +25,7 @@ from worker.source import Sources
 FILES = {"poster.jpg": b"picture", "index.vtt": b"WEBVTT"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -29,7 +29,7 @@ class Shop:
             folder,
             worker={"scratch": folder / "scratch"},
             source={"urls": True},
-            lease={"beat_seconds": 0.2, "seconds": 5},
+            lease={"beat_seconds": 0.2, "seconds": 60},
             egress={
                 "http": True,
                 "ports": [server.port],
