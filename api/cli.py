@@ -50,8 +50,11 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> None:
     if isinstance(error, Refused):
-        _tell(f"refused: {error}")
-        for fault in error.problem.get("faults", []):
+        faults = error.problem.get("faults") or []
+        # Where faults are listed, the document's own hint is the first one's.
+        hint = "" if faults else error.problem.get("hint")
+        _tell(f"refused: {error}" + (f" ({hint})" if hint else ""))
+        for fault in faults:
             hint = f" ({fault['hint']})" if fault.get("hint") else ""
             _tell(f"  {fault['pointer']}: {fault['detail']}{hint}")
     elif isinstance(error, FramemillError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from common.config import SettingsError
-from deploy.allinone import demo
+from deploy.allinone import demo, embedded
 from deploy.allinone.children import ChildDied, NotReady
 from deploy.allinone.embedded import NotInstalled
 from deploy.allinone.ports import PortTaken
@@ -71,6 +71,9 @@ def _addresses(supervisor: Supervisor) -> None:
     print(f"  {'API':<11}{supervisor.url}/v1/jobs")
     print(f"  {'API docs':<11}{supervisor.url}/docs")
     print(f"  {'Flower':<11}{supervisor.flower_url}")
+    if supervisor.s3_url:
+        keys = "bucket framemill, its keys in .data/state.json"
+        print(f"  {'S3':<11}{supervisor.s3_url}  ({keys})")
     print(f"  {'logs':<11}.data/logs", flush=True)
 
 
@@ -84,12 +87,12 @@ def _serve(supervisor: Supervisor) -> None:
 def run(argv: list[str]) -> int:
     """Start everything and do the command; give the exit status."""
     arguments = _arguments(argv)
-    clips = [] if arguments.command == "up" else [demo.SAMPLE]
+    clips = [] if arguments.command == "up" else [embedded.SAMPLE]
     clips = getattr(arguments, "files", None) or clips
     print("Starting ...", flush=True)
     with Supervisor(arguments.data, dict(os.environ), arguments.port) as supervisor:
         _addresses(supervisor)
-        done = _show(supervisor, clips)
+        done = not clips or _show(supervisor, clips)
         if arguments.command != "demo":
             _serve(supervisor)
     return 0 if done else 1

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SAMPLE = Path(__file__).with_name("sample.mp4")
 _JOB_SECONDS = 600
 _POLL_SECONDS = 0.2
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})

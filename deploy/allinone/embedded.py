@@ -15,6 +15,8 @@ from deploy.allinone.children import Part
 from deploy.allinone.ports import LOOPBACK, Ports
 
 BUCKET = "framemill"
+SAMPLE = Path(__file__).with_name("sample.mp4")
+SAMPLE_KEY = "clips/sample.mp4"
 
 
 class NotInstalled(RuntimeError):
@@ -73,9 +75,10 @@ def rclone_program() -> str | None:
 def rclone(program: str, ports: Ports, folder: Path) -> tuple[Part, Bucket]:
     """Give an S3 server over a folder, with keys that are new at each start.
 
-    New keys also tell our server from an older one on the same port.
+    New keys also tell our server from an older one on the same port. The sample lies
+    in the bucket as ``SAMPLE_KEY``: the README's job from S3 needs an object.
     """
-    (folder / BUCKET).mkdir(parents=True, exist_ok=True)
+    _put_sample(folder / BUCKET / SAMPLE_KEY)
     port = ports.choose("s3", 9000)
     bucket = Bucket(
         f"http://{LOOPBACK}:{port}", secrets.token_hex(10), secrets.token_hex(20)
@@ -86,3 +89,10 @@ def rclone(program: str, ports: Ports, folder: Path) -> tuple[Part, Bucket]:
     # because rclone reads a variable that fills a list as CSV.
     keys = {"RCLONE_AUTH_KEY": f'"{bucket.access_key},{bucket.secret_key}"'}
     return Part("s3", argv, lambda _pid: probes.port_answers(port), keys), bucket
+
+
+def _put_sample(place: Path) -> None:
+    # Before the server starts: it remembers folders for minutes.
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.exists():
+        shutil.copyfile(SAMPLE, place)

@@ -90,6 +90,11 @@ class Supervisor:
         (self._data / "state.json").unlink(missing_ok=True)
         self._lock.close()
 
+    @property
+    def s3_url(self) -> str:
+        """Where the embedded S3 is; empty where other storage is used."""
+        return self._bucket.endpoint if self._bucket else ""
+
     def _start_servers(self) -> None:
         waiting = []
         for name, preferred, section in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -169,14 +170,12 @@ def readme_commands():
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
 @pytest.mark.parametrize("number", range(len(readme_commands())))
-def test_the_curl_commands_of_the_readme_are_accepted(
-    service, in_storage, number, tmp_path
-):
+def test_the_curl_commands_of_the_readme_give_pictures(service, number, tmp_path):
     command = readme_commands()[number]
     assert "http://127.0.0.1:8000" in command
     command = command.replace("http://127.0.0.1:8000", service.url)
-    command = command.replace("in/clip.mp4", in_storage["key"])
-    ask = f"{command.strip()} -sS -o {tmp_path}/answer -w '%{{http_code}}'"
+    answer = tmp_path / "answer"
+    ask = f"{command.strip()} -sS -o {answer} -w '%{{http_code}}'"
 
     done = subprocess.run(
         ["/bin/sh", "-c", ask],
@@ -188,7 +187,9 @@ def test_the_curl_commands_of_the_readme_are_accepted(
     )
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "202", (tmp_path / "answer").read_text()
+    assert done.stdout == "202", answer.read_text()
+    job = service.ask(f"/v1/jobs/{json.loads(answer.read_text())['id']}")
+    assert job["status"] == "completed", job["error"]
 
 
 def test_a_second_supervisor_on_the_same_data_is_refused(service):

@@ -18,6 +18,20 @@ def dev(*words):
     )
 
 
+def test_the_command_line_of_a_clone_runs_from_any_folder(tmp_path):
+    done = subprocess.run(
+        [ROOT / "framemill", "openapi"],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "docs" / "openapi.json").read_text(encoding="utf-8")
+
+
 def test_help_names_every_command_there_is():
     done = dev("--help")
     script = (ROOT / "dev").read_text()
