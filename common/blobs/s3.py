@@ -82,8 +82,9 @@ class S3Store:
 
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
         """Tell size, ETag and what else the store remembers."""
-        with s3_errors(key):
-            answer = self._client.head_object(Bucket=bucket or self._bucket, Key=key)
+        place = bucket or self._bucket
+        with s3_errors(f"s3://{place}/{key}", read=True):
+            answer = self._client.head_object(Bucket=place, Key=key)
         return BlobInfo(
             key,
             answer["ContentLength"],
@@ -194,10 +195,11 @@ class S3Store:
         self, prefix: str, *, bucket: str | None = None, after: str | None = None
     ) -> Iterator[BlobInfo]:
         """Walk blobs in key order, page by page."""
+        place = bucket or self._bucket
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket or self._bucket, Prefix=prefix, StartAfter=after or ""
+            Bucket=place, Prefix=prefix, StartAfter=after or ""
         )
-        with s3_errors(f"listing {prefix}"):
+        with s3_errors(f"listing s3://{place}/{prefix}", read=True):
             for page in pages:
                 for item in page.get("Contents", []):
                     # Not every store heeds StartAfter.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 # What a retry may mend; every other refusal is the bucket's last word.
-_BUSY = frozenset({"RequestTimeout", "SlowDown", "OperationAborted"})
+_BUSY = frozenset({"RequestTimeout", "SlowDown", "OperationAborted", "ExpiredToken"})
 
 
 def export(
@@ -78,12 +78,12 @@ def _compare(
 ) -> None:
     """Raise StorageUnavailable unless the copy has the size that it must have.
 
-    A bucket that may be written and not read is believed.
+    A bucket that may be written and not read is believed, whether it says 403 or 400.
     """
     try:
         size = client.head_object(Bucket=place.bucket, Key=place.key)["ContentLength"]
     except ClientError as error:
-        if status_of(error) == 403:
+        if status_of(error) in {400, 401, 403}:
             return
         with s3_errors(what):
             raise

@@ -59,7 +59,7 @@ def _open(
         wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
     if etag is not None:
         wanted["IfMatch"] = f'"{etag}"'
-    with s3_errors(key):
+    with s3_errors(f"s3://{bucket}/{key}", read=True):
         try:
             answer = client.get_object(**wanted)
         except ClientError as error:

@@ -12,12 +12,14 @@ import pytest
 from common.blobs import connect
 from common.blobs.base import PART_BYTES, BlobStore
 from common.errors import (
+    DestinationForbidden,
     DiskFull,
     FramemillError,
     SourceChanged,
     SourceForbidden,
     StorageUnavailable,
 )
+from common.model import Artifact, Destination, ObjectName
 from tests.contracts.conftest import s3_settings
 from tests.ports import free_port
 
@@ -119,13 +121,61 @@ def test_a_body_when_it_never_ends_then_unavailable(
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [(403, SourceForbidden), (412, SourceChanged), (503, StorageUnavailable)],
+    [
+        (400, SourceForbidden),
+        (403, SourceForbidden),
+        (412, SourceChanged),
+        (503, StorageUnavailable),
+    ],
 )
 def test_a_refusal_then_its_error(
     faulty: Faulty, code: int, error: type[FramemillError]
 ) -> None:
     faulty.turns = [status(code) for _ in range(8)]
     with pytest.raises(error):
+        faulty.store.read("in/x")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.head("new/a.mp4", bucket="films"),
+        lambda store: store.read("new/a.mp4", bucket="films"),
+        lambda store: list(store.list("new/", bucket="films")),
+    ],
+    ids=["head", "read", "list"],
+)
+def test_a_bad_request_of_a_source_is_final_and_names_the_place(
+    faulty: Faulty, ask: Callable[[BlobStore], object]
+) -> None:
+    faulty.turns = [status(400)]
+    with pytest.raises(SourceForbidden, match=r"s3://films/new/.*400") as caught:
+        ask(faulty.store)
+    assert not caught.value.retryable
+
+
+def test_a_bad_request_of_a_copy_is_final_and_names_the_place(faulty: Faulty) -> None:
+    faulty.turns = [status(400)]
+    made = Artifact(
+        name="a.jpg", key="out/a.jpg", content_type="image/jpeg", bytes=1, sha256="0"
+    )
+    place = ObjectName(bucket="theirs", key="films/a.jpg")
+    target = Destination(bucket="theirs", prefix="films")
+    with pytest.raises(DestinationForbidden, match=r"s3://theirs/films/a.jpg.*400"):
+        faulty.store.export(made, target, place)
+    assert len(faulty.requests) == 1
+
+
+def test_expired_credentials_are_waited_for(faulty: Faulty) -> None:
+    def expired(request: BaseHTTPRequestHandler) -> None:
+        text = b"<Error><Code>ExpiredToken</Code></Error>"
+        request.send_response(400)
+        request.send_header("Content-Length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text)
+
+    faulty.turns = [expired for _ in range(8)]
+    with pytest.raises(StorageUnavailable):
         faulty.store.read("in/x")
 
 
