@@ -124,6 +124,7 @@ def _detail(item: Any, value: Any, where: Location) -> str:
     if text := _PLAIN.get(kind):
         return f"{name} {text}"
     _, _, text = str(item["msg"]).partition(" ")  # "Input should be", "String should"
+    text = text.replace(" after validation", "")  # "at least 1 item after validation"
     return f"{name} {text.replace('should', 'must', 1)}"
 
 

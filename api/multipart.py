@@ -74,7 +74,8 @@ def receive(
     """Read a multipart body; ``open_writer`` gets the file's content type.
 
     Raises BadRequest when the body is malformed or ends early, Invalid for a repeated
-    part or one that is neither ``file`` nor in ``known``, BodyTooLarge over
+    part, one that is neither ``file`` nor in ``known``, or a ``file`` with neither
+    filename nor type (curl's ``file=clip.mp4``, without the @), BodyTooLarge over
     ``limits.source_bytes`` or ``limits.field_bytes``, and what the writer raises.
     """
     with ExitStack() as stack:
@@ -193,8 +194,7 @@ class _Reader:
             return
         self.part = self._check_name(event.name)
         if self.part == FILE:
-            raw = event.filename if isinstance(event, File) else None
-            self.name = display_name(raw)
+            self.name = display_name(_filename(event))
             self.content_type = media_type(event.headers.get("content-type"))
             self.writer = self.stack.enter_context(self.open_writer(self.content_type))
         else:
@@ -241,6 +241,19 @@ class _Reader:
         blob = self.writer.commit()
         digest = self.hash.hexdigest()
         return Form(ReceivedFile(blob, digest, self.name, self.content_type), fields)
+
+
+def _filename(event: File | Field) -> str | None:
+    if isinstance(event, File):
+        return event.filename
+    # A part with a type but no name is what some programs send for their bytes.
+    if "content-type" in event.headers:
+        return None
+    raise Invalid.one(
+        f"/{FILE}",
+        f"the part {FILE!r} is a text, not a file",
+        "give it a filename; with curl: -F file=@clip.mp4",
+    )
 
 
 def _text(name: str, value: bytearray) -> str:

@@ -105,10 +105,18 @@ def test_fields_before_or_after_the_file_then_equal(body: bytes) -> None:
     assert parse(body)[0].fields == {"outputs": '[{"kind":"thumbnail"}]'}
 
 
-def test_a_file_part_without_filename_then_still_the_file() -> None:
-    form, writer = parse(part("file", b"bytes") + END)
+def test_a_file_part_with_a_type_and_no_filename_then_still_the_file() -> None:
+    form, writer = parse(part("file", b"bytes", kind="video/mp4") + END)
     assert form.file is not None
     assert (form.file.name, bytes(writer.data)) == (None, b"bytes")
+
+
+def test_a_file_part_that_is_a_plain_text_then_422_that_tells_of_the_at_sign() -> None:
+    with pytest.raises(Invalid) as refused:
+        parse(part("file", b"clip.mp4") + END)
+    (fault,) = refused.value.faults
+    assert fault["pointer"] == "/file"
+    assert "file=@clip.mp4" in (fault["hint"] or "")
 
 
 def test_no_file_then_none() -> None:
@@ -239,7 +247,7 @@ def test_a_repeated_or_unknown_part_then_422(body: bytes) -> None:
 @pytest.mark.parametrize(("over", "fails"), [(0, False), (1, True)])
 def test_limits_when_passed_by_one_byte_then_413(over: int, fails: bool) -> None:
     for body in (
-        part("file", b"x" * (LIMITS.source_bytes + over)),
+        part("file", b"x" * (LIMITS.source_bytes + over), filename="a"),
         part("outputs", b"x" * (LIMITS.field_bytes + over)),
     ):
         if fails:
@@ -296,10 +304,10 @@ def test_a_hostile_file_name_then_a_harmless_display_name(raw: str) -> None:
 
 
 @pytest.mark.parametrize("raw", ["a\r\nX: y.mp4", "a\nb.mp4", 'q"uote.mp4', "\\.mp4"])
-def test_a_name_that_breaks_headers_then_400_or_one_clean_line(raw: str) -> None:
+def test_a_name_that_breaks_headers_then_refused_or_one_clean_line(raw: str) -> None:
     try:
         form, _ = parse(part("file", b"x", filename=raw) + END)
-    except BadRequest:
+    except (BadRequest, Invalid):
         return
     assert form.file is not None
     assert not set(form.file.name or "") & {"\r", "\n", "\0"}

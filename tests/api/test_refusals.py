@@ -110,6 +110,14 @@ def test_given_many_faults_when_posted_then_all_are_listed(world: World) -> None
     assert faults["/outputs/2/fps"]["hint"] == "at most 30.0"
 
 
+def test_given_no_outputs_when_posted_then_the_words_are_a_callers(
+    world: World,
+) -> None:
+    answer = post_form(world, {"file": a_file(), "outputs": "[]"})
+    assert answer.status_code == 422
+    assert answer.json["detail"] == "'outputs' must have at least 1 item, not 0"
+
+
 def test_given_a_name_twice_when_posted_then_422(world: World) -> None:
     outputs = [{"kind": "thumbnail", "name": "a"}] * 2
     answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
