@@ -39,6 +39,7 @@ class Allowance:
     destinations: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
     jobs_per_day: int | None = None
+    uploads_at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,7 @@ def _principal(key: KeyRecord) -> Principal:
         destinations=tuple(key.destinations),
         recipients=tuple(key.recipients),
         jobs_per_day=key.jobs_per_day,
+        uploads_at_once=key.uploads_at_once,
     )
     return Principal(
         key.owner, key.id, frozenset(key.scopes), allowance, tuple(key.webhooks)

@@ -51,8 +51,12 @@ class Counter:
         most = who.allowance.source_bytes
         if most is not None and new.size > most:
             raise BodyTooLarge(f"this API key may upload at most {most} bytes")
+        room = None
+        if who.key_id is not None:
+            limits = self.runtime.settings.limits
+            room = who.allowance.uploads_at_once or limits.uploads_at_once
         if new.job is None:
-            return self.uploads.create(new)
+            return self.uploads.create(new, room)
         spent = self.authenticator.spend(who)
         if spent is not None:
             # Whoever drops the upload gives it back to that day, unless the job began.
@@ -61,7 +65,7 @@ class Counter:
             )
             new = replace(new, job={**new.job, "spent": counter})
         try:
-            return self.uploads.create(new)
+            return self.uploads.create(new, room)
         except StoreUnavailable:
             # It may be on record without our hearing it; then its end gives it back.
             raise

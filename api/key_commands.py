@@ -31,6 +31,7 @@ _LIMITS: tuple[tuple[str, str, type, bool], ...] = (
     ("--burst", "burst", int, False),
     ("--jobs-at-once", "jobs_at_once", int, False),
     ("--jobs-per-day", "jobs_per_day", int, False),
+    ("--uploads-at-once", "uploads_at_once", int, False),
     ("--source-bytes", "source_bytes", int, False),
     ("--source-seconds", "source_seconds", float, False),
 )

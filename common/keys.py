@@ -54,6 +54,7 @@ class KeyRecord(BaseModel):
     burst: int = Field(default=20, ge=1, le=1_000_000)
     jobs_at_once: int | None = Field(default=None, ge=1)
     jobs_per_day: int | None = Field(default=None, ge=1)
+    uploads_at_once: int | None = Field(default=None, ge=1)
     source_bytes: int | None = Field(default=None, ge=1)
     source_seconds: float | None = Field(default=None, gt=0)
     webhooks: list[dict[str, Any]] = Field(default=[], max_length=MOST_WEBHOOKS)

@@ -113,6 +113,11 @@ class Limits(Section):
     field_bytes: int = Field(default=64 * 1024, ge=1024)
     metadata_bytes: int = Field(default=4096, ge=0)
     queued_jobs: int = Field(default=100_000, ge=1)
+    uploads_at_once: int = Field(
+        default=100,
+        ge=1,
+        description="Unfinished uploads of an API key's owner; keys may have another.",
+    )
     batch_jobs: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Jobs that one batch makes."
     )

@@ -5,6 +5,9 @@
 -- that only grows), rest (key of the blob that holds the bytes after the last part),
 -- fence and token (of the writer that may save), etag, used (a job has the blob).
 --
+--   open-uploads:OWNER  zset  an owner's unfinished uploads by expiry: they are counted
+--                             in the call that adds one, and an expired one no more
+--
 -- Every step bears a blind repeat: create keeps the first, take knows its token, save
 -- its offsets. The newest writer wins; an older one is refused at its next save.
 local step, arg = ARGV[1], cjson.decode(ARGV[2])
@@ -14,9 +17,12 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local function text(value) return string.format('%.0f', value) end
 
+local prefix = string.sub(key, 1, -#('upload:' .. arg.id) - 1)
+
+local function open_of(doc) return prefix .. 'open-uploads:' .. cjson.decode(doc).owner end
+
 -- A job has the blob: recorded here, or (after a crash before that) by the job store.
 local function used()
-  local prefix = string.sub(key, 1, -#('upload:' .. arg.id) - 1)
   return redis.call('HGET', key, 'used') == '1'
     or redis.call('EXISTS', prefix .. 'users:in/' .. arg.id .. '/source') == 1
 end
@@ -32,6 +38,13 @@ end
 
 local function keep()
   redis.call('ZADD', all, text(now + arg.keep_ms), arg.id)
+  local open = open_of(redis.call('HGET', key, 'doc'))
+  if redis.call('HGET', key, 'state') == 'open' then
+    redis.call('ZADD', open, text(now + arg.keep_ms), arg.id)
+    redis.call('PEXPIRE', open, text(arg.keep_ms * 8))
+  else
+    redis.call('ZREM', open, arg.id)
+  end
   -- The sweep removes it with its files; this is for where no sweep runs.
   redis.call('PEXPIRE', key, text(arg.keep_ms * 8))
 end
@@ -40,9 +53,16 @@ local function answer(state)
   return cjson.encode({answer = state, record = record()})
 end
 
+local function crowded()
+  local open = open_of(arg.doc)
+  redis.call('ZREMRANGEBYSCORE', open, '-inf', text(now))
+  return arg.most and redis.call('ZCARD', open) >= arg.most
+end
+
 if step == 'create' then
-  if redis.call('HSETNX', key, 'doc', arg.doc) == 1 then
-    redis.call('HSET', key, 'state', 'open', 'offset', '0', 'parts', '[]', 'rest', '',
+  if redis.call('HEXISTS', key, 'doc') == 0 then
+    if crowded() then return cjson.encode({answer = 'full', record = {}}) end
+    redis.call('HSET', key, 'doc', arg.doc, 'state', 'open', 'offset', '0', 'parts', '[]', 'rest', '',
       'fence', '0', 'token', '', 'etag', '', 'used', '')
     keep()
   end
@@ -58,6 +78,7 @@ elseif step == 'drop' then
   if spent and tonumber(redis.call('GET', spent) or '0') > 0 then
     redis.call('DECR', spent)
   end
+  if doc then redis.call('ZREM', open_of(doc), arg.id) end
   redis.call('DEL', key)
   redis.call('ZREM', all, arg.id)
   return cjson.encode({answer = 'ok', record = {}})

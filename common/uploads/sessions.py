@@ -28,11 +28,13 @@ from common.errors import (
     NotFound,
     SourceChanged,
     SourceNotFound,
+    TooManyRequests,
 )
 from common.model import Source
 from common.outage import mapped
 
 Mode = Literal["put", "parts", "tus"]
+RETRY_AFTER_FULL = 30
 MIN_SPLIT_BYTES = 4 * PART_BYTES
 _MIB = 1024 * 1024
 _SCRIPT = Path(__file__).parent.parent / "lua" / "uploads.lua"
@@ -128,8 +130,11 @@ class Uploads:
         )
         return cls(settings, client, blobs)
 
-    def create(self, new: NewUpload) -> Upload:
-        """Open an upload; raises BodyTooLarge, or what the blob store raises."""
+    def create(self, new: NewUpload, most: int | None = None) -> Upload:
+        """Open an upload, of at most that many that its owner has not finished.
+
+        Raises BodyTooLarge, TooManyRequests, or what the blob store raises.
+        """
         if new.size > (limit := self._settings.limits.source_bytes):
             raise BodyTooLarge(
                 f"{new.size} bytes are over the limit for a source",
@@ -147,7 +152,12 @@ class Uploads:
             "ref": ref,
             "part_bytes": part_bytes(new.size),
         }
-        return self._record("create", new.id, doc=json.dumps(doc))
+        found = self._call("create", new.id, doc=json.dumps(doc), most=most)
+        if found["answer"] == "full":
+            if ref is not None:
+                self.blobs.drop_parts(key, ref)
+            raise _full(most or 0)
+        return _read(found["record"])
 
     def get(self, upload_id: str, owner: str | None) -> Upload:
         """Read an upload; NotFound when there is none or it is another owner's."""
@@ -265,6 +275,7 @@ class Uploads:
     def _call(self, step: str, upload_id: str, **arguments: Any) -> Any:
         keep_ms = round(self._settings.retention.upload_hours * 3_600_000)
         given = {"id": upload_id, "keep_ms": keep_ms, **arguments}
+        given = {name: value for name, value in given.items() if value is not None}
         keys = [f"{self._prefix}upload:{upload_id}", f"{self._prefix}uploads"]
         with mapped():
             answer = self._script(keys=keys, args=[step, json.dumps(given)])
@@ -296,6 +307,17 @@ def _compare(number: int, etag: str, etags: Mapping[int, str]) -> None:
     told = etags.get(number)
     if told is not None and told.strip('"') != etag:
         raise _wrong(f"the ETag of part {number} is {etag}, not {told}")
+
+
+def _full(most: int) -> TooManyRequests:
+    refusal = TooManyRequests(
+        f"{most} unfinished uploads are the most that this API key may have",
+        retry_after=RETRY_AFTER_FULL,
+        hint="complete or abort some (FRAMEMILL_LIMITS_UPLOADS_AT_ONCE, or "
+        "--uploads-at-once of the key)",
+    )
+    refusal.quota = ("uploads-at-once", most)
+    return refusal
 
 
 def _gone(upload_id: str) -> NotFound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -133,6 +134,85 @@ def test_given_an_upload_refused_by_storage_then_nothing_is_counted(
     monkeypatch.setattr(type(guarded.runtime.blobs), "begin_parts", fail)
     assert announce(guarded, headers, mode="parts").status_code == 503
     assert left_today(guarded, headers) == 3
+
+
+TUS = {"Tus-Resumable": "1.0.0", "Upload-Length": "3"}
+
+
+def test_given_a_full_key_then_another_upload_is_429_and_spends_no_day(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, uploads_at_once=2, jobs_per_day=9)
+    announced = [announce(guarded, headers).status_code for _ in range(2)]
+    refused = announce(guarded, headers)
+    assert [*announced, refused.status_code] == [201, 201, 429]
+    assert refused.headers["Retry-After"] == "30"
+    assert '"uploads-at-once";r=0;t=30' in refused.headers["RateLimit"]
+    assert '"uploads-at-once";q=2' in refused.headers["RateLimit-Policy"]
+    assert left_today(guarded, headers) == 7
+
+
+def test_given_a_full_key_then_a_resumable_upload_is_429_and_leaves_nothing(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, uploads_at_once=1)
+    announce(guarded, headers, mode="parts")
+    before = sorted(guarded.folder.rglob("*"))
+    answer = guarded.client.post("/v1/tus", headers=headers | TUS)
+    assert answer.status_code == 429
+    assert sorted(guarded.folder.rglob("*")) == before
+
+
+def test_given_the_setting_then_a_key_without_a_cap_has_it(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(api={"auth": True}, limits={"uploads_at_once": 1})
+    headers = a_key(world)
+    statuses = [announce(world, headers).status_code for _ in range(2)]
+    assert statuses == [201, 429]
+
+
+def test_given_no_keys_then_uploads_are_not_counted(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(limits={"uploads_at_once": 1})
+    assert [announce(world, {}).status_code for _ in range(2)] == [201, 201]
+
+
+def test_given_an_upload_that_is_aborted_then_its_place_is_free(guarded: World) -> None:
+    headers = a_key(guarded, uploads_at_once=1)
+    end_by_abort(guarded, announce(guarded, headers).json["id"], headers)
+    assert announce(guarded, headers).status_code == 201
+
+
+def test_given_an_upload_that_is_finished_then_its_place_is_free(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, uploads_at_once=1)
+    bytes_too = headers | TUS | {"Content-Type": "application/offset+octet-stream"}
+    done = guarded.client.post("/v1/tus", headers=bytes_too, data=b"abc")
+    assert (done.status_code, done.headers["Upload-Offset"]) == (201, "3")
+    assert announce(guarded, headers).status_code == 201
+
+
+def test_given_an_upload_that_expired_then_its_place_is_free_before_any_sweep(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(api={"auth": True}, retention={"upload_hours": 1e-4})
+    headers = a_key(world, uploads_at_once=1, burst=1_000)
+    assert announce(world, headers).status_code == 201
+    deadline = time.monotonic() + 20
+    while announce(world, headers).status_code == 429:  # for 0.36 s
+        assert time.monotonic() < deadline, "the place is taken for good"
+
+
+def test_given_parallel_uploads_then_no_more_than_the_cap(guarded: World) -> None:
+    headers = a_key(guarded, uploads_at_once=3, burst=100)
+    with ThreadPoolExecutor(12) as pool:
+        found = list(
+            pool.map(lambda _: announce(guarded, headers).status_code, range(12))
+        )
+    assert sorted(found) == [201] * 3 + [429] * 9
 
 
 def test_given_yesterdays_upload_then_today_gets_nothing(guarded: World) -> None:
