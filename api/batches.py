@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from api import bodies, headers
+from api.asked import check_metadata, chosen_outputs
 from api.batch_views import BATCH, BatchListView, BatchRequest, present
 from api.destinations import job_options
 from api.faults import validate
@@ -17,8 +18,6 @@ from api.jobs import (
     POLL_SECONDS,
     Desk,
     check_id,
-    check_metadata,
-    chosen_outputs,
     known_request,
     wait_for,
 )

@@ -10,15 +10,15 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import HTTPException
 
+from api.asked import check_metadata, chosen_outputs
 from api.destinations import job_options
 from api.guard import Authenticator, Principal, enter
 from api.schema import FormRequest
 from api.subscriptions import as_stored
-from common.errors import BadRequest, BodyTooLarge, Invalid, StoreUnavailable
+from common.errors import BadRequest, BodyTooLarge, StoreUnavailable
 from common.intake import Submission, name_outputs
 from common.jobstore import Idempotency
 from common.keys import Scope, day_counter
-from common.presets import outputs_of
 from common.runtime import Runtime
 from common.specs import OUTPUT_SPEC
 from common.uploads import NewUpload, Upload, Uploads
@@ -79,21 +79,10 @@ class Counter:
         Presets are resolved now: the job is what was asked, whenever it starts.
         """
         settings = self.runtime.settings
-        most = settings.limits.metadata_bytes
-        metadata = json.dumps(asked.metadata, ensure_ascii=False, separators=(",", ":"))
-        if len(metadata.encode()) > most:
-            raise Invalid.one(
-                "/job/metadata",
-                f"metadata is over {most} bytes of JSON",
-                f"at most {most} bytes (FRAMEMILL_LIMITS_METADATA_BYTES)",
-            )
-        if asked.preset is not None and asked.outputs is not None:
-            raise Invalid.one("/job/preset", "both outputs and a preset are given")
-        if asked.preset is not None:
-            outputs = outputs_of(settings, asked.preset, "/job/preset")
-        else:
-            outputs = asked.outputs or []
-        name_outputs(outputs)
+        document = {"metadata": asked.metadata}
+        check_metadata(document, settings.limits.metadata_bytes, "/job")
+        outputs = chosen_outputs(settings, asked, "/job")
+        name_outputs(outputs, "/job")
         options = job_options(settings, who, asked, "/job")
         return {
             "outputs": [spec.model_dump(mode="json") for spec in outputs],

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
@@ -13,6 +12,7 @@ from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 
 from api import bodies, headers
+from api.asked import check_metadata, chosen_outputs
 from api.destinations import job_options
 from api.faults import validate
 from api.guard import Authenticator, Principal, Scope, enter
@@ -23,7 +23,6 @@ from api.schema import FormRequest, JobListView, JobRequest, JobView
 from api.sources import Sources
 from api.subscriptions import as_stored
 from api.waiting import Waiters
-from common.config import Settings
 from common.errors import (
     BodyTooLarge,
     Fault,
@@ -36,9 +35,7 @@ from common.errors import (
 from common.intake import Submission, Submitted, new_id, source_key
 from common.jobstore import Idempotency
 from common.model import JOB_ENDED, BatchRecord, JobRecord, JobStatus, Source
-from common.presets import outputs_of
 from common.runtime import Runtime
-from common.specs import OutputSpec
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
@@ -266,19 +263,6 @@ def _read_fields(fields: dict[str, str]) -> tuple[dict[str, Any], list[Fault]]:
     return document, faults
 
 
-def check_metadata(document: Any, limit: int) -> None:
-    """Raise Invalid for metadata of over ``limit`` bytes, as sent."""
-    if not isinstance(document, dict) or "metadata" not in document:
-        return
-    text = json.dumps(document["metadata"], ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > limit:
-        raise Invalid.one(
-            "/metadata",
-            f"metadata is over {limit} bytes of JSON",
-            f"at most {limit} bytes (FRAMEMILL_LIMITS_METADATA_BYTES)",
-        )
-
-
 def _check_length(limit: int) -> None:
     # 1 MiB is room for the other parts and the boundaries.
     if (request.content_length or 0) > limit + 1024 * 1024:
@@ -286,17 +270,6 @@ def _check_length(limit: int) -> None:
             f"the body is over the limit of {limit} bytes for a file",
             hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_SOURCE_BYTES)",
         )
-
-
-def chosen_outputs(settings: Settings, asked: FormRequest) -> Sequence[OutputSpec]:
-    """Give the outputs that are asked for, or those of a preset; raises Invalid."""
-    if asked.preset is None:
-        return asked.outputs or ()
-    if asked.outputs is not None:
-        raise Invalid.one(
-            "/preset", "both outputs and a preset are given", "give one of them"
-        )
-    return outputs_of(settings, asked.preset, "/preset")
 
 
 def _limits(desk: Desk, who: Principal) -> Any:

@@ -221,10 +221,11 @@ def _new_record(asked: Submission, outputs: list[NewOutput], at: int) -> JobReco
     )
 
 
-def name_outputs(specs: Sequence[OutputSpec]) -> list[str]:
+def name_outputs(specs: Sequence[OutputSpec], base: str = "") -> list[str]:
     """Give each output its name: the asked one, else the kind, kind-2, kind-3.
 
-    Raises Invalid that lists every name that is asked for twice.
+    Raises Invalid that lists every name that is asked for twice, by pointers below
+    ``base``.
     """
     faults: list[Fault] = []
     taken: set[str] = set()
@@ -232,7 +233,7 @@ def name_outputs(specs: Sequence[OutputSpec]) -> list[str]:
         if spec.name is not None and spec.name in taken:
             faults.append(
                 {
-                    "pointer": f"/outputs/{index}/name",
+                    "pointer": f"{base}/outputs/{index}/name",
                     "detail": f"the name {spec.name!r} is taken by an earlier output",
                     "hint": "names are unique within a job",
                 }

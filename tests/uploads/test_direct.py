@@ -122,6 +122,24 @@ def test_an_invalid_announcement_then_422(world: World, asked: dict[str, Any]) -
     assert requests.post(url, json=asked, timeout=60).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("job", "pointer"),
+    [
+        ({"preset": "none"}, "/job/preset"),
+        ({"preset": "web", "outputs": [{"kind": "thumbnail"}]}, "/job/preset"),
+        ({"outputs": [{"kind": "thumbnail", "name": "a"}] * 2}, "/job/outputs/1/name"),
+        ({"metadata": "x" * 100_000}, "/job/metadata"),
+    ],
+)
+def test_a_job_that_cannot_be_then_422_points_into_it(
+    world: World, job: dict[str, Any], pointer: str
+) -> None:
+    url = f"{world.server.url}/v1/uploads"
+    asked = {"filename": "clip.mp4", "size": 1, "job": job}
+    answer = requests.post(url, json=asked, timeout=60)
+    assert (answer.status_code, answer.json()["pointer"]) == (422, pointer)
+
+
 def test_expired_uploads_then_swept_with_their_bytes(world: World) -> None:
     kept = world.settings.retention.model_copy(update={"upload_hours": 3e-5})
     brief = world.settings.model_copy(update={"retention": kept})
