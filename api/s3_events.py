@@ -17,6 +17,7 @@ from flask import Blueprint, Response, request
 from api import bodies, headers, sns
 from common.arrivals import Arrivals, read_notification
 from common.errors import BodyTooLarge, NotFound, Unauthorized
+from common.keys import Keys
 from common.runtime import Runtime
 
 MAX_BYTES = 256 * 1024  # of an SNS or SQS message
@@ -29,7 +30,8 @@ def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
     routes = Blueprint("s3_events", __name__, url_prefix="/v1/events")
     settings = runtime.settings.events
     verifier = sns.Verifier(settings.topics, fetch)
-    arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs)
+    keys = Keys.connect(runtime.settings)
+    arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs, keys)
 
     @routes.post("/s3")
     def take() -> Response:

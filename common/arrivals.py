@@ -18,9 +18,10 @@ import structlog
 from common.blobs.base import BlobStore
 from common.blobs.names import is_own
 from common.config import Settings
-from common.errors import BadRequest, SourceNotFound
+from common.errors import BadRequest, NotFound, SourceNotFound
 from common.intake import Intake, Submission
 from common.jobstore import Idempotency
+from common.keys import Keys
 from common.model import JOB_ENDED, Destination, Source
 from common.presets import outputs_of
 from common.sections import EventRule
@@ -155,13 +156,6 @@ def match(rules: list[EventRule], arrival: Arrival) -> EventRule | None:
     return None
 
 
-def _subscriptions(rule: EventRule) -> list[dict[str, Any]]:
-    if rule.webhook is None:
-        return []
-    events = [f"job.{status}" for status in sorted(JOB_ENDED)]
-    return [{"id": "rule", "type": "webhook", "url": rule.webhook, "events": events}]
-
-
 def job_options(rule: EventRule, arrival: Arrival) -> dict[str, Any]:
     """Give the options of a rule's job: where its results are copied."""
     if rule.destination is None:
@@ -176,10 +170,13 @@ def job_options(rule: EventRule, arrival: Arrival) -> dict[str, Any]:
 class Arrivals:
     """Turns arrivals into jobs, by the rules of the settings."""
 
-    def __init__(self, settings: Settings, intake: Intake, blobs: BlobStore) -> None:
+    def __init__(
+        self, settings: Settings, intake: Intake, blobs: BlobStore, keys: Keys
+    ) -> None:
         self._settings = settings
         self._intake = intake
         self._blobs = blobs
+        self._keys = keys
 
     def admit(self, arrival: Arrival) -> Admission:
         """Submit a job for an object; the same one again gives the same job.
@@ -225,7 +222,7 @@ class Arrivals:
                 outputs=outputs,
                 metadata={"bucket": arrival.bucket, "key": arrival.key},
                 options=job_options(rule, arrival),
-                subscriptions=_subscriptions(rule),
+                subscriptions=self._subscriptions(rule),
                 idempotency=Idempotency(
                     f"s3:{arrival.identity}", arrival.identity, _KNOWN_HOURS
                 ),
@@ -235,6 +232,28 @@ class Arrivals:
             "created" if submitted.created else "known"
         )
         return Admission(outcome, submitted.job.id)
+
+    def _subscriptions(self, rule: EventRule) -> list[dict[str, Any]]:
+        """Give who is told: the rule's own webhook, and those of its API key.
+
+        A key that was revoked keeps no object from its job.
+        """
+        told: list[dict[str, Any]] = []
+        if rule.webhook is not None:
+            events = [f"job.{status}" for status in sorted(JOB_ENDED)]
+            own = {"type": "webhook", "url": rule.webhook, "events": events}
+            told.append({"id": "rule", **own})
+        named = rule.webhooks_of
+        key_id = self._settings.events.owner if named is None else named
+        if not key_id:
+            return told
+        try:
+            return told + self._keys.find(key_id).webhooks
+        except NotFound:
+            # An owner that several keys share need not be the id of one.
+            if named is not None:
+                log.warning("arrival.key_unknown", key_id=key_id, bucket=rule.bucket)
+            return told
 
     def _is_result(self, arrival: Arrival) -> bool:
         """Tell whether this is a file of ours, or where a rule has results copied."""

@@ -323,6 +323,11 @@ class EventRule(Section):
     webhook: str | None = Field(
         default=None, description="Told of the job's end; signed with webhooks.secret."
     )
+    webhooks_of: str | None = Field(
+        default=None,
+        description="The id of the API key whose webhooks are told too; default: "
+        "events.owner, empty is none.",
+    )
     destination: RuleDestination | None = None
 
 

@@ -21,6 +21,7 @@ from common import runtime, telemetry
 from common.arrivals import Arrivals, read_notification
 from common.config import Settings, SettingsError
 from common.errors import FramemillError, InternalError
+from common.keys import Keys
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -165,7 +166,8 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    arrivals = Arrivals(settings, world.intake, world.blobs)
+    keys = Keys.connect(settings)
+    arrivals = Arrivals(settings, world.intake, world.blobs, keys)
     poller = Poller(settings, arrivals, open_queue(settings))
     log.info("poller.started")
     poller.run(stop)

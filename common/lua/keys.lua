@@ -30,7 +30,8 @@ end
 
 if step == 'find' then
   local digest = redis.call('HGET', KEYS[2], arg.id)
-  return cjson.encode({record = digest and redis.call('HGET', KEYS[1], digest) or nil})
+  local record = digest and redis.call('HGET', KEYS[1], digest)
+  return cjson.encode({known = record and true or false, record = record or nil})
 end
 
 -- change: only if the record is still the one that was read; a repeat finds its own.

@@ -15,8 +15,9 @@ from common.arrivals import (
     read_notification,
 )
 from common.errors import BadRequest
+from common.keys import KeyRecord
 from common.sections import EventRule
-from tests.worker.world import make_runtime
+from tests.worker.world import keys_of, make_runtime
 
 
 def record(key="in/a.mp4", name="ObjectCreated:Put", **thing):
@@ -146,20 +147,68 @@ def rule(**more):
     return EventRule.model_validate({"bucket": "videos", "preset": "default", **more})
 
 
-def admit(tmp_path, key, **destination):
-    """Have an object arrive; gives what came of it and the job's options."""
-    runtime = make_runtime(
+def world(tmp_path, one, **events):
+    return make_runtime(
         tmp_path,
         blobs={"path": tmp_path / "blobs", "bucket": "videos"},
-        events={"rules": [rule(destination={"bucket": "videos", **destination})]},
+        events={"rules": [one], **events},
     )
+
+
+def arrive(runtime, key):
     with runtime.blobs.writer(key, content_type="video/mp4") as writer:
         writer.write(b"film")
         writer.commit()
-    arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs)
-    admission = arrivals.admit(Arrival("videos", key))
+    arrivals = Arrivals(
+        runtime.settings, runtime.intake, runtime.blobs, keys_of(runtime)
+    )
+    return arrivals.admit(Arrival("videos", key))
+
+
+def admit(tmp_path, key, **destination):
+    """Have an object arrive; gives what came of it and the job's options."""
+    one = rule(destination={"bucket": "videos", **destination})
+    runtime = world(tmp_path, one)
+    admission = arrive(runtime, key)
     job = admission.job_id and runtime.store.get(admission.job_id)
     return admission.outcome, job and job.options
+
+
+SHOP = {
+    "id": "w1",
+    "type": "webhook",
+    "url": "https://shop.test/",
+    "secret": "",
+    "events": ["job.accepted"],
+}
+
+
+def told(tmp_path, one, *, owner="shop"):
+    """Have an object arrive where the key shop has a webhook; gives who is told."""
+    runtime = world(tmp_path, one, owner=owner)
+    keys_of(runtime).create(
+        KeyRecord(id="shop", name="shop", owner="shop", webhooks=[SHOP])
+    )
+    assert arrive(runtime, "in/a.mp4").outcome == "created"
+    found, _ = runtime.store.notices(owner, limit=10)
+    return [notice.subscription["url"] for notice in found]
+
+
+def test_the_webhooks_of_the_owners_key_are_told(tmp_path):
+    assert told(tmp_path, rule()) == ["https://shop.test/"]
+
+
+def test_a_rule_names_the_key_whose_webhooks_are_told(tmp_path):
+    assert told(tmp_path, rule(webhooks_of="shop"), owner="") == ["https://shop.test/"]
+
+
+@pytest.mark.parametrize("named", ["", "nobody"])
+def test_a_rule_may_tell_no_keys_webhooks(tmp_path, named):
+    assert told(tmp_path, rule(webhooks_of=named)) == []
+
+
+def test_an_owner_that_is_no_keys_id_tells_nobody(tmp_path):
+    assert told(tmp_path, rule(), owner="team") == []
 
 
 def test_a_rules_destination_is_named_after_the_object(tmp_path):

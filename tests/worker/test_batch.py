@@ -15,7 +15,7 @@ from common.jobstore import Accepted, Claim
 from common.keys import KeyRecord, Keys
 from common.model import BatchRecord, Source
 from common.runtime import Runtime
-from tests.worker.world import make_runtime
+from tests.worker.world import keys_of, make_runtime
 from worker.attempt import Workshop, run
 from worker.batch import tend
 
@@ -225,7 +225,7 @@ def test_a_key_with_few_jobs_at_once_gets_them_one_after_the_other(desk: Desk) -
 
 def a_key(desk: Desk) -> Keys:
     """Make the key k1, in the job store as the API does."""
-    keys = Keys(desk.runtime.store._client, desk.runtime.settings.store.prefix)
+    keys = keys_of(desk.runtime)
     keys.create(KeyRecord(id="k1", name="test", owner="me"))
     return keys
 

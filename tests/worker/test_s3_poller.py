@@ -15,7 +15,7 @@ from common.errors import StoreUnavailable
 from common.jobstore import Claim
 from common.model import ErrorInfo
 from tests.worker.receiver import receiving
-from tests.worker.world import make_runtime
+from tests.worker.world import keys_of, make_runtime
 from worker.deliver import deliver
 from worker.s3_poller import Poller, open_queue
 
@@ -121,7 +121,8 @@ def make(cloud, endpoint, tmp_path):
             events=events | more.pop("events", {}),
             **more,
         )
-        arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs)
+        keys = keys_of(runtime)
+        arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs, keys)
         poller = Poller(runtime.settings, arrivals, open_queue(runtime.settings))
         return runtime, poller
 

@@ -12,6 +12,7 @@ from common.config import Settings
 from common.dispatch import RecordingDispatcher
 from common.intake import new_id
 from common.jobstore import Accepted, JobStore, NewJob, NewOutput
+from common.keys import Keys
 from common.model import Source
 from common.runtime import Runtime
 
@@ -35,6 +36,11 @@ def make_runtime(folder: Path, **sections: Any) -> Runtime:
         blobs=blobs.connect(settings),
         dispatcher=RecordingDispatcher(),
     )
+
+
+def keys_of(runtime: Runtime) -> Keys:
+    """Give the API keys that lie in the runtime's job store."""
+    return Keys(runtime.store._client, runtime.settings.store.prefix)
 
 
 def accept_job(runtime: Runtime, *subscriptions: dict[str, Any], **more: Any) -> str:
