@@ -218,7 +218,7 @@ def words(name: str) -> str:
 
 def _steps(rung: Rung) -> Iterator[str]:
     run = rung.run()
-    times = "".join(f"pts_time:{10 * cell}\n" for cell in range(5)).encode()
+    times = "".join(f"pts_time:{10 * cell}\nm=1\n" for cell in range(5)).encode()
     try:
         step = next(run)
         for place in range(1, _STEPS + 1):

@@ -20,6 +20,7 @@ from worker.media.recipes.plan import Done, Step
 from worker.media.recipes.source import Clip, argv, number, open_clip
 
 _MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
+_PLACE = re.compile(rb"^m=(\d+)", re.MULTILINE)
 _WINDOW = 10.0
 _SCENE_WINDOW = 60.0
 _SCENE_WIDTH = 160
@@ -71,12 +72,13 @@ def is_same(one: float | None, other: float | None) -> bool:
     return one is not None and other is not None and abs(one - other) <= _SAME_SECONDS
 
 
-def mark(stream: Any, file: str = "pipe:2") -> Any:
+def mark(stream: Any, file: str = "pipe:2", place: int = 1) -> Any:
     """Let the log tell the time of every frame that passes; see :func:`marks`.
 
     Of many frames the log might keep the last only: ``pipe:1`` is standard output.
+    ``place`` tells the frames of several streams apart; see :func:`places`.
     """
-    return stream.filter("metadata", "add", key="m", value="1").filter(
+    return stream.filter("metadata", "add", key="m", value=place).filter(
         "metadata", "print", file=file, direct=1
     )
 
@@ -84,6 +86,11 @@ def mark(stream: Any, file: str = "pipe:2") -> Any:
 def marks(log: str) -> list[float]:
     """Read the times that :func:`mark` wrote, in seconds of the stream's clock."""
     return [float(found) for found in _MARK.findall(log)]
+
+
+def places(output: bytes) -> set[int]:
+    """Read which of the streams that :func:`mark` told apart gave frames."""
+    return {int(found) for found in _PLACE.findall(output)}
 
 
 def exact(

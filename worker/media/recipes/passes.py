@@ -15,7 +15,7 @@ from typing import Any
 import ffmpeg
 
 from common.specs import StoryboardSpec
-from worker.media.recipes import picture
+from worker.media.recipes import moment, picture
 from worker.media.recipes.grid import SLACK, Grid
 from worker.media.recipes.plan import Done, Step
 from worker.media.recipes.source import Clip, argv, number, open_clip
@@ -90,7 +90,7 @@ class Pass:
             only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
             only |= {"skip_frame": "nokey", "noaccurate_seek": None}
             frames = open_clip(clip, start=start, length=self.grid.interval, **only)
-            drawn.append(self._drawn(frames, zero, str(place)))
+            drawn.append(self._drawn(frames, zero, place))
         frames = drawn[0]
         if len(drawn) > 1:
             words = {"nb_inputs": len(drawn), "duration": "longest"}
@@ -127,7 +127,7 @@ class Pass:
     def _interval(self) -> str:
         return number(self.grid.interval)
 
-    def _drawn(self, frames: Any, zero: float, mark: str = "1") -> Any:
+    def _drawn(self, frames: Any, zero: float, place: int = 1) -> Any:
         """Draw the tiles, tell their times on stdout, count cells as the clock."""
         frames = picture.draw(
             frames,
@@ -138,8 +138,7 @@ class Pass:
             plain=self.plain,
             lone=True,
         )
-        frames = frames.filter("metadata", "add", key="m", value=mark)
-        frames = frames.filter("metadata", "print", file="pipe:1", direct=1)
+        frames = moment.mark(frames, "pipe:1", place)
         # A quarter past the cell: "fps" drops a last frame that lies on its tick.
         cell = f"(floor((T+{number(zero + SLACK)})/{self._interval})+0.25)/TB"
         return frames.filter("setpts", cell).filter("settb", "1/4")

@@ -16,7 +16,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import PreviewSpec
-from worker.media.recipes import fitting, gif, movie, picture, standin
+from worker.media.recipes import fitting, gif, moment, movie, picture, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.extent import extent, leaves_some
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
@@ -30,6 +30,7 @@ _PIXELS = 12_000_000
 _MOST_INPUTS = 12
 # The lossless frames of all segments; a pixel takes about 2 bytes of FFV1.
 _STORED_PIXELS = 700_000_000
+_CAPTURE = 1024 * 1024
 _STORED: dict[str, Any] = {
     "c:v": "ffv1",
     "level": 3,
@@ -150,45 +151,58 @@ def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -
 
 
 def _make(cut: _Cut) -> RungRun:
-    files = yield from _take(cut)
-    if not files:
+    files, shown = yield from _take(cut)
+    if not files or not shown:
         raise DecodeError("no frame of the video could be decoded")
     spec, look, seconds = cut.spec, cut.look, _seconds(cut.windows)
+    few = len(shown) < len(cut.windows)
+    notes = (codes.WINDOW_MISSING,) if few else ()
     frames = _joined(cut, files)
     details: dict[str, Any] = {
         "segments": [
             {"start": round(window.start, 3), "end": round(window.end, 3)}
-            for window in cut.windows
+            for window in shown
         ],
         "fps": round(look.fps, 3),
     }
-    time = round(cut.windows[0].start, 3)
+    time = round(shown[0].start, 3)
     threads = cut.clip.threads
     name = movie.file_name("preview", spec.format)
     span = movie.Span(seconds, seconds)
     if spec.max_bytes is not None:
         made, trial = yield from fitting.fit(spec, look, frames, span, cut.clip)
-        return [replace(made, name=name, time=time, details={**details, **trial})]
+        details |= trial
+        return [
+            replace(made, name=name, time=time, details=details, warnings=notes),
+        ]
     done = yield from movie.encode(frames, name, spec, look, span, threads)
     if name not in done.files:
         raise DecodeError("the segments could not be joined")
-    return [movie.made(name, name, spec.format, look, time, details)]
+    made = movie.made(name, name, spec.format, look, time, details)
+    return [replace(made, warnings=notes)]
 
 
 def _seconds(windows: Sequence[Stretch]) -> float:
     return sum(window.length for window in windows)
 
 
-def _take(cut: _Cut) -> Generator[Step, Done, list[str]]:
-    """Draw the segments, as many in one process as memory allows."""
-    files = []
+def _take(cut: _Cut) -> Generator[Step, Done, tuple[list[str], list[Stretch]]]:
+    """Draw the segments, as many in one process as memory allows.
+
+    Gives the files, and the segments that have frames in them.
+    """
+    files: list[str] = []
+    shown: list[Stretch] = []
     for first in range(0, len(cut.windows), cut.inputs):
         batch = cut.windows[first : first + cut.inputs]
         file = f"segments-{first}.nut"
-        done = yield Step(_store(cut, batch, file), _seconds(batch), tolerant=True)
+        words = _store(cut, batch, file)
+        done = yield Step(words, _seconds(batch), capture=_CAPTURE, tolerant=True)
         if file in done.files:
             files.append(file)
-    return files
+            seen = moment.places(done.stdout)
+            shown += [one for place, one in enumerate(batch, 1) if place in seen]
+    return files, shown
 
 
 def _store(cut: _Cut, batch: Sequence[Stretch], file: str) -> tuple[str, ...]:
@@ -197,14 +211,14 @@ def _store(cut: _Cut, batch: Sequence[Stretch], file: str) -> tuple[str, ...]:
     fps = cut.look.fps
     drawn = [
         picture.draw(
-            sample(clip, window, fps),
+            moment.mark(sample(clip, window, fps), "pipe:1", place),
             clip,
             cut.look.box,
             cut.spec.format,
             background=cut.spec.background,
             plain=cut.plain,
         )
-        for window in batch
+        for place, window in enumerate(batch, 1)
     ]
     return argv(ffmpeg.output(_concat(drawn), file, **_STORED))
 

@@ -60,7 +60,7 @@ WARNINGS: dict[str, str] = {
     FEWER_FRAMES: "The video has fewer different frames there than were asked for.",
     EXCLUSION_IGNORED: "exclude_start and exclude_end leave nothing of a video this "
     "short; they were ignored.",
-    WINDOW_MISSING: "At least one window of the video gave no frame.",
+    WINDOW_MISSING: "At least one window or segment of the video gave no frame.",
     SEEK_UNRELIABLE: "The file's keyframes are not where it says; frames were found by "
     "decoding from the start.",
     NO_SCENE_CHANGE: "No new scene begins after that time; the frame there was taken.",

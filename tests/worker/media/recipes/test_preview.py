@@ -11,6 +11,7 @@ from PIL import Image, ImageSequence
 
 from common.model import MediaInfo, VideoInfo
 from common.specs import PreviewSpec
+from tests.worker.media import boxes
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
 from worker.media.recipes import preview
@@ -114,6 +115,21 @@ def test_every_format_is_made(kind: str, tmp_path: Path, render: Render) -> None
 
     assert done.files[0].frames in {11, 12}
     assert done.files[0].name == f"preview.{kind}"
+
+
+@pytest.mark.parametrize("words", [{}, {"max_bytes": 1_000_000}])
+def test_a_segment_without_frames_is_not_listed_and_told(
+    words: dict[str, object], tmp_path: Path, render: Render
+) -> None:
+    # Given an index whose last keyframe is none: no frame decodes from there
+    source = ramp(tmp_path / "lies.mp4", 60, *x264(375))
+    source.write_bytes(boxes.with_keyframes(source.read_bytes(), 1, 376, 751, 1156))
+
+    done = render(source, kind="preview", segments=4, fps=4, **words)
+
+    starts = [one["start"] for one in done.files[0].details["segments"]]
+    assert starts == pytest.approx([3.0, 20.75, 38.5])
+    assert done.warnings == [codes.WINDOW_MISSING]
 
 
 def test_max_bytes_is_kept(tmp_path: Path, render: Render) -> None:
