@@ -72,16 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     submit = commands.add_parser("submit", help="make pictures of a video")
     submit.set_defaults(run=_submit)
     submit.add_argument("file", type=Path)
-    submit.add_argument("--server", default=_HERE, help=f"default: {_HERE}")
-    submit.add_argument("--key", help="API key, better in --key-file")
-    submit.add_argument("--key-file", type=Path, help="a file that holds the API key")
-    submit.add_argument("--outputs", type=_json, help="JSON list of what to make")
-    submit.add_argument("--preset", help="a named list of outputs of the service")
-    submit.add_argument("--metadata", type=_json, help="any JSON, comes back as sent")
-    submit.add_argument("--wait", action="store_true", help="until the job has ended")
-    submit.add_argument("--timeout", type=float, help="seconds to wait at most")
+    _add_request(submit)
     submit.add_argument("-o", dest="folder", type=Path, help="save the results here")
-    submit.add_argument("--json", action="store_true", help="print the whole job")
+    batch = commands.add_parser("batch", help="make pictures of many videos")
+    batch.set_defaults(run=_batch)
+    batch.add_argument("source", nargs="*", help="a file, s3://BUCKET/KEY, https://...")
+    batch.add_argument("--prefix", help="all of s3://BUCKET/PREFIX instead")
+    batch.add_argument("--suffix", default="", help="those that end so, as .mp4")
+    _add_request(batch)
     key_commands.add_to(commands.add_parser("keys", help="make and tend API keys"))
     dead = commands.add_parser("dead", help="list the pieces that were given up")
     dead.set_defaults(run=_dead)
@@ -91,6 +89,18 @@ def _parser() -> argparse.ArgumentParser:
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
     return parser
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", default=_HERE, help=f"default: {_HERE}")
+    parser.add_argument("--key", help="API key, better in --key-file")
+    parser.add_argument("--key-file", type=Path, help="a file that holds the API key")
+    parser.add_argument("--outputs", type=_json, help="JSON list of what to make")
+    parser.add_argument("--preset", help="a named list of outputs of the service")
+    parser.add_argument("--metadata", type=_json, help="any JSON, comes back as sent")
+    parser.add_argument("--wait", action="store_true", help="until all has ended")
+    parser.add_argument("--timeout", type=float, help="seconds to wait at most")
+    parser.add_argument("--json", action="store_true", help="print the whole document")
 
 
 def _json(text: str) -> Any:
@@ -120,17 +130,83 @@ def _bar(label: str) -> Callable[[float], None]:
     return draw
 
 
-def _submit(options: argparse.Namespace) -> int:
+def _client(options: argparse.Namespace) -> Client:
     key = options.key
     if options.key_file:
         key = options.key_file.read_text("utf-8").strip()
+    return Client(options.server, key)
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    asked = {name: getattr(options, name) for name in ("outputs", "preset", "metadata")}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _batch(options: argparse.Namespace) -> int:
+    asked, sources = _asked(options), options.source
+    if bool(sources) == bool(options.prefix) or (sources and options.suffix):
+        raise ValueError(
+            "name sources, or else --prefix s3://BUCKET/PREFIX, which --suffix narrows"
+        )
+    client = _client(options)
+    if options.prefix:
+        place = _s3_place(options.prefix)
+        prefix = {"bucket": place["bucket"], "prefix": place["key"]}
+        asked["prefix"] = {"s3": prefix | {"suffix": options.suffix}}
+    else:
+        files = [Path(one) for one in sources if "://" not in one]
+        for file in files:
+            file.stat()  # before any is uploaded
+        asked["sources"] = [_source(client, one) for one in sources]
+    batch = client.submit_batch(asked)
+    if options.wait:
+        try:
+            batch = client.wait(batch, _bar("work"), options.timeout, "batches")
+        except KeyboardInterrupt:
+            _tell(f"\nbatch {batch['id']} goes on: {batch['links']['self']}")
+            raise
+    _print_batch(batch, whole=options.json)
+    if not options.wait:
+        return 0
+    if batch["status"] not in JOB_ENDED:
+        _tell(f"batch {batch['id']} has not ended within {options.timeout:g} s")
+        return _LATE
+    return _CODES[batch["status"]]
+
+
+def _source(client: Client, text: str) -> dict[str, Any]:
+    if text.startswith("s3://"):
+        return {"s3": _s3_place(text)}
+    if "://" in text:
+        return {"url": text}
+    return {"upload": client.upload(Path(text), _bar("upload"))}
+
+
+def _s3_place(text: str) -> dict[str, str]:
+    bucket, slash, key = text.removeprefix("s3://").partition("/")
+    if not (text.startswith("s3://") and bucket and slash):
+        raise ValueError(f"{text!r} is not s3://BUCKET/KEY")
+    return {"bucket": bucket, "key": key}
+
+
+def _print_batch(batch: dict[str, Any], *, whole: bool) -> None:
+    if whole:
+        print(json.dumps(batch, indent=1))
+        return
+    print(f"{batch['status']} {batch['links']['self']}")
+    for name, count in batch["counts"].items():
+        if count:
+            print(f"  {count} {name}")
+    if problem := batch["error"]:
+        print(f"  {problem['code']}: {problem['detail']}")
+
+
+def _submit(options: argparse.Namespace) -> int:
     if options.folder:
         # Now, not when the work is done and has nowhere to go.
         options.folder.mkdir(parents=True, exist_ok=True)
-    client = Client(options.server, key)
-    asked = {name: getattr(options, name) for name in ("outputs", "preset", "metadata")}
-    fields = {name: value for name, value in asked.items() if value is not None}
-    job = client.submit(options.file, fields, _bar("upload"))
+    client = _client(options)
+    job = client.submit(options.file, _asked(options), _bar("upload"))
     if options.wait or options.folder:
         try:
             job = client.wait(job, _bar("work"), options.timeout)

@@ -6,12 +6,13 @@ import json
 import mimetypes
 import time
 import uuid
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from urllib.parse import urljoin, urlsplit
 
 from common.model import JOB_ENDED
@@ -79,10 +80,44 @@ class Client:
                 },
             )
 
+    def upload(self, file: Path, progress: Progress) -> str:
+        """Upload a file for a later job, by one tus request; gives the upload's id."""
+        size = file.stat().st_size
+        name = b64encode(file.name.encode("utf-8", "replace")).decode()
+        headers = {
+            "Tus-Resumable": "1.0.0",
+            "Upload-Length": str(size),
+            "Upload-Metadata": f"filename {name}",
+            "Content-Type": "application/offset+octet-stream",
+            "Content-Length": str(size),
+        }
+        with file.open("rb") as source:
+            body = _stream(b"", source, size, b"", progress)
+            with self._ask("POST", "/v1/tus", body, headers) as response:
+                place = response.headers.get("Location")
+                if response.status != 201 or place is None:
+                    _read(response)
+                    raise Unreached(f"{self.root} answered {response.status} to tus")
+        return place.rpartition("/")[2]
+
+    def submit_batch(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Submit a batch, once however often the request is sent."""
+        body = json.dumps(asked).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Idempotency-Key": uuid.uuid4().hex,
+        }
+        return self._json("POST", "/v1/batches", iter([body]), headers)
+
     def wait(
-        self, job: dict[str, Any], progress: Progress, seconds: float | None = None
+        self,
+        job: dict[str, Any],
+        progress: Progress,
+        seconds: float | None = None,
+        kind: Literal["jobs", "batches"] = "jobs",
     ) -> dict[str, Any]:
-        """Follow a job to its end, or for ``seconds``; gives it as it is then."""
+        """Follow a job or a batch to its end, or for ``seconds``; gives it as then."""
         deadline = None if seconds is None else time.monotonic() + seconds
         silence = _Silence()
         while job["status"] not in JOB_ENDED:
@@ -91,7 +126,7 @@ class Client:
             try:
                 # Short waits: most jobs end soon, and the bar should move.
                 job = self._json(
-                    "GET", f"/v1/jobs/{job['id']}", None, {"Prefer": "wait=2"}
+                    "GET", f"/v1/{kind}/{job['id']}", None, {"Prefer": "wait=2"}
                 )
             except (Refused, Unreached) as error:
                 silence.bear(error)
@@ -118,12 +153,23 @@ class Client:
         body: Iterator[bytes] | None,
         headers: dict[str, str],
     ) -> dict[str, Any]:
+        with self._ask(method, path, body, headers) as response:
+            document: dict[str, Any] = _read(response)
+        return document
+
+    @contextmanager
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Iterator[bytes] | None,
+        headers: dict[str, str],
+    ) -> Iterator[HTTPResponse]:
         if self.key:
             headers = headers | {"Authorization": f"Bearer {self.key}"}
         url = self.root.rstrip("/") + path
         with _exchange(method, url, body, headers) as response:
-            document: dict[str, Any] = _read(response)
-        return document
+            yield response
 
     @contextmanager
     def _follow(self, url: str) -> Iterator[HTTPResponse]:
