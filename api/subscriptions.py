@@ -63,7 +63,7 @@ class WebhookSubscription(_Subscription):
 
 
 class EmailSubscription(_Subscription):
-    """An e-mail that shows the thumbnail."""
+    """An e-mail that shows the thumbnail, to a recipient that the operator allows."""
 
     type: Literal["email"]
     to: Annotated[

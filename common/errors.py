@@ -251,7 +251,7 @@ class SourceChanged(SourceError):
 
 
 class SourceForbidden(SourceError):
-    """The source may not be read by us or by this key."""
+    """The source may not be read by us or by this key, or its storage refuses."""
 
     code, title = "source_forbidden", "Source not readable"
 
