@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from common.errors import Conflict, NotFound
-from common.jobstore import CalledOff
+from common.jobstore import Accepted, CalledOff
+from common.keys import KeyRecord, Keys
 from tests.common.family import (
+    NO_CAPS,
     TOLD,
     add,
     batch,
@@ -30,6 +32,17 @@ def test_a_cancelled_batch_makes_no_more_children(lab: Lab) -> None:
     cancel(lab, job_id)
     assert lab.store.end_stage(claim, "cancel") is not None
     assert batch(lab, batch_id).status == "cancelled"
+
+
+def test_a_batch_makes_children_until_its_key_is_revoked(lab: Lab) -> None:
+    keys = Keys(lab.client, lab.prefix)
+    keys.create(KeyRecord(id="k1", name="test", owner="anna"))
+    claim = lab.claim(f"{gather(lab, 'in/a', 'in/b')}:batch")
+    made = lab.store.add_child(claim, lab.new_job(), "0", NO_CAPS, "k1")
+    assert isinstance(made, Accepted)
+    keys.revoke("k1")
+    refused = lab.store.add_child(claim, lab.new_job(), "1", NO_CAPS, "k1")
+    assert refused == CalledOff("revoked")
 
 
 def test_a_batch_that_is_cancelled_before_its_first_child_has_ended(lab: Lab) -> None:
