@@ -27,7 +27,7 @@ _READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Counter:
+class UploadDesk:
     """What the views of uploads stand on."""
 
     runtime: Runtime

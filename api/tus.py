@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from api import bodies
 from api.faults import validate
 from api.guard import Authenticator, Principal
-from api.incoming import Counter, body_chunks
+from api.incoming import UploadDesk, body_chunks
 from api.multipart import DEFAULT_TYPE, media_type
 from api.schema import FormRequest
 from common.blobs.names import display_name
@@ -50,7 +50,7 @@ def blueprint(
 ) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("tus", __name__, url_prefix="/v1/tus")
-    counter = Counter(runtime, uploads, authenticator)
+    desk = UploadDesk(runtime, uploads, authenticator)
 
     @routes.after_request
     def stamp(response: Response) -> Response:
@@ -75,7 +75,7 @@ def blueprint(
 
     @routes.post("")
     def create() -> Response:
-        return _create(counter)
+        return _create(desk)
 
     @routes.route("/<upload_id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
     def one(upload_id: str) -> Response:
@@ -83,7 +83,7 @@ def blueprint(
         method = request.headers.get("X-HTTP-Method-Override", request.method).upper()
         if method not in _VERBS:
             return Response(status=405, headers={"Allow": ", ".join(_VERBS)})
-        return _VERBS[method](counter, counter.find(upload_id))
+        return _VERBS[method](desk, desk.find(upload_id))
 
     return routes
 
@@ -98,32 +98,32 @@ def _options(limit: int) -> Response:
     return Response(status=204, headers=told)
 
 
-def _create(counter: Counter) -> Response:
-    who = counter.enter("submit")
-    new = _announced(counter, who)
+def _create(desk: UploadDesk) -> Response:
+    who = desk.enter("submit")
+    new = _announced(desk, who)
     chunked = request.content_length is None and "wsgi.input_terminated" in (
         request.environ
     )
     with_bytes = request.mimetype == OFFSET_TYPE and bool(
         request.content_length or chunked
     )
-    upload = counter.create(who, new)
+    upload = desk.create(who, new)
     if with_bytes:
-        upload = _append(counter, upload, 0)
+        upload = _append(desk, upload, 0)
     elif upload.size == 0:
-        upload = counter.settle(upload)
-    response = _told(counter, upload, 201)
-    response.headers["Location"] = f"{counter.root()}/v1/tus/{upload.id}"
+        upload = desk.settle(upload)
+    response = _told(desk, upload, 201)
+    response.headers["Location"] = f"{desk.root()}/v1/tus/{upload.id}"
     return response
 
 
-def _announced(counter: Counter, who: Principal) -> NewUpload:
+def _announced(desk: UploadDesk, who: Principal) -> NewUpload:
     if "Upload-Defer-Length" in request.headers:
         raise BadRequest(
             "the length of an upload is told at once", hint="Upload-Length"
         )
     size = _number("Upload-Length")
-    limit = counter.runtime.settings.limits.source_bytes
+    limit = desk.runtime.settings.limits.source_bytes
     if size > limit:
         raise BodyTooLarge(
             f"{size} bytes are over the limit for a source",
@@ -139,7 +139,7 @@ def _announced(counter: Counter, who: Principal) -> NewUpload:
         size=size,
         content_type=media_type(kind.decode("utf-8", "replace")) or DEFAULT_TYPE,
         name=display_name(told.get("filename", b"").decode("utf-8", "replace")),
-        job=None if job is None else counter.attach(_job(job), who),
+        job=None if job is None else desk.attach(_job(job), who),
         label=label,
     )
 
@@ -171,17 +171,17 @@ def _number(name: str) -> int:
     return int(text)
 
 
-def _head(counter: Counter, upload: Upload) -> Response:
+def _head(desk: UploadDesk, upload: Upload) -> Response:
     if upload.mode == "tus" and upload.offset == upload.size:
-        upload = counter.settle(upload)
-    response = _told(counter, upload, 200)
+        upload = desk.settle(upload)
+    response = _told(desk, upload, 200)
     response.headers["Upload-Length"] = str(upload.size)
     if upload.label:
         response.headers["Upload-Metadata"] = upload.label
     return response
 
 
-def _patch(counter: Counter, upload: Upload) -> Response:
+def _patch(desk: UploadDesk, upload: Upload) -> Response:
     if request.mimetype != OFFSET_TYPE:
         raise UnsupportedMediaType(
             f"a body of type {request.mimetype!r}"[:200], hint=f"send {OFFSET_TYPE}"
@@ -190,18 +190,18 @@ def _patch(counter: Counter, upload: Upload) -> Response:
     if upload.mode != "tus":
         raise Conflict("this upload is not a resumable one")
     if upload.state == "complete" and offset == upload.size:
-        return _told(counter, counter.settle(upload), 204)
-    upload = _append(counter, upload, offset)
-    return _told(counter, upload, 204)
+        return _told(desk, desk.settle(upload), 204)
+    upload = _append(desk, upload, offset)
+    return _told(desk, upload, 204)
 
 
-def _append(counter: Counter, upload: Upload, offset: int) -> Upload:
+def _append(desk: UploadDesk, upload: Upload, offset: int) -> Upload:
     length = request.content_length
     if length is not None and offset + length > upload.size:
         raise BodyTooLarge(f"the upload was announced with {upload.size} bytes")
     digest, expected = _checksum()
-    upload = counter.uploads.take(upload, offset)
-    appender = Appender(counter.uploads, upload, hold=digest is not None)
+    upload = desk.uploads.take(upload, offset)
+    appender = Appender(desk.uploads, upload, hold=digest is not None)
     try:
         for chunk in body_chunks():
             if digest is not None:
@@ -217,7 +217,7 @@ def _append(counter: Counter, upload: Upload, offset: int) -> Upload:
         appender.discard()
         raise ChecksumMismatch("the bytes are not those of Upload-Checksum")
     upload = appender.close()
-    return counter.settle(upload) if upload.offset == upload.size else upload
+    return desk.settle(upload) if upload.offset == upload.size else upload
 
 
 def _checksum() -> tuple[Any, bytes]:
@@ -236,19 +236,19 @@ def _checksum() -> tuple[Any, bytes]:
         raise BadRequest("Upload-Checksum is not base64") from error
 
 
-def _delete(counter: Counter, upload: Upload) -> Response:
-    counter.uploads.drop(upload)
+def _delete(desk: UploadDesk, upload: Upload) -> Response:
+    desk.uploads.drop(upload)
     return Response(status=204)
 
 
-def _told(counter: Counter, upload: Upload, status: int) -> Response:
+def _told(desk: UploadDesk, upload: Upload, status: int) -> Response:
     response = Response(status=status)
     response.headers["Upload-Offset"] = str(upload.offset)
     if upload.state == "open":
         expires = datetime.fromtimestamp(upload.expires_at / 1000, UTC)
         response.headers["Upload-Expires"] = format_datetime(expires, usegmt=True)
     elif upload.job is not None:
-        link = f'<{counter.root()}/v1/jobs/{upload.id}>; rel="related"'
+        link = f'<{desk.root()}/v1/jobs/{upload.id}>; rel="related"'
         response.headers["Link"] = link
     return response
 

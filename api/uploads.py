@@ -18,7 +18,7 @@ from api import bodies, headers
 from api.faults import validate
 from api.files import reachable
 from api.guard import Authenticator
-from api.incoming import Counter
+from api.incoming import UploadDesk
 from api.multipart import DEFAULT_TYPE, media_type
 from api.upload_views import (
     MAX_NUMBER,
@@ -48,46 +48,46 @@ def blueprint(
 ) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
-    counter = Counter(runtime, uploads, authenticator)
+    desk = UploadDesk(runtime, uploads, authenticator)
 
     @routes.post("")
     def create() -> Response:
         headers.query(request)
-        return _create(counter)
+        return _create(desk)
 
     @routes.get("/<upload_id>")
     def show(upload_id: str) -> Response:
         headers.query(request)
-        return _answer(counter, counter.find(upload_id), 200)
+        return _answer(desk, desk.find(upload_id), 200)
 
     @routes.get("/<upload_id>/parts")
     def parts(upload_id: str) -> Response:
         values = headers.query(request, "from")
         first = headers.whole_number(values, "from", 1, MAX_NUMBER)
-        upload = _direct(counter.find(upload_id))
-        return _json(_parts(counter, upload, first), 200)
+        upload = _direct(desk.find(upload_id))
+        return _json(_parts(desk, upload, first), 200)
 
     @routes.post("/<upload_id>/complete")
     def complete(upload_id: str) -> Response:
         headers.query(request)
-        return _complete(counter, _direct(counter.find(upload_id)))
+        return _complete(desk, _direct(desk.find(upload_id)))
 
     @routes.delete("/<upload_id>")
     def abort(upload_id: str) -> Response:
         headers.query(request)
-        uploads.drop(counter.find(upload_id))
+        uploads.drop(desk.find(upload_id))
         return Response(status=204)
 
     return routes
 
 
-def _create(counter: Counter) -> Response:
-    who = counter.enter("submit")
-    limits = counter.runtime.settings.limits
+def _create(desk: UploadDesk) -> Response:
+    who = desk.enter("submit")
+    limits = desk.runtime.settings.limits
     asked = validate(_NEW, bodies.read_json(request, limits.json_bytes))
-    job = None if asked.job is None else counter.attach(asked.job, who)
+    job = None if asked.job is None else desk.attach(asked.job, who)
     mode = asked.mode or ("parts" if asked.size >= MIN_SPLIT_BYTES else "put")
-    upload = counter.create(
+    upload = desk.create(
         who,
         NewUpload(
             owner=who.owner,
@@ -98,8 +98,8 @@ def _create(counter: Counter) -> Response:
             job=job,
         ),
     )
-    response = _answer(counter, upload, 201)
-    response.headers["Location"] = f"{counter.root()}/v1/uploads/{upload.id}"
+    response = _answer(desk, upload, 201)
+    response.headers["Location"] = f"{desk.root()}/v1/uploads/{upload.id}"
     return response
 
 
@@ -109,8 +109,8 @@ def _direct(upload: Upload) -> Upload:
     return upload
 
 
-def _complete(counter: Counter, upload: Upload) -> Response:
-    limits = counter.runtime.settings.limits
+def _complete(desk: UploadDesk, upload: Upload) -> Response:
+    limits = desk.runtime.settings.limits
     document: Any = {}
     if request.content_length or request.mimetype == bodies.JSON_TYPE:
         most = max(limits.json_bytes, MAX_NUMBER * 256)
@@ -121,11 +121,11 @@ def _complete(counter: Counter, upload: Upload) -> Response:
         if upload.mode != "put":
             raise Invalid.one("/etag", "each part has an ETag of its own", "parts")
         etags[1] = told.etag
-    return _answer(counter, counter.settle(upload, etags), 200)
+    return _answer(desk, desk.settle(upload, etags), 200)
 
 
-def _answer(counter: Counter, upload: Upload, status: int) -> Response:
-    root = counter.root()
+def _answer(desk: UploadDesk, upload: Upload, status: int) -> Response:
+    root = desk.root()
     here = f"{root}/v1/uploads/{upload.id}"
     is_open = upload.state == "open"
     view = UploadView(
@@ -137,10 +137,8 @@ def _answer(counter: Counter, upload: Upload, status: int) -> Response:
         size=upload.size,
         etag=upload.etag or None,
         expires_at=_timestamp(upload.expires_at / 1000),
-        put=_put(counter, upload) if is_open and upload.mode == "put" else None,
-        parts=_parts(counter, upload, 1)
-        if is_open and upload.mode == "parts"
-        else None,
+        put=_put(desk, upload) if is_open and upload.mode == "put" else None,
+        parts=_parts(desk, upload, 1) if is_open and upload.mode == "parts" else None,
         links=UploadLinks(
             self=here,
             complete=f"{here}/complete" if is_open else None,
@@ -157,8 +155,8 @@ def _json(view: BaseModel, status: int) -> Response:
     return response
 
 
-def _put(counter: Counter, upload: Upload) -> GrantView:
-    runtime = counter.runtime
+def _put(desk: UploadDesk, upload: Upload) -> GrantView:
+    runtime = desk.runtime
     grant = runtime.blobs.grant_put(
         upload.key,
         content_type=upload.content_type,
@@ -168,10 +166,10 @@ def _put(counter: Counter, upload: Upload) -> GrantView:
     return GrantView(**_permission(grant))
 
 
-def _parts(counter: Counter, upload: Upload, first: int) -> PartsView:
+def _parts(desk: UploadDesk, upload: Upload, first: int) -> PartsView:
     if upload.ref is None or upload.state != "open":
         raise Conflict("this upload takes no parts", hint="PUT it whole")
-    runtime = counter.runtime
+    runtime = desk.runtime
     after = min(first + PAGE, upload.count + 1)
     items = []
     for number in range(first, after):
@@ -184,7 +182,7 @@ def _parts(counter: Counter, upload: Upload, first: int) -> PartsView:
             seconds=runtime.settings.blobs.grant_seconds,
         )
         items.append(PartGrantView(number=number, size=size, **_permission(grant)))
-    more = f"{counter.root()}/v1/uploads/{upload.id}/parts?from={after}"
+    more = f"{desk.root()}/v1/uploads/{upload.id}/parts?from={after}"
     return PartsView(
         part_bytes=upload.part_bytes,
         count=upload.count,
