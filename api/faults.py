@@ -33,6 +33,7 @@ _PLAIN = {
     "missing": "is missing",
     "union_tag_not_found": "is missing",
     "extra_forbidden": "is not a known field",
+    "string_pattern_mismatch": "has a form that is not allowed",
 }
 _LABELS = {
     bool: "true or false",

@@ -55,6 +55,19 @@ def test_given_a_bad_body_when_posted_then_a_problem(
         assert answer.json["pointer"] == pointer
 
 
+def test_given_a_text_of_another_form_when_posted_then_its_form_is_told_once(
+    world: World,
+) -> None:
+    outputs = [{"kind": "thumbnail", "background": "blue"}]
+
+    answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
+
+    assert answer.json["pointer"] == "/outputs/0/background"
+    assert "form" in answer.json["detail"]
+    assert "^" not in answer.json["detail"]
+    assert "^" in answer.json["hint"]
+
+
 @pytest.mark.parametrize("kind", ["preview", "contact_sheet"])
 @pytest.mark.parametrize(
     "ends",
