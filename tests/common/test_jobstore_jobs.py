@@ -168,7 +168,7 @@ def test_waiting_ends_with_its_time(lab: Lab) -> None:
     job = lab.store.wait(job_id, 0.2)
     assert job is not None
     assert job.status == "accepted"
-    assert time.monotonic() - started > 0.15
+    assert 0.15 < time.monotonic() - started < 20
 
 
 def test_events_are_read_after_a_line(lab: Lab) -> None:
