@@ -35,6 +35,7 @@ _RATED_FRAMES = 3
 _GAP = 20
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
+_UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
 
 
@@ -136,8 +137,7 @@ class Track:
 
 
 def _tag(stream: Any, key: str) -> str | None:
-    found = (v for k, v in stream.metadata.items() if k.lower() == key)
-    return next(found, None)
+    return next((v for k, v in stream.metadata.items() if k.lower() == key), None)
 
 
 def _seconds(value: Any, base: Any) -> float | None:
@@ -237,9 +237,8 @@ def _scan(
 ) -> bool:
     """Read packets, decode first frames; True when the end was reached."""
     until = time.monotonic() + options.scan_seconds
-    streams = [track.stream for track in tracks.values()]
     try:
-        for packet in container.demux(streams):
+        for packet in container.demux([track.stream for track in tracks.values()]):
             track = tracks[packet.stream.index]
             if packet.size:
                 track.note(packet)
@@ -249,7 +248,9 @@ def _scan(
                 return False
             if time.monotonic() > until:
                 return False
-    except (FFmpegError, ValueError, OSError):
+    except IndexError:  # PyAV 18, at the end, of a stream that came while reading
+        return True
+    except _UNREADABLE:
         return False
     return True
 
@@ -263,7 +264,7 @@ def _read_end(container: Any, track: Track, declared: float) -> None:
     base = track.stream.time_base
     for share in (1.0, 0.5, 0.25, 0.1, 0.03, 0.01):
         seen = track.packets
-        with contextlib.suppress(FFmpegError, ValueError, OSError, OverflowError):
+        with contextlib.suppress(*_UNREADABLE, OverflowError):
             container.seek(
                 int(declared * share / base), stream=track.stream, backward=True
             )
@@ -298,7 +299,7 @@ def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
                 return bool(first.key_frame) and known
             if read > _PATIENCE:
                 break
-    except (FFmpegError, ValueError, OSError):
+    except _UNREADABLE:
         return False
     return True
 
@@ -340,9 +341,8 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
 
 
 def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
-    size = path.stat().st_size
     tracks = _tracks(container, options)
-    whole = size <= options.scan_bytes
+    whole = path.stat().st_size <= options.scan_bytes
     start = (container.start_time or 0) / _MICROSECONDS
     complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
     declared = (container.duration or 0) / _MICROSECONDS

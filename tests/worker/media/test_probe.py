@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
 from common.config import Settings
-from common.errors import TooLarge, TooLong
+from common.errors import FramemillError, TooLarge, TooLong
 from common.sections import Limits
 from worker.media import probe, shapes
 from worker.media.engine import Engine
@@ -76,6 +77,28 @@ def test_given_a_raw_stream_when_it_is_probed_then_its_frames_tell_its_length(
 
     assert media.duration == pytest.approx(3.0, abs=0.01)
     assert media.warnings == ["seek_unreliable"]
+
+
+def test_given_flipped_bits_when_a_transport_stream_is_probed_then_no_defect_of_ours(
+    engine, make, tmp_path
+):
+    """Damage makes new streams appear while the packets are read."""
+    words = ("-c:v", "libx264", "-g", "25", "-pix_fmt", "yuv420p")
+    whole = make("flips.ts", "testsrc2=s=320x180:r=25:d=4", *words).read_bytes()
+    damaged, defects = tmp_path / "damaged.ts", []
+
+    for seed in range(12):
+        chance = random.Random(seed)
+        data = bytearray(whole)
+        for _ in range(len(data) // 150):
+            data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        damaged.write_bytes(data)
+        try:
+            engine.probe(damaged)
+        except FramemillError as error:
+            defects += [error.detail] if error.code == "internal_error" else []
+
+    assert not defects
 
 
 def test_given_anamorphic_pixels_when_probed_then_the_shown_size_is_told(engine, make):
