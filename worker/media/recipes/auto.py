@@ -23,7 +23,8 @@ from worker.media.recipes.source import Clip
 _RUNNERS_UP = 3
 _FEW_WINDOWS = 2
 _FEW_SAMPLES = 2
-_FEW_OF_SHORT = 4
+_FEW_OF_SHORT = 6
+_DOUBTFUL_OF_SHORT = 0.65
 _DOUBTFUL = 0.25
 
 
@@ -110,6 +111,8 @@ def _second_looks(
         # What noise hid costs more than a still, but is seen.
         if is_poor(best) or len(samples) < _FEW_OF_SHORT:
             yield look.read(clip)
+        elif best < _DOUBTFUL_OF_SHORT and (more := look.scan_between(clip)):
+            yield more
     elif len(windows) < _FEW_WINDOWS:
         yield look.read(clip)
     elif best < _DOUBTFUL:

@@ -131,19 +131,30 @@ def is_short(clip: Clip) -> bool:
 
 def scan(clip: Clip) -> Look:
     """Look at the whole of a short clip: all groups of pictures, or their heads."""
+    return _scan(clip, first=None) or read(clip)
+
+
+def scan_between(clip: Clip) -> Look | None:
+    """Look at other groups than :func:`scan` did; None where it read the whole clip."""
+    return _scan(clip, first=0.5)
+
+
+def _scan(clip: Clip, first: float | None) -> Look | None:
+    """Look at the heads of groups, from a share of their distance on."""
     extent = _extent(clip)
     groups = _groups(clip)
     if extent is None or groups is None or not clip.video.bitstream_pts:
-        return read(clip)
+        return None
     windows, packets = _share_out(clip, groups)
     head = packets * clip.frame_seconds
     if windows * head >= extent:
-        return read(clip)
+        return None
     step = max(_SHORTEST_STEP, min(windows * head / _SAMPLES, head / _LOOKS))
     # The longest group tells how many there are at least: where every one is wanted,
     # shorter ones are, too.
     apart = extent / windows / (2 if windows >= int(groups) else 1)
-    drop = _heads(clip, packets, apart)
+    since = None if first is None else clip.begin - clip.clock(0.0) + first * apart
+    drop = _heads(clip, packets, apart, since=since)
     frames = open_clip(clip, **_cheap(), **drop)
     return _read(frames, step, extent)
 
@@ -212,10 +223,15 @@ def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
 
 
 def _heads(
-    clip: Clip, packets: int, apart: float, length: float = _NEVER
+    clip: Clip,
+    packets: int,
+    apart: float,
+    length: float = _NEVER,
+    since: float | None = None,
 ) -> dict[str, Any]:
     """Keep the first ``packets`` of groups of pictures ``apart`` seconds apart.
 
+    The first is the first of all, or of those from ``since`` seconds on.
     Variable 0 counts the packets of a group that is wanted, 1 says that one was
     seen, 2 is its keyframe's time, 3 when the next may begin. What an open group
     shows before its keyframe refers to a group that was dropped, so it goes, too.
@@ -223,7 +239,8 @@ def _heads(
     FFmpeg sees that ``-t`` is over by a packet that is not dropped (ffmpeg_demux.c),
     so nothing is from ``length`` seconds on.
     """
-    wanted = "key*(not(ld(1))+gte(pts*tb,ld(3)))"
+    opening = "" if since is None else f"*gte(pts*tb,{number(since)})"
+    wanted = f"key*(not(ld(1)){opening}+gte(pts*tb,ld(3))*ld(1))"
     begin = f"st(0,1)+st(1,1)*0+st(2,pts)*0+st(3,pts*tb+{number(apart)})*0"
     noise = f"not(key)*gt(size,{round(_MOST_BITS * 1e6 / 8 * _megapixels(clip))})"
     step = f"gt(ld(0),0)*(1+{noise}*{number(_NEVER)})"

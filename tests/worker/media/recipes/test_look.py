@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from common.model import MediaInfo, VideoInfo
+from tests.picker.evaluate import run
 from tests.worker.media.recipes.frames import flat, sample
 from worker.media.recipes import look
 from worker.media.recipes.plan import Done
@@ -67,6 +68,29 @@ def test_windows_keep_no_rhythm():
 def test_more_windows_of_8k_stay_within_the_memory():
     large = _clip(3600.0, 2.0, side=(7680, 4320))
     assert len(look.visit(large, times=3).starts) == 2
+
+
+def _seconds_seen(part, folder):
+    seen = run(["-y", *part.step.argv], folder)
+    found = part.samples(Done(0, seen.out, seen.log, {}), 0)
+    return {int(one.time) for one in found}
+
+
+def test_a_scan_between_sees_groups_that_the_first_left_out(make, engine):
+    words = ("-g", "25", "-sc_threshold", "0", "-pix_fmt", "yuv420p")
+    film = make("groups.mp4", "testsrc2=s=320x180:r=25:d=40", *words)
+    clip = Clip(film.name, engine.probe(film))
+
+    first = _seconds_seen(look.scan(clip), film.parent)
+    between = _seconds_seen(look.scan_between(clip), film.parent)
+
+    assert len(between) >= 4
+    assert not first & between
+    assert max(first) - min(first) > 25 < max(between) - min(between)
+
+
+def test_nothing_lies_between_where_all_was_read():
+    assert look.scan_between(_clip(8.0, 8.0, side=(640, 360))) is None
 
 
 def test_frames_far_apart_are_not_of_one_window():
