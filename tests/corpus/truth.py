@@ -20,6 +20,7 @@ from worker.media.recipes.formats import FORMATS
 
 _TINY = (32, 32)
 _SECONDS = 600
+_DRAWS = 6
 _EXACT = 0.0015
 _HD_LINES = 720
 _FRAME = re.compile(
@@ -83,14 +84,17 @@ class Truth:
         """Decode a frame in other plain ways: two threads, after a seek.
 
         Of damaged streams FFmpeg makes another picture each time: what a lost slice
-        looks like depends on which frame was ready, and where decoding began.
+        looks like depends on which frame was ready, and where decoding began. So two
+        threads are tried often.
         """
         time = self.times[number]
         scale = f"scale={size[0]}:{size[1]}:flags=bicubic{self._matrix}"
         tail = f"{scale},format={self._pixels[0]}"
         index = self._video.index
         found = []
-        for back in (None, 0.0, 0.5, 2.0):
+        alone = [(back, 1) for back in (0.0, 0.5, 2.0)]
+        drawn = [(back, 2) for back in (None, 2.0, 5.0)] * _DRAWS
+        for back, threads in (*alone, *drawn):
             start = 0.0 if back is None else max(0.0, time - back - _EXACT)
             picked = (
                 f"eq(n,{number})"
@@ -100,7 +104,6 @@ class Truth:
             chain = f"[0:{index}]select='{picked}',{tail}"
             words = ["-frames:v", "1", *_RAW, "pipe:1"]
             before = [] if back is None else ["-ss", f"{start:.6f}"]
-            threads = 2 if back is None else 1
             done = self._run("error", chain, words, threads=threads, before=before)
             found += _cut(done.stdout, self._pixels[1], size)[:1]
         return found
