@@ -118,8 +118,9 @@ class Bench:
     ) -> tuple[float, Image.Image]:
         """Give the best SSIM with one of the frames, and what it is like.
 
-        Below ``least`` it may be like what FFmpeg gives in another plain way; that
-        is noted as an excuse, with the SSIM of FFmpeg's two answers.
+        Below ``least`` it may be like what FFmpeg gives in another plain way, or no
+        further from a frame than that is; it is noted as an excuse, with the SSIM of
+        FFmpeg's two answers, and counts as ``least``.
         """
         size = shown.size
         (found,) = self._truth.pictures([Wanted(tuple(numbers), size)], self._folder)
@@ -135,14 +136,17 @@ class Bench:
         if fits(scores[best], grounded[best]):
             return scores[best], grounded[best]
         for number in dict.fromkeys([best, *numbers]):
+            known = grounded.get(number)
             for other in self._truth.others(number, size):
                 one = on_black(other, solid=solid)
-                apart = ssim(one, grounded.get(number, one))
+                apart = ssim(one, one if known is None else known)
                 score = ssim(shown, one)
-                if fits(score, one) and apart < _SAME:
+                # Like that other one, or nearer to the first than that one is.
+                near = known is not None and apart <= scores[number]
+                if apart < _SAME and (fits(score, one) or near):
                     text = f"FFmpeg's own two pictures at {self._truth.times[number]:g}"
                     self._row.excused = f"{text} s have SSIM {apart:.2f}"
-                    return score, one
+                    return max(score, least), one
         return scores[best], grounded[best]
 
     def _judge_animation(self, gif: RenderedFile) -> None:
