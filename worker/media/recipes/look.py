@@ -16,7 +16,7 @@ from typing import Any
 import ffmpeg
 
 from worker.media.recipes.plan import Done, Step
-from worker.media.recipes.sample import CELLS, POINTS, SAMPLE_BYTES, Sample
+from worker.media.recipes.sample import CELLS, POINTS, SAMPLE_BYTES, Sample, nearness
 from worker.media.recipes.source import Clip, argv, number, open_clip
 
 # Work is counted in frames: packets of a group's rest, at one frame each. What was
@@ -67,12 +67,14 @@ class Look:
     """A step, and where each of its windows began to be read, in the clip's seconds.
 
     ``seeks`` says that the windows were sought, so that a frame of theirs is reached
-    again by the same seek. ``step_seconds`` is the time between two samples.
+    again by the same seek. ``step_seconds`` is the time between two samples,
+    ``width`` that of the frames in pixels.
     """
 
     step: Step
     starts: tuple[float, ...]
     step_seconds: float
+    width: int
     seeks: bool = False
 
     def samples(self, done: Done, first: int) -> list[Sample]:
@@ -97,7 +99,7 @@ class Look:
                     number_ += 1
                 before = mark
                 sought = start if self.seeks else None
-                found.append(Sample(start + mark, piece, number_, sought))
+                found.append(Sample(start + mark, piece, number_, sought, self.width))
         return found
 
 
@@ -156,7 +158,7 @@ def _scan(clip: Clip, first: float | None) -> Look | None:
     since = None if first is None else clip.begin - clip.clock(0.0) + first * apart
     drop = _heads(clip, packets, apart, since=since)
     frames = open_clip(clip, **_cheap(), **drop)
-    return _read(frames, step, extent)
+    return _read(clip, frames, step, extent)
 
 
 def read(clip: Clip, *, whole: bool = False) -> Look:
@@ -170,14 +172,15 @@ def read(clip: Clip, *, whole: bool = False) -> Look:
     step = max(_SHORTEST_STEP, length / _SAMPLES) if extent else _UNKNOWN_STEP
     options = {} if whole else _cheap()
     frames = open_clip(clip, length=clip.begin + length + 1.0, **options)
-    return _read(frames, step, length)
+    return _read(clip, frames, step, length)
 
 
-def _read(frames: Any, step: float, length: float) -> Look:
+def _read(clip: Clip, frames: Any, step: float, length: float) -> Look:
     most = 2 * _SAMPLES
     later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
     frames = frames.filter("select", later).filter("trim", end_frame=most)
-    return Look(_run([_sample(frames, 0)], length, most), (0.0,), step)
+    run = _run([_sample(clip, frames, 0)], length, most)
+    return Look(run, (0.0,), step, clip.video.coded_width)
 
 
 def visit(clip: Clip, phase: float = 0.5, times: int = 1) -> Look:
@@ -196,14 +199,14 @@ def visit(clip: Clip, phase: float = 0.5, times: int = 1) -> Look:
     )
     step = max(_SHORTEST_STEP, packets * clip.frame_seconds / _LOOKS)
     parts = [
-        _sample(_window(clip, start, packets, step), place)
+        _sample(clip, _window(clip, start, packets, step), place)
         for place, start in enumerate(starts)
     ]
     zeros = tuple(clip.clock(start) for start in starts)
     run = _run(parts, 2.0 * windows, windows * packets)
     # Some packets behind the window reach the decoder before FFmpeg stops reading.
     run = replace(run, holed=clip.video.bitstream_pts)
-    return Look(run, zeros, step, seeks=True)
+    return Look(run, zeros, step, clip.video.coded_width, seeks=True)
 
 
 def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
@@ -324,24 +327,32 @@ def _cheap() -> dict[str, Any]:
     }
 
 
-def _sample(frames: Any, window: int) -> Any:
-    """Append the marks and the two views of :mod:`worker.media.recipes.sample`."""
+def _sample(clip: Clip, frames: Any, window: int) -> Any:
+    """Append the marks and the views of :mod:`worker.media.recipes.sample`."""
     frames = frames.filter("metadata", "add", key="window", value=str(window))
     frames = frames.filter("metadata", "print", file="pipe:2", direct=1)
     # Times may run backwards before the seek point; the sink wants them in order.
-    both = frames.filter("setpts", "N/25/TB").filter_multi_output("split")
-    points = both[0].filter("scale", *POINTS, flags="neighbor", out_range="full")
-    cells = both[1].filter("scale", *CELLS, flags="area", out_range="full")
-    cells = cells.filter("format", "yuv444p").filter("pad", POINTS[0], CELLS[1])
-    stack = [points.filter("format", "yuv444p").filter("setsar", 1)]
-    stack.append(cells.filter("setsar", 1))
-    return ffmpeg.filter(stack, "vstack")
+    views = frames.filter("setpts", "N/25/TB").filter_multi_output("split", 3)
+    near = nearness(clip.video.coded_width)
+    stack = [
+        views[place]
+        .filter("crop", f"iw-{near}", "ih", left, 0)
+        .filter("scale", *POINTS, flags="neighbor", out_range="full")
+        .filter("format", "gray")
+        .filter("setsar", 1)
+        for place, left in enumerate((0, near))
+    ]
+    cells = views[2].filter("scale", *CELLS, flags="area", out_range="full")
+    cells = cells.filter("format", "yuv444p")
+    cells = cells.filter_multi_output("extractplanes", "y+u+v")
+    row = ffmpeg.filter([cells[k] for k in range(3)], "hstack", 3)
+    return ffmpeg.filter([*stack, row.filter("setsar", 1)], "vstack", 3)
 
 
 def _run(parts: list[Any], seconds: float, most: int) -> Step:
     frames = parts[0] if len(parts) == 1 else ffmpeg.concat(*parts, n=len(parts))
     out = ffmpeg.output(
-        frames, "pipe:1", f="rawvideo", pix_fmt="yuv444p", fps_mode="passthrough"
+        frames, "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough"
     )
     out = out.global_args("-filter_complex_threads", "1")
     return Step(argv(out), seconds, capture=most * SAMPLE_BYTES, tolerant=True)

@@ -1,9 +1,11 @@
 """A small sample of a frame, and how far two of them are apart.
 
-A sample (:data:`SAMPLE_BYTES` bytes, planar 4:4:4 YUV in full range) holds two
-views of a frame, one above the other. *Points* are single pixels of the frame,
-:data:`POINTS` of them: they keep its edges and its noise. *Cells* are the means of
-:data:`CELLS` areas: they tell light, colour and movement.
+A sample (:data:`SAMPLE_BYTES` bytes of 8 bits, full range) holds three views of a
+frame, one above the other. *Points* are the luma of single pixels of the frame,
+:data:`POINTS` of them: they keep its edges and its noise. *Near* are the pixels a
+little to the right of them (:func:`nearness`): what changes within so few pixels is
+sharp. *Cells* are the means of :data:`CELLS` areas, Y, U and V side by side: they
+tell light, colour and movement.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ from operator import sub
 
 POINTS = (96, 54)
 CELLS = (32, 18)
-_ROWS = POINTS[1] + CELLS[1]
-_PLANE = POINTS[0] * _ROWS
-SAMPLE_BYTES = 3 * _PLANE
+_NEAR_AT = POINTS[0] * POINTS[1]
+_CELLS_AT = 2 * _NEAR_AT
+SAMPLE_BYTES = _CELLS_AT + 3 * CELLS[0] * CELLS[1]
 _THIN = 3
+_NEAR_SHARE = 320
+_FAR = 3.3
 
 
 @dataclass(frozen=True)
@@ -25,27 +29,39 @@ class Sample:
     """A small frame: ``time`` in seconds, ``window`` the run of frames it is of.
 
     ``sought`` is the seek that led to it, in seconds; None when there was none.
+    ``width`` is the frame's, in pixels.
     """
 
     time: float
     data: bytes = field(repr=False)
     window: int = 0
     sought: float | None = None
-
-    def _cells(self, plane: int) -> bytes:
-        rows = range(POINTS[1], _ROWS)
-        starts = (plane * _PLANE + row * POINTS[0] for row in rows)
-        return b"".join(self.data[at : at + CELLS[0]] for at in starts)
+    width: int = 640
 
     @cached_property
     def cells(self) -> tuple[bytes, bytes, bytes]:
         """Give the cells' Y, U and V."""
-        return self._cells(0), self._cells(1), self._cells(2)
+        rows = range(_CELLS_AT, SAMPLE_BYTES, 3 * CELLS[0])
+        y, u, v = (
+            b"".join(self.data[at + k : at + k + CELLS[0]] for at in rows)
+            for k in range(0, 3 * CELLS[0], CELLS[0])
+        )
+        return y, u, v
+
+    @property
+    def light(self) -> bytes:
+        """Give the cells' Y."""
+        return self.cells[0]
 
     @property
     def points(self) -> bytes:
         """Give the points' luma, row by row."""
-        return self.data[: POINTS[0] * POINTS[1]]
+        return self.data[:_NEAR_AT]
+
+    @property
+    def near(self) -> bytes:
+        """Give the luma of the pixels near the points, row by row."""
+        return self.data[_NEAR_AT:_CELLS_AT]
 
     @cached_property
     def thin(self) -> bytes:
@@ -67,3 +83,17 @@ def difference(a: Sample, b: Sample) -> float:
     """Give how far two frames are apart: 0 equal, 1 all values at the other end."""
     total = sum(map(abs, map(sub, a.thin, b.thin)))
     return float(total) / (255 * len(a.thin))
+
+
+def nearness(width: int) -> int:
+    """Give how many pixels lie between a point and the one near it: even, 1 in 320."""
+    return 2 * max(1, round(width / (2 * _NEAR_SHARE)))
+
+
+def farness(width: int) -> tuple[int, float]:
+    """Give how many points away the far one is, and the near one as a share of that."""
+    far = 1
+    apart = width / POINTS[0]
+    while far * apart < _FAR * nearness(width) and far < POINTS[0] // 4:
+        far += 1
+    return far, nearness(width) / (far * apart)

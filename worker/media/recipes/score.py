@@ -8,22 +8,26 @@ are ours. A sample costs about half a millisecond, without any library.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from operator import add, mul, sub
-from statistics import median
 
-from worker.media.recipes.sample import CELLS, POINTS, Sample, ramp
+from worker.media.recipes.sample import CELLS, Sample, ramp
+from worker.media.recipes.texture import Texture, focus, kinship, read_texture
 from worker.media.recipes.transition import calmness
 
 _POOR = 0.1
-_GREEN = 40
-_GREYS = range(125, 132)
+_IS_GREEN = bytes(level < 40 for level in range(256))
+_IS_GREY = bytes(125 <= level < 132 for level in range(256))
+_IS_MIDDLE = bytes(level == 128 for level in range(256))
 # How far a chroma value is from grey, and the sum of both from which a colour is pure.
 _FROM_GREY = bytes(abs(level - 128) for level in range(256))
 _PURE = 100
+_WITHIN_ONE = frozenset((-1, 0, 1)).__contains__
+_SHARP = 0.3
+_SPECK = 8
+_INVERSE = bytes(range(255, -1, -1))
 
 
 @dataclass(frozen=True)
@@ -65,28 +69,28 @@ def _exposure(brightness: float, contrast: float) -> float:
 def _whole(sample: Sample) -> float:
     """Tell a picture from damage: lost blocks, or blocks that do not fit together."""
     order = kinship(sample.cells[0], CELLS[0])
-    return (1 - 0.95 * ramp(_broken_share(sample), 0.02, 0.25)) * (
-        0.1 + 0.9 * ramp(order, 0.2, 0.5)
+    lost = 0.95 * ramp(_broken_share(sample), 0.02, 0.25)
+    strange = 0.8 * ramp(_specks(sample), 0.045, 0.075)
+    return (1 - lost) * (1 - strange) * (0.1 + 0.9 * ramp(order, 0.2, 0.5))
+
+
+def _specks(sample: Sample) -> float:
+    """Give the share of cells whose colour none of their neighbours comes near."""
+    _, u, v = sample.cells
+    return sum(
+        _peaks(plane) + _peaks(plane.translate(_INVERSE)) for plane in (u, v)
+    ) / len(u)
+
+
+def _peaks(plane: bytes) -> int:
+    """Count the values that stand out above all four beside them."""
+    width = CELLS[0]
+    inner = plane[width:-width]
+    above, left, right, below = (
+        plane[at : at + len(inner)] for at in (0, width - 1, width + 1, 2 * width)
     )
-
-
-def kinship(values: bytes, width: int) -> float:
-    """Give how alike neighbours are: 1 even or a gradient, 0 noise.
-
-    It is the correlation of neighbours across or down, whichever is less.
-    """
-    across = list(map(sub, values[1:], values))
-    down = list(map(sub, values[width:], values))
-    return _likeness(values, across, down)
-
-
-def _likeness(values: bytes, across: list[int], down: list[int]) -> float:
-    mean = sum(values) / len(values)
-    power = sum(map(mul, values, values)) / len(values) - mean * mean
-    if power <= 1:
-        return 1.0
-    worst = max(sum(map(mul, steps, steps)) / len(steps) for steps in (across, down))
-    return float(1 - worst / (2 * power))
+    around = map(max, above, left, right, below)
+    return sum(map(_SPECK.__lt__, map(sub, inner, around)))
 
 
 def _broken_share(sample: Sample) -> float:
@@ -95,16 +99,14 @@ def _broken_share(sample: Sample) -> float:
     FFmpeg's picture of missing data is Y = U = V = 0 (a strong green) or 128 (grey).
     """
     y, u, v = sample.cells
-    green = grey = 0
-    if min(u) < _GREEN and min(v) < _GREEN:
-        green = sum(a < _GREEN and b < _GREEN for a, b in zip(u, v, strict=True))
-    if u.count(128) and v.count(128):
-        tints = zip(u, v, strict=True)
-        grey = sum(
-            level in _GREYS and tint == (128, 128)
-            for level, tint in zip(y, tints, strict=True)
-        )
-    return max(green, grey) / len(y)
+    green = _both(u.translate(_IS_GREEN), v.translate(_IS_GREEN))
+    tint = _both(u.translate(_IS_MIDDLE), v.translate(_IS_MIDDLE))
+    grey = tint & int.from_bytes(y.translate(_IS_GREY))
+    return max(green.bit_count(), grey.bit_count()) / len(y)
+
+
+def _both(one: bytes, other: bytes) -> int:
+    return int.from_bytes(one) & int.from_bytes(other)
 
 
 def _natural(sample: Sample) -> float:
@@ -115,68 +117,22 @@ def _natural(sample: Sample) -> float:
     return 1 - 0.7 * ramp(share, 0.35, 0.6)
 
 
-@dataclass(frozen=True)
-class Texture:
-    """What the points tell about a frame.
+def _filmed(sample: Sample) -> float:
+    """Tell a filmed picture from a card, which is even over large areas.
 
-    ``edges`` is the step that 5 % of neighbouring points exceed (0 to 255),
-    ``strokes`` the one that 1 % do (letters on a card),
-    ``smooth`` the share of neighbours that are alike, ``kinship`` the correlation
-    of neighbours (1: a picture, 0: noise), ``grain`` the step that 75 % of them
-    exceed (even in the smooth parts of a picture), ``dominance`` the share of the most
-    frequent narrow band of luma, ``tear`` the row where the picture breaks and how
-    sharply (times the usual row step; 0 when nowhere).
+    Of the cells of footage one in ten has the very colour of its neighbours, of a
+    night sky's or of flat art's a half, of a test card's as many, of a title's most.
     """
-
-    edges: float
-    strokes: float
-    smooth: float
-    kinship: float
-    grain: float
-    dominance: float
-    tear: tuple[int, float]
+    even = -1
+    for plane in sample.cells:
+        even &= _same(plane, 1) & _same(plane, CELLS[0])
+    return 1 - 0.7 * ramp(even.bit_count() / len(sample.light), 0.2, 0.6)
 
 
-def read_texture(sample: Sample) -> Texture:
-    """Measure the points of a sample: every second row across, column down."""
-    points, width = sample.points, POINTS[0]
-    rows = b"".join(points[at : at + width] for at in range(0, len(points), 2 * width))
-    across = list(map(sub, rows[1:], rows))
-    columns = points[::2]
-    down = list(map(sub, columns[width // 2 :], columns))
-    counts = Counter(map(abs, across))
-    return Texture(
-        _upper(counts, 0.05 * len(across)),
-        _upper(counts, 0.01 * len(across)),
-        (counts[0] + counts[1]) / len(across),
-        _likeness(rows, across, down),
-        _upper(counts, 0.75 * len(across)),
-        _dominance(rows),
-        _tear(list(map(abs, down)), width // 2),
-    )
-
-
-def _upper(counts: Counter[int], wanted: float) -> float:
-    seen = 0
-    for step in sorted(counts, reverse=True):
-        seen += counts[step]
-        if seen >= wanted:
-            return float(step)
-    return 0.0
-
-
-def _dominance(points: bytes) -> float:
-    counts = Counter(points)
-    bands = (sum(counts[level + k] for k in range(6)) for level in range(0, 256, 2))
-    return max(bands) / len(points)
-
-
-def _tear(down: list[int], width: int) -> tuple[int, float]:
-    rows = [sum(down[at : at + width]) / width for at in range(0, len(down), width)]
-    usual = median(rows) + 2
-    inner = range(len(rows) // 8, len(rows) - len(rows) // 8)
-    row = max(inner, key=rows.__getitem__)
-    return row, rows[row] / usual if rows[row] > 14 else 0.0
+def _same(values: bytes, step: int) -> int:
+    """Give a byte of 1 for each value that is as the one ``step`` on, within one."""
+    steps = map(sub, values[step:], values)
+    return int.from_bytes(bytes(map(_WITHIN_ONE, steps)), "little")
 
 
 def judge(
@@ -229,13 +185,36 @@ def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]
             "exposure": _exposure(*_light(sample)),
             "colour": 0.85 + 0.15 * _colour(sample),
             "natural": _natural(sample),
+            "filmed": _filmed(sample),
             "whole": _whole(sample),
             "calm": calm,
             "typical": 0.8 + 0.2 * _typical(sample, others),
             "place": _place(sample.time, end),
         }
         judged.append(Judgement(sample, _product(factors), factors))
-    return judged
+    return _in_focus(judged)
+
+
+def _in_focus(judged: list[Judgement]) -> list[Judgement]:
+    """Compare the frames' focus with that of the clip's best picture."""
+    found = [focus(one.sample) for one in judged]
+    best = max(
+        (
+            min(sharp, _SHARP) * one.score
+            for one, sharp in zip(judged, found, strict=True)
+        ),
+        default=0.0,
+    )
+    weight = 0.85 * ramp(best, 0.02, 0.08)
+    return [
+        _with(one, focus=1 - weight * (1 - ramp(sharp, 0, 0.6 * best or 1)))
+        for one, sharp in zip(judged, found, strict=True)
+    ]
+
+
+def _with(one: Judgement, **more: float) -> Judgement:
+    factors = one.factors | more
+    return Judgement(one.sample, _product(factors), factors)
 
 
 def _second_look(
@@ -246,16 +225,16 @@ def _second_look(
     same = sum(1 for t in spread if t.tear[0] in near and t.tear[1] > 3)
     lone = same < 0.8 * len(spread)
     calmest = min(t.grain for t in spread)
-    factors = one.factors | {
-        "sharp": 0.05
+    return _with(
+        one,
+        sharp=0.05
         + 0.1 * ramp(texture.strokes, 0, 60)
         + 0.85 * ramp(texture.edges, 0, max(8.0, 0.6 * sharpest)),
-        "rich": _rich(texture),
-        "picture": 0.03 + 0.97 * ramp(texture.kinship, 0.2, 0.5),
-        "clean": 1 - 0.6 * ramp(texture.grain - calmest, 5, 11),
-        "untorn": 1 - 0.7 * ramp(strength, 3.5, 7) if lone else 1.0,
-    }
-    return Judgement(one.sample, _product(factors), factors)
+        rich=_rich(texture),
+        picture=0.03 + 0.97 * ramp(texture.kinship, 0.2, 0.5),
+        clean=1 - 0.6 * ramp(texture.grain - calmest, 3, 8),
+        untorn=1 - 0.7 * ramp(strength, 3.5, 7) if lone else 1.0,
+    )
 
 
 def _rich(texture: Texture) -> float:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from operator import sub
+from math import dist, sqrt
 
 from worker.media.recipes.sample import Sample, difference, ramp
 
-_REACHES = (1, 2, 4)
+_REACH = 4
+_LONGEST = 20.0
+_FLAT = 0.15
 _CUT = 0.06
 _CALMER = 0.35
 
@@ -36,16 +38,21 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
     ]
     usual = _usual([max(pair, default=0.0) for pair in moves])
     alone = [
-        _quiet(pair, usual) * (1 - 0.7 * _blended(samples, at))
-        for at, pair in enumerate(moves)
+        _quiet(pair, usual) * (1 - 0.7 * mixed)
+        for pair, mixed in zip(moves, _blends(samples), strict=True)
     ]
     cuts = [
         (a.time + b.time) / 2
         for (a, b), step in zip(pairwise(samples), steps, strict=True)
         if step is not None and step > max(_CUT, 3 * usual)
     ]
+    same = [difference(a, b) < _CUT for a, b in pairwise(samples)]
+    midst = [
+        0.95 + 0.025 * sum(pair)
+        for pair in zip([False, *same], [*same, False], strict=True)
+    ]
     return [
-        _beside(samples, alone, at) * _clear_of(cuts, sample.time)
+        _beside(samples, alone, at) * _clear_of(cuts, sample.time) * midst[at]
         for at, sample in enumerate(samples)
     ]
 
@@ -60,24 +67,63 @@ def _quiet(move: list[float], usual: float) -> float:
     return 1 - 0.85 * ramp(min(move, default=0.0), limit, 3 * limit)
 
 
-def _blended(samples: Sequence[Sample], at: int) -> float:
-    """Give how much the frame looks like a mix of an earlier and a later one."""
-    worst = 0.0
-    here = samples[at]
-    for reach in _REACHES:
-        if at < reach or at + reach >= len(samples):
-            break
-        before, after = samples[at - reach], samples[at + reach]
-        if not before.window == here.window == after.window:
-            break
-        forth = list(map(sub, here.thin, before.thin))
-        back = list(map(sub, after.thin, here.thin))
-        bend = sum(map(abs, map(sub, back, forth)))
-        change = sum(map(abs, map(sub, after.thin, before.thin)))
-        moved = change / (255 * len(here.thin))
-        straight = 1 - ramp(bend / change, 0.35, 0.75) if change else 0.0
-        worst = max(worst, straight * ramp(moved, 0.008, 0.025))
+def _blends(samples: Sequence[Sample]) -> list[float]:
+    """Give how much each frame looks like a mix of an earlier and a later one.
+
+    Pictures are compared without their mean light, of which there is most: else any
+    two would be alike beside black.
+    """
+    power = [_power(sample.light) for sample in samples]
+    apart = {
+        (one, other): _apart(a.light, b.light)
+        for one, a in enumerate(samples)
+        for other, b in enumerate(samples[one + 1 : one + 2 * _REACH + 1], one + 1)
+    }
+    worst = [0.0] * len(samples)
+    for (one, other), line in apart.items():
+        able = _able(power[one], power[other], line)
+        if samples[other].time - samples[one].time > _LONGEST:
+            continue
+        for at in range(max(one + 1, other - _REACH), min(other, one + _REACH + 1)):
+            if able > worst[at]:
+                mixed = able * _mix(apart[one, at], apart[at, other], line)
+                worst[at] = max(worst[at], mixed)
     return worst
+
+
+def _mix(before: float, after: float, line: float) -> float:
+    """Tell a mix by squared distances to both ends and between them.
+
+    A mix lies on the straight line between the ends; ``off`` is how far from it the
+    frame is, in lengths of the line, and ``share`` how much of the earlier end it has.
+    """
+    share = (after + line - before) / (2 * line)
+    off = sqrt(max(0.0, after - share * share * line) / line)
+    return ramp(min(share, 1 - share), 0.1, 0.3) * (1 - ramp(off, 0.17, 0.38))
+
+
+def _able(one: float, other: float, line: float) -> float:
+    """Tell whether two frames can be the ends of a dissolve, or of a fade.
+
+    Two frames of one scene that only differ in light are not: what flickers lies
+    between them. ``one`` and ``other`` are their variances.
+    """
+    moved = ramp(sqrt(line), 4, 12)
+    if not moved or min(one, other) < _FLAT * max(one, other):
+        return moved
+    alike = (one + other - line) / (2 * sqrt(one * other))
+    return moved * (1 - ramp(alike, 0.75, 0.9))
+
+
+def _apart(one: bytes, other: bytes) -> float:
+    """Give the mean squared distance of two pictures of the same mean."""
+    mean = (sum(one) - sum(other)) / len(one)
+    return dist(one, other) ** 2 / len(one) - mean * mean
+
+
+def _power(values: bytes) -> float:
+    """Give the variance."""
+    return dist(values, [sum(values) / len(values)] * len(values)) ** 2 / len(values)
 
 
 def _beside(samples: Sequence[Sample], alone: list[float], at: int) -> float:
