@@ -9,23 +9,28 @@ The frame that :func:`pick` names is to be decoded again, at full size.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from common.errors import DecodeError
 from worker.media.recipes import look
 from worker.media.recipes.plan import Done, Step
+from worker.media.recipes.planes import moments
 from worker.media.recipes.sample import Sample
-from worker.media.recipes.score import Judgement, is_poor, judge
+from worker.media.recipes.score import Judgement, judge
 from worker.media.recipes.source import Clip
 
 _RUNNERS_UP = 3
 _FEW_WINDOWS = 2
 _FEW_SAMPLES = 2
 _FEW_OF_SHORT = 6
+# Scores below which more is looked at.
+_ALWAYS = 2.0
 _DOUBTFUL_OF_SHORT = 0.65
 _DOUBTFUL = 0.25
+_POOR = 0.15
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class Pick:
 
     ``score`` is between 0 and 1, None when there was no choice; ``factors`` are
     what it is the product of, ``runners_up`` the next best (time, score) elsewhere,
-    ``sought`` the seek that is known to lead to it.
+    ``sought`` the seek that is known to lead to it, ``contrast`` the standard
+    deviation of its luma (0 to 128).
     """
 
     time: float
@@ -43,6 +49,7 @@ class Pick:
     factors: dict[str, float] = field(default_factory=dict)
     considered: int = 1
     sought: float | None = None
+    contrast: float = 0.0
 
     @property
     def details(self) -> dict[str, Any]:
@@ -72,12 +79,14 @@ def pick(clip: Clip) -> Generator[Step, Done, Pick]:
     first = look.look(clip)
     samples = first.samples((yield first.step), 0)
     judged = judge(samples, clip.end)
-    for more in _second_looks(clip, samples, judged):
-        seen = more.samples((yield more.step), len(samples))
+    for enough, more in _second_looks(clip, samples):
+        if judged and judged[0].score >= enough:
+            break
+        if (another := more()) is None:
+            continue
+        seen = another.samples((yield another.step), len(samples))
         samples = _distinct([*samples, *seen])
         judged = judge(samples, clip.end)
-        if judged and not is_poor(judged[0].score):
-            break
     if not judged:
         raise DecodeError("no frame of the video could be decoded")
     return _choose(judged, clip, len(samples))
@@ -94,30 +103,35 @@ def _choose(judged: list[Judgement], clip: Clip, considered: int) -> Pick:
     runners_up = tuple((one.sample.time, one.score) for one in others[:_RUNNERS_UP])
     sample = best.sample
     return Pick(
-        sample.time, best.score, runners_up, best.factors, considered, sample.sought
+        sample.time,
+        best.score,
+        runners_up,
+        best.factors,
+        considered,
+        sample.sought,
+        moments(sample.light)[1],
     )
 
 
 def _second_looks(
-    clip: Clip, samples: list[Sample], judged: list[Judgement]
-) -> Iterator[look.Look]:
-    """Give what may still help, cheapest first."""
+    clip: Clip, samples: list[Sample]
+) -> Iterator[tuple[float, Callable[[], look.Look | None]]]:
+    """Give what may help where the best scores less than so much, cheapest first."""
     windows = {one.window for one in _distinct(samples)}
-    best = judged[0].score if judged else 0.0
     if len(samples) < _FEW_SAMPLES:
         # Short, damaged, or of a kind that takes no shortcut.
-        yield look.read(clip, whole=True)
+        yield _ALWAYS, partial(look.read, clip, whole=True)
     elif look.is_short(clip):
-        # What noise hid costs more than a still, but is seen.
-        if is_poor(best) or len(samples) < _FEW_OF_SHORT:
-            yield look.read(clip)
-        elif best < _DOUBTFUL_OF_SHORT and (more := look.scan_between(clip)):
-            yield more
+        if len(samples) >= _FEW_OF_SHORT:
+            yield _DOUBTFUL_OF_SHORT, partial(look.scan_between, clip)
+            yield _POOR, partial(look.read, clip)
+        else:
+            yield _ALWAYS, partial(look.read, clip)
     elif len(windows) < _FEW_WINDOWS:
-        yield look.read(clip)
-    elif best < _DOUBTFUL:
-        yield look.visit(clip, 0.0, times=2)
-        yield look.visit(clip, 0.25, times=3)
+        yield _ALWAYS, partial(look.read, clip)
+    else:
+        yield _DOUBTFUL, partial(look.visit, clip, 0.0, times=2)
+        yield _DOUBTFUL, partial(look.visit, clip, 0.25, times=3)
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import sub
+
+from worker.media.recipes import planes
+from worker.media.recipes.texture import Focus, Texture, read_focus, read_texture
 
 POINTS = (96, 54)
 CELLS = (32, 18)
 _NEAR_AT = POINTS[0] * POINTS[1]
 _CELLS_AT = 2 * _NEAR_AT
 SAMPLE_BYTES = _CELLS_AT + 3 * CELLS[0] * CELLS[1]
-_THIN = 3
 _NEAR_SHARE = 320
 _FAR = 3.3
 
@@ -53,36 +54,42 @@ class Sample:
         """Give the cells' Y."""
         return self.cells[0]
 
-    @property
-    def points(self) -> bytes:
-        """Give the points' luma, row by row."""
-        return self.data[:_NEAR_AT]
-
-    @property
-    def near(self) -> bytes:
-        """Give the luma of the pixels near the points, row by row."""
-        return self.data[_NEAR_AT:_CELLS_AT]
-
-    @cached_property
-    def thin(self) -> bytes:
-        """Give a third of the cells' luma and chroma, for quick comparisons."""
-        return b"".join(plane[::_THIN] for plane in self.cells)
-
     @cached_property
     def gist(self) -> bytes:
-        """Give a ninth of the cells' luma and chroma, to tell how typical it is."""
-        return self.thin[::_THIN]
+        """Give a quarter of the cells' Y, for quick comparisons."""
+        width, height = CELLS
+        rows = range(0, width * height, 2 * width)
+        return b"".join(self.light[at : at + width : 2] for at in rows)
 
+    @cached_property
+    def strip(self) -> planes.Plane:
+        """Give the cells' Y, U and V side by side."""
+        return planes.plane(self.data[_CELLS_AT:], 3 * CELLS[0])
 
-def ramp(value: float, low: float, high: float) -> float:
-    """Give 0 up to ``low``, 1 from ``high``, and a straight line between."""
-    return min(1.0, max(0.0, (value - low) / (high - low)))
+    @cached_property
+    def points(self) -> planes.Plane:
+        """Give the points' luma."""
+        return planes.plane(self.data[:_NEAR_AT], POINTS[0])
 
+    @cached_property
+    def near(self) -> planes.Plane:
+        """Give the luma of the pixels near the points."""
+        return planes.plane(self.data[_NEAR_AT:_CELLS_AT], POINTS[0])
 
-def difference(a: Sample, b: Sample) -> float:
-    """Give how far two frames are apart: 0 equal, 1 all values at the other end."""
-    total = sum(map(abs, map(sub, a.thin, b.thin)))
-    return float(total) / (255 * len(a.thin))
+    @cached_property
+    def focus(self) -> Focus:
+        """Give how sharp its edges are."""
+        return read_focus(self.points, self.near, *farness(self.width))
+
+    @cached_property
+    def texture(self) -> Texture:
+        """Give what its points tell."""
+        return read_texture(self.points, self.near)
+
+    @cached_property
+    def even(self) -> float:
+        """Give the share of cells that are as light as those beside and below."""
+        return planes.even_share(planes.plane(self.light, CELLS[0]))
 
 
 def nearness(width: int) -> int:
@@ -97,3 +104,13 @@ def farness(width: int) -> tuple[int, float]:
     while far * apart < _FAR * nearness(width) and far < POINTS[0] // 4:
         far += 1
     return far, nearness(width) / (far * apart)
+
+
+def ramp(value: float, low: float, high: float) -> float:
+    """Give 0 up to ``low``, 1 from ``high``, and a straight line between."""
+    return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def difference(a: Sample, b: Sample) -> float:
+    """Give how far two frames are apart: 0 equal, 1 all values at the other end."""
+    return planes.mean(planes.apart(a.strip, b.strip)) / 255

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from operator import add, mul, sub
+from math import dist, sqrt
+from operator import sub
 
+from worker.media.recipes import planes
 from worker.media.recipes.sample import CELLS, Sample, ramp
-from worker.media.recipes.texture import Texture, focus, kinship, read_texture
+from worker.media.recipes.texture import Texture
 from worker.media.recipes.transition import calmness
 
 _POOR = 0.1
 _IS_GREEN = bytes(level < 40 for level in range(256))
 _IS_GREY = bytes(125 <= level < 132 for level in range(256))
 _IS_MIDDLE = bytes(level == 128 for level in range(256))
-# How far a chroma value is from grey, and the sum of both from which a colour is pure.
-_FROM_GREY = bytes(abs(level - 128) for level in range(256))
+# The sum of both chroma values' distances from grey, beyond which a colour is pure.
 _PURE = 100
-_WITHIN_ONE = frozenset((-1, 0, 1)).__contains__
 _SHARP = 0.3
+_COMPARED = 0.4
+_ELSEWHERE = 0.8
 _SPECK = 8
 _INVERSE = bytes(range(255, -1, -1))
 
@@ -40,21 +41,14 @@ class Judgement:
 
 
 def _light(sample: Sample) -> tuple[float, float]:
-    mean, spread = _spread(sample.cells[0])
+    mean, spread = planes.moments(sample.light)
     return mean / 255, spread / 255
-
-
-def _spread(values: bytes) -> tuple[float, float]:
-    """Give the mean and the standard deviation."""
-    mean = sum(values) / len(values)
-    power = sum(map(mul, values, values)) / len(values)
-    return mean, sqrt(max(0.0, power - mean * mean))
 
 
 def _colour(sample: Sample) -> float:
     """Give how rich the colours are: spread and strength of the chroma, 0 to 1."""
     _, u, v = sample.cells
-    (u_mean, u_spread), (v_mean, v_spread) = _spread(u), _spread(v)
+    (u_mean, u_spread), (v_mean, v_spread) = planes.moments(u), planes.moments(v)
     spread = u_spread + v_spread
     strength = abs(u_mean - 128) + abs(v_mean - 128)
     return ramp(spread + 0.3 * strength, 0, 30)
@@ -68,10 +62,25 @@ def _exposure(brightness: float, contrast: float) -> float:
 
 def _whole(sample: Sample) -> float:
     """Tell a picture from damage: lost blocks, or blocks that do not fit together."""
-    order = kinship(sample.cells[0], CELLS[0])
+    order = _kinship(sample.light)
     lost = 0.95 * ramp(_broken_share(sample), 0.02, 0.25)
-    strange = 0.8 * ramp(_specks(sample), 0.045, 0.075)
-    return (1 - lost) * (1 - strange) * (0.1 + 0.9 * ramp(order, 0.2, 0.5))
+    return (1 - lost) * (0.1 + 0.9 * ramp(order, 0.2, 0.5))
+
+
+def _kinship(values: bytes) -> float:
+    """Give how alike neighbouring cells are: 1 even or a gradient, 0 noise.
+
+    It is the correlation of neighbours across or down, whichever is less.
+    """
+    many = len(values)
+    power = planes.moments(values)[1] ** 2
+    if power <= 1:
+        return 1.0
+    worst = max(
+        dist(values[step:], values[:-step]) ** 2 / (many - step)
+        for step in (1, CELLS[0])
+    )
+    return 1 - worst / (2 * power)
 
 
 def _specks(sample: Sample) -> float:
@@ -111,28 +120,18 @@ def _both(one: bytes, other: bytes) -> int:
 
 def _natural(sample: Sample) -> float:
     """Tell a picture from a test card: large areas of pure colours."""
-    _, u, v = sample.cells
-    strength = map(add, u.translate(_FROM_GREY), v.translate(_FROM_GREY))
-    share = sum(map(_PURE.__lt__, strength)) / len(u)
-    return 1 - 0.7 * ramp(share, 0.35, 0.6)
+    _, u, v = (planes.plane(values, CELLS[0]) for values in sample.cells)
+    pure = 1 - planes.share(planes.strength(u, v, zero=128), _PURE)
+    return 1 - 0.7 * ramp(pure, 0.35, 0.6)
 
 
-def _filmed(sample: Sample) -> float:
-    """Tell a filmed picture from a card, which is even over large areas.
+def _varied(sample: Sample) -> float:
+    """Tell a picture from a card, which is even over large areas.
 
-    Of the cells of footage one in ten has the very colour of its neighbours, of a
-    night sky's or of flat art's a half, of a test card's as many, of a title's most.
+    Of the cells of footage one in ten is as light as its neighbours, of a night sky's
+    or of flat art's a half, of a test card's as many, of a title's most.
     """
-    even = -1
-    for plane in sample.cells:
-        even &= _same(plane, 1) & _same(plane, CELLS[0])
-    return 1 - 0.7 * ramp(even.bit_count() / len(sample.light), 0.2, 0.6)
-
-
-def _same(values: bytes, step: int) -> int:
-    """Give a byte of 1 for each value that is as the one ``step`` on, within one."""
-    steps = map(sub, values[step:], values)
-    return int.from_bytes(bytes(map(_WITHIN_ONE, steps)), "little")
+    return 1 - 0.7 * ramp(sample.even, 0.25, 0.65)
 
 
 def judge(
@@ -145,14 +144,25 @@ def judge(
     are good without them; only those are given back.
     """
     stretches, rest = _shortlist(_first_look(samples, end), keep)
-    spread = [read_texture(one.sample) for one in stretches]
-    textures = [*spread, *(read_texture(one.sample) for one in rest)]
-    sharpest = max((t.edges * ramp(t.kinship, 0.2, 0.5) for t in textures), default=0.0)
-    judged = [
-        _second_look(one, texture, spread, sharpest)
-        for one, texture in zip([*stretches, *rest], textures, strict=True)
-    ]
-    return sorted(judged, key=lambda one: one.score, reverse=True)
+    spread = [one.sample.texture for one in stretches]
+    textures = [*spread, *(one.sample.texture for one in rest)]
+    both = list(zip([*stretches, *rest], textures, strict=True))
+    edges = (texture.edges * one.factors["picture"] for one, texture in both)
+    sharpest = max(edges, default=0.0)
+    judged = [_second_look(*each, spread, sharpest) for each in both]
+    judged.sort(key=_by_score, reverse=True)
+    return _without_specks(judged)
+
+
+def _without_specks(judged: list[Judgement]) -> list[Judgement]:
+    """Look for blocks of strange colours in the best, until one has none."""
+    seen: list[Judgement] = []
+    while judged and (not seen or judged[0].score > max(map(_by_score, seen))):
+        first = judged.pop(0)
+        seen.append(
+            _with(first, pure=1 - 0.8 * ramp(_specks(first.sample), 0.045, 0.075))
+        )
+    return sorted([*seen, *judged], key=_by_score, reverse=True)
 
 
 def _shortlist(
@@ -177,18 +187,16 @@ def _by_score(one: Judgement) -> float:
 
 
 def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]:
-    every = max(1, len(samples) // 8)
-    others = samples[::every]
     judged = []
     for sample, calm in zip(samples, calmness(samples), strict=True):
         factors = {
             "exposure": _exposure(*_light(sample)),
             "colour": 0.85 + 0.15 * _colour(sample),
             "natural": _natural(sample),
-            "filmed": _filmed(sample),
+            "filmed": _varied(sample),
             "whole": _whole(sample),
             "calm": calm,
-            "typical": 0.8 + 0.2 * _typical(sample, others),
+            "typical": 0.75 + 0.25 * _typical(sample, samples),
             "place": _place(sample.time, end),
         }
         judged.append(Judgement(sample, _product(factors), factors))
@@ -196,19 +204,22 @@ def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]
 
 
 def _in_focus(judged: list[Judgement]) -> list[Judgement]:
-    """Compare the frames' focus with that of the clip's best picture."""
-    found = [focus(one.sample) for one in judged]
+    """Tell pictures from noise, and compare their focus with the clip's best."""
+    found = [one.sample.focus for one in judged]
+    judged = [
+        _with(one, picture=0.03 + 0.97 * ramp(alike, 0.2, 0.35))
+        for one, (_, alike) in zip(judged, found, strict=True)
+    ]
+    sharp = [min(edge, _SHARP) for edge, _ in found]
+    least = _COMPARED * max(map(_by_score, judged), default=0.0)
     best = max(
-        (
-            min(sharp, _SHARP) * one.score
-            for one, sharp in zip(judged, found, strict=True)
-        ),
+        (edge for edge, one in zip(sharp, judged, strict=True) if one.score >= least),
         default=0.0,
     )
     weight = 0.85 * ramp(best, 0.02, 0.08)
     return [
-        _with(one, focus=1 - weight * (1 - ramp(sharp, 0, 0.6 * best or 1)))
-        for one, sharp in zip(judged, found, strict=True)
+        _with(one, focus=1 - weight * (1 - ramp(edge, 0, 0.6 * best or 1)))
+        for one, edge in zip(judged, sharp, strict=True)
     ]
 
 
@@ -222,25 +233,34 @@ def _second_look(
 ) -> Judgement:
     row, strength = texture.tear
     near = range(row - 1, row + 2)
-    same = sum(1 for t in spread if t.tear[0] in near and t.tear[1] > 3)
+    same = sum(1 for t in spread if t.tear[0] in near and t.tear[1] > 2.5)
     lone = same < 0.8 * len(spread)
     calmest = min(t.grain for t in spread)
     return _with(
         one,
         sharp=0.05
         + 0.1 * ramp(texture.strokes, 0, 60)
-        + 0.85 * ramp(texture.edges, 0, max(8.0, 0.6 * sharpest)),
-        rich=_rich(texture),
-        picture=0.03 + 0.97 * ramp(texture.kinship, 0.2, 0.5),
+        + 0.85 * ramp(texture.edges, 0, max(8.0, 0.4 * sharpest)),
+        filmed=_filmed(one.factors["filmed"], texture),
         clean=1 - 0.6 * ramp(texture.grain - calmest, 3, 8),
-        untorn=1 - 0.7 * ramp(strength, 3.5, 7) if lone else 1.0,
+        untorn=1 - 0.7 * ramp(strength, 2.8, 5.5) if lone else 1.0,
     )
 
 
-def _rich(texture: Texture) -> float:
-    """Tell a filmed picture from a card: text and logos stand on an even ground."""
-    card = 1 - 0.9 * ramp(texture.dominance, 0.45, 0.85)
-    return card * (1 - 0.8 * ramp(texture.smooth, 0.82, 0.97))
+def _filmed(even: float, texture: Texture) -> float:
+    """Tell a filmed picture from a card: text and logos stand on an even ground.
+
+    Flat art, a night sky and snow have some of that, too, so the signs are not
+    simply multiplied. ``even`` is :func:`_varied`'s.
+    """
+    signs = sorted(
+        (
+            even,
+            1 - 0.9 * ramp(texture.dominance, 0.45, 0.85),
+            1 - 0.8 * ramp(texture.smooth, 0.82, 0.97),
+        )
+    )
+    return signs[0] * sqrt(signs[1] * signs[2])
 
 
 def _product(factors: dict[str, float]) -> float:
@@ -250,20 +270,23 @@ def _product(factors: dict[str, float]) -> float:
     return score
 
 
-def _typical(sample: Sample, others: Sequence[Sample]) -> float:
-    size = 255 * len(sample.gist)
+def _typical(sample: Sample, samples: Sequence[Sample]) -> float:
+    """Give how much of the rest of the clip looks like this."""
+    others = [one for one in samples if abs(one.time - sample.time) > _ELSEWHERE]
+    if not others:
+        return 1.0
+    size = 255 * sqrt(len(sample.gist))
     near = sum(
-        1 - ramp(sum(map(abs, map(sub, sample.gist, other.gist))) / size, 0.04, 0.12)
-        for other in others
+        1 - ramp(dist(sample.gist, other.gist) / size, 0.06, 0.16) for other in others
     )
-    return ramp(near / len(others), 0, 0.5)
+    return ramp(near / len(others), 0, 0.2)
 
 
 def _place(time: float, end: float | None) -> float:
     """Prefer the middle a little: openings and endings are seldom the content."""
     if not end or end <= 0:
         return 1.0
-    return 1 - 0.2 * ramp(abs(time / end - 0.5), 0.25, 0.5)
+    return 1 - 0.2 * ramp(abs(time / end - 0.5), 0.35, 0.5)
 
 
 def is_poor(score: float) -> bool:

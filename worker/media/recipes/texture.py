@@ -1,23 +1,32 @@
-"""What the single pixels of a small sample tell: sharpness, grain, tears, evenness.
-
-Pure Python, about a millisecond a sample: Euclidean distances of byte strings are
-computed by :func:`math.dist`, in C.
-"""
+"""What single pixels of a small sample tell: sharpness, grain, tears, evenness."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
-from math import dist
+from math import sqrt
 from operator import sub
 from statistics import median
+from typing import NamedTuple
 
-from worker.media.recipes.sample import POINTS, Sample, farness
+from worker.media.recipes import planes
+from worker.media.recipes.planes import Plane
 
-_LEVELS = 256
 _BAND = 6
 _EVEN = 0.5
+_LIGHTER = 0.7
+_TORN = 14
+
+
+class Focus(NamedTuple):
+    """How sharp the edges are, and how alike pixels near each other are.
+
+    ``sharp`` is 0 blurred, 0.1 to 0.5 a picture, 1 noise; ``alike`` is a correlation:
+    1 even or a gradient, 0.7 a picture, 0.3 text, 0 noise.
+    """
+
+    sharp: float
+    alike: float
 
 
 @dataclass(frozen=True)
@@ -26,98 +35,64 @@ class Texture:
 
     ``edges`` is the step that 5 % of neighbouring points exceed (0 to 255),
     ``strokes`` the one that 1 % do (letters on a card),
-    ``smooth`` the share of neighbours that are alike, ``kinship`` the correlation
-    of neighbours (1: a picture, 0: noise), ``grain`` the step that 75 % of pixels
-    near each other exceed (even in the smooth parts of a picture), ``dominance``
-    the share of the most frequent narrow band of luma, ``tear`` the row where the
-    picture breaks and how sharply (times the usual row step; 0 when nowhere).
+    ``smooth`` the share of neighbours that are alike, ``grain`` the step that 75 % of
+    pixels near each other exceed (even in the smooth parts of a picture),
+    ``dominance`` the share of the most frequent narrow band of luma, ``tear`` the row
+    where the picture breaks and how sharply (times the usual row step; 0: nowhere).
     """
 
     edges: float
     strokes: float
     smooth: float
-    kinship: float
     grain: float
     dominance: float
     tear: tuple[int, float]
 
 
-def read_texture(sample: Sample) -> Texture:
-    """Measure the points of a sample: every second row across, column down."""
-    width = POINTS[0]
-    rows, near = _rows(sample.points), _rows(sample.near)
-    across = Counter(map(abs, map(sub, rows[1:], rows)))
-    fine = Counter(map(abs, map(sub, near, rows)))
-    columns = sample.points[::2]
-    down = list(map(abs, map(sub, columns[width // 2 :], columns)))
-    many = len(rows)
+def read_texture(points: Plane, near: Plane) -> Texture:
+    """Measure points and the pixels near them."""
+    across = planes.steps(points, across=1).histogram()
     return Texture(
-        _upper(across, 0.05 * many),
-        _upper(across, 0.01 * many),
-        (across[0] + across[1]) / many,
-        _kinship(rows, width),
-        _upper(fine, 0.75 * many),
-        _dominance(rows),
-        _tear(down, width // 2),
+        planes.upper(across, 0.05),
+        planes.upper(across, 0.01),
+        planes.share(across, 1),
+        planes.upper(planes.apart(points, near), 0.75),
+        _dominance(points),
+        _tear(points),
     )
 
 
-def focus(sample: Sample) -> float:
-    """Give how sharp the edges are: 0 blurred, 0.1 to 0.5 a picture, 1 noise.
+def read_focus(points: Plane, near: Plane, far: int, share: float) -> Focus:
+    """Compare the steps to the pixels near with those to the points ``far`` away.
 
-    A blurred edge changes evenly, so that within a fraction of a distance only that
-    fraction of its step is seen; at a sharp edge all of it is, where it lies.
+    A blurred edge changes evenly, so that within a ``share`` of that distance only
+    that share of its step is seen; at a sharp edge all of it is, where it lies.
     """
-    far, share = farness(sample.width)
-    points, near = sample.points, sample.near
-    steps = dist(points[far:], points[:-far]) ** 2 + _EVEN * len(points)
-    return float((dist(near, points) / steps**0.5 - share) / (1 - share))
+    step = planes.mean_square(planes.apart(points, near))
+    steps = planes.mean_square(planes.steps(points, across=far).histogram()) + _EVEN
+    counts = points.histogram()
+    power = planes.mean_square(counts) - planes.mean(counts) ** 2
+    alike = 1 - step / (2 * power) if power > 1 else 1.0
+    return Focus((sqrt(step / steps) - share) / (1 - share), alike)
 
 
-def kinship(values: bytes, width: int) -> float:
-    """Give how alike neighbours are: 1 even or a gradient, 0 noise.
+def _dominance(points: Plane) -> float:
+    below = [0, *accumulate(points.histogram())]
+    return float(max(map(sub, below[_BAND:], below)) / below[-1])
 
-    It is the correlation of neighbours across or down, whichever is less.
+
+def _tear(points: Plane) -> tuple[int, float]:
+    """Find the row whose steps are largest, beyond what the rows differ in light.
+
+    A horizon or the edge of a flat drawing is lighter on one side all along.
     """
-    return _kinship(values, width)
-
-
-def _rows(points: bytes) -> bytes:
-    width = POINTS[0]
-    return b"".join(points[at : at + width] for at in range(0, len(points), 2 * width))
-
-
-def _kinship(values: bytes, width: int) -> float:
-    many = len(values)
-    mean = sum(values) / many
-    power = dist(values, [mean] * many) ** 2 / many
-    if power <= 1:
-        return 1.0
-    worst = max(
-        dist(values[step:], values[:-step]) ** 2 / (many - step) for step in (1, width)
-    )
-    return float(1 - worst / (2 * power))
-
-
-def _upper(counts: Counter[int], wanted: float) -> float:
-    seen = 0
-    for step in sorted(counts, reverse=True):
-        seen += counts[step]
-        if seen >= wanted:
-            return float(step)
-    return 0.0
-
-
-def _dominance(points: bytes) -> float:
-    counts = Counter(points)
-    below = [0, *accumulate(counts[level] for level in range(_LEVELS))]
-    most = max(map(sub, below[_BAND:], below))
-    return most / len(points)
-
-
-def _tear(down: list[int], width: int) -> tuple[int, float]:
-    rows = [sum(down[at : at + width]) / width for at in range(0, len(down), width)]
-    usual = median(rows) + 2
+    light = planes.row_means(points)
+    lighter = map(abs, map(sub, light[1:], light))
+    steps = planes.row_means(planes.steps(points, down=1))
+    rows = [
+        step - _LIGHTER * differ for step, differ in zip(steps, lighter, strict=True)
+    ]
+    usual = median(rows) + 5
     inner = range(len(rows) // 8, len(rows) - len(rows) // 8)
     row = max(inner, key=rows.__getitem__)
-    return row, rows[row] / usual if rows[row] > 14 else 0.0
+    return row, rows[row] / usual if rows[row] > _TORN else 0.0

@@ -15,6 +15,7 @@ from common.specs import ThumbnailSpec
 from worker.media.recipes import auto, encode, moment, picture, placeholder, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.planes import moments
 from worker.media.recipes.source import Clip, argv
 
 _DEFAULT_TIME = "50%"
@@ -96,6 +97,10 @@ class _Print:
         if len(done.stdout) == self._tiny_bytes:
             details = dict(placeholder.describe(done.stdout, *self.tiny))
         return _Taken(shot.time(done), details)
+
+    def contrast(self, done: Done) -> float:
+        """Give the standard deviation of the small copy's green, 0 to 128."""
+        return moments(done.stdout[1::4])[1]
 
     def made(self, file: str, name: str, taken: _Taken) -> Made:
         """Give the file as it is published, by that name."""
@@ -316,20 +321,24 @@ def _scene(print_: _Print, time: float, file: str) -> Take:
 
 
 def _auto(print_: _Print, _time: float, file: str) -> Take:
-    """Take the frame that scores best; the fall-backs use the time."""
+    """Take the frame that scores best; the fall-backs use the time.
+
+    Where its keyframe is damaged, a seek leads to an even grey instead of what was
+    seen after the groups before it; to read from the begin leads to that again.
+    """
     pick = yield from auto.pick(print_.clip)
+    pen = print_.pen(file)
     shots = [
         picture_of(print_.clip, print_.spec, pick, file),
-        moment.exact(print_.clip, pick.time, print_.pen(file), tolerant=True),
+        moment.exact(print_.clip, pick.time, pen, tolerant=True),
     ]
     if pick.sought is None:
-        # It was read from the begin; in films cut amid a group seeks may miss it.
-        pen = print_.pen(file)
+        # In films cut amid a group seeks may miss it, too.
         early = moment.exact(print_.clip, pick.time, pen, early=math.inf, tolerant=True)
         shots.append(early)
     for shot in shots:
         done = yield shot.step
-        if file in done.files:
+        if file in done.files and print_.contrast(done) >= pick.contrast / 3:
             taken = print_.taken(shot, done)
             return _Taken(taken.time, {**taken.details, **pick.details})
     raise DecodeError("the frame that was chosen could not be decoded again")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import dist, sqrt
 
+from worker.media.recipes import planes
 from worker.media.recipes.sample import Sample, difference, ramp
 
 _REACH = 4
@@ -29,8 +30,11 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
     """
     if not samples:
         return []
+    pairs = list(pairwise(samples))
+    apart = [difference(a, b) for a, b in pairs]
     steps = [
-        difference(a, b) if a.window == b.window else None for a, b in pairwise(samples)
+        step if a.window == b.window else None
+        for (a, b), step in zip(pairs, apart, strict=True)
     ]
     moves = [
         [step for step in pair if step is not None]
@@ -43,10 +47,10 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
     ]
     cuts = [
         (a.time + b.time) / 2
-        for (a, b), step in zip(pairwise(samples), steps, strict=True)
+        for (a, b), step in zip(pairs, steps, strict=True)
         if step is not None and step > max(_CUT, 3 * usual)
     ]
-    same = [difference(a, b) < _CUT for a, b in pairwise(samples)]
+    same = [step < _CUT for step in apart]
     midst = [
         0.95 + 0.025 * sum(pair)
         for pair in zip([False, *same], [*same, False], strict=True)
@@ -73,15 +77,17 @@ def _blends(samples: Sequence[Sample]) -> list[float]:
     Pictures are compared without their mean light, of which there is most: else any
     two would be alike beside black.
     """
-    power = [_power(sample.light) for sample in samples]
+    lights = [sample.gist for sample in samples]
+    means, spreads = zip(*map(planes.moments, lights), strict=True)
     apart = {
-        (one, other): _apart(a.light, b.light)
-        for one, a in enumerate(samples)
-        for other, b in enumerate(samples[one + 1 : one + 2 * _REACH + 1], one + 1)
+        (one, other): dist(lights[one], lights[other]) ** 2 / len(lights[one])
+        - (means[one] - means[other]) ** 2
+        for one in range(len(samples))
+        for other in range(one + 1, min(len(samples), one + 2 * _REACH + 1))
     }
     worst = [0.0] * len(samples)
     for (one, other), line in apart.items():
-        able = _able(power[one], power[other], line)
+        able = _able(spreads[one] ** 2, spreads[other] ** 2, line)
         if samples[other].time - samples[one].time > _LONGEST:
             continue
         for at in range(max(one + 1, other - _REACH), min(other, one + _REACH + 1)):
@@ -113,17 +119,6 @@ def _able(one: float, other: float, line: float) -> float:
         return moved
     alike = (one + other - line) / (2 * sqrt(one * other))
     return moved * (1 - ramp(alike, 0.75, 0.9))
-
-
-def _apart(one: bytes, other: bytes) -> float:
-    """Give the mean squared distance of two pictures of the same mean."""
-    mean = (sum(one) - sum(other)) / len(one)
-    return dist(one, other) ** 2 / len(one) - mean * mean
-
-
-def _power(values: bytes) -> float:
-    """Give the variance."""
-    return dist(values, [sum(values) / len(values)] * len(values)) ** 2 / len(values)
 
 
 def _beside(samples: Sequence[Sample], alone: list[float], at: int) -> float:

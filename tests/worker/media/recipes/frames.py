@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable
 from math import sin
 
-from worker.media.recipes.sample import CELLS, POINTS, Sample
+from worker.media.recipes.sample import CELLS, POINTS, Sample, nearness
+
+_WIDTH = 640
 
 Look = Callable[[float, float], float]
 
@@ -59,9 +61,8 @@ def sample(
     def colour(x: float, y: float) -> float:
         return 128 + 50 * (x - y) if tint is None else tint
 
-    pad = bytes(POINTS[0] - CELLS[0])
-    planes = []
-    for view in (look, colour, colour):
-        planes += _grid(view, POINTS)
-        planes += [row + pad for row in _grid(view, CELLS)]
-    return Sample(time, b"".join(planes), window)
+    step = nearness(_WIDTH) / _WIDTH
+    near = _grid(lambda x, y: look(x + step, y), POINTS)
+    rows = zip(*(_grid(view, CELLS) for view in (look, colour, colour)), strict=True)
+    parts = [*_grid(look, POINTS), *near, *map(b"".join, rows)]
+    return Sample(time, b"".join(parts), window, width=_WIDTH)
