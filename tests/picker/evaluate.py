@@ -1,7 +1,7 @@
 """Report how often ``auto`` and five simpler ways choose a good frame, and at what CPU.
 
     python -m tests.picker.evaluate [--set first|second|real] [--corpus FOLDER]
-        [--only tuned|held-out] [--keep FOLDER] [--verbose] [NAME ...]
+        [--labels FILE] [--only tuned|held-out] [--keep FOLDER] [--verbose] [NAME ...]
 
 A choice is a hit when its time lies in an interval that is good by construction (a
 real clip's: by eye); in a damaged clip, when the frame looks as it did before the
@@ -27,7 +27,7 @@ import imageio_ffmpeg
 from common.config import Settings
 from common.specs import ThumbnailSpec
 from tests.picker.clips import Recipe, clean, make
-from tests.picker.real import RealClip, real_clips
+from tests.picker.real import RealClip, labelled_clips, real_clips
 from tests.picker.recipes import held_out, recipes
 from tests.picker.second_hand import second_hand
 from worker.media.engine import Engine
@@ -244,6 +244,7 @@ def evaluate(
     names: list[str],
     kind: str = "first",
     corpus: Path | None = None,
+    labels: Path | None = None,
 ) -> list[Result]:
     """Judge a set, or the part of it that was asked for."""
     engine = Engine(Settings())
@@ -251,7 +252,8 @@ def evaluate(
         "first": recipes,
         "second": second_hand,
         "real": lambda _: real_clips(corpus) if corpus else [],
-    }[kind](folder)
+        "labelled": lambda _: labelled_clips(labels) if labels else [],
+    }["labelled" if labels else kind](folder)
     results = []
     for place, clip in enumerate(clips):
         tuned = kind == "first" and not held_out(place)
@@ -269,6 +271,7 @@ def main() -> int:
         "--set", choices=("first", "second", "real"), default="first", dest="kind"
     )
     parser.add_argument("--corpus", type=Path, help="folder of the media corpus")
+    parser.add_argument("--labels", type=Path, help="a set of your own, see real.py")
     parser.add_argument("--only", choices=("tuned", "held-out"))
     parser.add_argument("--keep", type=Path, help="folder for clips and pictures")
     parser.add_argument("--verbose", action="store_true")
@@ -277,7 +280,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        results = evaluate(folder, asked.only, asked.names, asked.kind, asked.corpus)
+        results = evaluate(
+            folder, asked.only, asked.names, asked.kind, asked.corpus, asked.labels
+        )
     if asked.verbose:
         for r in results:
             print(

@@ -235,6 +235,8 @@ def _second_look(
     near = range(row - 1, row + 2)
     same = sum(1 for t in spread if t.tear[0] in near and t.tear[1] > 2.5)
     lone = same < 0.8 * len(spread)
+    # In flat art every horizon would be one.
+    torn = ramp(strength, 3.2, 5.5) * (1 - ramp(texture.smooth, 0.65, 0.85))
     calmest = min(t.grain for t in spread)
     return _with(
         one,
@@ -243,7 +245,7 @@ def _second_look(
         + 0.85 * ramp(texture.edges, 0, max(8.0, 0.4 * sharpest)),
         filmed=_filmed(one.factors["filmed"], texture),
         clean=1 - 0.6 * ramp(texture.grain - calmest, 3, 8),
-        untorn=1 - 0.7 * ramp(strength, 2.8, 5.5) if lone else 1.0,
+        untorn=1 - 0.7 * torn if lone else 1.0,
     )
 
 

@@ -14,7 +14,6 @@ from worker.media.recipes.planes import Plane
 
 _BAND = 6
 _EVEN = 0.5
-_LIGHTER = 0.7
 _TORN = 14
 
 
@@ -82,16 +81,8 @@ def _dominance(points: Plane) -> float:
 
 
 def _tear(points: Plane) -> tuple[int, float]:
-    """Find the row whose steps are largest, beyond what the rows differ in light.
-
-    A horizon or the edge of a flat drawing is lighter on one side all along.
-    """
-    light = planes.row_means(points)
-    lighter = map(abs, map(sub, light[1:], light))
-    steps = planes.row_means(planes.steps(points, down=1))
-    rows = [
-        step - _LIGHTER * differ for step, differ in zip(steps, lighter, strict=True)
-    ]
+    """Find the row whose steps are largest, beside the usual row's."""
+    rows = planes.row_means(planes.steps(points, down=1))
     usual = median(rows) + 5
     inner = range(len(rows) // 8, len(rows) - len(rows) // 8)
     row = max(inner, key=rows.__getitem__)

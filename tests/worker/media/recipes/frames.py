@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import cache
 from math import sin
 
 from worker.media.recipes.sample import CELLS, POINTS, Sample, nearness
@@ -13,6 +14,7 @@ _WIDTH = 640
 Look = Callable[[float, float], float]
 
 
+@cache
 def scene(shift: float = 0.0, *, gain: float = 1.0) -> Look:
     """A picture with edges and shades: stripes, a disc, a slope."""
 
@@ -25,23 +27,46 @@ def scene(shift: float = 0.0, *, gain: float = 1.0) -> Look:
     return look
 
 
+@cache
 def flat(level: float) -> Look:
     return lambda x, y: level
 
 
+@cache
 def noise(seed: int) -> Look:
     dice = random.Random(seed)
     return lambda x, y: dice.randint(0, 255)
 
 
+@cache
 def mix(a: Look, b: Look, share: float) -> Look:
     return lambda x, y: (1 - share) * a(x, y) + share * b(x, y)
 
 
+@cache
 def halves(top: Look, bottom: Look) -> Look:
     return lambda x, y: top(x, y) if y < 0.5 else bottom(x, y)
 
 
+@cache
+def soft(look: Look, radius: float) -> Look:
+    """A look, blurred: the mean of 25 of its places."""
+    steps = [radius * k / 2 for k in range(-2, 3)]
+    return lambda x, y: sum(look(x + a, y + b) for a in steps for b in steps) / 25
+
+
+@cache
+def card() -> Look:
+    """Dark letters in the middle of a bright ground."""
+
+    def look(x: float, y: float) -> float:
+        inside = 0.25 < x < 0.75 and 0.4 < y < 0.6
+        return 30 if inside and sin(90 * x) > 0 else 190
+
+    return look
+
+
+@cache
 def _grid(look: Look, size: tuple[int, int]) -> list[bytes]:
     width, height = size
     return [
@@ -53,16 +78,39 @@ def _grid(look: Look, size: tuple[int, int]) -> list[bytes]:
     ]
 
 
-def sample(
-    time: float, look: Look, *, window: int = 0, tint: int | None = None
-) -> Sample:
-    """Sample a look; ``tint`` is the chroma everywhere (None: coloured)."""
+@cache
+def _beside(look: Look) -> Look:
+    step = nearness(_WIDTH) / _WIDTH
+    return lambda x, y: look(x + step, y)
+
+
+@cache
+def _colour(tint: int | None, specks: int) -> Look:
+    dice = random.Random(specks)
+    strange = {(dice.randrange(32), dice.randrange(18)) for _ in range(specks)}
 
     def colour(x: float, y: float) -> float:
+        if (int(32 * x), int(18 * y)) in strange:
+            return 230
         return 128 + 50 * (x - y) if tint is None else tint
 
-    step = nearness(_WIDTH) / _WIDTH
-    near = _grid(lambda x, y: look(x + step, y), POINTS)
+    return colour
+
+
+def sample(
+    time: float,
+    look: Look,
+    *,
+    window: int = 0,
+    tint: int | None = None,
+    specks: int = 0,
+) -> Sample:
+    """Sample a look; ``tint`` is the chroma everywhere (None: coloured).
+
+    ``specks`` cells have chroma of their own.
+    """
+    colour = _colour(tint, specks)
+    near = _grid(_beside(look), POINTS)
     rows = zip(*(_grid(view, CELLS) for view in (look, colour, colour)), strict=True)
     parts = [*_grid(look, POINTS), *near, *map(b"".join, rows)]
     return Sample(time, b"".join(parts), window, width=_WIDTH)

@@ -4,8 +4,9 @@ import pytest
 
 from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
+from common.specs import ThumbnailSpec
 from tests.worker.media.recipes.frames import flat, sample, scene
-from worker.media.recipes import auto
+from worker.media.recipes import auto, thumbnail
 from worker.media.recipes.plan import Done
 from worker.media.recipes.source import Clip
 
@@ -151,3 +152,22 @@ def test_pictures_without_marks_are_not_given_a_time():
     run.send(nothing)
     with pytest.raises(DecodeError):
         run.send(nothing)
+
+
+def test_a_picture_that_came_out_grey_is_sought_another_way():
+    # Given a clip whose best frame was seen after the groups before it
+    clip = _clip(10.0)
+    (rung, *_) = thumbnail.plan(ThumbnailSpec(kind="thumbnail"), clip).rungs
+    run = rung.run()
+    next(run)
+    run.send(_answer([sample(0.4 * k, scene()) for k in range(20)]))
+    # When a seek leads to an even grey, twice / Then it is read from the begin
+    grey = Done(0, bytes([128] * 64 * 36 * 4), "", {"thumbnail.jpg": 1})
+    run.send(grey)
+    last = run.send(grey)
+    assert not _seeks(last)
+    # and what is as rich as the sample is taken
+    rich = bytes([20, 20, 20, 255, 220, 220, 220, 255] * 32 * 36)
+    with pytest.raises(StopIteration) as stop:
+        run.send(Done(0, rich, "frame:0 pts_time:4\n", {"thumbnail.jpg": 1}))
+    assert stop.value.value[0].file == "thumbnail.jpg"

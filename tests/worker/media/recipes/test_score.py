@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.worker.media.recipes.frames import flat, halves, mix, noise, sample, scene
+from tests.worker.media.recipes.frames import (
+    card,
+    flat,
+    halves,
+    mix,
+    noise,
+    sample,
+    scene,
+    soft,
+)
 from worker.media.recipes.sample import SAMPLE_BYTES
 from worker.media.recipes.score import is_poor, judge
 from worker.media.recipes.transition import calmness
@@ -84,3 +93,38 @@ def test_windows_are_not_compared_with_each_other():
     frames = [sample(k, scene(), window=0) for k in range(3)]
     frames += [sample(50 + k, scene(0.3, gain=0.5), window=1) for k in range(3)]
     assert min(calmness(frames)) > 0.9
+
+
+def test_a_sharp_frame_beats_a_blurred_one_of_the_same_scene():
+    # Given a blur that is narrower than the points lie apart / Then the sharp wins
+    frames = [
+        sample(0.2 * k, soft(scene(), 0.012) if k < 3 else scene()) for k in range(6)
+    ]
+    assert _best(frames) >= 0.6
+    assert frames[0].focus.sharp < 0.3 * frames[-1].focus.sharp
+
+
+def test_a_frame_of_a_scene_beats_a_card():
+    # Given letters on an even ground, and then a scene / Then the scene wins
+    frames = [sample(0.2 * k, card() if k < 3 else scene()) for k in range(6)]
+    assert _best(frames) >= 0.6
+
+
+def test_a_slow_dissolve_is_told_from_one_frame_of_it_each_few_seconds():
+    # Given windows of a frame each: a scene, half of it and another, that other
+    other = scene(0.31, gain=0.6)
+    looks = [scene(), scene(), mix(scene(), other, 0.5), other, other]
+    calm = calmness([sample(3.0 * k, look, window=k) for k, look in enumerate(looks)])
+    assert calm[2] < 0.5 < min(calm[:2] + calm[3:])
+
+
+def test_a_scene_whose_light_flickers_is_calm():
+    looks = [scene(gain=gain) for gain in (1.0, 0.7, 0.85, 0.6, 0.9)]
+    calm = calmness([sample(3.0 * k, look, window=k) for k, look in enumerate(looks)])
+    assert min(calm) > 0.8
+
+
+def test_blocks_of_strange_colours_cost():
+    strange = sample(0.0, scene(), specks=40)
+    frames = [strange, sample(0.2, scene(gain=0.9))]
+    assert _best(frames) == 0.2
