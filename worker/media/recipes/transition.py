@@ -19,6 +19,8 @@ from worker.media.recipes.sample import Sample, difference, ramp
 _REACH = 4
 _LONGEST = 20.0
 _FLAT = 0.15
+# So little of a mix is noise.
+_TRACE = 0.05
 _CUT = 0.06
 _CALMER = 0.35
 
@@ -94,7 +96,7 @@ def _blends(samples: Sequence[Sample]) -> list[float]:
             if able > worst[at]:
                 mixed = able * _mix(apart[one, at], apart[at, other], line)
                 worst[at] = max(worst[at], mixed)
-    return worst
+    return [ramp(mixed, _TRACE, 1) for mixed in worst]
 
 
 def _mix(before: float, after: float, line: float) -> float:
