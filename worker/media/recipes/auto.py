@@ -28,7 +28,7 @@ _FEW_SAMPLES = 2
 _FEW_OF_SHORT = 6
 # Scores below which more is looked at.
 _ALWAYS = 2.0
-_DOUBTFUL_OF_SHORT = 0.65
+_DOUBTFUL_OF_SHORT = 0.5
 _DOUBTFUL = 0.25
 _POOR = 0.15
 

@@ -23,7 +23,7 @@ _IS_GREEN = bytes(level < 40 for level in range(256))
 _IS_GREY = bytes(125 <= level < 132 for level in range(256))
 _IS_MIDDLE = bytes(level == 128 for level in range(256))
 # The sum of both chroma values' distances from grey, beyond which a colour is pure.
-_PURE = 100
+_PURE = 85
 _SHARP = 0.3
 _COMPARED = 0.4
 _ELSEWHERE = 0.8
@@ -119,10 +119,10 @@ def _both(one: bytes, other: bytes) -> int:
 
 
 def _natural(sample: Sample) -> float:
-    """Tell a picture from a test card: large areas of pure colours."""
+    """Tell a picture from a test card: large even areas of pure colours."""
     _, u, v = (planes.plane(values, CELLS[0]) for values in sample.cells)
     pure = 1 - planes.share(planes.strength(u, v, zero=128), _PURE)
-    return 1 - 0.7 * ramp(pure, 0.35, 0.6)
+    return 1 - 0.85 * ramp(pure, 0.3, 0.55) * ramp(sample.even, 0.2, 0.45)
 
 
 def _varied(sample: Sample) -> float:
