@@ -14,7 +14,10 @@ from tests.conftest import ROOT
 ROOMS = ("api", "worker", "common", "deploy")
 MAX_LINES = 700
 MAX_FUNCTION = 50
-BINARY = {".mp4", ".png", ".jpg", ".webp", ".gif", ".avif", ".ttf", ".woff2", ".bin"}
+BINARY = {
+    *{".mp4", ".mov", ".mkv", ".ts", ".mpg"},
+    *{".png", ".jpg", ".webp", ".gif", ".avif", ".ttf", ".woff2", ".bin"},
+}
 # Each in a form that does not match itself.
 REGISTRY_HOSTS = re.compile(r"pythonhoste[d]|pyp[i]\.org|npmj[s]\.|debia[n]\.org")
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|tmp/w)/")
