@@ -78,12 +78,14 @@ class AllInOne:
         return self.process.wait(END_SECONDS)
 
 
-def start(data: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a supervisor; its output is kept in a pipe."""
+def start(
+    data: Path, *words: str, tree: Path = ROOT, **environment: str
+) -> subprocess.Popen[str]:
+    """Start the supervisor of a checkout; its output is kept in a pipe."""
     given = {k: v for k, v in os.environ.items() if not k.startswith("FRAMEMILL_")}
     return subprocess.Popen(
         [sys.executable, "-m", "deploy.allinone", "--data", str(data), *words],
-        cwd=ROOT,
+        cwd=tree,
         env=given | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -93,9 +95,11 @@ def start(data: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def running(data: Path, *words: str, **environment: str) -> Iterator[AllInOne]:
+def running(
+    data: Path, *words: str, tree: Path = ROOT, **environment: str
+) -> Iterator[AllInOne]:
     """Run ``up`` until the block ends."""
-    process = start(data, "up", *words, **environment)
+    process = start(data, "up", *words, tree=tree, **environment)
     state = data / "state.json"
     deadline = time.monotonic() + START_SECONDS
     try:

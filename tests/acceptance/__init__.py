@@ -1,0 +1,1 @@
+"""The acceptance suite: a running service, asked as a client asks."""

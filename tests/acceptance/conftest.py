@@ -1,0 +1,72 @@
+"""One running service for all acceptance tests.
+
+By default all parts of this checkout are started on a temporary folder.
+``FRAMEMILL_ACCEPTANCE_TREE`` names another checkout whose parts are started instead,
+``FRAMEMILL_ACCEPTANCE_URL`` a service that runs already (``FRAMEMILL_ACCEPTANCE_KEY``:
+its API key)::
+
+    FRAMEMILL_ACCEPTANCE_TREE=../old ./dev test tests/acceptance/faults
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.service import Service, chosen, started
+
+# Read before the tests' own fixture takes away what the machine has set.
+URL, TREE = chosen(os.environ)
+KEY = os.environ.get("FRAMEMILL_ACCEPTANCE_KEY")
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this folder, so that the ordinary run leaves them out."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.acceptance)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service under test, with the settings of ``./dev``."""
+    if URL:
+        yield Service(URL, key=KEY)
+        return
+    with started(tmp_path_factory.mktemp("acceptance"), TREE) as one:
+        yield one
+
+
+@pytest.fixture
+def start_service(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., AbstractContextManager[Service]]:
+    """Start a service of the test's own with more settings.
+
+    ``with start_service(FRAMEMILL_S3_SECRET_ACCESS_KEY="wrong", ...) as service:``.
+    ``data=`` names the data folder, to start the same service again.
+    """
+    if URL:
+        pytest.skip("the service runs already: its settings are its own")
+
+    def start(
+        data: Path | None = None, **environment: str
+    ) -> AbstractContextManager[Service]:
+        folder = data or tmp_path_factory.mktemp("service")
+        return started(folder, TREE, **environment)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def tree() -> Path:
+    """The checkout under test."""
+    if URL:
+        pytest.skip("the service runs already: its checkout is not known")
+    return TREE
