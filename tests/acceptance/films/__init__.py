@@ -29,8 +29,11 @@ An entry of `films.json` has these fields:
     Of the number, which names the grid of `tests.acceptance.marks`.
 `cuts`
     Numbers of the frames with which a new shot begins.
-`expected_warnings`
-    Codes that the job's `warnings` may hold, whatever is asked for.
-`long`
-    Whether the film is kept out of the fast part of the suite.
+`expected_warnings`, `allowed_warnings`
+    Codes that the job or an output must hold, and those that it may hold as well.
+`expected_errors`
+    The error's code by kind of output, or by `"*"`, where one is right.
+`long`, `options`
+    Whether the film is kept out of the fast part of the suite; whether every option is
+    asked of it.
 """

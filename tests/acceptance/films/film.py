@@ -60,6 +60,9 @@ class Film:
     times: tuple[float, ...] = ()
     end: float | None = None
     warnings: tuple[str, ...] = ()
+    may_warn: tuple[str, ...] = ()
+    errors: tuple[tuple[str, str], ...] = ()
+    options: bool = False
     bits: int = 20
     stream: str = "0:V:0"
     long: bool = False
@@ -104,7 +107,10 @@ class Film:
             "size": list(self.size),
             "bits": self.bits,
             "expected_warnings": list(self.warnings),
+            "allowed_warnings": list(self.may_warn),
+            "expected_errors": dict(self.errors),
             "long": self.long,
+            "options": self.options,
         }
         if self.times:
             entry["times"] = [round(time, 6) for time in self.times]

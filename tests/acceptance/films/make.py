@@ -100,7 +100,18 @@ def _encode(one: Film, path: Path) -> None:
     """Draw the frames into FFmpeg's standard input."""
     width, height = one.size
     picture = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}")
-    argv = [FFMPEG, *QUIET, *picture, "-framerate", str(one.fps), "-i", "pipe:0"]
+    wait = max(-one.sound.start, 0) if one.sound else 0
+    argv = [
+        FFMPEG,
+        *QUIET,
+        "-itsoffset",
+        str(wait),
+        *picture,
+        "-framerate",
+        str(one.fps),
+        "-i",
+        "pipe:0",
+    ]
     argv += _sound(one.sound, float(one.drawn / one.fps)) if one.sound else []
     argv += [*one.video, *one.mux, str(path)]
     with tempfile.TemporaryFile() as errors:
@@ -123,5 +134,5 @@ def _sound(sound: Sound, film_seconds: float) -> list[str]:
     maps = ["-map", "0:v", "-map", "1:a"]
     if sound.stream == 0:
         maps = maps[2:] + maps[:2]
-    offset = ["-itsoffset", str(sound.start)] if sound.start else []
+    offset = ["-itsoffset", str(sound.start)] if sound.start > 0 else []
     return [*offset, "-f", "lavfi", "-i", tone, *maps, *sound.codec]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import imageio_ffmpeg
 from PIL import Image
 
 _TS_PACKET = 188
 _SEQUENCE_EXTENSION, _CODING_EXTENSION = 1, 8
+_NTSC_CODE = 4
 
 
 def _ffmpeg(*arguments: str, output: Path | None = None) -> None:
@@ -48,8 +51,8 @@ def pull_down(source: Path, target: Path) -> None:
     """Flag the pictures of an MPEG-2 elementary stream of 24 fps for a 3:2 pulldown.
 
     Bits of ISO/IEC 13818-2, 6.2.2.3 (sequence extension: progressive_sequence) and
-    6.2.3.1 (picture coding extension: top_field_first, repeat_first_field). The stream
-    is to state 30000/1001 fps; four pictures then last five of its frames.
+    6.2.3.1 (picture coding extension: top_field_first, repeat_first_field). Four
+    pictures then last five frames of 30000/1001 fps, which the head then states.
     """
     data = bytearray(source.read_bytes())
     shown = _display_orders(data)
@@ -58,6 +61,8 @@ def pull_down(source: Path, target: Path) -> None:
     while 0 <= at < len(data) - 9:
         if data[at + 3] == 0:
             picture += 1
+        elif data[at + 3] == 0xB3:
+            data[at + 7] = data[at + 7] & 0xF0 | _NTSC_CODE
         elif data[at + 3] == 0xB5 and data[at + 4] >> 4 == _SEQUENCE_EXTENSION:
             data[at + 5] &= ~0x08
         elif data[at + 3] == 0xB5 and data[at + 4] >> 4 == _CODING_EXTENSION:
@@ -67,6 +72,31 @@ def pull_down(source: Path, target: Path) -> None:
             data[at + 7] = data[at + 7] & ~0x82 | (top << 7) | (repeat << 1)
         at = data.find(b"\x00\x00\x01", at + 3)
     target.write_bytes(data)
+
+
+def with_pulldown_times(source: Path, target: Path, *, first_time: bool = True) -> None:
+    """Write an elementary stream made by `pull_down` to a program stream.
+
+    A picture is shown for three fields of 1001/60000 s, the next one for two. Without
+    `first_time` the first picture's own time is left out, as by a plain copy.
+    """
+    data = source.read_bytes()
+    orders = _display_orders(data)
+
+    def field(order: int) -> int:
+        return order // 2 * 5 + order % 2 * 3
+
+    with av.open(str(source)) as read, av.open(str(target), "w", format="vob") as made:
+        stream = made.add_stream_from_template(read.streams.video[0])
+        coded = (p for p in read.demux(video=0) if p.size)
+        for place, (packet, order) in enumerate(zip(coded, orders, strict=True)):
+            packet.time_base = Fraction(1001, 60000)
+            packet.pts = field(order) + 2
+            packet.dts = field(place - 1) + 2
+            if not place and not first_time:
+                packet.pts = None
+            packet.stream = stream
+            made.mux(packet)
 
 
 def _display_orders(data: bytes) -> list[int]:
