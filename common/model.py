@@ -122,7 +122,8 @@ class MediaInfo(Record):
     """Facts of the source, found by the probe.
 
     ``duration`` is the best known length of the video in seconds, None when no
-    header says. ``artwork`` lists the stream indexes of embedded pictures.
+    header says. ``artwork`` lists the stream indexes of embedded pictures,
+    ``undecodable`` the codecs, or their tags, of video streams without a decoder.
     """
 
     container: str
@@ -132,6 +133,7 @@ class MediaInfo(Record):
     video: VideoInfo | None = None
     audio: AudioInfo | None = None
     artwork: list[int] = Field(default_factory=list)
+    undecodable: list[str] = Field(default_factory=list)
     streams: int = 0
     warnings: list[str] = Field(default_factory=list)
 

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 OTHERS = ("FRAMEMILL_", "REDIS_URL", "AWS_", "CELERY_", "FLASK_", "GUNICORN_")
+CASES = ROOT / "tests" / "cases"
 SAMPLE = ROOT / "deploy" / "allinone" / "sample.mp4"
 
 # A submission must not fail by a case that chance found, nor by a busy machine: each

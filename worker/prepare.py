@@ -6,13 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from common.errors import NoVideoStream, TooLarge, TooLong
+from common.errors import TooLarge, TooLong
 from common.intake import source_key
 from common.jobstore import Opening, Outcome
 from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
 from common.specs import OUTPUT_SPEC
 from worker.attempt import Attempt
 from worker.egress import Door
+from worker.media.recipes.source import no_video
 from worker.reuse import reuse
 
 
@@ -34,7 +35,7 @@ def prepare(attempt: Attempt) -> Outcome:
     outputs = [] if job is None else job.outputs
     openings = {one.name: _opening(attempt, one, media) for one in outputs}
     if openings and all(one.error is not None for one in openings.values()):
-        raise _no_video(media)
+        raise no_video(media)
     return attempt.settle(
         lambda: runtime.store.open(
             claim, media, source, openings, warnings=list(media.warnings)
@@ -75,16 +76,8 @@ def check_length(options: dict[str, Any], media: MediaInfo) -> None:
 def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Opening:
     spec = OUTPUT_SPEC.validate_python(output.spec)
     if media.video is None and spec.fallback == ["frame"]:
-        return Opening(error=ErrorInfo(**_no_video(media).as_dict()))
+        return Opening(error=ErrorInfo(**no_video(media).as_dict()))
     return Opening(parts=attempt.workshop.engine.cut(spec, media))
-
-
-def _no_video(media: MediaInfo) -> NoVideoStream:
-    has = "audio only" if media.audio is not None else "neither video nor audio"
-    return NoVideoStream(
-        f"the source ({media.container}) has {has}",
-        hint='ask for a fallback, for example ["frame", "artwork", "waveform"]',
-    )
 
 
 def _pinned(attempt: Attempt) -> Source:

@@ -2,7 +2,7 @@
 
 PyAV 18 gives no side data of streams: what the container cuts off the picture
 (Matroska's PixelCrop*, MP4's clap; FFmpeg cuts it off by itself), and Dolby Vision's
-configuration.
+configuration. Nor does it name the codec of a stream that it cannot decode.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _STREAM = re.compile(r" *Stream #0:(\d+)")
+_CODEC = re.compile(r" *Stream #0:(\d+).*?: Video: (\w+)(?: \((.+?) / 0x[0-9A-F]+\))?")
 _CROP = re.compile(r" *Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)$")
 _DOLBY = re.compile(r" *DOVI configuration record: .*\bprofile: (\d+)")
 
@@ -25,6 +26,14 @@ def kept_size(text: str, index: int, frame: dict[str, Any]) -> tuple[int, int]:
             if left + right < width and top + bottom < height:
                 return width - left - right, height - top - bottom
     return width, height
+
+
+def codec_name(text: str, index: int) -> str:
+    """Return the codec of a video stream, or its tag where FFmpeg has no name."""
+    for found in map(_CODEC.match, text.splitlines()):
+        if found and int(found[1]) == index:
+            return found[3] or "unknown" if found[2] == "none" else found[2]
+    return "unknown"
 
 
 def dolby_profile(text: str, index: int) -> int | None:

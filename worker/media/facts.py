@@ -35,6 +35,7 @@ _RATED_FRAMES = 3
 _GAP = 20
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
+_DEFAULT = av.stream.Disposition.default
 _UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
 
@@ -198,7 +199,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "codec": context.codec.canonical_name if context is not None else None,
         "tag": getattr(context, "codec_tag", None),
         "duration": _seconds(stream.duration, stream.time_base),
-        "default": bool(stream.disposition & 1),
+        "default": bool(stream.disposition & _DEFAULT),
         "alpha_mode": _tag(stream, "alpha_mode") == "1",
     }
     if stream.type == "audio" and context is not None:
@@ -365,6 +366,11 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         "videos": [_stream_facts(track.stream, track) for track in tracks.values()],
         "audios": [_stream_facts(s, None) for s in streams if s.type == "audio"],
         "artwork": [s.index for s in streams if s.type == "video" and _is_picture(s)],
+        "undecodable": [
+            {"index": s.index, "default": bool(s.disposition & _DEFAULT)}
+            for s in streams
+            if s.type == "video" and s.codec_context is None and not _is_picture(s)
+        ],
     }
 
 

@@ -111,6 +111,9 @@ def judge(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo
     warnings: list[str] = []
     chosen = _choose(videos, facts, head, settings)
     video = None if chosen is None else _video(chosen, facts, warnings)
+    undecodable = facts.get("undecodable", [])
+    if chosen and any(one["default"] for one in undecodable):
+        warnings.append(codes.OTHER_TRACK)
     duration = _duration(video, facts, warnings)
     limit = settings.limits.source_seconds
     if video is not None and duration is not None and duration > limit:
@@ -123,6 +126,10 @@ def judge(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo
         video=video,
         audio=_audio(facts),
         artwork=facts["artwork"],
+        undecodable=[
+            description.codec_name(facts["description"], one["index"])
+            for one in undecodable
+        ],
         streams=facts["streams"],
         warnings=warnings,
     )
@@ -167,12 +174,16 @@ def _check_opened(head: Sniffed, facts: dict[str, Any]) -> None:
 def _rank(
     video: dict[str, Any], facts: dict[str, Any], longest: float
 ) -> tuple[Any, ...]:
-    """Order candidates: moving and not far shorter, then area, default, first."""
+    """Order candidates: moving and not far shorter, then default, area, first.
+
+    A track of MP4 and MOV that is not enabled (ISO/IEC 14496-12, tkhd) is none of the
+    defaults, and neither is one of Matroska whose FlagDefault is 0.
+    """
     pixels = video["width"] * video["height"]
     length = _length(video, facts) or 0.0
     still = video["packets"] == 1 or video["declared_frames"] == 1
     whole = length >= longest * 0.2 and not still
-    return (whole, pixels, video["default"], -video["index"])
+    return (whole, video["default"], pixels, -video["index"])
 
 
 def _length(video: dict[str, Any], facts: dict[str, Any]) -> float | None:
@@ -216,11 +227,23 @@ def _choose(
     ranked = sorted(shown, key=lambda v: _rank(v, facts, longest), reverse=True)
     if ranked and not head.protected:
         return ranked[0]
+    return _undecoded(videos, facts, head, settings)
+
+
+def _undecoded(
+    videos: list[dict[str, Any]],
+    facts: dict[str, Any],
+    head: Sniffed,
+    settings: Settings,
+) -> dict[str, Any] | None:
+    """Raise why none of the streams gave a frame; None where others may be the film."""
     for video in videos:
         if video["width"] * video["height"] > settings.limits.source_pixels:
             raise _too_many_pixels(video["width"], video["height"], settings)
     if head.protected:
         raise Encrypted("the video stream is encrypted (DRM)", hint="give a clear copy")
+    if facts.get("undecodable"):
+        return None
     if facts["container"].startswith("webp") and head.pixels:
         return _webp(videos[0], head.pixels)
     if not any(video["packets"] for video in videos):

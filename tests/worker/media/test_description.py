@@ -10,7 +10,7 @@ from PIL import Image
 
 from common.specs import OUTPUT_SPEC
 from tests.worker.media.boxes import into_sample_entry
-from worker.media.description import dolby_profile, kept_size
+from worker.media.description import codec_name, dolby_profile, kept_size
 from worker.media.engine import RenderJob, Watch
 
 _FRAME = {"width": 320, "height": 240}
@@ -89,3 +89,18 @@ def test_given_dolby_vision_when_read_then_its_profile_is_that_of_its_stream():
 
     assert dolby_profile(text, 1) == 8
     assert dolby_profile(text, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("none (CRAW / 0x57415243), none, 320x180, 28 kb/s", "CRAW"),
+        ("none ([16][0][0][0] / 0x0010), none, 64x36", "[16][0][0][0]"),
+        ("avs3 (av3a / 0x61337661), none, 64x36", "avs3"),
+        ("none, none, 64x36", "unknown"),
+    ],
+)
+def test_given_a_stream_without_a_decoder_then_its_codec_or_tag_is_read(said, name):
+    text = f"  Stream #0:0: Audio: aac\n  Stream #0:1[0x2](und): Video: {said}\n"
+
+    assert codec_name(text, 1) == name

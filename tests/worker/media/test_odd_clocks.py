@@ -165,7 +165,7 @@ def test_given_nothing_to_show_when_rendered_then_the_folder_is_left_empty(
         workdir,
     )
 
-    with pytest.raises(Exception, match="no video stream"):
+    with pytest.raises(Exception, match="neither video nor audio"):
         engine.render(job, Watch())
 
     assert not list(workdir.iterdir())

@@ -15,7 +15,7 @@ from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Plan, Rung, RungRun
 from worker.media.recipes.source import Clip
-from worker.media.recipes.stretch import Stretch, sample
+from worker.media.recipes.stretch import Stretch, sample, stillness
 
 _DEFAULT_SECONDS = 5.0
 _LONGEST = 30.0
@@ -142,10 +142,10 @@ class _Shooting:
 
     def sampled(self, look: Look) -> Any:
         """Give the drawn frames at the look's rate."""
-        clip, spec, stretch = self.clip, self.spec, self.stretch
+        clip, spec = self.clip, self.spec
         frames = sample(
             clip,
-            Stretch(stretch.start, stretch.length),
+            self._window,
             look.fps,
             speed=spec.speed,
             early=self.early,
@@ -168,16 +168,22 @@ class _Shooting:
         plays = self.seconds * (2 if spec.boomerang else 1)
         read = self.stretch.length + min(self.early, _EARLY_SECONDS)
         span = movie.Span(read, plays)
+        still = yield from stillness(self.clip, self._window)
         if spec.max_bytes is not None:
             made, trial = yield from fitting.fit(spec, look, frames, span, self.clip)
-            return [replace(made, time=self._time, details=trial)]
+            return [replace(made, time=self._time, details=trial, warnings=still)]
         file = movie.file_name("animation", spec.format)
         threads = self.clip.threads
         done = yield from movie.encode(frames, file, spec, look, span, threads)
         if file not in done.files:
             raise DecodeError("no frame could be decoded there")
         details = {} if look.fps == spec.fps else {"fps": look.fps}
-        return [movie.made(file, file, spec.format, look, self._time, details)]
+        made = movie.made(file, file, spec.format, look, self._time, details)
+        return [replace(made, warnings=still)]
+
+    @property
+    def _window(self) -> Stretch:
+        return Stretch(self.stretch.start, self.stretch.length)
 
     @property
     def _time(self) -> float:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
-from common.errors import DecodeError, NoVideoStream
+from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
 from common.specs import Fit, SnippetsSpec
 from worker.media.recipes import movie, picture
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip
-from worker.media.recipes.stretch import Stretch, sample
+from worker.media.recipes.source import Clip, no_video
+from worker.media.recipes.stretch import Stretch, sample, stillness
 
 MANIFEST = "snippets.json"
 MOST_WINDOWS = 1000
@@ -122,7 +122,7 @@ def plan(
         return _joining(spec, clip, parts)
     if clip.media.video is None:
         hint = "snippets show windows of the video; nothing can stand in for them"
-        raise NoVideoStream("the file has no video stream", hint=hint)
+        raise no_video(clip.media, hint)
     if part is not None:
         first = int(part["first"])
         found = [Stretch(start, length) for start, length in part["windows"]]
@@ -226,8 +226,10 @@ class _Work:
         }
         if self.whole:
             details["bytes"] = done.files[name].bytes
+        still = yield from stillness(clip, window)
         time = round(window.start, 3)
-        return [movie.made(name, name, spec.format, look, time, details)]
+        one = movie.made(name, name, spec.format, look, time, details)
+        return [replace(one, warnings=still)]
 
 
 def _holds(done: Done, name: str) -> bool:

@@ -13,12 +13,13 @@ from typing import Any
 
 import ffmpeg
 
-from common.errors import NoVideoStream
+from common.errors import MediaError, NoVideoStream, UnsupportedFormat
 from common.model import MediaInfo, VideoInfo
 from common.times import parse_time
 from worker.media.recipes.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 from worker.media.recipes.warnings import ODD_ROTATION, SEEK_UNRELIABLE
 
+_STAND_INS = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
 _SHORTEST_LEAD = 0.1
 _LEAD_FRAMES = 120
 _SHORTEST_LEAD_LIMIT = 1.0
@@ -49,12 +50,9 @@ class Clip:
 
     @property
     def video(self) -> VideoInfo:
-        """Give the chosen video stream; raises NoVideoStream."""
+        """Give the chosen video stream; raises what :func:`no_video` returns."""
         if self.media.video is None:
-            raise NoVideoStream(
-                "the file has no video stream",
-                hint='"fallback" can show artwork, a waveform or an icon instead',
-            )
+            raise no_video(self.media)
         return self.media.video
 
     @property
@@ -156,6 +154,22 @@ class Clip:
     def is_past_end(self, seconds: float) -> bool:
         """Tell whether the known end of the video lies before ``seconds``."""
         return self.end is not None and seconds > self.end + _END_SLACK
+
+
+def no_video(media: MediaInfo, hint: str = _STAND_INS) -> MediaError:
+    """Return the error of a file without a video that can be decoded.
+
+    NoVideoStream where there is none at all, UnsupportedFormat with the codec's name
+    or tag where there is no decoder for it.
+    """
+    if media.undecodable:
+        names = ", ".join(f'"{name}"' for name in media.undecodable)
+        return UnsupportedFormat(
+            f"the video's codec {names} is not supported",
+            hint="convert the video to a common codec, for example H.264",
+        )
+    has = "audio only" if media.audio is not None else "neither video nor audio"
+    return NoVideoStream(f"the source ({media.container}) has {has}", hint=hint)
 
 
 def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from common.specs import Fallback, Fit
 from worker.media.recipes import encode, movie, picture, placeholder
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip, argv, input_options, number
+from worker.media.recipes.source import Clip, argv, input_options, no_video, number
 
 _AUDIO_SECONDS = 3600.0
 _SHAPE = 9 / 16
@@ -74,8 +74,8 @@ def plan(
     """Give the rungs of all entries of ``fallback``, in its order.
 
     ``frames`` gives those that show the video. Where it raises SeekPastEnd, that is a
-    rung's failure like any other: the next entry is shown. Raises NoVideoStream when
-    nothing is left.
+    rung's failure like any other: the next entry is shown. Raises what
+    :func:`~worker.media.recipes.source.no_video` returns when nothing is left.
     """
     rungs: list[Rung] = []
     for way in fallback:
@@ -84,10 +84,11 @@ def plan(
         elif clip.media.video is not None:
             rungs += _of_video(frames)
     if not rungs:
-        lacks = clip.media.video is None
+        if clip.media.video is None:
+            raise no_video(clip.media)
         raise NoVideoStream(
-            "the file has no video stream" if lacks else "nothing to show",
-            hint='"fallback" can show artwork, a waveform or an icon instead',
+            "the file has nothing of what fallback names",
+            hint='"fallback" can also show the frame, a waveform or an icon',
         )
     return Plan(tuple(rungs))
 

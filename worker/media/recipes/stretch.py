@@ -6,10 +6,20 @@ would otherwise fill a palette's buffer without an end.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from worker.media.recipes.source import Clip, number, open_clip
+import ffmpeg
+
+from worker.media.recipes import moment
+from worker.media.recipes import warnings as codes
+from worker.media.recipes.plan import Done, Step
+from worker.media.recipes.source import Clip, argv, number, open_clip
+
+# Enough for what tells the time of one frame.
+_SECOND_FRAME = 1024
+_INSTANT = 0.001
 
 
 @dataclass(frozen=True)
@@ -65,3 +75,25 @@ def sample(
     frames = frames.filter("fps", number(fps), start_time=0, eof_action="pass")
     count = frames_of(clip, stretch.length / speed, fps)
     return frames.filter("trim", end_frame=count)
+
+
+def stillness(clip: Clip, stretch: Stretch) -> Generator[Step, Done, tuple[str, ...]]:
+    """Return ``single_frame`` where no frame begins within a stretch.
+
+    Such a stretch shows nothing but the frame that is on screen as it begins. Only a
+    clip with frames as long as the stretch is looked at, up to the second frame.
+    """
+    longest = max(clip.video.longest_frame or 0.0, clip.frame_seconds)
+    if clip.video.frames == 1 or longest < stretch.length:
+        return ()
+    start = max(0.0, stretch.start - clip.lead)
+    lead = max(0.0, stretch.start - clip.clock(start))
+    frames = open_clip(clip, start=start, length=lead + stretch.length)
+    since, until = number(lead + _INSTANT), number(lead + stretch.length - _INSTANT)
+    frames = frames.filter("select", f"gt(t,{since})*lt(t,{until})")
+    frames = moment.mark(frames, "pipe:1")
+    options = {"f": "null", "frames:v": 1, "fps_mode": "passthrough"}
+    words = argv(ffmpeg.output(frames, "-", **options))
+    done = yield Step(words, lead + stretch.length, _SECOND_FRAME, tolerant=True)
+    moves = moment.marks(done.stdout.decode("ascii", "replace"))
+    return () if moves else (codes.SINGLE_FRAME,)

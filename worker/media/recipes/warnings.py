@@ -16,6 +16,7 @@ NO_BASE_LAYER = "no_base_layer"
 ROTATION_IGNORED = "rotation_ignored"
 DAMAGED = "damaged"
 OTHER_TIME = "other_time"
+OTHER_TRACK = "other_track"
 COLOUR_GUESSED = "colour_guessed"
 FPS_REDUCED = "fps_reduced"
 ARTWORK_SHOWN = "artwork_shown"
@@ -47,6 +48,8 @@ WARNINGS: dict[str, str] = {
     ROTATION_IGNORED: "The file's rotation is not valid and was ignored.",
     DAMAGED: "Parts of the video could not be decoded.",
     OTHER_TIME: "Nothing could be decoded at that time; a frame nearby was taken.",
+    OTHER_TRACK: "The file has a default video track of a codec that is not supported; "
+    "another track is shown.",
     COLOUR_GUESSED: "The file's colour description is not usable and was guessed.",
     FPS_REDUCED: "The frame rate was reduced to stay within the memory limit.",
     ARTWORK_SHOWN: "The embedded artwork is shown instead of a frame.",
