@@ -8,6 +8,7 @@ module alone reads ``os.environ``.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -98,6 +99,17 @@ class Settings(BaseSettings):
         if faults:
             raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))
         return settings
+
+
+def fill_environment(variables: Mapping[str, str]) -> None:
+    """Set the variables that the environment does not name itself.
+
+    ``REDIS_URL`` in the environment counts as naming both servers.
+    """
+    for name, value in variables.items():
+        shared = name in {f"{_PREFIX}BROKER_URL", f"{_PREFIX}STORE_URL"}
+        if not (shared and os.environ.get("REDIS_URL")):
+            os.environ.setdefault(name, value)
 
 
 def _unknown_variables(cls: type[Settings]) -> list[str]:
