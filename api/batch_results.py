@@ -64,22 +64,17 @@ class BatchFolder:
             )
         return cls(folder, request, known["batches"], known["uploads"])
 
-    def known(self, client: Client) -> tuple[list[dict[str, Any]], set[str]]:
-        """Return the batches of earlier runs, and what they made or are making."""
-        batches, identities = [], set()
+    def known(self, client: Client) -> dict[str, dict[str, Any]]:
+        """Return the jobs of earlier runs that need no repetition, by their source."""
+        jobs: list[dict[str, Any]] = []
         for batch_id in self.batches:
             try:
-                batches.append(client.batch(batch_id))
+                jobs += client.jobs(batch_id)
             except Refused as error:
                 if error.status not in _GONE:
                     raise
-                continue
-            identities |= {
-                identity_of(job["source"])
-                for job in client.jobs(batch_id)
-                if job["status"] not in _UNFIT
-            }
-        return batches, identities
+        fit = [job for job in jobs if job["status"] not in _UNFIT]
+        return {identity_of(job["source"]): job for job in fit}
 
     def upload_of(self, origin: Origin, client: Client) -> str | None:
         """Return the upload of a run that was cut off; None when it is gone."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from api import client_commands, key_commands, local_service, openapi
 from api.client import Refused, Unreached
@@ -70,24 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     batch = commands.add_parser("batch", help="make pictures of many videos")
     client_commands.add_batch(batch)
     keys = commands.add_parser("keys", help="make and tend API keys")
-    _add_data(keys)
     key_commands.add_to(keys)
     dead = commands.add_parser("dead", help="list the pieces that were given up")
-    _add_data(dead)
+    local_service.add_option(dead)
     dead.set_defaults(run=_dead)
     redrive = commands.add_parser("redrive", help="run given up pieces again")
-    _add_data(redrive)
+    local_service.add_option(redrive)
     redrive.set_defaults(run=_redrive)
     redrive.add_argument("piece", nargs="*", help="default: all of them")
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
     return parser
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", type=Path, help="the data folder of a running ./dev; default: .data"
-    )
 
 
 def _dead(options: argparse.Namespace) -> int:

@@ -110,10 +110,6 @@ class Client:
         }
         return self._json("POST", "/v1/batches", iter([body]), headers)
 
-    def batch(self, batch_id: str) -> dict[str, Any]:
-        """Return a batch's document; raises Refused with 404 when it is gone."""
-        return self._json("GET", f"/v1/batches/{batch_id}", None, {})
-
     def jobs(self, batch_id: str) -> list[dict[str, Any]]:
         """Return the documents of all jobs of a batch, newest first."""
         found: list[dict[str, Any]] = []
@@ -126,7 +122,7 @@ class Client:
         return found
 
     def is_uploaded(self, upload: str) -> bool:
-        """Return True when an upload is whole and no job has taken it yet."""
+        """Return True when an upload is there and whole."""
         headers = {"Tus-Resumable": "1.0.0"}
         with self._ask("HEAD", f"/v1/tus/{upload}", None, headers) as response:
             offset = response.headers.get("Upload-Offset")

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
 def _add_request(parser: argparse.ArgumentParser) -> None:
     default = f"default: the running ./dev, else {DEFAULT_SERVER}"
     parser.add_argument("--server", help=default)
-    parser.add_argument("--data", type=Path, help="the data folder of that ./dev")
+    local_service.add_option(parser)
     parser.add_argument("--key", help="API key, better in --key-file")
     parser.add_argument("--key-file", type=Path, help="a file that holds the API key")
     parser.add_argument("--outputs", type=_json, help="JSON list of what to make")
@@ -143,16 +144,14 @@ def _await_jobs(
 def _exit_code(
     kind: str, ended: Sequence[dict[str, Any]], timeout: float | None
 ) -> int:
-    """Return the code that says most: not ended, then failed, partial, completed."""
+    """Return the code for all: what has not ended first, then how many succeeded."""
     late = [one for one in ended if one["status"] not in JOB_ENDED]
     for one in late:
         warn(f"{kind} {one['id']} has not ended within {timeout:g} s")
     if late:
         return _LATE
     codes = {EXIT_CODES[one["status"]] for one in ended}
-    if codes == {0, 1}:
-        return EXIT_CODES["partial"]
-    return max(codes, key=(0, 3, 1).index)
+    return codes.pop() if len(codes) == 1 else EXIT_CODES["partial"]
 
 
 def _save(client: Client, job: dict[str, Any], folder: Path) -> None:
@@ -185,31 +184,71 @@ def _print_jobs(jobs: list[dict[str, Any]], *, whole: bool) -> None:
 
 
 def _batch(options: argparse.Namespace) -> int:
-    requested, sources = _requested(options), options.source
-    if bool(sources) == bool(options.prefix):
+    requested, texts = _requested(options), options.source
+    if bool(texts) == bool(options.prefix):
         raise ValueError("name sources, or else --prefix s3://BUCKET/PREFIX")
-    origins = find_origins(sources, options.suffix)
+    origins = find_origins(texts, options.suffix)
     client = _client(options)
     folder = BatchFolder.open(options.folder, requested) if options.folder else None
-    refused: list[str] = []
     # A rerun is given what an earlier run made, rather than have it made again.
     requested["dedupe"] = True
     if options.prefix:
         place = s3_place(options.prefix)
         prefix = {"bucket": place["bucket"], "prefix": place["key"]}
         requested["prefix"] = {"s3": prefix | {"suffix": options.suffix}}
-        batches = [client.submit_batch(requested)]
+        run = _Run(batch=client.submit_batch(requested))
     else:
-        batches, refused = _submit_sources(client, origins, requested, folder)
-    waits = bool(options.wait or folder)
-    if waits:
-        batches = _await_batches(client, batches, options.timeout)
-    jobs = (
-        [job for batch in batches for job in client.jobs(batch["id"])] if waits else []
-    )
+        run = _submit_sources(client, origins, requested, folder)
+    if options.wait or folder:
+        run.wait(client, options.timeout)
     if folder:
-        folder.save(client, jobs, _save)
-    return _report_batches(options, batches, jobs, refused)
+        folder.save(client, run.jobs, _save)
+    return run.report(options)
+
+
+@dataclass
+class _Run:
+    """One run of ``framemill batch``: a new batch, and what need not be made again.
+
+    ``jobs`` are those of earlier runs, and after the wait those of the batch, too.
+    ``refused`` are the files that the service did not take, each with the reason.
+    """
+
+    batch: dict[str, Any] | None = None
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def wait(self, client: Client, timeout: float | None) -> None:
+        """Wait for the end of all, or for ``timeout`` seconds each."""
+        self.jobs = _await_jobs(client, self.jobs, timeout)
+        if self.batch is None:
+            return
+        try:
+            self.batch = client.wait(self.batch, _bar("work"), timeout, "batches")
+        except KeyboardInterrupt:
+            place = self.batch["links"]["self"]
+            warn(f"\nbatch {self.batch['id']} goes on: {place}")
+            raise
+        self.jobs += client.jobs(self.batch["id"])
+
+    def report(self, options: argparse.Namespace) -> int:
+        """Print what became of all; return the exit code."""
+        if options.json:
+            print(json.dumps(self.batch, indent=1))
+        elif self.batch is not None:
+            _print_batch(self.batch)
+        else:
+            print(f"nothing new: {len(self.jobs)} made by earlier runs")
+        for line in self.refused:
+            print(f"  {line}")
+        for job in self.jobs:
+            _print_failure(job)
+        if not (options.wait or options.folder):
+            return EXIT_CODES["partial"] if self.refused else 0
+        ended = [*self.jobs, *({"status": "failed"} for _ in self.refused)]
+        if self.batch is not None:
+            ended.append(self.batch)
+        return _exit_code("job or batch", ended, options.timeout)
 
 
 def _submit_sources(
@@ -217,31 +256,28 @@ def _submit_sources(
     origins: list[Origin],
     requested: dict[str, Any],
     folder: BatchFolder | None,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Submit what earlier runs have not made; return the batches and the refusals.
+) -> _Run:
+    """Submit what earlier runs have not made.
 
     A file that the service refuses does not keep the others from being made.
     """
-    known: set[str] = set()
-    batches: list[dict[str, Any]] = []
-    if folder:
-        batches, known = folder.known(client)
-    sources: list[dict[str, Any]] = []
-    refused: list[str] = []
+    known = folder.known(client) if folder else {}
+    run, sources = _Run(), []
     for origin in origins:
         if origin.identity in known:
+            run.jobs.append(known[origin.identity])
             continue
         try:
             sources.append(_source(client, origin, folder))
         except Refused as error:
             if error.status in {401, 403, 429} or error.status >= 500:
                 raise
-            refused.append(f"{origin.text}: refused: {error}")
+            run.refused.append(f"{origin.text}: refused: {error}")
     if sources:
-        batches.append(client.submit_batch(requested | {"sources": sources}))
+        run.batch = client.submit_batch(requested | {"sources": sources})
         if folder:
-            folder.remember_batch(batches[-1]["id"])
-    return batches, refused
+            folder.remember_batch(run.batch["id"])
+    return run
 
 
 def _source(
@@ -255,38 +291,6 @@ def _source(
         if folder:
             folder.remember_upload(origin, upload)
     return {"upload": upload}
-
-
-def _await_batches(
-    client: Client, batches: list[dict[str, Any]], timeout: float | None
-) -> list[dict[str, Any]]:
-    try:
-        return [client.wait(one, _bar("work"), timeout, "batches") for one in batches]
-    except KeyboardInterrupt:
-        for batch in batches:
-            warn(f"\nbatch {batch['id']} goes on: {batch['links']['self']}")
-        raise
-
-
-def _report_batches(
-    options: argparse.Namespace,
-    batches: list[dict[str, Any]],
-    jobs: list[dict[str, Any]],
-    refused: list[str],
-) -> int:
-    if options.json:
-        print(json.dumps(batches[0] if len(batches) == 1 else batches, indent=1))
-    else:
-        for batch in batches:
-            _print_batch(batch)
-    for line in refused:
-        print(f"  {line}")
-    for job in jobs:
-        _print_failure(job)
-    if not jobs and not (options.wait or options.folder):
-        return EXIT_CODES["failed"] if refused else 0
-    ended = [*batches, *({"status": "failed"} for _ in refused)]
-    return _exit_code("batch", ended, options.timeout)
 
 
 def _print_batch(batch: dict[str, Any]) -> None:

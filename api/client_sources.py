@@ -26,7 +26,8 @@ def find_origins(texts: list[str], suffix: str) -> list[Origin]:
     """Return what the texts name, a folder's files in order of their names.
 
     ``suffix`` narrows folders. Hidden files are passed over. Raises ValueError when a
-    folder holds nothing that fits, or there is none to narrow, OSError when a file is not there.
+    folder holds nothing that fits or there is none to narrow, OSError when a file is
+    not there.
     """
     if suffix and texts and not any(Path(text).is_dir() for text in texts):
         raise ValueError("--suffix narrows a folder or --prefix; none is named")

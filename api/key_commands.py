@@ -42,13 +42,17 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a key; prints it, once")
     create.set_defaults(run=_create)
+    local_service.add_option(create)
     create.add_argument("name")
     create.add_argument("--owner", help="whose jobs it sees; default: its own only")
     _add_limits(create)
-    commands.add_parser("list", help="one JSON object a key").set_defaults(run=_list)
+    every = commands.add_parser("list", help="one JSON object a key")
+    every.set_defaults(run=_list)
+    local_service.add_option(every)
     limits = commands.add_parser("limits", help="change limits; none takes one away")
     limits.set_defaults(run=_limit)
     limits.add_argument("id")
+    local_service.add_option(limits)
     _add_limits(limits)
     _add(commands, "rotate", "a new secret for a key; the old one ends", _rotate)
     _add(commands, "revoke", "end a key", _revoke)
@@ -65,6 +69,7 @@ def _add(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text)
     parser.set_defaults(run=run)
     parser.add_argument("id", help="of the key, as list shows it")
+    local_service.add_option(parser)
     return parser
 
 

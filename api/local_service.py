@@ -7,6 +7,7 @@ both talks to that service, and never to another program on a usual port.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ class LocalService:
 
     url: str
     settings: dict[str, str]
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data``, which names another ``./dev`` than the clone's own."""
+    text = "the data folder of a running ./dev; default: .data of this clone"
+    parser.add_argument("--data", type=Path, help=text)
 
 
 def find(data: Path | None = None) -> LocalService | None:
