@@ -122,8 +122,14 @@ def _unknown_variables(cls: type[Settings]) -> list[str]:
 
 
 def _rule_faults(settings: Settings) -> list[str]:
-    """List the webhooks of rules that nothing would ever reach."""
+    """List the settings that cannot serve together."""
     faults = []
+    if settings.smtp.host and not settings.api.public_url:
+        faults.append(
+            "FRAMEMILL_SMTP_HOST: mails link to the job and its files, and there is no "
+            "FRAMEMILL_API_PUBLIC_URL to begin a link with; set it to the address that "
+            "the recipients reach, for example https://media.example.com"
+        )
     for place, rule in enumerate(settings.events.rules, 1):
         try:
             fault = rule.webhook and settings.egress.fault_of(rule.webhook)

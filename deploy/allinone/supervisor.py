@@ -146,7 +146,7 @@ class Supervisor:
             self.children.start(part)
             for part in (
                 parts.api(server, self._given),
-                parts.worker(self._given, log),
+                parts.worker(self._given, log, server.getsockname()[1]),
                 parts.reaper(),
                 parts.flower(flower_port, broker),
             )

@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import errors
-from api.files import blueprint
+from api.files import blueprint, source_type
 from common.blobs import connect
 from common.blobs.base import PART_BYTES, BlobStore, Grant
 from common.blobs.links import artifact_url, source_url
 from common.blobs.names import content_disposition
 from common.config import Settings
-from common.model import Artifact, JobRecord, OutputRecord, Source
+from common.model import Artifact, JobRecord, MediaInfo, OutputRecord, Source
 from common.runtime import Runtime
 from common.sections import Api, Blobs
 
@@ -206,6 +206,26 @@ def test_the_source_link_then_an_attachment_of_no_type(world: World) -> None:
     assert served.data == b"<script>"
     assert served.headers["Content-Type"] == "application/octet-stream"
     assert served.headers["Content-Disposition"].startswith("attachment; ")
+
+
+@pytest.mark.parametrize(
+    ("container", "name", "kind"),
+    [
+        ("mov,mp4,m4a,3gp,3g2,mj2", "a.mp4", "video/mp4"),
+        ("mov,mp4,m4a,3gp,3g2,mj2", "A.MOV", "video/quicktime"),
+        ("mov,mp4,m4a,3gp,3g2,mj2", "page.html", "video/mp4"),
+        ("matroska,webm", "a.webm", "video/webm"),
+        ("matroska,webm", "a.jpg", "video/x-matroska"),
+        ("mpegts", None, "video/mp2t"),
+        ("new container", "a.mp4", "application/octet-stream"),
+        (None, "a.mp4", "application/octet-stream"),
+    ],
+)
+def test_the_source_link_then_the_type_is_what_the_probe_found(
+    container: str | None, name: str | None, kind: str
+) -> None:
+    media = None if container is None else MediaInfo(container=container)
+    assert source_type(media, name or "source") == kind
 
 
 def test_the_source_link_when_it_is_not_kept_then_404(world: World) -> None:
