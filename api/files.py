@@ -18,7 +18,7 @@ from flask import Blueprint, Response, current_app, redirect, request, send_file
 from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
 
 from common.blobs.base import Grant
-from common.blobs.links import place_of
+from common.blobs.links import edition
 from common.blobs.local import LocalStore, local_base
 from common.blobs.names import content_disposition
 from common.blobs.signing import check_seal, verify
@@ -94,13 +94,14 @@ def give_artifact(
     job_id: str, output: str, fence: int, key: str, file: str
 ) -> Response:
     """Answer 302 to a fresh grant for an artifact, or an index; 404 when it is gone."""
-    folder = f"{output}/{fence}"
-    path = f"/v1/files/{job_id}/{folder}"
+    path = f"/v1/files/{job_id}/{output}/{fence}"
     check_seal(_runtime().settings.api.secret, "file", path, key)
     job = _job(job_id)
     for record in job.outputs:
+        if record.name != output or edition(record) != fence:
+            continue
         for artifact in record.artifacts:
-            if place_of(artifact) == f"{folder}/{file}":
+            if artifact.name == file:
                 name = download_name(job.source, artifact)
                 if artifact.content_type in _INDEXES:
                     return _index(artifact, name)
