@@ -84,7 +84,7 @@ def _read(desk: Desk, who: Principal) -> BatchSubmission:
     document = bodies.read_json(request, settings.limits.json_bytes)
     check_metadata(document, settings.limits.metadata_bytes)
     asked = validate(BATCH, document)
-    options = job_options(settings, who, asked)
+    options = job_options(desk.runtime, who, asked)
     _check_destination(options)
     return BatchSubmission(
         owner=who.owner,

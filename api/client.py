@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import os
 import time
 import uuid
 from base64 import b64encode
@@ -83,7 +84,7 @@ class Client:
     def upload(self, file: Path, progress: Progress) -> str:
         """Upload a file for a later job, by one tus request; gives the upload's id."""
         size = file.stat().st_size
-        name = b64encode(file.name.encode("utf-8", "replace")).decode()
+        name = b64encode(os.fsencode(file.name)).decode()
         headers = {
             "Tus-Resumable": "1.0.0",
             "Upload-Length": str(size),
@@ -261,7 +262,7 @@ def _frame(name: str, fields: dict[str, Any], boundary: str) -> tuple[bytes, byt
         "",
         "",
     ]
-    head = "\r\n".join(lines).encode("utf-8", "replace")
+    head = os.fsencode("\r\n".join(lines))
     return head, f"\r\n--{boundary}--\r\n".encode()
 
 

@@ -7,16 +7,16 @@ from typing import Any
 from api.guard import Principal
 from api.schema import FormRequest, S3Destination
 from common.blobs.names import as_path
-from common.config import Settings
 from common.errors import Forbidden, Invalid
 from common.model import Destination
+from common.runtime import Runtime
 
 # Where our own sources and results lie; nobody else writes there.
 _OWN = frozenset({"in", "out"})
 
 
 def job_options(
-    settings: Settings, who: Principal, asked: FormRequest, base: str = ""
+    runtime: Runtime, who: Principal, asked: FormRequest, base: str = ""
 ) -> dict[str, Any]:
     """Give the options of a new job; ``base`` is where ``asked`` lies in the body.
 
@@ -30,7 +30,7 @@ def job_options(
     if asked.destination is not None:
         pointer = f"{base}/destination/s3"
         target = asked.destination.s3
-        _check(settings, who, target, pointer)
+        _check(runtime, who, target, pointer)
         options["destination"] = Destination(
             bucket=target.bucket,
             prefix=target.prefix.rstrip("/"),
@@ -42,8 +42,9 @@ def job_options(
 
 
 def _check(
-    settings: Settings, who: Principal, target: S3Destination, pointer: str
+    runtime: Runtime, who: Principal, target: S3Destination, pointer: str
 ) -> None:
+    settings = runtime.settings
     if settings.blobs.backend != "s3":
         raise Invalid.one(
             pointer,
@@ -67,6 +68,12 @@ def _check(
             pointer=pointer,
             hint="the operator allows it: framemill keys limits ID --destination "
             "BUCKET/PREFIX/ (without keys: FRAMEMILL_BLOBS_DESTINATIONS)",
+        )
+    if not runtime.blobs.admits(place.partition("/")[2] + "x", bucket=target.bucket):
+        raise Invalid.one(
+            f"{pointer}/prefix",
+            "the storage cannot hold keys that begin like this",
+            "segments parted by /, none of them empty or '.'",
         )
 
 

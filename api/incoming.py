@@ -83,7 +83,7 @@ class UploadDesk:
         check_metadata(document, settings.limits.metadata_bytes, "/job")
         outputs = chosen_outputs(settings, asked, "/job")
         name_outputs(outputs, "/job")
-        options = job_options(settings, who, asked, "/job")
+        options = job_options(self.runtime, who, asked, "/job")
         return {
             "outputs": [spec.model_dump(mode="json") for spec in outputs],
             "subscriptions": as_stored(asked.notify, who, settings, "/job"),

@@ -158,7 +158,7 @@ def _submit_json(desk: Desk, who: Principal, key: str | None, day: Day) -> Submi
             outputs=chosen_outputs(desk.runtime.settings, asked),
             subscriptions=as_stored(asked.notify, who, desk.runtime.settings),
             metadata=asked.metadata,
-            options=job_options(desk.runtime.settings, who, asked),
+            options=job_options(desk.runtime, who, asked),
             idempotency=known,
             jobs_at_once=who.allowance.jobs_at_once,
             day=day,
@@ -235,7 +235,7 @@ def _submit_received(
             outputs=chosen_outputs(desk.runtime.settings, asked),
             subscriptions=as_stored(asked.notify, who, desk.runtime.settings),
             metadata=asked.metadata,
-            options=job_options(desk.runtime.settings, who, asked),
+            options=job_options(desk.runtime, who, asked),
             job_id=job_id,
             idempotency=known_request(
                 _ADDRESS, key, {"fields": document, "file": file.sha256}

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import (
@@ -25,6 +26,7 @@ from werkzeug.sansio.multipart import (
 )
 
 from common.blobs.base import BlobInfo, BlobWriter
+from common.blobs.dispositions import disposition_name, repaired
 from common.blobs.names import display_name
 from common.errors import BadRequest, BodyTooLarge, Invalid
 from common.sections import Limits
@@ -105,6 +107,16 @@ def _read(body: Readable) -> bytes:
         raise BadRequest("the body ended before it was complete") from error
 
 
+class _Decoder(MultipartDecoder):
+    """Werkzeug's decoder, for which a byte that is not UTF-8 is no fault of a header.
+
+    Only the names for display can hold such bytes; other names then are unknown ones.
+    """
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        return super()._parse_headers(repaired(bytes(data)).encode())
+
+
 class _Feed:
     """Drives the decoder so that the cutting of the stream cannot show.
 
@@ -115,7 +127,7 @@ class _Feed:
     def __init__(
         self, boundary: bytes, take: Callable[[File | Field | Data], None]
     ) -> None:
-        self._decoder = MultipartDecoder(boundary)
+        self._decoder = _Decoder(boundary)
         self._mark = b"--" + boundary
         self._held = b""
         self._take = take
@@ -158,7 +170,7 @@ class _Feed:
                 )
                 if isinstance(event, File | Field | Data):
                     self._take(event)
-        # UnicodeDecodeError is a ValueError; a nameless part has no str name.
+        # A part without a disposition, and a body that ends inside a part.
         except ValueError as error:
             raise BadRequest(f"the multipart body is malformed: {error}") from error
         self._ended = self._decoder.state.name in {"EPILOGUE", "COMPLETE"}
@@ -244,8 +256,9 @@ class _Reader:
 
 
 def _filename(event: File | Field) -> str | None:
-    if isinstance(event, File):
-        return event.filename
+    name = disposition_name(event.headers["content-disposition"])
+    if name is not None:
+        return name
     # A part with a type but no name is what some programs send for their bytes.
     if "content-type" in event.headers:
         return None

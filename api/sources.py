@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from api.guard import Principal
 from api.schema import S3Source, SourceRequest
+from common.blobs.dispositions import url_name
 from common.blobs.names import display_name, is_own
 from common.errors import Forbidden, Invalid, NotFound
 from common.model import Source
@@ -49,6 +49,14 @@ class Sources:
                 'keys "in/JOB/..." and "out/JOB/..." of our own bucket are no sources',
             )
         self.check_place(asked.bucket, asked.key, who, where, "key")
+        if not self.runtime.blobs.admits(asked.key, bucket=asked.bucket):
+            raise Invalid.one(
+                f"{where}/key",
+                "the storage of this service cannot hold such a key",
+                "segments parted by /, none of them empty or '.'; where files are "
+                "kept in a folder also none that begins with a dot, holds a backslash "
+                "or has over 255 bytes",
+            )
         name = display_name(asked.key.rpartition("/")[2])
         return Source(kind="s3", bucket=asked.bucket, key=asked.key, name=name)
 
@@ -93,7 +101,7 @@ class Sources:
                 f"{' or '.join(schemes)}, with a host, without user and password, "
                 "percent-encoded",
             )
-        name = display_name(unquote(PurePosixPath(parts.path).name))
+        name = display_name(url_name(parts.path))
         return Source(kind="url", url=url, name=name)
 
     def _upload(self, upload_id: str, who: Principal, where: str) -> Source:

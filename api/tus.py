@@ -26,6 +26,7 @@ from api.guard import Authenticator, Principal
 from api.incoming import UploadDesk, body_chunks
 from api.multipart import DEFAULT_TYPE, media_type
 from api.schema import FormRequest
+from common.blobs.dispositions import repaired
 from common.blobs.names import display_name
 from common.errors import (
     BadRequest,
@@ -138,7 +139,7 @@ def _announced(desk: UploadDesk, who: Principal) -> NewUpload:
         mode="tus",
         size=size,
         content_type=media_type(kind.decode("utf-8", "replace")) or DEFAULT_TYPE,
-        name=display_name(told.get("filename", b"").decode("utf-8", "replace")),
+        name=display_name(repaired(told.get("filename", b""))),
         job=None if job is None else desk.attach(_job(job), who),
         label=label,
     )

@@ -113,6 +113,9 @@ class BlobStore(PartStore, Protocol):
     where it does not answer, DiskFull where there is no room.
     """
 
+    def admits(self, key: str, *, bucket: str | None = None) -> bool:
+        """Return whether this store can hold such a key, be it there or not."""
+
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
         """Tell size and ETag. ``bucket`` None is our own."""
 

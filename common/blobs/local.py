@@ -97,6 +97,13 @@ class LocalStore:
         sync_folder(path.parent)
         return BlobInfo(key, stat.st_size, file_etag(stat))
 
+    def admits(self, key: str, *, bucket: str | None = None) -> bool:
+        """Return whether a file can have this name; a foreign bucket is no matter."""
+        del bucket
+        with suppress(SourceNotFound):
+            return bool(check_key(key))
+        return False
+
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
         """Tell size and ETag."""
         with self._open(key, bucket, None) as file:

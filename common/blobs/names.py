@@ -46,6 +46,15 @@ def check_key(key: str) -> str:
     return key
 
 
+def is_plain(key: str) -> bool:
+    """Return whether every storage holds this key as it is written.
+
+    Empty and dotted segments (``a//b``, ``./x``) are names on AWS, and no names on
+    storage over a file system.
+    """
+    return as_path(key) == key
+
+
 def is_own(key: str) -> bool:
     """Tell whether a key of our own bucket is a job's source or result."""
     return _OWN.match(as_path(key)) is not None

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,8 @@ from common.blobs.base import (
     Part,
     disk_errors,
 )
-from common.blobs.names import check_key, content_disposition
-from common.blobs.s3_errors import code_of, s3_errors
+from common.blobs.names import check_key, content_disposition, is_plain
+from common.blobs.s3_errors import code_of, s3_errors, status_of
 from common.blobs.s3_reader import read_range
 from common.blobs.s3_writer import S3Writer
 from common.config import Settings
@@ -68,6 +69,11 @@ def connect_client(settings: Settings, *, endpoint: str | None = None) -> S3Clie
     )
 
 
+def _is_no_key(error: ClientError, key: str) -> bool:
+    """Return whether a refusal is about the key itself (rclone and MinIO say 400)."""
+    return status_of(error) == HTTPStatus.BAD_REQUEST and not is_plain(key)
+
+
 class S3Store:
     """The BlobStore over one bucket; sources may lie in others."""
 
@@ -80,11 +86,36 @@ class S3Store:
             connect_client(settings, endpoint=public) if public else self._client
         )
 
+    def admits(self, key: str, *, bucket: str | None = None) -> bool:
+        """Return whether the storage can hold such a key; asks it about odd ones.
+
+        Raises StorageUnavailable.
+        """
+        place = bucket or self._bucket
+        if is_plain(key):
+            return True
+        with s3_errors(f"s3://{place}/{key}"):
+            try:
+                self._client.head_object(Bucket=place, Key=key)
+            except ClientError as error:
+                if status_of(error) >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                return not _is_no_key(error, key)
+        return True
+
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
         """Tell size, ETag and what else the store remembers."""
         place = bucket or self._bucket
         with s3_errors(f"s3://{place}/{key}", read=True):
-            answer = self._client.head_object(Bucket=place, Key=key)
+            try:
+                answer = self._client.head_object(Bucket=place, Key=key)
+            except ClientError as error:
+                if _is_no_key(error, key):
+                    raise SourceNotFound(
+                        f"s3://{place}/{key}: this storage holds no such keys",
+                        hint="a key without empty segments, '.' or a '/' in front",
+                    ) from error
+                raise
         return BlobInfo(
             key,
             answer["ContentLength"],

@@ -304,3 +304,15 @@ def test_a_grant_for_a_part_then_its_etag_joins(store: BlobStore, prefix: str) -
     assert answer.headers["ETag"].strip('"') == parts[0].etag
     store.join_parts(key, ref, parts)
     assert get(store, key) == b"bytes"
+
+
+@pytest.mark.parametrize("key", ["a//b", "./a", "/a"])
+def test_a_key_that_no_file_can_have_then_told_and_never_forbidden(
+    store: BlobStore, key: str, request: pytest.FixtureRequest
+) -> None:
+    # AWS holds such keys, and moto with it; a folder and rclone do not.
+    is_held = "moto" in request.node.name
+    assert store.admits(key) == is_held
+    assert store.admits("a/b")
+    with pytest.raises(SourceNotFound):
+        store.head(key)

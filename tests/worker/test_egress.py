@@ -292,7 +292,10 @@ def test_an_error_never_shows_the_query(tmp_path: Path) -> None:
     [
         ('attachment; filename="a/../b.mp4"', "/v", "a/../b.mp4"),
         ("attachment; filename*=UTF-8''%E2%82%AC.mp4", "/v", "\u20ac.mp4"),
+        ('attachment; filename="caf\u00e9.mp4"', "/v", "caf\u00e9.mp4"),
+        ("attachment; filename*=UTF-8''\"a b.mp4\"", "/v", "a b.mp4"),
         ("", "/dir/my%20clip.mp4?x=1", "my clip.mp4"),
+        ("", "/dir/caf%E9.mp4", "caf\u00e9.mp4"),
         ("", "/", None),
     ],
 )

@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from ipaddress import ip_address
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO, Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
+from common.blobs.dispositions import disposition_name, repaired, url_name
+from common.blobs.names import display_name
 from common.errors import (
     DiskFull,
     Interrupted,
@@ -361,7 +362,7 @@ def _describe(answer: HTTPResponse, size: int, url: str) -> Downloaded:
 
 
 def _name(answer: HTTPResponse, url: str) -> str | None:
-    message = Message()
-    message["Content-Disposition"] = answer.getheader("Content-Disposition") or "x"
-    name = message.get_filename() or unquote(urlsplit(url).path.rpartition("/")[2])
-    return "".join(c for c in name if c.isprintable())[:200] or None
+    # http.client reads each byte of a header as Latin-1.
+    header = (answer.getheader("Content-Disposition") or "").encode("latin-1")
+    name = disposition_name(repaired(header)) or url_name(urlsplit(url).path)
+    return display_name(name)
