@@ -74,7 +74,6 @@ def _store(attempt: Attempt, prefix: str, file: RenderedFile) -> Artifact:
         time=file.time,
         sha256=digest,
         details=file.details,
-        names=file.names,
     )
 
 

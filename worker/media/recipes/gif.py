@@ -18,6 +18,7 @@ from worker.media.recipes.plan import Done, Made, RungRun, Step
 
 EVERY = 5
 _ALPHA = 48
+_FEWEST = 2
 _LOSSY = 60
 _OPTIMIZE_SECONDS = 30.0
 
@@ -25,7 +26,11 @@ _OPTIMIZE_SECONDS = 30.0
 def table(stream: Any, *, colors: int, stats: str, every: int) -> Any:
     """Make a palette from every ``every``-th frame of a ``bgra`` stream."""
     sample = stream.filter("select", f"not(mod(n,{every}))") if every > 1 else stream
-    return sample.filter("palettegen", max_colors=colors, stats_mode=stats)
+    words: dict[str, Any] = {"max_colors": colors, "stats_mode": stats}
+    if colors == _FEWEST:
+        # palettegen refuses to keep one of two colours for transparency.
+        words["reserve_transparent"] = 0
+    return sample.filter("palettegen", **words)
 
 
 def palette(

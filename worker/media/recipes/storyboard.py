@@ -213,7 +213,6 @@ def _sheet_words(
     if spec.format == "jpeg":
         frames = frames.filter("scale", in_range="limited", out_range="full")
         frames = frames.filter("format", "yuvj420p")
-    frames = encode.tagged(frames, spec.format)
     options = _sheet_options(spec, pass_.clip.threads)
     suffix = encode.extension(spec.format)
     full, last = sheets[:-1], sheets[-1]
@@ -239,4 +238,7 @@ def _sheet_options(spec: StoryboardSpec, threads: int) -> dict[str, Any]:
         # "still-picture" ends the encoder after one frame.
         del options["still-picture"]
         options |= {"f": "image2", "usage": "allintra"}
+        # The image2 muxer asks for no global header, and its AVIF files then have an
+        # empty av1C box: FFmpeg opens them, libavif and browsers do not.
+        options["flags:v"] += "+global_header"
     return options

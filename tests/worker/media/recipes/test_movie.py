@@ -75,6 +75,13 @@ def test_given_two_runs_when_a_gif_is_made_then_it_looks_as_with_one(
         assert one.convert("RGB").tobytes() == other.convert("RGB").tobytes()
 
 
+def test_given_two_colours_when_a_gif_is_made_then_it_has_no_more(render):
+    made = render(duration=0.5, colors=2, width=64).files[0]
+
+    with Image.open(made.path) as picture:
+        assert len(picture.convert("RGB").getcolors()) == 2
+
+
 @pytest.mark.skipif(not shutil.which("gifsicle"), reason="gifsicle is not installed")
 def test_given_gifsicle_when_a_gif_is_optimized_then_it_is_smaller_and_whole(render):
     plain = render(duration=2.0).files[0]

@@ -97,3 +97,17 @@ def test_tiles_are_the_frames_of_their_times(
     assert boards.disagreements(board) == []
     assert board.index["tiles"][-1]["time"] > film[-1][0] - INTERVAL
     assert board.index["duration"] == pytest.approx(film[-1][0], abs=0.25)
+
+
+def test_sheets_in_avif_open_elsewhere_than_in_ffmpeg(
+    sample: Path, render: Render
+) -> None:
+    words = {"interval": 1.0, "columns": 2, "rows": 2, "width": 96, "format": "avif"}
+    made = render(sample, kind="storyboard", **words)
+    sheets = [file.path for file in made.files if file.name.endswith(".avif")]
+
+    sizes = []
+    for sheet in sheets:
+        with Image.open(sheet) as picture:
+            sizes.append(picture.size)
+    assert sizes == [(192, 108), (192, 108), (192, 54)]
