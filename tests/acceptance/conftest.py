@@ -11,6 +11,8 @@ its API key)::
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,6 +25,42 @@ from tests.acceptance.service import Service, chosen, started
 URL, TREE = chosen(os.environ)
 KEY = os.environ.get("FRAMEMILL_ACCEPTANCE_KEY")
 HERE = Path(__file__).parent
+
+
+FAULT = re.compile(r"acceptance/faults/test_(\d\d)_(\w+)\.py")
+OUTCOMES = ("passed", "failed", "error", "skipped")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the file that gets the table of faults."""
+    text = "write the table of fault lines to this file"
+    parser.addoption("--fault-table", type=Path, default=None, help=text)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print a row for each line of faults: how many of its tests had which outcome."""
+    lines: dict[tuple[str, str], Counter[str]] = {}
+    for outcome in OUTCOMES:
+        for report in terminalreporter.stats.get(outcome, []):
+            if found := FAULT.search(report.nodeid):
+                counts = lines.setdefault((found[1], found[2]), Counter())
+                counts[outcome] += 1
+    if not lines:
+        return
+    rows = ["| line | fault | result |", "| --- | --- | --- |"]
+    for (number, name), counts in sorted(lines.items()):
+        bad = counts["failed"] or counts["error"]
+        words = ", ".join(f"{counts[one]} {one}" for one in OUTCOMES if counts[one])
+        sign = "**FAIL**" if bad else "pass" if counts["passed"] else "not run"
+        title = name.replace("_", " ")
+        rows.append(f"| {int(number)} | {title} | {sign} ({words}) |")
+    terminalreporter.write_line("")
+    for row in rows:
+        terminalreporter.write_line(row)
+    if place := config.getoption("--fault-table", default=None):
+        place.write_text("\n".join([*rows, ""]), encoding="utf-8")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -57,7 +57,7 @@ def _plain(picture: Image.Image) -> Image.Image:
 
 
 def _frames_of_movie(body: bytes) -> list[Frame]:
-    with av.open(io.BytesIO(body)) as container:
+    with av.open(io.BytesIO(body), "r") as container:
         stream = container.streams.video[0]
         unit = float(stream.time_base or 0)
         found = []

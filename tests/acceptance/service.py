@@ -54,6 +54,15 @@ class HttpError(AssertionError):
         self.status = status
         self.body = body
 
+    @property
+    def problem(self) -> dict[str, Any]:
+        """Return the problem document, empty where the body is none."""
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
 
 @dataclass(frozen=True)
 class Fetched:
