@@ -111,6 +111,25 @@ class Client:
         }
         return self._json("POST", "/v1/batches", iter([body]), headers)
 
+    def jobs(self, batch_id: str) -> list[dict[str, Any]]:
+        """Return the documents of all jobs of a batch, newest first."""
+        found: list[dict[str, Any]] = []
+        path = f"/v1/jobs?batch={batch_id}&limit=100"
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._json("GET", path + (cursor and f"&cursor={cursor}"), None, {})
+            found += page["jobs"]
+            cursor = page["next"]
+        return found
+
+    def is_uploaded(self, upload: str) -> bool:
+        """Return True when an upload is there and whole."""
+        headers = {"Tus-Resumable": "1.0.0"}
+        with self._ask("HEAD", f"/v1/tus/{upload}", None, headers) as response:
+            offset = response.headers.get("Upload-Offset")
+            whole = response.headers.get("Upload-Length")
+            return response.status == 200 and offset is not None and offset == whole
+
     def wait(
         self,
         job: dict[str, Any],

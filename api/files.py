@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from mimetypes import MimeTypes
 from pathlib import PurePosixPath
 
 from flask import Blueprint, Response, current_app, redirect, request, send_file
 from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
 
 from common.blobs.base import Grant
-from common.blobs.links import place_of
+from common.blobs.links import edition
 from common.blobs.local import LocalStore, local_base
 from common.blobs.names import content_disposition
 from common.blobs.signing import check_seal, verify
 from common.errors import BadRequest, BodyTooLarge, NotFound, SourceNotFound
-from common.model import Artifact, JobRecord, Source
+from common.model import Artifact, JobRecord, MediaInfo, Source
 from common.runtime import Runtime
 
 blueprint = Blueprint("files", __name__)
@@ -41,6 +42,31 @@ _SHARED = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Referrer-Policy": "no-referrer",
 }
+# By the probe's name of the container; the first is that of an unknown ending.
+_SOURCE_TYPES = {
+    "mov": ("video/mp4", "video/quicktime", "video/3gpp", "image/avif", "image/heic"),
+    "matroska": ("video/x-matroska", "video/webm"),
+    "mpegts": ("video/mp2t",),
+    "mpeg": ("video/mpeg",),
+    "mpegvideo": ("video/mpeg",),
+    "avi": ("video/x-msvideo",),
+    "flv": ("video/x-flv",),
+    "ogg": ("video/ogg",),
+    "asf": ("video/x-ms-wmv", "video/x-ms-asf"),
+    "mxf": ("application/mxf",),
+    "gif": ("image/gif",),
+    "apng": ("image/apng", "image/png"),
+    "webp_pipe": ("image/webp",),
+}
+# Not the machine's own list: the answer is the same everywhere.
+_TYPES = MimeTypes()
+for _ending, _kind in {
+    ".mkv": "video/x-matroska",
+    ".heic": "image/heic",
+    ".avif": "image/avif",
+    ".3gp": "video/3gpp",
+}.items():
+    _TYPES.add_type(_kind, _ending)
 _INDEXES = frozenset({"text/vtt", "application/vnd.apple.mpegurl", "application/json"})
 
 
@@ -68,13 +94,14 @@ def give_artifact(
     job_id: str, output: str, fence: int, key: str, file: str
 ) -> Response:
     """Answer 302 to a fresh grant for an artifact, or an index; 404 when it is gone."""
-    folder = f"{output}/{fence}"
-    path = f"/v1/files/{job_id}/{folder}"
+    path = f"/v1/files/{job_id}/{output}/{fence}"
     check_seal(_runtime().settings.api.secret, "file", path, key)
     job = _job(job_id)
     for record in job.outputs:
+        if record.name != output or edition(record) != fence:
+            continue
         for artifact in record.artifacts:
-            if place_of(artifact) == f"{folder}/{file}":
+            if artifact.name == file:
                 name = download_name(job.source, artifact)
                 if artifact.content_type in _INDEXES:
                     return _index(artifact, name)
@@ -92,11 +119,25 @@ def redirect_to_source(job_id: str) -> Response:
     name = source.name or PurePosixPath(source.key).name
     return _redirect(
         source.key,
-        "application/octet-stream",
+        source_type(job.media, name),
         name,
         attachment=True,
         bucket=source.bucket,
     )
+
+
+def source_type(media: MediaInfo | None, name: str) -> str:
+    """Return the media type under which a source is served.
+
+    The probe found the container, and the file's name chooses among its types. What no
+    probe has seen, or is not listed, is ``application/octet-stream``: the type that a
+    caller claims is never repeated.
+    """
+    families = {} if media is None else _SOURCE_TYPES
+    container = "" if media is None else media.container.split(",")[0]
+    possible = families.get(container, ("application/octet-stream",))
+    guess = _TYPES.guess_type(name.lower())[0]
+    return guess if guess in possible else possible[0]
 
 
 def download_name(source: Source, artifact: Artifact) -> str:

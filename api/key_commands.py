@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from api import local_service
 from api.key_webhooks import add, remove
 from api.subscriptions import WebhookSubscription, check_receiver, shown
-from common.config import Settings
 from common.errors import NotFound
 from common.keys import KeyRecord, Keys, new_key_id
 
@@ -42,13 +42,17 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a key; prints it, once")
     create.set_defaults(run=_create)
+    local_service.add_option(create)
     create.add_argument("name")
     create.add_argument("--owner", help="whose jobs it sees; default: its own only")
     _add_limits(create)
-    commands.add_parser("list", help="one JSON object a key").set_defaults(run=_list)
+    every = commands.add_parser("list", help="one JSON object a key")
+    every.set_defaults(run=_list)
+    local_service.add_option(every)
     limits = commands.add_parser("limits", help="change limits; none takes one away")
     limits.set_defaults(run=_limit)
     limits.add_argument("id")
+    local_service.add_option(limits)
     _add_limits(limits)
     _add(commands, "rotate", "a new secret for a key; the old one ends", _rotate)
     _add(commands, "revoke", "end a key", _revoke)
@@ -65,6 +69,7 @@ def _add(
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text)
     parser.set_defaults(run=run)
     parser.add_argument("id", help="of the key, as list shows it")
+    local_service.add_option(parser)
     return parser
 
 
@@ -106,8 +111,8 @@ def _valid(fields: dict[str, Any]) -> KeyRecord:
         raise ValueError("the key is not valid: " + "; ".join(faults)) from error
 
 
-def _keys() -> Keys:
-    return Keys.connect(Settings.load())
+def _keys(options: argparse.Namespace) -> Keys:
+    return Keys.connect(local_service.load_settings(options.data))
 
 
 def _tell(line: str) -> None:
@@ -118,14 +123,21 @@ def _create(options: argparse.Namespace) -> int:
     key_id = new_key_id()
     fields = {"id": key_id, "name": options.name, "owner": options.owner or key_id}
     record = _valid(fields | _given(options))
-    token = _keys().create(record)
+    settings = local_service.load_settings(options.data)
+    token = Keys.connect(settings).create(record)
+    if not settings.api.auth:
+        _tell(
+            "warning: this service asks nobody for a key (FRAMEMILL_API_AUTH=false): "
+            "whoever reaches it may do everything, with this key or without; start it "
+            "with FRAMEMILL_API_AUTH=true"
+        )
     _tell(f"key {record.id} of {record.owner}; it is shown only now:")
     print(token)
     return 0
 
 
-def _list(_: argparse.Namespace) -> int:
-    for record in _keys().list():
+def _list(options: argparse.Namespace) -> int:
+    for record in _keys(options).list():
         document = record.model_dump(mode="json", exclude_none=True)
         for webhook in document["webhooks"]:
             del webhook["secret"]
@@ -138,32 +150,32 @@ def _limit(options: argparse.Namespace) -> int:
     changes = _given(options)
     if not changes:
         raise ValueError("name the limits to change, for example --jobs-at-once 20")
-    keys = _own(options.id)
+    keys = _own(options)
     record = keys.change(options.id, lambda old: _valid(old.model_dump() | changes))
     print(record.model_dump_json(exclude_none=True, exclude={"webhooks"}))
     return 0
 
 
-def _own(key_id: str) -> Keys:
+def _own(options: argparse.Namespace) -> Keys:
     """Give the keys to change one in; raises ValueError where that cannot last."""
-    keys = _keys()
-    if any(one.declared and one.id == key_id for one in keys.list()):
+    keys = _keys(options)
+    if any(one.declared and one.id == options.id for one in keys.list()):
         raise ValueError(
-            f"the key {key_id!r} is one of FRAMEMILL_API_KEYS: change it there, and "
-            "start the API anew"
+            f"the key {options.id!r} is one of FRAMEMILL_API_KEYS: change it there, "
+            "and start the API anew"
         )
     return keys
 
 
 def _rotate(options: argparse.Namespace) -> int:
-    token = _own(options.id).rotate(options.id)
+    token = _own(options).rotate(options.id)
     _tell(f"the new key of {options.id}; it is shown only now:")
     print(token)
     return 0
 
 
 def _revoke(options: argparse.Namespace) -> int:
-    if not _own(options.id).revoke(options.id):
+    if not _own(options).revoke(options.id):
         raise NotFound(f"there is no API key with the id {options.id!r}")
     return 0
 
@@ -175,7 +187,7 @@ def _webhook(options: argparse.Namespace) -> int:
         asked = WebhookSubscription.model_validate(given)
     except ValidationError as error:
         raise ValueError("; ".join(one["msg"] for one in error.errors())) from error
-    settings = Settings.load()
+    settings = local_service.load_settings(options.data)
     check_receiver(asked.url, settings.egress, "/url")
     made = add(Keys.connect(settings), options.id, asked)
     _tell(f"webhook {made['id']}; its secret is shown only now:")
@@ -184,5 +196,5 @@ def _webhook(options: argparse.Namespace) -> int:
 
 
 def _unhook(options: argparse.Namespace) -> int:
-    remove(_keys(), options.id, options.webhook)
+    remove(_keys(options), options.id, options.webhook)
     return 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from common.blobs.links import artifact_url, source_url
 from common.config import Settings
-from common.model import Artifact
+from common.model import Artifact, OutputRecord
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Links:
         """Give the address of a batch's jobs."""
         return f"{self.root}/v1/jobs?batch={batch_id}"
 
-    def artifact(self, job_id: str, artifact: Artifact) -> str:
-        """Give the signed address of one artifact."""
-        return artifact_url(self.root, self.settings, job_id, artifact)
+    def artifact(self, job_id: str, output: OutputRecord, artifact: Artifact) -> str:
+        """Return the signed address of one artifact of an output."""
+        return artifact_url(self.root, self.settings, job_id, output, artifact)
 
     def source(self, job_id: str) -> str:
         """Give the signed address of a job's source."""

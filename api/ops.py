@@ -9,8 +9,11 @@ from flask import Blueprint, Response
 from api.guard import Authenticator, enter
 from api.meters import Meters
 from common.errors import FramemillError, Unavailable
+from common.jobstore import Stats
 from common.runtime import Runtime
 
+_REAPER_SECONDS = 30.0
+_SWEEPS_MISSED = 3
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -46,13 +49,31 @@ def _check(runtime: Runtime) -> dict[str, object]:
     if away:
         raise Unavailable("; ".join(away), hint="see the log of the part that is away")
     stats = runtime.store.stats()
-    # Without a worker jobs are still accepted and wait: that is no reason to refuse.
+    reasons = _missing(stats, runtime.settings.lease.sweep_seconds)
+    # Jobs are accepted all the same, and wait: that is no reason to refuse.
     return {
-        "status": "ok",
+        "status": "degraded" if reasons else "ok",
+        "reasons": reasons,
         "workers": stats.workers,
         "reaper_seconds": stats.reaper_seconds,
         "pending": stats.pending,
     }
+
+
+def _missing(stats: Stats, sweep_seconds: float) -> list[str]:
+    """List what keeps accepted jobs from being done."""
+    reasons = []
+    if not stats.workers:
+        reasons.append("no worker is running: jobs are accepted and wait")
+    silence = stats.reaper_seconds
+    if silence is None:
+        reasons.append("no reaper is running: lost messages are not sent again")
+    elif silence > max(_REAPER_SECONDS, _SWEEPS_MISSED * sweep_seconds):
+        reasons.append(
+            f"the reaper was last seen {silence:.0f} s ago: lost messages are not "
+            "sent again"
+        )
+    return reasons
 
 
 def _json(document: dict[str, object]) -> Response:

@@ -95,15 +95,17 @@ def _output(job_id: str, output: OutputRecord, links: Links) -> OutputView:
         progress=round(output.progress, 1),
         attempts=[_attempt(report) for report in output.attempts],
         warnings=output.warnings,
-        artifacts=[_artifact(job_id, a, links) for a in output.artifacts],
+        artifacts=[_artifact(job_id, output, a, links) for a in output.artifacts],
         error=output.error and _error(output.error),
     )
 
 
-def _artifact(job_id: str, artifact: Artifact, links: Links) -> ArtifactView:
+def _artifact(
+    job_id: str, output: OutputRecord, artifact: Artifact, links: Links
+) -> ArtifactView:
     return ArtifactView(
         name=artifact.name,
-        url=links.artifact(job_id, artifact),
+        url=links.artifact(job_id, output, artifact),
         content_type=artifact.content_type,
         bytes=artifact.bytes,
         width=artifact.width,

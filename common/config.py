@@ -8,6 +8,7 @@ module alone reads ``os.environ``.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -100,6 +101,17 @@ class Settings(BaseSettings):
         return settings
 
 
+def fill_environment(variables: Mapping[str, str]) -> None:
+    """Set the variables that the environment does not name itself.
+
+    ``REDIS_URL`` in the environment counts as naming both servers.
+    """
+    for name, value in variables.items():
+        shared = name in {f"{_PREFIX}BROKER_URL", f"{_PREFIX}STORE_URL"}
+        if not (shared and os.environ.get("REDIS_URL")):
+            os.environ.setdefault(name, value)
+
+
 def _unknown_variables(cls: type[Settings]) -> list[str]:
     roots = tuple(f"{_PREFIX}{name.upper()}" for name in cls.model_fields)
     return [
@@ -110,8 +122,14 @@ def _unknown_variables(cls: type[Settings]) -> list[str]:
 
 
 def _rule_faults(settings: Settings) -> list[str]:
-    """List the webhooks of rules that nothing would ever reach."""
+    """List the settings that cannot serve together."""
     faults = []
+    if settings.smtp.host and not settings.api.public_url:
+        faults.append(
+            "FRAMEMILL_SMTP_HOST: mails link to the job and its files, and there is no "
+            "FRAMEMILL_API_PUBLIC_URL to begin a link with; set it to the address that "
+            "the recipients reach, for example https://media.example.com"
+        )
     for place, rule in enumerate(settings.events.rules, 1):
         try:
             fault = rule.webhook and settings.egress.fault_of(rule.webhook)

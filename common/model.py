@@ -171,7 +171,8 @@ class Artifact(Record):
     ``key`` is its place in the blob store, ``copy_at`` that of its copy at the job's
     destination once it is there. ``time`` is the source time shown (for
     stills), in seconds. ``details`` holds facts that only some kinds have: score,
-    runners-up, placeholder, dominant colour, chosen settings.
+    runners-up, placeholder, dominant colour, chosen settings. ``names`` are the files
+    beside it that an index names.
     """
 
     name: str
@@ -185,6 +186,7 @@ class Artifact(Record):
     time: float | None = None
     sha256: str
     details: dict[str, Any] = Field(default_factory=dict)
+    names: list[str] = Field(default_factory=list)
     copy_at: ObjectName | None = None
 
 

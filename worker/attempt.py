@@ -133,10 +133,14 @@ class Attempt:
             return outcome
 
     def bring(self, source: Source) -> Path:
-        """Put the pinned source into the folder; raises what Sources.bring raises."""
+        """Put the pinned source into the folder, once.
+
+        Raises what Sources.bring raises.
+        """
         self.source = source
         path = self.folder / "source"
-        self.workshop.sources.bring(source, path)
+        if not path.exists():
+            self.workshop.sources.bring(source, path)
         self.check()
         return path
 

@@ -86,7 +86,13 @@ def _pinned(attempt: Attempt) -> Source:
     source = claim.source
     if source.kind == "url":
         source = _downloaded(attempt, attempt.folder / "download")
-    return workshop.sources.pin(source)
+    source = workshop.sources.pin(source)
+    resumed = source.kind == "upload" and source.sha256 is None
+    if resumed and claim.options.get("dedupe"):
+        # Sent in pieces, perhaps in parallel: nobody has seen the bytes in order yet.
+        digest = _sha256(attempt.bring(source))
+        source = source.model_copy(update={"sha256": digest})
+    return source
 
 
 def _downloaded(attempt: Attempt, path: Path) -> Source:
@@ -99,10 +105,7 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
         max_bytes=min(limit, claim.options.get("max_bytes", limit)),
         should_stop=attempt.watch.should_stop,
     )
-    sha256 = None
-    if claim.options.get("dedupe"):
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    sha256 = _sha256(path) if claim.options.get("dedupe") else None
     key = source_key(claim.job_id)
     # Crash window: until prepare has succeeded the record does not name this blob, and
     # after a failure (no video, too long) it never will. It is reserved, so the sweep
@@ -121,3 +124,8 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
             "name": claim.source.name or got.name,
         }
     )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -74,6 +74,7 @@ def _store(attempt: Attempt, prefix: str, file: RenderedFile) -> Artifact:
         time=file.time,
         sha256=digest,
         details=file.details,
+        names=file.names,
     )
 
 

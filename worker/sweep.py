@@ -28,7 +28,7 @@ from common.errors import (
     Unavailable,
 )
 from common.jobstore import Chore, JobStore, Reaped
-from common.model import Bell
+from common.model import JOB_ENDED, Bell
 from common.uploads import Uploads
 
 log = structlog.get_logger(__name__)
@@ -168,16 +168,18 @@ class Janitor:
         return 0
 
     def _remove_litter(self, job_id: str) -> int:
-        """Remove results that nothing points at: of lost, refused and failed work."""
+        """Remove results that nothing points at: of lost, refused and failed work.
+
+        The files are listed before the record is read. So where the job has ended by
+        then, whatever was listed and is in no record will never be: work that begins
+        later has a newer fence, and other keys.
+        """
+        stored = [blob.key for blob in self._blobs.list(f"out/{job_id}/")]
         job = self._store.get(job_id)
-        if job is None:
-            return 0  # the record's own chore removes everything
+        if job is None or job.status not in JOB_ENDED:
+            return 0  # the record's own chore, or the next end, removes it
         kept = {one.key for output in job.outputs for one in output.artifacts}
-        litter = [
-            blob.key
-            for blob in self._blobs.list(f"out/{job_id}/")
-            if blob.key not in kept
-        ]
+        litter = [key for key in stored if key not in kept]
         for key in litter:
             self._blobs.delete(key)
         return len(litter)

@@ -7,26 +7,34 @@ from urllib.parse import quote
 
 from common.blobs.signing import seal, sign
 from common.config import Settings
-from common.model import Artifact
+from common.model import Artifact, OutputRecord
 
 DAY_SECONDS = 86_400
 _LINK_DAYS = 8
 
 
-def artifact_url(base: str, settings: Settings, job_id: str, artifact: Artifact) -> str:
-    """Give the link of an artifact: absolute, good for a week, stable for a day.
+def artifact_url(
+    base: str, settings: Settings, job_id: str, output: OutputRecord, artifact: Artifact
+) -> str:
+    """Return the link of an artifact: absolute, good for a week, stable for a day.
 
-    ``base`` is the address of this API as its callers see it.
+    ``base`` is the address of this API as its callers see it. All files of an output
+    share one folder, so that a name in an index leads on from the index's link.
     """
-    folder, _, file = place_of(artifact).rpartition("/")
-    path = f"/v1/files/{job_id}/{folder}"
+    path = f"/v1/files/{job_id}/{output.name}/{edition(output)}"
     opens = seal(settings.api.secret, "file", path, _expiry())
-    return f"{base.rstrip('/')}{quote(f'{path}/{opens}/{file}')}"
+    return f"{base.rstrip('/')}{quote(f'{path}/{opens}/{artifact.name}')}"
 
 
-def place_of(artifact: Artifact) -> str:
-    """Give where an artifact lies within its job: ``OUTPUT/FENCE/FILE``."""
-    return artifact.key.split("/", 2)[2]
+def edition(output: OutputRecord) -> int:
+    """Return the fence under which an output got its files, 0 where it has none.
+
+    The files of parts are stored under their parts' fences (``out/JOB/OUTPUT/FENCE/``).
+    The piece that joins them comes last, so its fence is the greatest, and no earlier
+    run of the output has it.
+    """
+    fences = (int(one.key.split("/")[3]) for one in output.artifacts)
+    return max(fences, default=0)
 
 
 def source_url(base: str, settings: Settings, job_id: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from common.errors import InternalError
 from common.jobstore.connection import Connection, dump, new_call, read_bells
 from common.jobstore.jobs import read_outcome, source_blob
 from common.jobstore.reading import notice_event, read_media
@@ -151,9 +152,11 @@ class Pieces(Connection):
     ) -> Outcome:
         """Publish an output, a part's ``result`` or a delivery: exactly once.
 
-        ``artifacts`` count for outputs alone. Warnings and reports of parts go to
-        their output. With ``publish`` the artifacts are kept, and the output ends
-        when a claim of kind publish has copied them to the job's destination.
+        An output that was cut has the artifacts of its parts as well as these. Raises
+        InternalError, and changes nothing, where an index among them names a file
+        that is not. Warnings and reports of parts go to their output. With ``publish``
+        the artifacts are kept, and the output ends when a claim of kind publish has
+        copied them to the job's destination.
         """
         if claim.kind == "prepare":
             raise ValueError(f"piece {claim.piece} ends by open")
@@ -166,6 +169,11 @@ class Pieces(Connection):
             reports=_REPORTS.dump_json(list(reports)).decode(),
             publish=publish or None,
         )
+        if "missing" in answer:
+            raise InternalError(
+                f"an index names {answer['missing']}, which is not among the files "
+                f"of output {claim.output}"
+            )
         return read_outcome(answer)
 
     def release(

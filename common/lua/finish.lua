@@ -1,6 +1,8 @@
 -- Publishes the work of a claim. arg: call, piece, token, fence, artifacts, result,
 -- warnings, reports, publish? (the files are yet to be copied to a destination: the
 -- output goes on as a piece of kind publish, and ends when that finishes).
+-- Answers an outcome, or {missing = name} and changes nothing: no output succeeds with
+-- an index that names a file which is none of its artifacts.
 
 local function join_if_last(output)
   for k = 0, number(output, 'nparts') - 1 do
@@ -10,11 +12,35 @@ local function join_if_last(output)
   enqueue(output, 0)
 end
 
+-- An output that was cut has its parts' files, in order, before those of the joining.
+local function artifacts_of(piece)
+  local all = '[]'
+  if piece.f.role == 'output' and piece.f.kind == 'render' then
+    for k = 0, number(piece, 'nparts') - 1 do
+      local key = P .. 'piece:' .. part_id(piece, k)
+      all = splice(all, redis.call('HGET', key, 'artifacts'))
+    end
+  end
+  return splice(all, arg.artifacts)
+end
+
+-- The first name in an index that no artifact has, or nil.
+local function missing(artifacts)
+  local all, known = cjson.decode(artifacts), {}
+  for _, artifact in ipairs(all) do known[artifact.name] = true end
+  for _, artifact in ipairs(all) do
+    for _, name in ipairs(artifact.names or {}) do
+      if not known[name] then return name end
+    end
+  end
+  return nil
+end
+
 -- From here on the artifacts of the output never change: whichever attempt copies them,
 -- late or twice, writes the same bytes under the same names.
 local function go_on(output)
   set(output, {
-    kind = 'publish', queue = 'fast', artifacts = arg.artifacts, result = '',
+    kind = 'publish', queue = 'fast', result = '',
     attempt = 0, lost = 0, deaths = 0, refunds = 0,
   })
   enqueue(output, 0)
@@ -28,13 +54,16 @@ return once(function()
   local stale
   piece, stale = held()
   if not piece then return stale end
+  local artifacts = artifacts_of(piece)
+  local lacking = missing(artifacts)
+  if lacking then return {missing = lacking} end
   local job = job_of(piece)
   report(piece, arg.reports)
   if piece.f.cancel == '1' then
     end_piece(job, piece, 'cancelled')
     return outcome(false, job)
   end
-  set(piece, {result = arg.result, progress = 100})
+  set(piece, {result = arg.result, progress = 100, artifacts = artifacts})
   local output = output_of(piece)
   if output then
     set(output, {warnings = splice(output.f.warnings, arg.warnings)})
@@ -47,7 +76,6 @@ return once(function()
     go_on(piece)
     touch(job)
   else
-    if output then set(piece, {artifacts = arg.artifacts}) end
     end_piece(job, piece, 'succeeded')
   end
   return outcome(true, job)

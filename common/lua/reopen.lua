@@ -32,6 +32,7 @@ local function reopen_output(output)
   for k = 0, number(output, 'nparts') - 1 do
     local part = read_piece(part_id(output, k))
     renew(part)
+    set(part, {artifacts = '[]'})
     enqueue(part, 0)
   end
 end

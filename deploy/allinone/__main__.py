@@ -70,7 +70,7 @@ def _show(supervisor: Supervisor, clips: list[Path]) -> bool:
 def _addresses(supervisor: Supervisor) -> None:
     print(f"  {'API':<11}{supervisor.url}/v1/jobs")
     print(f"  {'API docs':<11}{supervisor.url}/docs")
-    print(f"  {'Flower':<11}{supervisor.flower_url}")
+    print(f"  {'Flower':<11}{supervisor.flower_url}  (to look at, not to control)")
     if supervisor.s3_url:
         keys = "bucket framemill, its keys in .data/state.json"
         print(f"  {'S3':<11}{supervisor.s3_url}  ({keys})")

@@ -28,17 +28,22 @@ def api(server: socket.socket, settings: Settings) -> Part:
     )
 
 
-def worker(settings: Settings, log: Path) -> Part:
-    """Give a Celery worker on both queues, with events for Flower."""
+def worker(settings: Settings, log: Path, port: int) -> Part:
+    """Return a Celery worker on both queues, with events for Flower.
+
+    It serves when it says so in ``log`` and the API on ``port`` misses nothing: the
+    store still knows a worker of a minute ago.
+    """
     argv = [*_PYTHON, "celery", "-A", "worker.app", "worker", "--pool", "prefork"]
     argv += ["--concurrency", str(settings.worker.concurrency), "--task-events"]
     argv += ["--queues", ",".join(settings.worker.queues), "--hostname", "framemill@%h"]
     argv += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
-    # "ready." is Celery's own last line of its start.
+    url = f"http://{LOOPBACK}:{port}/readyz"
     return Part(
         "worker",
         argv,
-        lambda _pid: b" ready" in log.read_bytes(),
+        # "ready." is Celery's own last line of its start.
+        lambda _pid: b" ready" in log.read_bytes() and probes.service_is_whole(url),
         {"REMAP_SIGTERM": "SIGQUIT"},
     )
 
@@ -49,16 +54,15 @@ def reaper() -> Part:
 
 
 def flower(port: int, broker: str) -> Part:
-    """Give Flower on loopback; it answers without a password there alone."""
+    """Return Flower on loopback, for looking only.
+
+    Without FLOWER_UNAUTHENTICATED_API it refuses every request that changes something:
+    any web page that is open in a browser here could send one.
+    """
     argv = [*_PYTHON, "celery", "--broker", broker, "flower"]
     argv += [f"--address={LOOPBACK}", f"--port={port}"]
     url = f"http://{LOOPBACK}:{port}/healthcheck"
-    return Part(
-        "flower",
-        argv,
-        lambda _pid: probes.http_answers(url),
-        {"FLOWER_UNAUTHENTICATED_API": "true"},
-    )
+    return Part("flower", argv, lambda _pid: probes.http_answers(url))
 
 
 def write_state(path: Path, state: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import re
 import socket
 from urllib.parse import urlsplit
@@ -39,15 +40,27 @@ def port_answers(port: int) -> bool:
 
 
 def http_answers(url: str, expected: int = 200) -> bool:
-    """Tell whether a GET is answered with the expected status."""
+    """Return True when a GET is answered with the expected status."""
+    status, _ = _get(url)
+    return status == expected
+
+
+def service_is_whole(url: str) -> bool:
+    """Return True when ``/readyz`` at ``url`` names nothing that is missing."""
+    status, body = _get(url)
+    return status == 200 and json.loads(body)["status"] == "ok"
+
+
+def _get(url: str) -> tuple[int | None, bytes]:
     parts = urlsplit(url)
     link = http.client.HTTPConnection(
         parts.hostname or LOOPBACK, parts.port, timeout=_SECONDS
     )
     try:
         link.request("GET", parts.path or "/")
-        return link.getresponse().status == expected
+        answer = link.getresponse()
+        return answer.status, answer.read()
     except (OSError, http.client.HTTPException):
-        return False
+        return None, b""
     finally:
         link.close()

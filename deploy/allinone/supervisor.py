@@ -146,7 +146,7 @@ class Supervisor:
             self.children.start(part)
             for part in (
                 parts.api(server, self._given),
-                parts.worker(self._given, log),
+                parts.worker(self._given, log, server.getsockname()[1]),
                 parts.reaper(),
                 parts.flower(flower_port, broker),
             )
@@ -160,8 +160,25 @@ class Supervisor:
                 "flower": self.flower_url,
                 "s3": self._bucket and asdict(self._bucket),
                 "children": self.children.pids(),
+                "settings": self._settings(),
             },
         )
+
+    def _settings(self) -> dict[str, str]:
+        """Return the variables under which the parts run, for the command line."""
+        servers = {
+            f"FRAMEMILL_{name}_URL": section.url
+            for name, section in (
+                ("BROKER", self._given.broker),
+                ("STORE", self._given.store),
+            )
+        }
+        given = {
+            name: value
+            for name, value in self._variables.items()
+            if name.startswith("FRAMEMILL_")
+        }
+        return servers | given
 
     def _secret(self) -> str:
         """Give the key that signs links; kept, so that links outlive a restart."""

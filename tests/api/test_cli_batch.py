@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from api.batch_results import BatchFolder
 from api.cli import main
+from api.client import Client, Progress, Refused
+from api.client_sources import find_origins
 from tests.api.conftest import World
 from tests.api.test_batches import expand
 from tests.api.test_cli import clip, server
@@ -96,3 +99,85 @@ def test_given_a_refusal_then_code_4_and_the_faults(
 ) -> None:
     assert main(["batch", "s3://another/a", "--server", server]) == 4
     assert "/sources/0/s3/bucket" in capsys.readouterr().err
+
+
+def test_given_a_folder_then_its_files_are_the_sources_but_no_hidden_ones(
+    world: World, server: str, tmp_path: Path
+) -> None:
+    for name in ("b.mp4", "a.mp4", "a.txt", ".hidden.mp4", "sub/c.mp4"):
+        path = tmp_path / "films" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(name.encode() * 9)
+    words = ["batch", str(tmp_path / "films"), "--suffix", ".mp4", "--server", server]
+    assert main(words) == 0
+    sources = world.runtime.store.batch_sources(made(world).id, 0, 9)
+    assert [source.name for source in sources] == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_given_a_file_that_is_refused_then_the_others_are_made_and_it_is_named(
+    world: World,
+    server: str,
+    clip: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = clip.with_name("large.mp4")
+    large.write_bytes(b"y" * 700_000)
+    send = Client.upload
+
+    def upload(client: Client, file: Path, progress: Progress) -> str:
+        if file == large:
+            raise Refused(413, {"detail": "the file is too large"})
+        return send(client, file, progress)
+
+    monkeypatch.setattr(Client, "upload", upload)
+    assert main(["batch", str(clip), str(large), "--server", server]) == 3
+    assert "large.mp4: refused: the file is too large" in capsys.readouterr().out
+    (source,) = world.runtime.store.batch_sources(made(world).id, 0, 9)
+    assert source.name == clip.name
+
+
+def test_given_other_outputs_then_a_folder_of_results_is_not_mixed(
+    world: World, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["batch", "s3://framemill/a", "--server", server, "-o", str(tmp_path)]
+    assert main([*words, "--timeout", "0.1"]) == 5
+    assert main([*words, "--metadata", "1"]) == 2
+    assert "holds the results of other outputs" in capsys.readouterr().err
+
+
+def test_given_a_rerun_then_only_what_is_missing_is_submitted(
+    world: World, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["batch", "--server", server, "-o", str(tmp_path), "--timeout", "0.1"]
+    assert main([*words, "s3://framemill/a", "s3://framemill/b"]) == 5
+    good, bad = expand(world, made(world).id)
+    world.make(good)
+    world.runtime.store.cancel(bad)
+    capsys.readouterr()
+
+    assert main([*words, "s3://framemill/a"]) == 0
+    assert "nothing new: 1 made by earlier runs" in capsys.readouterr().out
+    folder = tmp_path / "a"
+    assert sorted(path.name for path in folder.glob("*/*"))
+
+    assert main([*words, "s3://framemill/a", "s3://framemill/b"]) == 5
+    newest = world.runtime.store.batches()[0][0]
+    (source,) = world.runtime.store.batch_sources(newest.id, 0, 9)
+    assert source.key == "b"
+
+
+def test_given_uploads_of_a_run_that_was_cut_off_then_they_are_not_sent_again(
+    world: World, server: str, clip: Path, tmp_path: Path
+) -> None:
+    folder, client = BatchFolder.open(tmp_path / "out", {}), Client(server)
+    (origin,) = find_origins([str(clip)], "")
+    folder.remember_upload(origin, client.upload(clip, lambda _: None))
+
+    again = BatchFolder.open(tmp_path / "out", {})
+    upload = again.upload_of(origin, client)
+    assert upload is not None
+    assert client.is_uploaded(upload)
+
+    again.remember_upload(origin, "0" * 32)
+    assert again.upload_of(origin, client) is None, "it is gone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,9 +105,32 @@ def test_given_a_defect_then_500_without_its_text(
 
 
 def test_given_all_parts_when_asked_then_ready(world: World) -> None:
+    world.runtime.store.worker_alive("worker", {})
+    world.runtime.store.reap()
     answer = world.client.get("/readyz")
-    assert answer.status_code == 200
-    assert answer.json["workers"] == 0
+    assert (answer.status_code, answer.json["status"]) == (200, "ok")
+    assert (answer.json["workers"], answer.json["reasons"]) == (1, [])
+
+
+def test_given_no_worker_and_no_reaper_when_asked_then_degraded_but_ready(
+    world: World,
+) -> None:
+    answer = world.client.get("/readyz")
+    assert (answer.status_code, answer.json["status"]) == (200, "degraded")
+    worker, reaper = answer.json["reasons"]
+    assert worker.startswith("no worker is running")
+    assert reaper.startswith("no reaper is running")
+
+
+def test_given_a_reaper_that_went_silent_when_asked_then_for_how_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.runtime.store.worker_alive("worker", {})
+    world.runtime.store.reap()
+    silent = replace(world.runtime.store.stats(), reaper_seconds=31.4)
+    monkeypatch.setattr(JobStore, "stats", lambda _: silent)
+    (reason,) = world.client.get("/readyz").json["reasons"]
+    assert reason.startswith("the reaper was last seen 31 s ago")
 
 
 def test_given_storage_away_when_asked_then_503_and_still_healthy(

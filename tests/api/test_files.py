@@ -14,13 +14,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import errors
-from api.files import blueprint
+from api.files import blueprint, source_type
 from common.blobs import connect
 from common.blobs.base import PART_BYTES, BlobStore, Grant
 from common.blobs.links import artifact_url, source_url
 from common.blobs.names import content_disposition
 from common.config import Settings
-from common.model import Artifact, JobRecord, OutputRecord, Source
+from common.model import Artifact, JobRecord, MediaInfo, OutputRecord, Source
 from common.runtime import Runtime
 from common.sections import Api, Blobs
 
@@ -113,9 +113,17 @@ def job_record() -> JobRecord:
     )
 
 
+def link(world: World, one: Artifact | None = None) -> str:
+    """Return the link of a file of the job's output, or of one like it."""
+    output = world.records.jobs[JOB].outputs[0]
+    if one is not None:
+        output = output.model_copy(update={"artifacts": [one]})
+    return artifact_url(HOST, world.settings, JOB, output, one or artifact())
+
+
 def test_an_artifact_link_then_302_to_a_grant_that_serves_it(world: World) -> None:
     world.put(KEY, DATA)
-    url = artifact_url(HOST, world.settings, JOB, artifact())
+    url = link(world)
     answer = world.client.get(url)
     assert answer.status_code == 302
     assert answer.location.startswith("http://files.test/blobs/")
@@ -134,7 +142,7 @@ def test_an_artifact_link_when_made_twice_in_a_day_then_the_same(
     urls = set()
     for now in (86_400 * 20_000, 86_400 * 20_001 - 1):
         monkeypatch.setattr("common.blobs.links.time.time", lambda now=now: now)
-        urls.add(artifact_url(HOST, world.settings, JOB, artifact()))
+        urls.add(link(world))
     assert len(urls) == 1
 
 
@@ -142,10 +150,10 @@ def test_an_artifact_link_when_the_job_is_gone_or_redone_then_404(
     world: World,
 ) -> None:
     newer = artifact().model_copy(update={"key": KEY.replace("/3/", "/4/")})
-    stale = artifact_url(HOST, world.settings, JOB, newer)
+    stale = link(world, newer)
     assert world.client.get(stale).status_code == 404
+    url = link(world)
     world.records.jobs.clear()
-    url = artifact_url(HOST, world.settings, JOB, artifact())
     assert world.client.get(url).status_code == 404
 
 
@@ -153,7 +161,7 @@ def test_an_artifact_link_when_the_job_is_gone_or_redone_then_404(
 def test_an_artifact_link_when_altered_then_403(
     world: World, change: tuple[str, str]
 ) -> None:
-    url = artifact_url(HOST, world.settings, JOB, artifact())
+    url = link(world)
     assert world.client.get(url).status_code == 302
     assert world.client.get(url.replace(*change)).status_code == 403
 
@@ -180,7 +188,7 @@ def test_an_index_then_its_bytes_here_so_that_the_names_in_it_lead_on(
     )
     world.records.jobs[JOB].outputs[0].artifacts.append(index)
     world.put(index.key, text)
-    url = artifact_url(HOST, world.settings, JOB, index)
+    url = link(world, index)
     answer = world.client.get(url)
     assert (answer.status_code, answer.data) == (200, text)
     assert answer.headers["Content-Type"] == "text/vtt; charset=utf-8"
@@ -194,8 +202,35 @@ def test_an_index_then_its_bytes_here_so_that_the_names_in_it_lead_on(
     assert world.client.get(url).status_code == 404
 
 
+def test_files_of_parts_then_their_names_lead_on_from_the_index_of_the_joining(
+    world: World,
+) -> None:
+    key = KEY.replace("thumbnail.jpg", "one.gif")
+    part = artifact().model_copy(update={"name": "one.gif", "key": key})
+    index = artifact().model_copy(
+        update={
+            "name": "snippets.json",
+            "key": KEY.replace("/3/thumbnail.jpg", "/9/snippets.json"),
+            "content_type": "application/json",
+        }
+    )
+    world.put(part.key, DATA)
+    world.put(index.key, b'{"file": "one.gif"}')
+    output = world.records.jobs[JOB].outputs[0]
+    output.artifacts[:] = [part, index]
+    url = artifact_url(HOST, world.settings, JOB, output, index)
+    assert "/poster/9/" in url
+
+    beside = urljoin(url, "one.gif")
+
+    assert beside == artifact_url(HOST, world.settings, JOB, output, part)
+    granted = world.client.get(beside)
+    assert world.client.get(granted.location).data == DATA
+    assert world.client.get(urljoin(url, "two.gif")).status_code == 404
+
+
 def test_an_artifact_link_then_pages_of_other_sites_may_show_it(world: World) -> None:
-    answer = world.client.get(artifact_url(HOST, world.settings, JOB, artifact()))
+    answer = world.client.get(link(world))
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
@@ -206,6 +241,26 @@ def test_the_source_link_then_an_attachment_of_no_type(world: World) -> None:
     assert served.data == b"<script>"
     assert served.headers["Content-Type"] == "application/octet-stream"
     assert served.headers["Content-Disposition"].startswith("attachment; ")
+
+
+@pytest.mark.parametrize(
+    ("container", "name", "kind"),
+    [
+        ("mov,mp4,m4a,3gp,3g2,mj2", "a.mp4", "video/mp4"),
+        ("mov,mp4,m4a,3gp,3g2,mj2", "A.MOV", "video/quicktime"),
+        ("mov,mp4,m4a,3gp,3g2,mj2", "page.html", "video/mp4"),
+        ("matroska,webm", "a.webm", "video/webm"),
+        ("matroska,webm", "a.jpg", "video/x-matroska"),
+        ("mpegts", None, "video/mp2t"),
+        ("new container", "a.mp4", "application/octet-stream"),
+        (None, "a.mp4", "application/octet-stream"),
+    ],
+)
+def test_the_source_link_then_the_type_is_what_the_probe_found(
+    container: str | None, name: str | None, kind: str
+) -> None:
+    media = None if container is None else MediaInfo(container=container)
+    assert source_type(media, name or "source") == kind
 
 
 def test_the_source_link_when_it_is_not_kept_then_404(world: World) -> None:

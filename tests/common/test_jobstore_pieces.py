@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from common.errors import InternalError
 from common.jobstore import Claim, NewOutput, Opening, Outcome, Refusal
 from common.model import AttemptReport, ErrorInfo
 from common.sections import Lease
@@ -223,6 +224,69 @@ def test_an_output_is_joined_when_its_last_part_is_done(lab: Lab) -> None:
         100,
         ["w"],
     )
+
+
+def joined(lab: Lab, job_id: str, *named: str, publish: bool = False) -> Outcome:
+    """Make two parts with a file each, and join them by an index."""
+    lab.open(job_id, strip=[1, 2])
+    for number in (1, 0):
+        part = lab.claim(f"{job_id}:o:strip:{number}")
+        lab.store.finish(part, [an_artifact(part, f"{number}.gif")], result=[])
+    joining = lab.claim(f"{job_id}:o:strip")
+    index = an_artifact(joining, "index.json").model_copy(update={"names": [*named]})
+    return lab.store.finish(joining, [index], publish=publish)
+
+
+def test_a_joined_output_has_the_files_of_its_parts_in_their_order(lab: Lab) -> None:
+    job_id = lab.accept("strip")
+    assert joined(lab, job_id, "0.gif", "1.gif").job_ended
+    artifacts = lab.get(job_id).outputs[0].artifacts
+    assert [one.name for one in artifacts] == ["0.gif", "1.gif", "index.json"]
+    fences = [int(one.key.split("/")[3]) for one in artifacts]
+    assert fences[2] > fences[0] > fences[1]
+
+
+def test_a_joined_output_is_copied_with_the_files_of_its_parts(lab: Lab) -> None:
+    job_id = lab.accept("strip")
+    joined(lab, job_id, "0.gif", publish=True)
+    claim = lab.claim(f"{job_id}:o:strip")
+    assert claim.kind == "publish"
+    names = ["0.gif", "1.gif", "index.json"]
+    assert [one.name for one in claim.artifacts] == names
+    with pytest.raises(InternalError, match=r"0\.gif"):
+        lab.store.finish(claim, claim.artifacts[1:])
+    assert lab.status(job_id) == "processing"
+    lab.store.release(claim, "retry", error=BAD)
+    claim = lab.claim(f"{job_id}:o:strip")
+    assert lab.store.finish(claim, claim.artifacts).job_ended
+    assert [one.name for one in lab.get(job_id).outputs[0].artifacts] == names
+
+
+def test_an_index_that_names_no_file_of_ours_ends_no_output(lab: Lab) -> None:
+    job_id = lab.accept("strip")
+    with pytest.raises(InternalError, match=r"2\.gif"):
+        joined(lab, job_id, "0.gif", "2.gif")
+    (output,) = lab.get(job_id).outputs
+    assert (output.status, output.artifacts) == ("running", [])
+
+    # The claim still holds: the attempt ends as any that met a defect.
+    piece = lab.client.hgetall(lab.key(f"piece:{job_id}:o:strip"))
+    assert piece["state"] == "running"
+
+
+def test_a_part_that_is_made_again_has_the_files_of_the_later_one(lab: Lab) -> None:
+    job_id = lab.accept("strip")
+    lab.open(job_id, strip=[1])
+    lost = lab.claim(f"{job_id}:o:strip:0")
+    lab.reaper_was_here()
+    lab.expire(lost.piece)
+    lab.store.reap()
+    again = lab.claim(f"{job_id}:o:strip:0")
+    assert lab.store.finish(lost, [an_artifact(lost)]) == STALE
+    assert lab.store.finish(again, [an_artifact(again)]).applied
+    lab.make(f"{job_id}:o:strip")
+    first = lab.get(job_id).outputs[0].artifacts[0]
+    assert first.key == an_artifact(again).key
 
 
 def test_fences_of_parts_never_meet(lab: Lab) -> None:

@@ -152,9 +152,12 @@ def test_an_unknown_job_is_404_and_never_pending(service):
 
 def test_flower_lists_the_worker_and_the_tasks(service, uploaded):
     url = service.state["flower"]
-    with urllib.request.urlopen(f"{url}/api/workers?refresh=1", timeout=60) as answer:
+    with urllib.request.urlopen(f"{url}/workers", timeout=60) as answer:
         workers = answer.read().decode()
-    with urllib.request.urlopen(f"{url}/api/tasks", timeout=60) as answer:
+    # As the page asks for the rows of its table.
+    rows = f"{url}/tasks/datatable?draw=1&start=0&length=100&search[value]="
+    rows += "&order[0][column]=0&order[0][dir]=asc&columns[0][data]=name"
+    with urllib.request.urlopen(rows, timeout=60) as answer:
         tasks = answer.read().decode()
 
     assert "framemill@" in workers

@@ -269,3 +269,19 @@ def test_who_lost_the_claim_while_copying_publishes_nothing(
     run(shop.workshop, piece, "task", prepare)
     job = shop.job(second)
     assert (job.status, job.deduplicated_from) == ("processing", None)
+
+
+def test_given_an_upload_without_a_hash_then_its_bytes_are_known_all_the_same(
+    shop: Shop,
+) -> None:
+    def resumed() -> Source:
+        # As tus and direct uploads leave it.
+        return shop.upload().model_copy(update={"sha256": None})
+
+    first = shop.made(source=resumed())
+    second = shop.made(source=resumed())
+
+    job = shop.runtime.store.get(second)
+    assert job is not None
+    assert job.deduplicated_from == first
+    assert job.source.sha256 == shop.sha256

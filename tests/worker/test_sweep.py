@@ -166,6 +166,45 @@ def test_litter_goes_and_artifacts_stay(
     assert sorted(keys(files, "out/")) == sorted([kept, other])
 
 
+def test_files_of_parts_stay_and_those_of_lost_parts_go(
+    lab: Lab, files: BlobStore, janitor: Janitor
+) -> None:
+    job_id = lab.accept("strip")
+    lab.open(job_id, strip=[1, 2])
+    kept = []
+    for piece in (f"{job_id}:o:strip:0", f"{job_id}:o:strip:1", f"{job_id}:o:strip"):
+        claim = lab.claim(piece)
+        kept.append(put(files, an_artifact(claim).key))
+        lab.store.finish(claim, [an_artifact(claim)])
+    put(files, f"out/{job_id}/strip/77/lost.gif")
+    lab.has_run_out(f"litter:{job_id}")
+
+    janitor.clean()
+
+    assert sorted(keys(files, "out/")) == sorted(kept)
+
+
+def test_litter_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
+    lab: Lab, files: BlobStore, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chore was in the janitor's hands when somebody asked for a retry."""
+    job_id = lab.accept("strip")
+    lab.open(job_id, strip=[1, 2])
+    lab.ruin(f"{job_id}:o:strip:0")
+    lab.has_run_out(f"litter:{job_id}")
+    (chore,) = lab.store.chores()
+    lab.store.retry(job_id)
+    claim = lab.claim(f"{job_id}:o:strip:0")
+    key = put(files, an_artifact(claim).key)
+    lab.store.finish(claim, [an_artifact(claim)])
+    due = [[chore], []]
+    monkeypatch.setattr(lab.store, "chores", lambda _most: due.pop(0))
+
+    janitor.clean()
+
+    assert keys(files, "out/") == [key]
+
+
 def test_a_source_past_retention_goes_with_its_last_job(
     lab: Lab, files: BlobStore, janitor: Janitor
 ) -> None:

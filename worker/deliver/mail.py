@@ -102,7 +102,7 @@ def link_files(settings: Settings, job: JobRecord | None) -> dict[str, str]:
     if not root or job is None:
         return {}
     return {
-        artifact.key: artifact_url(root, settings, job.id, artifact)
+        artifact.key: artifact_url(root, settings, job.id, output, artifact)
         for output in outputs
         for artifact in output.artifacts
     }

@@ -27,7 +27,7 @@ from common.errors import (
 )
 from common.model import AttemptReport, ErrorInfo, MediaInfo
 from common.specs import OutputSpec
-from worker.media import check, probe, process, program
+from worker.media import check, names, probe, process, program
 from worker.media.recipes import (
     animation,
     contact_sheet,
@@ -90,7 +90,7 @@ class RenderJob:
 
 @dataclass(frozen=True)
 class RenderedFile:
-    """A checked file, ready to be stored."""
+    """A checked file, ready to be stored; an index has the ``names`` in it."""
 
     path: Path
     name: str
@@ -101,6 +101,7 @@ class RenderedFile:
     duration: float | None = None
     time: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -194,10 +195,20 @@ class _Climb:
             damage = [codes.DAMAGED] if self._damaged else []
             found = dict.fromkeys([*plan.warnings, *rung.warnings, *shown, *damage])
             result = [_summary(file) for file in files]
+            self._hold_names(files)
             return Rendered(files, result, list(found), self._reports)
         telling = _telling(self._errors)
         telling.reports = tuple(self._reports)
         raise telling
+
+    def _hold_names(self, files: Sequence[RenderedFile]) -> None:
+        """Raise InternalError where an index names a file that nobody made."""
+        known = {file.name for file in files}
+        known |= {one["name"] for part in self._job.parts for one in part or ()}
+        for file in files:
+            for name in file.names:
+                if name not in known:
+                    raise InternalError(f"{file.name} names {name}, which nobody made")
 
     def _rung(self, rung: Rung) -> list[Made]:
         _empty(self._job.workdir)
@@ -265,6 +276,7 @@ class _Climb:
             facts.duration,
             made.time,
             dict(made.details),
+            names.read(made.content_type, made.text or ""),
         )
 
     def _report(self, rung: Rung, started: float, error: MediaError | None) -> None:

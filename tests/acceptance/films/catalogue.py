@@ -69,6 +69,15 @@ def timed(expression: str) -> tuple[str, ...]:
     return ("-vf", f"settb=1/1000,setpts={expression}", *keep)
 
 
+def pulled_down(frames: int, before: int = 0) -> tuple[float, ...]:
+    """Return the times of frames of three and two fields in turn.
+
+    The first one is so many fields `before` the container's start.
+    """
+    fields = (n // 2 * 5 + n % 2 * 3 - before for n in range(frames))
+    return tuple(field * 1001 / 60000 for field in fields)
+
+
 def uneven(suffix: str, condition: str) -> Film:
     """Return an animated picture whose frames last 20 to 900 ms."""
     lasting = (20, 100, 900, 300)
@@ -408,10 +417,10 @@ CLOCKS = [
         8,
         fps=FILM,
         video=MPEG2,
-        times=tuple((n // 2 * 5 + n % 2 * 3) * 1001 / 60000 for n in range(192)),
+        times=pulled_down(192),
         encoded_as="m2v",
         steps=(Step("pull_down", "m2v"), Step("with_pulldown_times", "mpg")),
-        end=192 * 1001 / 24000,
+        end=480 * 1001 / 60000,
     ),
     of(
         "mpeg2-cut",
@@ -435,6 +444,63 @@ CLOCKS = [
         steps=(Step("remux", "ts", (("-ss", "3"),)),),
         first=100,
         frames=150,
+    ),
+    of(
+        "recording",
+        "ts",
+        "a recording that begins amid a group",
+        10,
+        video=(*H264, *groups(50)),
+        encoded_as="ts",
+        sound=Sound(codec=MP2),
+        steps=(Step("begin_amid", "ts", (0.25,)),),
+        start=1.49,
+        first=100,
+        frames=150,
+    ),
+    of(
+        "pulldown-copied",
+        "mpg",
+        "MPEG-2 in PS whose first picture has no time",
+        8,
+        fps=FILM,
+        video=MPEG2,
+        times=pulled_down(192, before=8),
+        end=472 * 1001 / 60000,
+        encoded_as="m2v",
+        steps=(Step("pull_down", "m2v"), Step("with_pulldown_times", "mpg", (False,))),
+    ),
+    of(
+        "late-clock",
+        "mkv",
+        "all clocks begin at one hour",
+        8,
+        sound=Sound(),
+        mux=("-output_ts_offset", "3600"),
+    ),
+    of(
+        "late-clock",
+        "mp4",
+        "all clocks begin at ten seconds",
+        8,
+        start=1024 / 48000,
+        sound=Sound(),
+        mux=("-output_ts_offset", "10"),
+    ),
+    of(
+        "no-edit-list",
+        "mp4",
+        "B-frames without an edit list",
+        8,
+        mux=("-use_editlist", "0"),
+    ),
+    of(
+        "cover",
+        "mp4",
+        "a cover beside the film",
+        8,
+        encoded_as="mp4",
+        steps=(Step("with_cover", "mp4"),),
     ),
 ]
 SHAPES = [

@@ -74,7 +74,7 @@ def pull_down(source: Path, target: Path) -> None:
     target.write_bytes(data)
 
 
-def with_pulldown_times(source: Path, target: Path, *, first_time: bool = True) -> None:
+def with_pulldown_times(source: Path, target: Path, first_time: bool = True) -> None:
     """Write an elementary stream made by `pull_down` to a program stream.
 
     A picture is shown for three fields of 1001/60000 s, the next one for two. Without
@@ -129,6 +129,30 @@ def sound_first(source: Path, target: Path, pid: int = 0x101) -> None:
 
     # Tables keep their places in front; what is stored later repeats them.
     target.write_bytes(b"".join(sorted(packets, key=rank)))
+
+
+def begin_amid(source: Path, target: Path, share: float) -> None:
+    """Leave out a transport stream's begin, as a receiver that is switched on does."""
+    data = source.read_bytes()
+    packets = len(data) // _TS_PACKET
+    target.write_bytes(data[round(packets * share) * _TS_PACKET :])
+
+
+def with_cover(source: Path, target: Path) -> None:
+    """Add an embedded cover to a file."""
+    cover = target.with_suffix(".png")
+    Image.new("RGB", (400, 400), "magenta").save(cover)
+    maps = (
+        "-map",
+        "1:v",
+        "-map",
+        "0",
+        "-c",
+        "copy",
+        "-disposition:v:0",
+        "attached_pic",
+    )
+    _ffmpeg("-i", str(source), "-i", str(cover), *maps, str(target))
 
 
 def save_animation(

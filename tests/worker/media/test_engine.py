@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from common.errors import (
     CannotFit,
     DecodeError,
+    InternalError,
     Interrupted,
     NoVideoStream,
     SeekPastEnd,
@@ -367,3 +369,51 @@ def test_given_a_whole_film_of_two_minutes_when_auto_looks_at_it_then_no_damage_
     done = render(film)
 
     assert (done.reports[0].rung, done.warnings) == ("auto", [])
+
+
+def _index(*named):
+    text = json.dumps({"files": [{"file": name} for name in named]})
+    return Made("all.json", "all.json", "application/json", text=text)
+
+
+def test_given_an_index_when_it_names_what_was_made_then_its_names_are_told(
+    plans, render, film
+):
+    def run():
+        yield Step(PICTURE, seconds=1)
+        return [MADE, _index("a.png", "a.png")]
+
+    plans(Rung("only", run))
+
+    assert render(film).files[1].names == ["a.png"]
+
+
+def test_given_an_index_when_it_names_a_file_nobody_made_then_it_is_our_defect(
+    plans, render, film
+):
+    def run():
+        yield Step(PICTURE, seconds=1)
+        return [MADE, _index("a.png", "b.png")]
+
+    plans(Rung("only", run))
+
+    with pytest.raises(InternalError, match=r"b\.png"):
+        render(film)
+
+
+def test_given_parts_when_joined_then_the_index_may_name_their_files(
+    plans, engine, film, workdir
+):
+    plans(Rung("only", lambda: _nothing([_index("b.png")])))
+    media = engine.probe(film)
+    spec = ThumbnailSpec(kind="thumbnail")
+    parts = [[{"name": "b.png"}], None]
+
+    done = engine.render(RenderJob(spec, media, film, workdir, parts=parts), Watch())
+
+    assert done.files[0].names == ["b.png"]
+
+
+def _nothing(made):
+    yield from ()
+    return made

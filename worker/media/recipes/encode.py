@@ -16,7 +16,20 @@ CONTENT_TYPES = {
 STILL_WIDTH = 640
 EXTENSIONS = {"jpeg": "jpg"}
 _SMALLEST_SVT = 64
-_TAGS = {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709"}
+# What a file says of its colours. A PNG says what FFmpeg knows of the frame, which is
+# the source's: viewers would show a grey of 128 as 121 (BT.709) or 106 (PAL).
+_VIDEO = {
+    "color_primaries": "bt709",
+    "color_trc": "bt709",
+    "colorspace": "bt709",
+    "range": "limited",
+}
+_TAGS: dict[str, dict[str, str]] = {
+    "png": {"color_primaries": "bt709", "color_trc": "iec61966-2-1"},
+    "avif": _VIDEO,
+    "mp4": _VIDEO,
+    "webm": _VIDEO,
+}
 # Nothing of the source's metadata, no dates, no encoder names: the same input
 # gives the same bytes.
 _CLEAN: dict[str, Any] = {
@@ -33,6 +46,17 @@ _CLEAN: dict[str, Any] = {
 def extension(kind: str) -> str:
     """Give the file name's extension of a format."""
     return EXTENSIONS.get(kind, kind)
+
+
+def tagged(frames: Any, kind: str) -> Any:
+    """Append the filter that tags drawn frames with the colours of the format.
+
+    Encoders take these from the frames: FFmpeg 9.0.2 drops ``-color_primaries`` and
+    ``-color_trc`` among an output's options without a word. JPEG, WebP and GIF have
+    no tags: they are sRGB.
+    """
+    tags = _TAGS.get(kind)
+    return frames.filter("setparams", **tags) if tags else frames
 
 
 def still(kind: str, quality: int, threads: int = 2) -> dict[str, Any]:
@@ -59,7 +83,6 @@ def stills(kind: str, quality: int) -> dict[str, Any]:
         "crf": round((100 - quality) * 0.75) + 3 if quality < 100 else 0,
         "cpu-used": 6,
         "f": "avif",
-        **_TAGS,
     }
 
 
@@ -100,7 +123,6 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
             "g": max(1, round(fps * 5)),
             "movflags": "+faststart",
             "f": "mp4",
-            **_TAGS,
         }
     return common | {
         "c:v": "libvpx-vp9",
@@ -111,7 +133,6 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
         "row-mt": 1,
         "g": max(1, round(fps * 5)),
         "f": "webm",
-        **_TAGS,
     }
 
 
@@ -124,7 +145,7 @@ def gif_loop(times: int) -> int:
 
 def _avif(quality: int, loop: int, side: int) -> dict[str, Any]:
     crf = min(63, round(65 - 0.4 * quality))
-    common: dict[str, Any] = {"crf": crf, "loop": loop, "f": "avif", **_TAGS}
+    common: dict[str, Any] = {"crf": crf, "loop": loop, "f": "avif"}
     if side < _SMALLEST_SVT:
         return common | {"c:v": "libaom-av1", "cpu-used": 8, "usage": "realtime"}
     return common | {"c:v": "libsvtav1", "preset": 10}

@@ -147,6 +147,7 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
         fps=look.fps,
         threads=threads,
     )
+    frames = encoders.tagged(frames, style.format)
     words = argv(ffmpeg.output(frames, file, **options))
     return (yield Step(words, seconds, tolerant=span.tolerant))
 

@@ -142,6 +142,7 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
         top += _lead(sheet, name)
     frames = frames.filter("scale", **picture.target(spec.format))
     frames = frames.filter("format", picture.OPAQUE[spec.format])
+    frames = encode.tagged(frames, spec.format)
     options = encode.still(spec.format, spec.quality, sheet.clip.threads)
     run = argv(ffmpeg.output(frames, file, **options))
     if spec.timestamps:

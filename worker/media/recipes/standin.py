@@ -144,7 +144,7 @@ def still(
 ) -> Generator[Step, Done, Made]:
     """Write the picture as one still; it has a placeholder like any other."""
     file = f"{stem}.{encode.extension(kind)}"
-    both = drawn.filter_multi_output("split")
+    both = encode.tagged(drawn, kind).filter_multi_output("split")
     tiny = both[1].filter(
         "scale",
         placeholder.SMALL,
@@ -210,6 +210,8 @@ def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> R
     if spec.format in _HELD:
         count = max(2, round(seconds * spec.fps))
         drawn = drawn.filter("loop", loop=count - 1, size=1)
+        # A drawn picture's clock counts seconds: shorter clips would hold no frame.
+        drawn = drawn.filter("settb", "AVTB")
         drawn = drawn.filter("setpts", f"N/{number(spec.fps)}/TB")
         drawn = drawn.filter("fps", number(spec.fps))
     file = movie.file_name(stem, spec.format)

@@ -213,6 +213,7 @@ def _sheet_words(
     if spec.format == "jpeg":
         frames = frames.filter("scale", in_range="limited", out_range="full")
         frames = frames.filter("format", "yuvj420p")
+    frames = encode.tagged(frames, spec.format)
     options = _sheet_options(spec, pass_.clip.threads)
     suffix = encode.extension(spec.format)
     full, last = sheets[:-1], sheets[-1]

@@ -81,6 +81,7 @@ class _Print:
             background=spec.background,
             plain=self.plain,
         )
+        drawn = encode.tagged(drawn, spec.format)
         both = drawn.filter_multi_output("split")
         tiny = both[1].filter("scale", *self.tiny, flags="area")
         tiny = tiny.filter("format", "rgba")

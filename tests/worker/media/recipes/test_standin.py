@@ -84,6 +84,17 @@ def test_given_a_stand_in_when_it_is_a_clip_then_it_lasts_as_long_as_asked(
     assert clip.duration == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.parametrize("form", ["mp4", "webm"])
+def test_given_a_stand_in_when_it_is_a_clip_under_a_second_then_it_has_its_frames(
+    render, song, form
+):
+    (made,) = render(
+        song, kind="animation", format=form, duration=0.4, fps=10.0, fallback=["icon"]
+    ).files
+
+    assert (made.frames, made.duration) == (4, pytest.approx(0.4, abs=0.002))
+
+
 def test_given_a_stand_in_when_it_is_a_storyboard_then_one_tile_lasts_to_the_end(
     render, song
 ):

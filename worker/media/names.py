@@ -1,0 +1,54 @@
+"""The files that an index names, read from its text as a client reads it.
+
+An index is WebVTT, JSON or an HLS playlist; the files lie beside it. Nothing here asks
+the recipe what it meant to write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+
+def read(content_type: str, text: str) -> list[str]:
+    """List the names in an index, each once, in order; of other texts none."""
+    reader = _READERS.get(content_type)
+    return [] if reader is None else list(dict.fromkeys(reader(text)))
+
+
+def _vtt(text: str) -> Iterator[str]:
+    """Yield the payload of each cue, without its ``#xywh`` fragment."""
+    in_cue = False
+    for line in text.splitlines():
+        if in_cue and line:
+            yield line.partition("#")[0]
+        in_cue = bool(line) and (in_cue or "-->" in line)
+
+
+def _json(text: str) -> Iterator[str]:
+    """Yield each ``file`` of the document, at whatever depth."""
+    yield from _walk(json.loads(text))
+
+
+def _walk(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("file"), str):
+            yield value["file"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _walk(one)
+
+
+def _hls(text: str) -> Iterator[str]:
+    """Yield each line that is neither empty nor a tag."""
+    lines = (line.strip() for line in text.splitlines())
+    yield from (line for line in lines if line and not line.startswith("#"))
+
+
+_READERS = {
+    "text/vtt": _vtt,
+    "application/json": _json,
+    "application/vnd.apple.mpegurl": _hls,
+}
