@@ -68,6 +68,27 @@ class Colour(Record):
     range: Literal["limited", "full"] | None = None
 
 
+class Tile(Record):
+    """The picture of one stream, and where its upper left pixel lies on a canvas."""
+
+    stream: int
+    x: int
+    y: int
+
+
+class Mosaic(Record):
+    """A picture of one or more streams: ``width`` x ``height`` pixels of a canvas.
+
+    ``x`` and ``y`` are the upper left pixel of what is kept of it.
+    """
+
+    width: int
+    height: int
+    x: int = 0
+    y: int = 0
+    tiles: list[Tile]
+
+
 class VideoInfo(Record):
     """The one video stream that the probe chose.
 
@@ -77,7 +98,9 @@ class VideoInfo(Record):
     ``tick`` is the unit of its timestamps in seconds, ``start_time`` when its first
     decodable frame is shown, ``stream_start`` when its first packet is due.
     ``longest_frame`` is the longest time between two frames that were seen,
-    ``keyframe_interval`` between two keyframes, in seconds.
+    ``keyframe_interval`` between two keyframes, in seconds. ``mosaic`` says of which
+    streams its picture is made where that is not the one of ``index`` alone,
+    ``alpha_mosaic`` of which its transparency is, where that has streams of its own.
     """
 
     index: int
@@ -106,6 +129,8 @@ class VideoInfo(Record):
     colour: Colour = Colour()
     attached_picture: bool = False
     bitstream_pts: bool = True
+    mosaic: Mosaic | None = None
+    alpha_mosaic: Mosaic | None = None
 
 
 class AudioInfo(Record):

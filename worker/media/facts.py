@@ -196,6 +196,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
     context = stream.codec_context
     facts: dict[str, Any] = {
         "index": stream.index,
+        "id": stream.id,
         "codec": context.codec.canonical_name if context is not None else None,
         "tag": getattr(context, "codec_tag", None),
         "duration": _seconds(stream.duration, stream.time_base),

@@ -26,7 +26,15 @@ from common.errors import (
     UnsupportedFormat,
 )
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
-from worker.media import colour, description, process, program, shapes
+from worker.media import (
+    colour,
+    description,
+    isobmff,
+    mosaics,
+    process,
+    program,
+    shapes,
+)
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS
 from worker.media.sniff import Sniffed, sniff
@@ -62,7 +70,11 @@ def probe(
             "the file is empty", hint="upload the whole video file again"
         )
     _check_head(head, settings)
-    return judge(head, _read(path, settings, should_stop), settings)
+    facts = _read(path, settings, should_stop)
+    videos = facts.get("videos", [])
+    if facts.get("container", "").startswith("mov") and len(videos) > 1:
+        facts["videos"] = mosaics.join(videos, isobmff.read(path))
+    return judge(head, facts, settings)
 
 
 def _read(
@@ -179,7 +191,8 @@ def _rank(
     A track of MP4 and MOV that is not enabled (ISO/IEC 14496-12, tkhd) is none of the
     defaults, and neither is one of Matroska whose FlagDefault is 0.
     """
-    pixels = video["width"] * video["height"]
+    frame = video["frames"][0]
+    pixels = frame["width"] * frame["height"]
     length = _length(video, facts) or 0.0
     still = video["packets"] == 1 or video["declared_frames"] == 1
     whole = length >= longest * 0.2 and not still
@@ -226,6 +239,12 @@ def _choose(
     shown = [video for video in videos if video["frames"]]
     ranked = sorted(shown, key=lambda v: _rank(v, facts, longest), reverse=True)
     if ranked and not head.protected:
+        canvas = ranked[0].get("mosaic")
+        if (
+            canvas
+            and canvas["width"] * canvas["height"] > settings.limits.source_pixels
+        ):
+            raise _too_many_pixels(canvas["width"], canvas["height"], settings)
         return ranked[0]
     return _undecoded(videos, facts, head, settings)
 
@@ -321,11 +340,13 @@ def _video(
         keyframe_interval=video.get("key_gap"),
         pixel_format=frame["pixel_format"],
         bit_depth=frame["bits"],
-        alpha=bool(frame["alpha"] or video["alpha_mode"]),
+        alpha=bool(frame["alpha"] or video["alpha_mode"] or video.get("alpha_mosaic")),
         interlaced=any(one["interlaced"] for one in video["frames"]),
         hdr=hdr,
         colour=Colour(**names),
         bitstream_pts=bool(video.get("timed")),
+        mosaic=video.get("mosaic"),
+        alpha_mosaic=video.get("alpha_mosaic"),
     )
 
 
@@ -342,8 +363,8 @@ def _duration(
     if known is None:
         warnings.append(codes.DURATION_UNKNOWN)
         return None
-    if declared is None and not video.bitstream_pts:
-        return known  # a raw stream states no length
+    if declared is None and (not video.bitstream_pts or video.frames == 1):
+        return known  # a raw stream states no length, nor does a still
     if declared is None or abs(declared - known) > max(1.0, 0.1 * known):
         audio = max((a["duration"] or 0.0 for a in facts["audios"]), default=0.0)
         if declared is None or abs(audio - declared) > 1.0:

@@ -14,7 +14,7 @@ from typing import Any
 import ffmpeg
 
 from common.errors import MediaError, NoVideoStream, UnsupportedFormat
-from common.model import MediaInfo, VideoInfo
+from common.model import MediaInfo, Mosaic, VideoInfo
 from common.times import parse_time
 from worker.media.recipes.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 from worker.media.recipes.warnings import ODD_ROTATION, SEEK_UNRELIABLE
@@ -222,12 +222,40 @@ def open_clip(
         words["ss"] = number(start)
     if length is not None:
         words["t"] = number(start + length if late else length)
-    index = clip.video.index if stream is None else stream
-    frames = ffmpeg.input(f"file:{clip.path}", **words, **options)[str(index)]
+    opened = ffmpeg.input(f"file:{clip.path}", **words, **options)
+    frames = _picture(opened, clip.video) if stream is None else opened[str(stream)]
     if late:
         skip = number(max(0.0, start - clip.clock(0)))
         frames = frames.filter("trim", start=skip).filter("setpts", f"PTS-{skip}/TB")
     return frames
+
+
+def _picture(opened: Any, video: VideoInfo) -> Any:
+    """Put together what makes one picture of the streams of an input."""
+    frames = opened[str(video.index)]
+    if video.mosaic is not None:
+        frames = _stacked(opened, video.mosaic)
+    if video.alpha_mosaic is None:
+        return frames
+    alpha = _stacked(opened, video.alpha_mosaic)
+    alpha = alpha.filter(
+        "scale", video.coded_width, video.coded_height, out_range="full"
+    )
+    return ffmpeg.filter([frames, alpha.filter("format", "gray")], "alphamerge")
+
+
+def _stacked(opened: Any, mosaic: Mosaic) -> Any:
+    tiles = [opened[str(tile.stream)] for tile in mosaic.tiles]
+    frames = tiles[0]
+    if len(tiles) > 1:
+        layout = "|".join(f"{tile.x}_{tile.y}" for tile in mosaic.tiles)
+        frames = ffmpeg.filter(
+            tiles, "xstack", inputs=len(tiles), layout=layout, fill="black"
+        )
+        # Pictures may leave the right and lower edge of their canvas free.
+        across, down = mosaic.x + mosaic.width, mosaic.y + mosaic.height
+        frames = frames.filter("pad", f"max(iw,{across})", f"max(ih,{down})")
+    return frames.filter("crop", mosaic.width, mosaic.height, mosaic.x, mosaic.y)
 
 
 def number(value: float) -> str:
