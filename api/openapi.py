@@ -50,6 +50,7 @@ _PROBLEMS = {
     413: "The body is over the size limit.",
     415: "The body's type is not taken here.",
     422: "Well-formed but not valid; every fault is listed.",
+    423: "Not taken up now: a part is away, or a limit is used up. Try again.",
     429: "A rate limit or quota is used up.",
     500: "A defect of ours.",
     503: "A part of the service is away; try again.",
@@ -307,6 +308,7 @@ def _all_headers() -> dict[str, Any]:
 def _problem(status: int, text: str) -> dict[str, Any]:
     extra = {
         405: ["Allow"],
+        423: ["Retry-After", "RateLimit", "RateLimit-Policy"],
         429: ["Retry-After", "RateLimit", "RateLimit-Policy"],
         503: ["Retry-After"],
     }

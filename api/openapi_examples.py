@@ -51,6 +51,7 @@ _CODES = {
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "invalid_request",
+    423: "upload_locked",
     429: "too_many_requests",
     500: "internal_error",
     503: "unavailable",

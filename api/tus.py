@@ -15,12 +15,14 @@ from base64 import b64decode
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from hmac import compare_digest
+from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 
 from api import bodies
+from api.errors import AWAY_SECONDS
 from api.faults import validate
 from api.guard import Authenticator, Principal
 from api.incoming import UploadDesk, body_chunks
@@ -33,7 +35,9 @@ from common.errors import (
     BodyTooLarge,
     ChecksumMismatch,
     Conflict,
+    TooManyRequests,
     UnsupportedMediaType,
+    UploadLocked,
 )
 from common.runtime import Runtime
 from common.uploads import Appender, NewUpload, Upload, Uploads
@@ -55,6 +59,9 @@ def blueprint(
 
     @routes.after_request
     def stamp(response: Response) -> Response:
+        if request.endpoint == "tus.one" and _is_passing(response.status_code):
+            response.status_code = HTTPStatus.LOCKED
+            response.headers.setdefault("Retry-After", str(AWAY_SECONDS))
         response.headers["Tus-Resumable"] = VERSION
         response.headers.setdefault("Cache-Control", "no-store")
         return response
@@ -80,13 +87,35 @@ def blueprint(
 
     @routes.route("/<upload_id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
     def one(upload_id: str) -> Response:
-        # The protocol's way past proxies that let only GET and POST through.
-        method = request.headers.get("X-HTTP-Method-Override", request.method).upper()
-        if method not in _VERBS:
-            return Response(status=405, headers={"Allow": ", ".join(_VERBS)})
-        return _VERBS[method](desk, desk.find(upload_id))
+        return _one(desk, upload_id)
 
     return routes
+
+
+def _one(desk: UploadDesk, upload_id: str) -> Response:
+    if (method := _method()) not in _VERBS:
+        return Response(status=405, headers={"Allow": ", ".join(_VERBS)})
+    try:
+        return _VERBS[method](desk, desk.find(upload_id))
+    except TooManyRequests as error:
+        # tus-js-client gives a PATCH up at any 4xx but 409 and 423.
+        raise UploadLocked.of(error) from error
+
+
+def _is_passing(status: int) -> bool:
+    """Return whether a client would take this answer to HEAD for the upload's end.
+
+    tus-js-client 4.3.1 answers a HEAD that is neither 2xx nor 423 by a new upload from
+    byte 0. So 423 (the upload is locked, come again) stands where 5xx, 409 and 429
+    would.
+    """
+    passing = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.CONFLICT}
+    return _method() == "HEAD" and (status in passing or status >= 500)
+
+
+def _method() -> str:
+    """Return the method, by the protocol's way past proxies that know but two."""
+    return request.headers.get("X-HTTP-Method-Override", request.method).upper()
 
 
 def _options(limit: int) -> Response:

@@ -14,6 +14,7 @@ FramemillError
 │   ├── Invalid                422 invalid_request (lists every fault)
 │   ├── IdempotencyMismatch    422 idempotency_mismatch
 │   └── TooManyRequests        429 too_many_requests
+│       └── UploadLocked       423 upload_locked (tus)
 ├── Unavailable                503 and retryable; a part we stand on is away
 │   ├── StoreUnavailable       store_unavailable
 │   ├── StorageUnavailable     storage_unavailable
@@ -199,6 +200,19 @@ class TooManyRequests(RequestError):
     ) -> None:
         super().__init__(detail, hint=hint)
         self.retry_after = retry_after
+
+
+class UploadLocked(TooManyRequests):
+    """A limit, in the status that tus clients wait at; ``retry_after`` tells when."""
+
+    code, title, status = "upload_locked", "Upload not taken up now", 423
+
+    @classmethod
+    def of(cls, limit: TooManyRequests) -> UploadLocked:
+        """Make it of the limit that was met."""
+        locked = cls(limit.detail, retry_after=limit.retry_after, hint=limit.hint)
+        locked.quota = limit.quota
+        return locked
 
 
 class Unavailable(FramemillError):

@@ -1,0 +1,108 @@
+"""A resumable upload goes on where it was, whatever was away meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import NODE_MODULES, enlarge
+from tests.uploads.lab import MIB, url_id
+
+CLIENT = Path(__file__).parents[2] / "e2e" / "tus_client.cjs"
+TUS = {"Tus-Resumable": "1.0.0"}
+SIZE = 48 * MIB
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return enlarge(tmp_path_factory.mktemp("clip") / "large.mp4", SIZE)
+
+
+@pytest.fixture
+def service(start_service):
+    with start_service() as one:
+        yield one
+
+
+def send(service, method: str, path: str, **headers: str) -> tuple[int, dict]:
+    """Send a request without a body; returns status and headers of any answer."""
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(
+        f"{service.url}{path}", method=method, headers=TUS | told
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, dict(answer.headers)
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers)
+
+
+class StoreAway:
+    """The job store is stopped within the block."""
+
+    def __init__(self, service) -> None:
+        self._group = service.state["children"]["store"]
+
+    def __enter__(self) -> None:
+        os.killpg(self._group, signal.SIGSTOP)
+
+    def __exit__(self, *_: object) -> None:
+        os.killpg(self._group, signal.SIGCONT)
+
+
+def test_head_is_423_while_the_store_is_away(service):
+    status, made = send(service, "POST", "/v1/tus", Upload_Length="1000")
+    assert status == 201
+    path = f"/v1/tus/{url_id(made['Location'])}"
+    with StoreAway(service):
+        status, headers = send(service, "HEAD", path)
+        again, _ = send(service, "POST", path, X_HTTP_Method_Override="HEAD")
+    assert (status, again) == (423, 423)
+    assert int(headers["Retry-After"]) > 0
+    assert headers["Tus-Resumable"] == "1.0.0"
+    status, headers = send(service, "HEAD", path)
+    assert (status, headers["Upload-Offset"]) == (200, "0")
+
+
+@pytest.mark.skipif(
+    not (shutil.which("node") and Path(NODE_MODULES, "tus-js-client").is_dir()),
+    reason="no Node.js, or no tus-js-client in FRAMEMILL_TEST_NODE_MODULES",
+)
+def test_tus_js_client_goes_on_where_it_was(service, clip, tmp_path):
+    memory = tmp_path / "memory"
+    argv = ["node", str(CLIENT), f"{service.url}/v1/tus", str(clip), str(MIB)]
+    with subprocess.Popen(
+        [*argv, str(memory)],
+        env={**os.environ, "NODE_PATH": NODE_MODULES},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        before, after = [], []
+        for line in client.stderr:
+            before.append(int(line))
+            if before[-1] > SIZE // 8:
+                break
+        with StoreAway(service):
+            reader = threading.Thread(
+                target=lambda: after.extend(map(int, client.stderr)), daemon=True
+            )
+            reader.start()
+            time.sleep(7)
+        reader.join(120)
+        url = client.stdout.read().strip()
+    assert client.returncode == 0
+    assert after[-1] == SIZE
+    # It sends again what was not stored, at most the chunk that was under way.
+    assert min(after) >= before[-1] - 2 * MIB, "it began a new upload"
+    job = service.wait(service.ask(f"/v1/jobs/{url_id(url)}").json())
+    assert job["status"] == "completed", job["error"]
