@@ -90,6 +90,7 @@ def uneven(suffix: str, condition: str) -> Film:
         drawn=20,
         fps=Fraction(4),
         video=("pillow", *lasting),
+        may_warn=("fewer_frames",),
         times=(0.0, *ends[:-1]),
         end=ends[-1],
     )
@@ -332,6 +333,7 @@ SOUND = [
         8,
         sound=Sound(start=-0.72),
         start=0.72,
+        may_warn=("fewer_frames",),
     ),
     of(
         "sound-before",
@@ -340,6 +342,7 @@ SOUND = [
         8,
         sound=Sound(start=-0.72, codec=MP2),
         start=0.73,
+        may_warn=("fewer_frames",),
     ),
     of(
         "sound-after",
@@ -347,6 +350,7 @@ SOUND = [
         "sound begins 1.5 s after the picture",
         8,
         sound=Sound(start=1.5),
+        may_warn=("duration_corrected",),
     ),
     of(
         "sound-first-stream",
@@ -381,6 +385,7 @@ CLOCKS = [
         start=-0.08,
         first=98,
         frames=152,
+        may_warn=("duration_corrected",),
     ),
     of(
         "hevc-open-cut",
@@ -392,6 +397,7 @@ CLOCKS = [
         steps=(Step("remux", "ts", (("-ss", "4"),)),),
         first=50,
         frames=200,
+        may_warn=("begin_cut",),
     ),
     of(
         "edit-list-cut",
@@ -409,6 +415,7 @@ CLOCKS = [
         8,
         sound=Sound(start=-2.0),
         start=2.0,
+        may_warn=("fewer_frames",),
     ),
     of(
         "pulldown",
@@ -416,6 +423,7 @@ CLOCKS = [
         "MPEG-2 with 3:2 pulldown flags in PS",
         8,
         fps=FILM,
+        size=(160, 96),
         video=MPEG2,
         times=pulled_down(192),
         encoded_as="m2v",
@@ -433,6 +441,7 @@ CLOCKS = [
         steps=(Step("remux", "mpg", (("-ss", "3"), ("-f", "vob"))),),
         first=75,
         frames=175,
+        may_warn=("begin_cut",),
     ),
     of(
         "open-groups-cut",
@@ -444,6 +453,66 @@ CLOCKS = [
         steps=(Step("remux", "ts", (("-ss", "3"),)),),
         first=100,
         frames=150,
+        may_warn=("begin_cut",),
+    ),
+    of(
+        "recording",
+        "ts",
+        "a recording that begins amid a group",
+        10,
+        video=(*H264, *groups(50)),
+        encoded_as="ts",
+        sound=Sound(codec=MP2),
+        steps=(Step("begin_amid", "ts", (0.25,)),),
+        start=1.49,
+        first=100,
+        frames=150,
+        may_warn=("begin_cut",),
+    ),
+    of(
+        "pulldown-copied",
+        "mpg",
+        "MPEG-2 in PS whose first picture has no time",
+        8,
+        fps=FILM,
+        size=(160, 96),
+        video=MPEG2,
+        times=pulled_down(192, before=3),
+        end=477 * 1001 / 60000,
+        encoded_as="m2v",
+        steps=(Step("pull_down", "m2v"), Step("with_pulldown_times", "mpg", (False,))),
+    ),
+    of(
+        "late-clock",
+        "mkv",
+        "all clocks begin at one hour",
+        8,
+        sound=Sound(),
+        mux=("-output_ts_offset", "3600"),
+    ),
+    of(
+        "late-clock",
+        "mp4",
+        "all clocks begin at ten seconds",
+        8,
+        start=1024 / 48000,
+        sound=Sound(),
+        mux=("-output_ts_offset", "10"),
+    ),
+    of(
+        "no-edit-list",
+        "mp4",
+        "B-frames without an edit list",
+        8,
+        mux=("-use_editlist", "0"),
+    ),
+    of(
+        "cover",
+        "mp4",
+        "a cover beside the film",
+        8,
+        encoded_as="mp4",
+        steps=(Step("with_cover", "mp4"),),
     ),
     of(
         "recording",
@@ -557,6 +626,7 @@ UNEVEN = [
         video=(*H264, *timed("(N+12*floor(N/12))/5/TB")),
         shot=15,
         times=tuple(n / 5 + 2.4 * (n // 12) for n in range(60)),
+        may_warn=("fewer_frames",),
     ),
     of(
         "phone",
@@ -573,9 +643,16 @@ UNEVEN = [
     uneven("webp", "animated WebP of 20 to 900 ms a frame"),
 ]
 CASES = [
-    case("disc_reset.ts", 200, 10),
-    case("pidchange.ts", 200, 10),
-    case("hevc_radl_longgop_default_interval.mkv", 352, 5, start=-0.4, first=248),
+    case("disc_reset.ts", 200, 10, may_warn=("clock_jumps",)),
+    case("pidchange.ts", 200, 10, may_warn=("stream_changes",)),
+    case(
+        "hevc_radl_longgop_default_interval.mkv",
+        352,
+        5,
+        start=-0.4,
+        first=248,
+        may_warn=("duration_corrected",),
+    ),
     case("disabled_bigger_depth_track.mov", 200, 10, stream="0:1"),
 ]
 LONG = [

@@ -22,8 +22,13 @@ _FRAME = re.compile(
     r" sar:(?P<num>\d+)/(?P<den>\d+) s:(?P<width>\d+)x(?P<height>\d+)"
 )
 _START = re.compile(r"^  Duration: .*start: (-?[\d.]+)", re.MULTILINE)
+_BROKEN = re.compile(r"^\[.*(?:Error submitting|concealing|corrupt).*", re.MULTILINE)
 _CLOSE = 0.0015
 """Seconds: Matroska and the GIF-like formats round to milliseconds."""
+
+
+class BrokenFilm(Exception):
+    """The decoder found something wrong with the film."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ def shown(path: Path, film: Film, every: int = 1) -> list[Shown]:
     base = _BASE.search(text)
     assert base, text
     unit = Fraction(int(base[1]), int(base[2]))
+    broken = _BROKEN.search(text)
+    if broken:
+        raise BrokenFilm(broken[0])
     stated = list(_FRAME.finditer(text))
     assert len(stated) == len(pictures), text[-2000:]
     return [
@@ -67,7 +75,8 @@ def _decode(path: Path, film: Film, log: int, every: int) -> list[marks.Reading 
     width, height = film.size
     # Showinfo sees the frames' own times, upright; then they are made to be read.
     graph = f"showinfo=checksum=0,scale={width}:{height}"
-    argv = [FFMPEG, "-hide_banner", "-nostdin", "-copyts", "-i", str(path)]
+    argv = [FFMPEG, "-hide_banner", "-nostdin", "-copyts"]
+    argv += ["-err_detect", "explode", "-i", str(path)]
     argv += ["-map", film.stream, "-fps_mode", "passthrough", "-vf", graph]
     argv += ["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=log) as ffmpeg:
@@ -88,6 +97,9 @@ def differences(path: Path, film: Film, every: int = 1) -> Iterator[str]:
         found = shown(path, film, every)
     except marks.Unreadable as error:
         yield f"unreadable: {error}"
+        return
+    except BrokenFilm as error:
+        yield f"broken: {error}"
         return
     if len(found) != film.count:
         yield f"{len(found)} frames, not {film.count}"
