@@ -97,11 +97,15 @@ class Film:
         return bisect_right(begins, end - 1e-6) > bisect_right(begins, start - 1e-6)
 
     def distance(self, number: int, seconds: float) -> float:
-        """Return how far a time lies from when a frame is on screen; 0 within it."""
+        """Return how far a time lies from when a frame is on screen; 0 within it.
+
+        Before the first frame there is nothing else to show than that one.
+        """
         span = self.span(number)
         if span is None:
             return float("inf")
-        return max(span[0] - seconds, seconds - span[1], 0.0)
+        early = 0.0 if number == self.first else span[0] - seconds
+        return max(early, seconds - span[1], 0.0)
 
 
 def load(folder: Path) -> list[Film]:

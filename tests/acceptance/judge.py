@@ -110,7 +110,9 @@ def allowed(case: Case) -> set[str]:
     facts = {
         "single_frame": film.frames == 1 or film.length < 2 * film.frame,
         "fewer_frames": film.frames < 1.2 * _wanted(spec) + 1
-        or spec.get("policy") == "scene",
+        or spec.get("policy") == "scene"
+        # A cell of time before the first frame has none.
+        or film.edges[0] > end / _wanted(spec),
         "fewer_segments": 0.9 * end < _room(spec) + 1 or "exclude_start" in spec,
         "shorter_than_asked": _stretch(spec, end)[1] > film.length - film.frame - 0.05,
         "start_moved": sum(_stretch(spec, end)) > end - film.frame - 0.05,

@@ -42,20 +42,26 @@ _TILES = re.compile(
 )
 
 
-def seconds_of(value: float | str, duration: float) -> float:
-    """Return a time of a request in seconds of a film of that length."""
+def seconds_of(value: float | str, end: float, begin: float = 0.0) -> float:
+    """Return a time of a request in seconds; a share is one from begin to end."""
     if not isinstance(value, str):
         return float(value)
     if value.endswith("%"):
-        return float(value[:-1]) / 100 * duration
+        return begin + float(value[:-1]) / 100 * (end - begin)
     found = _CLOCK_TIME.fullmatch(value) or _UNITS.fullmatch(value)
     assert found, value
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
+def asked_time(case: Case, value: float | str) -> float:
+    """Return a time of the request in seconds of the film, as the service counts."""
+    begin = max(0.0, case.film.edges[0])
+    return seconds_of(value, duration_of(case), begin)
+
+
 def duration_of(case: Case) -> float:
-    """Return the length by which the service counts shares."""
+    """Return when the film ends for the service."""
     return float(case.job["media"]["duration"] or case.film.end)
 
 
@@ -105,7 +111,7 @@ def thumbnail(case: Case) -> None:
         return
     policy = spec.get("policy") or "exact"
     for number, when, artifact in zip(numbers, asked, case.pictures, strict=False):
-        at = seconds_of(when, duration_of(case))
+        at = asked_time(case, when)
         if policy == "exact":
             check_on_screen(case, number, at, artifact["name"])
         elif policy == "scene" and "no_scene_change" not in case.output["warnings"]:
@@ -166,10 +172,10 @@ def _asked_stretch(case: Case) -> tuple[float, float]:
     """Return where the animation should start and how much of the film it shows."""
     spec, total = case.spec, duration_of(case)
     begin = max(0.0, case.film.edges[0])
-    start = 0.0 if spec["start"] == "auto" else seconds_of(spec["start"], total)
+    start = 0.0 if spec["start"] == "auto" else asked_time(case, spec["start"])
     length = 5.0 if spec.get("duration") is None else float(spec["duration"])
     if spec.get("end") is not None:
-        length = seconds_of(spec["end"], total) - start
+        length = asked_time(case, spec["end"]) - start
     length = min(length, 30.0)
     held = spec.get("end") is not None and begin <= start < total
     length = min(length, max(total - (start if held else begin), 0.0))
