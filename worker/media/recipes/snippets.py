@@ -222,7 +222,8 @@ class _Work:
         details: dict[str, Any] = {
             "index": place,
             "start": round(window.start, 3),
-            "end": round(window.end, 3),
+            # A window is never too short to read; the film may be.
+            "end": round(min(window.end, clip.end or window.end), 3),
         }
         if self.whole:
             details["bytes"] = done.files[name].bytes

@@ -119,8 +119,10 @@ def test_one_frame_gives_one_snippet_and_says_so(
 
     done = render(source, kind="snippets", format="mp4")
 
+    manifest = json.loads(done.files[-1].path.read_text())
     assert done.files[0].frames == 1
     assert done.warnings == ["single_frame"]
+    assert manifest["duration"] == 0.04
 
 
 @pytest.mark.parametrize(
