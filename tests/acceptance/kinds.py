@@ -429,7 +429,7 @@ def contact_sheet(case: Case) -> None:
     )
     case.check(rising(times), f"the times do not rise: {times}")
     seen = []
-    for box, when in zip(_cells(case, picture, details), times, strict=True):
+    for box, when in zip(cells(case, picture, details), times, strict=True):
         hidden = frozenset({"bottom_right"} if case.spec["timestamps"] else ())
         what = f"the frame stamped {when}"
         number = case.number(picture.crop(box), what, hidden=hidden)
@@ -440,7 +440,7 @@ def contact_sheet(case: Case) -> None:
     case.check(artifact["time"] == times[0], "its time is not that of its first frame")
 
 
-def _cells(
+def cells(
     case: Case, picture: Image.Image, details: dict[str, Any]
 ) -> list[tuple[int, int, int, int]]:
     """Return where the frames lie: the grid ends above the border at the bottom.
