@@ -55,6 +55,8 @@ def look(path: Path, settings: Settings, should_stop: Callable[[], bool]) -> Fil
         *("-err_detect", "explode", "-xerror"),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", _FORMATS),
         *("-i", f"file:{path.name}", "-map", "0:v", "-fps_mode", "passthrough"),
+        # Not the unit that follows from a mean rate: it rounds the frames' lengths.
+        *("-enc_time_base", "demux"),
         *("-f", "framecrc", "pipe:1"),
     ]
     done = process.run(

@@ -19,6 +19,7 @@ import math
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -33,6 +34,8 @@ _MICROSECONDS = 1_000_000
 _FRAMES = 2
 _RATED_FRAMES = 3
 _GAP = 20
+# Where hvcC (ISO/IEC 14496-15) says how wide the lengths of NAL units are.
+_LENGTH_AT = 21
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
 _DEFAULT = av.stream.Disposition.default
@@ -68,6 +71,7 @@ class Track:
     gap: float = 0.0
     group: float | None = None
     seekable: bool = True
+    layered: bool = False
 
     def note(self, packet: Any) -> None:
         """Take the times of a packet, in seconds of the container's clock."""
@@ -86,6 +90,7 @@ class Track:
 
     def decode(self, packet: Any) -> None:
         """Decode until the first frames are known; a failure is only counted."""
+        self.layered = self.layered or _has_layers(packet)
         try:
             frames = packet.decode()
         except (FFmpegError, ValueError):
@@ -226,7 +231,36 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "gap": track.gap,
         "key_gap": track.group,
         "seekable": track.seekable,
+        "layered": track.layered,
     }
+
+
+def _has_layers(packet: Any) -> bool:
+    """Tell whether an HEVC packet has more than the base layer: alpha, or a view.
+
+    That is in the head of each NAL unit (ITU-T H.265, 7.3.1.2). MP4 and Matroska put
+    its length before it, the others a start code.
+    """
+    context = packet.stream.codec_context
+    if context.name != "hevc":
+        return False
+    data, extra = bytes(packet), context.extradata or b""
+    if extra[:1] == b"\x01" and len(extra) > _LENGTH_AT:
+        return any(map(_layer, _lengthy(data, (extra[_LENGTH_AT] & 3) + 1)))
+    return any(map(_layer, data.split(b"\0\0\1")[1:]))
+
+
+def _lengthy(data: bytes, wide: int) -> Iterator[bytes]:
+    """Yield the heads of NAL units that have their length before them."""
+    at = 0
+    while at + wide + 2 <= len(data):
+        head = at + wide
+        yield data[head : head + 2]
+        at = head + int.from_bytes(data[at:head], "big")
+
+
+def _layer(unit: bytes) -> int:
+    return (unit[0] & 1) << 5 | unit[1] >> 3 if len(unit) > 1 else 0
 
 
 def _is_picture(stream: Any) -> bool:

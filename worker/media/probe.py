@@ -11,6 +11,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from common.errors import (
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
 from worker.media import (
     colour,
+    decoded,
     description,
     isobmff,
     mosaics,
@@ -36,7 +38,7 @@ from worker.media import (
     shapes,
 )
 from worker.media.recipes import warnings as codes
-from worker.media.recipes.formats import FORMATS
+from worker.media.recipes.formats import ANIMATED_WEBP, FORMATS
 from worker.media.sniff import Sniffed, sniff
 
 _FACTS = Path(__file__).with_name("facts.py")
@@ -46,6 +48,19 @@ _SCAN_SECONDS = 3.0
 _CHAINED = 1.2
 _CUT_SECONDS = 0.25
 _LONGEST_SANE = 100 * 366 * 86_400.0
+_WEBP, _MILLISECOND = "webp_pipe", 0.001
+# A frame of which no colour and no orientation is known.
+_PLAIN_FRAME: dict[str, Any] = {
+    "bits": 8,
+    "interlaced": False,
+    "range": 0,
+    "space": 0,
+    "primaries": 0,
+    "transfer": 0,
+    "matrix": None,
+    "rotation": 0,
+    "side_data": [],
+}
 _ENCRYPTED_TAGS = {"encv", "drmi", "enca"}
 
 
@@ -74,6 +89,7 @@ def probe(
     videos = facts.get("videos", [])
     if facts.get("container", "").startswith("mov") and len(videos) > 1:
         facts["videos"] = mosaics.join(videos, isobmff.read(path))
+    _decode(path, facts, settings, should_stop)
     return judge(head, facts, settings)
 
 
@@ -86,7 +102,6 @@ def _read(
         "scan_bytes": _SCAN_BYTES,
         "scan_seconds": _SCAN_SECONDS,
     }
-    seconds = settings.engine.probe_seconds
     # The name must not matter: FFmpeg guesses formats from extensions.
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         link = Path(folder) / "source"
@@ -94,13 +109,7 @@ def _read(
         done = process.run(
             [sys.executable, "-I", str(_FACTS), str(link), json.dumps(options)],
             cwd=Path(folder),
-            bounds=process.Bounds(
-                memory_bytes=settings.engine.memory_bytes,
-                resident_bytes=program.RESIDENT_BYTES,
-                output_bytes=1024 * 1024,
-                stall_seconds=seconds,
-                cap_seconds=seconds,
-            ),
+            bounds=program.probe_bounds(settings),
             capture=_CAPTURE,
             should_stop=should_stop,
         )
@@ -263,39 +272,53 @@ def _undecoded(
         raise Encrypted("the video stream is encrypted (DRM)", hint="give a clear copy")
     if facts.get("undecodable"):
         return None
-    if facts["container"].startswith("webp") and head.pixels:
-        return _webp(videos[0], head.pixels)
     if not any(video["packets"] for video in videos):
         raise DecodeError("the video stream holds no frames")
     raise DecodeError("no frame of the video stream could be decoded")
 
 
-def _webp(video: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """Trust the header of a WebP: FFmpeg decodes what PyAV cannot (animations)."""
-    frame = {
-        "width": size[0],
-        "height": size[1],
-        "pixel_format": "bgra",
-        "bits": 8,
-        "alpha": True,
-        "interlaced": False,
-        "range": 0,
-        "space": 0,
-        "primaries": 0,
-        "transfer": 0,
-        "matrix": None,
-        "rotation": 0,
-        "side_data": [],
+def _decode(
+    path: Path,
+    facts: dict[str, Any],
+    settings: Settings,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Correct the facts of streams that PyAV decodes otherwise than the program."""
+    for video in facts.get("videos", []):
+        if video.get("layered") and video["frames"]:
+            seen = decoded.look(path, video["index"], settings, should_stop)
+            if seen.frame is not None:
+                video["frames"] = [one | seen.frame for one in video["frames"]]
+        elif facts["container"] == _WEBP and not video.get("frames"):
+            seen = decoded.look(path, 0, settings, should_stop, whole=True)
+            if seen.frame is not None and seen.packets:
+                facts["container"], facts["complete"] = ANIMATED_WEBP, True
+                facts["duration"] = sum(seen.packets[-1])
+                video.update(_animation(seen.frame, seen.packets))
+
+
+def _animation(
+    frame: dict[str, Any], packets: list[tuple[float, float]]
+) -> dict[str, Any]:
+    """Return the facts of an animated picture from its first frame and all times."""
+    starts = [start for start, _ in packets]
+    first, last, end = starts[0], starts[-1], sum(packets[-1])
+    return {
+        "width": frame["width"],
+        "height": frame["height"],
+        "frames": [_PLAIN_FRAME | frame],
+        "failures": 0,
+        "fps": len(packets) / (end - first) if end > first else 0,
+        "tick": _MILLISECOND,
+        "packets": len(packets),
+        "timed": len(packets),
+        "first": first,
+        "due": first,
+        "last": last,
+        "end": end,
+        "gap": max((b - a for a, b in pairwise(starts)), default=0.0),
+        "key_gap": last - first,
     }
-    nothing = {
-        "due": None,
-        "first": None,
-        "end": None,
-        "duration": None,
-        "fps": 0,
-        "packets": 0,
-    }
-    return video | nothing | {"width": size[0], "height": size[1], "frames": [frame]}
 
 
 def _video(

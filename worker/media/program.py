@@ -56,6 +56,18 @@ def bounds(settings: Settings, seconds: float) -> Bounds:
     )
 
 
+def probe_bounds(settings: Settings) -> Bounds:
+    """Return what one look at a file may use: at most ``engine.probe_seconds``."""
+    engine = settings.engine
+    return Bounds(
+        memory_bytes=engine.memory_bytes,
+        resident_bytes=RESIDENT_BYTES,
+        output_bytes=1024 * 1024,
+        stall_seconds=engine.probe_seconds,
+        cap_seconds=engine.probe_seconds,
+    )
+
+
 def head(settings: Settings) -> list[str]:
     """Give the words before a recipe's own: the program and its global options."""
     return [

@@ -13,5 +13,6 @@ FORMATS = (
     "yuv4mpegpipe,gif,apng,webp_anim,webp_pipe,png_pipe,jpeg_pipe,bmp_pipe,tiff_pipe,"
     "mp3,flac,wav,w64,aac,ac3,aiff,amr,caf,au"
 )
+ANIMATED_WEBP = "webp_anim"
 PROTOCOLS = "file,pipe"
 MAX_STREAMS = 200

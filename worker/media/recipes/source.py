@@ -16,7 +16,7 @@ import ffmpeg
 from common.errors import MediaError, NoVideoStream, UnsupportedFormat
 from common.model import MediaInfo, Mosaic, VideoInfo
 from common.times import parse_time
-from worker.media.recipes.formats import FORMATS, MAX_STREAMS, PROTOCOLS
+from worker.media.recipes.formats import ANIMATED_WEBP, FORMATS, MAX_STREAMS, PROTOCOLS
 from worker.media.recipes.warnings import ODD_ROTATION, SEEK_UNRELIABLE
 
 _STAND_INS = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
@@ -78,8 +78,12 @@ class Clip:
 
     @property
     def seekable(self) -> bool:
-        """Tell whether the probe found frames where a seek leads."""
-        return SEEK_UNRELIABLE not in self.media.warnings
+        """Tell whether the probe found frames where a seek leads.
+
+        FFmpeg 9.0.2 finds none in an animated WebP, which is read from its start.
+        """
+        animated = self.media.container == ANIMATED_WEBP
+        return SEEK_UNRELIABLE not in self.media.warnings and not animated
 
     @property
     def indexed(self) -> bool:
