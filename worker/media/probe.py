@@ -386,11 +386,11 @@ def _duration(
     if known is None:
         warnings.append(codes.DURATION_UNKNOWN)
         return None
-    if declared is None and (not video.bitstream_pts or video.frames == 1):
-        return known  # a raw stream states no length, nor does a still
-    if declared is None or abs(declared - known) > max(1.0, 0.1 * known):
+    if declared is None:
+        return known  # nothing is stated by an APNG, a raw stream or a still
+    if abs(declared - known) > max(1.0, 0.1 * known):
         audio = max((a["duration"] or 0.0 for a in facts["audios"]), default=0.0)
-        if declared is None or abs(audio - declared) > 1.0:
+        if abs(audio - declared) > 1.0:
             warnings.append(codes.DURATION_CORRECTED)
     return known
 

@@ -65,6 +65,15 @@ def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
     assert media.warnings == []
 
 
+def test_given_an_animated_png_when_it_is_probed_then_no_stated_length_was_wrong(
+    engine, make
+):
+    media = engine.probe(make("a.apng", "testsrc2=s=64x36:r=10:d=3", "-f", "apng"))
+
+    assert media.duration == pytest.approx(3.0, abs=0.01)
+    assert media.warnings == []
+
+
 @pytest.mark.parametrize(
     "words", [("-c:v", "libx264"), ("-c:v", "libx265", "-x265-params", "log-level=0")]
 )
