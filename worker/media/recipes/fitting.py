@@ -173,7 +173,7 @@ def _shrunk(look: Look, small: Look) -> Any:
         frames = frames.filter("fps", number(small.fps))
     if small.box != look.box:
         size = (small.box.width, small.box.height)
-        frames = frames.filter("scale", *size, flags="bicubic")
+        frames = picture.scale(frames, *size)
     return frames
 
 

@@ -19,6 +19,7 @@ from worker.media.recipes.plan import Done, Made, RungRun, Step
 EVERY = 5
 _ALPHA = 48
 _FEWEST = 2
+_NEARLY_WHITE = 253
 _LOSSY = 60
 _OPTIMIZE_SECONDS = 30.0
 
@@ -30,7 +31,10 @@ def table(stream: Any, *, colors: int, stats: str, every: int) -> Any:
     if colors == _FEWEST:
         # palettegen refuses to keep one of two colours for transparency.
         words["reserve_transparent"] = 0
-    return sample.filter("palettegen", **words)
+    found = sample.filter("palettegen", **words)
+    # Bayer dither would mix white with a colour next to it.
+    white = f"if(gte(val,{_NEARLY_WHITE}),255,val)"
+    return found.filter("lutrgb", r=white, g=white, b=white)
 
 
 def palette(

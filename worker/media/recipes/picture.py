@@ -28,6 +28,8 @@ _BT601_INKS = ("jpeg", "webp")
 _RGB_INKS = ("png", "gif", "raw")
 _ALPHA_INKS = ("png", "webp", "gif", "raw")
 _EVEN_INKS = ("avif", "mp4", "webm")
+# How swscale rounds: by its default, white becomes #fffdff or #fdfdfd, grey 126.
+_EXACT = "accurate_rnd+full_chroma_int"
 OPAQUE = {
     "jpeg": "yuvj420p",
     "webp": "yuv420p",
@@ -189,7 +191,7 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
             "pad", box.width, box.height, "(ow-iw)/2", "(oh-ih)/2", color=colour
         )
     if mapped or video.alpha or box.pads:
-        stream = stream.filter("scale", **target(ink))
+        stream = scale(stream, **target(ink))
     pixels = _CLEAR[ink] if clear else OPAQUE[ink]
     # A display matrix that stayed would turn the upright picture once more.
     stream = stream.filter("sidedata", "delete")
@@ -221,6 +223,11 @@ def target(ink: Ink) -> dict[str, str]:
     return {"out_color_matrix": matrix, "out_range": "full" if full else "limited"}
 
 
+def scale(stream: Any, *size: Any, kernel: str = "bicubic", **words: Any) -> Any:
+    """Append a scaler that keeps white white; without a size it converts colours."""
+    return stream.filter("scale", *size, flags=f"{kernel}+{_EXACT}", **words)
+
+
 def _source_matrix(clip: Clip, *, plain: bool) -> dict[str, str]:
     """Read untagged HD as BT.709, as players do; FFmpeg would take BT.601."""
     video = clip.video
@@ -237,14 +244,14 @@ def _scale(
     if clip.video.rotation % 180:
         width, height = height, width
     if mapped:
-        stream = stream.filter("scale", width, height, flags="bicubic")
+        stream = scale(stream, width, height)
         return stream.filter("format", "yuv444p12le")
-    words = {"flags": "bicubic", **_source_matrix(clip, plain=plain)}
+    words = _source_matrix(clip, plain=plain)
     if clip.video.alpha:
-        return stream.filter("scale", width, height, **words).filter("format", "rgba")
+        return scale(stream, width, height, **words).filter("format", "rgba")
     if not box.pads:
         words |= target(ink)
-    stream = stream.filter("scale", width, height, **words)
+    stream = scale(stream, width, height, **words)
     if not (box.crops or box.pads):
         return stream
     # On halved colour planes, crop rounds odd sizes down and pad fails.

@@ -140,7 +140,7 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
             words["alpha"] = 0.75
         frames = frames.filter("drawtext", **words, x=left, y=top, y_align="font")
         top += _lead(sheet, name)
-    frames = frames.filter("scale", **picture.target(spec.format))
+    frames = picture.scale(frames, **picture.target(spec.format))
     frames = frames.filter("format", picture.OPAQUE[spec.format])
     frames = encode.tagged(frames, spec.format)
     options = encode.still(spec.format, spec.quality, sheet.clip.threads)

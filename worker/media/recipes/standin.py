@@ -134,7 +134,7 @@ def _shown(
     canvas: Canvas,
     stream: int,
 ) -> RungRun:
-    drawn = draw(clip, canvas, stream).filter("scale", **picture.target(canvas.format))
+    drawn = picture.scale(draw(clip, canvas, stream), **picture.target(canvas.format))
     drawn = drawn.filter("format", picture.OPAQUE[canvas.format]).filter("setsar", 1)
     return (yield from show(drawn))
 
@@ -145,12 +145,12 @@ def still(
     """Write the picture as one still; it has a placeholder like any other."""
     file = f"{stem}.{encode.extension(kind)}"
     both = encode.tagged(drawn, kind).filter_multi_output("split")
-    tiny = both[1].filter(
-        "scale",
+    tiny = picture.scale(
+        both[1],
         placeholder.SMALL,
         placeholder.SMALL,
         force_original_aspect_ratio="decrease",
-        flags="area",
+        kernel="area",
     )
     raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
     words = argv(
@@ -249,7 +249,7 @@ def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
     if canvas.fit == "stretch":
         share = "1" if canvas.enlarge else f"min(1,min(iw/{width},ih/{height}))"
         sides = (f"trunc({width}*{share}/{even})", f"trunc({height}*{share}/{even})")
-        return art.filter("scale", *(f"max(1,{side})*{even}" for side in sides))
+        return picture.scale(art, *(f"max(1,{side})*{even}" for side in sides))
     art = _inside(art, width, height, canvas, even)
     if canvas.fit != "pad":
         return art
@@ -263,8 +263,8 @@ def _inside(art: Any, width: int, height: int, canvas: Canvas, even: int) -> Any
     sides = (f"min(iw,{width})", f"min(ih,{height})")
     if canvas.enlarge:
         sides = (str(width), str(height))
-    return art.filter(
-        "scale",
+    return picture.scale(
+        art,
         *sides,
         force_original_aspect_ratio="decrease",
         force_divisible_by=even,

@@ -211,7 +211,7 @@ def _sheet_words(
         frames = frames.filter("tpad", stop=-1, stop_mode="clone")
     frames = frames.filter("trim", end_frame=cells)
     if spec.format == "jpeg":
-        frames = frames.filter("scale", in_range="limited", out_range="full")
+        frames = picture.scale(frames, in_range="limited", out_range="full")
         frames = frames.filter("format", "yuvj420p")
     frames = encode.tagged(frames, spec.format)
     options = _sheet_options(spec, pass_.clip.threads)

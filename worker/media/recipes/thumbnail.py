@@ -83,7 +83,7 @@ class _Print:
         )
         drawn = encode.tagged(drawn, spec.format)
         both = drawn.filter_multi_output("split")
-        tiny = both[1].filter("scale", *self.tiny, flags="area")
+        tiny = picture.scale(both[1], *self.tiny, kernel="area")
         tiny = tiny.filter("format", "rgba")
         options = encode.still(spec.format, spec.quality, self.clip.threads)
         raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
