@@ -123,7 +123,9 @@ class Run:
                 for number, option in enumerate(asked)
             ]
             try:
-                job = self.service.submit(film.file, named, seconds=self.seconds)
+                job = self.service.submit(
+                    film.file, named, seconds=self.seconds + film.length
+                )
                 break
             except HttpError as error:
                 left = _refused(error, asked, cells)
