@@ -194,8 +194,11 @@ def play(
     ``at`` maps seconds of the animation to seconds of the film.
     """
     frames, wrong, first = case.frames(artifact), 0, ""
+    number, before = None, None
     for place, frame in enumerate(frames):
-        number = _number(case, frame, f"{artifact['name']}, frame {place}")
+        if before is None or frame.picture.tobytes() != before.picture.tobytes():
+            number = _number(case, frame, f"{artifact['name']}, frame {place}")
+        before = frame
         if number is None:
             continue
         until = max(frame.start, frame.start + frame.duration - 1 / fps)

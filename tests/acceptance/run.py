@@ -25,8 +25,8 @@ EVERY: dict[str, dict[str, Any]] = {
     "storyboard": {"kind": "storyboard"},
     "contact sheet": {"kind": "contact_sheet"},
     "snippets": {"kind": "snippets"},
-    "stills at times": {"kind": "thumbnail", "times": [0, "33%", "50%", "90%"]},
-    "storyboard of 12": {"kind": "storyboard", "count": 12, "width": 160},
+    "stills at times": {"kind": "thumbnail", "times": [0, "37%", "90%"]},
+    "storyboard of 8": {"kind": "storyboard", "count": 8, "width": 160},
 }
 JOB = "job"
 IN_FLIGHT = 4

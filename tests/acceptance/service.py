@@ -42,7 +42,7 @@ INDEX_TYPES = frozenset(
     {"text/vtt", "application/json", "application/vnd.apple.mpegurl"}
 )
 _ANSWER_SECONDS = 120.0
-_POLL_SECONDS = 0.2
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0
 _PARTS = ("api", "broker", "store", "s3", "flower")
 
 
@@ -146,13 +146,16 @@ class Service:
 
     def wait(self, job: dict[str, Any], seconds: float = 300.0) -> dict[str, Any]:
         """Return the document of a job that has ended; raises AssertionError."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
         while job["status"] not in ENDED:
             assert time.monotonic() < deadline, (
                 f"job {job['id']} is {job['status']} ({job['progress']} %) after "
                 f"{seconds:.0f} s"
             )
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
+            # A short job is waited for no longer than it takes, a long one asked for
+            # seldom.
+            pause = min(_LAST_PAUSE, 1.2 * pause)
             job = self.ask(f"/v1/jobs/{job['id']}").json()
         return job
 

@@ -59,10 +59,11 @@ LENGTHS = [
         fps=Fraction(5),
         video=(*FAST_H264, *groups(250)),
         shot=80,
+        long=True,
     ),
 ]
 RATES = [
-    of("one-a-minute", "mp4", "1/60 fps", 600, fps=Fraction(1, 60), shot=4),
+    of("one-a-minute", "mp4", "1/60 fps", 300, fps=Fraction(1, 60), shot=3),
     of("one-a-second", "mkv", "1 fps", 60, fps=Fraction(1), shot=5),
     of(
         "ten-a-second",
