@@ -23,6 +23,7 @@ from common.times import Time, check_rest, parse_time
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_SIDE = 7680
+AUTO = "auto"
 
 
 def _jpg_is_jpeg(value: Any) -> Any:
@@ -181,13 +182,18 @@ class AnimationSpec(_Moving):
     """One contiguous animated image or clip."""
 
     kind: Literal["animation"]
-    start: Time = Field(
-        default="10%", description="Moved back where the clip would pass the end."
+    start: Literal["auto"] | Time = Field(
+        default=AUTO,
+        examples=[AUTO, 12.5, "10%"],
+        description="auto: 10%, or where there is more to see if that stretch is "
+        "black, of one colour, frozen or broken; 10% where end is given. A stated "
+        "start is moved back where the clip would pass the end.",
     )
     end: Time | None = Field(
         default=None,
-        description="Instead of duration; one after the video's end is that end. "
-        "What lies over 30 seconds after the start is not shown.",
+        description="Instead of duration, and not with start auto; one after the "
+        "video's end is that end. What lies over 30 seconds after the start is not "
+        "shown.",
     )
     duration: float | None = Field(
         default=None,
@@ -205,12 +211,25 @@ class AnimationSpec(_Moving):
         description="How much faster it plays; 0.5 is slow motion.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _an_end_has_a_start(cls, given: Any) -> Any:
+        """Take a stretch with a stated end from the usual start: it is not sought."""
+        if isinstance(given, dict) and given.get("end") is not None:
+            return {"start": "10%"} | given
+        return given
+
     @model_validator(mode="after")
     def _one_way_to_say_how_long(self) -> Self:
         if self.end is not None and self.duration is not None:
             raise ValueError("give only one of end and duration")
         if self.end is None:
             return self
+        if self.start == AUTO:
+            raise ValueError(
+                f"start {AUTO!r} chooses where a stretch of some duration lies, so it "
+                'does not go with end; give duration instead of end, or a start ("10%")'
+            )
         (start, start_share), (end, end_share) = (
             parse_time(self.start),
             parse_time(self.end),

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from common.errors import DecodeError, SeekPastEnd
-from common.specs import AnimationSpec
+from common.specs import AUTO, AnimationSpec
 from common.times import parse_time
-from worker.media.recipes import fitting, gif, movie, picture, standin
+from worker.media.recipes import (
+    content,
+    fitting,
+    gif,
+    movie,
+    picture,
+    standin,
+    start_search,
+)
 from worker.media.recipes import warnings as codes
+from worker.media.recipes.content import Content
 from worker.media.recipes.movie import Look
-from worker.media.recipes.plan import Plan, Rung, RungRun
+from worker.media.recipes.plan import Done, Plan, Rung, RungRun, Step
 from worker.media.recipes.source import Clip
-from worker.media.recipes.stretch import Stretch, sample, stillness
+from worker.media.recipes.stretch import Stretch, frames_of, sample, stillness
 
+# Where "auto" looks first.
+_USUAL_START = "10%"
 _DEFAULT_SECONDS = 5.0
 _LONGEST = 30.0
 _EARLY_SECONDS = 20.0
@@ -36,7 +47,7 @@ def window(spec: AnimationSpec, clip: Clip) -> Window:
 
     Raises SeekPastEnd when ``end`` does not come after ``start``.
     """
-    start = clip.at(spec.start)
+    start = clip.at(_usual(spec.start))
     length = _DEFAULT_SECONDS if spec.duration is None else spec.duration
     if spec.end is not None:
         length = clip.at(spec.end) - start
@@ -51,6 +62,10 @@ def window(spec: AnimationSpec, clip: Clip) -> Window:
     if clip.end is None:
         return Window(start, length)
     return _fitted(spec, clip, start, length, clip.end)
+
+
+def _usual(start: float | str) -> float | str:
+    return _USUAL_START if start == AUTO else start
 
 
 def _fitted(
@@ -69,7 +84,7 @@ def _fitted(
     moved = max(clip.begin, min(start, end - length))
     if clip.is_past_end(start):
         warnings.append(codes.TIME_PAST_END)
-    elif start - moved > clip.frame_seconds and not parse_time(spec.start)[1]:
+    elif start - moved > clip.frame_seconds and not parse_time(_usual(spec.start))[1]:
         warnings.append(codes.START_MOVED)
     return Window(moved, length, tuple(warnings))
 
@@ -95,10 +110,10 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
     stretch = window(spec, clip)
     mapped, clipped = picture.colour_warnings(clip)
     start = replace(stretch, start=clip.begin)
-    best = _Shooting(spec, clip, stretch)
+    best = _Shooting(spec, clip, stretch, searches=spec.start == AUTO)
     plain = replace(best, plain=True)
     early = replace(best, early=_EARLY_SECONDS)
-    first = replace(best, stretch=start, early=float("inf"), plain=True)
+    first = _Shooting(spec, clip, start, plain=True, early=float("inf"))
     rungs = []
     if movie.optimizes(spec):
         rungs.append(Rung("optimized", partial(gif.optimized, best.make), mapped))
@@ -115,13 +130,19 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
 
 @dataclass(frozen=True)
 class _Shooting:
-    """One way to make the animation of a stretch."""
+    """One way to make the animation of a stretch.
+
+    ``searches`` says that another stretch may be shown where this one is poor;
+    ``passed_over`` are those that were, as the document shows them.
+    """
 
     spec: AnimationSpec
     clip: Clip
     stretch: Window
     plain: bool = False
     early: float = 0.0
+    searches: bool = False
+    passed_over: tuple[dict[str, Any], ...] = field(default=())
 
     @property
     def look(self) -> Look:
@@ -140,8 +161,19 @@ class _Shooting:
         """Give how long the animation plays, one way."""
         return self.stretch.length / self.spec.speed
 
-    def sampled(self, look: Look) -> Any:
-        """Give the drawn frames at the look's rate."""
+    @property
+    def span(self) -> movie.Span:
+        """Return what a run reads, and how long the animation plays."""
+        plays = self.seconds * (2 if self.spec.boomerang else 1)
+        return movie.Span(self.stretch.length + min(self.early, _EARLY_SECONDS), plays)
+
+    @property
+    def file(self) -> str:
+        """Return the name of the file."""
+        return movie.file_name("animation", self.spec.format)
+
+    def sampled(self, look: Look) -> tuple[Any, movie.View | None]:
+        """Return the drawn frames at the look's rate, and the view of a few."""
         clip, spec = self.clip, self.spec
         frames = sample(
             clip,
@@ -158,28 +190,75 @@ class _Shooting:
             background=spec.background,
             plain=self.plain,
         )
-        return movie.boomerang(frames) if spec.boomerang else frames
+        count = frames_of(clip, self.seconds, look.fps)
+        clear = picture.keeps_alpha(clip, spec.format, spec.background)
+        frames, view = content.view(frames, count, look.box.width, alpha=clear)
+        return movie.boomerang(frames) if spec.boomerang else frames, view
 
     def make(self) -> RungRun:
-        """Make the file, or search for one that fits ``max_bytes``."""
-        spec = self.spec
-        look = self.look
-        frames = self.sampled(look)
-        plays = self.seconds * (2 if spec.boomerang else 1)
-        read = self.stretch.length + min(self.early, _EARLY_SECONDS)
-        span = movie.Span(read, plays)
-        still = yield from stillness(self.clip, self._window)
+        """Make the file of the stretch, or of a better one where it is poor."""
+        shown = yield from self.draw()
+        if not (self.searches and shown.poor):
+            return (yield from self.finish(shown))
+        length = self.stretch.length
+        starts = yield from start_search.find(self.clip, length, shown)
+        best, last = (self, shown), self
+        for start in starts:
+            last = best[0].instead(start, best[1])
+            another = yield from last.draw()
+            if another.badness < best[1].badness:
+                best = (last, another)
+            if not best[1].poor:
+                break
+        chosen, shown = best
+        if chosen is not last:
+            shown = yield from chosen.draw()
+        return (yield from chosen.finish(shown))
+
+    def instead(self, start: float, shown: Content) -> _Shooting:
+        """Return the way to show the stretch from ``start``, and say why."""
+        left = {"start": self._time, "warnings": list(shown.warnings)}
+        stretch = replace(self.stretch, start=start)
+        passed_over = (*self.passed_over, left)
+        return replace(self, stretch=stretch, passed_over=passed_over)
+
+    def draw(self) -> Generator[Step, Done, Content]:
+        """Write the file, or what trials for ``max_bytes`` read; judge what it shows.
+
+        Raises DecodeError when no frame came.
+        """
+        spec, look, span = self.spec, self.look, self.span
+        frames, view = self.sampled(look)
         if spec.max_bytes is not None:
-            made, trial = yield from fitting.fit(spec, look, frames, span, self.clip)
-            return [replace(made, time=self._time, details=trial, warnings=still)]
-        file = movie.file_name("animation", spec.format)
-        threads = self.clip.threads
-        done = yield from movie.encode(frames, file, spec, look, span, threads)
-        if file not in done.files:
-            raise DecodeError("no frame could be decoded there")
-        details = {} if look.fps == spec.fps else {"fps": look.fps}
-        made = movie.made(file, file, spec.format, look, self._time, details)
-        return [replace(made, warnings=still)]
+            done = yield from fitting.master(frames, spec.format, span.read, view)
+        else:
+            threads = self.clip.threads
+            done = yield from movie.encode(
+                frames, self.file, spec, look, span, threads, view=view
+            )
+            if self.file not in done.files:
+                raise DecodeError("no frame could be decoded there")
+        if self.clip.video.frames == 1:
+            return Content()
+        return content.read(content.samples(done, look.box.width))
+
+    def finish(self, shown: Content) -> RungRun:
+        """Describe the file that was drawn, or search for one within ``max_bytes``."""
+        spec, look = self.spec, self.look
+        details: dict[str, Any] = {"start": self._time, "end": self._end}
+        if spec.start == AUTO:
+            details["passed_over"] = list(self.passed_over)
+        if spec.max_bytes is not None:
+            made, trial = yield from fitting.fit(spec, look, self.span, self.clip)
+            made = replace(made, time=self._time, details=details | trial)
+        else:
+            if look.fps != spec.fps:
+                details["fps"] = look.fps
+            file = self.file
+            made = movie.made(file, file, spec.format, look, self._time, details)
+        still = yield from stillness(self.clip, self._window)
+        shows = (code for code in shown.warnings if not still or code != codes.FROZEN)
+        return [replace(made, warnings=(*still, *shows))]
 
     @property
     def _window(self) -> Stretch:
@@ -188,3 +267,7 @@ class _Shooting:
     @property
     def _time(self) -> float:
         return round(self.stretch.start, 3)
+
+    @property
+    def _end(self) -> float:
+        return round(self.stretch.start + self.stretch.length, 3)

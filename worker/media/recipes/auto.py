@@ -74,6 +74,17 @@ def pick(clip: Clip) -> Generator[Step, Done, Pick]:
     """
     if clip.video.frames == 1:
         return Pick(clip.begin)
+    samples, judged = yield from survey(clip)
+    if not judged:
+        raise DecodeError("no frame of the video could be decoded")
+    return _choose(judged, clip, len(samples))
+
+
+def survey(clip: Clip) -> Generator[Step, Done, tuple[list[Sample], list[Judgement]]]:
+    """Look at the clip in small; return what was seen, and its best, best first.
+
+    Yields at most three steps.
+    """
     # Frame threads would decode further ahead than is wanted.
     clip = replace(clip, threads=1)
     first = look.look(clip)
@@ -87,9 +98,7 @@ def pick(clip: Clip) -> Generator[Step, Done, Pick]:
         seen = another.samples((yield another.step), len(samples))
         samples = _distinct([*samples, *seen])
         judged = judge(samples, clip.end)
-    if not judged:
-        raise DecodeError("no frame of the video could be decoded")
-    return _choose(judged, clip, len(samples))
+    return samples, judged
 
 
 def _choose(judged: list[Judgement], clip: Clip, considered: int) -> Pick:

@@ -69,16 +69,15 @@ class _Trial:
 
 
 def fit(
-    spec: Limited, look: Look, frames: Any, span: movie.Span, clip: Clip
+    spec: Limited, look: Look, span: movie.Span, clip: Clip
 ) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
-    """Search for the look that fits; gives the file and what was chosen.
+    """Search for the look that fits; return the file and what was chosen.
 
-    ``frames`` are drawn of ``clip`` at ``look``. Raises CannotFit after six trials,
-    DecodeError when no frame came.
+    :func:`master` drew the frames of ``clip`` at ``look``. Raises CannotFit after six
+    trials, DecodeError when one gave no file.
     """
     limit = spec.max_bytes or 0
     clear = picture.keeps_alpha(clip, spec.format, spec.background)
-    yield from _master(frames, spec.format, span.read)
     seconds = span.plays
     hunt = search.search(limit)
     trials: list[_Trial] = []
@@ -136,13 +135,21 @@ def _rounded(ssim: float | None) -> float | None:
     return None if ssim is None else round(ssim, 4)
 
 
-def _master(frames: Any, kind: str, seconds: float) -> Generator[Step, Done, None]:
+def master(
+    frames: Any, kind: str, seconds: float, view: movie.View | None = None
+) -> Generator[Step, Done, Done]:
+    """Write the frames without a loss, for :func:`fit`; ``view`` beside them.
+
+    Raises DecodeError when no frame came.
+    """
     frames = frames.filter("format", _PIXELS.get(kind, "yuv420p"))
     options = {"c:v": "ffv1", "level": 3, "f": "matroska", "fps_mode": "passthrough"}
-    words = argv(ffmpeg.output(frames, _MASTER, an=None, **options))
-    done = yield Step(words, seconds=seconds)
+    beside, capture = movie.beside(view)
+    words = argv(ffmpeg.output(frames, _MASTER, an=None, **options), *beside)
+    done = yield Step(words, seconds, capture)
     if _MASTER not in done.files:
         raise DecodeError("no frame could be decoded there")
+    return done
 
 
 def _read(file: str, stream: int = 0) -> Any:

@@ -83,7 +83,7 @@ class Look:
         Frames that lie far apart are not of one window: nothing can be told from
         the change between them.
         """
-        marks = _read_marks(done.log)
+        marks = read_marks(done.log)
         data = done.stdout
         apart = max(_TOGETHER, 2.2 * self.step_seconds)
         at, number_ = 0, first - 1
@@ -103,7 +103,8 @@ class Look:
         return found
 
 
-def _read_marks(log: str) -> dict[int, list[float]]:
+def read_marks(log: str) -> dict[int, list[float]]:
+    """Read the times that :func:`views` let the log tell, by window, in seconds."""
     marks: dict[int, list[float]] = defaultdict(list)
     time = 0.0
     for match in _MARK.finditer(log):
@@ -179,7 +180,8 @@ def _read(clip: Clip, frames: Any, step: float, length: float) -> Look:
     most = 2 * _SAMPLES
     later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
     frames = frames.filter("select", later).filter("trim", end_frame=most)
-    run = _run([_sample(clip, frames, 0)], length, most)
+    seen = views(clip.video.coded_width, frames, 0)
+    run = _run([seen], length, most)
     return Look(run, (0.0,), step, clip.video.coded_width)
 
 
@@ -199,7 +201,7 @@ def visit(clip: Clip, phase: float = 0.5, times: int = 1) -> Look:
     )
     step = max(_SHORTEST_STEP, packets * clip.frame_seconds / _LOOKS)
     parts = [
-        _sample(clip, _window(clip, start, packets, step), place)
+        views(clip.video.coded_width, _window(clip, start, packets, step), place)
         for place, start in enumerate(starts)
     ]
     zeros = tuple(clip.clock(start) for start in starts)
@@ -327,22 +329,25 @@ def _cheap() -> dict[str, Any]:
     }
 
 
-def _sample(clip: Clip, frames: Any, window: int) -> Any:
-    """Append the marks and the views of :mod:`worker.media.recipes.sample`."""
+def views(width: int, frames: Any, window: int) -> Any:
+    """Append the marks and the views of :mod:`worker.media.recipes.sample`.
+
+    ``width`` is that of the frames in pixels.
+    """
     frames = frames.filter("metadata", "add", key="window", value=str(window))
     frames = frames.filter("metadata", "print", file="pipe:2", direct=1)
     # Times may run backwards before the seek point; the sink wants them in order.
-    views = frames.filter("setpts", "N/25/TB").filter_multi_output("split", 3)
-    near = nearness(clip.video.coded_width)
+    copies = frames.filter("setpts", "N/25/TB").filter_multi_output("split", 3)
+    near = nearness(width)
     stack = [
-        views[place]
+        copies[place]
         .filter("crop", f"iw-{near}", "ih", left, 0)
         .filter("scale", *POINTS, flags="neighbor", out_range="full")
         .filter("format", "gray")
         .filter("setsar", 1)
         for place, left in enumerate((0, near))
     ]
-    cells = views[2].filter("scale", *CELLS, flags="area", out_range="full")
+    cells = copies[2].filter("scale", *CELLS, flags="area", out_range="full")
     cells = cells.filter("format", "yuv444p")
     cells = cells.filter_multi_output("extractplanes", "y+u+v")
     row = ffmpeg.filter([cells[k] for k in range(3)], "hstack", 3)

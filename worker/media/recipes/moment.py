@@ -9,6 +9,7 @@ the ``fps`` filter, started at the time, repeats the frame that is on screen.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
@@ -88,9 +89,9 @@ def marks(log: str) -> list[float]:
     return [float(found) for found in _MARK.findall(log)]
 
 
-def places(output: bytes) -> set[int]:
-    """Read which of the streams that :func:`mark` told apart gave frames."""
-    return {int(found) for found in _PLACE.findall(output)}
+def places(output: bytes) -> Counter[int]:
+    """Count the frames of each of the streams that :func:`mark` told apart."""
+    return Counter(int(found) for found in _PLACE.findall(output))
 
 
 def exact(

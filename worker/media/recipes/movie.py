@@ -102,6 +102,19 @@ class Span:
     tolerant: bool = False
 
 
+@dataclass(frozen=True)
+class View:
+    """An output beside the file, on standard output, of ``capture`` bytes at most."""
+
+    output: Any
+    capture: int
+
+
+def beside(view: View | None) -> tuple[tuple[Any, ...], int]:
+    """Return what ``argv`` and the step of a run take for a view."""
+    return ((view.output,), view.capture) if view is not None else ((), 0)
+
+
 def encode(  # noqa: PLR0913 - what is encoded, and how
     frames: Any,
     file: str,
@@ -111,8 +124,11 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
     threads: int,
     *,
     dither: str | None = None,
+    view: View | None = None,
 ) -> Generator[Step, Done, Done]:
     """Encode drawn frames into ``file``; ``dither`` replaces the style's.
+
+    ``view`` is written by the same run; its bytes are in what came of it.
 
     The frames of a GIF wait in memory until its palette is made. Where that would be
     too much, they are drawn twice: for the palette, then for the GIF.
@@ -138,7 +154,15 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
                 stats=style.palette,
                 every=look.palette_every,
             )
-    options = encoders.moving(
+    options = _options(style, look, threads)
+    frames = encoders.tagged(frames, style.format)
+    others, capture = beside(view)
+    words = argv(ffmpeg.output(frames, file, **options), *others)
+    return (yield Step(words, seconds, capture, tolerant=span.tolerant))
+
+
+def _options(style: Style, look: Look, threads: int) -> dict[str, Any]:
+    return encoders.moving(
         style.format,
         look.quality,
         loop=style.loop,
@@ -147,9 +171,6 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
         fps=look.fps,
         threads=threads,
     )
-    frames = encoders.tagged(frames, style.format)
-    words = argv(ffmpeg.output(frames, file, **options))
-    return (yield Step(words, seconds, tolerant=span.tolerant))
 
 
 def _palette_words(

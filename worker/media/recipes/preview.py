@@ -16,12 +16,21 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import PreviewSpec
-from worker.media.recipes import fitting, gif, moment, movie, picture, standin
+from worker.media.recipes import (
+    content,
+    fitting,
+    gif,
+    moment,
+    movie,
+    picture,
+    standin,
+)
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.extent import extent, leaves_some
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Done, Plan, Rung, RungRun, Step
+from worker.media.recipes.sample import Sample
 from worker.media.recipes.source import Clip, argv, number
 from worker.media.recipes.stretch import Stretch, sample
 
@@ -31,6 +40,9 @@ _MOST_INPUTS = 12
 # The lossless frames of all segments; a pixel takes about 2 bytes of FFV1.
 _STORED_PIXELS = 700_000_000
 _CAPTURE = 1024 * 1024
+# Of each segment, by which it is told whether that is black.
+_SAMPLES = 3
+_TICK = 0.001
 _STORED: dict[str, Any] = {
     "c:v": "ffv1",
     "level": 3,
@@ -155,44 +167,77 @@ def _make(cut: _Cut) -> RungRun:
     if not files or not shown:
         raise DecodeError("no frame of the video could be decoded")
     spec, look, seconds = cut.spec, cut.look, _seconds(cut.windows)
-    few = len(shown) < len(cut.windows)
-    notes = (codes.WINDOW_MISSING,) if few else ()
-    frames = _joined(cut, files)
-    details: dict[str, Any] = {
-        "segments": [
-            {"start": round(window.start, 3), "end": round(window.end, 3)}
-            for window in shown
-        ],
-        "fps": round(look.fps, 3),
-    }
-    time = round(shown[0].start, 3)
-    threads = cut.clip.threads
+    frames, view = content.view(
+        _joined(cut, files),
+        sum(count for _, count in shown),
+        look.box.width,
+        alpha=picture.keeps_alpha(cut.clip, cut.spec.format, cut.spec.background),
+        most=_SAMPLES * len(shown),
+    )
     name = movie.file_name("preview", spec.format)
     span = movie.Span(seconds, seconds)
     if spec.max_bytes is not None:
-        made, trial = yield from fitting.fit(spec, look, frames, span, cut.clip)
-        details |= trial
-        return [
-            replace(made, name=name, time=time, details=details, warnings=notes),
-        ]
-    done = yield from movie.encode(frames, name, spec, look, span, threads)
-    if name not in done.files:
-        raise DecodeError("the segments could not be joined")
-    made = movie.made(name, name, spec.format, look, time, details)
-    return [replace(made, warnings=notes)]
+        done = yield from fitting.master(frames, spec.format, span.read, view)
+        made, trial = yield from fitting.fit(spec, look, span, cut.clip)
+        made = replace(made, name=name)
+    else:
+        threads, trial = cut.clip.threads, {}
+        done = yield from movie.encode(
+            frames, name, spec, look, span, threads, view=view
+        )
+        if name not in done.files:
+            raise DecodeError("the segments could not be joined")
+        made = movie.made(name, name, spec.format, look, None, {})
+    seen = content.samples(done, look.box.width)
+    if cut.clip.video.frames == 1:
+        seen = []
+    segments, notes = _described(cut, shown, seen)
+    details = {"segments": segments, "fps": round(look.fps, 3)} | trial
+    few = (codes.WINDOW_MISSING,) if len(shown) < len(cut.windows) else ()
+    time = round(shown[0][0].start, 3)
+    return [replace(made, time=time, details=details, warnings=(*few, *notes))]
+
+
+def _described(
+    cut: _Cut, shown: Sequence[tuple[Stretch, int]], seen: Sequence[Sample]
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """Return what the document says of each segment, and warnings of empty ones.
+
+    Samples are told apart by time: the segments play one after another.
+    """
+    segments: list[dict[str, Any]] = []
+    notes: dict[str, None] = {}
+    begin = 0.0
+    for window, count in shown:
+        end = begin + count / cut.look.fps
+        inside = [one for one in seen if begin <= one.time + _TICK < end]
+        entry: dict[str, Any] = {
+            "start": round(window.start, 3),
+            "end": round(window.end, 3),
+        }
+        if found := content.emptiness(inside):
+            entry["shows"] = found[0]
+            notes |= dict.fromkeys(found)
+        segments.append(entry)
+        begin = end
+    if not notes:
+        notes = dict.fromkeys(content.read(seen).warnings)
+    return segments, tuple(notes)
 
 
 def _seconds(windows: Sequence[Stretch]) -> float:
     return sum(window.length for window in windows)
 
 
-def _take(cut: _Cut) -> Generator[Step, Done, tuple[list[str], list[Stretch]]]:
+def _take(
+    cut: _Cut,
+) -> Generator[Step, Done, tuple[list[str], list[tuple[Stretch, int]]]]:
     """Draw the segments, as many in one process as memory allows.
 
-    Gives the files, and the segments that have frames in them.
+    Returns the files, and the segments that have frames in them, with how many.
     """
     files: list[str] = []
-    shown: list[Stretch] = []
+    shown: list[tuple[Stretch, int]] = []
     for first in range(0, len(cut.windows), cut.inputs):
         batch = cut.windows[first : first + cut.inputs]
         file = f"segments-{first}.nut"
@@ -201,7 +246,11 @@ def _take(cut: _Cut) -> Generator[Step, Done, tuple[list[str], list[Stretch]]]:
         if file in done.files:
             files.append(file)
             seen = moment.places(done.stdout)
-            shown += [one for place, one in enumerate(batch, 1) if place in seen]
+            shown += [
+                (one, seen[place])
+                for place, one in enumerate(batch, 1)
+                if place in seen
+            ]
     return files, shown
 
 

@@ -206,10 +206,7 @@ def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]
 def _in_focus(judged: list[Judgement]) -> list[Judgement]:
     """Tell pictures from noise, and compare their focus with the clip's best."""
     found = [one.sample.focus for one in judged]
-    judged = [
-        _with(one, picture=0.03 + 0.97 * ramp(alike, 0.2, 0.35))
-        for one, (_, alike) in zip(judged, found, strict=True)
-    ]
+    judged = [_with(one, picture=_picture(one.sample)) for one in judged]
     sharp = [min(edge, _SHARP) for edge, _ in found]
     least = _COMPARED * max(map(_by_score, judged), default=0.0)
     best = max(
@@ -221,6 +218,12 @@ def _in_focus(judged: list[Judgement]) -> list[Judgement]:
         _with(one, focus=1 - weight * (1 - ramp(edge, 0, 0.6 * best or 1)))
         for one, edge in zip(judged, sharp, strict=True)
     ]
+
+
+def _picture(sample: Sample) -> float:
+    """Tell a picture from noise, whose near points are no more alike than others."""
+    _, alike = sample.focus
+    return 0.03 + 0.97 * ramp(alike, 0.2, 0.35)
 
 
 def _with(one: Judgement, **more: float) -> Judgement:
@@ -289,6 +292,11 @@ def _place(time: float, end: float | None) -> float:
     if not end or end <= 0:
         return 1.0
     return 1 - 0.2 * ramp(abs(time / end - 0.5), 0.35, 0.5)
+
+
+def soundness(sample: Sample) -> float:
+    """Return how surely it is no noise, test card or lost blocks, 0 to 1."""
+    return _natural(sample) * _whole(sample) * _picture(sample)
 
 
 def is_poor(score: float) -> bool:

@@ -18,12 +18,12 @@ from typing import Any, Literal
 from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
 from common.specs import Fit, SnippetsSpec
-from worker.media.recipes import movie, picture
+from worker.media.recipes import content, movie, picture
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
 from worker.media.recipes.source import Clip, no_video
-from worker.media.recipes.stretch import Stretch, sample, stillness
+from worker.media.recipes.stretch import Stretch, frames_of, sample, stillness
 
 MANIFEST = "snippets.json"
 MOST_WINDOWS = 1000
@@ -213,10 +213,15 @@ class _Work:
         small = look.box.width * _SHRUNK <= clip.video.width
         frames = sample(clip, window, look.fps, small=small)
         frames = picture.draw(frames, clip, look.box, spec.format, plain=self.plain)
+        count = frames_of(clip, window.length, look.fps)
+        clear = picture.keeps_alpha(clip, spec.format, None)
+        frames, view = content.view(frames, count, look.box.width, alpha=clear)
         style = _Style(spec.format, spec.loop, spec.dither)
         span = movie.Span(window.length, window.length, tolerant=True)
         threads = clip.threads
-        done = yield from movie.encode(frames, name, style, look, span, threads)
+        done = yield from movie.encode(
+            frames, name, style, look, span, threads, view=view
+        )
         if name not in done.files or done.returncode != 0 or not _holds(done, name):
             return []
         details: dict[str, Any] = {
@@ -225,12 +230,15 @@ class _Work:
             # A window is never too short to read; the film may be.
             "end": round(min(window.end, clip.end or window.end), 3),
         }
+        seen = content.samples(done, look.box.width)
+        shows = () if clip.video.frames == 1 else content.emptiness(seen)
+        details["shows"] = shows[0] if shows else None
         if self.whole:
             details["bytes"] = done.files[name].bytes
         still = yield from stillness(clip, window)
         time = round(window.start, 3)
         one = movie.made(name, name, spec.format, look, time, details)
-        return [replace(one, warnings=still)]
+        return [replace(one, warnings=(*still, *shows))]
 
 
 def _holds(done: Done, name: str) -> bool:
@@ -271,6 +279,8 @@ def _manifest(
 ) -> Made:
     """Describe every snippet, in order of time; ``missing`` are windows without.
 
+    What ``shows`` names is a third or more of a snippet: ``black`` or ``flat``.
+
     ``count`` is how many windows there are, ``window`` how long each is: longer than
     the one that was asked where there would be too many.
     """
@@ -283,6 +293,7 @@ def _manifest(
                 "end": result["details"]["end"],
                 "file": result["name"],
                 "bytes": result["bytes"],
+                "shows": result["details"].get("shows"),
             }
             for result in results
         ),

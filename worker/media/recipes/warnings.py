@@ -31,6 +31,9 @@ FEWER_SEGMENTS = "fewer_segments"
 FEWER_FRAMES = "fewer_frames"
 WINDOW_MISSING = "window_missing"
 EXCLUSION_IGNORED = "exclusion_ignored"
+BLACK = "black"
+FLAT = "flat"
+FROZEN = "frozen"
 
 WARNINGS: dict[str, str] = {
     SINGLE_FRAME: "The source has one frame there, so the animation has one too.",
@@ -66,5 +69,9 @@ WARNINGS: dict[str, str] = {
     WINDOW_MISSING: "At least one window or segment of the video gave no frame.",
     SEEK_UNRELIABLE: "The file's keyframes are not where it says; frames were found by "
     "decoding from the start.",
+    BLACK: "A third or more of the animation, of a segment or of a snippet is black.",
+    FLAT: "A third or more of the animation, of a segment or of a snippet is of "
+    "one even colour.",
+    FROZEN: "Nothing moves in the animation or preview.",
     NO_SCENE_CHANGE: "No new scene begins after that time; the frame there was taken.",
 }
