@@ -7,7 +7,9 @@ module alone reads ``os.environ``.
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +37,9 @@ from common.sections import (
 from common.setting_types import Presets
 
 _PREFIX = "FRAMEMILL_"
+# Free for tests of any kind.
+_TEST_PREFIX = f"{_PREFIX}TEST_"
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
 
 
 class SettingsError(ValueError):
@@ -112,13 +117,48 @@ def fill_environment(variables: Mapping[str, str]) -> None:
             os.environ.setdefault(name, value)
 
 
+def _known_variables(cls: type[Settings]) -> frozenset[str]:
+    """Return the name of every setting; a section's own takes all of it as JSON."""
+    known = set()
+    for section, info in cls.model_fields.items():
+        root = f"{_PREFIX}{section.upper()}"
+        known.add(root)
+        fields = getattr(info.annotation, "model_fields", {})
+        known |= {f"{root}_{field.upper()}" for field in fields}
+    return frozenset(known)
+
+
 def _unknown_variables(cls: type[Settings]) -> list[str]:
-    roots = tuple(f"{_PREFIX}{name.upper()}" for name in cls.model_fields)
+    """Return a line for each variable of ours that no setting reads."""
+    known = _known_variables(cls)
     return [
-        f"{name}: no such setting (docs/reference/settings.md lists all)"
-        for name in sorted(os.environ)
-        if name.startswith(_PREFIX) and not name.startswith(roots)
+        _unknown_line(name, known)
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_PREFIX)
+        and not name.startswith(_TEST_PREFIX)
+        and (name not in known or _is_service_link(name, value))
     ]
+
+
+def _unknown_line(name: str, known: frozenset[str]) -> str:
+    if _is_service_link(name, os.environ[name]):
+        return (
+            f"{name}: Kubernetes set it, for a Service whose name begins with "
+            "framemill; set enableServiceLinks: false in the pod, or rename the Service"
+        )
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{name}: no such setting (docs/reference/settings.md lists all){meant}"
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Return True for what Kubernetes puts into a pod's environment for a Service.
+
+    Its names and values: "Accessing the Service", Kubernetes' documentation.
+    """
+    return bool(_SERVICE_LINK.search(name)) or (
+        name.endswith("_PORT") and value.startswith(("tcp://", "udp://", "sctp://"))
+    )
 
 
 def _rule_faults(settings: Settings) -> list[str]:
