@@ -46,6 +46,7 @@ _PROBLEMS = {
     403: "Not allowed for this API key.",
     404: "Unknown or expired, or another key's.",
     405: "The address does not take this method.",
+    408: "The request came too slowly.",
     409: "Not possible in this state.",
     413: "The body is over the size limit.",
     415: "The body's type is not taken here.",
@@ -62,7 +63,7 @@ _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
 }
-_ALWAYS = (400, 401, 403, 405, 422, 429, 500, 503)
+_ALWAYS = (400, 401, 403, 405, 408, 422, 429, 500, 503)
 
 
 def _ref(kind: str, name: str) -> dict[str, str]:

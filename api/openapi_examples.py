@@ -47,6 +47,7 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "body_too_slow",
     409: "conflict",
     413: "body_too_large",
     415: "unsupported_media_type",

@@ -1,8 +1,9 @@
 """``GET /v1/jobs/{id}/events``: a job's history as server-sent events.
 
-A stream holds a thread, so there are few of them; who gets none is told to poll. The
-stream ends with the job. Its events carry the store's ids, so a client that comes
-back with ``Last-Event-ID`` misses nothing; ``progress`` events have no id.
+A stream holds one of the threads that send (``FRAMEMILL_API_TRANSFERS``), of which a
+quarter is for streams; who gets none is told to poll. The stream ends with the job.
+Its events carry the store's ids, so a client that comes back with ``Last-Event-ID``
+misses nothing; ``progress`` events have no id.
 """
 
 from __future__ import annotations

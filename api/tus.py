@@ -33,6 +33,7 @@ from common.blobs.names import display_name
 from common.errors import (
     BadRequest,
     BodyTooLarge,
+    BodyTooSlow,
     ChecksumMismatch,
     Conflict,
     TooManyRequests,
@@ -237,8 +238,9 @@ def _append(desk: UploadDesk, upload: Upload, offset: int) -> Upload:
             if digest is not None:
                 digest.update(chunk)
             appender.write(chunk)
-    except BadRequest:
-        # The client broke off: what came counts, unless its checksum cannot.
+    except (BadRequest, BodyTooSlow):
+        # The client broke off, or was silent too long: what came counts, unless
+        # its checksum cannot.
         if digest is None:
             appender.close()
         appender.discard()

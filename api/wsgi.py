@@ -1,4 +1,4 @@
-"""The WSGI entry point: ``gunicorn api.wsgi:app``."""
+"""The WSGI entry point: ``gunicorn -k api.server.Worker api.wsgi:app``."""
 
 from api import create_app
 from common import dispatch, telemetry

@@ -8,6 +8,7 @@ FramemillError
 │   ├── NotFound               404 not_found
 │   ├── MethodNotAllowed       405 method_not_allowed
 │   ├── Conflict               409 conflict
+│   ├── BodyTooSlow            408 body_too_slow
 │   ├── BodyTooLarge           413 body_too_large
 │   ├── UnsupportedMediaType   415 unsupported_media_type
 │   ├── ChecksumMismatch       460 checksum_mismatch (tus)
@@ -142,6 +143,13 @@ class Conflict(RequestError):
     """The thing is not in a state that allows this."""
 
     code, title, status = "conflict", "Not possible in this state", 409
+
+
+class BodyTooSlow(RequestError):
+    """The request's head or body came more slowly than the least rate."""
+
+    code, title, status = "body_too_slow", "Request too slow", 408
+    retryable = True
 
 
 class BodyTooLarge(RequestError):

@@ -188,6 +188,30 @@ class Api(Section):
         default=None, description="Put before links; default: the request's own."
     )
     threads: int = Field(default=16, ge=4, le=512)
+    transfers: int = Field(
+        default=64,
+        ge=4,
+        le=1024,
+        description="Threads that receive large bodies, and as many that send files "
+        "and event streams, beside `threads`.",
+    )
+    header_seconds: float = Field(
+        default=10, ge=1, le=300, description="For the whole head of a request."
+    )
+    body_seconds: float = Field(
+        default=20,
+        ge=1,
+        le=3600,
+        description="A body may be silent that long, and so on: see `body_rate`.",
+    )
+    body_rate: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Bytes a second that a body must bring on average of each "
+        "`body_seconds`, else it is refused (408), and a reader of answers must take "
+        "on average of three times that, else it is cut off.",
+    )
     secret: str = Field(
         default="",
         description="Signs artifact URLs; at least 32 characters, the same on every "

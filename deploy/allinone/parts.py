@@ -18,7 +18,12 @@ _PYTHON = [sys.executable, "-m"]
 def api(server: socket.socket, settings: Settings) -> Part:
     """Give the API on a socket that is open already: nobody else can answer on it."""
     argv = [*_PYTHON, "gunicorn", "--bind", f"fd://{server.fileno()}"]
-    argv += ["--worker-class", "gthread", "--threads", str(settings.api.threads)]
+    argv += [
+        "--worker-class",
+        "api.server.Worker",
+        "--threads",
+        str(settings.api.threads),
+    ]
     argv += ["--workers", "1", "--graceful-timeout", "3", "--no-control-socket"]
     argv += ["--worker-tmp-dir", "/dev/shm", "api.wsgi:app"]  # noqa: S108 - gunicorn's
     # advice: a heartbeat file on a disk may block

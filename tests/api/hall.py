@@ -11,7 +11,7 @@ from tests.worker.world import make_runtime
 
 def make_app(folder, **sections: Any):
     """Give the runtime and a test client of the app over it."""
-    given = {"api": {"secret": "x" * 32, "auth": False, "threads": 8}} | sections
+    given = {"api": {"secret": "x" * 32, "auth": False, "transfers": 8}} | sections
     runtime = make_runtime(folder, **given)
     return runtime, create_app(runtime).test_client()
 

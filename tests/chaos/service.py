@@ -144,7 +144,7 @@ class Service:
                 "-m",
                 "gunicorn",
                 "--worker-class",
-                "gthread",
+                "api.server.Worker",
                 "--threads",
                 "16",
                 "--bind",

@@ -82,7 +82,14 @@ class Server:
     def begin(self) -> None:
         gunicorn = str(Path(sys.executable).parent / "gunicorn")
         argv = [gunicorn, "--pythonpath", f"{HERE.parent.parent},{HERE}"]
-        argv += ["-k", "gthread", "--threads", "8", "-b", f"127.0.0.1:{self.port}"]
+        argv += [
+            "-k",
+            "api.server.Worker",
+            "--threads",
+            "8",
+            "-b",
+            f"127.0.0.1:{self.port}",
+        ]
         argv += ["ways_in_server:load()"]
         self.process = start(argv, self.port, self.environ)
 
