@@ -83,7 +83,7 @@ class _Boxed(_Replaceable):
     background: Colour | None = Field(
         default=None,
         description="For pad and behind transparency; null keeps transparency where "
-        "the format can and is black elsewhere.",
+        "the format can (png, webp, avif, gif, webm) and is black elsewhere.",
     )
     enlarge: bool = Field(
         default=False, description="Allow a result larger than the source."

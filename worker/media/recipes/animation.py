@@ -154,7 +154,8 @@ class _Shooting:
         fps = spec.fps
         if spec.boomerang:
             fps = movie.fps_within_memory(spec.fps, box, self.seconds)
-        return Look(box, fps, spec.colors, spec.quality)
+        clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
+        return Look(box, fps, spec.colors, spec.quality, clear=clear)
 
     @property
     def seconds(self) -> float:
@@ -230,7 +231,7 @@ class _Shooting:
         spec, look, span = self.spec, self.look, self.span
         frames, view = self.sampled(look)
         if spec.max_bytes is not None:
-            done = yield from fitting.master(frames, spec.format, span.read, view)
+            done = yield from fitting.master(frames, spec.format, look, span.read, view)
         else:
             threads = self.clip.threads
             done = yield from movie.encode(

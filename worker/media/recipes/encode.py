@@ -24,6 +24,8 @@ _VIDEO = {
     "colorspace": "bt709",
     "range": "limited",
 }
+# SVT-AV1 writes no grey pictures.
+_AVIF_ALPHA = {"c:v:1": "libaom-av1", "cpu-used:v:1": 8, "usage:v:1": "realtime"}
 _TAGS: dict[str, dict[str, str]] = {
     "png": {"color_primaries": "bt709", "color_trc": "iec61966-2-1"},
     "avif": _VIDEO,
@@ -57,6 +59,23 @@ def tagged(frames: Any, kind: str) -> Any:
     """
     tags = _TAGS.get(kind)
     return frames.filter("setparams", **tags) if tags else frames
+
+
+def streams(frames: Any, kind: str, *, clear: bool) -> list[Any]:
+    """Tag drawn frames and split them into the streams that a file is written from.
+
+    An AVIF keeps its transparency in a grey stream of its own, whose codes use all
+    values; ``clear`` says that there is some.
+    """
+    frames = tagged(frames, kind)
+    if kind != "avif" or not clear:
+        return [frames]
+    both = frames.filter_multi_output("split")
+    alpha = both[1].filter("alphaextract").filter("format", "gray")
+    return [
+        both[0].filter("format", "yuv420p"),
+        alpha.filter("setparams", range="full"),
+    ]
 
 
 def still(kind: str, quality: int, threads: int = 2) -> dict[str, Any]:
@@ -104,9 +123,13 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
     width: int,
     height: int,
     fps: float,
+    clear: bool = False,
     threads: int = 2,
 ) -> dict[str, Any]:
-    """Give the output options of an animation or clip; ``loop`` 0 is endless."""
+    """Give the output options of an animation or clip; ``loop`` 0 is endless.
+
+    ``clear`` is as for :func:`streams`.
+    """
     common = _CLEAN | {"threads": threads, "fps_mode": "passthrough"}
     if kind == "gif":
         return common | {"c:v": "gif", "loop": gif_loop(loop), "f": "gif"}
@@ -114,7 +137,8 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
         words = {"c:v": "libwebp_anim", "quality": quality, "loop": loop, "f": "webp"}
         return common | words
     if kind == "avif":
-        return common | _avif(quality, loop, min(width, height))
+        words = _avif(quality, loop, min(width, height))
+        return common | words | (_AVIF_ALPHA if clear else {})
     if kind == "mp4":
         return common | {
             "c:v": "libx264",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import ffmpeg
@@ -19,7 +19,7 @@ from worker.media.recipes import movie, picture, search
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.movie import Look
 from worker.media.recipes.picture import Box
-from worker.media.recipes.plan import Done, Made, Step
+from worker.media.recipes.plan import Done, FileFacts, Made, Step
 from worker.media.recipes.source import Clip, argv, number
 
 _MASTER = "master.mkv"
@@ -77,7 +77,6 @@ def fit(
     trials, DecodeError when one gave no file.
     """
     limit = spec.max_bytes or 0
-    clear = picture.keeps_alpha(clip, spec.format, spec.background)
     seconds = span.plays
     hunt = search.search(limit)
     trials: list[_Trial] = []
@@ -101,10 +100,8 @@ def fit(
         facts = done.files[file]
         ssim = None
         if facts.bytes <= limit:
-            # The first stream of an animated AVIF is its first frame as a still.
-            moving = spec.format == "avif" and (facts.frames or 0) > 1
-            trial = _read(file, 1 if moving else 0)
-            ssim = yield from _compare(trial, look, seconds, clear=clear)
+            trial = _seen(file, spec.format, facts, clear=look.clear)
+            ssim = yield from _compare(trial, look, seconds)
         trials.append(_Trial(file, small, dither, facts.bytes, ssim))
         try:
             place = hunt.send(facts.bytes)
@@ -136,13 +133,14 @@ def _rounded(ssim: float | None) -> float | None:
 
 
 def master(
-    frames: Any, kind: str, seconds: float, view: movie.View | None = None
+    frames: Any, kind: str, look: Look, seconds: float, view: movie.View | None = None
 ) -> Generator[Step, Done, Done]:
     """Write the frames without a loss, for :func:`fit`; ``view`` beside them.
 
     Raises DecodeError when no frame came.
     """
-    frames = frames.filter("format", _PIXELS.get(kind, "yuv420p"))
+    opaque = _PIXELS.get(kind, "yuv420p")
+    frames = frames.filter("format", picture.CLEAR[kind] if look.clear else opaque)
     options = {"c:v": "ffv1", "level": 3, "f": "matroska", "fps_mode": "passthrough"}
     beside, capture = movie.beside(view)
     words = argv(ffmpeg.output(frames, _MASTER, an=None, **options), *beside)
@@ -152,9 +150,28 @@ def master(
     return done
 
 
-def _read(file: str, stream: int = 0) -> Any:
-    words = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
-    return ffmpeg.input(f"file:{file}", **words)[f"v:{stream}"]
+def _open(file: str, **words: Any) -> Any:
+    words |= {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
+    return ffmpeg.input(f"file:{file}", **words)
+
+
+def _seen(file: str, kind: str, facts: FileFacts, *, clear: bool) -> Any:
+    """Open a trial as a viewer sees it.
+
+    An animated AVIF begins with its first frame as a still; transparency is a stream
+    behind the colours'. FFmpeg's own VP9 decoder leaves it out.
+    """
+    if kind != "avif":
+        words = {"c:v": "libvpx-vp9"} if kind == "webm" and clear else {}
+        return _open(file, **words)["v:0"]
+    streams = 2 if clear else 1
+    first = streams if (facts.frames or 0) > 1 else 0
+    opened = _open(file)
+    frames = opened[f"v:{first}"]
+    if not clear:
+        return frames
+    alpha = opened[f"v:{first + 1}"].filter("format", "gray")
+    return ffmpeg.filter([frames, alpha], "alphamerge")
 
 
 def _scaled(look: Look, step: search.Settings, kind: str, seconds: float) -> Look:
@@ -170,12 +187,14 @@ def _scaled(look: Look, step: search.Settings, kind: str, seconds: float) -> Loo
     least = max(_LEAST_FPS, 2 / seconds)
     fps = max(look.fps * step.fps, min(look.fps, least))
     small = Box((width, height), width, height)
-    return Look(small, round(fps, 3), step.colors, step.quality)
+    return replace(
+        look, box=small, fps=round(fps, 3), colors=step.colors, quality=step.quality
+    )
 
 
 def _shrunk(look: Look, small: Look) -> Any:
     """Give the master's frames at the rate and size of a trial."""
-    frames = _read(_MASTER)
+    frames = _open(_MASTER)["v:0"]
     if small.fps != look.fps:
         frames = frames.filter("fps", number(small.fps))
     if small.box != look.box:
@@ -184,17 +203,15 @@ def _shrunk(look: Look, small: Look) -> Any:
     return frames
 
 
-def _compare(
-    trial: Any, look: Look, seconds: float, *, clear: bool
-) -> Generator[Step, Done, float]:
+def _compare(trial: Any, look: Look, seconds: float) -> Generator[Step, Done, float]:
     """Give the mean SSIM of a trial and the master, at the master's size and rate.
 
     What is transparent counts as black: colours that nobody sees must not.
     """
     full = (look.box.width, look.box.height)
     size = tuple(max(side, _LEAST_COMPARED) for side in full)
-    both = [trial, _read(_MASTER)]
-    if clear:
+    both = [trial, _open(_MASTER)["v:0"]]
+    if look.clear:
         both = [_on_black(frames) for frames in both]
     # Both on one clock, else a frame is compared with its neighbour, too.
     both = [frames.filter("fps", number(look.fps), start_time=0) for frames in both]

@@ -75,7 +75,8 @@ def optimizes(style: Optimized) -> bool:
 class Look:
     """Size, rate, colours (gif) and quality (all others) of an animation.
 
-    A GIF's palette is made from every ``palette_every``-th frame.
+    A GIF's palette is made from every ``palette_every``-th frame. ``clear`` says that
+    the frames have transparency.
     """
 
     box: Box
@@ -83,6 +84,7 @@ class Look:
     colors: int = 256
     quality: int = 75
     palette_every: int = gif.EVERY
+    clear: bool = False
 
 
 def file_name(stem: str, kind: str) -> str:
@@ -155,9 +157,9 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
                 every=look.palette_every,
             )
     options = _options(style, look, threads)
-    frames = encoders.tagged(frames, style.format)
+    streams = encoders.streams(frames, style.format, clear=look.clear)
     others, capture = beside(view)
-    words = argv(ffmpeg.output(frames, file, **options), *others)
+    words = argv(ffmpeg.output(*streams, file, **options), *others)
     return (yield Step(words, seconds, capture, tolerant=span.tolerant))
 
 
@@ -169,6 +171,7 @@ def _options(style: Style, look: Look, threads: int) -> dict[str, Any]:
         width=look.box.width,
         height=look.box.height,
         fps=look.fps,
+        clear=look.clear,
         threads=threads,
     )
 

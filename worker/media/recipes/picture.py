@@ -26,7 +26,6 @@ _KNEE = 0.5
 _FULL_RANGE_INKS = ("jpeg",)
 _BT601_INKS = ("jpeg", "webp")
 _RGB_INKS = ("png", "gif", "raw")
-_ALPHA_INKS = ("png", "webp", "gif", "raw")
 _EVEN_INKS = ("avif", "mp4", "webm")
 # How swscale rounds: by its default, white becomes #fffdff or #fdfdfd, grey 126.
 _EXACT = "accurate_rnd+full_chroma_int"
@@ -40,7 +39,15 @@ OPAQUE = {
     "webm": "yuv420p",
     "raw": "rgba",
 }
-_CLEAR = {"png": "rgba", "webp": "bgra", "gif": "bgra", "raw": "rgba"}
+# The formats that can be transparent.
+CLEAR = {
+    "png": "rgba",
+    "webp": "bgra",
+    "avif": "yuva420p",
+    "gif": "bgra",
+    "webm": "yuva420p",
+    "raw": "rgba",
+}
 
 
 class Boxed(Protocol):
@@ -146,7 +153,7 @@ def fit(
 
 def keeps_alpha(clip: Clip, ink: Ink, background: str | None) -> bool:
     """Tell whether transparency survives: the clip, the format and the spec agree."""
-    return clip.video.alpha and ink in _ALPHA_INKS and background is None
+    return clip.video.alpha and ink in CLEAR and background is None
 
 
 def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
@@ -192,7 +199,7 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
         )
     if mapped or video.alpha or box.pads:
         stream = scale(stream, **target(ink))
-    pixels = _CLEAR[ink] if clear else OPAQUE[ink]
+    pixels = CLEAR[ink] if clear else OPAQUE[ink]
     # A display matrix that stayed would turn the upright picture once more.
     stream = stream.filter("sidedata", "delete")
     return stream.filter("format", pixels).filter("setsar", 1)

@@ -94,7 +94,9 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     video = clip.video
     even = picture.is_even(spec.format)
     box = picture.fit((video.width, video.height), spec, movie.DEFAULT_WIDTH, even=even)
-    look = Look(box, _bearable(spec, windows, box), spec.colors, spec.quality)
+    fps = _bearable(spec, windows, box)
+    clear = picture.keeps_alpha(clip, spec.format, spec.background)
+    look = Look(box, fps, spec.colors, spec.quality, clear=clear)
     mapped, clipped = picture.colour_warnings(clip)
     warnings = []
     few = codes.SINGLE_FRAME if video.frames == 1 else codes.FEWER_SEGMENTS
@@ -177,7 +179,7 @@ def _make(cut: _Cut) -> RungRun:
     name = movie.file_name("preview", spec.format)
     span = movie.Span(seconds, seconds)
     if spec.max_bytes is not None:
-        done = yield from fitting.master(frames, spec.format, span.read, view)
+        done = yield from fitting.master(frames, spec.format, look, span.read, view)
         made, trial = yield from fitting.fit(spec, look, span, cut.clip)
         made = replace(made, name=name)
     else:

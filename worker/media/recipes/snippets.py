@@ -178,7 +178,8 @@ class _Work:
         size = (video.width, video.height)
         box = picture.fit(size, _Size(spec.width), spec.width, even=even)
         every = max(1, round(spec.fps * _PALETTE_SECONDS))
-        return Look(box, spec.fps, spec.colors, spec.quality, every)
+        clear = picture.keeps_alpha(self.clip, spec.format, None)
+        return Look(box, spec.fps, spec.colors, spec.quality, every, clear)
 
     def make(self) -> RungRun:
         """Make the snippets one after another.

@@ -81,14 +81,15 @@ class _Print:
             background=spec.background,
             plain=self.plain,
         )
-        drawn = encode.tagged(drawn, spec.format)
         both = drawn.filter_multi_output("split")
         tiny = picture.scale(both[1], *self.tiny, kernel="area")
         tiny = tiny.filter("format", "rgba")
+        clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
+        streams = encode.streams(both[0], spec.format, clear=clear)
         options = encode.still(spec.format, spec.quality, self.clip.threads)
         raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
         return argv(
-            ffmpeg.output(both[0], file, **options),
+            ffmpeg.output(*streams, file, **options),
             ffmpeg.output(tiny, "pipe:1", **raw),
         )
 
