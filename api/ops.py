@@ -14,6 +14,7 @@ from common.runtime import Runtime
 
 _REAPER_SECONDS = 30.0
 _SWEEPS_MISSED = 3
+_SKEW_SECONDS = 30.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -50,6 +51,12 @@ def _check(runtime: Runtime) -> dict[str, object]:
         raise Unavailable("; ".join(away), hint="see the log of the part that is away")
     stats = runtime.store.stats()
     reasons = _missing(stats, runtime.settings.lease.sweep_seconds)
+    reasons += [
+        f"{one.error.title} (seen from {one.host}): work waits for it. "
+        f"{one.error.detail}"
+        for one in stats.away
+    ]
+    reasons += _skewed(runtime)
     # Jobs are accepted all the same, and wait: that is no reason to refuse.
     return {
         "status": "degraded" if reasons else "ok",
@@ -74,6 +81,20 @@ def _missing(stats: Stats, sweep_seconds: float) -> list[str]:
             "sent again"
         )
     return reasons
+
+
+def _skewed(runtime: Runtime) -> list[str]:
+    """List whose clock is so far from the storage's that it may refuse signatures."""
+    clocks = [("this API process", runtime.blobs.clock_skew())]
+    clocks += [
+        (f"worker {one['name']}", one["info"].get("clock_skew"))
+        for one in runtime.store.workers()
+    ]
+    return [
+        f"the clock of {name} is {skew:+.0f} s from the storage's"
+        for name, skew in clocks
+        if skew is not None and abs(skew) > _SKEW_SECONDS
+    ]
 
 
 def _json(document: dict[str, object]) -> Response:

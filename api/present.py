@@ -18,6 +18,7 @@ from api.schema import (
     OutputView,
     SourceView,
     VideoView,
+    WaitingView,
 )
 from common.model import (
     Artifact,
@@ -27,6 +28,7 @@ from common.model import (
     MediaInfo,
     OutputRecord,
     Source,
+    Waiting,
 )
 
 
@@ -58,6 +60,7 @@ def present(job: JobRecord, links: Links) -> JobView:
         source=_source(job.source),
         media=job.media and _media(job.media),
         outputs=outputs,
+        waiting=job.waiting and _waiting(job.waiting),
         error=job.error and _error(job.error),
         warnings=job.warnings,
         metadata=job.metadata,
@@ -136,6 +139,14 @@ def _error(error: ErrorInfo) -> ErrorView:
         detail=error.detail,
         pointer=error.pointer,
         hint=error.hint,
+    )
+
+
+def _waiting(waiting: Waiting) -> WaitingView:
+    return WaitingView(
+        error=_error(waiting.error),
+        since=timestamp(waiting.since),
+        until=timestamp(waiting.until),
     )
 
 

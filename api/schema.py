@@ -299,6 +299,16 @@ class LinksView(View):
     gif: Link | None
 
 
+class WaitingView(View):
+    """What a job waits for: a part of the service that is away; no fault of the job."""
+
+    error: ErrorView
+    since: Timestamp
+    until: Timestamp = Field(
+        description="Then it fails with that error (FRAMEMILL_LEASE_OUTAGE_HOURS)."
+    )
+
+
 class JobView(View):
     """A job, all of it."""
 
@@ -316,6 +326,9 @@ class JobView(View):
     source: SourceView
     media: MediaView | None
     outputs: list[OutputView]
+    waiting: WaitingView | None = Field(
+        description="Set while a part of the service that the work needs is away."
+    )
     error: ErrorView | None
     warnings: list[str]
     metadata: Any

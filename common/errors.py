@@ -17,9 +17,11 @@ FramemillError
 │   └── TooManyRequests        429 too_many_requests
 │       └── UploadLocked       423 upload_locked (tus)
 ├── Unavailable                503 and retryable; a part we stand on is away
-│   ├── StoreUnavailable       store_unavailable
-│   ├── StorageUnavailable     storage_unavailable
-│   ├── DiskFull               disk_full
+│   ├── PartAway               a part of the service itself: accepted work waits
+│   │   ├── StoreUnavailable   store_unavailable
+│   │   ├── StorageUnavailable storage_unavailable
+│   │   │   └── StorageDenied  storage_denied
+│   │   └── DiskFull           disk_full
 │   └── Unreachable            unreachable
 ├── SourceError                the source cannot be had; ends the job
 │   ├── SourceNotFound         source_not_found
@@ -230,19 +232,32 @@ class Unavailable(FramemillError):
     retryable = True
 
 
-class StoreUnavailable(Unavailable):
+class PartAway(Unavailable):
+    """A part of the service itself is away: no fault of the work, which waits for it.
+
+    Never the end of an accepted job before FRAMEMILL_LEASE_OUTAGE_HOURS.
+    """
+
+
+class StoreUnavailable(PartAway):
     """The job store (Redis) did not answer."""
 
     code, title = "store_unavailable", "Job store unavailable"
 
 
-class StorageUnavailable(Unavailable):
+class StorageUnavailable(PartAway):
     """The blob store (S3 or disk) did not answer."""
 
     code, title = "storage_unavailable", "Storage unavailable"
 
 
-class DiskFull(Unavailable):
+class StorageDenied(StorageUnavailable):
+    """The service's own storage refuses it: its keys, its rights or its clock."""
+
+    code, title = "storage_denied", "Storage refuses the service"
+
+
+class DiskFull(PartAway):
     """No room left where the work has to be done."""
 
     code, title = "disk_full", "No disk space left"

@@ -240,13 +240,25 @@ class OutputRecord(Record):
     error: ErrorInfo | None = None
 
 
+class Waiting(Record):
+    """What a job's work waits for: a part of the service that is away.
+
+    ``since`` is when it met that first, ``until`` when it gives up (Unix ms).
+    """
+
+    error: ErrorInfo
+    since: int
+    until: int
+
+
 class JobRecord(Record):
     """A job as the store knows it, outputs in the order they were asked.
 
     ``progress`` is the mean of its outputs', 0 to 100. ``version`` grows with every
     visible change (it makes the ETag). ``source_kept`` turns false when retention
     has taken the uploaded source. ``batch`` is the parent's id,
-    ``deduplicated_from`` that of the job whose results were copied.
+    ``deduplicated_from`` that of the job whose results were copied. ``waiting`` is
+    set while a part of the service that it needs is away.
     """
 
     id: str
@@ -268,6 +280,7 @@ class JobRecord(Record):
     source_kept: bool = True
     batch: str | None = None
     deduplicated_from: str | None = None
+    waiting: Waiting | None = None
 
 
 class BatchRecord(Record):

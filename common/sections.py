@@ -143,6 +143,14 @@ class Lease(Section):
     max_lost_leases: int = Field(default=5, ge=1, le=100)
     max_deaths: int = Field(default=3, ge=1, le=100)
     max_refunds: int = Field(default=10, ge=0, le=1000)
+    outage_hours: float = Field(
+        default=24,
+        gt=0,
+        le=24 * 365,
+        description="How long work waits for a part of the service that is away "
+        "(storage that does not answer or refuses our keys, a full disk), counted from "
+        "the first time it met that; then it fails.",
+    )
 
     @model_validator(mode="after")
     def _beats_within_the_lease(self) -> Lease:

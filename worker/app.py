@@ -37,6 +37,7 @@ from worker.prepare import prepare
 from worker.publish import publish
 from worker.render import render
 from worker.source import Sources
+from worker.storage_watch import StorageWatch
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +115,12 @@ def _begin_child(**_: Any) -> None:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _begin_heartbeat(**_: Any) -> None:
-    threading.Thread(target=_heartbeat, name="alive", daemon=True).start()
+    world = runtime.build(SETTINGS, CeleryDispatcher(app))
+    watch = StorageWatch(world, f"{socket.gethostname()}:{os.getpid()}")
+    for name, work in (("alive", _heartbeat), ("storage", _watch_storage)):
+        threading.Thread(
+            target=work, args=(world, watch), name=name, daemon=True
+        ).start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -122,11 +128,14 @@ def _end_heartbeat(**_: Any) -> None:
     _stopping.set()
 
 
-def _heartbeat() -> None:
-    world = runtime.build(SETTINGS, CeleryDispatcher(app))
+def _watch_storage(_world: runtime.Runtime, watch: StorageWatch) -> None:
+    watch.run(_stopping, HEARTBEAT_SECONDS)
+
+
+def _heartbeat(world: runtime.Runtime, watch: StorageWatch) -> None:
     name = f"{socket.gethostname()}:{os.getpid()}"
-    info = {"queues": list(SETTINGS.worker.queues)}
     while True:
+        info = {"queues": list(SETTINGS.worker.queues), "clock_skew": watch.skew}
         try:
             world.store.worker_alive(name, info)
         except StoreUnavailable as error:

@@ -9,6 +9,7 @@ refused by the fence.
 from __future__ import annotations
 
 import fcntl
+import logging
 import random
 import shutil
 import threading
@@ -22,7 +23,13 @@ from typing import Self, TypeVar
 
 import structlog
 
-from common.errors import InternalError, Interrupted, MediaError, StoreUnavailable
+from common.errors import (
+    InternalError,
+    Interrupted,
+    MediaError,
+    StorageDenied,
+    StoreUnavailable,
+)
 from common.jobstore import Claim, Outcome, Refusal
 from common.model import AttemptReport, Source
 from common.runtime import Runtime
@@ -168,18 +175,19 @@ class Attempt:
         if self._stop_reason == "lost":
             log.warning("piece.lost")
             return Outcome(applied=False, job_ended=False, bells=[])
-        known = verdict.error is None or verdict.error.code != InternalError.code
+        defect = verdict.error and verdict.error.code == InternalError.code
+        alarm = defect or isinstance(error, StorageDenied)
         log.log(
-            20 if known else 40,
+            logging.ERROR if alarm else logging.INFO,
             "piece.given_back",
             how=verdict.how,
             error=repr(error),
-            exc_info=None if known else error,
+            exc_info=error if defect else None,
         )
         reports: Sequence[AttemptReport] = ()
         if isinstance(error, MediaError):
             reports = error.reports
-        if not reports and verdict.error is not None:
+        if not reports and verdict.error is not None and verdict.how != "wait":
             reports = [
                 AttemptReport(
                     attempt=claim.attempt,

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import structlog
+
+from common.blobs.base import BlobStore
+from common.errors import Unavailable
 from common.jobstore import Outcome
 from common.model import Artifact, AttemptReport
 from common.specs import OUTPUT_SPEC
 from worker.attempt import Attempt
 from worker.media.engine import Rendered, RenderedFile, RenderJob
+
+log = structlog.get_logger(__name__)
 
 
 def render(attempt: Attempt) -> Outcome:
@@ -29,11 +35,19 @@ def render(attempt: Attempt) -> Outcome:
         attempt.check()
         outcome = _finish(attempt, artifacts, rendered)
     except BaseException:
-        blobs.delete_prefix(prefix)
+        _discard(blobs, prefix)
         raise
     if not outcome.applied:
-        blobs.delete_prefix(prefix)
+        _discard(blobs, prefix)
     return outcome
+
+
+def _discard(blobs: BlobStore, prefix: str) -> None:
+    """Remove what does not count; where that fails the janitor does it later."""
+    try:
+        blobs.delete_prefix(prefix)
+    except Unavailable as error:
+        log.warning("render.litter_left", prefix=prefix, error=error.detail)
 
 
 def _job(attempt: Attempt, source: Path) -> RenderJob:

@@ -11,6 +11,7 @@ from common.errors import (
     FramemillError,
     InternalError,
     Interrupted,
+    PartAway,
     Timeout,
 )
 from common.model import ErrorInfo
@@ -23,11 +24,12 @@ _JITTER = 0.2
 class Verdict:
     """How to give a claim back.
 
-    refund: as if it had never been claimed. retry: again after ``delay_seconds``.
+    refund: as if it had never been claimed. wait: as well, until a part of the service
+    is back. retry: again after ``delay_seconds``.
     fatal: the piece has failed. cancelled: it was told to stop.
     """
 
-    how: Literal["refund", "retry", "fatal", "cancelled"]
+    how: Literal["refund", "wait", "retry", "fatal", "cancelled"]
     error: ErrorInfo | None = None
     delay_seconds: float = 0.0
 
@@ -36,8 +38,8 @@ def judge(error: BaseException, attempt: int, spread: float = 0.5) -> Verdict:
     """Decide; ``spread`` (0 to 1) says where in the jitter's range the delay falls.
 
     What the source or the spec is to blame for is fatal at once; what the
-    surroundings are to blame for is tried again; a worker that is told to go gives
-    its attempt back.
+    surroundings are to blame for is tried again; for a part of the service itself the
+    work waits; a worker that is told to go gives its attempt back.
     """
     if isinstance(error, Interrupted):
         return Verdict("cancelled")
@@ -45,6 +47,8 @@ def judge(error: BaseException, attempt: int, spread: float = 0.5) -> Verdict:
         return Verdict("refund")
     public = _public(error)
     info = ErrorInfo(**public.as_dict())
+    if isinstance(public, PartAway):
+        return Verdict("wait", info)
     if public.retryable or isinstance(public, InternalError):
         base = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS)) - 1]
         return Verdict("retry", info, base * (1 + _JITTER * (2 * spread - 1)))

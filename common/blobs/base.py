@@ -109,8 +109,9 @@ class BlobStore(PartStore, Protocol):
     """Named blobs, written whole, read by range.
 
     Raises SourceNotFound for an absent key, SourceChanged where ``etag`` does not
-    match, SourceForbidden where the store refuses, StorageUnavailable (retryable)
-    where it does not answer, DiskFull where there is no room.
+    match, SourceForbidden where a caller's bucket refuses, StorageUnavailable
+    (retryable) where the store does not answer or refuses this service
+    (StorageDenied), DiskFull where there is no room.
     """
 
     def admits(self, key: str, *, bucket: str | None = None) -> bool:
@@ -198,7 +199,16 @@ class BlobStore(PartStore, Protocol):
         """
 
     def check(self) -> None:
-        """Raise StorageUnavailable when the store does not answer."""
+        """Raise StorageUnavailable when the store does not answer.
+
+        StorageDenied, one of its kind, says that it refuses this service.
+        """
+
+    def clock_skew(self) -> float | None:
+        """Tell how far our clock was ahead of the store's at the last check, seconds.
+
+        None where the store has no clock of its own, or was not asked yet.
+        """
 
     def tidy(self, prefix: str, seconds: float) -> int:
         """Remove what killed writers began under ``prefix`` that long ago.

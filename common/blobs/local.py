@@ -281,6 +281,10 @@ class LocalStore:
             temp.write_bytes(b"ok")
             temp.unlink()
 
+    def clock_skew(self) -> float | None:
+        """Return None: the folder's clock is ours."""
+        return None
+
     def tidy(self, prefix: str, seconds: float) -> int:
         """Remove temporary files and unfinished parts last touched that long ago.
 

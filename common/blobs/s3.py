@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,17 @@ from common.blobs.base import (
 )
 from common.blobs.names import check_key, content_disposition, is_plain
 from common.blobs.s3_errors import code_of, s3_errors, status_of
-from common.blobs.s3_reader import read_range
+from common.blobs.s3_reader import Blob, read_range
 from common.blobs.s3_writer import S3Writer
 from common.config import Settings
-from common.errors import SourceChanged, SourceNotFound, StorageUnavailable, Unavailable
+from common.errors import (
+    DestinationForbidden,
+    SourceChanged,
+    SourceForbidden,
+    SourceNotFound,
+    StorageUnavailable,
+    Unavailable,
+)
 from common.model import Artifact, Destination, ObjectName
 
 if TYPE_CHECKING:
@@ -80,6 +88,7 @@ class S3Store:
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.blobs.bucket
         self._attempts = settings.s3.max_attempts
+        self._skew: float | None = None
         self._client = connect_client(settings)
         public = settings.s3.public_endpoint_url
         self._signer = (
@@ -106,7 +115,7 @@ class S3Store:
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
         """Tell size, ETag and what else the store remembers."""
         place = bucket or self._bucket
-        with s3_errors(f"s3://{place}/{key}", read=True):
+        with self._errors(f"s3://{place}/{key}", bucket, read=True):
             try:
                 answer = self._client.head_object(Bucket=place, Key=key)
             except ClientError as error:
@@ -134,8 +143,16 @@ class S3Store:
         etag: str | None = None,
     ) -> Iterator[bytes]:
         """Stream a range; a broken connection is taken up again where it broke."""
-        blob = (bucket or self._bucket, key)
-        return read_range(self._client, blob, (start, end), etag, self._attempts)
+        blob = Blob(bucket or self._bucket, key, bucket is None)
+        with self._errors(key, bucket, read=True):
+            chunks = read_range(self._client, blob, (start, end), etag, self._attempts)
+        return self._stream(key, bucket, chunks)
+
+    def _stream(
+        self, key: str, bucket: str | None, chunks: Iterator[bytes]
+    ) -> Iterator[bytes]:
+        with self._errors(key, bucket, read=True):
+            yield from chunks
 
     def fetch(
         self,
@@ -173,7 +190,7 @@ class S3Store:
 
     def put_whole(self, key: str, data: bytearray, content_type: str) -> BlobInfo:
         """Store a small body by one PUT."""
-        with s3_errors(key):
+        with self._errors(key):
             answer = self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
@@ -186,7 +203,7 @@ class S3Store:
     def copy(self, key: str, to: str, *, size: int) -> None:
         """Copy within the bucket; type and metadata go along."""
         source = {"Bucket": self._bucket, "Key": key}
-        with s3_errors(key):
+        with self._errors(key):
             self._client.copy_object(
                 Bucket=self._bucket,
                 Key=check_key(to),
@@ -197,7 +214,7 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         """Remove one blob."""
-        with suppress(SourceNotFound), s3_errors(key):
+        with suppress(SourceNotFound), self._errors(key):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
     def delete_prefix(self, prefix: str) -> int:
@@ -212,7 +229,7 @@ class S3Store:
         return count + (self._delete_batch(batch) if batch else 0)
 
     def _delete_batch(self, keys: list[str]) -> int:
-        with s3_errors(keys[0]):
+        with self._errors(keys[0]):
             answer = self._client.delete_objects(
                 Bucket=self._bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
@@ -230,7 +247,7 @@ class S3Store:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=place, Prefix=prefix, StartAfter=after or ""
         )
-        with s3_errors(f"listing s3://{place}/{prefix}", read=True):
+        with self._errors(f"listing s3://{place}/{prefix}", bucket, read=True):
             for page in pages:
                 for item in page.get("Contents", []):
                     # Not every store heeds StartAfter.
@@ -287,7 +304,7 @@ class S3Store:
         headers: tuple[tuple[str, str], ...] = (),
     ) -> Grant:
         expires_at = int(time.time()) + seconds
-        with s3_errors(wanted["Key"]):
+        with self._errors(wanted["Key"]):
             url = self._signer.generate_presigned_url(
                 call, Params=wanted, ExpiresIn=seconds, HttpMethod=method
             )
@@ -295,21 +312,53 @@ class S3Store:
 
     def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
         """Copy a stored file to a caller's bucket, without its bytes coming here."""
-        s3_export.export(self._client, self._bucket, artifact, to, place)
+        with self._errors(f"s3://{place.bucket}/{place.key}", place.bucket):
+            s3_export.export(self._client, self._bucket, artifact, to, place)
 
     def check(self) -> None:
         """Raise StorageUnavailable when the bucket cannot be reached."""
+        what = f"bucket {self._bucket}"
         try:
-            with s3_errors(f"bucket {self._bucket}"):
-                self._client.head_bucket(Bucket=self._bucket)
-        except Unavailable:
+            with s3_errors(what, own=True):
+                try:
+                    answer = self._client.head_bucket(Bucket=self._bucket)
+                    self._compare_clocks(answer["ResponseMetadata"])
+                except ClientError as error:
+                    self._compare_clocks(error.response.get("ResponseMetadata", {}))
+                    raise
+        except SourceNotFound as error:
+            raise StorageUnavailable(f"{what}: there is no such bucket") from error
+
+    def clock_skew(self) -> float | None:
+        """Tell how many seconds our clock was ahead of S3's at the last check."""
+        return self._skew
+
+    def _compare_clocks(self, answer: Mapping[str, Any]) -> None:
+        date = answer.get("HTTPHeaders", {}).get("date")
+        if date:
+            # Dates have whole seconds: half of one is the likeliest rest.
+            there = parsedate_to_datetime(date).timestamp() + 0.5
+            self._skew = round(time.time() - there, 1)
+
+    @contextmanager
+    def _errors(
+        self, what: str, bucket: str | None = None, *, read: bool = False
+    ) -> Iterator[None]:
+        """Turn what boto3 raises into our errors; ``bucket`` None is our own.
+
+        A caller's bucket that refuses is the caller's affair only as long as our own
+        takes us: with wrong keys, or a clock that is off, every bucket refuses.
+        """
+        try:
+            with s3_errors(what, read=read, own=bucket is None):
+                yield
+        except (SourceForbidden, DestinationForbidden):
+            self.check()
             raise
-        except Exception as error:
-            raise StorageUnavailable(f"bucket {self._bucket}: {error}") from error
 
     def begin_parts(self, key: str, *, content_type: str) -> str:
         """Open a multipart upload."""
-        with s3_errors(key):
+        with self._errors(key):
             return self._client.create_multipart_upload(
                 Bucket=self._bucket, Key=check_key(key), ContentType=content_type
             )["UploadId"]
@@ -318,7 +367,7 @@ class S3Store:
         self, key: str, ref: str, number: int, data: bytes | bytearray
     ) -> Part:
         """Upload one part."""
-        with s3_errors(f"part {number} of {key}"):
+        with self._errors(f"part {number} of {key}"):
             try:
                 answer = self._client.upload_part(
                     Bucket=self._bucket,
@@ -364,7 +413,7 @@ class S3Store:
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._bucket, Key=key, UploadId=ref
         )
-        with s3_errors(f"parts of {key}"):
+        with self._errors(f"parts of {key}"):
             for page in pages:
                 for item in page.get("Parts", []):
                     yield Part(
@@ -374,7 +423,7 @@ class S3Store:
     def join_parts(self, key: str, ref: str, parts: Sequence[Part]) -> BlobInfo:
         """Complete the multipart upload and see that the size is right."""
         named = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
-        with s3_errors(key):
+        with self._errors(key):
             try:
                 self._client.complete_multipart_upload(
                     Bucket=self._bucket,
@@ -395,7 +444,7 @@ class S3Store:
 
     def drop_parts(self, key: str, ref: str) -> None:
         """Abort the multipart upload."""
-        with suppress(SourceNotFound), s3_errors(key):
+        with suppress(SourceNotFound), self._errors(key):
             self._client.abort_multipart_upload(
                 Bucket=self._bucket, Key=key, UploadId=ref
             )
@@ -414,7 +463,7 @@ class S3Store:
             Bucket=self._bucket, Prefix=prefix
         )
         count = 0
-        with s3_errors(f"bucket {self._bucket}"):
+        with self._errors(f"bucket {self._bucket}"):
             for page in pages:
                 for item in page.get("Uploads", []):
                     if item["Initiated"] < limit:

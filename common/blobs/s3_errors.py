@@ -14,13 +14,30 @@ from common.errors import (
     SourceChanged,
     SourceForbidden,
     SourceNotFound,
+    StorageDenied,
     StorageUnavailable,
 )
 
 _BUSY = frozenset({408, 429})
-# ExpiredToken is a 400, until whoever lends the credentials has given new ones.
-_AWAY = frozenset({"SlowDown", "RequestTimeout", "NoSuchBucket", "ExpiredToken"})
+_AWAY = frozenset({"SlowDown", "RequestTimeout"})
+# These are about who asks, not about what is asked for. (A HEAD has no code.)
+_OURS = frozenset(
+    {
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+_REFUSED = frozenset({400, 401, 403})
 _CHANGED = frozenset({409, 412})
+_DENIED_HINT = (
+    "the service's operator looks at FRAMEMILL_S3_ACCESS_KEY_ID, "
+    "FRAMEMILL_S3_SECRET_ACCESS_KEY, what they may do in the bucket, and the clock"
+)
 
 
 def status_of(error: ClientError) -> int:
@@ -33,32 +50,53 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def translate(error: ClientError, what: str, *, read: bool = False) -> FramemillError:
+def translate(
+    error: ClientError, what: str, *, read: bool = False, own: bool = False
+) -> FramemillError:
     """Choose our error for a refusal of ``what`` (a key, or a bucket).
 
-    What the storage will not ``read`` for us, whatever it calls the reason (a 400 where
-    the object is encrypted with the caller's key), is a source that may not be read.
+    With ``own`` it lies in the service's own bucket: whatever is refused there is the
+    service's fault. What another bucket will not ``read`` for us, whatever it calls the
+    reason (a 400 where the object is encrypted with the caller's key), is a source
+    that may not be read.
     """
+    said = f"{what}: storage answers {status_of(error)} {code_of(error)}".rstrip()
+    return _ours(error, said, own=own) or _theirs(error, said, read=read)
+
+
+def _ours(error: ClientError, said: str, *, own: bool) -> FramemillError | None:
     status, code = status_of(error), code_of(error)
     if status >= 500 or status in _BUSY or code in _AWAY:
-        return StorageUnavailable(f"{what}: storage answers {status} {code}")
+        return StorageUnavailable(said)
+    if is_ours(error) or (own and status in _REFUSED):
+        return StorageDenied(said, hint=_DENIED_HINT)
+    if own and code == "NoSuchBucket":
+        return StorageUnavailable(said)
+    return None
+
+
+def _theirs(error: ClientError, said: str, *, read: bool) -> FramemillError:
+    status = status_of(error)
     if status == 404:
-        return SourceNotFound(f"{what}: not in the storage ({code})")
-    if status in {401, 403}:
-        return SourceForbidden(f"{what}: the storage refuses it ({code})")
+        return SourceNotFound(said)
     if status in _CHANGED:
-        return SourceChanged(f"{what} is no longer what it was ({code})")
-    if read:
-        return SourceForbidden(f"{what}: the storage refuses it ({status} {code})")
-    return InternalError(f"{what}: storage answers {status} {code}")
+        return SourceChanged(said)
+    if read or status in {401, 403}:
+        return SourceForbidden(said)
+    return InternalError(said)
+
+
+def is_ours(error: ClientError) -> bool:
+    """Tell whether a refusal is about the service's own keys or clock."""
+    return code_of(error) in _OURS
 
 
 @contextmanager
-def s3_errors(what: str, *, read: bool = False) -> Iterator[None]:
+def s3_errors(what: str, *, read: bool = False, own: bool = False) -> Iterator[None]:
     """Turn what boto3 raises, also while a body is read, into our errors."""
     try:
         yield
     except ClientError as error:
-        raise translate(error, what, read=read) from error
+        raise translate(error, what, read=read, own=own) from error
     except (BotoCoreError, HTTPError, OSError) as error:
         raise StorageUnavailable(f"{what}: {type(error).__name__}") from error

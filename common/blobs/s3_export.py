@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from botocore.exceptions import ClientError
 
 from common.blobs.names import content_disposition
-from common.blobs.s3_errors import code_of, s3_errors, status_of
+from common.blobs.s3_errors import code_of, is_ours, s3_errors, status_of
 from common.errors import DestinationForbidden, SourceNotFound, StorageUnavailable
 from common.model import Artifact, Destination, ObjectName
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 # What a retry may mend; every other refusal is the bucket's last word.
-_BUSY = frozenset({"RequestTimeout", "SlowDown", "OperationAborted", "ExpiredToken"})
+_BUSY = frozenset({"RequestTimeout", "SlowDown", "OperationAborted"})
 
 
 def export(
@@ -64,7 +64,7 @@ def _refused(error: ClientError, what: str, artifact: Artifact) -> Exception | N
     status, code = status_of(error), code_of(error)
     if code in {"NoSuchKey", "404"}:
         return SourceNotFound(f"{artifact.key} is no longer in our storage")
-    if status >= 500 or code in _BUSY or status in {408, 429}:
+    if status >= 500 or code in _BUSY or status in {408, 429} or is_ours(error):
         return None
     return DestinationForbidden(
         f"{what}: the storage refuses it ({status} {code})",

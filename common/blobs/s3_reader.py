@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -23,18 +23,26 @@ Span = tuple[int, int | None]
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
+class Blob(NamedTuple):
+    """Where a blob lies; ``own`` says that it is the service's own bucket."""
+
+    bucket: str
+    key: str
+    own: bool
+
+
 class _PastTheEnd(Exception):
     """The range begins after the last byte."""
 
 
 def read_range(
     client: S3Client,
-    blob: tuple[str, str],
+    blob: Blob,
     span: Span,
     etag: str | None,
     attempts: int,
 ) -> Iterator[bytes]:
-    """Stream a span of ``blob`` (bucket, key); errors of the opening come at once.
+    """Stream a span of ``blob``; errors of the opening come at once.
 
     A connection that breaks is taken up again where it broke, pinned to the object
     that was being read, until ``attempts`` in a row brought nothing.
@@ -50,16 +58,16 @@ def read_range(
 
 
 def _open(
-    client: S3Client, blob: tuple[str, str], span: Span, etag: str | None
+    client: S3Client, blob: Blob, span: Span, etag: str | None
 ) -> tuple[Iterator[bytes], str]:
-    bucket, key = blob
+    bucket, key, own = blob
     start, end = span
     wanted: dict[str, Any] = {"Bucket": bucket, "Key": key}
     if start or end is not None:
         wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
     if etag is not None:
         wanted["IfMatch"] = f'"{etag}"'
-    with s3_errors(f"s3://{bucket}/{key}", read=True):
+    with s3_errors(f"s3://{bucket}/{key}", read=True, own=own):
         try:
             answer = client.get_object(**wanted)
         except ClientError as error:
@@ -78,7 +86,7 @@ def _open(
 
 def _stream(
     client: S3Client,
-    blob: tuple[str, str],
+    blob: Blob,
     span: Span,
     etag: str,
     chunks: Iterator[bytes],
@@ -88,7 +96,7 @@ def _stream(
     failures = 0
     while True:
         try:
-            with s3_errors(blob[1]):
+            with s3_errors(blob.key, own=blob.own):
                 for chunk in chunks:
                     piece = chunk if end is None else chunk[: end - start]
                     start += len(piece)

@@ -20,6 +20,7 @@ from common.jobstore.twins import CopiedOutput, Twin, Twins
 from common.jobstore.upkeep import Upkeep
 from common.jobstore.values import (
     Accepted,
+    Away,
     Beat,
     CalledOff,
     Caps,
@@ -57,6 +58,7 @@ class JobStore(Batches, Pieces, Twins, Notices, Answers, Upkeep):
 
 __all__ = [
     "Accepted",
+    "Away",
     "Beat",
     "Bell",
     "CalledOff",

@@ -45,7 +45,7 @@ _SCRIPTS = {
     "retry": (*_RULES, "reopen", "caps"),
     "stats": ("prelude",),
     "twin": _RULES,
-    "workers": ("prelude",),
+    "workers": _RULES,
 }
 _OLDEST_SERVER = (6, 2)
 
@@ -58,6 +58,11 @@ _RING_SECONDS, _MAX_RING_SECONDS = 30, 600
 _LITTER_HOURS, _DEAD_HOURS = 24, 720
 _ALIVE_SECONDS, _DEFER_SECONDS = 30, 60
 _MAX_EVENTS = 1000
+# The scripts put in how often it has happened.
+_COUNTED = "{{times}} of at most {most} times"
+# How long a host leaves work alone after it met a part of the service away: doubled at
+# each time in a row. What nobody has met again for the last one is over.
+_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _FORGET_SECONDS = 5, 120, 180
 
 
 def dump(value: Any) -> str:
@@ -109,14 +114,20 @@ def _configuration(settings: Settings) -> str:
             "alive_ms": _ms(_ALIVE_SECONDS),
             "defer_ms": _ms(_DEFER_SECONDS),
             "max_events": _MAX_EVENTS,
+            "outage_ms": _ms(lease.outage_hours * 3600),
+            "pause_ms": _ms(_PAUSE_SECONDS),
+            "max_pause_ms": _ms(_MAX_PAUSE_SECONDS),
+            "forget_ms": _ms(_FORGET_SECONDS),
             "errors": {
                 "lost": _lost(
-                    f"workers vanished {lease.max_lost_leases} times while they had "
-                    "this piece (FRAMEMILL_LEASE_MAX_LOST_LEASES)"
+                    "the worker vanished while it had this work, "
+                    + _COUNTED.format(most=lease.max_lost_leases)
+                    + " (FRAMEMILL_LEASE_MAX_LOST_LEASES)"
                 ),
-                "died": _lost(
-                    f"{lease.max_deaths} worker processes died on this piece "
-                    "(FRAMEMILL_LEASE_MAX_DEATHS)"
+                "deaths": _lost(
+                    "the worker's process died while it had this work, "
+                    + _COUNTED.format(most=lease.max_deaths)
+                    + " (FRAMEMILL_LEASE_MAX_DEATHS)"
                 ),
                 "exhausted": _lost(
                     "no attempt was left (FRAMEMILL_LEASE_MAX_ATTEMPTS is "

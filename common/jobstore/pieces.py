@@ -187,9 +187,11 @@ class Pieces(Connection):
     ) -> Outcome:
         """Give a claim back.
 
-        ``refund`` costs no attempt (up to lease.max_refunds), ``retry`` costs one and
-        fails at the last, ``fatal`` fails at once, ``cancelled`` answers a cancel. A
-        piece that is to be cancelled is, however it is released.
+        ``wait`` costs no attempt: a part of the service is away (``error``), and the
+        piece waits for it up to lease.outage_hours, as all work of this host does for
+        a while. ``refund`` costs none (up to lease.max_refunds), ``retry`` costs one
+        and fails at the last, ``fatal`` fails at once, ``cancelled`` answers a cancel.
+        A piece that is to be cancelled is, however it is released.
         """
         answer = self._call(
             "release",

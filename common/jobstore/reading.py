@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from common.errors import Invalid
 from common.model import (
+    JOB_ENDED,
     Artifact,
     AttemptReport,
     BatchRecord,
@@ -23,6 +24,7 @@ from common.model import (
     OutputRecord,
     OutputStatus,
     Source,
+    Waiting,
 )
 
 _ARTIFACTS = TypeAdapter(list[Artifact])
@@ -90,6 +92,17 @@ def read_output(fields: Fields) -> OutputRecord:
     )
 
 
+def _waiting(fields: Fields) -> Waiting | None:
+    reason = fields.get("waiting")
+    if not reason or fields["status"] in JOB_ENDED:
+        return None
+    return Waiting(
+        error=ErrorInfo.model_validate_json(reason),
+        since=int(fields["waiting_since"]),
+        until=int(fields["waiting_until"]),
+    )
+
+
 def read_job(answer: dict[str, Any]) -> JobRecord:
     """Make the record of a job from what get, list and delete answer."""
     fields: Fields = answer["job"]
@@ -115,6 +128,7 @@ def read_job(answer: dict[str, Any]) -> JobRecord:
             "source_kept": fields["source_kept"] == "1",
             "batch": fields.get("batch"),
             "deduplicated_from": fields.get("deduplicated_from"),
+            "waiting": _waiting(fields),
         }
     )
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from common.errors import Conflict, NotFound
 from common.jobstore.connection import Connection, dump, new_call, read_bells
 from common.jobstore.jobs import read_outcome
-from common.jobstore.values import Chore, DeadPiece, Outcome, Reaped, Stats
+from common.jobstore.values import Away, Chore, DeadPiece, Outcome, Reaped, Stats
 from common.model import ErrorInfo, JobStatus
 
 _CHORE = TypeAdapter(Chore)
@@ -120,6 +120,13 @@ class Upkeep(Connection):
         """Say that a worker lives; it is listed for 30 seconds."""
         self._call("workers", op="alive", name=name, info=dump(dict(info)))
 
+    def part_away(self, name: str, error: ErrorInfo) -> None:
+        """Note that a part of the service is away, as the worker ``name`` sees it.
+
+        Its host claims no work for a while; it is listed in the stats.
+        """
+        self._call("workers", op="away", name=name, error=error.model_dump_json())
+
     def workers(self) -> list[dict[str, Any]]:
         """List the living workers: ``name``, ``at`` (Unix ms), ``info``."""
         answer = self._call("workers", op="list")
@@ -141,6 +148,14 @@ class Upkeep(Connection):
             dead=answer["dead"],
             jobs=answer["jobs"],
             workers=answer["workers"],
+            away=[
+                Away(
+                    host=one["host"],
+                    since=int(one["since"]),
+                    error=ErrorInfo.model_validate_json(one["error"]),
+                )
+                for one in answer["away"] or []
+            ],
             reaper_seconds=None if reaper is None else reaper / 1000,
             counters={name: int(n) for name, n in (answer["counters"] or {}).items()},
         )

@@ -25,7 +25,7 @@ from common.model import (
 )
 
 Beat = Literal["ok", "cancel", "lost"]
-Ending = Literal["refund", "retry", "fatal", "cancelled", "defer"]
+Ending = Literal["refund", "retry", "fatal", "cancelled", "defer", "wait"]
 Reason = Literal["gone", "done", "early", "busy", "waiting", "exhausted"]
 
 
@@ -284,11 +284,20 @@ class NoticeRecord:
 
 
 @dataclass(frozen=True)
+class Away:
+    """A part of the service that the workers of ``host`` miss, since Unix ms."""
+
+    host: str
+    since: int
+    error: ErrorInfo
+
+
+@dataclass(frozen=True)
 class Stats:
     """Counts for metrics; ages are seconds, None when there is nothing.
 
     ``counters`` only grow: accepted, completed, partial, failed, cancelled, expired,
-    republished, refused, dead, refunded, died, outages.
+    republished, refused, dead, refunded, died, outages, away.
     """
 
     pending: dict[str, int]
@@ -299,3 +308,4 @@ class Stats:
     workers: int
     reaper_seconds: float | None
     counters: dict[str, int]
+    away: list[Away] = field(default_factory=list)

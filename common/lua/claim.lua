@@ -50,6 +50,14 @@ if state == 'waiting' then return refuse('waiting') end
 if number(piece, 'not_before') > now then return refuse('early') end
 
 local apart = APART[piece.f.role]
+local missed = not apart and away(host_of(arg.worker))
+if missed and now < missed['until'] then
+  hold(job, piece, missed)
+  derive(job)
+  if not ENDED[piece.f.state] then return refuse('early') end
+  set(piece, {exhausted_by = arg.token})
+  return refuse('exhausted')
+end
 local most = piece.f.role == 'notice' and cfg.max_notice_attempts or cfg.max_attempts
 if number(piece, 'attempt') >= most then
   -- Only where the limit was lowered since the last attempt.

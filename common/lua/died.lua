@@ -7,6 +7,6 @@ return once(function()
   if not mine then return {applied = false, job_ended = false} end
   local job = job_of(piece)
   count('died')
-  bereave(job, piece, 'deaths', cfg.max_deaths, cfg.errors.died)
+  bereave(job, piece, 'deaths', cfg.max_deaths)
   return outcome(true, job)
 end)

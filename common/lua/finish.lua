@@ -63,6 +63,7 @@ return once(function()
     end_piece(job, piece, 'cancelled')
     return outcome(false, job)
   end
+  got_on(job, piece)
   set(piece, {result = arg.result, progress = 100, artifacts = artifacts})
   local output = output_of(piece)
   if output then

@@ -24,6 +24,7 @@ return once(function()
     end_piece(job, piece, 'cancelled')
     return outcome(false, job)
   end
+  got_on(job, piece)
   settle(piece, 'succeeded')
   set(job, {
     media = arg.media, source = arg.source, warnings = splice('[]', arg.warnings),

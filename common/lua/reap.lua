@@ -13,7 +13,7 @@ local function expire(answer)
       redis.call('ZREM', P .. 'leased', id)
     else
       local now_is =
-        bereave(job, piece, 'lost', cfg.max_lost_leases, cfg.errors.lost)
+        bereave(job, piece, 'lost', cfg.max_lost_leases)
       answer.expired = answer.expired + 1
       if now_is == 'failed' then answer.failed = answer.failed + 1 end
       if job then derive(job) end

@@ -1,7 +1,8 @@
 -- Gives a claim back. arg: call, piece, token, fence, how, error?, delay_ms, reports.
 -- refund costs no attempt (a graceful stop; capped, so that a deployment that crashes in
 -- a loop ends), retry costs one, fatal and cancelled end the piece. defer costs none: what
--- the piece waits for is no fault, and whoever defers knows that it comes.
+-- the piece waits for is no fault, and whoever defers knows that it comes. wait costs
+-- none either: a part of the service itself is away, and is to come back in time.
 
 return once(function()
   local piece, stale = held()
@@ -15,7 +16,13 @@ return once(function()
     end_piece(job, piece, 'cancelled')
     return outcome(true, job)
   end
+  if how == 'wait' then
+    set(piece, {attempt = number(piece, 'attempt') - 1})
+    hold(job, piece, note_away(host_of(piece.f.worker), reason))
+    return outcome(true, job)
+  end
   if how == 'fatal' then
+    got_on(job, piece)
     end_piece(job, piece, 'failed', reason)
     return outcome(true, job)
   end

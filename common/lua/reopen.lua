@@ -3,8 +3,8 @@
 
 local function renew(piece)
   set(piece, {
-    attempt = 0, lost = 0, deaths = 0, refunds = 0, progress = 0, error = '',
-    result = '', begun = '', finished = '',
+    attempt = 0, lost = 0, deaths = 0, refunds = 0, away_since = 0, progress = 0,
+    error = '', result = '', begun = '', finished = '',
   })
   redis.call('ZREM', P .. 'dead', piece.id)
   redis.call('HDEL', P .. 'dead:info', piece.id)

@@ -191,11 +191,12 @@ end
 
 -- The worker vanished: `what` is lost (lease ran out) or deaths. The attempt is given
 -- back, so that faults of machines do not use up what is meant for faults of media.
-local function bereave(job, piece, what, most, reason)
+local function bereave(job, piece, what, most)
   set(piece, {
     [what] = number(piece, what) + 1,
     attempt = math.max(0, number(piece, 'attempt') - 1),
   })
+  local reason = string.gsub(cfg.errors[what], '{times}', piece.f[what])
   if piece.f.cancel == '1' then
     end_piece(job, piece, 'cancelled')
     return 'cancelled'
@@ -211,6 +212,60 @@ local function bereave(job, piece, what, most, reason)
   end
   requeue(job, piece, what, 0)
   return 'queued'
+end
+
+-- A part of the service itself is away (its storage, a disk), as the workers of a host
+-- have met it: they leave work alone for a while, longer each time in a row.
+--
+--   away  hash  HOST: {error, since, tries, until}
+local function host_of(worker) return string.match(worker, '^(.*):[^:]*$') or worker end
+
+local function away(host)
+  local kept = redis.call('HGET', P .. 'away', host)
+  return kept and cjson.decode(kept) or nil
+end
+
+local function note_away(host, reason)
+  local entry = away(host)
+  if not entry or now > entry['until'] + cfg.forget_ms then
+    entry = {since = now, tries = 0, ['until'] = 0}
+    count('away')
+  end
+  if now >= entry['until'] then
+    local pause = math.min(cfg.pause_ms * 2 ^ entry.tries, cfg.max_pause_ms)
+    entry.tries = entry.tries + 1
+    entry['until'] = now + pause
+  end
+  entry.error = reason
+  redis.call('HSET', P .. 'away', host, cjson.encode(entry))
+  return entry
+end
+
+-- The piece waits for that part, at no cost, until its own deadline. The job says so.
+local function hold(job, piece, entry)
+  local since = number(piece, 'away_since')
+  local first = since == 0
+  if first then since = now end
+  local deadline = since + cfg.outage_ms
+  if now >= deadline then
+    bury(piece, entry.error)
+    end_piece(job, piece, 'failed', entry.error)
+    return
+  end
+  set(piece, {away_since = since})
+  if job and (job.f.waiting or '') == '' then set(job, {waiting_since = since}) end
+  if job then set(job, {waiting = entry.error, waiting_until = deadline}) end
+  local pause = math.min(math.max(entry['until'] - now, 1000), deadline - now)
+  if first then return requeue(job, piece, 'away', pause) end
+  enqueue(piece, pause)
+  if job then touch(job) end
+end
+
+-- Work has got on: the parts that it stands on are there.
+local function got_on(job, piece)
+  redis.call('HDEL', P .. 'away', host_of(piece.f.worker))
+  if number(piece, 'away_since') > 0 then set(piece, {away_since = 0}) end
+  if job and (job.f.waiting or '') ~= '' then set(job, {waiting = ''}) end
 end
 
 -- The claimed piece, or nil and the answer for a claim that no longer counts.

@@ -12,6 +12,14 @@ local jobs = {}
 for _, status in ipairs(arg.statuses) do
   jobs[status] = redis.call('ZCARD', P .. 'jobs:' .. status)
 end
+local missed = {}
+flat = redis.call('HGETALL', P .. 'away')
+for i = 1, #flat, 2 do
+  local entry = cjson.decode(flat[i + 1])
+  if now <= entry['until'] + cfg.forget_ms then
+    missed[#missed + 1] = {host = flat[i], since = entry.since, error = entry.error}
+  end
+end
 local last = tonumber(redis.call('GET', P .. 'reaper') or nil)
 return cjson.encode({
   pending = {
@@ -22,5 +30,5 @@ return cjson.encode({
   leased = redis.call('ZCARD', P .. 'leased'),
   dead = redis.call('ZCARD', P .. 'dead'),
   workers = redis.call('ZCOUNT', P .. 'workers', text(now - cfg.alive_ms), '+inf'),
-  jobs = jobs, counters = counters, reaper_ms = last and now - last or nil,
+  away = missed, jobs = jobs, counters = counters, reaper_ms = last and now - last or nil,
 })

@@ -48,6 +48,7 @@ local function adopt()
     end_piece(job, piece, 'cancelled')
     return outcome(false, job)
   end
+  got_on(job, piece)
   settle(piece, 'succeeded')
   set(job, {
     media = arg.media, source = arg.source, warnings = arg.warnings,

@@ -1,4 +1,10 @@
--- Who is alive. arg: op; name, info (alive). Keys: workers (zset by time), workers:info.
+-- Who is alive. arg: op; name, info (alive) | name, error (away: a part of the service is
+-- away, as a worker of that name's host sees it). Keys: workers (zset by time),
+-- workers:info.
+if arg.op == 'away' then
+  note_away(host_of(arg.name), arg.error)
+  return '{}'
+end
 if arg.op == 'alive' then
   redis.call('ZADD', P .. 'workers', text(now), arg.name)
   redis.call('HSET', P .. 'workers:info', arg.name, arg.info)

@@ -17,7 +17,7 @@ JOB_KEYS = {
     *("batch_id", "deduplicated_from"),
     *("id", "status", "progress", "created_at", "updated_at", "finished_at"),
     *("expires_at", "source", "media", "outputs", "error", "warnings", "metadata"),
-    "links",
+    *("links", "waiting"),
 }
 OUTPUT_KEYS = {
     *("name", "kind", "status", "progress", "attempts", "warnings", "artifacts"),

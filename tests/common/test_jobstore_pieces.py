@@ -170,6 +170,12 @@ def test_deaths_are_counted_apart_from_attempts(make_lab: Callable[..., Lab]) ->
     assert output.status == "failed"
     assert output.error is not None
     assert output.error.code == "worker_lost"
+    told = [report.error.detail for report in output.attempts if report.error]
+    assert [f"{n} of at most 3 times" in one for n, one in enumerate(told, 1)] == [
+        True,
+        True,
+        True,
+    ]
     assert [report.rung for report in output.attempts] == ["deaths"] * 3
     assert output.attempts[0].worker == "host:1"
 

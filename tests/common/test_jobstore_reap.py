@@ -51,6 +51,12 @@ def test_lost_leases_end_a_piece_at_their_own_limit(
     (dead,) = lab.store.dead()
     assert (dead.piece, dead.job_id, dead.output) == (piece, job_id, "poster")
     assert dead.error.code == "worker_lost"
+    said = [report.error for report in lab.get(job_id).outputs[0].attempts]
+    for number, error in enumerate(said, 1):
+        assert error is not None
+        assert error.detail.startswith("the worker vanished while it had this work")
+        assert f", {number} of at most 3 times" in error.detail
+    assert dead.error == said[-1]
 
 
 @pytest.mark.parametrize("seconds", [16, 3600])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from common.errors import (
     FramemillError,
     SourceChanged,
     SourceForbidden,
+    StorageDenied,
     StorageUnavailable,
 )
 from common.model import Artifact, Destination, ObjectName
@@ -75,6 +78,28 @@ def status(code: int) -> Handler:
     return answer
 
 
+def by_bucket(**codes: int) -> Handler:
+    """Answer by the bucket that is asked: boto3 may look at one by itself."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        status(codes[request.path.split("/")[1].split("?")[0]])(request)
+
+    return answer
+
+
+def refusal(code: int, name: str) -> Handler:
+    """Refuse with a code of S3's."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        text = f"<Error><Code>{name}</Code></Error>".encode()
+        request.send_response(code)
+        request.send_header("Content-Length", str(len(text)))
+        request.end_headers()
+        request.wfile.write(text)
+
+    return answer
+
+
 def body(data: bytes, start: int, sent: int, etag: str = "one") -> Handler:
     """Promise ``data[start:]`` and break off after ``sent`` bytes."""
 
@@ -122,8 +147,9 @@ def test_a_body_when_it_never_ends_then_unavailable(
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        (400, SourceForbidden),
-        (403, SourceForbidden),
+        (400, StorageDenied),
+        (401, StorageDenied),
+        (403, StorageDenied),
         (412, SourceChanged),
         (503, StorageUnavailable),
     ],
@@ -136,26 +162,88 @@ def test_a_refusal_then_its_error(
         faulty.store.read("in/x")
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        lambda store: store.head("new/a.mp4", bucket="films"),
-        lambda store: store.read("new/a.mp4", bucket="films"),
-        lambda store: list(store.list("new/", bucket="films")),
-    ],
-    ids=["head", "read", "list"],
-)
+READS: dict[str, Callable[[BlobStore], object]] = {
+    "head": lambda store: store.head("new/a.mp4", bucket="films"),
+    "read": lambda store: store.read("new/a.mp4", bucket="films"),
+    "list": lambda store: list(store.list("new/", bucket="films")),
+}
+
+
+@pytest.mark.parametrize("ask", READS.values(), ids=READS)
 def test_a_bad_request_of_a_source_is_final_and_names_the_place(
     faulty: Faulty, ask: Callable[[BlobStore], object]
 ) -> None:
-    faulty.turns = [status(400)]
+    faulty.turns = [by_bucket(films=400, framemill=200) for _ in range(4)]
     with pytest.raises(SourceForbidden, match=r"s3://films/new/.*400") as caught:
         ask(faulty.store)
     assert not caught.value.retryable
 
 
+@pytest.mark.parametrize("code", [401, 403])
+@pytest.mark.parametrize("ask", READS.values(), ids=READS)
+def test_where_our_own_bucket_refuses_too_no_source_is_to_blame(
+    faulty: Faulty, ask: Callable[[BlobStore], object], code: int
+) -> None:
+    """A HEAD has no code that tells wrong keys from a bucket that is not ours."""
+    faulty.turns = [by_bucket(films=code, framemill=403) for _ in range(4)]
+    with pytest.raises(StorageDenied) as caught:
+        ask(faulty.store)
+    assert caught.value.retryable
+    assert faulty.requests[-1].startswith("HEAD")
+
+
+def test_where_our_own_bucket_is_away_a_refusal_is_not_believed(faulty: Faulty) -> None:
+    faulty.turns = [status(403)]
+    with pytest.raises(StorageUnavailable):
+        faulty.store.head("new/a.mp4", bucket="films")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"],
+)
+def test_a_refusal_that_names_our_keys_is_ours_at_once(
+    faulty: Faulty, code: str
+) -> None:
+    faulty.turns = [refusal(403, code)]
+    with pytest.raises(StorageDenied, match=code):
+        faulty.store.read("new/a.mp4", bucket="films")
+
+
+def test_a_copy_that_our_keys_may_not_make_is_no_refusal_of_the_destination(
+    faulty: Faulty,
+) -> None:
+    made = Artifact(
+        name="a.jpg", key="out/a.jpg", content_type="image/jpeg", bytes=1, sha256="0"
+    )
+    place = ObjectName(bucket="theirs", key="films/a.jpg")
+    target = Destination(bucket="theirs", prefix="films")
+    faulty.turns = [status(403), status(403)]
+    with pytest.raises(StorageDenied):
+        faulty.store.export(made, target, place)
+
+
+@pytest.mark.parametrize(("hours", "code"), [(0, 200), (1, 200), (-1, 403)])
+def test_a_check_compares_the_clocks_whatever_the_answer_is(
+    faulty: Faulty, hours: int, code: int
+) -> None:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response_only(code)
+        there = time.time() - hours * 3600
+        request.send_header("Date", request.date_time_string(there))
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    faulty.turns = [answer]
+    store = faulty.store
+    assert store.clock_skew() is None
+    with suppress(StorageDenied):
+        store.check()
+    assert store.clock_skew() == pytest.approx(hours * 3600, abs=5)
+
+
 def test_a_bad_request_of_a_copy_is_final_and_names_the_place(faulty: Faulty) -> None:
-    faulty.turns = [status(400)]
+    faulty.turns = [status(400), status(200)]
     made = Artifact(
         name="a.jpg", key="out/a.jpg", content_type="image/jpeg", bytes=1, sha256="0"
     )
@@ -163,18 +251,11 @@ def test_a_bad_request_of_a_copy_is_final_and_names_the_place(faulty: Faulty) ->
     target = Destination(bucket="theirs", prefix="films")
     with pytest.raises(DestinationForbidden, match=r"s3://theirs/films/a.jpg.*400"):
         faulty.store.export(made, target, place)
-    assert len(faulty.requests) == 1
+    assert len(faulty.requests) == 2
 
 
 def test_expired_credentials_are_waited_for(faulty: Faulty) -> None:
-    def expired(request: BaseHTTPRequestHandler) -> None:
-        text = b"<Error><Code>ExpiredToken</Code></Error>"
-        request.send_response(400)
-        request.send_header("Content-Length", str(len(text)))
-        request.end_headers()
-        request.wfile.write(text)
-
-    faulty.turns = [expired for _ in range(8)]
+    faulty.turns = [refusal(400, "ExpiredToken") for _ in range(8)]
     with pytest.raises(StorageUnavailable):
         faulty.store.read("in/x")
 
@@ -200,7 +281,7 @@ def test_a_part_when_it_fails_for_good_then_the_upload_is_aborted(
 
     faulty.turns = [begin, status(403), status(204)]
     with (
-        pytest.raises(SourceForbidden),
+        pytest.raises(StorageDenied),
         faulty.store.writer("in/x", content_type="x/y") as writer,
     ):
         write_and_commit(writer)

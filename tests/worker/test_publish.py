@@ -141,9 +141,10 @@ def test_a_storage_that_is_away_is_tried_again(workshop, client, monkeypatch):
     ).blobs
     monkeypatch.setattr(workshop.runtime.blobs, "export", away.export)
     run(workshop, f"{job_id}:o:poster", "task", publish)
-    (output,) = workshop.runtime.store.get(job_id).outputs
-    assert output.status == "running"
-    assert output.attempts[0].error.code == "storage_unavailable"
+    job = workshop.runtime.store.get(job_id)
+    (output,) = job.outputs
+    assert (output.status, output.attempts) == ("running", [])
+    assert job.waiting.error.code == "storage_unavailable"
 
 
 def test_a_deleted_job_leaves_its_copies(workshop, client):

@@ -5,9 +5,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from common.errors import (
     DecodeError,
+    DiskFull,
     Interrupted,
     SourceNotFound,
+    StorageDenied,
     StorageUnavailable,
+    StoreUnavailable,
+    Unreachable,
 )
 from worker.verdict import BACKOFF_SECONDS, judge
 
@@ -20,9 +24,9 @@ def test_what_the_source_is_to_blame_for_is_fatal_at_once(error):
     assert verdict.error.code == error.code
 
 
-def test_storage_that_is_away_is_tried_again_later_and_later():
+def test_an_address_that_does_not_answer_is_tried_again_later_and_later():
     delays = [
-        judge(StorageUnavailable("503"), attempt=n, spread=0.5).delay_seconds
+        judge(Unreachable("503"), attempt=n, spread=0.5).delay_seconds
         for n in (1, 2, 3, 9)
     ]
 
@@ -31,10 +35,19 @@ def test_storage_that_is_away_is_tried_again_later_and_later():
 
 def test_jitter_spreads_the_delay_by_a_fifth_to_both_sides():
     low, high = (
-        judge(StorageUnavailable("503"), 1, spread).delay_seconds for spread in (0, 1)
+        judge(Unreachable("503"), 1, spread).delay_seconds for spread in (0, 1)
     )
 
     assert (low, high) == (pytest.approx(4), pytest.approx(6))
+
+
+@pytest.mark.parametrize(
+    "error", [StorageUnavailable, StorageDenied, StoreUnavailable, DiskFull]
+)
+def test_for_a_part_of_the_service_the_work_waits(error):
+    verdict = judge(error("away"), attempt=1)
+
+    assert (verdict.how, verdict.error.code) == ("wait", error.code)
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt()])

@@ -14,7 +14,8 @@ import pytest
 
 from tests.acceptance.decode import decode
 from tests.acceptance.faults.films import grey_stretches
-from tests.acceptance.service import ENDED, Service, artifact
+from tests.acceptance.faults.processes import await_progress, pool_children
+from tests.acceptance.service import Service, artifact
 
 WINDOWS, SECONDS = 5, 600
 SNIPPETS = {"kind": "snippets", "window": SECONDS, "width": 32, "fps": 0.1}
@@ -78,12 +79,8 @@ def test_a_destination_gets_all_files_though_workers_die(start_service, film):
         client = theirs(service)
         destination = {"s3": {"bucket": "theirs", "prefix": "x"}}
         job = service.post(film, [SNIPPETS], destination=destination)
-        deadline = time.monotonic() + 120
         for share in (5, 45):
-            while job["progress"] <= share and job["status"] not in ENDED:
-                assert time.monotonic() < deadline, job
-                job = service.ask(f"/v1/jobs/{job['id']}").json()
-            assert job["status"] not in ENDED, "no worker could be killed in time"
+            job = await_progress(service, job, share)
             for pid in pool_children(service.data):
                 os.kill(pid, signal.SIGKILL)
         job = service.wait(job)
@@ -126,19 +123,3 @@ def test_a_deleted_job_leaves_no_file_of_its_parts(service, film):
     while folder and list(folder.rglob(f"*{job['id']}*/snippets/*/*")):
         assert time.monotonic() < deadline, "files of a deleted job are left"
         time.sleep(0.5)
-
-
-def pool_children(data: Path) -> list[int]:
-    """Return the processes of the worker's pool of the service on that folder."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-                variables = (folder / "environ").read_bytes()
-                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-            if b"worker.app" in words and str(data).encode() in variables:
-                found[int(folder.name)] = parent
-    return [pid for pid, parent in found.items() if parent in found]
