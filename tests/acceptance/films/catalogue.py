@@ -63,7 +63,15 @@ LENGTHS = [
     ),
 ]
 RATES = [
-    of("one-a-minute", "mp4", "1/60 fps", 300, fps=Fraction(1, 60), shot=3),
+    of(
+        "one-a-minute",
+        "mp4",
+        "1/60 fps",
+        300,
+        fps=Fraction(1, 60),
+        shot=3,
+        may_warn=("single_frame",),
+    ),
     of("one-a-second", "mkv", "1 fps", 60, fps=Fraction(1), shot=5),
     of(
         "ten-a-second",
@@ -407,6 +415,7 @@ CLOCKS = [
         8,
         sound=Sound(),
         mux=("-output_ts_offset", "3600"),
+        may_warn=("duration_corrected",),
     ),
     of(
         "late-clock",
