@@ -101,6 +101,10 @@ class VideoInfo(Record):
     ``keyframe_interval`` between two keyframes, in seconds. ``mosaic`` says of which
     streams its picture is made where that is not the one of ``index`` alone,
     ``alpha_mosaic`` of which its transparency is, where that has streams of its own.
+
+    Every time of an output counts from ``zero``, the timestamp in the file, in
+    seconds, at which the container starts. ``start_time`` is negative where the file
+    shows frames before that.
     """
 
     index: int
@@ -118,6 +122,7 @@ class VideoInfo(Record):
     duration: float | None = None
     start_time: float = 0.0
     stream_start: float | None = None
+    zero: float = 0.0
     tick: float | None = None
     longest_frame: float | None = None
     keyframe_interval: float | None = None

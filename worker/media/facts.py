@@ -28,6 +28,8 @@ from typing import Any
 
 import av
 import av.logging
+from av.bitstream import BitStreamFilterContext
+from av.container import Flags
 from av.error import FFmpegError
 
 _MICROSECONDS = 1_000_000
@@ -40,6 +42,10 @@ _TAIL_PACKETS = 20_000
 _PATIENCE = 300
 _DEFAULT = av.stream.Disposition.default
 _UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
+# Containers that store no presentation times; of these codecs, whose frames may be
+# shown in any order, a filter finds them in the slices.
+_UNTIMED = {"avi", "mxf"}
+_REORDERED = {"h264", "hevc"}
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
 
 
@@ -61,6 +67,7 @@ class Track:
     """What the packets and first frames of one video stream tell."""
 
     stream: Any
+    timing: Any = None
     frames: list[dict[str, Any]] = field(default_factory=list)
     failures: int = 0
     packets: int = 0
@@ -72,6 +79,25 @@ class Track:
     group: float | None = None
     seekable: bool = True
     layered: bool = False
+
+    def timed(self, packet: Any) -> list[Any]:
+        """Return the packets that are ready, with the times of their frames.
+
+        An empty one without a time is PyAV's last; in an AVI one with a time only says
+        that a frame stays.
+        """
+        last = not packet.size and packet.dts is None
+        if self.timing is None:
+            return [packet]
+        if last:
+            return [*self.timing.filter(None), packet]
+        ready: list[Any] = self.timing.filter(packet) if packet.size else []
+        return ready
+
+    def forget(self) -> None:
+        """Begin anew, as after a seek."""
+        if self.timing is not None:
+            self.timing = _timing(self.stream)
 
     def note(self, packet: Any) -> None:
         """Take the times of a packet, in seconds of the container's clock."""
@@ -92,7 +118,7 @@ class Track:
         """Decode until the first frames are known; a failure is only counted."""
         self.layered = self.layered or _has_layers(packet)
         try:
-            frames = packet.decode()
+            frames = self.stream.codec_context.decode(packet)
         except (FFmpegError, ValueError):
             self.failures += 1
             return
@@ -274,13 +300,14 @@ def _scan(
     """Read packets, decode first frames; True when the end was reached."""
     until = time.monotonic() + options.scan_seconds
     try:
-        for packet in container.demux([track.stream for track in tracks.values()]):
-            track = tracks[packet.stream.index]
-            if packet.size:
-                track.note(packet)
-            if len(track.frames) < _FRAMES:
-                track.decode(packet)
-            elif not whole and all(map(_enough, tracks.values())):
+        for read in container.demux([track.stream for track in tracks.values()]):
+            track = tracks[read.stream.index]
+            for packet in track.timed(read):
+                if packet.size:
+                    track.note(packet)
+                if len(track.frames) < _FRAMES:
+                    track.decode(packet)
+            if not whole and all(map(_enough, tracks.values())):
                 return False
             if time.monotonic() > until:
                 return False
@@ -304,8 +331,9 @@ def _read_end(container: Any, track: Track, declared: float) -> None:
             container.seek(
                 int(declared * share / base), stream=track.stream, backward=True
             )
-            for packet in container.demux(track.stream):
-                if packet.size:
+            track.forget()
+            for read in container.demux(track.stream):
+                for packet in filter(lambda one: one.size, track.timed(read)):
                     track.note(packet)
                 if track.packets - seen > _TAIL_PACKETS:
                     break
@@ -327,8 +355,11 @@ def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
     try:
         container.seek(wanted, stream=track.stream, backward=True)
         context.flush_buffers()
-        for read, packet in enumerate(container.demux(track.stream)):
-            frames = packet.decode()
+        track.forget()
+        demuxed = container.demux(track.stream)
+        packets = (packet for read in demuxed for packet in track.timed(read))
+        for read, packet in enumerate(packets):
+            frames = context.decode(packet)
             if frames:
                 first = frames[0]
                 known = not complete or first.pts in (None, *track.keys)
@@ -372,8 +403,16 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
         context = stream.codec_context
         context.options = {"max_pixels": str(options.pixels)}
         context.thread_count = 1
-        tracks[stream.index] = Track(stream)
+        reordered = context.codec.canonical_name in _REORDERED
+        if reordered:
+            container.flags &= ~Flags.gen_pts.value
+        untimed = reordered and container.format.name in _UNTIMED
+        tracks[stream.index] = Track(stream, _timing(stream) if untimed else None)
     return tracks
+
+
+def _timing(stream: Any) -> Any:
+    return BitStreamFilterContext("dts2pts", stream)
 
 
 def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:

@@ -321,6 +321,11 @@ def _animation(
     }
 
 
+def _since_zero(stamp: float | None, facts: dict[str, Any]) -> float:
+    """Return a timestamp as seconds after the container's start."""
+    return 0.0 if stamp is None else round(stamp - facts["start"], 6) + 0.0
+
+
 def _video(
     video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
 ) -> VideoInfo:
@@ -328,10 +333,7 @@ def _video(
     text = facts.get("description", "")
     shape = shapes.judge(video, text, warnings)
     counted = video["packets"] if facts["complete"] else video["declared_frames"]
-    start, due = (
-        round(max(0.0, video[when] - facts["start"]), 6) if video[when] else 0.0
-        for when in ("first", "due")
-    )
+    start, due = (_since_zero(video[when], facts) for when in ("first", "due"))
     profile = description.dolby_profile(text, video["index"])
     names, hdr = colour.judge(frame, video["tag"], profile)
     if names["matrix"] == colour.NO_BASE_LAYER:
@@ -357,7 +359,8 @@ def _video(
         frames=counted or None,
         duration=_length(video, facts),
         start_time=start,
-        stream_start=due,
+        stream_start=max(0.0, due),
+        zero=round(facts["start"], 6),
         tick=video.get("tick"),
         longest_frame=video.get("gap") or None,
         keyframe_interval=video.get("key_gap"),

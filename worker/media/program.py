@@ -84,6 +84,9 @@ def head(settings: Settings) -> list[str]:
         # What can be decoded of a damaged file counts; FFmpeg would give up over 2/3.
         "-max_error_rate",
         "1",
+        # A file's timestamps reach the filters as they are: FFmpeg would move them by
+        # where it believes that a seek has led.
+        "-copyts",
         "-y",
     ]
 

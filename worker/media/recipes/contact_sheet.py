@@ -180,7 +180,7 @@ def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
         end = clip.begin if last is None else last + clip.frame_seconds
         media = clip.media.model_copy(update={"duration": end})
         clip = replace(clip, media=media)
-    zero, frames = clip.clock(0.0), open_clip(clip)
+    frames = open_clip(clip)
     wanted = times(laid.spec, clip)
     if (clip.video.frames or math.inf) > len(wanted):
         frames = _first_of_each(laid.spec, clip, frames)
@@ -188,19 +188,17 @@ def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
     seen = moment.marks(done.stdout.decode("ascii", "replace"))
     # The last of them may not have been drawn.
     drawn = [sheet.tile(place) in done.files for place in range(1, len(seen) + 1)]
-    return [
-        round(zero + mark, 6) for mark, there in zip(seen, drawn, strict=True) if there
-    ]
+    return [mark for mark, there in zip(seen, drawn, strict=True) if there]
 
 
 def _first_of_each(spec: ContactSheetSpec, clip: Clip, frames: Any) -> Any:
     """Let a frame for each of the evenly spaced times pass."""
     start, end = extent(clip, spec)
     step = max((end - start) / (spec.columns * spec.rows), 2 * SLACK)
-    zero, first = clip.clock(0.0), start + step / 2
-    begin, until = (when - zero - SLACK for when in (first, end + step / 2))
+    first = start + step / 2
+    begin, until = (when - SLACK for when in (first, end + step / 2))
     frames = frames.filter("trim", start=number(max(0.0, begin)), end=number(until))
-    return passes.first_of_cells(frames, number(step), zero - first)
+    return passes.first_of_cells(frames, number(step), first)
 
 
 def _drawn_all(laid: Sheet, frames: Any, count: int) -> Step:

@@ -15,6 +15,7 @@ from typing import Any
 
 import ffmpeg
 
+from worker.media.recipes import moment
 from worker.media.recipes.plan import Done, Step
 from worker.media.recipes.sample import CELLS, POINTS, SAMPLE_BYTES, Sample, nearness
 from worker.media.recipes.source import Clip, argv, number, open_clip
@@ -64,7 +65,7 @@ _MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)|\bwindow=(\d+)")
 
 @dataclass(frozen=True)
 class Look:
-    """A step, and where each of its windows began to be read, in the clip's seconds.
+    """A step, and from where each of its windows is sought, in the clip's seconds.
 
     ``seeks`` says that the windows were sought, so that a frame of theirs is reached
     again by the same seek. ``step_seconds`` is the time between two samples,
@@ -99,7 +100,7 @@ class Look:
                     number_ += 1
                 before = mark
                 sought = start if self.seeks else None
-                found.append(Sample(start + mark, piece, number_, sought, self.width))
+                found.append(Sample(mark, piece, number_, sought, self.width))
         return found
 
 
@@ -109,7 +110,7 @@ def read_marks(log: str) -> dict[int, list[float]]:
     time = 0.0
     for match in _MARK.finditer(log):
         if match[1] is not None:
-            time = float(match[1])
+            time = moment.seconds(match[1])
         else:
             marks[int(match[2])].append(time)
     return marks
@@ -156,7 +157,7 @@ def _scan(clip: Clip, first: float | None) -> Look | None:
     # The longest group tells how many there are at least: where every one is wanted,
     # shorter ones are, too.
     apart = extent / windows / (2 if windows >= int(groups) else 1)
-    since = None if first is None else clip.begin - clip.clock(0.0) + first * apart
+    since = None if first is None else clip.begin + first * apart
     drop = _heads(clip, packets, apart, since=since)
     frames = open_clip(clip, **_cheap(), **drop)
     return _read(clip, frames, step, extent)
@@ -204,11 +205,10 @@ def visit(clip: Clip, phase: float = 0.5, times: int = 1) -> Look:
         views(clip.video.coded_width, _window(clip, start, packets, step), place)
         for place, start in enumerate(starts)
     ]
-    zeros = tuple(clip.clock(start) for start in starts)
     run = _run(parts, 2.0 * windows, windows * packets)
     # Some packets behind the window reach the decoder before FFmpeg stops reading.
     run = replace(run, holed=clip.video.bitstream_pts)
-    return Look(run, zeros, step, clip.video.coded_width, seeks=True)
+    return Look(run, starts, step, clip.video.coded_width, seeks=True)
 
 
 def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
@@ -221,7 +221,7 @@ def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
     after += 0.0 if clip.indexed else clip.lead
     options = _cheap()
     if clip.video.bitstream_pts:
-        options |= _heads(clip, packets, _NEVER, after)
+        options |= _heads(clip, packets, _NEVER, until=start + after)
     frames = open_clip(clip, start=start, length=after, noaccurate_seek=None, **options)
     later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
     return frames.filter("trim", end_frame=packets).filter("select", later)
@@ -231,7 +231,8 @@ def _heads(
     clip: Clip,
     packets: int,
     apart: float,
-    length: float = _NEVER,
+    *,
+    until: float | None = None,
     since: float | None = None,
 ) -> dict[str, Any]:
     """Keep the first ``packets`` of groups of pictures ``apart`` seconds apart.
@@ -242,9 +243,9 @@ def _heads(
     shows before its keyframe refers to a group that was dropped, so it goes, too.
     A group of noise ends at its keyframe, and of keyframes alone not all are kept.
     FFmpeg sees that ``-t`` is over by a packet that is not dropped (ffmpeg_demux.c),
-    so nothing is from ``length`` seconds on.
+    so nothing is from ``until`` seconds on.
     """
-    opening = "" if since is None else f"*gte(pts*tb,{number(since)})"
+    opening = "" if since is None else f"*gte(pts*tb,{number(clip.stamp(since))})"
     wanted = f"key*(not(ld(1)){opening}+gte(pts*tb,ld(3))*ld(1))"
     begin = f"st(0,1)+st(1,1)*0+st(2,pts)*0+st(3,pts*tb+{number(apart)})*0"
     noise = f"not(key)*gt(size,{round(_MOST_BITS * 1e6 / 8 * _megapixels(clip))})"
@@ -254,8 +255,8 @@ def _heads(
     every = _stride(clip)
     if every > 1:
         drop += f"+mod(ld(0)-1,{every})"
-    early = f"lt(dts*tb,{number(length)})"
-    return {"bsf:v": f"noise=drop='({drop})*{early}'"}
+    early = "" if until is None else f"*lt(dts*tb,{number(clip.stamp(until))})"
+    return {"bsf:v": f"noise=drop='({drop}){early}'"}
 
 
 def _extent(clip: Clip) -> float | None:

@@ -48,14 +48,9 @@ class Pen:
 
 @dataclass(frozen=True)
 class Shot:
-    """A step, and how the times in its log are to be read.
-
-    ``zero`` is the clip's time at which the log's clock is 0; ``target`` the wanted
-    time on the log's clock.
-    """
+    """A step, and the wanted time: of the frames in its log, which one was written."""
 
     step: Step
-    zero: float
     target: float
 
     def time(self, done: Done) -> float | None:
@@ -64,8 +59,7 @@ class Shot:
         if not seen:
             return None
         shown = [mark for mark in seen if mark <= self.target + _TICK]
-        # "+ 0.0" makes 0 of a rounded -0.0.
-        return round(self.zero + (shown[-1] if shown else seen[0]), 6) + 0.0
+        return shown[-1] if shown else seen[0]
 
 
 def is_same(one: float | None, other: float | None) -> bool:
@@ -85,8 +79,13 @@ def mark(stream: Any, file: str = "pipe:2", place: int = 1) -> Any:
 
 
 def marks(log: str) -> list[float]:
-    """Read the times that :func:`mark` wrote, in seconds of the stream's clock."""
-    return [float(found) for found in _MARK.findall(log)]
+    """Read the times that :func:`mark` wrote, in seconds of the clip."""
+    return [seconds(found) for found in _MARK.findall(log)]
+
+
+def seconds(mark: str | bytes) -> float:
+    """Return the time in a mark: a frame that is on screen at 0 has no earlier one."""
+    return max(0.0, float(mark))
 
 
 def places(output: bytes) -> Counter[int]:
@@ -103,15 +102,13 @@ def exact(
     behind the keyframe that is needed; infinity decodes from the start.
     """
     start = max(0.0, at - clip.lead - early)
-    zero = clip.clock(start)
-    target = max(0.0, at - zero)
-    length = target + max(_WINDOW, clip.lead)
+    length = at - start + max(_WINDOW, clip.lead)
     frames = mark(open_clip(clip, start=start, length=length))
-    frames = frames.filter("fps", 1000, start_time=number(target), round="near")
+    frames = frames.filter("fps", 1000, start_time=number(at), round="near")
     # Without it the filter repeats the frame a thousand times a second of a slide.
     frames = frames.filter("trim", end_frame=1)
     step = Step(pen.write(frames), length, pen.capture, tolerant=tolerant)
-    return Shot(step, zero, target)
+    return Shot(step, at)
 
 
 def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
@@ -123,15 +120,14 @@ def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
     the way. ``sought`` is the seek of that look.
     """
     start = sought if sought is not None else _before(clip, at)
-    zero = clip.clock(start)
     skip: dict[str, Any] = {}
     if not clip.video.interlaced:
         skip["skip_frame"] = "noref"
     frames = open_clip(clip, start=start, noaccurate_seek=None, **skip)
-    later = f"gte(t,{number(at - zero - _EARLY_TICK)})"
+    later = f"gte(t,{number(at - _EARLY_TICK)})"
     frames = mark(frames.filter("select", later).filter("trim", end_frame=1))
     step = Step(pen.write(frames), _WINDOW, pen.capture, tolerant=True)
-    return Shot(step, zero, _FIRST)
+    return Shot(step, _FIRST)
 
 
 def _before(clip: Clip, at: float) -> float:
@@ -142,14 +138,14 @@ def keyframe(clip: Clip, at: float, pen: Pen) -> Shot:
     """Give the shot of the keyframe at or before ``at``: one frame is decoded."""
     frames = open_clip(clip, start=at, skip_frame="nokey", noaccurate_seek=None)
     words = pen.write(mark(frames).filter("trim", end_frame=1))
-    return Shot(Step(words, _WINDOW, pen.capture), clip.clock(at), _FIRST)
+    return Shot(Step(words, _WINDOW, pen.capture), _FIRST)
 
 
 def first(clip: Clip, pen: Pen, *, tolerant: bool = False) -> Shot:
     """Give the shot of the first frame that decodes."""
     words = pen.write(mark(open_clip(clip)).filter("trim", end_frame=1))
     step = Step(words, _WINDOW, pen.capture, tolerant=tolerant)
-    return Shot(step, clip.clock(0.0), _FIRST)
+    return Shot(step, _FIRST)
 
 
 def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float | None]:
@@ -164,7 +160,7 @@ def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float |
     words = argv(ffmpeg.output(frames, "-", f="null", fps_mode="passthrough"))
     done = yield Step(words, max(_WINDOW, clip.seconds - start), tolerant=True)
     seen = marks(done.log)
-    return clip.clock(start) + max(seen) if seen else None
+    return max(seen) if seen else None
 
 
 def next_scene(clip: Clip, at: float) -> Generator[Step, Done, float]:
@@ -181,4 +177,4 @@ def next_scene(clip: Clip, at: float) -> Generator[Step, Done, float]:
     seen = marks(done.log)
     if not seen:
         raise DecodeError(f"no new scene begins in the minute after {at:g} s")
-    return clip.clock(at) + seen[0]
+    return seen[0]

@@ -41,16 +41,21 @@ class Found:
     shuffled: bool = False
 
 
-def first_of_cells(frames: Any, interval: str, zero: float) -> Any:
+def first_of_cells(frames: Any, interval: str, begin: float = 0.0) -> Any:
     """Let the first frame of every cell of ``interval`` seconds pass.
 
-    ``zero`` is the time, on the cells' clock, at which the stream's clock is 0.
+    ``begin`` is where cell 0 begins: no frame before it passes.
     """
-    cell, before = (
-        f"floor(({when}+{number(zero + SLACK)})/{interval})"
-        for when in ("t", "prev_selected_t")
-    )
-    return frames.filter("select", f"isnan(prev_selected_t)+gt({cell},{before})")
+    now, before = (cell_of(time, interval, begin) for time in ("t", "prev_selected_t"))
+    first = f"isnan(prev_selected_t)*gte({now},0)"
+    return frames.filter("select", f"{first}+gt({now},{before})")
+
+
+def cell_of(time: str, interval: str, begin: float = 0.0) -> str:
+    """Write the cell of a time, as :meth:`Grid.cell` does, in FFmpeg's language."""
+    later = SLACK - begin
+    moved = f"{time}{'+' if later > 0 else ''}{number(later)}"
+    return f"floor(({moved})/{interval})"
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,11 @@ class Pass:
         Not ``-discard nokey``: where there are B-frames, the demuxer then computes
         wrong times for the packets that it lets through (seen in FFmpeg 9.0.2).
         """
-        slack = number(self.clip.clock(0.0) + SLACK)
-        cell = f"floor((pts*tb+{slack})/{self._interval})"
+        cell = self._packets_cell
         drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
         only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
         frames = open_clip(self.clip, skip_frame="nokey", **only)
-        frames = self._drawn(frames, self.clip.clock(0.0))
-        return self._store(frames, file, self.clip.seconds)
+        return self._store(self._drawn(frames), file, self.clip.seconds)
 
     def apart(self, file: str, cells: Sequence[int]) -> Step:
         """Decode the first keyframe of each of these cells by a decoder of its own."""
@@ -84,13 +87,12 @@ class Pass:
         drawn = []
         for place in cells:
             start = place * self.grid.interval
-            zero = clip.clock(start)
-            cell = f"floor((pts*tb+{number(zero + SLACK)})/{self._interval})"
+            cell = self._packets_cell
             drop = f"if(key*eq({cell},{place})*not(ld(0)),st(0,1)*0,1)"
             only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
             only |= {"skip_frame": "nokey", "noaccurate_seek": None}
             frames = open_clip(clip, start=start, length=self.grid.interval, **only)
-            drawn.append(self._drawn(frames, zero, place))
+            drawn.append(self._drawn(frames, place))
         frames = drawn[0]
         if len(drawn) > 1:
             words = {"nb_inputs": len(drawn), "duration": "longest"}
@@ -109,13 +111,12 @@ class Pass:
         start = first * self.grid.interval
         length = None if last < 0 else (last + 1) * self.grid.interval - start
         frames = open_clip(self.clip, start=start, length=length)
-        zero = self.clip.clock(start)
         if length is not None:
             # "-t" lets frames after a jump of the clock through.
-            frames = frames.filter("trim", end=number(start + length - zero - SLACK))
-        frames = first_of_cells(frames, self._interval, zero)
+            frames = frames.filter("trim", end=number(start + length - SLACK))
+        frames = first_of_cells(frames, self._interval)
         seconds = self.clip.seconds - start if length is None else length
-        frames = self._drawn(frames, zero)
+        frames = self._drawn(frames)
         return self._store(frames, file, max(seconds, _LEAST_SECONDS))
 
     @property
@@ -127,7 +128,12 @@ class Pass:
     def _interval(self) -> str:
         return number(self.grid.interval)
 
-    def _drawn(self, frames: Any, zero: float, place: int = 1) -> Any:
+    @property
+    def _packets_cell(self) -> str:
+        """Write the cell of a packet: its timestamp is the file's own."""
+        return cell_of("pts*tb", self._interval, self.clip.stamp(0.0))
+
+    def _drawn(self, frames: Any, place: int = 1) -> Any:
         """Draw the tiles, tell their times on stdout, count cells as the clock."""
         frames = picture.draw(
             frames,
@@ -140,7 +146,7 @@ class Pass:
         )
         frames = moment.mark(frames, "pipe:1", place)
         # A quarter past the cell: "fps" drops a last frame that lies on its tick.
-        cell = f"(floor((T+{number(zero + SLACK)})/{self._interval})+0.25)/TB"
+        cell = f"({cell_of('T', self._interval)}+0.25)/TB"
         return frames.filter("setpts", cell).filter("settb", "1/4")
 
     def _store(self, frames: Any, file: str, seconds: float) -> Step:
@@ -163,11 +169,10 @@ class Pass:
         found: Found,
         step: Step,
         file: str,
-        start: float = 0.0,
         *,
         alone: bool = False,
     ) -> Generator[Step, Done, bool]:
-        """Run a pass that opens the clip at ``start``, and note what it found.
+        """Run a pass, and note what it found.
 
         ``alone`` says that it decodes keyframes and nothing else. It gives whether
         some of it was damaged. Tiles out of order are not taken, and ``found`` notes
@@ -178,8 +183,7 @@ class Pass:
         done = yield step
         if file not in done.files:
             return done.damaged
-        zero = self.clip.clock(start)
-        marks = [zero + float(mark) for mark in _MARK.findall(done.stdout)]
+        marks = [moment.seconds(mark) for mark in _MARK.findall(done.stdout)]
         if any(later <= mark for mark, later in pairwise(marks)):
             found.shuffled = True
             return done.damaged
@@ -188,7 +192,7 @@ class Pass:
             if alone:
                 marks[0] = self._first_time(marks[0])
         for seconds in marks:
-            found.times.setdefault(self.grid.cell(seconds), round(seconds, 6))
+            found.times.setdefault(self.grid.cell(seconds), seconds)
         return done.damaged
 
     def take_apart(
@@ -200,5 +204,4 @@ class Pass:
             return
         found.files.append(file)
         for mark, place in _MARK_OF.findall(done.stdout):
-            zero = self.clip.clock(int(place) * self.grid.interval)
-            found.times[int(place)] = round(zero + float(mark), 6)
+            found.times[int(place)] = moment.seconds(mark)

@@ -1,12 +1,14 @@
-"""The clip a recipe works on, and the hardened way to open it.
+"""The clip a recipe works on, the hardened way to open it, and its timeline.
 
-Times here are seconds on the clip's clock: 0 is the container's start, as a player
-shows it. FFmpeg's ``-ss`` before ``-i`` uses the same clock.
+Times here are seconds on the clip's timeline. Its 0 is one timestamp of the file
+(:attr:`VideoInfo.zero`), whatever is sought: FFmpeg passes the file's timestamps on
+as they are (``-copyts``, see :func:`worker.media.program.head`), and
+:func:`open_clip` takes that one timestamp from them. So the time of a frame follows
+from the frame alone, and never from where a seek was thought to lead.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +27,15 @@ _LEAD_FRAMES = 120
 _SHORTEST_LEAD_LIMIT = 1.0
 _END_SLACK = 0.05
 _UNKNOWN_SECONDS = 3600.0
+# The same as in the probe (facts.py).
+_UNTIMED = ("avi", "mxf")
+_REORDERED = ("h264", "hevc")
 _UNINDEXED = ("mpegts", "mpeg")
-_JUMPING = ("mpegts", "mpeg", "ogg")
 _KEYFRAME_SECONDS = 3.0
 _KEYFRAME_LIMIT = 15.0
-_FINE_TICK = 0.0011
-_TICK_SLACK = 1e-4
+_LEAST_SEEK = 0.2
+_ON_SCREEN = 0.9
+_MICROSECONDS = 1_000_000
 # FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -57,8 +62,8 @@ class Clip:
 
     @property
     def begin(self) -> float:
-        """Give the time of the first frame."""
-        return self.video.start_time
+        """Give the time of the first frame that is shown from 0 on."""
+        return max(0.0, self.video.start_time)
 
     @property
     def first_packet(self) -> float:
@@ -113,31 +118,9 @@ class Clip:
         keyframe = _KEYFRAME_SECONDS if known is None else known * 1.05
         return lead + min(keyframe, _KEYFRAME_LIMIT)
 
-    @property
-    def is_coarse(self) -> bool:
-        """Tell whether the unit of the stream's timestamps is over a millisecond."""
-        return (self.video.tick or 0.0) > _FINE_TICK
-
-    def on_tick(self, start: float) -> float:
-        """Give the last time up to ``start`` that the stream's clock can tell.
-
-        FFmpeg moves all timestamps by the time of a seek, rounded to the stream's
-        unit: 1/24 s in an AVI. Between two ticks all times would be wrong.
-        """
-        tick = self.video.tick
-        if tick is None or not self.is_coarse or start <= 0:
-            return start
-        return math.floor(start / tick + _TICK_SLACK) * tick
-
-    def clock(self, start: float) -> float:
-        """Give the clip's time at which a stream opened at ``start`` reads 0.
-
-        In formats whose timestamps may jump, FFmpeg starts the clock at the first
-        packet of the streams that are used (correct_input_start_times, ffmpeg_demux.c).
-        """
-        if self.media.container.startswith(_JUMPING):
-            return max(self.on_tick(start), self.first_packet)
-        return max(self.on_tick(start), 0.0)
+    def stamp(self, time: float) -> float:
+        """Return the file's timestamp of that time, for filters that see packets."""
+        return time + self.video.zero
 
     def at(self, value: float | str) -> float:
         """Turn a spec's time into seconds; a share is one of the video's extent."""
@@ -214,24 +197,61 @@ def open_clip(
 
     ``start`` seeks before decoding (accurately, unless ``options`` say otherwise),
     ``length`` bounds what is read; further ``options`` go before ``-i`` too. The
-    stream's clock is 0 at ``clip.clock(start)``, also in a file that cannot be
-    sought, which is decoded from its begin.
+    frames carry times of the clip's timeline, in microseconds, also in a file that
+    cannot be sought, which is decoded from its begin.
     """
-    words = input_options(clip)
-    asked = start or 0.0
-    start = clip.on_tick(asked)
-    length = None if length is None else length + asked - start
-    late = start > 0 and not clip.seekable
-    if start > 0 and not late:
-        words["ss"] = number(start)
+    words, start = input_options(clip), start or 0.0
+    accurate = "noaccurate_seek" not in options
+    since = _sought(clip, start, accurate=accurate)
+    if since:
+        words["ss"] = number(since)
     if length is not None:
-        words["t"] = number(start + length if late else length)
-    opened = ffmpeg.input(f"file:{clip.path}", **words, **options)
+        words["t"] = number(start + length - since)
+    words |= _timing(clip)
+    if "bsf:v" in words and "bsf:v" in options:
+        options["bsf:v"] = f"{words['bsf:v']},{options['bsf:v']}"
+    opened = ffmpeg.input(f"file:{clip.path}", **{**words, **options})
     frames = _picture(opened, clip.video) if stream is None else opened[str(stream)]
-    if late:
-        skip = number(max(0.0, start - clip.clock(0)))
-        frames = frames.filter("trim", start=skip).filter("setpts", f"PTS-{skip}/TB")
+    frames = _on_timeline(clip, frames)
+    if start > since and (accurate or not clip.seekable):
+        return frames.filter("trim", start=number(start))
+    if not since and clip.video.start_time < 0:
+        # Of what is shown before 0, only what may still be on screen then counts.
+        least = number(-_ON_SCREEN * clip.frame_seconds)
+        return frames.filter("trim", start=least)
     return frames
+
+
+def _sought(clip: Clip, start: float, *, accurate: bool) -> float:
+    """Return where to seek for a time, 0 for nowhere.
+
+    FFmpeg seeks a little before the time that is asked; in an AVI a seek to before the
+    begin leads astray. So near the begin frames are decoded from there.
+    """
+    if start <= 0 or not clip.seekable:
+        return 0.0
+    astray = accurate or clip.media.container == "avi"
+    return 0.0 if astray and start <= _LEAST_SEEK else start
+
+
+def _timing(clip: Clip) -> dict[str, str]:
+    """Return what gives packets their presentation times, as in the probe.
+
+    AVI has none, the H.264 of some MXF has wrong ones, a program stream leaves some
+    out. Where at most one reference frame is held back, they follow from the order of
+    decoding (``genpts``); in H.264 and HEVC a filter reads them from the slices.
+    """
+    if clip.video.codec not in _REORDERED:
+        return {"fflags": "+genpts"}
+    untimed = clip.media.container in _UNTIMED
+    return {"bsf:v": "dts2pts"} if untimed else {}
+
+
+def _on_timeline(clip: Clip, frames: Any) -> Any:
+    """Turn the file's timestamps into microseconds of the clip's timeline."""
+    zero = round(clip.video.zero * _MICROSECONDS)
+    frames = frames.filter("settb", "AVTB")
+    return frames.filter("setpts", f"PTS{-zero:+d}") if zero else frames
 
 
 def _picture(opened: Any, video: VideoInfo) -> Any:

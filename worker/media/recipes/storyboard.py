@@ -120,7 +120,7 @@ def _by_keyframes(pass_: Pass) -> Generator[Step, Done, Found]:
         file = f"gap-{first}.nut"
         before = len(found.times)
         step = pass_.decode(file, first, last)
-        yield from pass_.take(found, step, file, first * laid.interval)
+        yield from pass_.take(found, step, file)
         if len(found.times) > before:
             found.method = "keyframes+seeks"
     return found
@@ -227,8 +227,7 @@ def _sheet_words(
     tail = tail.filter("tile", f"{last.columns}x{last.rows}")
     file = f"storyboard-{len(sheets):03d}.{suffix}"
     outputs.append(ffmpeg.output(tail, file, **options, update=1))
-    # Without -copyts each file's clock would begin at 0 and not at its first cell.
-    return ("-copyts", *argv(*outputs))
+    return argv(*outputs)
 
 
 def _sheet_options(spec: StoryboardSpec, threads: int) -> dict[str, Any]:

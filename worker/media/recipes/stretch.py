@@ -62,13 +62,9 @@ def sample(
     that no other refers to are not deblocked.
     """
     start = max(0.0, stretch.start - clip.lead - early)
-    lead = max(0.0, stretch.start - clip.clock(start))
     options: dict[str, Any] = {"skip_loop_filter": "noref"} if small else {}
-    frames = open_clip(clip, start=start, length=lead + stretch.length, **options)
-    # The clock starts at the first picture before fps rounds it to its slots.
-    if clip.is_coarse:
-        frames = frames.filter("settb", "AVTB")
-    clock = f"PTS-{number(lead)}/TB"
+    frames = open_clip(clip, start=start, length=stretch.end - start, **options)
+    clock = f"PTS-{number(stretch.start)}/TB"
     clock = clock if speed == 1 else f"({clock})/{number(speed)}"
     frames = frames.filter("setpts", clock)
     # eof_action: a video shorter than one slot gives its frame, too.
@@ -87,13 +83,13 @@ def stillness(clip: Clip, stretch: Stretch) -> Generator[Step, Done, tuple[str, 
     if clip.video.frames == 1 or longest < stretch.length:
         return ()
     start = max(0.0, stretch.start - clip.lead)
-    lead = max(0.0, stretch.start - clip.clock(start))
-    frames = open_clip(clip, start=start, length=lead + stretch.length)
-    since, until = number(lead + _INSTANT), number(lead + stretch.length - _INSTANT)
+    length = stretch.end - start
+    frames = open_clip(clip, start=start, length=length)
+    since, until = number(stretch.start + _INSTANT), number(stretch.end - _INSTANT)
     frames = frames.filter("select", f"gt(t,{since})*lt(t,{until})")
     frames = moment.mark(frames, "pipe:1")
     options = {"f": "null", "frames:v": 1, "fps_mode": "passthrough"}
     words = argv(ffmpeg.output(frames, "-", **options))
-    done = yield Step(words, lead + stretch.length, _SECOND_FRAME, tolerant=True)
+    done = yield Step(words, length, _SECOND_FRAME, tolerant=True)
     moves = moment.marks(done.stdout.decode("ascii", "replace"))
     return () if moves else (codes.SINGLE_FRAME,)

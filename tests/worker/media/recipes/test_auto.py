@@ -63,8 +63,8 @@ def test_a_long_film_is_opened_at_a_few_times_in_one_process():
     # Given a film of one hour, and of ten
     def windows(film):
         return [
-            sample(0.1 * k, scene(), window=w)
-            for w in range(len(film))
+            sample(start + 0.1 * k, scene(), window=w)
+            for w, start in enumerate(film)
             for k in range(3)
         ]
 
@@ -85,13 +85,13 @@ def test_large_frames_open_fewer_decoders():
     assert len(_seeks(large)) < len(_seeks(small))
 
 
-def test_times_count_from_the_windows_start():
+def test_times_are_those_of_the_frames():
     # Given a window whose frame lies before the time that was sought
     run = auto.pick(_clip(3600.0))
     start = _seeks(next(run))
     frames = [
-        sample(-1.5, scene() if w == 2 else flat(0), window=w)
-        for w in range(len(start))
+        sample(since - 1.5, scene() if w == 2 else flat(0), window=w)
+        for w, since in enumerate(start)
     ]
     with pytest.raises(StopIteration) as stop:
         run.send(_answer(frames))
@@ -103,7 +103,7 @@ def test_one_keyframe_in_all_leads_to_a_bounded_reading():
     clip = _clip(3600.0, side=(1920, 1080))
     run = auto.pick(clip)
     starts = _seeks(next(run))
-    same = [sample(-start, flat(0), window=w) for w, start in enumerate(starts)]
+    same = [sample(0.0, flat(0), window=w) for w in range(len(starts))]
     # When that is all that came / Then it is read from the start, not to its end
     second = run.send(_answer(same))
     assert not _seeks(second)
@@ -115,7 +115,9 @@ def test_poor_windows_are_tried_twice_at_other_times():
     run = auto.pick(_clip(3600.0))
     looks = [_seeks(next(run))]
     for _ in range(2):
-        black = [sample(0.0, flat(0), window=w, tint=128) for w in range(99)]
+        black = [
+            sample(at, flat(0), window=w, tint=128) for w, at in enumerate(looks[-1])
+        ]
         looks.append(_seeks(run.send(_answer(black))))
     # Then it is looked at more often each time, and no more than three times
     assert sorted(map(len, looks)) == [len(look) for look in looks]

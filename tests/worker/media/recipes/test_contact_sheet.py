@@ -142,9 +142,8 @@ def drive(
         while True:
             step = next(run) if answer is None else run.send(answer)
             steps.append(step)
-            start = float(step.argv[step.argv.index("-ss") + 1]) if seen else 0.0
             time = seen.pop(0) if seen else None
-            log = "" if time is None else f"frame:0 pts_time:{time - start:.6f}\n"
+            log = "" if time is None else f"frame:0 pts_time:{time:.6f}\n"
             log += told
             answer = Done(0, b"", log, files)
     except StopIteration as end:

@@ -107,7 +107,8 @@ def test_frames_far_apart_are_not_of_one_window():
 
 def test_a_window_remembers_its_seek():
     visit = look.look(_clip(3600.0, 2.0))
-    log = "frame:0 pts_time:-1.5\nwindow=1\n"
+    begin = visit.starts[1] - 1.5
+    log = f"frame:0 pts_time:{begin}\nwindow=1\n"
     found = visit.samples(Done(0, sample(0, flat(9)).data, log, {}), 0)
     assert found[0].sought == visit.starts[1]
-    assert found[0].time == pytest.approx(visit.starts[1] - 1.5)
+    assert found[0].time == pytest.approx(begin)

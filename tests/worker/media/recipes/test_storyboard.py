@@ -86,7 +86,7 @@ def test_only_keyframes_that_are_shown_reach_the_decoder() -> None:
 def test_cells_without_a_keyframe_are_sought() -> None:
     found = [0.0, 10.0, 20.0, 30.0, 50.0, 60.0, 70.0, 80.0]
 
-    steps, made = drive(clip(), spec(), [found, [0.02], [0.0]])
+    steps, made = drive(clip(), spec(), [found, [40.02], [90.0]])
 
     seeks = [step.argv[step.argv.index("-ss") + 1] for step in steps[1:3]]
     assert seeks == ["40", "90"]
@@ -98,7 +98,7 @@ def test_cells_without_a_keyframe_are_sought() -> None:
 def test_the_seek_to_the_end_is_not_bounded_by_the_stated_length() -> None:
     found = [cell * 10.0 for cell in range(9)]
 
-    steps, _ = drive(clip(), spec(), [found, [0.0]])
+    steps, _ = drive(clip(), spec(), [found, [90.0]])
 
     assert "-ss" in steps[1].argv
     assert "-t" not in steps[1].argv

@@ -107,7 +107,7 @@ CLIPS: dict[str, tuple[Maker, float, float, str]] = {
     "open groups": (_open_groups, 41, 0, "keyframes+seeks"),
     "open groups of HEVC": (_open_groups_of_hevc, 41, 0, "keyframes+seeks"),
     "raw": (_raw, 41, 0, "decode"),
-    "avi": (_avi, 41, 0, "decode"),
+    "avi": (_avi, 41, 0, "keyframes"),
     "longer audio": (_longer_audio, 41, 0, "keyframes"),
     "fragmented": (_fragmented, 41, 0, "keyframes"),
 }
