@@ -108,7 +108,8 @@ def allowed(case: Case) -> set[str]:
     found = set(film.expected_warnings | film.allowed_warnings)
     end = film.end
     facts = {
-        "single_frame": film.frames == 1 or film.length < 2 * film.frame,
+        "single_frame": film.frames == 1 or _shown(spec, end) < 2 * film.frame,
+        "frozen": film.frames == 1 or _shown(spec, end) < 2 * film.frame,
         "fewer_frames": film.frames < 1.2 * _wanted(spec) + 1
         or spec.get("policy") == "scene"
         # A cell of time before the first frame has none.
@@ -144,10 +145,19 @@ def _room(spec: dict[str, Any]) -> float:
 def _stretch(spec: dict[str, Any], end: float) -> tuple[float, float]:
     """Return start and length of the stretch that is asked, in seconds."""
     start = spec.get("start", 0)
-    begin = 0.0 if start == "auto" else seconds_of(start, end)
+    begin = seconds_of("10%" if start == "auto" else start, end)
     if spec.get("end") is not None:
         return begin, seconds_of(spec["end"], end) - begin
     return begin, float(spec.get("duration") or 5.0)
+
+
+def _shown(spec: dict[str, Any], end: float) -> float:
+    """Return how many seconds of the film each picture that moves shows."""
+    if "window" in spec:
+        return min(float(spec["window"]), end)
+    if "segments" in spec:
+        return min(_room(spec), end)
+    return min(_stretch(spec, end)[1], end)
 
 
 def _asked(spec: dict[str, Any], end: float) -> list[float]:

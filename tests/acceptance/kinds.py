@@ -142,7 +142,7 @@ def animation(case: Case) -> None:
     check_size(case, frames[0].picture.size, 320)
     fps = float(artifact["details"].get("fps") or spec["fps"])
     start, length = _asked_stretch(case)
-    if spec["start"] != "auto":
+    if spec["start"] != "auto" or spec.get("end") is not None:
         slack = film.frame + 0.02
         case.check(
             close(artifact["time"], start, slack),
@@ -172,7 +172,9 @@ def _asked_stretch(case: Case) -> tuple[float, float]:
     """Return where the animation should start and how much of the film it shows."""
     spec, total = case.spec, duration_of(case)
     begin = max(0.0, case.film.edges[0])
-    start = 0.0 if spec["start"] == "auto" else asked_time(case, spec["start"])
+    # "auto" looks around where there is nothing to see at 10%.
+    asked = "10%" if spec["start"] == "auto" else spec["start"]
+    start = asked_time(case, asked)
     length = 5.0 if spec.get("duration") is None else float(spec["duration"])
     if spec.get("end") is not None:
         length = asked_time(case, spec["end"]) - start
