@@ -86,10 +86,11 @@ class Incoming(SocketUnreader):  # type: ignore[misc]
             return b""
         size = min(max(size_hint or 0, self.mxchunk), self.max_body_chunk)
         began = time.monotonic()
-        self.sock.settimeout(max(self._pace.left, 0.001))
         try:
+            # Nothing is waited for where the wait was over before.
+            self.sock.settimeout(0 if self.is_late else max(self._pace.left, 0.001))
             data: bytes = self.sock.recv(size)
-        except TimeoutError as error:
+        except (TimeoutError, BlockingIOError) as error:
             self.is_late = True
             raise BodyTooSlow(
                 "the body came too slowly, or not at all",

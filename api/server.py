@@ -114,7 +114,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         except OSError:
             data = b""
-        if not data:
+        if not data and conn.state == "body":
+            self._leave(conn)
+            self._begin(conn)  # what came of a body may count
+        elif not data:
             self._drop(conn)
         elif conn.state == "ending":
             conn.drained += len(data)
@@ -181,8 +184,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         self._look = now + _LOOK_SECONDS
         for conn in [one for one in self._waiting if force or one.deadline <= now]:
-            if conn.state == "body" or (conn.state == "head" and conn.head):
-                self._leave(conn)
+            self._leave(conn)
+            if conn.state == "body" and not force:
+                conn.incoming.is_late = True  # so the application hears of it
+                self._begin(conn)
+            elif conn.state == "head" and conn.head and not force:
                 self._refuse(conn, BodyTooSlow("the request came too slowly"), 408)
             else:
                 self._drop(conn)
