@@ -79,6 +79,7 @@ class Track:
     group: float | None = None
     seekable: bool = True
     layered: bool = False
+    latest: int = 0
 
     def timed(self, packet: Any) -> list[Any]:
         """Return the packets that are ready, with the times of their frames.
@@ -86,18 +87,37 @@ class Track:
         An empty one without a time is PyAV's last; in an AVI one with a time only says
         that a frame stays.
         """
-        last = not packet.size and packet.dts is None
         if self.timing is None:
             return [packet]
-        if last:
-            return [*self.timing.filter(None), packet]
-        ready: list[Any] = self.timing.filter(packet) if packet.size else []
-        return ready
+        if not packet.size and packet.dts is None:
+            return [*self._in_time(self.timing.filter(None)), packet]
+        return self._in_time(self.timing.filter(packet)) if packet.size else []
+
+    def _in_time(self, packets: list[Any]) -> list[Any]:
+        """Return the packets; what would be shown before its decoding is shown last.
+
+        The filter (dts2pts_bsf.c) counts the last frames of a file from a group that
+        is over: no packet follows whose time would be theirs.
+        """
+        early = [
+            one
+            for one in packets
+            if None not in (one.pts, one.dts) and one.pts < one.dts
+        ]
+        stated = [
+            one.pts for one in packets if one.pts is not None and one not in early
+        ]
+        self.latest = max([self.latest, *stated])
+        for one in early:
+            self.latest += max(one.duration or 0, 1)
+            one.pts = self.latest
+        return packets
 
     def forget(self) -> None:
         """Begin anew, as after a seek."""
         if self.timing is not None:
             self.timing = _timing(self.stream)
+            self.latest = 0
 
     def note(self, packet: Any) -> None:
         """Take the times of a packet, in seconds of the container's clock."""
@@ -116,7 +136,7 @@ class Track:
 
     def decode(self, packet: Any) -> None:
         """Decode until the first frames are known; a failure is only counted."""
-        self.layered = self.layered or _has_layers(packet)
+        self.layered = self.layered or _has_layers(packet, self.stream.codec_context)
         try:
             frames = self.stream.codec_context.decode(packet)
         except (FFmpegError, ValueError):
@@ -261,13 +281,12 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
     }
 
 
-def _has_layers(packet: Any) -> bool:
+def _has_layers(packet: Any, context: Any) -> bool:
     """Tell whether an HEVC packet has more than the base layer: alpha, or a view.
 
     That is in the head of each NAL unit (ITU-T H.265, 7.3.1.2). MP4 and Matroska put
     its length before it, the others a start code.
     """
-    context = packet.stream.codec_context
     if context.name != "hevc":
         return False
     data, extra = bytes(packet), context.extradata or b""
@@ -352,6 +371,7 @@ def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
         return kind not in _RAW and not keys
     wanted = keys[len(keys) // 2]
     context = track.stream.codec_context
+    begin: int | None = None
     try:
         container.seek(wanted, stream=track.stream, backward=True)
         context.flush_buffers()
@@ -359,9 +379,9 @@ def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
         demuxed = container.demux(track.stream)
         packets = (packet for read in demuxed for packet in track.timed(read))
         for read, packet in enumerate(packets):
-            frames = context.decode(packet)
-            if frames:
-                first = frames[0]
+            begin = packet.pts if begin is None else begin
+            shown = (f for f in context.decode(packet) if not _leads(f, begin))
+            if first := next(shown, None):
                 known = not complete or first.pts in (None, *track.keys)
                 return bool(first.key_frame) and known
             if read > _PATIENCE:
@@ -369,6 +389,14 @@ def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
     except _UNREADABLE:
         return False
     return True
+
+
+def _leads(frame: Any, keyframe: int | None) -> bool:
+    """Return True if a frame is shown before the keyframe that was read first.
+
+    Such ones (RADL pictures of HEVC) follow the keyframe in the file.
+    """
+    return keyframe is not None and frame.pts is not None and frame.pts < keyframe
 
 
 def _index_gap(track: Track) -> None:

@@ -65,6 +65,32 @@ def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
     assert media.warnings == []
 
 
+def test_given_pictures_that_lead_a_keyframe_when_it_is_probed_then_seeks_are_trusted(
+    engine, make
+):
+    """RADL pictures of HEVC follow the keyframe in the file and are shown before it."""
+    radl = "open-gop=0:radl=2:keyint=50:min-keyint=50:bframes=4:scenecut=0:log-level=0"
+    words = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", radl)
+
+    media = engine.probe(make("radl.mp4", "testsrc2=s=192x108:r=25:d=8", *words))
+
+    assert media.warnings == []
+
+
+def test_given_h264_in_an_avi_when_it_is_probed_then_its_last_frames_have_their_times(
+    engine, make
+):
+    """An AVI stores no times; what finds them has none for the last frames."""
+    words = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
+    avi = make("reordered.avi", "testsrc2=s=192x108:r=24:d=3", *words, "-g", "50")
+
+    media = engine.probe(avi)
+
+    assert media.video.frames == 72
+    assert media.video.duration == pytest.approx(3.0, abs=0.001)
+    assert media.duration == pytest.approx(media.video.start_time + 3.0, abs=0.001)
+
+
 def test_given_an_animated_png_when_it_is_probed_then_no_stated_length_was_wrong(
     engine, make
 ):
