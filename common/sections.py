@@ -106,7 +106,19 @@ class Limits(Section):
     """Refusals that protect the service; each error names its setting."""
 
     source_bytes: int = Field(default=10 * 1024 * _MIB, ge=1)
-    source_seconds: float = Field(default=6 * 3600, gt=0)
+    source_seconds: float = Field(
+        default=7 * 24 * 3600,
+        gt=0,
+        description="How long a video may be. Stills, animations, previews, contact "
+        "sheets and storyboards cost about the same at any length.",
+    )
+    decoded_seconds: float = Field(
+        default=6 * 3600,
+        gt=0,
+        description="How long a video may be for what decodes all of it: snippets, and "
+        "storyboards of videos without usable keyframes. One of fewer than 30 frames a "
+        "second counts as so much shorter.",
+    )
     source_pixels: int = Field(default=8192 * 4320, ge=1)
     outputs_per_job: int = Field(default=32, ge=1, le=200)
     json_bytes: int = Field(default=256 * 1024, ge=1024)

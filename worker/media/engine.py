@@ -38,7 +38,7 @@ from worker.media.recipes import (
 )
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Done, Made, Plan, Rung, Step
-from worker.media.recipes.source import Clip
+from worker.media.recipes.source import Clip, decoding_seconds
 
 Recipe = Callable[[Any, Clip, Any, Sequence[Any]], Plan]
 Cut = Callable[[Any, MediaInfo], list[Any]]
@@ -127,9 +127,15 @@ class Engine:
         return probe.probe(path, self._settings, should_stop)
 
     def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
-        """Give the parts of a spec for many workers; empty when it is one piece."""
+        """Give the parts of a spec for many workers; empty when it is one piece.
+
+        So is what is over a limit: there is one error then, and not one a part.
+        """
         cut = CUTS.get(spec.kind)
-        return [] if cut is None or media.video is None else cut(spec, media)
+        if cut is None or media.video is None:
+            return []
+        most = self._settings.limits.decoded_seconds
+        return cut(spec, media) if decoding_seconds(media) <= most else []
 
     def render(self, job: RenderJob, watch: Watch) -> Rendered:
         """Make the files of a piece.
@@ -149,6 +155,7 @@ class Engine:
             _threads(job.media, settings),
             settings.limits.source_pixels,
             job.title,
+            settings.limits.decoded_seconds,
         )
         try:
             plan = RECIPES[job.spec.kind](job.spec, clip, job.part, job.parts)

@@ -116,8 +116,9 @@ def plan(
 ) -> Plan:
     """Give the rungs for a part, for the joining piece, or for the whole.
 
-    Raises NoVideoStream.
+    Raises NoVideoStream, and TooLong where decoding it all is over the limit.
     """
+    clip.check_decoding("snippets")
     if part is None and parts:
         return _joining(spec, clip, parts)
     if clip.media.video is None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import ffmpeg
 
-from common.errors import MediaError, NoVideoStream, UnsupportedFormat
+from common.errors import MediaError, NoVideoStream, TooLong, UnsupportedFormat
 from common.model import MediaInfo, Mosaic, VideoInfo
 from common.times import parse_time
 from worker.media.recipes.formats import ANIMATED_WEBP, FORMATS, MAX_STREAMS, PROTOCOLS
@@ -36,6 +36,7 @@ _KEYFRAME_LIMIT = 15.0
 _LEAST_SEEK = 0.2
 _ON_SCREEN = 0.9
 _MICROSECONDS = 1_000_000
+_USUAL_FPS = 30.0
 # FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -44,7 +45,8 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 class Clip:
     """The local file, what the probe found, and what decoding it may use.
 
-    ``pixels`` is the most one frame may have, ``title`` a name for people.
+    ``pixels`` is the most one frame may have, ``title`` a name for people;
+    ``decoded_seconds`` is how long the clip may be where all of it is decoded.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Clip:
     threads: int = 2
     pixels: int = 8192 * 4320
     title: str | None = None
+    decoded_seconds: float = math.inf
 
     @property
     def video(self) -> VideoInfo:
@@ -80,6 +83,20 @@ class Clip:
     def seconds(self) -> float:
         """Give how long decoding all of it goes on, an hour where that is unknown."""
         return self.end or _UNKNOWN_SECONDS
+
+    def check_decoding(self, what: str) -> None:
+        """Raise TooLong where decoding all of the clip is over the limit.
+
+        ``what`` needs that, as the error says: "snippets".
+        """
+        seconds = decoding_seconds(self.media)
+        if seconds > self.decoded_seconds:
+            raise TooLong(
+                f"{what} of this video need all of it decoded: {seconds:.0f} seconds "
+                f"at 30 frames a second, and the limit is {self.decoded_seconds:.0f}",
+                hint="the setting is FRAMEMILL_LIMITS_DECODED_SECONDS; stills, "
+                "animations, previews and contact sheets are possible at any length",
+            )
 
     @property
     def seekable(self) -> bool:
@@ -157,6 +174,18 @@ def no_video(media: MediaInfo, hint: str = _STAND_INS) -> MediaError:
         )
     has = "audio only" if media.audio is not None else "neither video nor audio"
     return NoVideoStream(f"the source ({media.container}) has {has}", hint=hint)
+
+
+def decoding_seconds(media: MediaInfo) -> float:
+    """Return how long decoding all of a video is, as if it had 30 frames a second.
+
+    Never longer than the video: the length counts of one that has more frames.
+    """
+    video, seconds = media.video, media.duration or 0.0
+    if video is None:
+        return 0.0
+    frames = video.frames or seconds * (video.fps or _USUAL_FPS)
+    return min(seconds, frames / _USUAL_FPS)
 
 
 def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:

@@ -93,6 +93,8 @@ def _make(pass_: Pass, *, keyframes: bool) -> RungRun:
 
 
 def _by_decoding(pass_: Pass) -> Generator[Step, Done, Found]:
+    """Decode all of the clip; raises TooLong where that is over the limit."""
+    pass_.clip.check_decoding("storyboards")
     found = Found("decode")
     yield from pass_.take(found, pass_.decode("all.nut"), "all.nut")
     return found
