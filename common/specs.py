@@ -118,8 +118,10 @@ class ThumbnailSpec(_Boxed):
     policy: Literal["exact", "keyframe", "auto", "scene"] | None = Field(
         default=None,
         description="exact: the frame at that time, an error after the end (default "
-        "when time or times is given); keyframe: the nearest one that is cheap; auto: "
-        "the best frame (default otherwise); scene: the first frame of the next scene.",
+        "when time, times or count is given); keyframe: the nearest one that is cheap; "
+        "auto: the best frame (default otherwise), near each time where times are "
+        "given; scene: the first frame of the next scene, of count and times each "
+        "once.",
     )
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
@@ -129,6 +131,30 @@ class ThumbnailSpec(_Boxed):
         given = [n for n in ("time", "times", "count") if getattr(self, n) is not None]
         if len(given) > 1:
             raise ValueError(f"give only one of {' and '.join(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_picture_is_another(self) -> Self:
+        if self.policy not in {"auto", "scene"} or self.times is None:
+            return self
+        known: set[tuple[float, bool]] = set()
+        for time in self.times:
+            if parse_time(time) in known:
+                raise ValueError(
+                    f"times has {time!r} twice, and policy {self.policy!r} gives a "
+                    "picture once: name each time once, or take policy 'exact'"
+                )
+            known.add(parse_time(time))
+        return self
+
+    @model_validator(mode="after")
+    def _scenes_begin_before_the_end(self) -> Self:
+        times = self.times or ([] if self.time is None else [self.time])
+        if self.policy == "scene" and (1.0, True) in map(parse_time, times):
+            raise ValueError(
+                "policy 'scene' shows the scene that begins after a time, and none "
+                "begins after 100%: give an earlier time, or take policy 'exact'"
+            )
         return self
 
 

@@ -9,7 +9,7 @@ The frame that :func:`pick` names is to be decoded again, at full size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from common.errors import DecodeError
 from worker.media.recipes import look
 from worker.media.recipes.plan import Done, Step
 from worker.media.recipes.planes import moments
-from worker.media.recipes.sample import Sample
+from worker.media.recipes.sample import Sample, difference
 from worker.media.recipes.score import Judgement, judge
 from worker.media.recipes.source import Clip
 
@@ -31,6 +31,10 @@ _ALWAYS = 2.0
 _DOUBTFUL_OF_SHORT = 0.5
 _DOUBTFUL = 0.25
 _POOR = 0.15
+# Around a time: what the farthest frame loses, and one that looks like another.
+_FAR = 0.3
+_ALIKE = 0.02
+_AGAIN = 0.2
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,46 @@ def survey(clip: Clip) -> Generator[Step, Done, tuple[list[Sample], list[Judgeme
         samples = _distinct([*samples, *seen])
         judged = judge(samples, clip.end)
     return samples, judged
+
+
+def around(
+    clip: Clip, at: float, within: tuple[float, float], unlike: Sequence[Sample] = ()
+) -> Generator[Step, Done, tuple[Pick, Sample]]:
+    """Choose the best frame near ``at``, and return it with its sample.
+
+    Frames close to ``at`` are better, those that look like ``unlike`` worse. Yields at
+    most two steps. Raises DecodeError when no frame came from ``within``, a stretch of
+    the clip in seconds.
+    """
+    clip = replace(clip, threads=1)
+    since, until = within
+    samples: list[Sample] = []
+    judged: list[Judgement] = []
+    # Where heads of groups tell nothing good, what is close to the time is read.
+    for stretch in (within, _middle(clip, at, within)):
+        seen = look.around(clip, *stretch)
+        found = seen.samples((yield seen.step), len(samples))
+        samples += (one for one in found if since <= one.time < until)
+        judged = judge(samples, None, keep=len(samples))
+        if not seen.seeks or (judged and judged[0].score >= _DOUBTFUL):
+            break
+    if not judged:
+        raise DecodeError(f"no frame near {at:g} s could be decoded")
+    reach = max(at - since, until - at, clip.frame_seconds)
+
+    def worth(one: Judgement) -> float:
+        far = abs(one.sample.time - at) / reach
+        again = any(difference(one.sample, other) < _ALIKE for other in unlike)
+        return one.score * (1 - _FAR * far) * (_AGAIN if again else 1.0)
+
+    judged.sort(key=worth, reverse=True)
+    return _choose(judged, clip, len(samples)), judged[0].sample
+
+
+def _middle(clip: Clip, at: float, within: tuple[float, float]) -> tuple[float, float]:
+    """Return a stretch around a time that is short enough to be read."""
+    half = (clip.video.keyframe_interval or 2.0) / 2
+    return max(within[0], at - half), min(within[1], at + half)
 
 
 def _choose(judged: list[Judgement], clip: Clip, considered: int) -> Pick:

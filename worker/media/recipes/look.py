@@ -59,6 +59,10 @@ _AFTER_SEEK = 0.1
 _USUAL_GROUP = 2.0
 _TOGETHER = 0.4
 _GOLDEN = 0.618034
+# Of stretches: how many groups of pictures are few, and what is read of them.
+_FEW_GROUPS = 2.0
+_SHORTEST_READ = 1.0
+_SAMPLES_AROUND = 8
 _UNSEEKABLE = ("gif", "apng", "h264", "hevc", "vvc", "m4v", "h263", "obu", "vc1")
 _MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)|\bwindow=(\d+)")
 
@@ -186,18 +190,42 @@ def _read(clip: Clip, frames: Any, step: float, length: float) -> Look:
     return Look(run, (0.0,), step, clip.video.coded_width)
 
 
-def visit(clip: Clip, phase: float = 0.5, times: int = 1) -> Look:
+def around(clip: Clip, since: float, until: float) -> Look:
+    """Look at a stretch of the clip, in its seconds.
+
+    A stretch of few groups of pictures is read, a group's length of it at most; of a
+    longer one, some groups' heads are seen.
+    """
+    group = clip.video.keyframe_interval or _USUAL_GROUP
+    if until - since > _FEW_GROUPS * group and clip.seekable:
+        return visit(clip, within=(since, until))
+    room = (until - since - max(group, _SHORTEST_READ)) / 2
+    start, length = since + max(0.0, room), until - since - 2 * max(0.0, room)
+    step = max(_SHORTEST_STEP, length / _SAMPLES_AROUND)
+    frames = open_clip(clip, start=start, length=length, **_cheap())
+    return _read(clip, frames, step, length)
+
+
+def visit(
+    clip: Clip,
+    phase: float = 0.5,
+    times: int = 1,
+    within: tuple[float, float] | None = None,
+) -> Look:
     """Look at the keyframes before some times of a long clip, and just after them.
 
     The times are spread without a rhythm: films may have one. ``times`` more windows
-    than a first look has are opened, as far as memory allows.
+    than a first look has are opened, as far as memory allows. ``within`` a stretch of
+    the clip, in seconds, there are three.
     """
-    extent = _extent(clip) or 0.0
+    begin, end = within or (clip.begin, clip.begin + (_extent(clip) or 0.0))
     windows, packets = _share_out(clip, _MOST_OPENED, _open_work(clip))
+    if within is not None:
+        windows = _FEWEST_OPENED
     room = max(2, round(_DECODER_MEGAPIXELS / _megapixels(clip) / _FRAMES_HELD))
     windows = min(windows * times, room)
     starts = tuple(
-        clip.begin + extent * (place + (phase + place * _GOLDEN) % 1.0) / windows
+        begin + (end - begin) * (place + (phase + place * _GOLDEN) % 1.0) / windows
         for place in range(windows)
     )
     step = max(_SHORTEST_STEP, packets * clip.frame_seconds / _LOOKS)

@@ -8,6 +8,7 @@ the ``fps`` filter, started at the time, repeats the frame that is on screen.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -23,7 +24,8 @@ from worker.media.recipes.source import Clip, argv, number, open_clip
 _MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
 _PLACE = re.compile(rb"^m=(\d+)", re.MULTILINE)
 _WINDOW = 10.0
-_SCENE_WINDOW = 60.0
+SCENE_WINDOW = 60.0
+_SCENES_CAPTURE = 256 * 1024
 _SCENE_WIDTH = 160
 _SCENE_SCORE = 0.3
 # Half of the fps filter's tick: it rounds times to milliseconds.
@@ -163,18 +165,33 @@ def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float |
     return max(seen) if seen else None
 
 
-def next_scene(clip: Clip, at: float) -> Generator[Step, Done, float]:
+def next_scene(
+    clip: Clip, at: float, before: float = math.inf
+) -> Generator[Step, Done, float]:
     """Find the first frame of the next scene within a minute after ``at``.
 
-    Raises DecodeError when the picture does not change that much.
+    Raises DecodeError when the picture does not change that much ``before`` then.
     """
-    frames = open_clip(clip, start=at, length=_SCENE_WINDOW)
-    frames = frames.filter("scale", _SCENE_WIDTH, -2, flags="fast_bilinear")
-    frames = mark(frames.filter("select", f"gt(scene,{_SCENE_SCORE})"))
+    length = min(SCENE_WINDOW, before - at)
+    frames = _changes(clip, at, length)
     options = {"f": "null", "frames:v": 1, "fps_mode": "passthrough"}
-    words = argv(ffmpeg.output(frames, "-", **options))
-    done = yield Step(words, _SCENE_WINDOW, tolerant=True)
+    words = argv(ffmpeg.output(mark(frames), "-", **options))
+    done = yield Step(words, length, tolerant=True)
     seen = marks(done.log)
     if not seen:
         raise DecodeError(f"no new scene begins in the minute after {at:g} s")
     return seen[0]
+
+
+def scenes(clip: Clip, at: float, length: float) -> Generator[Step, Done, list[float]]:
+    """Find the first frames of all scenes that begin in a stretch, in seconds."""
+    frames = mark(_changes(clip, at, length), "pipe:1")
+    words = argv(ffmpeg.output(frames, "-", f="null", fps_mode="passthrough"))
+    done = yield Step(words, length, _SCENES_CAPTURE, tolerant=True)
+    return marks(done.stdout.decode("ascii", "replace"))
+
+
+def _changes(clip: Clip, at: float, length: float) -> Any:
+    frames = open_clip(clip, start=at, length=length)
+    frames = frames.filter("scale", _SCENE_WIDTH, -2, flags="fast_bilinear")
+    return frames.filter("select", f"gt(scene,{_SCENE_SCORE})")

@@ -9,6 +9,7 @@ from the frame alone, and never from where a seek was thought to lead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -12,10 +12,19 @@ import ffmpeg
 
 from common.errors import DecodeError, SeekPastEnd
 from common.specs import ThumbnailSpec
-from worker.media.recipes import auto, encode, moment, picture, placeholder, standin
+from worker.media.recipes import (
+    auto,
+    encode,
+    moment,
+    picture,
+    placeholder,
+    scenes,
+    standin,
+)
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
 from worker.media.recipes.planes import moments
+from worker.media.recipes.sample import Sample
 from worker.media.recipes.source import Clip, argv
 
 _DEFAULT_TIME = "50%"
@@ -24,6 +33,8 @@ _EARLIER = (0.5, 0.25, 0.1)
 _DECODE_ALL_SECONDS = 1200.0
 _EARLY_SECONDS = 20.0
 _LATE_SECONDS = 0.5
+# How far policy auto looks from a time that was stated.
+_NEAR_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -214,13 +225,17 @@ def _lenient_rungs(
     best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
     past = (codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
-    first: dict[str, Shoot] = {"auto": _auto, "scene": _scene}
+    first: dict[str, Callable[[_Print, list[float]], RungRun]] = {
+        "auto": partial(_each, shoot=_auto),
+        "near": _each_best,
+        "scene": _scenes,
+    }
     if clip.seekable:
-        first["keyframe"] = _keyframe
+        first["keyframe"] = partial(_each, shoot=_keyframe)
     rungs = []
     if policy in first and not past:
-        shoot = first[policy]
-        rungs.append(Rung(policy, partial(_each, best, times, shoot), mapped))
+        run = partial(first[policy], best, times)
+        rungs.append(Rung("auto" if policy == "near" else policy, run, mapped))
     note = (codes.NO_SCENE_CHANGE,) if policy == "scene" else ()
     if not past:
         exact = partial(_each, best, times, _exact)
@@ -296,6 +311,7 @@ def _on_time(shoot: Shoot) -> Shoot:
 
 
 def _sequential(print_: _Print, time: float, file: str) -> Take:
+    print_.clip.check_decoding("exact stills")
     shot = moment.exact(
         print_.clip, time, print_.pen(file), early=math.inf, tolerant=True
     )
@@ -317,18 +333,69 @@ def _keyframe(print_: _Print, time: float, file: str) -> Take:
     return (yield from _take(print_, shot, file))
 
 
-def _scene(print_: _Print, time: float, file: str) -> Take:
-    found = yield from moment.next_scene(print_.clip, time)
-    return (yield from _exact(print_, found, file))
+def _scenes(print_: _Print, times: list[float]) -> RungRun:
+    """Show scenes that begin, and what is between where they are fewer.
+
+    Raises DecodeError where none begins at all.
+    """
+    several = print_.spec.count is not None and len(times) > 1
+    choose = scenes.spread if several else scenes.after
+    found, missed = yield from choose(print_.clip, times)
+    if missed == len(times):
+        raise DecodeError("no new scene begins there")
+    made = yield from _each(print_, found, _exact)
+    if missed:
+        notes = (*made[0].warnings, codes.NO_SCENE_CHANGE)
+        made[0] = replace(made[0], warnings=notes)
+    return made
+
+
+def _each_best(print_: _Print, times: list[float]) -> RungRun:
+    """Take the best frame near each time, none that looks like another."""
+    clip, seen = print_.clip, list[Sample]()
+
+    def shoot(print_: _Print, time: float, file: str) -> Take:
+        within = _around(clip, time, times, most=None if spread else _NEAR_SECONDS)
+        try:
+            pick, sample = yield from auto.around(clip, time, within, seen)
+        except DecodeError:
+            return (yield from _exact(print_, time, file))
+        seen.append(sample)
+        return (yield from _develop(print_, pick, file))
+
+    spread = print_.spec.count is not None
+    return (yield from _each(print_, times, shoot))
+
+
+def _around(
+    clip: Clip, time: float, times: Sequence[float], most: float | None
+) -> tuple[float, float]:
+    """Return the stretch around a time: half the way to its neighbours.
+
+    Not over ``most`` seconds to a side: whoever states times wants what is there.
+    """
+    end = clip.seconds
+    before = max((one for one in times if one < time), default=None)
+    after = min((one for one in times if one > time), default=None)
+    since = clip.begin if before is None else (before + time) / 2
+    until = end if after is None else (time + after) / 2
+    if most is not None:
+        since, until = max(since, time - most), min(until, time + most)
+    return max(clip.begin, since), max(min(until, end), since + clip.frame_seconds)
 
 
 def _auto(print_: _Print, _time: float, file: str) -> Take:
-    """Take the frame that scores best; the fall-backs use the time.
+    """Take the frame that scores best; the fall-backs use the time."""
+    pick = yield from auto.pick(print_.clip)
+    return (yield from _develop(print_, pick, file))
+
+
+def _develop(print_: _Print, pick: auto.Pick, file: str) -> Take:
+    """Write the frame that was picked; raises DecodeError where no way leads to it.
 
     Where its keyframe is damaged, a seek leads to an even grey instead of what was
     seen after the groups before it; to read from the begin leads to that again.
     """
-    pick = yield from auto.pick(print_.clip)
     pen = print_.pen(file)
     shots = [
         picture_of(print_.clip, print_.spec, pick, file),

@@ -73,5 +73,6 @@ WARNINGS: dict[str, str] = {
     FLAT: "A third or more of the animation, of a segment or of a snippet is of "
     "one even colour.",
     FROZEN: "Nothing moves in the animation or preview.",
-    NO_SCENE_CHANGE: "No new scene begins after that time; the frame there was taken.",
+    NO_SCENE_CHANGE: "No new scene begins after a time, or fewer than were asked for; "
+    "other frames were taken.",
 }
