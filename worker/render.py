@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from common.blobs.base import BlobStore
-from common.errors import Unavailable
+from common.errors import ResourceLimit, Timeout, Unavailable
 from common.jobstore import Outcome
 from common.model import Artifact, AttemptReport
 from common.specs import OUTPUT_SPEC
@@ -16,6 +16,8 @@ from worker.attempt import Attempt
 from worker.media.engine import Rendered, RenderedFile, RenderJob
 
 log = structlog.get_logger(__name__)
+
+_COSTLY = {one.code: one for one in (Timeout, ResourceLimit)}
 
 
 def render(attempt: Attempt) -> Outcome:
@@ -28,6 +30,7 @@ def render(attempt: Attempt) -> Outcome:
     claim, workshop = attempt.claim, attempt.workshop
     job = _job(attempt, attempt.bring(claim.source))
     rendered = workshop.engine.render(job, attempt.watch)
+    _hold_cost(rendered)
     prefix = f"out/{claim.job_id}/{claim.output}/{claim.fence}/"
     blobs = workshop.runtime.blobs
     try:
@@ -40,6 +43,18 @@ def render(attempt: Attempt) -> Outcome:
     if not outcome.applied:
         _discard(blobs, prefix)
     return outcome
+
+
+def _hold_cost(rendered: Rendered) -> None:
+    """Raise what kept a part from giving anything, where that took long to find out.
+
+    The job store bears it once for each output: the second such part ends them all.
+    """
+    errors = [report.error for report in rendered.reports if report.error]
+    if not rendered.files and errors and errors[-1].code in _COSTLY:
+        error = _COSTLY[errors[-1].code](errors[-1].detail, hint=errors[-1].hint)
+        error.reports = tuple(rendered.reports)
+        raise error
 
 
 def _discard(blobs: BlobStore, prefix: str) -> None:

@@ -4,14 +4,6 @@
 -- Answers an outcome, or {missing = name} and changes nothing: no output succeeds with
 -- an index that names a file which is none of its artifacts.
 
-local function join_if_last(output)
-  for k = 0, number(output, 'nparts') - 1 do
-    local state = redis.call('HGET', P .. 'piece:' .. part_id(output, k), 'state')
-    if state ~= 'succeeded' then return end
-  end
-  enqueue(output, 0)
-end
-
 -- An output that was cut has its parts' files, in order, before those of the joining.
 local function artifacts_of(piece)
   local all = '[]'

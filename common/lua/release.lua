@@ -23,6 +23,10 @@ return once(function()
   end
   if how == 'fatal' then
     got_on(job, piece)
+    if bear(piece, reason) then
+      touch(job)
+      return outcome(true, job)
+    end
     end_piece(job, piece, 'failed', reason)
     return outcome(true, job)
   end

@@ -25,7 +25,7 @@ local function reopen_output(output)
   renew(output)
   -- What was rendered is only copied again.
   if output.f.kind == 'publish' then return enqueue(output, 0) end
-  set(output, {artifacts = '[]', warnings = '[]'})
+  set(output, {artifacts = '[]', warnings = '[]', borne = ''})
   if number(output, 'nparts') == 0 then return enqueue(output, 0) end
   unlist(output)
   set(output, {state = 'waiting'})

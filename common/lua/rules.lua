@@ -128,6 +128,30 @@ local function output_of(piece)
   return nil
 end
 
+local function join_if_last(output)
+  for k = 0, number(output, 'nparts') - 1 do
+    local state = redis.call('HGET', P .. 'piece:' .. part_id(output, k), 'state')
+    if state ~= 'succeeded' then return end
+  end
+  enqueue(output, 0)
+end
+
+-- A part that took long to give nothing is borne once: its windows are missing. At the
+-- second of the same kind no other is tried, for each would hold a worker as long.
+-- Answers whether it was borne.
+local COSTLY = {timeout = true, resource_limit = true}
+
+local function bear(part, reason)
+  local output = part.f.role == 'part' and parent_of(part)
+  local code = output and cjson.decode(reason).code
+  if not output or not COSTLY[code] or output.f.borne == code then return false end
+  set(output, {borne = code})
+  settle(part, 'succeeded')
+  set(part, {result = '[]', artifacts = '[]', progress = 100})
+  if output.f.state == 'waiting' then join_if_last(output) end
+  return true
+end
+
 -- A batch whose piece fails has the children that were made until then.
 local function end_steward(steward, state, reason)
   settle(steward, state)

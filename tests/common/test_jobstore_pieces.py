@@ -326,6 +326,35 @@ def test_a_part_that_fails_ends_its_output_and_stops_the_others(lab: Lab) -> Non
     assert lab.states(job_id) == ["failed"]
 
 
+STALLED = ErrorInfo(code="timeout", title="Timeout", detail="no progress")
+HUNGRY = ErrorInfo(code="resource_limit", title="Limit", detail="too much")
+
+
+def test_a_part_that_stalls_is_borne_once_and_its_output_joined(lab: Lab) -> None:
+    job_id = lab.accept("strip")
+    lab.open(job_id, strip=[1, 2, 3])
+    pieces = [f"{job_id}:o:strip:{k}" for k in range(3)]
+    lab.make(pieces[0])
+    for piece, error in zip(pieces[1:], (STALLED, HUNGRY), strict=True):
+        assert lab.store.release(lab.claim(piece), "fatal", error=error).applied
+    assert lab.claim(f"{job_id}:o:strip").parts == [{"made": pieces[0]}, [], []]
+
+
+def test_the_second_part_that_stalls_ends_the_others(lab: Lab) -> None:
+    job_id = lab.accept("strip")
+    lab.open(job_id, strip=list(range(1000)))
+    pieces = [f"{job_id}:o:strip:{k}" for k in range(1000)]
+    running = lab.claim(pieces[2])
+    lab.store.release(lab.claim(pieces[0]), "fatal", error=STALLED)
+    assert lab.status(job_id) == "processing"
+
+    assert lab.store.release(lab.claim(pieces[1]), "fatal", error=STALLED).job_ended
+
+    assert lab.get(job_id).outputs[0].error == STALLED
+    assert lab.store.beat(running) == "cancel"
+    assert lab.store.claim(pieces[999], "x", "w") == Refusal("done")
+
+
 def test_retry_makes_all_parts_again(lab: Lab) -> None:
     job_id = lab.accept("strip")
     lab.open(job_id, strip=[1, 2])

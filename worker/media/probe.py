@@ -47,6 +47,7 @@ _SCAN_BYTES = 24 * 1024 * 1024
 _SCAN_SECONDS = 3.0
 _CHAINED = 1.2
 _CUT_SECONDS = 0.25
+_SLIDE_SECONDS = 60.0
 _LONGEST_SANE = 100 * 366 * 86_400.0
 _WEBP, _MILLISECOND = "webp_pipe", 0.001
 # A frame of which no colour and no orientation is known.
@@ -401,10 +402,13 @@ def _duration(
 def _check_length(duration: float, video: dict[str, Any], limit: float) -> None:
     """Refuse a film over the limit; the few frames of a slide show may take long.
 
-    What costs is frames, not hours: a day of one frame in ten seconds is allowed.
+    What costs is frames, not hours: a day of one frame in ten seconds is allowed. But
+    a length that the frames cannot fill is only claimed, and is judged as it stands:
+    over the limit they count for a minute each.
     """
     frames = video.get("packets", 0)
-    if frames and video["timed"] == frames and frames <= limit:
+    filled = duration <= limit + frames * _SLIDE_SECONDS
+    if frames and video["timed"] == frames and frames <= limit and filled:
         return
     raise TooLong(
         f"the video lasts {duration:.0f} seconds; the limit is {limit:.0f}",
