@@ -98,9 +98,11 @@ class VideoInfo(Record):
     ``tick`` is the unit of its timestamps in seconds, ``start_time`` when its first
     decodable frame is shown, ``stream_start`` when its first packet is due.
     ``longest_frame`` is the longest time between two frames that were seen,
-    ``keyframe_interval`` between two keyframes, in seconds. ``mosaic`` says of which
-    streams its picture is made where that is not the one of ``index`` alone,
-    ``alpha_mosaic`` of which its transparency is, where that has streams of its own.
+    ``keyframe_interval`` between two keyframes, in seconds. ``first_field`` says that
+    each picture of the stream is one field, and which comes first: two make a frame.
+    ``mosaic`` says of which streams its picture is made where that is not the one of
+    ``index`` alone, ``alpha_mosaic`` of which its transparency is, where that has
+    streams of its own.
 
     Every time of an output counts from ``zero``, the timestamp in the file, in
     seconds, at which the container starts. ``start_time`` is negative where the file
@@ -134,6 +136,7 @@ class VideoInfo(Record):
     colour: Colour = Colour()
     attached_picture: bool = False
     bitstream_pts: bool = True
+    first_field: Literal["top", "bottom"] | None = None
     mosaic: Mosaic | None = None
     alpha_mosaic: Mosaic | None = None
 

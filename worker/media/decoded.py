@@ -2,8 +2,8 @@
 
 PyAV 18.1 carries FFmpeg 8.1: it has no demuxer of animated WebP and leaves out the
 alpha layer of HEVC. The pictures come from the program (9.0), so it is the judge of
-these two. The frame's format is read from the ``showinfo`` filter, the packets' times
-from the ``framecrc`` muxer.
+these two. Nor does PyAV tell an upper field from a lower one. The frame's format is
+read from the ``showinfo`` filter, the packets' times from the ``framecrc`` muxer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from worker.media import process, program
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 
 _CAPTURE = 4 * 1024 * 1024
-_FRAME = re.compile(r"\bfmt:(\w+) .*?\bs:(\d+)x(\d+) ")
+_FRAME = re.compile(r"\bfmt:(\w+) .*?\bs:(\d+)x(\d+) i:(\w)")
+_FIELDS = {"T": "top", "B": "bottom"}
 _BASE = re.compile(rb"^#tb 0: (\d+)/(\d+)", re.MULTILINE)
 _PACKET = re.compile(rb"^0, *-?\d+, *(-?\d+), *(\d+),", re.MULTILINE)
 _LOST = "Skipping invalid undecodable NALU"
@@ -32,8 +33,9 @@ _CLEAR = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8"
 class Decoded:
     """The first frame, and the times of a stream.
 
-    ``frame`` is its size and pixel format, named as in the facts of the probe's child;
-    None where nothing decodes. ``packets`` are begin and length of each, in seconds.
+    ``frame`` is its size and pixel format, named as in the facts of the probe's child,
+    and the field that comes first; None where nothing decodes. ``packets`` are begin
+    and length of each, in seconds.
     """
 
     frame: dict[str, Any] | None
@@ -80,7 +82,8 @@ def _frame(log: str) -> dict[str, Any] | None:
     # would hide the whole picture.
     alpha = found[1].startswith(_CLEAR) and _LOST not in log
     size = {"width": int(found[2]), "height": int(found[3])}
-    return size | {"pixel_format": found[1], "alpha": alpha}
+    field = _FIELDS.get(found[4])
+    return size | {"pixel_format": found[1], "alpha": alpha, "field": field}
 
 
 def _packets(output: bytes) -> list[tuple[float, float]]:

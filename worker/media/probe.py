@@ -286,16 +286,41 @@ def _decode(
 ) -> None:
     """Correct the facts of streams that PyAV decodes otherwise than the program."""
     for video in facts.get("videos", []):
-        if video.get("layered") and video["frames"]:
+        fields = _is_of_fields(video)
+        if (video.get("layered") and video["frames"]) or fields:
             seen = decoded.look(path, video["index"], settings, should_stop)
             if seen.frame is not None:
                 video["frames"] = [one | seen.frame for one in video["frames"]]
+            if fields:
+                video.update(_woven(video))
         elif facts["container"] == _WEBP and not video.get("frames"):
             seen = decoded.look(path, 0, settings, should_stop, whole=True)
             if seen.frame is not None and seen.packets:
                 facts["container"], facts["complete"] = ANIMATED_WEBP, True
                 facts["duration"] = sum(seen.packets[-1])
                 video.update(_animation(seen.frame, seen.packets))
+
+
+def _is_of_fields(video: dict[str, Any]) -> bool:
+    """Return whether every picture of a stream is one field.
+
+    FFmpeg's HEVC decoder marks pictures as interlaced for this alone (pic_struct 1, 2
+    and 9 to 12 of ITU-T H.265, D.3.3); those of H.264 and MPEG-2 it joins itself.
+    """
+    frames = video.get("frames") or [{"interlaced": False}]
+    return bool(video.get("codec") == "hevc" and frames[0]["interlaced"])
+
+
+def _woven(video: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of the frames that two fields each make."""
+    frames = [one | {"height": 2 * one["height"]} for one in video["frames"]]
+    counted = ("packets", "timed", "declared_frames")
+    return {
+        "frames": frames,
+        "fps": video["fps"] / 2,
+        "gap": 2 * video["gap"],
+        **{name: math.ceil(video[name] / 2) for name in counted},
+    }
 
 
 def _animation(
@@ -372,6 +397,7 @@ def _video(
         hdr=hdr,
         colour=Colour(**names),
         bitstream_pts=bool(video.get("timed")),
+        first_field=frame.get("field") if _is_of_fields(video) else None,
         mosaic=video.get("mosaic"),
         alpha_mosaic=video.get("alpha_mosaic"),
     )

@@ -235,6 +235,8 @@ def open_clip(
     since = _sought(clip, start, accurate=accurate)
     if since:
         words["ss"] = number(since)
+    if length is not None and clip.video.first_field:
+        length += 0.5 * clip.frame_seconds  # for the last frame's second field
     if length is not None:
         words["t"] = number(start + length - since)
     words |= _timing(clip)
@@ -242,6 +244,8 @@ def open_clip(
         options["bsf:v"] = f"{words['bsf:v']},{options['bsf:v']}"
     opened = ffmpeg.input(f"file:{clip.path}", **{**words, **options})
     frames = _picture(opened, clip.video) if stream is None else opened[str(stream)]
+    if clip.video.first_field:
+        frames = _woven(frames, clip.video.first_field, alone="skip_frame" in options)
     frames = _on_timeline(clip, frames)
     if start > since and (accurate or not clip.seekable):
         return frames.filter("trim", start=number(start))
@@ -296,6 +300,24 @@ def _picture(opened: Any, video: VideoInfo) -> Any:
         "scale", video.coded_width, video.coded_height, out_range="full"
     )
     return ffmpeg.filter([frames, alpha.filter("format", "gray")], "alphamerge")
+
+
+def _woven(fields: Any, first: str, *, alone: bool) -> Any:
+    """Join two fields each to one frame, from the first one of a pair on.
+
+    ``alone`` says that fields are left out: then each upper field (or lower one, where
+    it is ``first``) is a frame of its own, each of its lines twice.
+    """
+    kind = "TOPFIRST" if first == "top" else "BOTTOMFIRST"
+    begins = f"eq(interlace_type,{kind})"
+    if alone:
+        frames = fields.filter("select", begins)
+        return frames.filter("scale", "iw", "2*ih", flags="neighbor")
+    fields = fields.filter("select", f"if(isnan(prev_selected_t),{begins},1)")
+    # "weave" stamps a frame with its second field's time, in ticks twice as long.
+    fields = fields.filter("settb", "AVTB")
+    fields = fields.filter("setpts", "if(mod(N,2),PREV_INPTS,PTS)")
+    return fields.filter("weave", first_field=first)
 
 
 def _stacked(opened: Any, mosaic: Mosaic) -> Any:
