@@ -38,6 +38,7 @@ _RATED_FRAMES = 3
 _GAP = 20
 # Where hvcC (ISO/IEC 14496-15) says how wide the lengths of NAL units are.
 _LENGTH_AT = 21
+_HEAD = 256 * 1024
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
 _DEFAULT = av.stream.Disposition.default
@@ -80,6 +81,7 @@ class Track:
     seekable: bool = True
     layered: bool = False
     latest: int = 0
+    mapped: bool = False
 
     def timed(self, packet: Any) -> list[Any]:
         """Return the packets that are ready, with the times of their frames.
@@ -136,7 +138,9 @@ class Track:
 
     def decode(self, packet: Any) -> None:
         """Decode until the first frames are known; a failure is only counted."""
-        self.layered = self.layered or _has_layers(packet, self.stream.codec_context)
+        context = self.stream.codec_context
+        self.layered = self.layered or _has_layers(packet, context)
+        self.mapped = self.mapped or _has_index(packet, context)
         try:
             frames = self.stream.codec_context.decode(packet)
         except (FFmpegError, ValueError):
@@ -144,6 +148,27 @@ class Track:
             return
         for frame in frames[: _FRAMES - len(self.frames)]:
             self.frames.append(_frame_facts(frame))
+
+    def keep_first(self) -> None:
+        """Forget all pictures but the first."""
+        self.frames, self.failures = self.frames[:1], 0
+        self.packets, self.keys = 1, self.keys[:1]
+        self.stamps, self.gap = self.stamps[:1], 0.0
+        if self.stamps and self.end is not None:
+            rate = self.stream.average_rate or self.stream.guessed_rate or 25
+            self.end = self.stamps[0] + float(1 / rate)
+
+    def is_photo(self) -> bool:
+        """Tell whether what follows the first picture of a JPEG file is part of it.
+
+        A gain map, the other eye's view, a smaller copy (CIPA DC-007 lists them in
+        the first picture's head), or the film behind a picture that moves. Pictures
+        of one size without such a list are a film.
+        """
+        if self.packets <= 1 or not self.frames:
+            return False
+        sizes = {(one["width"], one["height"]) for one in self.frames}
+        return self.mapped or len(sizes) > 1 or len(self.frames) == 1
 
     def first(self) -> float | None:
         """Give when the first frame that decodes is shown, in seconds.
@@ -293,6 +318,11 @@ def _has_layers(packet: Any, context: Any) -> bool:
     if extra[:1] == b"\x01" and len(extra) > _LENGTH_AT:
         return any(map(_layer, _lengthy(data, (extra[_LENGTH_AT] & 3) + 1)))
     return any(map(_layer, data.split(b"\0\0\1")[1:]))
+
+
+def _has_index(packet: Any, context: Any) -> bool:
+    """Tell whether a JPEG lists more pictures of its file (CIPA DC-007)."""
+    return context.name == "mjpeg" and b"MPF\0" in bytes(packet)[:_HEAD]
 
 
 def _lengthy(data: bytes, wide: int) -> Iterator[bytes]:
@@ -450,6 +480,8 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
     complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
     declared = (container.duration or 0) / _MICROSECONDS
     for track in tracks.values():
+        if container.format.name == "jpeg_pipe" and track.is_photo():
+            track.keep_first()
         track.gap, track.group = track.longest(), track.key_gap()
         if not complete and track.frames and declared > 0:
             _read_end(container, track, declared + start)

@@ -32,7 +32,11 @@ def test_hevc_coded_as_fields_is_shown_at_its_whole_height(service):
 def test_a_photo_with_a_gain_map_is_one_picture(service):
     job = service.submit(
         CASES / "ultra-hdr-photo.jpg",
-        [STILL, {"kind": "animation", "format": "gif"}, {"kind": "contact_sheet"}],
+        [
+            STILL | {"time": 0.5},
+            {"kind": "animation", "format": "gif"},
+            {"kind": "contact_sheet"},
+        ],
     )
 
     if job["error"] is not None:

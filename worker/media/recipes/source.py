@@ -158,7 +158,16 @@ class Clip:
 
     def is_past_end(self, seconds: float) -> bool:
         """Tell whether the known end of the video lies before ``seconds``."""
-        return self.end is not None and seconds > self.end + _END_SLACK
+        if self.end is None or self.is_photo:
+            return False
+        return seconds > self.end + _END_SLACK
+
+    @property
+    def is_photo(self) -> bool:
+        """Return whether the file is one picture, which is shown at any time."""
+        video = self.media.video
+        still = video is not None and video.frames == 1
+        return still and self.media.container.endswith("_pipe")
 
 
 def no_video(media: MediaInfo, hint: str = _STAND_INS) -> MediaError:
@@ -207,6 +216,10 @@ def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
         # A new size in mid-stream must not restart the clock and the palette; the
         # scale filter takes any size.
         options["reinit_filter"] = 0
+    if clip.media.container == "jpeg_pipe" and clip.is_photo:
+        # Of a file that it reads as one packet, FFmpeg decodes the first picture.
+        options |= {"f": "image2", "pattern_type": "none"}
+        options["format_whitelist"] = "image2"
     if decode and video is not None:
         if ODD_ROTATION not in clip.media.warnings:
             options["noautorotate"] = None
