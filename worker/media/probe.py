@@ -392,7 +392,7 @@ def _video(
         keyframe_interval=video.get("key_gap"),
         pixel_format=frame["pixel_format"],
         bit_depth=frame["bits"],
-        alpha=bool(frame["alpha"] or video["alpha_mode"] or video.get("alpha_mosaic")),
+        alpha=_is_clear(video),
         interlaced=any(one["interlaced"] for one in video["frames"]),
         hdr=hdr,
         colour=Colour(**names),
@@ -401,6 +401,12 @@ def _video(
         mosaic=video.get("mosaic"),
         alpha_mosaic=video.get("alpha_mosaic"),
     )
+
+
+def _is_clear(video: dict[str, Any]) -> bool:
+    """Return whether a stream has transparency: in its frames, or beside them."""
+    frame = video["frames"][0]
+    return bool(frame["alpha"] or video["alpha_mode"] or video.get("alpha_mosaic"))
 
 
 def _duration(
