@@ -385,3 +385,24 @@ def test_given_the_cap_on_unfinished_jobs_then_429_has_retry_after(
     assert answer.headers["RateLimit"].endswith(', "jobs-at-once";r=0;t=30')
     assert answer.headers["RateLimit-Policy"].endswith(', "jobs-at-once";q=1')
     assert _LIST.fullmatch(answer.headers["RateLimit"])
+
+
+def test_given_a_rate_that_is_used_up_when_a_tus_upload_goes_on_then_423(
+    guarded: World,
+) -> None:
+    headers = a_key(guarded, requests_per_second=0.01, burst=2)
+    headers |= {"Tus-Resumable": "1.0.0"}
+    made = guarded.client.post("/v1/tus", headers=headers | {"Upload-Length": "3"})
+    path = made.headers["Location"]
+    assert guarded.client.head(path, headers=headers).status_code == 200
+    octets = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    asked = guarded.client.head(path, headers=headers)
+    sent = guarded.client.patch(path, headers=headers | octets, data=b"abc")
+    for answer in (asked, sent):
+        assert answer.status_code == 423
+        assert int(answer.headers["Retry-After"]) > 1
+        assert answer.headers["RateLimit"].startswith('"requests";r=0')
+    assert (sent.json["code"], sent.json["status"]) == ("upload_locked", 423)
+    # One that begins is told of the limit, which its client does not wait for.
+    again = guarded.client.post("/v1/tus", headers=headers | {"Upload-Length": "3"})
+    assert again.status_code == 429

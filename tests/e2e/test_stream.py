@@ -15,14 +15,14 @@ from tests.chaos.service import Service
 from tests.conftest import SAMPLE
 from tests.e2e.world import THUMBNAIL, assert_pictures
 
-THREADS = 8
-CAP = THREADS // 4
+TRANSFERS = 8
+CAP = TRANSFERS // 4
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("stream")
-    with Service(folder, FRAMEMILL_API_THREADS=str(THREADS)) as running:
+    with Service(folder, FRAMEMILL_API_TRANSFERS=str(TRANSFERS)) as running:
         yield running
 
 
