@@ -22,6 +22,9 @@ from worker.media.recipes.plan import FileFacts
 _FORMATS = f"{FORMATS},image2"
 _PICTURES = {".jpg", ".png", ".webp", ".avif", ".gif", ".mp4", ".webm"}
 _STILL = {".jpg", ".png", ".webp", ".avif"}
+# An animated AVIF holds its first frame as a still, too. With threads the decoder keeps
+# that back until the file's end, and all other frames wait for it in memory.
+_ONE_BY_ONE = ("-threads", "1")
 _CAPTURE = 4 * 1024 * 1024
 _SECONDS = 60.0
 _BASE = re.compile(r"#tb (\d+): (\d+)/(\d+)")
@@ -52,12 +55,13 @@ def look(path: Path, settings: Settings, should_stop: Callable[[], bool]) -> Fil
         return FileFacts(size)
     argv = [
         *program.head(settings),
+        *(_ONE_BY_ONE if path.suffix == ".avif" else ()),
         *("-err_detect", "explode", "-xerror"),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", _FORMATS),
         *("-i", f"file:{path.name}", "-map", "0:v", "-fps_mode", "passthrough"),
         # Not the unit that follows from a mean rate: it rounds the frames' lengths.
         *("-enc_time_base", "demux"),
-        *("-f", "framecrc", "pipe:1"),
+        *("-max_interleave_delta", "1", "-f", "framecrc", "pipe:1"),
     ]
     done = process.run(
         argv,
