@@ -26,6 +26,14 @@ _VIDEO = {
 }
 # SVT-AV1 writes no grey pictures.
 _AVIF_ALPHA = {"c:v:1": "libaom-av1", "cpu-used:v:1": 8, "usage:v:1": "realtime"}
+# libwebp's own encoder of animations joins frames that differ by less than its quality
+# allows: of 90 frames of a slow fade it kept 30. So each frame is encoded for itself,
+# and what differs from the frame before by under 512 (squares, in 16 x 16 values) is
+# left transparent over it: footage is as large as by the other, and nearer to the film.
+# That needs the alpha plane, so what is transparent itself goes the other way.
+WEBP_PIXELS = "yuva420p"
+_WEBP = {"c:v": "libwebp", "cr_threshold": 512}
+_WEBP_CLEAR = {"c:v": "libwebp_anim"}
 _TAGS: dict[str, dict[str, str]] = {
     "png": {"color_primaries": "bt709", "color_trc": "iec61966-2-1"},
     "avif": _VIDEO,
@@ -134,8 +142,8 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
     if kind == "gif":
         return common | {"c:v": "gif", "loop": gif_loop(loop), "f": "gif"}
     if kind == "webp":
-        words = {"c:v": "libwebp_anim", "quality": quality, "loop": loop, "f": "webp"}
-        return common | words
+        words = {"quality": quality, "loop": loop, "f": "webp"}
+        return common | words | (_WEBP_CLEAR if clear else _WEBP)
     if kind == "avif":
         words = _avif(quality, loop, min(width, height))
         return common | words | (_AVIF_ALPHA if clear else {})

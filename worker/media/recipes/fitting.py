@@ -30,7 +30,7 @@ _LEAST_FPS = 2.0
 # A chroma plane under eight lines has no block to compare: "ssim" gives no number.
 _LEAST_COMPARED = 32
 # Master frames keep what the format can show: 4:2:0 or full colour.
-_PIXELS = {"gif": "bgra", "webp": "bgra"}
+_PIXELS = {"gif": "bgra"}
 
 
 class Limited(movie.Style, Protocol):

@@ -156,6 +156,8 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
                 stats=style.palette,
                 every=look.palette_every,
             )
+    if style.format == "webp" and not look.clear:
+        frames = frames.filter("format", encoders.WEBP_PIXELS)
     options = _options(style, look, threads)
     streams = encoders.streams(frames, style.format, clear=look.clear)
     others, capture = beside(view)
