@@ -168,6 +168,7 @@ class MediaInfo(Record):
     artwork: list[int] = Field(default_factory=list)
     undecodable: list[str] = Field(default_factory=list)
     streams: int = 0
+    rewritten: bool = False
     warnings: list[str] = Field(default_factory=list)
 
 

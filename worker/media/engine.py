@@ -8,6 +8,7 @@ came to is reported, so that a user sees what was tried.
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from common.errors import (
 )
 from common.model import AttemptReport, ErrorInfo, MediaInfo
 from common.specs import OutputSpec
-from worker.media import check, names, probe, process, program
+from worker.media import check, names, probe, process, program, timeline
 from worker.media.recipes import (
     animation,
     contact_sheet,
@@ -124,7 +125,14 @@ class Engine:
         self, path: Path, should_stop: Callable[[], bool] = lambda: False
     ) -> MediaInfo:
         """Look at a file; raises the MediaError that says what is wrong with it."""
-        return probe.probe(path, self._settings, should_stop)
+        media = probe.probe(path, self._settings, should_stop)
+        if not timeline.jumps(media):
+            return media
+        with tempfile.TemporaryDirectory(prefix="timeline-") as folder:
+            copy = Path(folder) / _SOURCE
+            timeline.rewrite(path, copy, self._settings, should_stop)
+            facts = probe.probe(copy, self._settings, should_stop)
+        return timeline.as_of(media, facts)
 
     def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
         """Give the parts of a spec for many workers; empty when it is one piece.
@@ -148,7 +156,10 @@ class Engine:
         # image sequence, and its messages do not tell where our files are.
         link = job.workdir / _SOURCE
         link.unlink(missing_ok=True)
-        link.symlink_to(job.source.resolve())
+        if job.media.rewritten:
+            timeline.rewrite(job.source, link, settings, watch.should_stop)
+        else:
+            link.symlink_to(job.source.resolve())
         clip = Clip(
             _SOURCE,
             job.media,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import struct
 import sys
 import time
@@ -47,6 +48,20 @@ _UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
 # shown in any order, a filter finds them in the slices.
 _UNTIMED = {"avi", "mxf"}
 _REORDERED = {"h264", "hevc"}
+# In these the clock may begin again, or jump, in the middle of a file.
+_JUMPING = {"mpegts", "mpeg"}
+_JUMP_SECONDS = 10.0
+_BACK_SECONDS = -0.1
+_WINDOWS, _WINDOW_BYTES = 64, 256 * 1024
+_TS_BYTES, _M2TS_BYTES, _SYNC = 188, 192, b"\x47"
+# What damage makes of a PID is not seen so often.
+_SEEN = 3
+_WRAP_SECONDS = 2**33 / 90_000
+# The header of a video packet (PES) with a presentation time.
+_STAMP = re.compile(
+    rb"\x00\x00\x01[\xe0-\xef]..[\x80-\xbf][\x80-\xff].([\x21-\x3f].[\x01-\xff].[\x01-\xff])",
+    re.DOTALL,
+)
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
 
 
@@ -79,6 +94,10 @@ class Track:
     gap: float = 0.0
     group: float | None = None
     seekable: bool = True
+    jumping: bool = False
+    jumps: int = 0
+    step: float = 0.0
+    followed: float | None = None
     layered: bool = False
     latest: int = 0
     mapped: bool = False
@@ -117,6 +136,7 @@ class Track:
 
     def forget(self) -> None:
         """Begin anew, as after a seek."""
+        self.followed = None
         if self.timing is not None:
             self.timing = _timing(self.stream)
             self.latest = 0
@@ -126,6 +146,8 @@ class Track:
         if packet.is_discard:
             return
         self.packets += 1
+        if self.jumping and packet.dts is not None:
+            self.follow(float(packet.dts * packet.time_base))
         if packet.pts is None:
             return
         if packet.is_keyframe:
@@ -135,6 +157,16 @@ class Track:
         self.stamps.append(start)
         self.lasting = self.lasting or length > 0
         self.end = start + length if self.end is None else max(self.end, start + length)
+
+    def follow(self, now: float) -> None:
+        """Count the places where the clock does not go on from the packet before."""
+        step = 0.0 if self.followed is None else now - self.followed
+        far = step > _JUMP_SECONDS and step > _GAP * self.step > 0
+        if step < _BACK_SECONDS or far:
+            self.jumps += 1
+        elif step > 0:
+            self.step = step
+        self.followed = now
 
     def decode(self, packet: Any) -> None:
         """Decode until the first frames are known; a failure is only counted."""
@@ -302,6 +334,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "gap": track.gap,
         "key_gap": track.group,
         "seekable": track.seekable,
+        "jumps": track.jumps,
         "layered": track.layered,
     }
 
@@ -440,6 +473,57 @@ def _index_gap(track: Track) -> None:
     track.gap = max(track.gap, max(gaps, default=0) * base)
 
 
+def _windows(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield places and bytes of windows spread over a file, or all of a small one."""
+    size = path.stat().st_size
+    count = min(_WINDOWS, 1 + size // _WINDOW_BYTES)
+    with path.open("rb") as file:
+        for place in range(count):
+            at = place * max(0, size - _WINDOW_BYTES) // max(1, count - 1)
+            file.seek(at)
+            yield at, file.read(_WINDOW_BYTES)
+
+
+def _sampled_jumps(path: Path) -> int:
+    """Count jumps between the presentation times of windows spread over a file.
+
+    A file that is too large to be read shows in them that its clock began again, or
+    went on much later. That it wraps after 26.5 hours is no jump.
+    """
+    found = (_STAMP.search(data) for _, data in _windows(path))
+    stamps = [_pes_seconds(one[1]) for one in found if one]
+    steps = [later - before for before, later in pairwise(stamps)]
+    steps = [s + _WRAP_SECONDS if s < -_WRAP_SECONDS / 2 else s for s in steps]
+    usual = sorted(steps)[len(steps) // 2] if steps else 0.0
+    far = max(_JUMP_SECONDS, _GAP * usual)
+    return sum(step < -1.0 or step > far for step in steps)
+
+
+def _new_videos(container: Any, path: Path) -> int:
+    """Count the PIDs with video in a transport stream that were not there at first."""
+    with path.open("rb") as file:
+        head = file.read(_M2TS_BYTES + _TS_BYTES)
+    lead = _M2TS_BYTES - _TS_BYTES
+    m2ts = head[lead : lead + 1] == _SYNC and head[-_TS_BYTES + lead :][:1] == _SYNC
+    each, lead = (_M2TS_BYTES, lead) if m2ts else (_TS_BYTES, 0)
+    seen: dict[int, int] = {}
+    for at, data in _windows(path):
+        for match in _STAMP.finditer(data):
+            start = match.start() - (at + match.start() - lead) % each
+            if start >= 0 and data[start : start + 1] == _SYNC:
+                pid = int.from_bytes(data[start + 1 : start + 3], "big") & 0x1FFF
+                seen[pid] = seen.get(pid, 0) + 1
+    known = {stream.id for stream in container.streams}
+    return sum(pid not in known and count >= _SEEN for pid, count in seen.items())
+
+
+def _pes_seconds(data: bytes) -> float:
+    """Read the 33 bits of a PES header's time."""
+    high, middle, low = data[0] >> 1 & 7, data[1:3], data[3:5]
+    parts = (int.from_bytes(part, "big") >> 1 for part in (middle, low))
+    return (high << 30 | next(parts) << 15 | next(parts)) / 90_000
+
+
 def _open(path: Path, options: Options) -> Any:
     return av.open(
         f"file:{path}",
@@ -465,7 +549,11 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
         if reordered:
             container.flags &= ~Flags.gen_pts.value
         untimed = reordered and container.format.name in _UNTIMED
-        tracks[stream.index] = Track(stream, _timing(stream) if untimed else None)
+        tracks[stream.index] = Track(
+            stream,
+            _timing(stream) if untimed else None,
+            jumping=container.format.name in _JUMPING,
+        )
     return tracks
 
 
@@ -477,6 +565,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
     tracks = _tracks(container, options)
     whole = path.stat().st_size <= options.scan_bytes
     start = (container.start_time or 0) / _MICROSECONDS
+    changes = container.format.name == "mpegts" and _new_videos(container, path)
     complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
     declared = (container.duration or 0) / _MICROSECONDS
     for track in tracks.values():
@@ -488,6 +577,8 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         _index_gap(track)
         if track.frames:
             track.seekable = _try_seek(container, track, complete=complete)
+        if track.jumping and not whole:
+            track.jumps += _sampled_jumps(path)
     streams = list(container.streams)
     return {
         "container": container.format.name,
@@ -495,6 +586,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         "duration": declared or None,
         "bit_rate": container.bit_rate or None,
         "complete": complete,
+        "changes": bool(changes),
         "streams": len(streams),
         "description": container.dumps_format(),
         "videos": [_stream_facts(track.stream, track) for track in tracks.values()],

@@ -352,6 +352,28 @@ def _since_zero(stamp: float | None, facts: dict[str, Any]) -> float:
     return 0.0 if stamp is None else round(stamp - facts["start"], 6) + 0.0
 
 
+def _clock_warnings(
+    video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
+) -> None:
+    if video.get("jumps"):
+        warnings.append(codes.CLOCK_JUMPS)
+    if facts.get("changes") or _goes_on(video, facts):
+        warnings.append(codes.STREAM_CHANGES)
+
+
+def _goes_on(video: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Return whether another video of a stream shows what comes before or after."""
+    if not facts["container"].startswith("mpegts") or video["end"] is None:
+        return False
+    others = (one for one in facts["videos"] if one["index"] != video["index"])
+    known = [one for one in others if None not in (one["first"], one["end"])]
+    return any(
+        one["first"] > video["end"] - _CUT_SECONDS
+        or one["end"] < video["first"] + _CUT_SECONDS
+        for one in known
+    )
+
+
 def _video(
     video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
 ) -> VideoInfo:
@@ -366,6 +388,7 @@ def _video(
         warnings.append(codes.NO_BASE_LAYER)
     if start - due > _CUT_SECONDS:
         warnings.append(codes.BEGIN_CUT)
+    _clock_warnings(video, facts, warnings)
     if video["failures"]:
         warnings.append(codes.DAMAGED)
     if not video.get("seekable", True):

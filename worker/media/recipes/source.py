@@ -111,7 +111,7 @@ class Clip:
     @property
     def indexed(self) -> bool:
         """Tell whether a seek leads to a keyframe, and not just to any packet."""
-        return not self.media.container.startswith(_UNINDEXED)
+        return self.media.rewritten or not self.media.container.startswith(_UNINDEXED)
 
     @property
     def frame_seconds(self) -> float:

@@ -15,6 +15,8 @@ ODD_ROTATION = "odd_rotation"
 NO_BASE_LAYER = "no_base_layer"
 ROTATION_IGNORED = "rotation_ignored"
 DAMAGED = "damaged"
+CLOCK_JUMPS = "clock_jumps"
+STREAM_CHANGES = "stream_changes"
 OTHER_TIME = "other_time"
 OTHER_TRACK = "other_track"
 COLOUR_GUESSED = "colour_guessed"
@@ -49,6 +51,10 @@ WARNINGS: dict[str, str] = {
     "frame that can be decoded.",
     ODD_ROTATION: "The file asks for a rotation that is not a quarter turn.",
     ROTATION_IGNORED: "The file's rotation is not valid and was ignored.",
+    STREAM_CHANGES: "The video goes on in another stream of the file, which is not "
+    "shown; the film ends where the first one does.",
+    CLOCK_JUMPS: "The file's clock begins again or jumps; its recordings are shown one "
+    "after another.",
     DAMAGED: "Parts of the video could not be decoded.",
     OTHER_TIME: "Nothing could be decoded at that time; a frame nearby was taken.",
     OTHER_TRACK: "The file has a default video track of a codec that is not supported; "
