@@ -163,7 +163,7 @@ def _scan(clip: Clip, first: float | None) -> Look | None:
     apart = extent / windows / (2 if windows >= int(groups) else 1)
     since = None if first is None else clip.begin + first * apart
     drop = _heads(clip, packets, apart, since=since)
-    frames = open_clip(clip, **_cheap(), **drop)
+    frames = open_clip(clip, **_cheap(clip), **drop)
     return _read(clip, frames, step, extent)
 
 
@@ -176,7 +176,7 @@ def read(clip: Clip, *, whole: bool = False) -> Look:
     reach = max(1.0, _MOST_WORK / _megapixels(clip) * clip.frame_seconds)
     length = min(reach, extent) if extent else reach
     step = max(_SHORTEST_STEP, length / _SAMPLES) if extent else _UNKNOWN_STEP
-    options = {} if whole else _cheap()
+    options = {} if whole else _cheap(clip)
     frames = open_clip(clip, length=clip.begin + length + 1.0, **options)
     return _read(clip, frames, step, length)
 
@@ -202,7 +202,7 @@ def around(clip: Clip, since: float, until: float) -> Look:
     room = (until - since - max(group, _SHORTEST_READ)) / 2
     start, length = since + max(0.0, room), until - since - 2 * max(0.0, room)
     step = max(_SHORTEST_STEP, length / _SAMPLES_AROUND)
-    frames = open_clip(clip, start=start, length=length, **_cheap())
+    frames = open_clip(clip, start=start, length=length, **_cheap(clip))
     return _read(clip, frames, step, length)
 
 
@@ -247,7 +247,7 @@ def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
     """
     after = _AFTER_SEEK + packets * clip.frame_seconds
     after += 0.0 if clip.indexed else clip.lead
-    options = _cheap()
+    options = _cheap(clip)
     if clip.video.bitstream_pts:
         options |= _heads(clip, packets, _NEVER, until=start + after)
     frames = open_clip(clip, start=start, length=after, noaccurate_seek=None, **options)
@@ -344,16 +344,15 @@ def _open_work(clip: Clip) -> float:
     return spent / (_FRAME_MS * _megapixels(clip))
 
 
-def _cheap() -> dict[str, Any]:
+def _cheap(clip: Clip) -> dict[str, Any]:
     """Give decoder options for pictures that are looked at in small only.
 
     Not ``-nofind_stream_info``, although it would save 3 ms: without it FFmpeg does
     not know where a container's clock starts, and all times are off by that.
     """
-    return {
-        "skip_frame": "noref",
+    # What the decoder finds to be damaged is no candidate.
+    return moment.skipping(clip) | {
         "skip_loop_filter": "all",
-        # What the decoder finds to be damaged is no candidate.
         "err_detect:v": "explode",
     }
 

@@ -113,6 +113,15 @@ def exact(
     return Shot(step, at)
 
 
+def skipping(clip: Clip) -> dict[str, Any]:
+    """Return the option by which the decoder leaves out frames that none refers to.
+
+    Not where the file has no timestamps: FFmpeg counts decoded frames there, and each
+    one that is left out would make all later times too early.
+    """
+    return {"skip_frame": "noref"} if clip.video.bitstream_pts else {}
+
+
 def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
     """Give the shot of a frame that is known to begin at ``at`` seconds.
 
@@ -122,9 +131,7 @@ def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
     the way. ``sought`` is the seek of that look.
     """
     start = sought if sought is not None else _before(clip, at)
-    skip: dict[str, Any] = {}
-    if not clip.video.interlaced:
-        skip["skip_frame"] = "noref"
+    skip = {} if clip.video.interlaced else skipping(clip)
     frames = open_clip(clip, start=start, noaccurate_seek=None, **skip)
     later = f"gte(t,{number(at - _EARLY_TICK)})"
     frames = mark(frames.filter("select", later).filter("trim", end_frame=1))

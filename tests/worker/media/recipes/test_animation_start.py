@@ -86,7 +86,7 @@ def test_given_a_film_shorter_than_the_stretch_when_black_then_it_warns(render, 
 def test_given_what_is_transparent_when_shown_then_it_is_not_black(render, make):
     graph = "color=black@0:s=64x64:r=10:d=2,format=rgba,drawbox=8:8:20:20:black:fill"
     graph += ",drawbox=40:40:t*4+1:9:black:fill"
-    film = make("clear.mov", graph, "-c:v", "png")
+    film = make("clear-square.mov", graph, "-c:v", "png")
 
     assert "black" not in render(film, kind="animation").warnings
 
