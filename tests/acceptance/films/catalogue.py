@@ -181,6 +181,14 @@ CONTAINERS = [
         sound=Sound(codec=AC3),
         start=256 / 48000,
     ),
+    of(
+        "raw",
+        "h264",
+        "H.264 without a container",
+        8,
+        video=(*H264, "-bf", "3", *groups(50)),
+        warnings=("seek_unreliable",),
+    ),
     of("h264", "avi", "H.264 with B-frames in AVI", 8, fps=Fraction(24), start=2 / 24),
     of(
         "mpeg4",
