@@ -64,9 +64,11 @@ class Truth:
         zero = self._video.stream_start or 0.0
         if media.container not in _JUMPING:
             zero = 0.0
+        # The copy with one clock that was probed holds the pictures alone.
+        self._stream = "v:0" if media.rewritten else str(self._video.index)
         self._pixels = ("rgba", "RGBA") if self._video.alpha else ("rgb24", "RGB")
         size = f"scale={_TINY[0]}:{_TINY[1]}:flags=area,format={self._pixels[0]}"
-        chain = f"[0:{self._video.index}]showinfo=checksum=0,{size}"
+        chain = f"[0:{self._stream}]showinfo=checksum=0,{size}"
         done = self._run("info", chain, [*_RAW, "pipe:1"])
         log = done.stderr.decode("utf-8", "replace")
         found = [(_number(a), _number(b)) for a, b in _FRAME.findall(log)]
@@ -90,7 +92,6 @@ class Truth:
         time = self.times[number]
         scale = f"scale={size[0]}:{size[1]}:flags=bicubic{self._matrix}"
         tail = f"{scale},format={self._pixels[0]}"
-        index = self._video.index
         found = []
         alone = [(back, 1) for back in (0.0, 0.5, 2.0)]
         drawn = [(back, 2) for back in (None, 2.0, 5.0)] * _DRAWS
@@ -101,7 +102,7 @@ class Truth:
                 if back is None
                 else f"gte(t,{time - start:.6f}-{_EXACT})"
             )
-            chain = f"[0:{index}]select='{picked}',{tail}"
+            chain = f"[0:{self._stream}]select='{picked}',{tail}"
             words = ["-frames:v", "1", *_RAW, "pipe:1"]
             before = [] if back is None else ["-ss", f"{start:.6f}"]
             done = self._run("error", chain, words, threads=threads, before=before)
@@ -157,7 +158,7 @@ class Truth:
     ) -> list[dict[int, Image.Image]]:
         """Decode frames by number and scale them; one answer for each want."""
         split = "".join(f"[s{place}]" for place in range(len(wants)))
-        graph = [f"[0:{self._video.index}]split={len(wants)}{split}"]
+        graph = [f"[0:{self._stream}]split={len(wants)}{split}"]
         outputs: list[str] = []
         files = []
         for place, want in enumerate(wants):

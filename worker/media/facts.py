@@ -49,7 +49,7 @@ _UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
 _UNTIMED = {"avi", "mxf"}
 _REORDERED = {"h264", "hevc"}
 # In these the clock may begin again, or jump, in the middle of a file.
-_JUMPING = {"mpegts", "mpeg"}
+_JUMPING = {"mpegts", "mpeg", "ogg"}
 _JUMP_SECONDS = 10.0
 _BACK_SECONDS = -0.1
 _WINDOWS, _WINDOW_BYTES = 64, 256 * 1024
@@ -577,7 +577,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         _index_gap(track)
         if track.frames:
             track.seekable = _try_seek(container, track, complete=complete)
-        if track.jumping and not whole:
+        if track.jumping and not whole and container.format.name != "ogg":
             track.jumps += _sampled_jumps(path)
     streams = list(container.streams)
     return {
