@@ -107,7 +107,7 @@ def test_facts_of_a_copy_do_not_warn_of_the_copys_own_duration():
     assert told.warnings == ["clock_jumps", "black"]
 
 
-@pytest.mark.parametrize("start", [1, 2**33 // 90_000 - 1])
+@pytest.mark.parametrize("start", [1, 2**33 / 90_000 - 1])
 def test_an_ordinary_stream_has_no_jump(settings, joined, start):
     # The second one reaches the end of the clock's 33 bits in its middle.
     media = probe.probe(joined("ts", start), settings)
@@ -118,7 +118,7 @@ def test_an_ordinary_stream_has_no_jump(settings, joined, start):
 
 
 def test_the_stream_that_wraps_really_wraps(joined):
-    data = joined("ts", 2**33 // 90_000 - 1).read_bytes()
+    data = joined("ts", 2**33 / 90_000 - 1).read_bytes()
 
     stamps = [facts._pes_seconds(one[1]) for one in facts._STAMP.finditer(data)]
 
@@ -133,7 +133,7 @@ def test_the_stream_that_wraps_really_wraps(joined):
         ((1, 1), True),
         ((1, _HOURS), True),
         ((_HOURS, 1), True),
-        ((2**33 // 90_000 - 1,), False),
+        ((2**33 / 90_000 - 1,), False),
     ],
 )
 def test_a_file_too_large_to_be_read_is_looked_at_in_places(
