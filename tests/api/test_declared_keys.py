@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_given_a_declared_key_then_the_commands_leave_it_alone(
     world = serve(make_world, SHOP)
     status(world, "fm_shop")
     keys = Keys.connect(world.runtime.settings)
-    monkeypatch.setattr("api.key_commands._keys", lambda: keys)
+    monkeypatch.setattr("api.key_commands._keys", lambda _: keys)
     with pytest.raises(ValueError, match="FRAMEMILL_API_KEYS"):
-        _own("shop")
-    assert _own("another") is keys
+        _own(Namespace(id="shop"))
+    assert _own(Namespace(id="another")) is keys
