@@ -205,7 +205,7 @@ class BlobStore(PartStore, Protocol):
         """
 
     def clock_skew(self) -> float | None:
-        """Tell how far our clock was ahead of the store's at the last check, seconds.
+        """Return how far our clock was ahead of the store's at the last check, seconds.
 
         None where the store has no clock of its own, or was not asked yet.
         """

@@ -330,7 +330,7 @@ class S3Store:
             raise StorageUnavailable(f"{what}: there is no such bucket") from error
 
     def clock_skew(self) -> float | None:
-        """Tell how many seconds our clock was ahead of S3's at the last check."""
+        """Return how many seconds our clock was ahead of S3's at the last check."""
         return self._skew
 
     def _compare_clocks(self, answer: Mapping[str, Any]) -> None:

@@ -87,7 +87,7 @@ def _theirs(error: ClientError, said: str, *, read: bool) -> FramemillError:
 
 
 def is_ours(error: ClientError) -> bool:
-    """Tell whether a refusal is about the service's own keys or clock."""
+    """Return whether a refusal is about the service's own keys or clock."""
     return code_of(error) in _OURS
 
 

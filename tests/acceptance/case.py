@@ -275,7 +275,7 @@ def placed(spec: dict[str, Any], size: tuple[int, int], film: tuple[int, int]) -
 
 
 def check_size(case: Case, size: tuple[int, int], default: int) -> None:
-    """Hold a picture's size against what was asked of a film of a known size."""
+    """Check a picture's size against what was asked of a film of a known size."""
     film = case.film.size
     if film is None:
         case.note("no size: films.json does not state the film's")

@@ -66,7 +66,7 @@ def duration_of(case: Case) -> float:
 
 
 def check_own_time(case: Case, number: int | None, seconds: Any, what: str) -> None:
-    """Hold the number of a picture against the time that is stated to be its own."""
+    """Check the number of a picture against the time that is stated to be its own."""
     if seconds is None:
         case.fault(f"{what} states no time")
         return
@@ -81,7 +81,7 @@ def check_own_time(case: Case, number: int | None, seconds: Any, what: str) -> N
 
 
 def check_on_screen(case: Case, number: int | None, seconds: float, what: str) -> None:
-    """Hold the number of a picture against the time that was asked."""
+    """Check the number of a picture against the time that was asked."""
     if number is None:
         return
     far = case.film.distance(number, seconds)

@@ -42,7 +42,7 @@ def passes(lab: Lab, host: str, until: int | None = None) -> None:
 
 
 def opened_by(lab: Lab, worker: str) -> str:
-    """Give a job whose prepare has ended well on another host."""
+    """Return a job whose prepare has ended well on another host."""
     job_id = lab.accept()
     claim = lab.store.claim(f"{job_id}:prepare", "t", worker)
     assert isinstance(claim, Claim)

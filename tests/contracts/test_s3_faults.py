@@ -50,7 +50,7 @@ class Faulty:
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = turn  # noqa: N815
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Print nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)
         serve = self.server.serve_forever

@@ -135,7 +135,7 @@ class Engine:
         return timeline.as_of(media, facts)
 
     def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
-        """Give the parts of a spec for many workers; empty when it is one piece.
+        """Return the parts of a spec for many workers; empty when it is one piece.
 
         So is what is over a limit: there is one error then, and not one a part.
         """

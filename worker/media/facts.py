@@ -191,7 +191,7 @@ class Track:
             self.end = self.stamps[0] + float(1 / rate)
 
     def is_photo(self) -> bool:
-        """Tell whether what follows the first picture of a JPEG file is part of it.
+        """Return whether what follows the first picture of a JPEG file is part of it.
 
         A gain map, the other eye's view, a smaller copy (CIPA DC-007 lists them in
         the first picture's head), or the film behind a picture that moves. Pictures
@@ -340,7 +340,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
 
 
 def _has_layers(packet: Any, context: Any) -> bool:
-    """Tell whether an HEVC packet has more than the base layer: alpha, or a view.
+    """Return whether an HEVC packet has more than the base layer: alpha, or a view.
 
     That is in the head of each NAL unit (ITU-T H.265, 7.3.1.2). MP4 and Matroska put
     its length before it, the others a start code.
@@ -354,7 +354,7 @@ def _has_layers(packet: Any, context: Any) -> bool:
 
 
 def _has_index(packet: Any, context: Any) -> bool:
-    """Tell whether a JPEG lists more pictures of its file (CIPA DC-007)."""
+    """Return whether a JPEG lists more pictures of its file (CIPA DC-007)."""
     return context.name == "mjpeg" and b"MPF\0" in bytes(packet)[:_HEAD]
 
 

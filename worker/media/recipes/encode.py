@@ -134,7 +134,7 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
     clear: bool = False,
     threads: int = 2,
 ) -> dict[str, Any]:
-    """Give the output options of an animation or clip; ``loop`` 0 is endless.
+    """Return the output options of an animation or clip; ``loop`` 0 is endless.
 
     ``clear`` is as for :func:`streams`.
     """

@@ -221,7 +221,7 @@ def _in_focus(judged: list[Judgement]) -> list[Judgement]:
 
 
 def _picture(sample: Sample) -> float:
-    """Tell a picture from noise, whose near points are no more alike than others."""
+    """Return a factor that is small for noise, whose near points differ."""
     _, alike = sample.focus
     return 0.03 + 0.97 * ramp(alike, 0.2, 0.35)
 

@@ -59,14 +59,14 @@ class Clip:
 
     @property
     def video(self) -> VideoInfo:
-        """Give the chosen video stream; raises what :func:`no_video` returns."""
+        """Return the chosen video stream; raises what :func:`no_video` returns."""
         if self.media.video is None:
             raise no_video(self.media)
         return self.media.video
 
     @property
     def begin(self) -> float:
-        """Give the time of the first frame that is shown from 0 on."""
+        """Return the time of the first frame that is shown from 0 on."""
         return max(0.0, self.video.start_time)
 
     @property
@@ -101,7 +101,7 @@ class Clip:
 
     @property
     def seekable(self) -> bool:
-        """Tell whether the probe found frames where a seek leads.
+        """Return whether the probe found frames where a seek leads.
 
         FFmpeg 9.0.2 finds none in an animated WebP, which is read from its start.
         """
