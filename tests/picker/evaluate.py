@@ -30,6 +30,7 @@ from tests.picker.clips import Recipe, clean, make
 from tests.picker.real import RealClip, labelled_clips, real_clips
 from tests.picker.recipes import held_out, recipes
 from tests.picker.second_hand import second_hand
+from worker.media import program
 from worker.media.engine import Engine
 from worker.media.recipes.auto import Pick, pick
 from worker.media.recipes.plan import Done
@@ -74,10 +75,21 @@ class Result:
 
 def run(words: Sequence[str], folder: Path) -> Run:
     """Run FFmpeg; its exit status does not matter here."""
+    return _run([FFMPEG, "-nostdin", "-hide_banner", "-nostats", *words], folder)
+
+
+def run_step(words: Sequence[str], folder: Path) -> Run:
+    """Run a recipe's step under the global options that the engine gives it."""
+    argv = program.command(Settings(), "ffmpeg", words)
+    argv[argv.index("{progress}")] = os.devnull
+    return _run(argv, folder)
+
+
+def _run(argv: Sequence[str], folder: Path) -> Run:
     log = folder / "ffmpeg.log"
     with log.open("wb") as errors:
         child = subprocess.Popen(
-            [FFMPEG, "-nostdin", "-hide_banner", "-nostats", *words],
+            argv,
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -96,7 +108,7 @@ def choose(clip: Clip, folder: Path) -> tuple[Pick, float, float]:
     try:
         step = next(steps)
         while True:
-            ran = run(["-y", *step.argv], folder)
+            ran = run_step(step.argv, folder)
             spent += ran.cpu
             done = Done(0, ran.out[: step.capture], ran.log, {})
             step = steps.send(done)
@@ -174,7 +186,7 @@ def compare(result: Result, path: Path, folder: Path, engine: Engine) -> None:
     name = f"{result.recipe.name}.jpg"
     final = picture_of(clip, ThumbnailSpec(kind="thumbnail"), result.pick, name)
     result.score_cpu = own
-    result.auto_cpu = spent + own + run(["-y", *final.step.argv], folder).cpu
+    result.auto_cpu = spent + own + run_step(final.step.argv, folder).cpu
     half = ["-ss", str(result.recipe.seconds / 2), "-i", str(path)]
     half += ["-frames:v", "1", "-vf", "scale=640:-2", "-y", "half.jpg"]
     result.still_cpu = run(half, folder).cpu
