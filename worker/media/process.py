@@ -306,8 +306,9 @@ def _judge(
         raise Interrupted("the attempt was told to stop")
     if child.resident() > bounds.resident_bytes:
         raise ResourceLimit(
-            f"the decoder held more than {bounds.resident_bytes // _MIB} MiB of memory",
-            hint="ask for a smaller or shorter output, or give a smaller source",
+            f"the work took more than {bounds.resident_bytes // _MIB} MiB of memory",
+            hint="ask for a smaller output; where a small one needs as much, it is "
+            "the source's frames that are too large",
         )
     if idle > bounds.stall_seconds:
         raise Timeout(f"no progress for {bounds.stall_seconds:g} seconds")

@@ -12,6 +12,7 @@ from common.specs import AUTO, AnimationSpec
 from common.times import parse_time
 from worker.media.recipes import (
     content,
+    cost,
     fitting,
     gif,
     movie,
@@ -151,9 +152,15 @@ class _Shooting:
         even = picture.is_even(spec.format)
         size = (video.width, video.height)
         box = picture.fit(size, spec, movie.DEFAULT_WIDTH, even=even)
-        fps = spec.fps
+        fps = cost.rate(
+            spec.fps,
+            spec.format,
+            box,
+            self.span.plays,
+            stored=spec.max_bytes is not None,
+        )
         if spec.boomerang:
-            fps = movie.fps_within_memory(spec.fps, box, self.seconds)
+            fps = movie.fps_within_memory(fps, box, self.seconds)
         clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
         return Look(box, fps, spec.colors, spec.quality, clear=clear)
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 
 import ffmpeg
 
+from worker.media.recipes import cost, gif
 from worker.media.recipes import encode as encoders
-from worker.media.recipes import gif
 from worker.media.recipes.picture import Box
 from worker.media.recipes.plan import Done, Made, Step
 from worker.media.recipes.source import argv
@@ -23,8 +23,6 @@ _LEAST_FPS = 0.25
 _HELD_BYTES = 128 * 1024 * 1024
 _PALETTE_PIXELS = 60_000_000
 _PALETTE = "palette.png"
-# Dithering a pixel, several times over: it sets a deadline.
-_SECONDS_A_PIXEL = 1e-7
 
 
 class Style(Protocol):
@@ -133,29 +131,28 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
     ``view`` is written by the same run; its bytes are in what came of it.
 
     The frames of a GIF wait in memory until its palette is made. Where that would be
-    too much, they are drawn twice: for the palette, then for the GIF.
+    too much, they are drawn twice: for the palette, then for the GIF. The deadline
+    follows what is read or what the encoder costs, whichever is more.
     """
     dither = dither or style.dither
     pixels = look.box.width * look.box.height * look.fps * span.plays
+    seconds = max(span.read, cost.seconds(style.format, pixels))
     if style.format == "gif" and 4 * pixels > _HELD_BYTES:
-        seconds = max(span.read, pixels * _SECONDS_A_PIXEL)
         words = _palette_words(frames, style, look, pixels)
         done = yield Step(words, seconds, tolerant=span.tolerant)
         if _PALETTE not in done.files:
             return done
         colours = ffmpeg.input(f"file:{_PALETTE}", f="png_pipe")["v"]
         frames = gif.dithered(frames, colours, dither, style.bayer_scale)
-    else:
-        seconds = span.read
-        if style.format == "gif":
-            frames = gif.palette(
-                frames,
-                colors=look.colors,
-                dither=dither,
-                bayer_scale=style.bayer_scale,
-                stats=style.palette,
-                every=look.palette_every,
-            )
+    elif style.format == "gif":
+        frames = gif.palette(
+            frames,
+            colors=look.colors,
+            dither=dither,
+            bayer_scale=style.bayer_scale,
+            stats=style.palette,
+            every=look.palette_every,
+        )
     if style.format == "webp" and not look.clear:
         frames = frames.filter("format", encoders.WEBP_PIXELS)
     options = _options(style, look, threads)

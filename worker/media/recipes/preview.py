@@ -18,6 +18,7 @@ from common.errors import DecodeError
 from common.specs import PreviewSpec
 from worker.media.recipes import (
     content,
+    cost,
     fitting,
     gif,
     moment,
@@ -37,8 +38,6 @@ from worker.media.recipes.stretch import Stretch, sample
 # Decoders of one process: about 30 frames each, 12 megapixels in all.
 _PIXELS = 12_000_000
 _MOST_INPUTS = 12
-# The lossless frames of all segments; a pixel takes about 2 bytes of FFV1.
-_STORED_PIXELS = 700_000_000
 _CAPTURE = 1024 * 1024
 # Of each segment, by which it is told whether that is black.
 _SAMPLES = 3
@@ -158,10 +157,8 @@ def _widened(
 
 
 def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -> float:
-    """Give the asked frame rate, or what memory and disk can hold."""
-    seconds = sum(window.length for window in windows)
-    pixels = box.width * box.height * seconds
-    return min(spec.fps, max(1.0, _STORED_PIXELS / max(pixels, 1)))
+    """Return the asked frame rate, or what the disk and the encoder can bear."""
+    return cost.rate(spec.fps, spec.format, box, _seconds(windows), stored=True)
 
 
 def _make(cut: _Cut) -> RungRun:

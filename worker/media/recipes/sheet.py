@@ -27,6 +27,9 @@ _STAMP = "drawtext@stamp"
 _STAMPS, _TITLE, _DETAILS = "stamps.txt", "title.txt", "details.txt"
 _TALLEST = 2.5
 _MAX_SIDE = 16_000
+# An AVIF of more takes over 960 MiB to encode.
+_AVIF_PIXELS = 60_000_000
+_LAY_SECONDS = 40.0
 _MOST_DECIMALS = 3
 # Times in seconds of 1/90000 and the like are told a rounding error too early.
 _ROUNDING = 0.0005
@@ -66,7 +69,10 @@ class Sheet:
         spec, video = self.spec, self.clip.video
         room = spec.width - 2 * self.margin - (spec.columns - 1) * self.gap
         width = max(2, room // spec.columns)
-        height = (_MAX_SIDE - 4 * self.margin) // spec.rows - self.gap
+        most = _MAX_SIDE
+        if spec.format == "avif":
+            most = min(most, _AVIF_PIXELS // spec.width)
+        height = (most - 4 * self.margin) // spec.rows - self.gap
         cell = _Cell(width, min(height, round(width * _TALLEST)))
         box = picture.fit((video.width, video.height), cell, width, even=True)
         # Rounding up to an even size may not push the grid over the border.
@@ -147,7 +153,7 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
     run = argv(ffmpeg.output(frames, file, **options))
     if spec.timestamps:
         texts = texts | {_STAMPS: _commands(shown, sheet.clip)}
-    return Step(run, seconds=10.0, texts=texts, assets=(FONT,))
+    return Step(run, seconds=_LAY_SECONDS, texts=texts, assets=(FONT,))
 
 
 def _stamped(sheet: Sheet, frames: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
 from common.specs import Fit, SnippetsSpec
-from worker.media.recipes import content, movie, picture
+from worker.media.recipes import content, cost, movie, picture
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.movie import Look
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
@@ -157,7 +157,22 @@ def _notes(spec: SnippetsSpec, clip: Clip) -> tuple[str, ...]:
         notes.append(codes.SINGLE_FRAME)
     if window_seconds(spec, 0.0, _until(spec, clip)) > spec.window:
         notes.append(codes.INTERVAL_STRETCHED)
+    if _rate(spec, clip) < spec.fps:
+        notes.append(codes.FPS_REDUCED)
     return tuple(notes)
+
+
+def _box(spec: SnippetsSpec, clip: Clip) -> picture.Box:
+    size = (clip.video.width, clip.video.height)
+    even = picture.is_even(spec.format)
+    return picture.fit(size, _Size(spec.width), spec.width, even=even)
+
+
+def _rate(spec: SnippetsSpec, clip: Clip) -> float:
+    """Return the rate of all snippets: as asked, less where one is too much work."""
+    end = _until(spec, clip)
+    plays = min(window_seconds(spec, 0.0, end), end)
+    return cost.rate(spec.fps, spec.format, _box(spec, clip), plays)
 
 
 @dataclass(frozen=True)
@@ -174,13 +189,11 @@ class _Work:
     @property
     def look(self) -> Look:
         """Give size, rate, colours and quality of every snippet."""
-        spec, video = self.spec, self.clip.video
-        even = picture.is_even(spec.format)
-        size = (video.width, video.height)
-        box = picture.fit(size, _Size(spec.width), spec.width, even=even)
-        every = max(1, round(spec.fps * _PALETTE_SECONDS))
+        spec, box = self.spec, _box(self.spec, self.clip)
+        fps = _rate(spec, self.clip)
+        every = max(1, round(fps * _PALETTE_SECONDS))
         clear = picture.keeps_alpha(self.clip, spec.format, None)
-        return Look(box, spec.fps, spec.colors, spec.quality, every, clear)
+        return Look(box, fps, spec.colors, spec.quality, every, clear)
 
     def make(self) -> RungRun:
         """Make the snippets one after another.
@@ -306,7 +319,7 @@ def _manifest(
     document = {
         "version": 1,
         "format": spec.format,
-        "fps": spec.fps,
+        "fps": _rate(spec, clip),
         "window": round(seconds, 6),
         "asked_window": spec.window,
         "duration": entries[-1]["end"],
