@@ -28,7 +28,9 @@ SCENE_WINDOW = 60.0
 _SCENES_CAPTURE = 256 * 1024
 _SCENE_WIDTH = 160
 _SCENE_SCORE = 0.3
-# Half of the fps filter's tick: it rounds times to milliseconds.
+# The fps filter counts in milliseconds: it rounds the times of frames to the nearest.
+_RATE = 1000
+# Past a keyframe by more than half a millisecond, so that a seek finds it.
 _TICK = 0.0006
 _EARLY_TICK = 0.002
 _FIRST = -1e18
@@ -60,8 +62,13 @@ class Shot:
         seen = marks(done.log)
         if not seen:
             return None
-        shown = [mark for mark in seen if mark <= self.target + _TICK]
+        shown = [mark for mark in seen if _tick(mark) <= _tick(self.target)]
         return shown[-1] if shown else seen[0]
+
+
+def _tick(seconds: float) -> int:
+    """Return a time in the fps filter's ticks, halves rounded up as it does."""
+    return math.floor(round(seconds * _RATE, 6) + 0.5)
 
 
 def is_same(one: float | None, other: float | None) -> bool:
@@ -106,7 +113,10 @@ def exact(
     start = max(0.0, at - clip.lead - early)
     length = at - start + max(_WINDOW, clip.lead)
     frames = mark(open_clip(clip, start=start, length=length))
-    frames = frames.filter("fps", 1000, start_time=number(at), round="near")
+    # A whole millisecond: between two, the filter and Shot.time might not agree on
+    # which frame is on screen.
+    begin = number(_tick(at) / _RATE)
+    frames = frames.filter("fps", _RATE, start_time=begin, round="near")
     # Without it the filter repeats the frame a thousand times a second of a slide.
     frames = frames.filter("trim", end_frame=1)
     step = Step(pen.write(frames), length, pen.capture, tolerant=tolerant)
