@@ -14,7 +14,7 @@ from typing import Any
 
 import ffmpeg
 
-from worker.media.recipes import look, movie, picture, planes
+from worker.media.recipes import look, movie, planes
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Done
 from worker.media.recipes.sample import SAMPLE_BYTES, Sample
@@ -89,10 +89,8 @@ def view(
     every = max(1, round(count / most))
     # A stream of few frames a second tells times too coarsely to number samples by.
     few = both[1].filter("select", f"not(mod(n,{every}))").filter("settb", "AVTB")
-    if alpha:
-        # What is transparent may be black, and nobody sees it.
-        few = picture.flatten(few, _GROUND)
-    samples = look.views(width, few, 0)
+    # What is transparent may be black, and nobody sees it.
+    samples = look.views(width, few, 0, _GROUND if alpha else None)
     output = ffmpeg.output(
         samples, "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough"
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import ffmpeg
 
-from worker.media.recipes import moment
+from worker.media.recipes import moment, picture
 from worker.media.recipes.plan import Done, Step
 from worker.media.recipes.sample import CELLS, POINTS, SAMPLE_BYTES, Sample, nearness
 from worker.media.recipes.source import Clip, argv, number, open_clip
@@ -357,29 +357,40 @@ def _cheap(clip: Clip) -> dict[str, Any]:
     }
 
 
-def views(width: int, frames: Any, window: int) -> Any:
+def views(width: int, frames: Any, window: int, ground: str | None = None) -> Any:
     """Append the marks and the views of :mod:`worker.media.recipes.sample`.
 
-    ``width`` is that of the frames in pixels.
+    ``width`` is that of the frames in pixels. ``ground`` is the colour behind frames
+    that may be transparent; it is laid behind the small views, since a large picture
+    would be held three times more.
     """
     frames = frames.filter("metadata", "add", key="window", value=str(window))
     frames = frames.filter("metadata", "print", file="pipe:2", direct=1)
     # Times may run backwards before the seek point; the sink wants them in order.
     copies = frames.filter("setpts", "N/25/TB").filter_multi_output("split", 3)
     near = nearness(width)
-    stack = [
-        copies[place]
-        .filter("crop", f"iw-{near}", "ih", left, 0)
-        .filter("scale", *POINTS, flags="neighbor", out_range="full")
-        .filter("format", "gray")
-        .filter("setsar", 1)
+    cropped = [
+        copies[place].filter("crop", f"iw-{near}", "ih", left, 0)
         for place, left in enumerate((0, near))
     ]
-    cells = copies[2].filter("scale", *CELLS, flags="area", out_range="full")
-    cells = cells.filter("format", "yuv444p")
+    stack = [
+        _small(one, POINTS, "neighbor", ground)
+        .filter("format", "gray")
+        .filter("setsar", 1)
+        for one in cropped
+    ]
+    cells = _small(copies[2], CELLS, "area", ground).filter("format", "yuv444p")
     cells = cells.filter_multi_output("extractplanes", "y+u+v")
     row = ffmpeg.filter([cells[k] for k in range(3)], "hstack", 3)
     return ffmpeg.filter([*stack, row.filter("setsar", 1)], "vstack", 3)
+
+
+def _small(frames: Any, size: tuple[int, int], how: str, ground: str | None) -> Any:
+    """Scale frames to a view; what is transparent shows the ground."""
+    small = frames.filter("scale", *size, flags=how, out_range="full")
+    if ground is None:
+        return small
+    return picture.flatten(small, ground).filter("scale", out_range="full")
 
 
 def _run(parts: list[Any], seconds: float, most: int) -> Step:
