@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,47 @@ def pool_children(data: Path) -> list[int]:
             if b"worker.app" in words and str(data).encode() in variables:
                 found[int(folder.name)] = parent
     return [pid for pid, parent in found.items() if parent in found]
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Let processes stand still until the block ends."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def claims(service: Service) -> int:
+    """Return how many pieces of work are in the hands of workers."""
+    text = service.ask("/metrics").body.decode()
+    found = re.search(r"^framemill_pieces_leased ([\d.]+)$", text, re.MULTILINE)
+    assert found, "/metrics does not say how many claims there are"
+    return int(float(found[1]))
+
+
+def lose_one_claim(service: Service, job: dict[str, Any]) -> None:
+    """Let the worker stand still until the service has taken one claim from it.
+
+    The job's one output is at work. A worker that is met between two claims has none
+    to lose: it goes on, and is stopped again. Raises AssertionError after a minute.
+    """
+    pids = [service.state["children"]["worker"], *pool_children(service.data)]
+    deadline = time.monotonic() + 60
+    while True:
+        with stopped(pids):
+            while claims(service):
+                assert time.monotonic() < deadline, "no claim was lost within 60 s"
+                time.sleep(0.2)
+            job = service.ask(f"/v1/jobs/{job['id']}").json()
+        if any(one["error"] for one in job["outputs"][0]["attempts"]):
+            return
+        assert job["status"] not in ENDED, "the worker was never stopped at work"
+        assert time.monotonic() < deadline, "the worker was not at work within 60 s"
+        time.sleep(0.1)
 
 
 def await_progress(
