@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -44,6 +45,19 @@ def send(service, method: str, path: str, **headers: str) -> tuple[int, dict]:
             return answer.status, dict(answer.headers)
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers)
+
+
+def await_refused_head(service) -> None:
+    """Wait until a client that lost a PATCH has asked where to go on, in vain."""
+    refused = re.compile(
+        r'^framemill_http_requests_total\{method="HEAD".*"(4|5)\d\d"\}'
+    )
+    deadline = time.monotonic() + 90
+    while not any(
+        map(refused.match, service.ask("/metrics").body.decode().split("\n"))
+    ):
+        assert time.monotonic() < deadline, "no HEAD was refused within 90 s"
+        time.sleep(0.5)
 
 
 class StoreAway:
@@ -97,7 +111,7 @@ def test_tus_js_client_goes_on_where_it_was(service, clip, tmp_path):
                 target=lambda: after.extend(map(int, client.stderr)), daemon=True
             )
             reader.start()
-            time.sleep(12)  # a PATCH and a HEAD fall into it, with their timeouts
+            await_refused_head(service)
         reader.join(120)
         url = client.stdout.read().strip()
     assert client.returncode == 0

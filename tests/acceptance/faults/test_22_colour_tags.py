@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import tags
-from tests.acceptance.service import Service, artifact
+from tests.acceptance.service import Service, artifact, output_of
 
 CLIP = Path(__file__).parents[2] / "cases" / "white_360p.mp4"
 BT709 = tags.Colours(tags.BT709, tags.BT709, tags.BT709, full=False)
@@ -31,15 +31,10 @@ OUTPUTS += [
 
 
 @pytest.fixture(scope="module")
-def bodies(service: Service) -> dict[str, bytes]:
-    """The first file of every output, by the output's name."""
+def job(service: Service) -> dict[str, Any]:
+    """One job with all of the outputs; each test looks at its own alone."""
     asked = [one | {"name": f"o{place}"} for place, one in enumerate(OUTPUTS)]
-    job = service.submit(CLIP, asked)
-    assert job["status"] == "completed", job
-    return {
-        output["name"]: service.fetch(output["artifacts"][0]).body
-        for output in job["outputs"]
-    }
+    return service.submit(CLIP, asked)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +42,13 @@ def bodies(service: Service) -> dict[str, bytes]:
     range(len(OUTPUTS)),
     ids=["-".join(map(str, [o["kind"], o["format"], *o][:2])) for o in OUTPUTS],
 )
-def test_each_file_says_all_three_of_its_colours(place, bodies):
-    found = READERS[OUTPUTS[place]["format"]](bodies[f"o{place}"])
+def test_each_file_says_all_three_of_its_colours(place, service, job):
+    output = output_of(job, f"o{place}")
+    assert output["status"] == "succeeded", output["error"]
 
+    body = service.fetch(output["artifacts"][0]).body
+
+    found = READERS[OUTPUTS[place]["format"]](body)
     assert found
     assert set(found) == {BT709}
 
