@@ -184,7 +184,9 @@ class Engine(Section):
     probe_seconds: float = Field(default=20, gt=0)
     cap_seconds: float = Field(default=60, gt=0, description="Smallest cap.")
     cap_ratio: float = Field(
-        default=4, gt=0, description="Added cap per second of source decoded."
+        default=4,
+        gt=0,
+        description="Added cap per second of source decoded, or of encoding.",
     )
     hard_seconds: int = Field(default=3600, ge=60, description="Celery's hard limit.")
 

@@ -7,6 +7,7 @@ go undocumented; ``test_reference.py`` fails when the files are not what this wr
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from common import errors, presets, specs
 from common.config import Settings
+from worker.media.recipes import cost, grid, movie, sheet
 from worker.media.recipes.warnings import WARNINGS
 
 # Pictures of ``tests/docs/pictures.py``, by kind: file and what is to be seen.
@@ -105,11 +107,63 @@ def outputs_page() -> str:
         for file, text in _PICTURES[name]:
             lines += ["", f"![{text}](../pictures/{file})", "", f"*{file}: {text}*"]
     lines += [
+        *_bounds_of_cost(),
         *_presets(),
         "",
         "How the pictures were made: [pictures](../pictures/README.md).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _bounds_of_cost() -> Iterator[str]:
+    """List what follows from what encoding costs, beside the bounds of the fields."""
+    yield from ("", "## Bounds that follow from cost", "")
+    yield (
+        "What is within the bounds of the fields is made; where all of it together "
+        f"would take over {cost.MOST_SECONDS / 60:g} minutes of one core, or more "
+        "memory or disk than a task may have, less is made, and a warning says what. "
+        "The figures are those of coloured noise, the dearest film there is."
+    )
+    yield from ("", "| what | bound | over it |", "|---|---|---|")
+    for kind in typing.get_args(specs.AnimationFormat):
+        yield (
+            f"| all frames of an animation, a preview or one snippet as {kind} | "
+            f"{_mega(cost.most_pixels(kind))} | a lower rate, `fps_reduced` |"
+        )
+    yield from (f"| {what} | {bound} | {then} |" for what, bound, then in _bounded())
+    yield ""
+    yield (
+        "The largest thumbnail as avif takes about 900 MiB, and up to three minutes "
+        "of a core. A run is ended as `timeout` when FFmpeg reports nothing for "
+        "`FRAMEMILL_ENGINE_STALL_SECONDS`, and after `FRAMEMILL_ENGINE_CAP_SECONDS` in "
+        "all; both grow by `FRAMEMILL_ENGINE_CAP_RATIO` seconds for each second that "
+        "the work may cost. What needs more memory than it may have ends as "
+        "`resource_limit`."
+    )
+
+
+def _mega(pixels: float) -> str:
+    return f"{pixels / 1_000_000:,.0f} megapixels"
+
+
+def _bounded() -> Iterator[tuple[str, str, str]]:
+    """Return what has which bound, and what happens over it."""
+    slower, smaller = "a lower rate, `fps_reduced`", "smaller frames, `tiles_reduced`"
+    yield "frames under `max_bytes` or of a preview", _mega(cost.STORED_PIXELS), slower
+    yield "a boomerang's frames, one way", _mega(movie.REVERSE_BYTES / 4), slower
+    yield "a contact sheet as avif", _mega(sheet.AVIF_PIXELS), smaller
+    yield "any contact sheet", f"{sheet.MAX_SIDE:,} pixels high", smaller
+    yield (
+        "a sheet of a storyboard",
+        f"{_mega(grid.MAX_PIXELS)}, {grid.MAX_SIDE:,} pixels a side",
+        "fewer rows on more sheets, `rows_reduced`",
+    )
+    side = specs.MAX_SIDE
+    yield (
+        "a thumbnail, avif too",
+        f"{side:,} pixels a side, {_mega(side**2)}",
+        "refused with `invalid_request`, which names the field and its bound",
+    )
 
 
 def _presets() -> Iterator[str]:

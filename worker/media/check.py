@@ -27,6 +27,8 @@ _STILL = {".jpg", ".png", ".webp", ".avif"}
 _ONE_BY_ONE = ("-threads", "1")
 _CAPTURE = 4 * 1024 * 1024
 _SECONDS = 60.0
+# What a byte may take to decode; of a still there is no news until its end.
+_SECONDS_A_BYTE = 3e-7
 _BASE = re.compile(r"#tb (\d+): (\d+)/(\d+)")
 _SIZE = re.compile(r"#dimensions (\d+): (\d+)x(\d+)")
 _LINE = re.compile(r"(\d+), *-?\d+, *-?\d+, *(\d+), *\d+, *(?:0x[0-9a-f]+)")
@@ -66,7 +68,7 @@ def look(path: Path, settings: Settings, should_stop: Callable[[], bool]) -> Fil
     done = process.run(
         argv,
         cwd=path.parent,
-        bounds=program.bounds(settings, _SECONDS),
+        bounds=program.bounds(settings, _SECONDS, size * _SECONDS_A_BYTE),
         capture=_CAPTURE,
         should_stop=should_stop,
     )

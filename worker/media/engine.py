@@ -255,7 +255,7 @@ class _Climb:
         done = process.run(
             argv,
             cwd=workdir,
-            bounds=program.bounds(settings, step.seconds),
+            bounds=program.bounds(settings, step.seconds, step.silent),
             capture=step.capture,
             progress=report,
             should_stop=self._watch.should_stop,

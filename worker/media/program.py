@@ -43,15 +43,19 @@ def edition(settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def bounds(settings: Settings, seconds: float) -> Bounds:
-    """Give what a run over ``seconds`` of media may use."""
+def bounds(settings: Settings, seconds: float, silent: float = 0.0) -> Bounds:
+    """Return what a run over ``seconds`` of media may use.
+
+    ``silent`` is how many CPU seconds of it may pass without progress.
+    """
     engine = settings.engine
-    cap = engine.cap_seconds + engine.cap_ratio * seconds
+    lull = engine.cap_ratio * silent
+    cap = engine.cap_seconds + engine.cap_ratio * seconds + lull
     return Bounds(
         memory_bytes=engine.memory_bytes,
         resident_bytes=min(RESIDENT_BYTES, engine.memory_bytes),
         output_bytes=engine.output_bytes,
-        stall_seconds=engine.stall_seconds,
+        stall_seconds=engine.stall_seconds + lull,
         cap_seconds=min(cap, engine.hard_seconds),
     )
 

@@ -150,8 +150,12 @@ def test_given_an_address_space_limit_when_it_is_passed_then_memory_is_refused(
 def test_given_a_resident_limit_when_more_is_held_then_it_is_killed(tmp_path):
     code = "import time; x = b'x' * (300 * 1024 * 1024); time.sleep(30)"
 
-    with pytest.raises(ResourceLimit, match="100 MiB"):
+    with pytest.raises(ResourceLimit, match="100 MiB") as caught:
         _run(code, tmp_path, replace(BOUNDS, resident_bytes=100 * MIB))
+
+    # What can be asked otherwise comes first: the source is as it is.
+    assert (caught.value.hint or "").startswith("ask for a smaller output")
+    assert "source" in (caught.value.hint or "").partition(";")[2]
 
 
 def test_given_a_file_limit_when_it_is_passed_then_the_write_fails(tmp_path):

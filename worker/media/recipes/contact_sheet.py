@@ -16,7 +16,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import ContactSheetSpec
-from worker.media.recipes import encode, moment, passes, picture, sheet, standin
+from worker.media.recipes import cost, encode, moment, passes, picture, sheet, standin
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.extent import extent, leaves_some
 from worker.media.recipes.grid import SLACK
@@ -47,8 +47,9 @@ def plan(
     canvas = standin.Canvas(spec.format, spec.width, background=spec.background)
 
     def show(drawn: Any) -> RungRun:
-        kind, quality, threads = spec.format, spec.quality, clip.threads
-        made = yield from standin.still(drawn, _STEM, kind, quality, threads)
+        made = yield from standin.still(
+            drawn, _STEM, canvas, spec.quality, clip.threads
+        )
         return [made]
 
     frames = partial(_of_frames, spec, clip)
@@ -74,8 +75,10 @@ def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
             Rung("from_start_plain", partial(_make, plain, _from_start), clipped),
         ]
     rungs.append(Rung("seeks_plain", partial(_make, plain, _by_seeks), clipped))
-    ignored = () if leaves_some(clip, spec) else (codes.EXCLUSION_IGNORED,)
-    return Plan(tuple(rungs), ignored)
+    notes = () if leaves_some(clip, spec) else (codes.EXCLUSION_IGNORED,)
+    if best.is_reduced:
+        notes = (*notes, codes.TILES_REDUCED)
+    return Plan(tuple(rungs), notes)
 
 
 def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
@@ -206,7 +209,8 @@ def _drawn_all(laid: Sheet, frames: Any, count: int) -> Step:
     options = encode.still("png", 100, clip.threads) | {"frames:v": count}
     del options["update"]
     words = argv(ffmpeg.output(_drawn(laid, frames, lone=True), sheet.TILES, **options))
-    return Step(words, clip.seconds, capture=_CAPTURE, tolerant=True)
+    seconds, silent = max(clip.seconds, count * _tile_cost(laid)), _tile_cost(laid)
+    return Step(words, seconds, _CAPTURE, silent, tolerant=True)
 
 
 def _drawn(laid: Sheet, frames: Any, *, lone: bool = False) -> Any:
@@ -227,4 +231,8 @@ def _pen(laid: Sheet, file: str) -> Pen:
     def write(frames: Any) -> tuple[str, ...]:
         return argv(ffmpeg.output(_drawn(laid, frames), file, **options))
 
-    return Pen(write)
+    return Pen(write, silent=_tile_cost(laid))
+
+
+def _tile_cost(laid: Sheet) -> float:
+    return cost.still("png", laid.box.width * laid.box.height)

@@ -1,7 +1,7 @@
-"""What it costs to encode a moving picture, and the rate that can be borne.
+"""What it costs to encode pictures, and the rate of moving ones that can be borne.
 
-Figures are CPU seconds of one core for a pixel of noise, the dearest there is: other
-films take less.
+Figures are CPU seconds of one core for a pixel of coloured noise, the dearest there
+is: other films take less.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 from worker.media.recipes.picture import Box
 
 _SECONDS_A_PIXEL = {
-    "gif": 1e-7,
+    "gif": 1.2e-6,
     "webp": 3e-7,
     "avif": 1e-7,
     "mp4": 5e-8,
     "webm": 7.5e-7,
 }
-# A quarter of the hour after which a task is ended: a core may be shared.
-_MOST_SECONDS = 900.0
+_SECONDS_A_STILL_PIXEL = {"jpeg": 1e-7, "png": 5e-7, "webp": 5e-7, "avif": 3e-6}
+# Half of the hour after which a task is ended: a core may be shared.
+MOST_SECONDS = 1800.0
 # Lossless frames on disk; a pixel takes about 2 bytes of FFV1.
 STORED_PIXELS = 700_000_000
 _LEAST_FPS = 0.25
@@ -27,6 +28,16 @@ def seconds(kind: str, pixels: float) -> float:
     return pixels * _SECONDS_A_PIXEL[kind]
 
 
+def still(kind: str, pixels: float) -> float:
+    """Return the CPU seconds that one still of so many pixels may take."""
+    return pixels * _SECONDS_A_STILL_PIXEL[kind]
+
+
+def most_pixels(kind: str) -> float:
+    """Return how many pixels a task can encode in a format, all frames together."""
+    return MOST_SECONDS / _SECONDS_A_PIXEL[kind]
+
+
 def rate(
     fps: float, kind: str, box: Box, plays: float, *, stored: bool = False
 ) -> float:
@@ -35,7 +46,7 @@ def rate(
     ``plays`` is in seconds. ``stored`` says that the frames are kept without a loss
     first, as a search under ``max_bytes`` does.
     """
-    most = _MOST_SECONDS / _SECONDS_A_PIXEL[kind]
+    most = most_pixels(kind)
     if stored:
         most = min(most, STORED_PIXELS)
     bearable = most / (box.width * box.height) / max(plays, 0.1)

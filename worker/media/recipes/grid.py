@@ -22,8 +22,8 @@ SLACK = 0.001
 _DEFAULT_INTERVAL = 10.0
 _TALLEST = 3
 # WebP ends at 16383 pixels a side; a sheet of 32 megapixels takes 50 MB raw.
-_MAX_SIDE = 16_000
-_MAX_PIXELS = 32_000_000
+MAX_SIDE = 16_000
+MAX_PIXELS = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
     )
     columns = spec.columns if cells is None else min(spec.columns, cells)
     most = min(
-        _MAX_SIDE // box.height,
-        _MAX_PIXELS // (box.width * box.height * columns),
+        MAX_SIDE // box.height,
+        MAX_PIXELS // (box.width * box.height * columns),
     )
     rows = spec.rows if cells is None else min(spec.rows, math.ceil(cells / columns))
     if rows > max(1, most):

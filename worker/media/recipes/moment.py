@@ -43,11 +43,17 @@ class Pen:
     """How frames become files: ``write`` appends filters and outputs to a stream.
 
     It gives the words after the program's name. ``capture`` is how many bytes it
-    lets FFmpeg write to standard output.
+    lets FFmpeg write to standard output, ``silent`` as in :class:`Step`.
     """
 
     write: Callable[[Any], tuple[str, ...]]
     capture: int = 0
+    silent: float = 0.0
+
+    def step(self, frames: Any, seconds: float, *, tolerant: bool = False) -> Step:
+        """Return the step that writes these frames."""
+        words = self.write(frames)
+        return Step(words, seconds, self.capture, self.silent, tolerant=tolerant)
 
 
 @dataclass(frozen=True)
@@ -119,8 +125,7 @@ def exact(
     frames = frames.filter("fps", _RATE, start_time=begin, round="near")
     # Without it the filter repeats the frame a thousand times a second of a slide.
     frames = frames.filter("trim", end_frame=1)
-    step = Step(pen.write(frames), length, pen.capture, tolerant=tolerant)
-    return Shot(step, at)
+    return Shot(pen.step(frames, length, tolerant=tolerant), at)
 
 
 def skipping(clip: Clip) -> dict[str, Any]:
@@ -145,8 +150,7 @@ def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
     frames = open_clip(clip, start=start, noaccurate_seek=None, **skip)
     later = f"gte(t,{number(at - _EARLY_TICK)})"
     frames = mark(frames.filter("select", later).filter("trim", end_frame=1))
-    step = Step(pen.write(frames), _WINDOW, pen.capture, tolerant=True)
-    return Shot(step, _FIRST)
+    return Shot(pen.step(frames, _WINDOW, tolerant=True), _FIRST)
 
 
 def _before(clip: Clip, at: float) -> float:
@@ -156,15 +160,13 @@ def _before(clip: Clip, at: float) -> float:
 def keyframe(clip: Clip, at: float, pen: Pen) -> Shot:
     """Give the shot of the keyframe at or before ``at``: one frame is decoded."""
     frames = open_clip(clip, start=at, skip_frame="nokey", noaccurate_seek=None)
-    words = pen.write(mark(frames).filter("trim", end_frame=1))
-    return Shot(Step(words, _WINDOW, pen.capture), _FIRST)
+    return Shot(pen.step(mark(frames).filter("trim", end_frame=1), _WINDOW), _FIRST)
 
 
 def first(clip: Clip, pen: Pen, *, tolerant: bool = False) -> Shot:
     """Give the shot of the first frame that decodes."""
-    words = pen.write(mark(open_clip(clip)).filter("trim", end_frame=1))
-    step = Step(words, _WINDOW, pen.capture, tolerant=tolerant)
-    return Shot(step, _FIRST)
+    frames = mark(open_clip(clip)).filter("trim", end_frame=1)
+    return Shot(pen.step(frames, _WINDOW, tolerant=tolerant), _FIRST)
 
 
 def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float | None]:

@@ -17,7 +17,7 @@ from worker.media.recipes.source import argv
 
 DEFAULT_WIDTH = 320
 # "reverse" holds every frame; four bytes a pixel.
-_REVERSE_BYTES = 320 * 1024 * 1024
+REVERSE_BYTES = 320 * 1024 * 1024
 _LEAST_FPS = 0.25
 # Frames that may wait for a GIF's palette, and how much of them it is made of.
 _HELD_BYTES = 128 * 1024 * 1024
@@ -210,5 +210,5 @@ def boomerang(frames: Any) -> Any:
 
 def fps_within_memory(fps: float, box: Box, seconds: float) -> float:
     """Give the rate at which all frames of a boomerang fit into memory."""
-    most = _REVERSE_BYTES / (box.width * box.height * 4) / max(seconds, 0.1)
+    most = REVERSE_BYTES / (box.width * box.height * 4) / max(seconds, 0.1)
     return fps if fps <= most else max(_LEAST_FPS, round(most, 2))

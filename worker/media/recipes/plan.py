@@ -31,17 +31,19 @@ class Step:
     names. ``seconds`` is the media time the run has to go through: it sets the
     deadline and is this step's share of the progress. ``capture`` is how many
     bytes of standard output are wanted at most (0: none; argv writes ``pipe:1``).
-    ``tolerant`` accepts a non-zero exit status as long as the rung can use what
-    is there. Before the run the engine writes ``texts`` (file name to content: words
-    of a user never enter a filter graph) and copies the named ``assets``. ``program``
-    gifsicle is optional: where it is not installed, the exit status is not 0.
-    ``holed`` says that packets are kept from the decoder on purpose: its complaints
-    tell nothing of the file then.
+    ``silent`` is the CPU seconds that one picture of the output may take to encode,
+    in which FFmpeg reports nothing: it is not stuck then. ``tolerant`` accepts a
+    non-zero exit status as long as the rung can use what is there. Before the run the
+    engine writes ``texts`` (file name to content: words of a user never enter a filter
+    graph) and copies the named ``assets``. ``program`` gifsicle is optional: where it
+    is not installed, the exit status is not 0. ``holed`` says that packets are kept
+    from the decoder on purpose: its complaints tell nothing of the file then.
     """
 
     argv: tuple[str, ...]
     seconds: float
     capture: int = 0
+    silent: float = 0.0
     tolerant: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[str, ...] = ()

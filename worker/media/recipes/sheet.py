@@ -14,7 +14,7 @@ from typing import Any
 import ffmpeg
 
 from common.specs import ContactSheetSpec, Fit
-from worker.media.recipes import encode, headline, picture
+from worker.media.recipes import cost, encode, headline, picture
 from worker.media.recipes.formats import PROTOCOLS
 from worker.media.recipes.plan import Step
 from worker.media.recipes.source import Clip, argv
@@ -26,10 +26,10 @@ TILES = "tile-%03d.png"
 _STAMP = "drawtext@stamp"
 _STAMPS, _TITLE, _DETAILS = "stamps.txt", "title.txt", "details.txt"
 _TALLEST = 2.5
-_MAX_SIDE = 16_000
+MAX_SIDE = 16_000
 # An AVIF of more takes over 960 MiB to encode.
-_AVIF_PIXELS = 60_000_000
-_LAY_SECONDS = 40.0
+AVIF_PIXELS = 60_000_000
+_LAY_SECONDS = 10.0
 _MOST_DECIMALS = 3
 # Times in seconds of 1/90000 and the like are told a rounding error too early.
 _ROUNDING = 0.0005
@@ -66,14 +66,27 @@ class Sheet:
     @property
     def box(self) -> picture.Box:
         """Give the size of one frame: even, and low enough for all rows."""
+        return self._within(self._most)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the frames are smaller than the sheet's width has room for."""
+        return self.box != self._within(math.inf)
+
+    @property
+    def _most(self) -> int:
+        """Return how high the sheet may be, pixels."""
+        if self.spec.format != "avif":
+            return MAX_SIDE
+        return min(MAX_SIDE, AVIF_PIXELS // self.spec.width)
+
+    def _within(self, most: float) -> picture.Box:
         spec, video = self.spec, self.clip.video
         room = spec.width - 2 * self.margin - (spec.columns - 1) * self.gap
         width = max(2, room // spec.columns)
-        most = _MAX_SIDE
-        if spec.format == "avif":
-            most = min(most, _AVIF_PIXELS // spec.width)
-        height = (most - 4 * self.margin) // spec.rows - self.gap
-        cell = _Cell(width, min(height, round(width * _TALLEST)))
+        # The border and the header take six margins.
+        height = (most - 6 * self.margin) / spec.rows - self.gap
+        cell = _Cell(width, int(min(height, round(width * _TALLEST))))
         box = picture.fit((video.width, video.height), cell, width, even=True)
         # Rounding up to an even size may not push the grid over the border.
         return box if box.width <= width else _narrow(box)
@@ -153,7 +166,9 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
     run = argv(ffmpeg.output(frames, file, **options))
     if spec.timestamps:
         texts = texts | {_STAMPS: _commands(shown, sheet.clip)}
-    return Step(run, seconds=_LAY_SECONDS, texts=texts, assets=(FONT,))
+    tall = rows * (sheet.box.height + sheet.gap) + 2 * margin + height
+    silent = cost.still(spec.format, spec.width * tall)
+    return Step(run, _LAY_SECONDS, silent=silent, texts=texts, assets=(FONT,))
 
 
 def _stamped(sheet: Sheet, frames: Any) -> Any:

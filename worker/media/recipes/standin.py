@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import ffmpeg
 
 from common.errors import CannotFit, DecodeError, NoVideoStream, SeekPastEnd
-from common.specs import Fallback, Fit
-from worker.media.recipes import encode, movie, picture, placeholder
+from common.specs import MAX_SIDE, Fallback, Fit
+from worker.media.recipes import cost, encode, movie, picture, placeholder
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
 from worker.media.recipes.source import Clip, argv, input_options, no_video, number
@@ -47,12 +47,18 @@ class Canvas:
         """Give the size of a drawn picture: as asked, 16:9 where a side is open."""
         width = self.width
         if width is None and self.height is not None:
-            width = round(self.height / _SHAPE)
+            width = min(MAX_SIDE, round(self.height / _SHAPE))
         width = width or encode.STILL_WIDTH
         height = self.height or max(1, round(width * _SHAPE))
         if picture.is_even(self.format):
             return max(2, width // 2 * 2), max(2, height // 2 * 2)
         return width, height
+
+    @property
+    def most_pixels(self) -> int:
+        """Return how many pixels a picture on it may have."""
+        width = self.size[0]
+        return width * (self.height or min(MAX_SIDE, _TALLEST * width))
 
     @property
     def ground(self) -> str:
@@ -140,9 +146,10 @@ def _shown(
 
 
 def still(
-    drawn: Any, stem: str, kind: str, quality: int, threads: int
+    drawn: Any, stem: str, canvas: Canvas, quality: int, threads: int
 ) -> Generator[Step, Done, Made]:
     """Write the picture as one still; it has a placeholder like any other."""
+    kind = canvas.format
     file = f"{stem}.{encode.extension(kind)}"
     both = encode.tagged(drawn, kind).filter_multi_output("split")
     tiny = picture.scale(
@@ -157,7 +164,8 @@ def still(
         ffmpeg.output(both[0], file, **encode.still(kind, quality, threads)),
         ffmpeg.output(tiny.filter("format", "rgba"), "pipe:1", **raw),
     )
-    done = yield Step(words, _SECONDS, capture=4 * placeholder.SMALL**2)
+    capture, silent = 4 * placeholder.SMALL**2, cost.still(kind, canvas.most_pixels)
+    done = yield Step(words, _SECONDS, capture, silent)
     if file not in done.files:
         raise DecodeError("the stand-in could not be made")
     facts = done.files[file]
@@ -241,7 +249,8 @@ def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
     even = 2 if picture.is_even(canvas.format) else 1
     if canvas.width is None or canvas.height is None:
         width = canvas.width or canvas.height or encode.STILL_WIDTH
-        return _inside(art, width, canvas.height or _TALLEST * width, canvas, even)
+        height = canvas.height or min(MAX_SIDE, _TALLEST * width)
+        return _inside(art, width, height, canvas, even)
     width, height = canvas.size
     if canvas.fit == "cover":
         sides = (f"min(iw,ih*{width}/{height})", f"min(ih,iw*{height}/{width})")

@@ -21,7 +21,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.specs import StoryboardSpec
-from worker.media.recipes import encode, grid, picture, standin, storyboard_index
+from worker.media.recipes import cost, encode, grid, picture, standin, storyboard_index
 from worker.media.recipes import warnings as codes
 from worker.media.recipes.formats import FORMATS, PROTOCOLS
 from worker.media.recipes.grid import Grid
@@ -55,14 +55,17 @@ def plan(
     """
     canvas = standin.Canvas(spec.format, spec.width, background="#000000")
     frames = partial(_of_frames, spec, clip)
-    show = partial(_show, spec, clip)
+    show = partial(_show, spec, clip, canvas)
     return standin.plan(spec.fallback, clip, frames, canvas, show)
 
 
-def _show(spec: StoryboardSpec, clip: Clip, drawn: Any) -> RungRun:
+def _show(
+    spec: StoryboardSpec, clip: Clip, canvas: standin.Canvas, drawn: Any
+) -> RungRun:
     """Lay a sheet of one tile that is shown from the start to the end."""
-    kind, quality, threads = spec.format, spec.quality, clip.threads
-    sheet = yield from standin.still(drawn, "storyboard-001", kind, quality, threads)
+    sheet = yield from standin.still(
+        drawn, "storyboard-001", canvas, spec.quality, clip.threads
+    )
     width, height = sheet.width or 1, sheet.height or 1
     end = clip.end or _LAST_SECONDS
     laid = Grid(end, 1, picture.Box((width, height), width, height), 1, 1)
@@ -173,7 +176,12 @@ def _lay(pass_: Pass, found: Found) -> RungRun:
         end = min(end, cells * laid.interval)
     sheets = grid.sheets(laid, cells, end)
     tiles = grid.tiles(laid, times, end)
-    yield Step(_sheet_words(pass_, found, sheets), seconds=float(cells))
+    tile = cost.still(spec.format, laid.box.width * laid.box.height)
+    yield Step(
+        _sheet_words(pass_, found, sheets),
+        seconds=max(float(cells), cells * tile),
+        silent=laid.per_sheet * tile,
+    )
     suffix = encode.extension(spec.format)
     names = [f"storyboard-{place:03d}.{suffix}" for place in range(1, len(sheets) + 1)]
     made = [

@@ -14,6 +14,7 @@ from common.errors import DecodeError, SeekPastEnd
 from common.specs import ThumbnailSpec
 from worker.media.recipes import (
     auto,
+    cost,
     encode,
     moment,
     picture,
@@ -76,7 +77,8 @@ class _Print:
 
     def pen(self, file: str) -> moment.Pen:
         """Give what writes the picture to a file and its small copy to stdout."""
-        return moment.Pen(partial(self._write, file=file), self._tiny_bytes)
+        silent = cost.still(self.spec.format, self.box.width * self.box.height)
+        return moment.Pen(partial(self._write, file=file), self._tiny_bytes, silent)
 
     @property
     def _tiny_bytes(self) -> int:
@@ -141,9 +143,9 @@ def plan(
     )
 
     def show(drawn: Any) -> RungRun:
-        threads = clip.threads
-        kind, quality = spec.format, spec.quality
-        made = yield from standin.still(drawn, "thumbnail", kind, quality, threads)
+        made = yield from standin.still(
+            drawn, "thumbnail", canvas, spec.quality, clip.threads
+        )
         return [made]
 
     frames = partial(_of_frames, spec, clip)

@@ -29,6 +29,7 @@ NO_SCENE_CHANGE = "no_scene_change"
 SEEK_UNRELIABLE = "seek_unreliable"
 INTERVAL_STRETCHED = "interval_stretched"
 ROWS_REDUCED = "rows_reduced"
+TILES_REDUCED = "tiles_reduced"
 FEWER_SEGMENTS = "fewer_segments"
 FEWER_FRAMES = "fewer_frames"
 WINDOW_MISSING = "window_missing"
@@ -60,7 +61,8 @@ WARNINGS: dict[str, str] = {
     OTHER_TRACK: "The file has a default video track of a codec that is not supported; "
     "another track is shown.",
     COLOUR_GUESSED: "The file's colour description is not usable and was guessed.",
-    FPS_REDUCED: "The frame rate was reduced to stay within the memory limit.",
+    FPS_REDUCED: "The frame rate was reduced to what memory, disk and the time of a "
+    "task can bear.",
     ARTWORK_SHOWN: "The embedded artwork is shown instead of a frame.",
     WAVEFORM_SHOWN: "The audio's waveform is shown instead of a frame.",
     ICON_SHOWN: "An icon is shown instead of a frame.",
@@ -68,6 +70,8 @@ WARNINGS: dict[str, str] = {
     INTERVAL_STRETCHED: "The interval was stretched to stay under the limit of tiles "
     "or windows.",
     ROWS_REDUCED: "A sheet has fewer rows, to stay within what readers can open.",
+    TILES_REDUCED: "The frames of a contact sheet are smaller, to stay within what "
+    "readers can open and what memory can encode.",
     FEWER_SEGMENTS: "The video is too short for that many segments.",
     FEWER_FRAMES: "The video has fewer different frames there than were asked for.",
     EXCLUSION_IGNORED: "exclude_start and exclude_end leave nothing of a video this "
