@@ -72,7 +72,7 @@ def _check(
     if not runtime.blobs.admits(place.partition("/")[2] + "x", bucket=target.bucket):
         raise Invalid.one(
             f"{pointer}/prefix",
-            "the storage cannot hold keys that begin like this",
+            f"the storage cannot hold keys that begin with {target.prefix!r}",
             "segments parted by /, none of them empty or '.'",
         )
 

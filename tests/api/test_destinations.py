@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from common.blobs.names import is_plain
 from common.model import ObjectName
 from tests.api.conftest import OBJECT, World, a_file, post_form
 from tests.api.test_keys import a_key
@@ -87,6 +88,30 @@ def test_given_what_no_bucket_takes_then_422(
     answer = ask(buckets, a_key(buckets, destinations=["results"]), **{field: value})
     assert answer.status_code == 422
     assert answer.json["pointer"].startswith(f"/destination/s3/{field}")
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "./x", "a/./b"])
+def test_given_a_prefix_that_the_storage_cannot_hold_then_422(
+    buckets: World, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    asked = []
+
+    def refuse(key: str, *, bucket: str | None = None) -> bool:
+        asked.append((bucket, key))
+        return is_plain(key)
+
+    monkeypatch.setattr(buckets.runtime.blobs, "admits", refuse)
+    headers = a_key(buckets, destinations=["results"])
+
+    answer = ask(buckets, headers, prefix=prefix)
+
+    assert answer.status_code == 422
+    assert asked[-1] == ("results", f"{prefix}/x")
+    assert answer.json["pointer"] == "/destination/s3/prefix"
+    said = json.dumps(answer.json)
+    assert f"the storage cannot hold keys that begin with {prefix!r}" in said
+    assert "none of them empty or '.'" in said
+    assert ask(buckets, headers, prefix="a/b").status_code == 202
 
 
 def test_given_a_folder_as_storage_then_422(make_world: Make) -> None:

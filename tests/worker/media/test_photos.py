@@ -7,6 +7,7 @@ import io
 import pytest
 from PIL import Image
 
+from common.errors import SeekPastEnd
 from common.specs import OUTPUT_SPEC
 from tests.conftest import CASES
 from worker.media.engine import RenderJob, Watch
@@ -58,6 +59,31 @@ def test_given_joined_pictures_of_one_size_then_they_are_a_film(engine, tmp_path
     path.write_bytes(b"".join(_jpeg(number) for number in range(10)))
 
     assert engine.probe(path).video.frames == 10
+
+
+@pytest.mark.parametrize("kind", ["avif", "png", "webp", "gif"])
+def test_given_a_picture_when_a_late_time_is_asked_then_it_is_shown(
+    engine, workdir, tmp_path, kind
+):
+    path = tmp_path / f"picture.{kind}"
+    Image.new("RGB", (64, 48), "#c01818").save(path)
+    spec = {"kind": "thumbnail", "policy": "exact", "time": 3600}
+    asked = OUTPUT_SPEC.validate_python(spec)
+
+    done = engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
+
+    assert (done.files[0].width, done.files[0].time) == (64, 0)
+
+
+def test_given_a_film_of_one_frame_when_a_late_time_is_asked_then_it_fails(
+    engine, workdir, make
+):
+    path = make("film.mp4", "testsrc2=s=64x48:r=1:d=1", "-pix_fmt", "yuv420p")
+    spec = {"kind": "thumbnail", "policy": "exact", "time": 3600}
+    asked = OUTPUT_SPEC.validate_python(spec)
+
+    with pytest.raises(SeekPastEnd):
+        engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
 
 
 @pytest.mark.parametrize("time", [0, 0.5, 3600, "50%"])

@@ -26,6 +26,7 @@ _STAND_INS = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
 _SHORTEST_LEAD = 0.1
 _LEAD_FRAMES = 120
 _SHORTEST_LEAD_LIMIT = 1.0
+_ITEM_TICK = 1.0
 _END_SLACK = 0.05
 _UNKNOWN_SECONDS = 3600.0
 # The same as in the probe (facts.py).
@@ -164,10 +165,16 @@ class Clip:
 
     @property
     def is_photo(self) -> bool:
-        """Return whether the file is one picture, which is shown at any time."""
-        video = self.media.video
-        still = video is not None and video.frames == 1
-        return still and self.media.container.endswith("_pipe")
+        """Return whether the file is one picture, which is shown at any time.
+
+        FFmpeg's clock of a picture in AVIF and HEIC counts whole seconds, which that of
+        a film of one frame does not.
+        """
+        video, container = self.media.video, self.media.container
+        if video is None or video.frames != 1:
+            return False
+        item = container.startswith("mov,") and video.tick == _ITEM_TICK
+        return item or container == "gif" or container.endswith("_pipe")
 
 
 def no_video(media: MediaInfo, hint: str = _STAND_INS) -> MediaError:
