@@ -62,6 +62,8 @@ _STAMP = re.compile(
     rb"\x00\x00\x01[\xe0-\xef]..[\x80-\xbf][\x80-\xff].([\x21-\x3f].[\x01-\xff].[\x01-\xff])",
     re.DOTALL,
 )
+# Raw streams whose packets get times by being counted, and frames by being decoded.
+_COUNTED = {"mpegvideo", "m4v", "h263", "vc1", "cavsvideo"}
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
 
 
@@ -101,6 +103,7 @@ class Track:
     layered: bool = False
     latest: int = 0
     mapped: bool = False
+    counted: bool = False
 
     def timed(self, packet: Any) -> list[Any]:
         """Return the packets that are ready, with the times of their frames.
@@ -142,7 +145,11 @@ class Track:
             self.latest = 0
 
     def note(self, packet: Any) -> None:
-        """Take the times of a packet, in seconds of the container's clock."""
+        """Take the times of a packet, in seconds of the container's clock.
+
+        Of raw streams these are the times of decoding: FFmpeg 9.0.2 states those of
+        showing one frame late, but for the first of MPEG-1, and shows none so late.
+        """
         if packet.is_discard:
             return
         self.packets += 1
@@ -153,7 +160,8 @@ class Track:
         if packet.is_keyframe:
             self.keys.append(packet.pts)
         base = float(packet.time_base)
-        start, length = packet.pts * base, (packet.duration or 0) * base
+        shown = packet.dts if self.counted else packet.pts
+        start, length = shown * base, (packet.duration or 0) * base
         self.stamps.append(start)
         self.lasting = self.lasting or length > 0
         self.end = start + length if self.end is None else max(self.end, start + length)
@@ -209,7 +217,7 @@ class Track:
         """
         start = min(self.stamps, default=None)
         pts = self.frames[0]["pts"] if self.frames else None
-        if start is None or pts is None:
+        if start is None or pts is None or self.counted:
             return start
         return max(start, float(pts * self.stream.time_base))
 
@@ -336,6 +344,7 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "seekable": track.seekable,
         "jumps": track.jumps,
         "layered": track.layered,
+        "counted": track.counted,
     }
 
 
@@ -553,6 +562,7 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
             stream,
             _timing(stream) if untimed else None,
             jumping=container.format.name in _JUMPING,
+            counted=container.format.name in _COUNTED,
         )
     return tracks
 

@@ -62,8 +62,6 @@ _PLAIN_FRAME: dict[str, Any] = {
     "rotation": 0,
     "side_data": [],
 }
-# Raw streams whose packets get times by being counted, and frames by being decoded.
-_COUNTED = {"mpegvideo", "m4v", "h263", "vc1", "cavsvideo"}
 _ENCRYPTED_TAGS = {"encv", "drmi", "enca"}
 
 
@@ -421,7 +419,7 @@ def _video(
         interlaced=any(one["interlaced"] for one in video["frames"]),
         hdr=hdr,
         colour=Colour(**names),
-        bitstream_pts=bool(video.get("timed")) and facts["container"] not in _COUNTED,
+        bitstream_pts=bool(video.get("timed")) and not video.get("counted"),
         first_field=frame.get("field") if _is_of_fields(video) else None,
         mosaic=video.get("mosaic"),
         alpha_mosaic=video.get("alpha_mosaic"),

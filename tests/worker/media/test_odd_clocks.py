@@ -180,3 +180,18 @@ def test_given_raw_motion_jpeg_when_a_late_time_is_asked_then_it_is_decoded_to_i
 
     assert still.files[0].time == pytest.approx(2.0, abs=0.05)
     assert [report.error for report in still.reports] == [None]
+
+
+@pytest.mark.parametrize("codec", ["mpeg1video", "mpeg2video"])
+@pytest.mark.parametrize("between", [0, 2])
+def test_given_raw_mpeg_then_its_length_is_that_of_its_frames(
+    engine, make, codec, between
+):
+    words = ("-c:v", codec, "-bf", str(between), "-g", "12", "-f", codec)
+    path = make(f"{codec}-{between}.mpv", "testsrc2=s=64x48:r=25:d=2", *words)
+
+    media = engine.probe(path)
+
+    assert (media.duration, media.video.duration) == pytest.approx((2.0, 2.0))
+    assert (media.video.frames, media.video.fps) == (50, 25.0)
+    assert (media.video.start_time, media.video.stream_start) == (0.0, 0.0)
