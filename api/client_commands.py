@@ -126,7 +126,7 @@ def _submit(options: argparse.Namespace) -> int:
     for job, place in zip(jobs, places, strict=True):
         if place:
             _save(client, job, place)
-    _print_jobs(jobs, whole=options.json)
+    _print_jobs(jobs, files, whole=options.json)
     return _exit_code("job", jobs, options.timeout) if waits else 0
 
 
@@ -169,12 +169,13 @@ def _save(client: Client, job: dict[str, Any], folder: Path) -> None:
             warn(f"saved {path}")
 
 
-def _print_jobs(jobs: list[dict[str, Any]], *, whole: bool) -> None:
+def _print_jobs(jobs: list[dict[str, Any]], files: list[Path], *, whole: bool) -> None:
     if whole:
         print(json.dumps(jobs if jobs[1:] else jobs[0], indent=1))
         return
-    for job in jobs:
-        print(f"{job['status']} {job['links']['self']}")
+    for job, file in zip(jobs, files, strict=True):
+        label = f"{file}: " if jobs[1:] else ""
+        print(f"{label}{job['status']} {job['links']['self']}")
         for output in job["outputs"]:
             problem = output["error"]
             print(f"  {output['name']}: {output['status']}", end="")

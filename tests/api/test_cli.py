@@ -91,6 +91,20 @@ def test_given_a_refusal_then_code_4_and_the_faults(
     assert "thumbnail" in told, "what would be right"
 
 
+def test_submit_says_which_file_each_of_several_jobs_is_of(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / name for name in ("good.mp4", "bad.mp4")]
+    for file in files:
+        file.write_bytes(file.name.encode())
+
+    main(["submit", *map(str, files), "--server", server])
+
+    shown = [line for line in capsys.readouterr().out.splitlines() if "/jobs/" in line]
+    places = [line.split(": ")[0] for line in shown]
+    assert places == [str(file) for file in files]
+
+
 def test_given_no_server_then_code_4(clip: Path) -> None:
     assert main(["submit", str(clip), "--server", "http://127.0.0.1:9"]) == 4
 
