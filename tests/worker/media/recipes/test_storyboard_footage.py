@@ -111,3 +111,25 @@ def test_sheets_in_avif_open_elsewhere_than_in_ffmpeg(
         with Image.open(sheet) as picture:
             sizes.append(picture.size)
     assert sizes == [(192, 108), (192, 108), (192, 54)]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp", "avif"])
+def test_an_unused_cell_of_the_last_sheet_shows_the_ground_alone(
+    sample: Path, render: Render, kind: str
+) -> None:
+    """A block of the encoder, 16 pixels, may hold the edge of the tile beside it."""
+    words = {"count": 9, "columns": 4, "rows": 3, "width": 160, "format": kind}
+    made = render(sample, kind="storyboard", **words)
+    (sheet,) = [file.path for file in made.files if "001" in file.name]
+
+    with Image.open(sheet) as picture:
+        shown = picture.convert("RGB")
+    width, height = shown.width // 4, shown.height // 3
+    cells = [
+        shown.crop((x * width + 16, 2 * height + 16, (x + 1) * width, 3 * height))
+        for x in range(4)
+    ]
+
+    brightest = [max(cell.tobytes()) for cell in cells]
+    assert brightest[0] > 100
+    assert max(brightest[1:]) <= 2
