@@ -189,6 +189,11 @@ def _batch(options: argparse.Namespace) -> int:
     if bool(texts) == bool(options.prefix):
         raise ValueError("name sources, or else --prefix s3://BUCKET/PREFIX")
     origins = find_origins(texts, options.suffix)
+    for origin in origins:
+        for copy in origin.copies:
+            warn(
+                f"{copy} has the same content as {origin.text}, which is made for both"
+            )
     client = _client(options)
     folder = BatchFolder.open(options.folder, requested) if options.folder else None
     # A rerun is given what an earlier run made, rather than have it made again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ class Origin:
     """One video: a local ``file``, or a ``source`` as the API takes it.
 
     ``text`` is how the user named it. ``identity`` is the same for the same video in
-    every run: the SHA-256 of a file, the address of anything else.
+    every run: the SHA-256 of a file, the address of anything else. ``copies`` are other
+    names of the same video.
     """
 
     text: str
     identity: str
     file: Path | None = None
     source: dict[str, Any] = field(default_factory=dict)
+    copies: tuple[str, ...] = ()
 
 
 def find_origins(texts: list[str], suffix: str) -> list[Origin]:
@@ -45,7 +47,21 @@ def find_origins(texts: list[str], suffix: str) -> list[Origin]:
         if not inside:
             raise ValueError(f"{text}: the folder holds no file {suffix}".rstrip())
         found += inside
-    return list({origin.identity: origin for origin in found}.values())
+    return _each_once(found)
+
+
+def _each_once(origins: list[Origin]) -> list[Origin]:
+    """Return each video under the name that came first, with the others as copies."""
+    names: dict[str, list[str]] = {}
+    for origin in origins:
+        texts = names.setdefault(origin.identity, [])
+        if origin.text not in texts:
+            texts.append(origin.text)
+    firsts = {origin.identity: origin for origin in reversed(origins)}
+    return [
+        replace(firsts[identity], copies=tuple(texts[1:]))
+        for identity, texts in names.items()
+    ]
 
 
 def identity_of(source: dict[str, Any]) -> str:

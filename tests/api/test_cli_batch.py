@@ -39,6 +39,21 @@ def test_given_files_and_keys_then_each_is_a_source(
     assert (second.bucket, second.key) == ("framemill", "films/a b.mp4")
 
 
+def test_a_file_that_is_there_twice_is_made_once_and_said_so(
+    world: World, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in (("a.mp4", b"one"), ("b.mp4", b"two"), ("c.mp4", b"one")):
+        (tmp_path / name).write_bytes(content)
+
+    main(["batch", str(tmp_path), "--server", server])
+
+    record = made(world)
+    sources = world.runtime.store.batch_sources(record.id, 0, 9)
+    assert [source.name for source in sources] == ["a.mp4", "b.mp4"]
+    first, copy = tmp_path / "a.mp4", tmp_path / "c.mp4"
+    assert f"{copy} has the same content as {first}" in capsys.readouterr().err
+
+
 def test_given_a_prefix_then_it_is_the_services_to_list(
     world: World, server: str
 ) -> None:
