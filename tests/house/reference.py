@@ -133,7 +133,7 @@ def _bounds_of_cost() -> Iterator[str]:
     yield from (f"| {what} | {bound} | {then} |" for what, bound, then in _bounded())
     yield ""
     yield (
-        "The largest thumbnail as avif takes about 900 MiB, and up to three minutes "
+        "The largest thumbnail as avif takes about 900 MiB, and up to two minutes "
         "of a core. A run is ended as `timeout` when FFmpeg reports nothing for "
         "`FRAMEMILL_ENGINE_STALL_SECONDS`, and after `FRAMEMILL_ENGINE_CAP_SECONDS` in "
         "all; both grow by `FRAMEMILL_ENGINE_CAP_RATIO` seconds for each second that "

@@ -13,9 +13,9 @@ from tests.acceptance.service import artifact, output_of
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty seconds of 1280x720 at 30 fps, cheap to decode."""
+    """Thirty seconds of 1280x720 at 30 fps, cheap to decode and to encode."""
     path = tmp_path_factory.mktemp("films") / "long.mp4"
-    source = "testsrc=s=1280x720:r=30:d=30"
+    source = "smptebars=s=1280x720:r=30:d=30"
     argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi"]
     argv += ["-i", source, "-c:v", "libx264", "-preset", "ultrafast"]
     argv += ["-pix_fmt", "yuv420p", str(path)]

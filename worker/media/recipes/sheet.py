@@ -162,12 +162,12 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
     frames = picture.scale(frames, **picture.target(spec.format))
     frames = frames.filter("format", picture.OPAQUE[spec.format])
     frames = encode.tagged(frames, spec.format)
-    options = encode.still(spec.format, spec.quality, sheet.clip.threads)
+    pixels = spec.width * (rows * (sheet.box.height + sheet.gap) + 2 * margin + height)
+    options = encode.still(spec.format, spec.quality, sheet.clip.threads, pixels)
     run = argv(ffmpeg.output(frames, file, **options))
     if spec.timestamps:
         texts = texts | {_STAMPS: _commands(shown, sheet.clip)}
-    tall = rows * (sheet.box.height + sheet.gap) + 2 * margin + height
-    silent = cost.still(spec.format, spec.width * tall)
+    silent = cost.still(spec.format, pixels)
     return Step(run, _LAY_SECONDS, silent=silent, texts=texts, assets=(FONT,))
 
 

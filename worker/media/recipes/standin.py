@@ -149,7 +149,7 @@ def still(
     drawn: Any, stem: str, canvas: Canvas, quality: int, threads: int
 ) -> Generator[Step, Done, Made]:
     """Write the picture as one still; it has a placeholder like any other."""
-    kind = canvas.format
+    kind, most = canvas.format, canvas.most_pixels
     file = f"{stem}.{encode.extension(kind)}"
     both = encode.tagged(drawn, kind).filter_multi_output("split")
     tiny = picture.scale(
@@ -161,10 +161,10 @@ def still(
     )
     raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
     words = argv(
-        ffmpeg.output(both[0], file, **encode.still(kind, quality, threads)),
+        ffmpeg.output(both[0], file, **encode.still(kind, quality, threads, most)),
         ffmpeg.output(tiny.filter("format", "rgba"), "pipe:1", **raw),
     )
-    capture, silent = 4 * placeholder.SMALL**2, cost.still(kind, canvas.most_pixels)
+    capture, silent = 4 * placeholder.SMALL**2, cost.still(kind, most)
     done = yield Step(words, _SECONDS, capture, silent)
     if file not in done.files:
         raise DecodeError("the stand-in could not be made")

@@ -224,7 +224,8 @@ def _sheet_words(
         frames = picture.scale(frames, in_range="limited", out_range="full")
         frames = frames.filter("format", "yuvj420p")
     frames = encode.tagged(frames, spec.format)
-    options = _sheet_options(spec, pass_.clip.threads)
+    pixels = laid.per_sheet * laid.box.width * laid.box.height
+    options = _sheet_options(spec, pass_.clip.threads, pixels)
     suffix = encode.extension(spec.format)
     full, last = sheets[:-1], sheets[-1]
     both = frames.filter_multi_output("split") if full else [frames]
@@ -240,9 +241,9 @@ def _sheet_words(
     return argv(*outputs)
 
 
-def _sheet_options(spec: StoryboardSpec, threads: int) -> dict[str, Any]:
+def _sheet_options(spec: StoryboardSpec, threads: int, pixels: int) -> dict[str, Any]:
     """Give the encoder options for a run of pictures, one file each."""
-    options = encode.still(spec.format, spec.quality, threads)
+    options = encode.still(spec.format, spec.quality, threads, pixels)
     options = {k: v for k, v in options.items() if k not in ("frames:v", "update")}
     if spec.format == "avif":
         # "still-picture" ends the encoder after one frame.

@@ -77,8 +77,12 @@ class _Print:
 
     def pen(self, file: str) -> moment.Pen:
         """Give what writes the picture to a file and its small copy to stdout."""
-        silent = cost.still(self.spec.format, self.box.width * self.box.height)
+        silent = cost.still(self.spec.format, self._pixels)
         return moment.Pen(partial(self._write, file=file), self._tiny_bytes, silent)
+
+    @property
+    def _pixels(self) -> int:
+        return self.box.width * self.box.height
 
     @property
     def _tiny_bytes(self) -> int:
@@ -99,7 +103,9 @@ class _Print:
         tiny = tiny.filter("format", "rgba")
         clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
         streams = encode.streams(both[0], spec.format, clear=clear)
-        options = encode.still(spec.format, spec.quality, self.clip.threads)
+        options = encode.still(
+            spec.format, spec.quality, self.clip.threads, self._pixels
+        )
         raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
         return argv(
             ffmpeg.output(*streams, file, **options),

@@ -17,6 +17,7 @@ from worker.media.recipes import (
     animation,
     contact_sheet,
     cost,
+    encode,
     preview,
     sheet,
     snippets,
@@ -181,11 +182,12 @@ def test_given_a_sheet_is_laid_then_its_encoder_may_be_silent_that_long(engine, 
     assert step.silent >= cost.still("avif", 7680 * 2 * laid.box.height)
 
 
+@pytest.mark.parametrize("kind", ["avif", "webp"])
 def test_given_sheets_of_a_storyboard_then_the_deadline_follows_their_pixels(
-    engine, film
+    engine, film, kind
 ):
     clip = clip_of(engine, film, seconds=50, size=(640, 360))
-    spec = spec_of(kind="storyboard", format="avif", width=640, interval=0.5)
+    spec = spec_of(kind="storyboard", format=kind, width=640, interval=0.5)
     run = next(r for r in storyboard.plan(spec, clip).rungs if r.name == "decode").run()
     next(run)
     times = "".join(f"m=1\npts_time:{at / 2}\n" for at in range(100))
@@ -193,5 +195,44 @@ def test_given_sheets_of_a_storyboard_then_the_deadline_follows_their_pixels(
 
     step = run.send(Done(0, times.encode(), "", files))
 
-    assert step.seconds >= cost.still("avif", 100 * 640 * 360)
-    assert step.silent >= cost.still("avif", 30 * 640 * 360)
+    assert step.seconds >= cost.still(kind, 100 * 640 * 360)
+    assert step.silent >= cost.still(kind, 80 * 640 * 360)
+    assert ("-compression_level" in step.argv) is (kind == "webp")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"kind": "thumbnail", "time": 1, "width": 7680, "enlarge": True},
+        {"kind": "thumbnail", "fallback": ["icon"], "width": 7680},
+    ],
+)
+def test_given_a_large_webp_of_noise_then_it_needs_little_memory(
+    words, engine, make, workdir, monkeypatch
+):
+    noise = "color=gray:s=320x180:r=25:d=2,noise=alls=40:allf=t"
+    source = make("noise.mp4", noise, "-preset", "ultrafast", "-crf", "20")
+    peaks: list[int] = []
+    run = process.run
+
+    def measured(*args: Any, **options: Any) -> process.Finished:
+        done = run(*args, **options)
+        peaks.append(done.peak_bytes)
+        return done
+
+    monkeypatch.setattr(process, "run", measured)
+    spec = spec_of(**words, format="webp", quality=100)
+    media = engine.probe(source)
+    engine.render(RenderJob(spec, media, source, workdir), Watch())
+
+    assert max(peaks) < 512 * 2**20
+
+
+def test_given_a_large_avif_then_it_is_encoded_in_the_mode_of_less_memory():
+    side = 7680
+
+    large = encode.still("avif", 80, pixels=side * side)
+    small = encode.still("avif", 80, pixels=3840 * 2160)
+
+    assert large["usage"] == "allintra"
+    assert "usage" not in small
