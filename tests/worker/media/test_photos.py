@@ -78,7 +78,9 @@ def test_given_a_picture_when_a_late_time_is_asked_then_it_is_shown(
 def test_given_a_film_of_one_frame_when_a_late_time_is_asked_then_it_fails(
     engine, workdir, make
 ):
-    path = make("film.mp4", "testsrc2=s=64x48:r=1:d=1", "-pix_fmt", "yuv420p")
+    path = make(
+        "film-of-one-frame.mp4", "testsrc2=s=64x48:r=1:d=1", "-pix_fmt", "yuv420p"
+    )
     spec = {"kind": "thumbnail", "policy": "exact", "time": 3600}
     asked = OUTPUT_SPEC.validate_python(spec)
 
