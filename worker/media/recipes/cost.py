@@ -10,9 +10,9 @@ from worker.media.recipes.picture import Box
 
 _SECONDS_A_PIXEL = {
     "gif": 1.2e-6,
-    "webp": 3e-7,
-    "avif": 1e-7,
-    "mp4": 5e-8,
+    "webp": 4e-7,
+    "avif": 1.5e-7,
+    "mp4": 1.5e-7,
     "webm": 7.5e-7,
 }
 _SECONDS_A_STILL_PIXEL = {"jpeg": 1e-7, "png": 5e-7, "webp": 5e-7, "avif": 3e-6}
