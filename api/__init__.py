@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from flask import Flask
 
-from api import (
-    batches,
-    edge,
-    errors,
-    files,
-    jobs,
-    key_webhooks,
-    ops,
-    pages,
-    repeats,
-    s3_events,
-    stream,
-    tus,
-    uploads,
-    webhooks,
-)
-from api.guard import Authenticator, KeyGuard, Open
-from api.meters import Meters
-from api.sources import Sources
-from api.waiting import Waiters
-from common.config import SettingsError
-from common.keys import Keys, declared_keys
+from api import health as ops
+from api.batches import routes as batches
+from api.files import routes as files
+from api.http import idempotency as repeats
+from api.http import middleware as edge
+from api.http import problems as errors
+from api.http.auth import Authenticator, KeyGuard, Open
+from api.http.long_poll import Waiters
+from api.jobs import events as stream
+from api.jobs import routes as jobs
+from api.jobs.sources import Sources
+from api.metrics import Meters
+from api.s3_events import routes as s3_events
+from api.uploads import direct as uploads
+from api.uploads import tus
+from api.web import pages
+from api.webhooks import deliveries as webhooks
+from api.webhooks import routes as key_webhooks
+from common.access.keys import Keys, declared_keys
 from common.runtime import Runtime
+from common.settings.load import SettingsError
 from common.uploads import Uploads
 
 _SECRET_CHARS = 32

@@ -1,9 +1,10 @@
-"""The WSGI entry point: ``gunicorn -k api.server.Worker api.wsgi:app``."""
+"""The WSGI entry point: ``gunicorn -k api.server.worker.Worker api.wsgi:app``."""
 
 from api import create_app
-from common import dispatch, telemetry
-from common.config import Settings
+from common.jobs import queue as dispatch
 from common.runtime import build
+from common.settings.load import Settings
+from common.telemetry import logging as telemetry
 
 _settings = Settings.load()
 telemetry.configure(_settings.log)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common import blobs, dispatch
-from common.batches import Batches
-from common.blobs.base import BlobStore
-from common.config import Settings
-from common.dispatch import Dispatcher
-from common.intake import Intake
-from common.jobstore import JobStore
+from common import storage as blobs
+from common.jobs import queue as dispatch
+from common.jobs.batches import Batches
+from common.jobs.queue import Dispatcher
+from common.jobs.service import Intake
+from common.jobs.store import JobStore
+from common.settings.load import Settings
+from common.storage.port import BlobStore
 
 
 @dataclass(frozen=True)

@@ -24,20 +24,21 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from common import runtime, telemetry
-from common.config import Settings
-from common.dispatch import TASKS, CeleryDispatcher, celery_app
+from common import runtime
 from common.errors import StoreUnavailable
-from worker.attempt import Workshop, clear_dead_homes, run
-from worker.batch import tend
-from worker.deliver import deliver
+from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
+from common.settings.load import Settings
+from common.telemetry import logging as telemetry
+from worker.delivery import deliver
+from worker.lease import Workshop, clear_dead_homes, run
 from worker.media.engine import Engine
-from worker.media.sandbox import die_with_parent
-from worker.prepare import prepare
-from worker.publish import publish
-from worker.render import render
-from worker.source import Sources
+from worker.media.sandbox.launcher import die_with_parent
+from worker.source.whole import Sources
 from worker.storage_watch import StorageWatch
+from worker.tasks.expand_batch import tend
+from worker.tasks.prepare import prepare
+from worker.tasks.publish import publish
+from worker.tasks.render import render
 
 log = structlog.get_logger(__name__)
 

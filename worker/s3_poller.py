@@ -17,11 +17,12 @@ import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from common import runtime, telemetry
-from common.arrivals import Arrivals, read_notification
-from common.config import Settings, SettingsError
+from common import runtime
+from common.access.keys import Keys
 from common.errors import FramemillError, InternalError
-from common.keys import Keys
+from common.ingest.s3_notifications import Arrivals, read_notification
+from common.settings.load import Settings, SettingsError
+from common.telemetry import logging as telemetry
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

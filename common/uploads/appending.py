@@ -8,8 +8,8 @@ a kill it is that of the last step, and a writer that was overtaken is refused.
 
 from __future__ import annotations
 
-from common.blobs.base import Part
 from common.errors import BodyTooLarge, Conflict, SourceNotFound
+from common.storage.port import Part
 from common.uploads.sessions import Upload, Uploads
 
 

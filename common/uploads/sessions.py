@@ -19,8 +19,6 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from common.blobs.base import MAX_PARTS, PART_BYTES, BlobInfo, BlobStore, Part
-from common.config import Settings
 from common.errors import (
     BodyTooLarge,
     Conflict,
@@ -31,13 +29,15 @@ from common.errors import (
     TooManyRequests,
 )
 from common.model import Source
-from common.outage import mapped
+from common.redis.errors import mapped
+from common.settings.load import Settings
+from common.storage.port import MAX_PARTS, PART_BYTES, BlobInfo, BlobStore, Part
 
 Mode = Literal["put", "parts", "tus"]
 RETRY_AFTER_FULL = 30
 MIN_SPLIT_BYTES = 4 * PART_BYTES
 _MIB = 1024 * 1024
-_SCRIPT = Path(__file__).parent.parent / "lua" / "uploads.lua"
+_SCRIPT = Path(__file__).with_name("uploads.lua")
 
 
 @dataclass(frozen=True)

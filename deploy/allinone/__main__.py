@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from common.config import SettingsError
+from common.settings.load import SettingsError
 from deploy.allinone import demo, embedded
 from deploy.allinone.children import ChildDied, NotReady
 from deploy.allinone.embedded import NotInstalled

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from common.config import Settings
+from common.settings.load import Settings
 from deploy.allinone import embedded, parts
 from deploy.allinone.children import Children, Part
 from deploy.allinone.ports import LOOPBACK, Ports

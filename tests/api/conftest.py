@@ -14,12 +14,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import create_app
-from common import blobs
-from common.config import Settings
-from common.dispatch import RecordingDispatcher
-from common.jobstore import Claim, JobStore, Opening
+from common import storage as blobs
+from common.jobs.queue import RecordingDispatcher
+from common.jobs.store import Claim, JobStore, Opening
 from common.model import Artifact, MediaInfo
 from common.runtime import Runtime
+from common.settings.load import Settings
 from tests.common import valkey
 
 _PREFIXES = (f"api{number}:" for number in itertools.count(1))

@@ -7,7 +7,7 @@ from typing import Any
 
 import schemathesis
 
-from api import schema
+from api.jobs import schemas as schema
 
 BUCKET = "framemill"
 

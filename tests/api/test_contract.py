@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from api import openapi
+from api.openapi import document as openapi
 from tests.chaos.service import ROOT, Service
 
 # A number asks for the long form, which also tries every value at its bounds.

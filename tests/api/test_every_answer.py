@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from common.jobstore import JobStore
+from common.jobs.store import JobStore
 from tests.api.conftest import OBJECT, World, a_file, post_form
-from tests.api.test_keys import a_key
+from tests.api.http.test_auth import a_key
 
 SITE = "https://site.example"
 GUARDS = {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from common.config import Settings
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
+from common.settings.load import Settings
 from tests import slides
 from tests.browser.viewer import Viewer
 from worker.media.engine import Engine, RenderJob, Watch

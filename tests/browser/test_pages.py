@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from api import openapi
+from api.openapi import document as openapi
 from common.errors import catalogue
 from tests.browser.conftest import Visit
 

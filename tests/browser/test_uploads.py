@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.api.uploads.lab import url_id
 from tests.browser.conftest import MILLISECONDS
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
 from tests.e2e.world import NODE_MODULES, THUMBNAIL, assert_pictures
-from tests.uploads.lab import url_id
 from tests.worker.receiver import Receiver, Reply, Request, receiving
 
 pytestmark = pytest.mark.browser

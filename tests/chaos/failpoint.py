@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from itertools import count
 
 from api import create_app
-from common import dispatch, runtime
-from common.config import Settings
+from common import runtime
+from common.jobs import queue as dispatch
 from common.model import Bell
+from common.settings.load import Settings
 
 _EVERY = 7
 

@@ -144,7 +144,7 @@ class Service:
                 "-m",
                 "gunicorn",
                 "--worker-class",
-                "api.server.Worker",
+                "api.server.worker.Worker",
                 "--threads",
                 "16",
                 "--bind",
@@ -163,7 +163,7 @@ class Service:
                 "--without-gossip",
                 "--without-mingle",
             ],
-            "sweep": [python, "-m", "worker.sweep"],
+            "sweep": [python, "-m", "worker.maintenance.__main__"],
             "poller": [python, "-m", "worker.s3_poller"],
         }
         self._spawn(name, commands[name])
@@ -206,7 +206,7 @@ class Service:
     def command(self, *words: str) -> str:
         """Run the command line beside the service; gives what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "api.cli", *words],
+            [sys.executable, "-m", "api.cli.main", *words],
             cwd=ROOT,
             env=self.environment,
             check=True,

@@ -10,10 +10,10 @@ import fakeredis
 import pytest
 import redis
 
-from common.jobstore import JobStore
-from common.jobstore.connection import open_client
+from common.jobs.store import JobStore
+from common.jobs.store.connection import open_client
 from tests.common import valkey
-from tests.common.lab import Lab, TwiceStore, make_settings
+from tests.common.jobs.store.lab import Lab, TwiceStore, make_settings
 
 _PREFIXES = (f"t{number}:" for number in itertools.count(1))
 

@@ -13,15 +13,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.config import Settings
 from common.errors import MediaError
 from common.model import MediaInfo
-from common.specs import AnimationSpec, OutputSpec, StoryboardSpec, ThumbnailSpec
+from common.outputs.specs import (
+    AnimationSpec,
+    OutputSpec,
+    StoryboardSpec,
+    ThumbnailSpec,
+)
+from common.settings.load import Settings
 from tests.corpus.inventory import CLEAR_ERROR, OK, Entry
 from tests.corpus.table import Row
 from tests.corpus.verdict import Bench
-from worker.media import process
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
+from worker.media.ffmpeg import process
 
 MEMORY = 1024 * 1024 * 1024
 BOMB_MEMORY = 512 * 1024 * 1024

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from common.config import Settings
+from common.settings.load import Settings
 from tests.corpus import inventory, table
 from tests.corpus.judge import judge
 from tests.corpus.table import Row

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from common.config import Settings
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
+from common.settings.load import Settings
 from tests.corpus.inventory import OK, Entry
 from tests.corpus.table import Row
 from tests.corpus.verdict import Bench
-from worker.media import program
 from worker.media.engine import Engine, Rendered, RenderedFile, RenderJob, Watch
+from worker.media.ffmpeg import binary as program
 
 Judge = Callable[..., list[str]]
 

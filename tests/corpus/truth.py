@@ -16,7 +16,7 @@ from PIL import Image
 
 from common.model import MediaInfo
 from tests.corpus.measures import is_blank, on_black
-from worker.media.recipes.formats import FORMATS
+from worker.media.ffmpeg.formats import FORMATS
 
 _TINY = (32, 32)
 _SECONDS = 600

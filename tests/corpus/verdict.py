@@ -9,14 +9,14 @@ from typing import Any
 
 from PIL import Image
 
-from common.config import Settings
 from common.model import MediaInfo
+from common.settings.load import Settings
 from tests.corpus.inventory import EITHER, OK, Entry
 from tests.corpus.measures import colour_error, is_blank, on_black, ssim
 from tests.corpus.table import Row
 from tests.corpus.truth import Truth, Wanted
-from worker.media import program
 from worker.media.engine import Rendered, RenderedFile
+from worker.media.ffmpeg import binary as program
 
 STILL_SSIM, GIF_SSIM, TILE_SSIM = 0.9, 0.88, 0.88
 COLOUR_ERROR = 6.0

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from api.cli import main
-from common.config import Settings
-from common.dispatch import QUEUES
+from api.cli.main import main
+from common.jobs.queue import QUEUES
+from common.settings.load import Settings
 from tests.common import valkey
 from tests.conftest import ROOT
 

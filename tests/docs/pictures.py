@@ -14,13 +14,13 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from common.config import Settings
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
+from common.settings.load import Settings
 from tests.conftest import ROOT, SAMPLE
 from tests.worker.media.recipes import tone
 from tests.worker.media.recipes.ramps import ffmpeg
 from worker.media.engine import Engine, RenderedFile, RenderJob, Watch
-from worker.media.recipes.sheet import FONT
+from worker.media.recipes.contact_sheet.layout import FONT
 
 FOLDER = ROOT / "docs" / "pictures"
 TITLE = "Big Buck Bunny.mp4"

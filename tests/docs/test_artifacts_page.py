@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from common.config import Settings
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
+from common.settings.load import Settings
 from tests.conftest import ROOT
 from worker.media.engine import Engine, RenderJob, Watch
 

@@ -19,7 +19,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.httpsession import URLLib3Session
 from requests_toolbelt import MultipartEncoder
 
-from common.blobs.base import PART_BYTES
+from common.storage.port import PART_BYTES
+from tests.api.uploads.lab import MIB, url_id
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
 from tests.e2e.world import (
@@ -33,7 +34,6 @@ from tests.e2e.world import (
     rclone,
     s3_settings,
 )
-from tests.uploads.lab import MIB, url_id
 
 LARGE_BYTES = 2 * PART_BYTES + 3 * MIB
 CHUNK_BYTES = 1 * MIB

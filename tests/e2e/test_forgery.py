@@ -19,8 +19,8 @@ import requests
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
 from tests.e2e.world import THUMBNAIL, await_job
-from tests.worker.bad_urls import BAD_URLS
 from tests.worker.receiver import Reply, Request, receiving
+from tests.worker.source.bad_urls import BAD_URLS
 from tests.worker.world import SECRET
 
 HOOKS_PER_JOB = 10

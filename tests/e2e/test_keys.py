@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from api import openapi
+from api.openapi import document as openapi
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
 from tests.e2e.world import THUMBNAIL, await_job
@@ -27,7 +27,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "headTus": {"headers": TUS},
     "endTus": {"headers": TUS},
 }
-# The links to files are signed and need no key: see tests/api/test_files.py.
+# The links to files are signed and need no key: see tests/api/files/test_routes.py.
 OPEN = ("/v1/files/",)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from common.config import Settings
-from common.keys import KeyRecord, Keys, new_key_id
+from common.access.keys import KeyRecord, Keys, new_key_id
+from common.settings.load import Settings
 from tests.conftest import SAMPLE
 from tests.e2e.allinone import AllInOne, running
 from tests.worker.receiver import Receiver, Reply, Request, receiving

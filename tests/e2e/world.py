@@ -15,9 +15,9 @@ import requests
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
+from tests.api.uploads import lab
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
-from tests.uploads import lab
 
 # Read before a fixture takes away what the shell has set.
 NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")

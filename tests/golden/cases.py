@@ -12,11 +12,11 @@ from typing import Any
 
 from common.errors import MediaError
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
 from worker.media.engine import RECIPES
-from worker.media.recipes.formats import FORMATS
-from worker.media.recipes.plan import Done, FileFacts, Rung
-from worker.media.recipes.source import Clip
+from worker.media.ffmpeg.clip import Clip
+from worker.media.ffmpeg.formats import FORMATS
+from worker.media.ffmpeg.plan import Done, FileFacts, Rung
 
 FOLDER = Path(__file__).with_name("argv")
 _STEPS = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.specs import KINDS, OUTPUT_SPEC
+from common.outputs.specs import KINDS, OUTPUT_SPEC
 from tests.golden import cases
 
 

@@ -15,10 +15,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from common import errors, presets, specs
-from common.config import Settings
-from worker.media.recipes import cost, grid, movie, sheet
-from worker.media.recipes.warnings import WARNINGS
+from common import errors
+from common.jobs import presets
+from common.outputs import specs
+from common.settings.load import Settings
+from worker.media.recipes.contact_sheet import layout as sheet
+from worker.media.recipes.shared import cost, grid
+from worker.media.recipes.shared import moving as movie
+from worker.media.warnings import WARNINGS
 
 # Pictures of ``tests/docs/pictures.py``, by kind: file and what is to be seen.
 _PICTURES = {

@@ -81,7 +81,7 @@ def test_only_the_settings_and_the_supervisor_read_the_environment():
     }
 
     # The supervisor hands its own environment on to the parts that it starts.
-    assert readers <= {"common/config.py", "deploy/allinone/__main__.py"}
+    assert readers <= {"common/settings/load.py", "deploy/allinone/__main__.py"}
 
 
 def test_nothing_is_called_utils():

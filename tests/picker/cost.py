@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from statistics import mean
 
-from common.config import Settings
+from common.settings.load import Settings
 from tests.picker.clips import FOOTAGE
 from tests.picker.evaluate import Result, compare, run
 from tests.picker.real import RealClip

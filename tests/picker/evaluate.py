@@ -24,17 +24,17 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from common.config import Settings
-from common.specs import ThumbnailSpec
+from common.outputs.specs import ThumbnailSpec
+from common.settings.load import Settings
 from tests.picker.clips import Recipe, clean, make
 from tests.picker.real import RealClip, labelled_clips, real_clips
 from tests.picker.recipes import held_out, recipes
 from tests.picker.second_hand import second_hand
-from worker.media import program
 from worker.media.engine import Engine
-from worker.media.recipes.auto import Pick, pick
-from worker.media.recipes.plan import Done
-from worker.media.recipes.source import Clip
+from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg.clip import Clip
+from worker.media.ffmpeg.plan import Done
+from worker.media.recipes.best_frame.auto import Pick, pick
 from worker.media.recipes.thumbnail import picture_of
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

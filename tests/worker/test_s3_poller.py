@@ -10,13 +10,13 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from common.arrivals import Arrivals
 from common.errors import StoreUnavailable
-from common.jobstore import Claim
+from common.ingest.s3_notifications import Arrivals
+from common.jobs.store import Claim
 from common.model import ErrorInfo
 from tests.worker.receiver import receiving
 from tests.worker.world import keys_of, make_runtime
-from worker.deliver import deliver
+from worker.delivery import deliver
 from worker.s3_poller import Poller, open_queue
 
 KEYS = {"access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"}

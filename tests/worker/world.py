@@ -7,14 +7,14 @@ from typing import Any
 
 import fakeredis
 
-from common import blobs
-from common.config import Settings
-from common.dispatch import RecordingDispatcher
-from common.intake import new_id
-from common.jobstore import Accepted, JobStore, NewJob, NewOutput
-from common.keys import Keys
+from common import storage as blobs
+from common.access.keys import Keys
+from common.jobs.queue import RecordingDispatcher
+from common.jobs.service import new_id
+from common.jobs.store import Accepted, JobStore, NewJob, NewOutput
 from common.model import Source
 from common.runtime import Runtime
+from common.settings.load import Settings
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.config import Settings
 from common.errors import (
     CannotFit,
     DecodeError,
@@ -27,19 +26,19 @@ from common.errors import (
     SeekPastEnd,
 )
 from common.model import AttemptReport, ErrorInfo, MediaInfo
-from common.specs import OutputSpec
-from worker.media import check, names, probe, process, program, timeline
-from worker.media.recipes import (
-    animation,
-    contact_sheet,
-    preview,
-    snippets,
-    storyboard,
-    thumbnail,
-)
-from worker.media.recipes import warnings as codes
-from worker.media.recipes.plan import Done, Made, Plan, Rung, Step
-from worker.media.recipes.source import Clip, decoding_seconds
+from common.outputs.specs import OutputSpec
+from common.settings.load import Settings
+from worker.media import index_names as names
+from worker.media import warnings as codes
+from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import process, timeline
+from worker.media.ffmpeg import verify as check
+from worker.media.ffmpeg.clip import Clip, decoding_seconds
+from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, Step
+from worker.media.probe import judge as probe
+from worker.media.recipes import animation, preview, snippets, thumbnail
+from worker.media.recipes.contact_sheet import recipe as contact_sheet
+from worker.media.recipes.storyboard import recipe as storyboard
 
 Recipe = Callable[[Any, Clip, Any, Sequence[Any]], Plan]
 Cut = Callable[[Any, MediaInfo], list[Any]]

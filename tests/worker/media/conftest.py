@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from common.config import Settings
-from worker.media import program
+from common.settings.load import Settings
 from worker.media.engine import Engine
+from worker.media.ffmpeg import binary as program
 
 Make = Callable[..., Path]
 

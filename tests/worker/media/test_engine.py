@@ -16,10 +16,10 @@ from common.errors import (
     NoVideoStream,
     SeekPastEnd,
 )
-from common.specs import AnimationSpec, ThumbnailSpec
+from common.outputs.specs import AnimationSpec, ThumbnailSpec
 from worker.media import engine as engines
 from worker.media.engine import RenderJob, Watch
-from worker.media.recipes.plan import Made, Plan, Rung, Step
+from worker.media.ffmpeg.plan import Made, Plan, Rung, Step
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from common.errors import (
     UnsupportedFormat,
 )
 from common.model import MediaInfo, VideoInfo
-from common.specs import ThumbnailSpec
+from common.outputs.specs import ThumbnailSpec
 from tests.timing import quickest
 from worker.media.engine import RenderJob, Watch
 

@@ -10,10 +10,10 @@ import av
 import pytest
 
 from common.model import MediaInfo
-from common.specs import OUTPUT_SPEC
-from worker.media import probe
+from common.outputs.specs import OUTPUT_SPEC
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
-from worker.media.sniff import looks_like_media
+from worker.media.probe import judge as probe
+from worker.media.probe.sniff import looks_like_media
 
 _FILM = "testsrc2=s=320x180:r=24:d=4"
 

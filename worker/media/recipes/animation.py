@@ -8,24 +8,19 @@ from functools import partial
 from typing import Any
 
 from common.errors import DecodeError, SeekPastEnd
-from common.specs import AUTO, AnimationSpec
-from common.times import parse_time
-from worker.media.recipes import (
-    content,
-    cost,
-    fitting,
-    gif,
-    movie,
-    picture,
-    standin,
-    start_search,
-)
-from worker.media.recipes import warnings as codes
-from worker.media.recipes.content import Content
-from worker.media.recipes.movie import Look
-from worker.media.recipes.plan import Done, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip
-from worker.media.recipes.stretch import Stretch, frames_of, sample, stillness
+from common.outputs.specs import AUTO, AnimationSpec
+from common.outputs.times import parse_time
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip
+from worker.media.ffmpeg.plan import Done, Plan, Rung, RungRun, Step
+from worker.media.recipes.best_frame import content, start_search
+from worker.media.recipes.best_frame.content import Content
+from worker.media.recipes.shared import cost, gif, picture
+from worker.media.recipes.shared import fallback as standin
+from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared.moving import Look
+from worker.media.recipes.shared.span import Stretch, frames_of, sample, stillness
+from worker.media.recipes.size_limit import fit as fitting
 
 # Where "auto" looks first.
 _USUAL_START = "10%"

@@ -15,25 +15,21 @@ from typing import Any
 import ffmpeg
 
 from common.errors import DecodeError
-from common.specs import PreviewSpec
-from worker.media.recipes import (
-    content,
-    cost,
-    fitting,
-    gif,
-    moment,
-    movie,
-    picture,
-    standin,
-)
-from worker.media.recipes import warnings as codes
-from worker.media.recipes.extent import extent, leaves_some
-from worker.media.recipes.formats import FORMATS, PROTOCOLS
-from worker.media.recipes.movie import Look
-from worker.media.recipes.plan import Done, Plan, Rung, RungRun, Step
-from worker.media.recipes.sample import Sample
-from worker.media.recipes.source import Clip, argv, number
-from worker.media.recipes.stretch import Stretch, sample
+from common.outputs.specs import PreviewSpec
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip, argv, number
+from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
+from worker.media.ffmpeg.plan import Done, Plan, Rung, RungRun, Step
+from worker.media.recipes.best_frame import content
+from worker.media.recipes.best_frame.sample import Sample
+from worker.media.recipes.shared import cost, gif, picture
+from worker.media.recipes.shared import fallback as standin
+from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared.extent import extent, leaves_some
+from worker.media.recipes.shared.moving import Look
+from worker.media.recipes.shared.span import Stretch, sample
+from worker.media.recipes.size_limit import fit as fitting
 
 # Decoders of one process: about 30 frames each, 12 megapixels in all.
 _PIXELS = 12_000_000

@@ -17,13 +17,15 @@ from typing import Any, Literal
 
 from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
-from common.specs import Fit, SnippetsSpec
-from worker.media.recipes import content, cost, movie, picture
-from worker.media.recipes import warnings as codes
-from worker.media.recipes.movie import Look
-from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.source import Clip, no_video
-from worker.media.recipes.stretch import Stretch, frames_of, sample, stillness
+from common.outputs.specs import Fit, SnippetsSpec
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip, no_video
+from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.best_frame import content
+from worker.media.recipes.shared import cost, picture
+from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared.moving import Look
+from worker.media.recipes.shared.span import Stretch, frames_of, sample, stillness
 
 MANIFEST = "snippets.json"
 MOST_WINDOWS = 1000

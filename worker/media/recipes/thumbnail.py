@@ -11,22 +11,16 @@ from typing import Any
 import ffmpeg
 
 from common.errors import DecodeError, SeekPastEnd
-from common.specs import ThumbnailSpec
-from worker.media.recipes import (
-    auto,
-    cost,
-    encode,
-    moment,
-    picture,
-    placeholder,
-    scenes,
-    standin,
-)
-from worker.media.recipes import warnings as codes
-from worker.media.recipes.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.planes import moments
-from worker.media.recipes.sample import Sample
-from worker.media.recipes.source import Clip, argv
+from common.outputs.specs import ThumbnailSpec
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip, argv
+from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.best_frame import auto, scenes
+from worker.media.recipes.best_frame.histograms import moments
+from worker.media.recipes.best_frame.sample import Sample
+from worker.media.recipes.shared import cost, encode, picture, placeholder
+from worker.media.recipes.shared import fallback as standin
+from worker.media.recipes.shared import frame_at as moment
 
 _DEFAULT_TIME = "50%"
 _SCENE_TIME = "10%"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.config import Settings
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
+from common.settings.load import Settings
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from math import sin
 
-from worker.media.recipes.sample import CELLS, POINTS, Sample, nearness
+from worker.media.recipes.best_frame.sample import CELLS, POINTS, Sample, nearness
 
 _WIDTH = 640
 

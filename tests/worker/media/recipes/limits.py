@@ -20,9 +20,9 @@ from typing import Any
 import av
 from PIL import Image, ImageMath, ImageSequence
 
-from common.config import Settings
 from common.errors import MediaError
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
+from common.settings.load import Settings
 from tests.worker.media.recipes.ramps import ffmpeg
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
 

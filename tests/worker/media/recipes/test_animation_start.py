@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
 
 _FILM = "testsrc2=s=160x90:r=10"
 _BLACK = "color=black:s=160x90:r=10"

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from common.config import Settings
 from common.errors import TooLong
 from common.model import MediaInfo, VideoInfo
-from common.specs import SnippetsSpec, StoryboardSpec
+from common.outputs.specs import SnippetsSpec, StoryboardSpec
+from common.settings.load import Settings
 from worker.media.engine import Engine
-from worker.media.recipes import snippets, storyboard
-from worker.media.recipes.source import Clip, decoding_seconds
+from worker.media.ffmpeg.clip import Clip, decoding_seconds
+from worker.media.recipes import snippets
+from worker.media.recipes.storyboard import recipe as storyboard
 
 HOURS = 3600.0
 

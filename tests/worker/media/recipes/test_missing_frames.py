@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import SeekPastEnd
-from tests.worker.media import boxes
+from tests.worker.media.probe import boxes
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import ramp, x264
 

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image, ImageSequence
 
 from common.model import MediaInfo, VideoInfo
-from common.specs import PreviewSpec
-from tests.worker.media import boxes
+from common.outputs.specs import PreviewSpec
+from tests.worker.media.probe import boxes
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes import preview
-from worker.media.recipes import warnings as codes
-from worker.media.recipes.source import Clip
 
 
 def clip(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from common.specs import OUTPUT_SPEC
+from common.outputs.specs import OUTPUT_SPEC
 from tests.acceptance import marks
 from tests.acceptance.films import make
 from tests.acceptance.films.recipes import H264, MPEG2, MPEG4, groups, hevc, of

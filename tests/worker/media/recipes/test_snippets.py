@@ -11,11 +11,11 @@ from PIL import Image
 
 from common.errors import NoVideoStream
 from common.model import MediaInfo, VideoInfo
-from common.specs import SnippetsSpec
+from common.outputs.specs import SnippetsSpec
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
+from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes import snippets
-from worker.media.recipes.source import Clip
 
 VIDEO = VideoInfo(
     index=0,

@@ -6,9 +6,9 @@ import pytest
 
 from common.errors import SeekPastEnd
 from common.model import MediaInfo, VideoInfo
-from common.specs import AnimationSpec
+from common.outputs.specs import AnimationSpec
+from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes.animation import window
-from worker.media.recipes.source import Clip
 
 
 def _clip(duration, begin=0.0, frames=None):

@@ -1,0 +1,1 @@
+"""``/v1/batches``: one request, many jobs."""

@@ -1,0 +1,1 @@
+"""``/v1/jobs/.../files``: stable links to sources and artifacts."""

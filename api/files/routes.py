@@ -1,0 +1,274 @@
+"""Files over HTTP: stable links to artifacts, and the local store's grants.
+
+``/v1/files/...`` is a link of ours that needs no key: it carries its own signature,
+stays the same for a UTC day, and answers 302 to a fresh grant. Index files (WebVTT,
+HLS, JSON) name the files beside them, so they are served here: after a redirect to
+a grant those names would lead nowhere. ``/blobs/...`` is where the grants of the
+local store lead; on S3 nothing is served there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from mimetypes import MimeTypes
+from pathlib import PurePosixPath
+
+from flask import Blueprint, Response, current_app, redirect, request, send_file
+from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
+
+from common.errors import BadRequest, BodyTooLarge, NotFound, SourceNotFound
+from common.model import Artifact, JobRecord, MediaInfo, Source
+from common.runtime import Runtime
+from common.storage.links import edition
+from common.storage.local import LocalStore, local_base
+from common.storage.names import content_disposition
+from common.storage.port import Grant
+from common.storage.signing import check_seal, verify
+
+blueprint = Blueprint("files", __name__)
+
+_READ_BYTES = 256 * 1024
+# Of a file from storage nothing may run, be framed or be guessed.
+_GUARDS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Referrer-Policy": "no-referrer",
+}
+# Pages of other sites show what they have a link to: the link is the permission.
+_SHARED = {
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Referrer-Policy": "no-referrer",
+}
+# By the probe's name of the container; the first is that of an unknown ending.
+_SOURCE_TYPES = {
+    "mov": ("video/mp4", "video/quicktime", "video/3gpp", "image/avif", "image/heic"),
+    "matroska": ("video/x-matroska", "video/webm"),
+    "mpegts": ("video/mp2t",),
+    "mpeg": ("video/mpeg",),
+    "mpegvideo": ("video/mpeg",),
+    "avi": ("video/x-msvideo",),
+    "flv": ("video/x-flv",),
+    "ogg": ("video/ogg",),
+    "asf": ("video/x-ms-wmv", "video/x-ms-asf"),
+    "mxf": ("application/mxf",),
+    "gif": ("image/gif",),
+    "apng": ("image/apng", "image/png"),
+    "webp_pipe": ("image/webp",),
+}
+# Not the machine's own list: the answer is the same everywhere.
+_TYPES = MimeTypes()
+for _ending, _kind in {
+    ".mkv": "video/x-matroska",
+    ".heic": "image/heic",
+    ".avif": "image/avif",
+    ".3gp": "video/3gpp",
+}.items():
+    _TYPES.add_type(_kind, _ending)
+_INDEXES = frozenset({"text/vtt", "application/vnd.apple.mpegurl", "application/json"})
+
+
+def _runtime() -> Runtime:
+    runtime: Runtime = current_app.extensions["framemill"]
+    return runtime
+
+
+def _local() -> LocalStore:
+    blobs = _runtime().blobs
+    if not isinstance(blobs, LocalStore):
+        raise NotFound("files are not served here; follow a job's links")
+    return blobs
+
+
+def _job(job_id: str) -> JobRecord:
+    job = _runtime().store.get(job_id)
+    if job is None:
+        raise NotFound("the job of this file is gone")
+    return job
+
+
+@blueprint.get("/v1/files/<job_id>/<output>/<int:fence>/<key>/<file>")
+def give_artifact(
+    job_id: str, output: str, fence: int, key: str, file: str
+) -> Response:
+    """Answer 302 to a fresh grant for an artifact, or an index; 404 when it is gone."""
+    path = f"/v1/files/{job_id}/{output}/{fence}"
+    check_seal(_runtime().settings.api.secret, "file", path, key)
+    job = _job(job_id)
+    for record in job.outputs:
+        if record.name != output or edition(record) != fence:
+            continue
+        for artifact in record.artifacts:
+            if artifact.name == file:
+                name = download_name(job.source, artifact)
+                if artifact.content_type in _INDEXES:
+                    return _index(artifact, name)
+                return _redirect(artifact.key, artifact.content_type, name)
+    raise NotFound("this file was replaced or removed", hint="ask the job for its url")
+
+
+@blueprint.get("/v1/files/<job_id>/source")
+def redirect_to_source(job_id: str) -> Response:
+    """Answer 302 to a fresh grant for the source; 404 when it is not kept."""
+    verify(_runtime().settings.api.secret, "file", request.path, request.args)
+    source = (job := _job(job_id)).source
+    if source.key is None or not job.source_kept:
+        raise NotFound("the source of this job is not kept")
+    name = source.name or PurePosixPath(source.key).name
+    return _redirect(
+        source.key,
+        source_type(job.media, name),
+        name,
+        attachment=True,
+        bucket=source.bucket,
+    )
+
+
+def source_type(media: MediaInfo | None, name: str) -> str:
+    """Return the media type under which a source is served.
+
+    The probe found the container, and the file's name chooses among its types. What no
+    probe has seen, or is not listed, is ``application/octet-stream``: the type that a
+    caller claims is never repeated.
+    """
+    families = {} if media is None else _SOURCE_TYPES
+    container = "" if media is None else media.container.split(",")[0]
+    possible = families.get(container, ("application/octet-stream",))
+    guess = _TYPES.guess_type(name.lower())[0]
+    return guess if guess in possible else possible[0]
+
+
+def download_name(source: Source, artifact: Artifact) -> str:
+    """Give a name that tells a person what it is: source's stem, then the file's."""
+    stem = PurePosixPath(source.name or "").stem
+    return f"{stem[:100]}-{artifact.name}" if stem else artifact.name
+
+
+def _index(artifact: Artifact, filename: str) -> Response:
+    try:
+        body = b"".join(_runtime().blobs.read(artifact.key))
+    except SourceNotFound as error:
+        raise NotFound("this file was removed") from error
+    answer = Response(body, mimetype=artifact.content_type)
+    answer.headers.update(_GUARDS | _SHARED)
+    answer.headers["Content-Disposition"] = content_disposition(
+        filename, attachment=False
+    )
+    answer.headers["Cache-Control"] = "private, max-age=300"
+    answer.set_etag(artifact.sha256)
+    answer.make_conditional(request, accept_ranges=True, complete_length=len(body))
+    return answer
+
+
+def _redirect(
+    key: str,
+    content_type: str,
+    filename: str,
+    *,
+    attachment: bool = False,
+    bucket: str | None = None,
+) -> Response:
+    runtime = _runtime()
+    seconds = runtime.settings.blobs.grant_seconds
+    grant = runtime.blobs.grant_get(
+        key,
+        content_type=content_type,
+        filename=filename,
+        seconds=seconds,
+        attachment=attachment,
+        bucket=bucket,
+        head=request.method == "HEAD",
+    )
+    answer = redirect(reachable(grant), HTTPStatus.FOUND)
+    answer.headers["Cache-Control"] = f"private, max-age={min(300, seconds // 2)}"
+    answer.headers.update(_SHARED)
+    return Response(answer.get_data(), answer.status_code, answer.headers)
+
+
+def reachable(grant: Grant) -> str:
+    """Give a grant's URL, under the name by which the caller reached us.
+
+    Without ``api.public_url`` the local store can only guess our address.
+    """
+    settings = _runtime().settings
+    guess = local_base(settings) + "/blobs/"
+    if settings.api.public_url is None and grant.url.startswith(guess):
+        return request.url_root.rstrip("/") + "/blobs/" + grant.url[len(guess) :]
+    return grant.url
+
+
+@blueprint.get("/blobs/<path:key>")
+def serve_blob(key: str) -> Response:
+    """Serve a granted blob: ranges, validators, and a fixed type and name."""
+    store = _local()
+    secret = _runtime().settings.api.secret
+    terms = verify(secret, "get", request.path, request.args)
+    try:
+        info = store.head(key)
+        answer = send_file(
+            store.path(key), mimetype=terms["t"], conditional=True, etag=info.etag
+        )
+    except (SourceNotFound, FileNotFoundError) as error:
+        raise NotFound("this file was removed") from error
+    except RequestedRangeNotSatisfiable as error:
+        return Response(status=416, headers=error.get_headers())
+    answer.headers.update(_GUARDS)
+    answer.headers["Content-Disposition"] = terms["d"]
+    answer.headers["Cache-Control"] = "private, max-age=3600"
+    return answer
+
+
+@blueprint.put("/blobs/<path:key>")
+def take_blob(key: str) -> Response:
+    """Take a granted upload, whole or one part; the signature fixes its size."""
+    store = _local()
+    settings = _runtime().settings
+    if "r" in request.args:
+        terms = verify(settings.api.secret, "part", request.path, request.args)
+        size = _declared(int(terms["b"]), exact=True)
+        data = b"".join(_body(size))
+        part = store.put_part(key, terms["r"], int(terms["n"]), data)
+        return _stored(part.etag)
+    terms = verify(settings.api.secret, "put", request.path, request.args)
+    exact = "b" in terms
+    size = _declared(int(terms.get("b", settings.limits.source_bytes)), exact=exact)
+    if request.mimetype != terms["t"]:
+        raise BadRequest(
+            f"the grant is for {terms['t']}", hint=f"Content-Type: {terms['t']}"
+        )
+    with store.writer(key, content_type=terms["t"]) as writer:
+        for chunk in _body(size):
+            writer.write(chunk)
+        return _stored(writer.commit().etag)
+
+
+def _stored(etag: str) -> Response:
+    answer = Response(status=HTTPStatus.OK)
+    answer.set_etag(etag)
+    return answer
+
+
+def _declared(limit: int, *, exact: bool) -> int:
+    size = request.content_length
+    if size is None:
+        raise BadRequest("the length of the body is not told", hint="Content-Length")
+    if size > limit:
+        raise BodyTooLarge(f"the grant is for at most {limit} bytes, not {size}")
+    if exact and size != limit:
+        raise BadRequest(f"the grant is for {limit} bytes, not {size}")
+    return size
+
+
+def _body(size: int) -> Iterator[bytes]:
+    left = size
+    while left:
+        try:
+            chunk = request.stream.read(min(left, _READ_BYTES))
+        except (OSError, HTTPException) as error:
+            raise BadRequest("the body ended before it was complete") from error
+        if not chunk:
+            raise BadRequest("the body ended before it was complete")
+        left -= len(chunk)
+        yield chunk

@@ -1,0 +1,103 @@
+"""``/healthz``, ``/readyz`` and ``/metrics``: for those who run the service."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Blueprint, Response
+
+from api.http.auth import Authenticator, enter
+from api.metrics import Meters
+from common.errors import FramemillError, Unavailable
+from common.jobs.store import Stats
+from common.runtime import Runtime
+
+_REAPER_SECONDS = 30.0
+_SWEEPS_MISSED = 3
+_SKEW_SECONDS = 30.0
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def blueprint(
+    runtime: Runtime, authenticator: Authenticator, meters: Meters
+) -> Blueprint:
+    """Make the views over one world."""
+    routes = Blueprint("ops", __name__)
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        return _json({"status": "ok"})
+
+    @routes.get("/readyz")
+    def readyz() -> Response:
+        return _json(_check(runtime))
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        enter(authenticator, "admin")
+        return Response(meters.expose(), content_type=_TEXT)
+
+    return routes
+
+
+def _check(runtime: Runtime) -> dict[str, object]:
+    away: list[str] = []
+    for name, ask in (("store", runtime.store.ping), ("blobs", runtime.blobs.check)):
+        try:
+            ask()
+        except FramemillError as error:
+            away.append(f"{name}: {error.detail}")
+    if away:
+        raise Unavailable("; ".join(away), hint="see the log of the part that is away")
+    stats = runtime.store.stats()
+    reasons = _missing(stats, runtime.settings.lease.sweep_seconds)
+    reasons += [
+        f"{one.error.title} (seen from {one.host}): work waits for it. "
+        f"{one.error.detail}"
+        for one in stats.away
+    ]
+    reasons += _skewed(runtime)
+    # Jobs are accepted all the same, and wait: that is no reason to refuse.
+    return {
+        "status": "degraded" if reasons else "ok",
+        "reasons": reasons,
+        "workers": stats.workers,
+        "reaper_seconds": stats.reaper_seconds,
+        "pending": stats.pending,
+    }
+
+
+def _missing(stats: Stats, sweep_seconds: float) -> list[str]:
+    """List what keeps accepted jobs from being done."""
+    reasons = []
+    if not stats.workers:
+        reasons.append("no worker is running: jobs are accepted and wait")
+    silence = stats.reaper_seconds
+    if silence is None:
+        reasons.append("no reaper is running: lost messages are not sent again")
+    elif silence > max(_REAPER_SECONDS, _SWEEPS_MISSED * sweep_seconds):
+        reasons.append(
+            f"the reaper was last seen {silence:.0f} s ago: lost messages are not "
+            "sent again"
+        )
+    return reasons
+
+
+def _skewed(runtime: Runtime) -> list[str]:
+    """List whose clock is so far from the storage's that it may refuse signatures."""
+    clocks = [("this API process", runtime.blobs.clock_skew())]
+    clocks += [
+        (f"worker {one['name']}", one["info"].get("clock_skew"))
+        for one in runtime.store.workers()
+    ]
+    return [
+        f"the clock of {name} is {skew:+.0f} s from the storage's"
+        for name, skew in clocks
+        if skew is not None and abs(skew) > _SKEW_SECONDS
+    ]
+
+
+def _json(document: dict[str, object]) -> Response:
+    response = Response(json.dumps(document), mimetype="application/json")
+    response.headers["Cache-Control"] = "no-store"
+    return response

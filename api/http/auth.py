@@ -1,0 +1,319 @@
+"""Who may: an authenticator turns a request into a Principal.
+
+With ``FRAMEMILL_API_AUTH=false`` everybody is the one anonymous owner, who may do
+everything; that is for a service on loopback, or embedded behind a gate of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from flask import Request, Response, g, request
+
+from common.access import keys
+from common.access.keys import (
+    Admission,
+    DeclaredKey,
+    KeyRecord,
+    Keys,
+    Spent,
+    day_is_over,
+)
+from common.errors import Forbidden, TooManyRequests, Unauthorized
+from common.settings.sections import Api, is_loopback
+
+Scope = keys.Scope
+ALL_SCOPES: frozenset[Scope] = frozenset({"submit", "read", "admin"})
+# A key is 46 characters; what is far longer is none and need not be hashed.
+_TOKEN_CHARS = 256
+_DAY_SECONDS = 86_400
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a key may use; None is no limit beyond the service's own."""
+
+    jobs_at_once: int | None = None
+    source_bytes: int | None = None
+    source_seconds: float | None = None
+    buckets: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    jobs_per_day: int | None = None
+    uploads_at_once: int | None = None
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking; ``owner`` names whose jobs these are.
+
+    ``subscriptions`` are the webhooks of the key, as the job store takes them.
+    """
+
+    owner: str
+    key_id: str | None = None
+    scopes: frozenset[Scope] = ALL_SCOPES
+    allowance: Allowance = field(default_factory=Allowance)
+    subscriptions: tuple[dict[str, Any], ...] = ()
+
+    def require(self, scope: Scope) -> None:
+        """Raise Forbidden unless the key has that scope (admin has all)."""
+        if scope not in self.scopes and "admin" not in self.scopes:
+            raise Forbidden(
+                f"this API key lacks the scope {scope!r}",
+                hint="framemill keys list shows the scopes of each key",
+            )
+
+
+class Authenticator(Protocol):
+    """Knows who a request comes from."""
+
+    def identify(self, request: Request) -> Principal:
+        """Give the principal; raises Unauthorized or TooManyRequests."""
+
+    def spend(self, who: Principal) -> Spent | None:
+        """Count one job of today; raises TooManyRequests over the quota.
+
+        None is a principal without a daily quota.
+        """
+
+    def refund(self, spent: Spent | None) -> None:
+        """Take back what was spent: no upload came of it."""
+
+    def day(self, who: Principal, *, repeat: bool) -> tuple[str, int] | None:
+        """Give the key and the quota of the day that a new job counts against.
+
+        None is a principal without one. Raises TooManyRequests where the day is used
+        up already, unless the request may be the ``repeat`` of one that made a job.
+        """
+
+    def made(self) -> None:
+        """Hear that the job store has counted a job of this request."""
+
+
+class Open:
+    """Asks for no key, and answers on loopback alone unless it is embedded.
+
+    A browser on this machine reaches loopback for any page it shows. So a page whose
+    name was made to lead here (DNS rebinding) is told by ``Host``, and one that sends
+    a form across sites by ``Origin``.
+    """
+
+    def __init__(self, settings: Api) -> None:
+        self._embedded = settings.embedded
+        self._origins = settings.cors_origins
+        self._name = urlsplit(settings.public_url or "").hostname
+        self._proxied = settings.trusted_proxies > 0
+
+    def identify(self, request: Request) -> Principal:
+        """Give the anonymous owner; raises Forbidden beyond loopback, or for a page.
+
+        The settings were checked at start, but gunicorn is told by its command line
+        where to listen: what counts is where this connection came in.
+        """
+        if self._embedded:
+            return _ANYBODY
+        if not _came_by_loopback(request):
+            raise Forbidden(
+                "this service asks for no API keys and is reached on loopback only",
+                hint="FRAMEMILL_API_AUTH=true, or FRAMEMILL_API_EMBEDDED=true behind a "
+                "gate of its own",
+            )
+        if not self._is_ours(_host_name(request)):
+            raise Forbidden(
+                "this service asks for no API keys and answers to loopback names only",
+                hint="http://127.0.0.1 or http://localhost; FRAMEMILL_API_PUBLIC_URL "
+                "gives it another name",
+            )
+        if not self._may_write(request):
+            raise Forbidden(
+                "a page of another origin may not do that here",
+                hint="FRAMEMILL_API_CORS_ORIGINS lists the origins that may",
+            )
+        return _ANYBODY
+
+    def _is_ours(self, name: str) -> bool:
+        # A proxy that is trusted has chosen which names come through.
+        return self._proxied or is_loopback(name) or name == self._name
+
+    def _may_write(self, request: Request) -> bool:
+        origin = request.headers.get("Origin")
+        if origin is None or request.method in _SAFE:
+            return True
+        own = f"{request.scheme}://{request.host}"
+        return origin == own or "*" in self._origins or origin in self._origins
+
+    def spend(self, who: Principal) -> None:
+        """Count nothing."""
+
+    def refund(self, spent: Spent | None) -> None:
+        """Give nothing back."""
+
+    def day(self, who: Principal, *, repeat: bool) -> None:
+        """Count against no day."""
+
+    def made(self) -> None:
+        """Count nothing."""
+
+
+_ANYBODY = Principal(owner="")
+
+
+def _host_name(request: Request) -> str:
+    try:
+        return urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _came_by_loopback(request: Request) -> bool:
+    link = request.environ.get("gunicorn.socket")
+    # Other servers and tests say nothing; a Unix socket's name is a text.
+    here = link.getsockname() if link is not None else ""
+    return not isinstance(here, tuple) or is_loopback(here[0])
+
+
+class KeyGuard:
+    """Asks for an API key and holds it to its limits."""
+
+    def __init__(self, keys: Keys, declared: Sequence[DeclaredKey] = ()) -> None:
+        self._keys = keys
+        # On the first request: the store may be away while the API starts.
+        self._undeclared: Sequence[DeclaredKey] | None = declared
+
+    def identify(self, request: Request) -> Principal:
+        """Give the key's principal; raises Unauthorized or TooManyRequests."""
+        token = bearer(request)
+        if self._undeclared is not None:
+            self._keys.declare(self._undeclared)
+            self._undeclared = None
+        admission = self._keys.admit(token) if len(token) <= _TOKEN_CHARS else None
+        if admission is None:
+            raise Unauthorized("this API key is not known, or was revoked")
+        g.admission = admission
+        if not admission.granted:
+            raise TooManyRequests(
+                f"this API key may make {admission.key.requests_per_second:g} requests "
+                f"a second, {admission.key.burst} at once",
+                retry_after=admission.wait,
+            )
+        return _principal(admission.key)
+
+    def spend(self, who: Principal) -> Spent | None:
+        """Count one job of today (UTC); raises TooManyRequests over the quota."""
+        most = who.allowance.jobs_per_day
+        if most is None or who.key_id is None:
+            return None
+        spent = self._keys.spend(who.key_id, most)
+        g.jobs_per_day = (most, spent)
+        if not spent.granted:
+            raise day_is_over(most, spent.reset)
+        return spent
+
+    def refund(self, spent: Spent | None) -> None:
+        """Take back what was spent: no upload came of it."""
+        if spent is None:
+            return
+        self._keys.refund(spent)
+        _tell_day(1)
+
+    def day(self, who: Principal, *, repeat: bool) -> tuple[str, int] | None:
+        """Look at today (UTC) before the job's bytes are taken in.
+
+        The job store counts, and refuses, in the call that puts the job on record.
+        """
+        most = who.allowance.jobs_per_day
+        if most is None or who.key_id is None:
+            return None
+        today = self._keys.today(who.key_id, most)
+        g.jobs_per_day = (most, today)
+        if not (today.granted or repeat):
+            raise day_is_over(most, today.reset)
+        return who.key_id, most
+
+    def made(self) -> None:
+        """Tell of one job less that today has left."""
+        _tell_day(-1)
+
+
+def _tell_day(change: int) -> None:
+    if told := g.get("jobs_per_day"):
+        most, today = told
+        g.jobs_per_day = (most, replace(today, left=max(0, today.left + change)))
+
+
+def _principal(key: KeyRecord) -> Principal:
+    allowance = Allowance(
+        jobs_at_once=key.jobs_at_once,
+        source_bytes=key.source_bytes,
+        source_seconds=key.source_seconds,
+        buckets=tuple(key.buckets),
+        prefixes=tuple(key.prefixes),
+        destinations=tuple(key.destinations),
+        recipients=tuple(key.recipients),
+        jobs_per_day=key.jobs_per_day,
+        uploads_at_once=key.uploads_at_once,
+    )
+    return Principal(
+        key.owner, key.id, frozenset(key.scopes), allowance, tuple(key.webhooks)
+    )
+
+
+def tell_limits(response: Response) -> None:
+    """Add RateLimit-Policy and RateLimit, on granted answers and on refusals.
+
+    After draft-ietf-httpapi-ratelimit-headers-11: lists of strings with parameters.
+    The quota unit is "requests", the default, in both policies: the one counts every
+    request, the other those that make a job.
+    """
+    policies, limits = [], []
+    admission: Admission | None = g.get("admission")
+    if admission is not None and admission.left is not None:
+        rate = admission.key.requests_per_second or 1
+        burst = admission.key.burst
+        window = max(1, math.ceil(burst / rate))
+        policies.append(f'"requests";q={burst};w={window}')
+        limits.append(f'"requests";r={admission.left};t={admission.reset or 0}')
+    if told := g.get("jobs_per_day"):
+        most, spent = told
+        policies.append(f'"jobs-per-day";q={most};w={_DAY_SECONDS}')
+        limits.append(f'"jobs-per-day";r={spent.left};t={spent.reset}')
+    if met := g.get("met_quota"):
+        name, most = met
+        wait = response.headers.get("Retry-After", "0")
+        policies.append(f'"{name}";q={most}')
+        limits.append(f'"{name}";r=0;t={wait}')
+    if policies:
+        response.headers["RateLimit-Policy"] = ", ".join(policies)
+        response.headers["RateLimit"] = ", ".join(limits)
+
+
+def bearer(request: Request) -> str:
+    """Give the API key of a request; raises Unauthorized without one.
+
+    ``Authorization: Bearer KEY``, or ``X-Api-Key: KEY`` for clients that can not.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    key = token.strip() if scheme.lower() == "bearer" else ""
+    key = key or request.headers.get("X-Api-Key", "")
+    if not key:
+        raise Unauthorized(
+            "the request carries no API key",
+            hint="Authorization: Bearer KEY; framemill keys create makes one",
+        )
+    return key
+
+
+def enter(authenticator: Authenticator, scope: Scope) -> Principal:
+    """Identify who is asking, once a request, and require the scope."""
+    who: Principal | None = g.get("principal")
+    if who is None:
+        who = g.principal = authenticator.identify(request)
+    who.require(scope)
+    return who

@@ -1,0 +1,172 @@
+"""JSON bodies, read strictly.
+
+UTF-8 only, no NaN or Infinity, bounded size, bounded depth, no lone surrogates: what
+passes here can be stored and given back as it was sent. Of a key that is given twice
+the last value counts, as in every browser.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from flask import Request, g
+from werkzeug.exceptions import HTTPException
+
+from api.http.validation import pointer
+from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaType
+
+MAX_DEPTH = 32
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONE = re.compile("[\ud800-\udfff]")
+JSON_TYPE = "application/json"
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadRequest(
+        f"the JSON holds {name}, which is not JSON",
+        hint="leave the field out, or write null",
+    )
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise BadRequest(
+            f"the JSON holds a number that is too large: {text[:40]}",
+            hint="numbers go up to about 1.8e308",
+        )
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_read_float)
+
+
+def parse_json(raw: bytes, what: str = "the body") -> Any:
+    """Read one JSON document.
+
+    Raises BadRequest when it is not strict JSON and Invalid when it nests deeper than
+    32 levels or holds half a surrogate pair.
+    """
+    try:
+        document = _DECODER.decode(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"{what} is not UTF-8 at byte {error.start}", hint="send JSON as UTF-8"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise BadRequest(
+            f"{what} is not JSON: {error.msg} at line {error.lineno}, "
+            f"column {error.colno}"
+        ) from error
+    except RecursionError as error:
+        raise _too_deep(what) from error
+    except ValueError as error:  # an integer of more than 4300 digits
+        raise BadRequest(f"{what} holds a number with too many digits") from error
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH:
+        _check_depth(document, what)
+    if _SURROGATE.search(raw):
+        _check_text(document)
+    return document
+
+
+def _too_deep(what: str) -> Invalid:
+    return Invalid.one(
+        "", f"{what} nests too deep", f"at most {MAX_DEPTH} levels of lists and objects"
+    )
+
+
+def _check_depth(document: Any, what: str) -> None:
+    level = [document]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return
+    raise _too_deep(what)
+
+
+def _check_text(document: Any) -> None:
+    stack: list[tuple[list[int | str], Any]] = [([], document)]
+    while stack:
+        where, node = stack.pop()
+        if isinstance(node, str) and _LONE.search(node):
+            raise Invalid.one(
+                pointer(where),
+                "the text holds half a surrogate pair",
+                "send whole ones",
+            )
+        if isinstance(node, list):
+            stack += [([*where, number], child) for number, child in enumerate(node)]
+        elif isinstance(node, dict):
+            for key, child in node.items():
+                if _LONE.search(key):
+                    raise Invalid.one(
+                        pointer(where),
+                        "a key holds half a surrogate pair",
+                        "send whole ones",
+                    )
+                stack.append(([*where, key], child))
+
+
+def require_json(request: Request) -> None:
+    """Raise UnsupportedMediaType unless the body says that it is UTF-8 JSON."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != JSON_TYPE or charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType(
+            f"a body of type {request.content_type!r} is not taken here"[:200],
+            hint=f"send {JSON_TYPE} in UTF-8",
+        )
+
+
+def read_json(request: Request, limit: int) -> Any:
+    """Read the request's body as JSON of at most ``limit`` bytes.
+
+    Raises UnsupportedMediaType, BodyTooLarge, BadRequest or Invalid.
+    """
+    require_json(request)
+    return parse_json(read_body(request, limit))
+
+
+def read_body(request: Request, limit: int) -> bytes:
+    """Read the whole body, once a request: it is kept for who reads it next.
+
+    Raises BodyTooLarge over ``limit`` bytes, BadRequest when it ends early.
+    """
+    raw: bytes | None = g.get("body")
+    if raw is None:
+        raw = g.body = _read_stream(request, limit)
+    if len(raw) > limit:
+        raise _too_large(limit)
+    return raw
+
+
+def _read_stream(request: Request, limit: int) -> bytes:
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    try:
+        raw: bytes = request.stream.read(limit + 1)
+    # gunicorn raises OSError for broken chunks, werkzeug ClientDisconnected.
+    except (OSError, HTTPException) as error:
+        raise BadRequest("the body ended before it was complete") from error
+    if len(raw) <= limit and len(raw) < (request.content_length or 0):
+        raise BadRequest("the body ended before it was complete")
+    return raw
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"the body is over {limit} bytes",
+        hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_JSON_BYTES)",
+    )
+
+
+def canonical(document: Any) -> bytes:
+    """Write a document so that equal documents give equal bytes."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

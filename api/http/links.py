@@ -1,0 +1,39 @@
+"""Absolute addresses of a job and of its files, as this caller can follow them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.model import Artifact, OutputRecord
+from common.settings.load import Settings
+from common.storage.links import artifact_url, source_url
+
+
+@dataclass(frozen=True)
+class Links:
+    """Makes addresses below ``root``, which has no final slash."""
+
+    root: str
+    settings: Settings
+
+    def job(self, job_id: str, verb: str | None = None) -> str:
+        """Give the address of a job, or of one of its verbs."""
+        tail = f"/{verb}" if verb else ""
+        return f"{self.root}/v1/jobs/{job_id}{tail}"
+
+    def batch(self, batch_id: str, verb: str | None = None) -> str:
+        """Give the address of a batch, or of one of its verbs."""
+        tail = f"/{verb}" if verb else ""
+        return f"{self.root}/v1/batches/{batch_id}{tail}"
+
+    def batch_jobs(self, batch_id: str) -> str:
+        """Give the address of a batch's jobs."""
+        return f"{self.root}/v1/jobs?batch={batch_id}"
+
+    def artifact(self, job_id: str, output: OutputRecord, artifact: Artifact) -> str:
+        """Return the signed address of one artifact of an output."""
+        return artifact_url(self.root, self.settings, job_id, output, artifact)
+
+    def source(self, job_id: str) -> str:
+        """Give the signed address of a job's source."""
+        return source_url(self.root, self.settings, job_id)

@@ -1,0 +1,95 @@
+"""What every request and every answer passes: ids, headers, CORS, counts, the log."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from api.http import headers
+from api.http.auth import tell_limits
+from api.metrics import Meters
+from common.settings.sections import Api
+
+# Documents of an API run nothing; the pages set a policy of their own.
+_POLICY = "default-src 'none'; frame-ancestors 'none'"
+_GUARDS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_EXPOSED = (
+    "ETag, Location, Link, Preference-Applied, RateLimit, RateLimit-Policy, "
+    "Retry-After, Idempotent-Replayed, Upload-Offset, Upload-Length, Upload-Expires, "
+    "Tus-Resumable, X-Request-Id"
+)
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+_PREFLIGHT_SECONDS = "7200"
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: Flask, settings: Api, meters: Meters) -> None:
+    """Put the edge around an app."""
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
+        )
+
+    @app.before_request
+    def begin() -> None:
+        g.began = time.perf_counter()
+        g.request_id = headers.request_id(request) or uuid.uuid4().hex
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        given = {name.lower() for name, _ in response.headers}
+        for name, value in _GUARDS.items():
+            if name.lower() not in given:
+                response.headers.add(name, value)
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        tell_limits(response)
+        _allow_origin(response, settings.cors_origins)
+        _record(response, meters)
+        return response
+
+
+def _allow_origin(response: Response, allowed: list[str]) -> None:
+    if not allowed:
+        return
+    response.headers.add("Vary", "Origin")
+    origin = request.headers.get("Origin")
+    if origin is None or not ("*" in allowed or origin in allowed):
+        return
+    response.headers["Access-Control-Allow-Origin"] = "*" if "*" in allowed else origin
+    response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    if (
+        request.method == "OPTIONS"
+        and "Access-Control-Request-Method" in request.headers
+    ):
+        asked = request.headers.get("Access-Control-Request-Headers", "")
+        response.headers["Access-Control-Allow-Methods"] = _METHODS
+        response.headers["Access-Control-Allow-Headers"] = asked[:1000]
+        response.headers["Access-Control-Max-Age"] = _PREFLIGHT_SECONDS
+
+
+def _record(response: Response, meters: Meters) -> None:
+    seconds = time.perf_counter() - g.get("began", time.perf_counter())
+    route = request.url_rule.rule if request.url_rule else "unknown"
+    status = response.status_code
+    meters.count_request(request.method, route, status, seconds)
+    (log.debug if status < 400 else log.info)(
+        "http.request",
+        method=request.method,
+        route=route,
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+    )

@@ -1,0 +1,119 @@
+"""``GET /v1/jobs/{id}/events``: a job's history as server-sent events.
+
+A stream holds one of the threads that send (``FRAMEMILL_API_TRANSFERS``), of which a
+quarter is for streams; who gets none is told to poll. The stream ends with the job.
+Its events carry the store's ids, so a client that comes back with ``Last-Event-ID``
+misses nothing; ``progress`` events have no id.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import structlog
+from flask import Blueprint, Response, request
+
+from api.http import headers
+from api.http.auth import Authenticator, enter
+from api.http.long_poll import Waiters
+from api.jobs.routes import check_id
+from api.jobs.views import timestamp
+from common.errors import StoreUnavailable, TooManyRequests
+from common.model import JOB_ENDED, Event, JobRecord
+from common.runtime import Runtime
+
+HEARTBEAT_SECONDS = 15.0
+RECONNECT_MILLISECONDS = 2000
+BUSY_SECONDS = 5
+LOOK_SECONDS = 1.0
+LONGEST_SECONDS = 3600.0
+_PAGE = 100
+
+log = structlog.get_logger(__name__)
+
+
+def blueprint(
+    runtime: Runtime, authenticator: Authenticator, waiters: Waiters
+) -> Blueprint:
+    """Make the view over one world; ``waiters`` caps the streams."""
+    routes = Blueprint("stream", __name__, url_prefix="/v1/jobs")
+
+    @routes.get("/<job_id>/events")
+    def events(job_id: str) -> Response:
+        headers.query(request)
+        owner = enter(authenticator, "read").owner
+        job = runtime.intake.get(check_id(job_id), owner)
+        after = request.headers.get("Last-Event-ID") or None
+        # Also tells an id that cannot be one, while there is still a status to send.
+        missed = runtime.store.events(job.id, after, 1)
+        if after and not missed and job.status in JOB_ENDED:
+            return Response(status=204)  # EventSource takes it as: do not come back
+        with ExitStack() as stack:
+            if not stack.enter_context(waiters.place()):
+                raise TooManyRequests(
+                    "all event streams of this server are taken",
+                    retry_after=BUSY_SECONDS,
+                    hint=f"poll GET /v1/jobs/{job.id} instead, as Retry-After says",
+                )
+            response = Response(
+                _stream(runtime, job, after), mimetype="text/event-stream"
+            )
+            # The place is given back when the stream ends, or was never begun.
+            response.call_on_close(stack.pop_all().close)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
+
+    return routes
+
+
+def _stream(runtime: Runtime, job: JobRecord, after: str | None) -> Iterator[str]:
+    try:
+        yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
+        yield from _follow(runtime, job.id, after)
+    except StoreUnavailable as error:
+        # The client comes back by itself, with the last id it has seen.
+        log.warning("stream.cut", job=job.id, code=error.code)
+
+
+def _follow(runtime: Runtime, job_id: str, after: str | None) -> Iterator[str]:
+    store = runtime.store
+    began = spoken = time.monotonic()
+    progress = -1.0
+    while time.monotonic() - began < LONGEST_SECONDS:
+        # The job is read before its history: an end that is seen is in the history.
+        job = store.get(job_id)
+        found = store.events(job_id, after, _PAGE)
+        for event in found:
+            after = event.id
+            yield _event(job_id, event)
+        if job is None or (job.status in JOB_ENDED and len(found) < _PAGE):
+            return
+        if job.progress != progress:
+            progress = job.progress
+            yield _message("progress", {"job_id": job_id, "progress": progress})
+            spoken = time.monotonic()
+        if time.monotonic() - spoken >= HEARTBEAT_SECONDS:
+            yield ": alive\n\n"
+            spoken = time.monotonic()
+        if not found:
+            store.await_event(job_id, after, LOOK_SECONDS)
+
+
+def _event(job_id: str, event: Event) -> str:
+    data = {
+        "job_id": job_id,
+        "type": event.type,
+        "at": timestamp(event.at),
+        "output": event.output,
+        "details": event.data,
+    }
+    return f"id: {event.id}\n{_message(event.type, data)}"
+
+
+def _message(kind: str, data: dict[str, Any]) -> str:
+    return f"event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"

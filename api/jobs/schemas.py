@@ -1,0 +1,367 @@
+"""The shapes of requests and answers: validation and OpenAPI come from these.
+
+Requests are strict and refuse unknown fields. Answers always have all their keys,
+null where nothing is known; sizes are bytes, lengths seconds, times RFC 3339 UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from api.jobs.subscriptions import Subscriptions
+from common.model import JobStatus, OutputStatus
+from common.outputs.specs import Name, OutputSpec
+
+KEY_BYTES = 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
+
+
+def check_key(key: str) -> str:
+    """Give an object's key back; raises ValueError for one that cannot be."""
+    if len(key.encode()) > KEY_BYTES:
+        raise ValueError(f"a key has at most {KEY_BYTES} bytes")
+    if _CONTROL.search(key):
+        raise ValueError("a key has no control characters")
+    if ".." in key.split("/"):
+        raise ValueError("a key has no '..' between slashes")
+    return key
+
+
+class Request(BaseModel):
+    """Base of requests: strict, and nothing unknown."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+
+class S3Source(Request):
+    """An object in an S3 bucket that jobs may read."""
+
+    bucket: Annotated[str, Field(pattern=BUCKET, examples=["framemill"])]
+    key: Annotated[
+        str,
+        Field(min_length=1, max_length=KEY_BYTES, examples=["in/clip.mp4"]),
+        AfterValidator(check_key),
+    ]
+
+
+class SourceRequest(Request):
+    """Where the video is: exactly one of these."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"minProperties": 1, "maxProperties": 1},
+    )
+
+    s3: S3Source | None = None
+    url: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2048,
+        description="Where the service allows it (FRAMEMILL_SOURCE_URLS).",
+        examples=["https://example.org/clip.mp4"],
+    )
+    upload: Id | None = Field(default=None, description="A complete upload's id.")
+    job: Id | None = Field(default=None, description="A job whose source is kept.")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_where(self) -> Self:
+        names = list(type(self).model_fields)
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            raise ValueError("give exactly one of " + ", ".join(names))
+        return self
+
+
+TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{1,128}$")]
+TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{0,256}$")]
+
+
+class S3Destination(Request):
+    """A bucket that gets copies, named PREFIX/OUTPUT/FILE."""
+
+    bucket: Annotated[str, Field(pattern=BUCKET, examples=["results"])]
+    prefix: Annotated[
+        str,
+        Field(
+            max_length=512,
+            pattern=r"^([^/]|$)",
+            description="{job_id} in it becomes the job's id.",
+            examples=["films/7"],
+        ),
+        AfterValidator(check_key),
+    ] = ""
+    cache_control: str | None = Field(
+        default=None,
+        pattern=r"^[\x20-\x7e]{1,256}$",
+        examples=["public, max-age=31536000, immutable"],
+    )
+    acl: Literal["private", "public-read"] | None = Field(
+        default=None, description="Default: what the bucket says."
+    )
+    tags: dict[TagKey, TagValue] = Field(default={}, max_length=10)
+
+
+class DestinationRequest(Request):
+    """Where the results are copied before the job completes."""
+
+    s3: S3Destination
+
+
+class FormRequest(Request):
+    """What a job makes; the fields beside the file in a multipart body."""
+
+    outputs: list[OutputSpec] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Default: a thumbnail and an animated GIF.",
+    )
+    preset: str | None = Field(
+        default=None,
+        max_length=64,
+        description="A named bundle, instead of outputs; in a form also without "
+        "quotation marks.",
+        examples=["web"],
+    )
+    notify: Subscriptions = Field(
+        default=[], description="Who is told of the job's events."
+    )
+    destination: DestinationRequest | None = Field(
+        default=None, description="Where results are copied, if the API key allows it."
+    )
+    dedupe: bool = Field(
+        default=False,
+        description="Copy the results of an earlier job with the same bytes and the "
+        "same outputs, if there is one.",
+    )
+    metadata: Any = Field(
+        default=None,
+        description="Any JSON, at most 4 KiB as sent; it comes back unchanged.",
+    )
+
+
+class JobRequest(FormRequest):
+    """A job over a source that the service can reach."""
+
+    source: SourceRequest
+
+
+class View(BaseModel):
+    """Base of all answers: every key is always there."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
+
+
+Timestamp = Annotated[
+    str,
+    Field(
+        json_schema_extra={"format": "date-time"}, examples=["2026-11-23T09:48:23.120Z"]
+    ),
+]
+Link = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+
+
+class ErrorView(View):
+    """Why a job, an output or an attempt failed."""
+
+    code: str = Field(description="Stable; /docs/errors lists all.")
+    title: str
+    detail: str
+    pointer: str | None
+    hint: str | None
+
+
+class SourceView(View):
+    """Where the video came from; ``name`` is for display."""
+
+    kind: Literal["upload", "s3", "url"]
+    name: str | None
+    bytes: int | None
+    content_type: str | None
+    sha256: str | None
+    bucket: str | None
+    key: str | None
+    url: str | None
+
+
+class VideoView(View):
+    """The video stream that was chosen, as it is shown."""
+
+    codec: str
+    profile: str | None
+    width: int = Field(description="As shown: after pixel aspect and rotation.")
+    height: int
+    coded_width: int
+    coded_height: int
+    sample_aspect_ratio: str
+    rotation: int = Field(description="Clockwise degrees that were applied.")
+    mirrored: bool
+    fps: float | None
+    frames: int | None
+    duration: float | None
+    pixel_format: str | None
+    bit_depth: int | None
+    alpha: bool
+    interlaced: bool
+    hdr: Literal["hdr10", "hlg", "dolby_vision"] | None
+    attached_picture: bool
+
+
+class AudioView(View):
+    """The first audio stream."""
+
+    codec: str
+    channels: int | None
+    sample_rate: int | None
+    duration: float | None
+
+
+class MediaView(View):
+    """Facts of the source."""
+
+    container: str
+    duration: float | None
+    bytes: int | None
+    bit_rate: int | None
+    streams: int
+    video: VideoView | None
+    audio: AudioView | None
+
+
+class ObjectView(View):
+    """An object in the caller's bucket."""
+
+    bucket: str
+    key: str
+
+
+class ArtifactView(View):
+    """A file to fetch; ``url`` needs no header and stays the same for a day."""
+
+    name: str
+    url: Link
+    content_type: str
+    bytes: int
+    width: int | None
+    height: int | None
+    frames: int | None
+    duration: float | None
+    time: float | None = Field(description="Of the source, for stills.")
+    sha256: str
+    details: dict[str, Any] = Field(
+        description="What only some kinds have: placeholder, dominant_color, score, "
+        "runners_up, chosen settings; docs/reference/outputs.md lists all.",
+        examples=[
+            {"placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI", "dominant_color": "#4a6a2c"}
+        ],
+    )
+    copy_at: ObjectView | None = Field(description="The copy at the destination.")
+
+
+class AttemptView(View):
+    """One thing that was tried."""
+
+    attempt: int
+    rung: str
+    error: ErrorView | None
+    seconds: float | None
+    at: Timestamp | None
+
+
+class OutputView(View):
+    """One thing that was asked for."""
+
+    name: Name
+    kind: str
+    status: OutputStatus
+    progress: float = Field(ge=0, le=100)
+    attempts: list[AttemptView]
+    warnings: list[str]
+    artifacts: list[ArtifactView]
+    error: ErrorView | None
+
+
+class LinksView(View):
+    """Absolute addresses; ``thumbnail`` and ``gif`` once these exist."""
+
+    self: Link
+    cancel: Link
+    retry: Link
+    media: Link | None
+    thumbnail: Link | None
+    gif: Link | None
+
+
+class WaitingView(View):
+    """What a job waits for: a part of the service that is away; no fault of the job."""
+
+    error: ErrorView
+    since: Timestamp
+    until: Timestamp = Field(
+        description="Then it fails with that error (FRAMEMILL_LEASE_OUTAGE_HOURS)."
+    )
+
+
+class JobView(View):
+    """A job, all of it."""
+
+    id: str = Field(pattern="^[0-9a-f]{32}$")
+    batch_id: str | None = Field(description="Of the batch that made it.")
+    deduplicated_from: str | None = Field(
+        description="The job whose results were copied, instead of making them again."
+    )
+    status: JobStatus
+    progress: float = Field(ge=0, le=100)
+    created_at: Timestamp
+    updated_at: Timestamp
+    finished_at: Timestamp | None
+    expires_at: Timestamp | None
+    source: SourceView
+    media: MediaView | None
+    outputs: list[OutputView]
+    waiting: WaitingView | None = Field(
+        description="Set while a part of the service that the work needs is away."
+    )
+    error: ErrorView | None
+    warnings: list[str]
+    metadata: Any
+    links: LinksView
+
+
+class JobListView(View):
+    """One page of jobs, newest first."""
+
+    jobs: list[JobView]
+    next: str | None = Field(description="The next page's cursor; null on the last.")
+
+
+class FaultView(View):
+    """One thing that is wrong with a request."""
+
+    pointer: str = Field(
+        description="JSON pointer into the body; parameters, headers and parts count "
+        "as members of their names."
+    )
+    detail: str
+    hint: str | None
+
+
+class ProblemView(View):
+    """A refusal or a failure (RFC 9457)."""
+
+    type: str
+    code: str
+    title: str
+    status: int
+    detail: str
+    pointer: str | None
+    hint: str | None
+    faults: list[FaultView]
+    request_id: str | None

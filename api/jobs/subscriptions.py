@@ -1,0 +1,171 @@
+"""What a job request may say about who is told of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from api.http.auth import Principal
+from common.errors import Forbidden, Invalid
+from common.settings.load import Settings
+from common.settings.sections import Egress
+from common.settings.types import WebhookSecret
+
+ENDINGS = ["job.completed", "job.partial", "job.failed", "job.cancelled"]
+BATCH_ENDINGS = [one.replace("job.", "batch.") for one in ENDINGS]
+MOST = 10
+
+
+def _check_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"not a URL: {error}") from error
+    if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0:
+        raise ValueError("a webhook's URL is https://host/path")
+    if "@" in parts.netloc:
+        raise ValueError("a webhook's URL has no user name or password")
+    return url
+
+
+class _Subscription(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    events: list[
+        Annotated[str, Field(pattern=r"^(\*|(job|output|batch)\.(\*|[a-z]{1,32}))$")]
+    ] = Field(
+        default=ENDINGS,
+        min_length=1,
+        max_length=32,
+        description='Event types, "job.*", "output.*", "batch.*" or "*"; default: the '
+        "end of the job, or of the batch.",
+    )
+
+
+class WebhookSubscription(_Subscription):
+    """A signed POST after Standard Webhooks; public addresses only."""
+
+    type: Literal["webhook"]
+    url: Annotated[
+        str,
+        Field(max_length=2048, examples=["https://example.org/hook"]),
+        AfterValidator(_check_url),
+    ]
+    secret: WebhookSecret = Field(
+        default="",
+        description="whsec_ and base64 of 24 to 64 bytes; default: the service's. "
+        "Never shown again.",
+    )
+
+
+class EmailSubscription(_Subscription):
+    """An e-mail that shows the thumbnail, to a recipient that the operator allows."""
+
+    type: Literal["email"]
+    to: Annotated[
+        str,
+        Field(
+            max_length=320,
+            pattern=r"^[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}$",
+            examples=["you@example.org"],
+        ),
+    ]
+
+
+Subscription = Annotated[
+    WebhookSubscription | EmailSubscription, Field(discriminator="type")
+]
+Subscriptions = Annotated[list[Subscription], Field(max_length=MOST)]
+
+
+def as_stored(
+    asked: Sequence[WebhookSubscription | EmailSubscription],
+    who: Principal,
+    settings: Settings,
+    base: str = "",
+) -> list[dict[str, Any]]:
+    """Give a job's subscriptions and those of its API key as the job store has them.
+
+    ``base`` is where the job lies in the body. Raises Invalid and Forbidden for one
+    that could never be delivered.
+    """
+    for number, one in enumerate(asked):
+        where = f"{base}/notify/{number}"
+        if isinstance(one, EmailSubscription):
+            _check_recipient(one.to, who, settings, f"{where}/to")
+        else:
+            check_receiver(one.url, settings.egress, f"{where}/url")
+    own = [
+        {"id": f"s{number}", **one.model_dump(mode="json")}
+        for number, one in enumerate(asked, 1)
+    ]
+    return [*own, *who.subscriptions]
+
+
+def check_receiver(url: str, egress: Egress, pointer: str) -> None:
+    """Raise Invalid where the settings let no webhook have such a URL.
+
+    Its form only: the worker's one door judges where it leads.
+    """
+    if fault := egress.fault_of(url):
+        detail, hint = fault
+        raise Invalid.one(pointer, f"a webhook's URL: {detail}", hint)
+
+
+def _check_recipient(
+    address: str, who: Principal, settings: Settings, pointer: str
+) -> None:
+    if settings.smtp.host is None:
+        raise Invalid.one(
+            pointer,
+            "this service sends no e-mail",
+            "use a webhook; the setting is FRAMEMILL_SMTP_HOST",
+        )
+    wanted = address.lower()
+    domain = wanted[wanted.rindex("@") :]
+    allowed = [*settings.smtp.recipients, *who.allowance.recipients]
+    if not {"*", domain, wanted} & {one.lower() for one in allowed}:
+        raise Forbidden(
+            f"{address} may not be mailed",
+            pointer=pointer,
+            hint="the operator allows an address or a @DOMAIN: framemill keys limits "
+            "ID --recipient, or for everybody FRAMEMILL_SMTP_RECIPIENTS",
+        )
+
+
+def shown(url: str) -> str:
+    """Give a subscriber's URL without its query, where people put tokens."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="***" if parts.query else "", fragment=""))
+
+
+def about(
+    kind: Literal["job", "batch"],
+    asked: list[WebhookSubscription | EmailSubscription],
+    who: Principal,
+    settings: Settings,
+    default: list[str],
+) -> list[dict[str, Any]]:
+    """Give those of a batch's subscriptions that hear of it, or of its jobs.
+
+    ``default`` is what those of the request hear of who did not say. Raises what
+    :func:`as_stored` raises.
+    """
+    said = [
+        one.events if "events" in one.model_fields_set else default for one in asked
+    ]
+    said += [one["events"] for one in who.subscriptions]
+    heard = []
+    for wanted, stored in zip(said, as_stored(asked, who, settings), strict=True):
+        events = [
+            event
+            for event in wanted
+            if event == "*" or event.startswith("batch.") == (kind == "batch")
+        ]
+        if events:
+            heard.append(stored | {"events": events})
+    return heard

@@ -1,0 +1,182 @@
+"""JobRecord -> JobView: what the store knows, as callers see it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal, overload
+
+from api.http.links import Links
+from api.jobs.schemas import (
+    ArtifactView,
+    AttemptView,
+    AudioView,
+    ErrorView,
+    JobView,
+    LinksView,
+    MediaView,
+    ObjectView,
+    OutputView,
+    SourceView,
+    VideoView,
+    WaitingView,
+)
+from common.model import (
+    Artifact,
+    AttemptReport,
+    ErrorInfo,
+    JobRecord,
+    MediaInfo,
+    OutputRecord,
+    Source,
+    Waiting,
+)
+
+
+@overload
+def timestamp(milliseconds: int) -> str: ...
+@overload
+def timestamp(milliseconds: int | None) -> str | None: ...
+def timestamp(milliseconds: int | None) -> str | None:
+    """Write Unix milliseconds after RFC 3339, in UTC."""
+    if milliseconds is None:
+        return None
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def present(job: JobRecord, links: Links) -> JobView:
+    """Give the public view of a job."""
+    outputs = [_output(job.id, output, links) for output in job.outputs]
+    return JobView(
+        id=job.id,
+        batch_id=job.batch,
+        deduplicated_from=job.deduplicated_from,
+        status=job.status,
+        progress=job.progress,
+        created_at=timestamp(job.created_at),
+        updated_at=timestamp(job.updated_at),
+        finished_at=timestamp(job.finished_at),
+        expires_at=timestamp(job.expires_at),
+        source=_source(job.source),
+        media=job.media and _media(job.media),
+        outputs=outputs,
+        waiting=job.waiting and _waiting(job.waiting),
+        error=job.error and _error(job.error),
+        warnings=job.warnings,
+        metadata=job.metadata,
+        links=LinksView(
+            self=links.job(job.id),
+            cancel=links.job(job.id, "cancel"),
+            retry=links.job(job.id, "retry"),
+            media=links.source(job.id) if has_source(job) else None,
+            thumbnail=_first(job, outputs, "thumbnail"),
+            gif=_first(job, outputs, "gif"),
+        ),
+    )
+
+
+def has_source(job: JobRecord) -> bool:
+    """Tell whether the source can be fetched from us."""
+    return job.source.key is not None and job.source_kept
+
+
+def _first(
+    job: JobRecord, views: list[OutputView], wanted: Literal["thumbnail", "gif"]
+) -> str | None:
+    for record, view in zip(job.outputs, views, strict=True):
+        moving = record.kind == "animation" and record.spec.get("format") == "gif"
+        if record.kind == wanted or (wanted == "gif" and moving):
+            return view.artifacts[0].url if view.artifacts else None
+    return None
+
+
+def _output(job_id: str, output: OutputRecord, links: Links) -> OutputView:
+    return OutputView(
+        name=output.name,
+        kind=output.kind,
+        status=output.status,
+        progress=round(output.progress, 1),
+        attempts=[_attempt(report) for report in output.attempts],
+        warnings=output.warnings,
+        artifacts=[_artifact(job_id, output, a, links) for a in output.artifacts],
+        error=output.error and _error(output.error),
+    )
+
+
+def _artifact(
+    job_id: str, output: OutputRecord, artifact: Artifact, links: Links
+) -> ArtifactView:
+    return ArtifactView(
+        name=artifact.name,
+        url=links.artifact(job_id, output, artifact),
+        content_type=artifact.content_type,
+        bytes=artifact.bytes,
+        width=artifact.width,
+        height=artifact.height,
+        frames=artifact.frames,
+        duration=artifact.duration,
+        time=artifact.time,
+        sha256=artifact.sha256,
+        details=artifact.details,
+        copy_at=artifact.copy_at and ObjectView(**artifact.copy_at.model_dump()),
+    )
+
+
+def _attempt(report: AttemptReport) -> AttemptView:
+    return AttemptView(
+        attempt=report.attempt,
+        rung=report.rung,
+        error=report.error and _error(report.error),
+        seconds=report.seconds,
+        at=timestamp(report.at),
+    )
+
+
+def _error(error: ErrorInfo) -> ErrorView:
+    return ErrorView(
+        code=error.code,
+        title=error.title,
+        detail=error.detail,
+        pointer=error.pointer,
+        hint=error.hint,
+    )
+
+
+def _waiting(waiting: Waiting) -> WaitingView:
+    return WaitingView(
+        error=_error(waiting.error),
+        since=timestamp(waiting.since),
+        until=timestamp(waiting.until),
+    )
+
+
+def _source(source: Source) -> SourceView:
+    named = source.kind == "s3"
+    return SourceView(
+        kind=source.kind,
+        name=source.name,
+        bytes=source.size,
+        content_type=source.content_type,
+        sha256=source.sha256,
+        bucket=source.bucket if named else None,
+        key=source.key if named else None,
+        url=source.url,
+    )
+
+
+def _media(media: MediaInfo) -> MediaView:
+    video = media.video and VideoView.model_validate(
+        media.video.model_dump(include=set(VideoView.model_fields))
+    )
+    audio = media.audio and AudioView.model_validate(
+        media.audio.model_dump(include=set(AudioView.model_fields))
+    )
+    return MediaView(
+        container=media.container,
+        duration=media.duration,
+        bytes=media.size,
+        bit_rate=media.bit_rate,
+        streams=media.streams,
+        video=video,
+        audio=audio,
+    )

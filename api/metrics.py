@@ -1,0 +1,123 @@
+"""Prometheus metrics: this process's requests, the store's counts at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from common.errors import StoreUnavailable
+from common.jobs.store import JobStore, Stats
+
+_KNOWN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+
+class Meters:
+    """The metrics of one API process."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "framemill_http_requests",
+            "Requests answered, by route and status.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "framemill_http_request_seconds",
+            "Time to an answer.",
+            ("route",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._store = _StoreCollector(store)
+        self._registry.register(self._store)
+
+    def count_request(
+        self, method: str, route: str, status: int, seconds: float
+    ) -> None:
+        """Count one answered request."""
+        known = method if method in _KNOWN else "other"
+        self._requests.labels(known, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def expose(self) -> bytes:
+        """Write everything in the Prometheus text format.
+
+        With PROMETHEUS_MULTIPROC_DIR set, the requests of all processes are summed.
+        """
+        registry = CollectorRegistry()
+        try:
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        except ValueError:
+            return generate_latest(self._registry)
+        registry.register(self._store)
+        return generate_latest(registry)
+
+
+class _StoreCollector(Collector):
+    """Asks the job store at each scrape; ``framemill_store_up`` 0 says it is away."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._job_store = store
+
+    def describe(self) -> Iterator[Metric]:
+        """Name no metric in advance: registering must not ask the store."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the store's counts."""
+        try:
+            stats = self._job_store.stats()
+        except StoreUnavailable:
+            yield _gauge("store_up", "Whether the job store answers.", 0)
+            return
+        yield _gauge("store_up", "Whether the job store answers.", 1)
+        yield from _families(stats)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"framemill_{name}", text, value=value)
+
+
+def _families(stats: Stats) -> Iterator[Metric]:
+    depth = GaugeMetricFamily(
+        "framemill_pieces_pending", "Pieces that wait for a worker.", labels=["queue"]
+    )
+    for queue, count in stats.pending.items():
+        depth.add_metric([queue], count)
+    yield depth
+    age = GaugeMetricFamily(
+        "framemill_oldest_pending_seconds",
+        "Age of the oldest of these.",
+        labels=["queue"],
+    )
+    for queue, seconds in stats.oldest_pending_seconds.items():
+        age.add_metric([queue], seconds or 0)
+    yield age
+    jobs = GaugeMetricFamily("framemill_jobs", "Jobs on record.", labels=["status"])
+    for status, count in stats.jobs.items():
+        jobs.add_metric([status], count)
+    yield jobs
+    yield _gauge("pieces_leased", "Pieces in the hands of workers.", stats.leased)
+    yield _gauge("pieces_dead", "Pieces given up.", stats.dead)
+    yield _gauge("workers", "Workers heard of lately.", stats.workers)
+    if stats.reaper_seconds is not None:
+        yield _gauge(
+            "reaper_age_seconds", "Since the last sweep.", stats.reaper_seconds
+        )
+    events = CounterMetricFamily(
+        "framemill_events", "What happened to jobs and pieces.", labels=["event"]
+    )
+    for event, count in stats.counters.items():
+        events.add_metric([event], count)
+    yield events

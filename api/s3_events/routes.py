@@ -1,0 +1,104 @@
+"""``POST /v1/events/s3``: notifications of objects that arrived, over HTTP.
+
+Two ways in, both closed until they are set up: a bearer token (MinIO, SeaweedFS,
+EventBridge API destinations), or SNS messages that Amazon has signed.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from flask import Blueprint, Response, request
+
+from api.http import headers
+from api.http import json_body as bodies
+from api.s3_events import sns
+from common.access.keys import Keys
+from common.errors import BodyTooLarge, NotFound, Unauthorized
+from common.ingest.s3_notifications import Arrivals, read_notification
+from common.runtime import Runtime
+
+MAX_BYTES = 256 * 1024  # of an SNS or SQS message
+
+log = structlog.get_logger(__name__)
+
+
+def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
+    """Make the view over one world; ``fetch`` gets SNS's certificates."""
+    routes = Blueprint("s3_events", __name__, url_prefix="/v1/events")
+    settings = runtime.settings.events
+    verifier = sns.Verifier(settings.topics, fetch)
+    keys = Keys.connect(runtime.settings)
+    arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs, keys)
+
+    @routes.post("/s3")
+    def take() -> Response:
+        headers.query(request)
+        if not settings.token and not settings.topics:
+            raise NotFound(
+                "this way in is not set up",
+                hint="FRAMEMILL_EVENTS_TOKEN or FRAMEMILL_EVENTS_TOPICS",
+            )
+        body = _body()
+        message = _sns_message(body)
+        if message is None or _has_token(settings.token):
+            _require_token(settings.token)
+        else:
+            verifier.verify(message, datetime.now(UTC))
+        if message is not None and message.get("Type") != "Notification":
+            return _manage(verifier, message)
+        return _admit(arrivals, body)
+
+    return routes
+
+
+def _body() -> bytes:
+    if (request.content_length or 0) > MAX_BYTES:
+        raise BodyTooLarge(f"a notification has at most {MAX_BYTES} bytes")
+    body = request.stream.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
+        raise BodyTooLarge(f"a notification has at most {MAX_BYTES} bytes")
+    return body
+
+
+def _sns_message(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None  # read_notification refuses it, once the token is known
+    return document if sns.is_message(document) else None
+
+
+def _has_token(token: str) -> bool:
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+
+
+def _require_token(token: str) -> None:
+    if not _has_token(token):
+        raise Unauthorized(
+            "the notification carries no valid token",
+            hint="Authorization: Bearer, then FRAMEMILL_EVENTS_TOKEN",
+        )
+
+
+def _manage(verifier: sns.Verifier, message: dict[str, Any]) -> Response:
+    kind = message.get("Type")
+    log.info("sns.message", type=kind, topic=message.get("TopicArn"))
+    if kind == "SubscriptionConfirmation":
+        verifier.confirm(message)
+    return _answer([])
+
+
+def _admit(arrivals: Arrivals, body: bytes) -> Response:
+    found = [arrivals.admit(arrival) for arrival in read_notification(body)]
+    return _answer([{"outcome": one.outcome, "job_id": one.job_id} for one in found])
+
+
+def _answer(arrived: list[dict[str, str | None]]) -> Response:
+    text = json.dumps({"arrivals": arrived}, separators=(",", ":"))
+    return Response(text, 200, mimetype=bodies.JSON_TYPE)

@@ -1,0 +1,206 @@
+"""Direct uploads: the caller's bytes go to storage by grants, not through the API.
+
+``POST /v1/uploads`` answers with one PUT, or with the first hundred part URLs;
+``complete`` verifies size and ETags. With ``job`` in the request a job of the
+upload's id starts by itself on completion. Grants of the local store lead to
+``PUT /blobs/...`` here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, TypeAdapter
+
+from api.files.routes import reachable
+from api.http import headers
+from api.http import json_body as bodies
+from api.http.auth import Authenticator
+from api.http.multipart import DEFAULT_TYPE, media_type
+from api.http.validation import validate
+from api.uploads.schemas import (
+    MAX_NUMBER,
+    CompleteRequest,
+    GrantView,
+    PartGrantView,
+    PartsView,
+    UploadLinks,
+    UploadRequest,
+    UploadView,
+)
+from api.uploads.service import UploadDesk
+from common.errors import Conflict, Invalid
+from common.runtime import Runtime
+from common.storage.names import display_name
+from common.storage.port import Grant
+from common.uploads import MIN_SPLIT_BYTES, NewUpload, Upload, Uploads
+
+PAGE = 100
+
+
+_NEW: TypeAdapter[UploadRequest] = TypeAdapter(UploadRequest)
+_COMPLETE: TypeAdapter[CompleteRequest] = TypeAdapter(CompleteRequest)
+
+
+def blueprint(
+    runtime: Runtime, authenticator: Authenticator, uploads: Uploads
+) -> Blueprint:
+    """Make the views over one world."""
+    routes = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
+    desk = UploadDesk(runtime, uploads, authenticator)
+
+    @routes.post("")
+    def create() -> Response:
+        headers.query(request)
+        return _create(desk)
+
+    @routes.get("/<upload_id>")
+    def show(upload_id: str) -> Response:
+        headers.query(request)
+        return _answer(desk, desk.find(upload_id), 200)
+
+    @routes.get("/<upload_id>/parts")
+    def parts(upload_id: str) -> Response:
+        values = headers.query(request, "from")
+        first = headers.whole_number(values, "from", 1, MAX_NUMBER)
+        upload = _direct(desk.find(upload_id))
+        return _json(_parts(desk, upload, first), 200)
+
+    @routes.post("/<upload_id>/complete")
+    def complete(upload_id: str) -> Response:
+        headers.query(request)
+        return _complete(desk, _direct(desk.find(upload_id)))
+
+    @routes.delete("/<upload_id>")
+    def abort(upload_id: str) -> Response:
+        headers.query(request)
+        uploads.drop(desk.find(upload_id))
+        return Response(status=204)
+
+    return routes
+
+
+def _create(desk: UploadDesk) -> Response:
+    who = desk.enter("submit")
+    limits = desk.runtime.settings.limits
+    asked = validate(_NEW, bodies.read_json(request, limits.json_bytes))
+    job = None if asked.job is None else desk.attach(asked.job, who)
+    mode = asked.mode or ("parts" if asked.size >= MIN_SPLIT_BYTES else "put")
+    upload = desk.create(
+        who,
+        NewUpload(
+            owner=who.owner,
+            mode=mode,
+            size=asked.size,
+            content_type=media_type(asked.content_type or DEFAULT_TYPE),
+            name=display_name(asked.filename),
+            job=job,
+        ),
+    )
+    response = _answer(desk, upload, 201)
+    response.headers["Location"] = f"{desk.root()}/v1/uploads/{upload.id}"
+    return response
+
+
+def _direct(upload: Upload) -> Upload:
+    if upload.mode == "tus":
+        raise Conflict("this upload is a resumable one", hint=f"/v1/tus/{upload.id}")
+    return upload
+
+
+def _complete(desk: UploadDesk, upload: Upload) -> Response:
+    limits = desk.runtime.settings.limits
+    document: Any = {}
+    if request.content_length or request.mimetype == bodies.JSON_TYPE:
+        most = max(limits.json_bytes, MAX_NUMBER * 256)
+        document = bodies.read_json(request, most)
+    told = validate(_COMPLETE, document)
+    etags = {part.number: part.etag for part in told.parts or ()}
+    if told.etag is not None:
+        if upload.mode != "put":
+            raise Invalid.one("/etag", "each part has an ETag of its own", "parts")
+        etags[1] = told.etag
+    return _answer(desk, desk.settle(upload, etags), 200)
+
+
+def _answer(desk: UploadDesk, upload: Upload, status: int) -> Response:
+    root = desk.root()
+    here = f"{root}/v1/uploads/{upload.id}"
+    is_open = upload.state == "open"
+    view = UploadView(
+        id=upload.id,
+        status=upload.state,
+        mode=upload.mode,
+        filename=upload.name,
+        content_type=upload.content_type,
+        size=upload.size,
+        etag=upload.etag or None,
+        expires_at=_timestamp(upload.expires_at / 1000),
+        put=_put(desk, upload) if is_open and upload.mode == "put" else None,
+        parts=_parts(desk, upload, 1) if is_open and upload.mode == "parts" else None,
+        links=UploadLinks(
+            self=here,
+            complete=f"{here}/complete" if is_open else None,
+            job=f"{root}/v1/jobs/{upload.id}" if upload.job and not is_open else None,
+        ),
+    )
+    return _json(view, status)
+
+
+def _json(view: BaseModel, status: int) -> Response:
+    response = Response(view.model_dump_json(), status, mimetype=bodies.JSON_TYPE)
+    # It holds grants: nobody else may see or keep them.
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _put(desk: UploadDesk, upload: Upload) -> GrantView:
+    runtime = desk.runtime
+    grant = runtime.blobs.grant_put(
+        upload.key,
+        content_type=upload.content_type,
+        seconds=runtime.settings.blobs.grant_seconds,
+        size=upload.size,
+    )
+    return GrantView(**_permission(grant))
+
+
+def _parts(desk: UploadDesk, upload: Upload, first: int) -> PartsView:
+    if upload.ref is None or upload.state != "open":
+        raise Conflict("this upload takes no parts", hint="PUT it whole")
+    runtime = desk.runtime
+    after = min(first + PAGE, upload.count + 1)
+    items = []
+    for number in range(first, after):
+        size = upload.part_size(number)
+        grant = runtime.blobs.grant_part(
+            upload.key,
+            upload.ref,
+            number,
+            size=size,
+            seconds=runtime.settings.blobs.grant_seconds,
+        )
+        items.append(PartGrantView(number=number, size=size, **_permission(grant)))
+    more = f"{desk.root()}/v1/uploads/{upload.id}/parts?from={after}"
+    return PartsView(
+        part_bytes=upload.part_bytes,
+        count=upload.count,
+        items=items,
+        next=more if after <= upload.count else None,
+    )
+
+
+def _permission(grant: Grant) -> dict[str, Any]:
+    return {
+        "method": grant.method,
+        "url": reachable(grant),
+        "headers": dict(grant.headers),
+        "expires_at": _timestamp(grant.expires_at),
+    }
+
+
+def _timestamp(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""``/v1/webhooks``: the webhooks of API keys and the log of deliveries."""

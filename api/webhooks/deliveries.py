@@ -1,0 +1,113 @@
+"""``/v1/webhooks/deliveries``: what was told to whom, and telling it again."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from flask import Blueprint, Response, request
+
+from api.http import headers
+from api.http import json_body as bodies
+from api.http.auth import Authenticator, enter
+from api.jobs.schemas import ErrorView
+from api.jobs.subscriptions import shown
+from api.jobs.views import timestamp
+from api.webhooks.schemas import DeliveryAttemptView, DeliveryListView, DeliveryView
+from common.errors import NotFound
+from common.jobs.store import NoticeRecord
+from common.model import AttemptReport, ErrorInfo
+from common.runtime import Runtime
+
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+_ID = re.compile(r"[0-9a-f]{32}:n:[0-9]{1,9}")
+
+
+def blueprint(runtime: Runtime, authenticator: Authenticator) -> Blueprint:
+    """Make the views over one world."""
+    routes = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks/deliveries")
+
+    @routes.get("")
+    def index() -> Response:
+        values = headers.query(request, "limit", "cursor")
+        who = enter(authenticator, "read")
+        limit = headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE)
+        found, following = runtime.store.notices(
+            who.owner, limit=limit, cursor=values.get("cursor")
+        )
+        page = DeliveryListView(
+            deliveries=[present(one) for one in found], next=following
+        )
+        return _answer(page.model_dump_json(), 200)
+
+    @routes.get("/<delivery_id>")
+    def show(delivery_id: str) -> Response:
+        headers.query(request)
+        notice = _find(runtime, delivery_id, enter(authenticator, "read").owner)
+        return _answer(present(notice).model_dump_json(), 200)
+
+    @routes.post("/<delivery_id>/replay")
+    def replay(delivery_id: str) -> Response:
+        headers.query(request)
+        owner = enter(authenticator, "submit").owner
+        notice = _find(runtime, delivery_id, owner)
+        runtime.dispatcher.ring(runtime.store.replay_notice(notice.id).bells)
+        queued = _find(runtime, delivery_id, owner)
+        return _answer(present(queued).model_dump_json(), 202)
+
+    return routes
+
+
+def _answer(text: str, status: int) -> Response:
+    response = Response(text, status, mimetype=bodies.JSON_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _find(runtime: Runtime, delivery_id: str, owner: str) -> NoticeRecord:
+    notice = runtime.store.notice(delivery_id) if _ID.fullmatch(delivery_id) else None
+    if notice is None or notice.owner != owner:
+        raise NotFound("there is no such delivery")
+    return notice
+
+
+def present(notice: NoticeRecord) -> DeliveryView:
+    """Give the public view; the secret and the URL's query stay here."""
+    subscription = notice.subscription
+    kind: Literal["webhook", "email"] = (
+        "email" if subscription.get("type") == "email" else "webhook"
+    )
+    target = subscription.get("to" if kind == "email" else "url", "")
+    reports = [AttemptReport.model_validate(one) for one in notice.attempts]
+    waits = notice.state == "queued"
+    return DeliveryView(
+        id=notice.id,
+        job_id=notice.job_id,
+        message_id=f"{notice.job_id}.{notice.event.id}",
+        type=kind,
+        target=target if kind == "email" else shown(target),
+        event=notice.event.type,
+        output=notice.event.output,
+        occurred_at=timestamp(notice.event.at),
+        status=notice.state,
+        attempts=[_attempt(one) for one in reports],
+        error=notice.error and _error(notice.error),
+        created_at=timestamp(notice.created_at),
+        updated_at=timestamp(notice.updated_at),
+        finished_at=timestamp(notice.finished_at),
+        next_attempt_at=timestamp(notice.not_before) if waits else None,
+    )
+
+
+def _attempt(report: AttemptReport) -> DeliveryAttemptView:
+    return DeliveryAttemptView(
+        number=report.attempt,
+        at=timestamp(report.at),
+        seconds=report.seconds,
+        error=report.error and _error(report.error),
+    )
+
+
+def _error(error: ErrorInfo) -> ErrorView:
+    return ErrorView(**error.model_dump())

@@ -1,0 +1,287 @@
+"""API keys: who may do what, and how much of it.
+
+A key is ``fm_`` and 256 random bits. Only its SHA-256 is stored, so a copy of the
+store opens nothing. The record is found by that digest; rate and quotas are counted
+by ``lua/keys.lua`` with the server's clock.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+import redis
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import Conflict, NotFound, TooManyRequests
+from common.redis.errors import mapped
+from common.settings.load import Settings, SettingsError
+from common.settings.types import PLACE, RECIPIENT
+
+Scope = Literal["submit", "read", "admin"]
+TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
+MOST_WEBHOOKS = 10
+_TRIES = 20
+_SCRIPT = Path(__file__).with_name("keys.lua")
+
+
+class KeyRecord(BaseModel):
+    """One API key; ``owner`` is whose jobs it sees. None is no limit.
+
+    ``webhooks`` are subscriptions as a job has them: each job that is submitted with
+    the key gets them beside its own. ``declared`` keys come from the settings.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z0-9]{1,32}$")
+    name: str = Field(min_length=1, max_length=100)
+    owner: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    scopes: list[Scope] = Field(default=["submit", "read"], min_length=1)
+    buckets: list[str] = []
+    prefixes: list[str] = []
+    destinations: list[Annotated[str, Field(pattern=PLACE)]] = []
+    recipients: list[Annotated[str, Field(pattern=RECIPIENT)]] = []
+    requests_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    burst: int = Field(default=20, ge=1, le=1_000_000)
+    jobs_at_once: int | None = Field(default=None, ge=1)
+    jobs_per_day: int | None = Field(default=None, ge=1)
+    uploads_at_once: int | None = Field(default=None, ge=1)
+    source_bytes: int | None = Field(default=None, ge=1)
+    source_seconds: float | None = Field(default=None, gt=0)
+    webhooks: list[dict[str, Any]] = Field(default=[], max_length=MOST_WEBHOOKS)
+    declared: bool = False
+    created_at: int = Field(default_factory=lambda: int(time.time() * 1000))
+
+
+class DeclaredKey(KeyRecord):
+    """A key of the setting FRAMEMILL_API_KEYS; of the key itself only its SHA-256."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", exclude=True)
+    declared: Literal[True] = True
+    # Callers subscribe; a secret of theirs has no place in the settings.
+    webhooks: list[dict[str, Any]] = Field(default=[], max_length=0)
+
+
+def declared_keys(settings: Settings) -> list[DeclaredKey]:
+    """Read the keys of the settings; raises SettingsError with every fault."""
+    found: list[DeclaredKey] = []
+    faults: list[str] = []
+    for place, given in enumerate(settings.api.keys):
+        where = f"FRAMEMILL_API_KEYS: key {place + 1}"
+        try:
+            key = DeclaredKey.model_validate({"owner": given.get("id"), **given})
+        except ValidationError as error:
+            faults += [
+                f"{where}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+                for fault in error.errors()
+            ]
+            continue
+        if any(key.id == one.id or key.sha256 == one.sha256 for one in found):
+            faults.append(f"{where}: its id or sha256 is another's, too")
+        found.append(key)
+    if faults:
+        raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))
+    return found
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What became of one request: granted, or to come back after ``wait`` seconds.
+
+    ``left`` and ``reset`` (seconds until the bucket is full) are None without a rate.
+    """
+
+    key: KeyRecord
+    granted: bool
+    wait: int = 0
+    left: int | None = None
+    reset: int | None = None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One job counted against the daily quota of a key, if it was ``granted``.
+
+    ``day`` counts UTC days from 1970; ``left`` is what that day has left, ``reset``
+    the seconds until it ends.
+    """
+
+    key_id: str
+    granted: bool
+    day: int
+    left: int
+    reset: int
+
+
+def day_counter(prefix: str, key_id: str, day: int) -> str:
+    """Name the store's counter of a key's jobs on one day."""
+    return f"{prefix}key:day:{key_id}:{day}"
+
+
+def day_is_over(most: int, wait: int) -> TooManyRequests:
+    """Make the refusal of a job whose key's day is used up for ``wait`` seconds."""
+    return TooManyRequests(
+        f"this API key may submit {most} jobs a day (UTC)", retry_after=wait
+    )
+
+
+def new_key_id() -> str:
+    """Make an id for a key: 12 hex digits, shown in lists and logs."""
+    return uuid.uuid4().hex[:12]
+
+
+def digest(token: str) -> str:
+    """Give what is stored of a key. 256 random bits need no slow hash."""
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+class Keys:
+    """The keys in the job store's Redis; raises StoreUnavailable while it is away."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client = client
+        self._names = [f"{prefix}keys", f"{prefix}key-ids", f"{prefix}key:"]
+        self._script = client.register_script(_SCRIPT.read_text("utf-8"))
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        """Make the keys of the store that the settings name; connects on first use."""
+        client = redis.Redis.from_url(
+            settings.store.url,
+            decode_responses=True,
+            socket_timeout=settings.store.timeout_seconds,
+            socket_connect_timeout=settings.store.timeout_seconds,
+            health_check_interval=10,
+        )
+        return cls(client, settings.store.prefix)
+
+    def create(self, record: KeyRecord) -> str:
+        """Store a new key; gives the key itself, for the only time.
+
+        Raises ValueError when the id is taken.
+        """
+        token = TOKEN_START + secrets.token_urlsafe(32)
+        answer = self._call(
+            "put", id=record.id, digest=digest(token), record=record.model_dump_json()
+        )
+        if answer["taken"]:
+            raise ValueError(f"there is a key with the id {record.id!r}")
+        return token
+
+    def declare(self, keys: Sequence[DeclaredKey]) -> None:
+        """Make these the declared keys: others that were declared before are ended.
+
+        A declared key takes the place of one with its id; its webhooks stay.
+        """
+        told = []
+        for key in keys:
+            record = KeyRecord.model_validate(key.model_dump())
+            if kept := self._call("find", id=key.id).get("record"):
+                old = KeyRecord.model_validate_json(kept)
+                stays = {"webhooks": old.webhooks, "created_at": old.created_at}
+                record = record.model_copy(update=stays)
+            document = record.model_dump_json()
+            told.append({"id": key.id, "digest": key.sha256, "record": document})
+        self._call("declare", keys=told)
+
+    def list(self) -> list[KeyRecord]:
+        """Give all keys, oldest first."""
+        with mapped():
+            found = cast("list[str]", self._client.hvals(self._names[0]))
+        records = [KeyRecord.model_validate_json(one) for one in found]
+        return sorted(records, key=lambda record: (record.created_at, record.id))
+
+    def find(self, key_id: str) -> KeyRecord:
+        """Give the record of a key; raises NotFound."""
+        return KeyRecord.model_validate_json(self._find(key_id))
+
+    def change(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
+        """Edit the record of a key; gives it as it is then.
+
+        ``edit`` may run again where another process edits meanwhile. Raises NotFound,
+        and what ``edit`` raises.
+        """
+        for _ in range(_TRIES):
+            old = self._find(key_id)
+            new = edit(KeyRecord.model_validate_json(old))
+            answer = self._call(
+                "change", id=key_id, old=old, record=new.model_dump_json()
+            )
+            if answer["state"] == "done":
+                return new
+        raise Conflict(f"the key {key_id!r} is being changed by others all the time")
+
+    def _find(self, key_id: str) -> str:
+        record: str | None = self._call("find", id=key_id).get("record")
+        if record is None:
+            raise NotFound(f"there is no API key with the id {key_id!r}")
+        return record
+
+    def rotate(self, key_id: str) -> str:
+        """Give a key a new secret at once; its limits and jobs stay. NotFound."""
+        token = TOKEN_START + secrets.token_urlsafe(32)
+        if not self._call("rotate", id=key_id, digest=digest(token))["rotated"]:
+            raise NotFound(f"there is no API key with the id {key_id!r}")
+        return token
+
+    def revoke(self, key_id: str) -> bool:
+        """Remove a key at once; false when there is none."""
+        return bool(self._call("drop", id=key_id)["dropped"])
+
+    def admit(self, token: str) -> Admission | None:
+        """Know a key and count one request; None for an unknown key."""
+        answer = self._call("admit", digest=digest(token))
+        if not answer["known"]:
+            return None
+        return Admission(
+            key=_read(answer["record"]),
+            granted=answer["granted"],
+            wait=int(answer.get("wait", 0)),
+            left=answer.get("left"),
+            reset=answer.get("reset"),
+        )
+
+    def spend(self, key_id: str, most: int) -> Spent:
+        """Count one job of today (UTC), if today has one left."""
+        return self._day("spend", key_id, most)
+
+    def today(self, key_id: str, most: int) -> Spent:
+        """Tell what today (UTC) has left, and count nothing."""
+        return self._day("today", key_id, most)
+
+    def _day(self, step: Literal["spend", "today"], key_id: str, most: int) -> Spent:
+        answer = self._call(step, id=key_id, most=most)
+        return Spent(
+            key_id=key_id,
+            granted=answer["granted"],
+            day=int(answer["day"]),
+            left=int(answer["left"]),
+            reset=int(answer["wait"]),
+        )
+
+    def refund(self, spent: Spent) -> None:
+        """Take back what :meth:`spend` counted, on its day: there was no new job."""
+        self._call("refund", id=spent.key_id, day=spent.day)
+
+    def _call(self, step: str, **arguments: Any) -> dict[str, Any]:
+        with mapped():
+            answer = self._script(self._names, [step, json.dumps(arguments)])
+        decoded: dict[str, Any] = json.loads(cast("str", answer))
+        return decoded
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(record: str) -> KeyRecord:
+    """Read a stored record; the same text is the same key, unchanged."""
+    return KeyRecord.model_validate_json(record)

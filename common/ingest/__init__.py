@@ -1,0 +1,1 @@
+"""Jobs that begin without a request: objects that arrive in a bucket."""

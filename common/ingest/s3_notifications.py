@@ -1,0 +1,268 @@
+"""Objects that arrive in S3 start jobs: read the notification, match a rule, submit.
+
+Understood are S3's own event notifications (MinIO's are the same), the same inside an
+SNS message, and EventBridge's. They may come twice, late and in any order, so a job
+is bound to the object's version or ETag: one job for each, however often it is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import unquote_plus
+
+import structlog
+
+from common.access.keys import Keys
+from common.errors import BadRequest, NotFound, SourceNotFound
+from common.jobs.presets import outputs_of
+from common.jobs.service import Intake, Submission
+from common.jobs.store import Idempotency
+from common.model import JOB_ENDED, Destination, Source
+from common.settings.load import Settings
+from common.settings.sections import EventRule
+from common.storage.names import is_own
+from common.storage.port import BlobStore
+
+log = structlog.get_logger(__name__)
+
+# SQS keeps a message for 14 days at most, in a dead-letter queue too.
+_KNOWN_HOURS = 15 * 24.0
+_HINT = "an S3 event notification, alone, inside an SNS message or from EventBridge"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An object that was created; what identifies its content is as far as told."""
+
+    bucket: str
+    key: str
+    size: int | None = None
+    etag: str | None = None
+    version: str | None = None
+    sequencer: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Tell this object version from every other, in one line of hex."""
+        content = self.version or self.etag or self.sequencer or ""
+        text = json.dumps([self.bucket, self.key, content])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What came of an arrival: a job, or why there is none.
+
+    known: there was a job for it already (``job_id``). unmatched: no rule. own: a
+    file of ours. superseded: the object has other bytes by now, or is gone; a later
+    notification tells of them.
+    """
+
+    outcome: Literal["created", "known", "unmatched", "own", "superseded"]
+    job_id: str | None = None
+
+
+def read_notification(text: str | bytes) -> list[Arrival]:
+    """Find the created objects in a notification; test events have none.
+
+    Raises BadRequest for what is no such notification.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("the notification is not JSON", hint=_HINT) from error
+    try:
+        return _read_document(document, nested=False)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise BadRequest(
+            f"the notification lacks {error} or has it in another form", hint=_HINT
+        ) from error
+
+
+def _read_document(document: Any, *, nested: bool) -> list[Arrival]:
+    if not isinstance(document, dict):
+        raise BadRequest("the notification is not an object", hint=_HINT)
+    if document.get("Event") == "s3:TestEvent":
+        return []
+    if document.get("Type") == "Notification" and not nested:
+        return _read_document(json.loads(document["Message"]), nested=True)
+    if isinstance(document.get("Records"), list):
+        found = [_read_record(record) for record in document["Records"]]
+        return [arrival for arrival in found if arrival is not None]
+    if document.get("source") == "aws.s3":
+        return _read_bridge(document)
+    raise BadRequest("this is not a notification of S3", hint=_HINT)
+
+
+def _read_record(record: dict[str, Any]) -> Arrival | None:
+    name = str(record["eventName"]).removeprefix("s3:")
+    if not name.startswith("ObjectCreated:"):
+        return None
+    s3 = record["s3"]
+    thing = s3["object"]
+    # S3 writes keys as HTML forms do: "a b+c" is a+b%2Bc.
+    key = unquote_plus(_text(thing["key"]), errors="strict")
+    return _arrival(s3["bucket"], key, thing, "eTag", "versionId")
+
+
+def _read_bridge(document: dict[str, Any]) -> list[Arrival]:
+    if document["detail-type"] != "Object Created":
+        return []
+    detail = document["detail"]
+    thing = detail["object"]
+    # EventBridge writes keys as they are.
+    key = _text(thing["key"])
+    return [_arrival(detail["bucket"], key, thing, "etag", "version-id")]
+
+
+def _arrival(
+    bucket: dict[str, Any], key: str, thing: dict[str, Any], etag: str, version: str
+) -> Arrival:
+    size = thing.get("size")
+    name = thing.get(version)
+    return Arrival(
+        bucket=_text(bucket["name"]),
+        key=key,
+        size=size if isinstance(size, int) else None,
+        etag=_maybe(thing.get(etag)),
+        # An object of a bucket without versions is called "null" by some servers.
+        version=None if name == "null" else _maybe(name),
+        sequencer=_maybe(thing.get("sequencer")),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"a text, not {type(value).__name__}")
+    return value
+
+
+def _maybe(value: Any) -> str | None:
+    return value.strip('"') or None if isinstance(value, str) else None
+
+
+def match(rules: list[EventRule], arrival: Arrival) -> EventRule | None:
+    """Give the first rule for that bucket, prefix and suffix."""
+    for rule in rules:
+        if (
+            rule.bucket == arrival.bucket
+            and arrival.key.startswith(rule.prefix)
+            and arrival.key.endswith(rule.suffix)
+        ):
+            return rule
+    return None
+
+
+def job_options(rule: EventRule, arrival: Arrival) -> dict[str, Any]:
+    """Give the options of a rule's job: where its results are copied."""
+    if rule.destination is None:
+        return {}
+    # Storage over a file system could take ".." as a way out of the prefix.
+    parts = [one for one in arrival.key.split("/") if one not in {"", ".", ".."}]
+    prefix = rule.destination.prefix.replace("{key}", "/".join(parts)).rstrip("/")
+    target = Destination(**rule.destination.model_dump() | {"prefix": prefix})
+    return {"destination": target.model_dump(mode="json")}
+
+
+class Arrivals:
+    """Turns arrivals into jobs, by the rules of the settings."""
+
+    def __init__(
+        self, settings: Settings, intake: Intake, blobs: BlobStore, keys: Keys
+    ) -> None:
+        self._settings = settings
+        self._intake = intake
+        self._blobs = blobs
+        self._keys = keys
+
+    def admit(self, arrival: Arrival) -> Admission:
+        """Submit a job for an object; the same one again gives the same job.
+
+        Raises Unavailable and TooManyRequests (tell again later), Invalid (the rule's
+        preset or bucket is not one), SourceForbidden.
+        """
+        admission = self._admit(arrival)
+        log.info(
+            "arrival.admitted",
+            bucket=arrival.bucket,
+            key=arrival.key,
+            outcome=admission.outcome,
+            job=admission.job_id,
+        )
+        return admission
+
+    def _admit(self, arrival: Arrival) -> Admission:
+        rule = match(self._settings.events.rules, arrival)
+        if rule is None:
+            return Admission("unmatched")
+        if self._is_result(arrival):
+            return Admission("own")  # else our own results would start jobs for ever
+        outputs = outputs_of(self._settings, rule.preset, "/events/rules/preset")
+        try:
+            found = self._blobs.head(arrival.key, bucket=arrival.bucket)
+        except SourceNotFound:
+            return Admission("superseded")
+        if arrival.etag is not None and found.etag != arrival.etag:
+            return Admission("superseded")
+        submitted = self._intake.submit(
+            Submission(
+                owner=self._settings.events.owner,
+                source=Source(
+                    kind="s3",
+                    bucket=arrival.bucket,
+                    key=arrival.key,
+                    name=arrival.key.rpartition("/")[2][:200] or None,
+                    size=found.size,
+                    etag=found.etag,
+                    version=arrival.version,
+                ),
+                outputs=outputs,
+                metadata={"bucket": arrival.bucket, "key": arrival.key},
+                options=job_options(rule, arrival),
+                subscriptions=self._subscriptions(rule),
+                idempotency=Idempotency(
+                    f"s3:{arrival.identity}", arrival.identity, _KNOWN_HOURS
+                ),
+            )
+        )
+        outcome: Literal["created", "known"] = (
+            "created" if submitted.created else "known"
+        )
+        return Admission(outcome, submitted.job.id)
+
+    def _subscriptions(self, rule: EventRule) -> list[dict[str, Any]]:
+        """Give who is told: the rule's own webhook, and those of its API key.
+
+        A key that was revoked keeps no object from its job.
+        """
+        told: list[dict[str, Any]] = []
+        if rule.webhook is not None:
+            events = [f"job.{status}" for status in sorted(JOB_ENDED)]
+            own = {"type": "webhook", "url": rule.webhook, "events": events}
+            told.append({"id": "rule", **own})
+        named = rule.webhooks_of
+        key_id = self._settings.events.owner if named is None else named
+        if not key_id:
+            return told
+        try:
+            return told + self._keys.find(key_id).webhooks
+        except NotFound:
+            # An owner that several keys share need not be the id of one.
+            if named is not None:
+                log.warning("arrival.key_unknown", key_id=key_id, bucket=rule.bucket)
+            return told
+
+    def _is_result(self, arrival: Arrival) -> bool:
+        """Tell whether this is a file of ours, or where a rule has results copied."""
+        if arrival.bucket == self._settings.blobs.bucket and is_own(arrival.key):
+            return True
+        targets = [rule.destination for rule in self._settings.events.rules]
+        return any(
+            target.bucket == arrival.bucket
+            and arrival.key.startswith(target.prefix.partition("{")[0])
+            for target in targets
+            if target is not None and not target.prefix.startswith("{")
+        )

@@ -1,0 +1,1 @@
+"""Jobs and batches: the verbs over them, their queue, their record."""

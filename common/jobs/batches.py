@@ -1,0 +1,210 @@
+"""Batches as verbs: one request, many sources, and a parent that counts its jobs.
+
+The request only puts the batch on record. Its piece (``worker/tasks/expand_batch.py``) makes the
+jobs one by one, as fast as the key's quotas and the service have room for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from common.errors import Invalid, NotFound
+from common.jobs.queue import Dispatcher
+from common.jobs.service import check_bucket, new_id, new_outputs
+from common.jobs.store import (
+    Accepted,
+    CalledOff,
+    Caps,
+    Claim,
+    Full,
+    Idempotency,
+    JobStore,
+    NewBatch,
+    NewJob,
+    NewOutput,
+)
+from common.model import BatchRecord, JobRecord, JobStatus, Source
+from common.outputs.specs import OutputSpec
+from common.settings.load import Settings
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Objects of an S3 bucket whose keys begin, and end, like that."""
+
+    bucket: str
+    prefix: str
+    suffix: str = ""
+
+
+@dataclass(frozen=True)
+class BatchSubmission:
+    """A batch that somebody wants: ``sources``, or all objects under ``prefix``.
+
+    ``subscriptions`` are told of the batch, ``job_subscriptions`` of each job.
+    """
+
+    owner: str
+    sources: Sequence[Source] = ()
+    prefix: Prefix | None = None
+    outputs: Sequence[OutputSpec] = ()
+    metadata: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    job_subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    idempotency: Idempotency | None = None
+    jobs_at_once: int | None = None
+    key_id: str | None = None
+    jobs_per_day: int | None = None
+    batch_id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True)
+class SubmittedBatch:
+    """The batch; ``created`` is false where an Idempotency-Key found an earlier one."""
+
+    batch: BatchRecord
+    created: bool
+
+
+def child_id(batch_id: str, cursor: str) -> str:
+    """Give the id of the job that a batch makes of one source, always the same."""
+    return hashlib.sha256(f"{batch_id}\n{cursor}".encode()).hexdigest()[:32]
+
+
+class Batches:
+    """The verbs over batches."""
+
+    def __init__(
+        self, settings: Settings, store: JobStore, dispatcher: Dispatcher
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._dispatcher = dispatcher
+
+    def submit(self, asked: BatchSubmission) -> SubmittedBatch:
+        """Put a batch on record and ring for its piece.
+
+        Raises Invalid (names, number of outputs or of sources, bucket),
+        IdempotencyMismatch, Unavailable: then there is no batch.
+        """
+        self._check(asked)
+        limits = self._settings.limits
+        outputs = new_outputs(asked.outputs, limits.outputs_per_job)
+        accepted = self._store.gather(
+            NewBatch(
+                id=asked.batch_id,
+                owner=asked.owner,
+                sources=list(asked.sources),
+                prefix=None if asked.prefix is None else asdict(asked.prefix),
+                template=_template(asked, outputs),
+                metadata=asked.metadata,
+                subscriptions=asked.subscriptions,
+            ),
+            asked.idempotency,
+        )
+        self._dispatcher.ring(accepted.bells)
+        return SubmittedBatch(
+            self.get(accepted.job_id, asked.owner), created=accepted.created
+        )
+
+    def get(self, batch_id: str, owner: str | None) -> BatchRecord:
+        """Read a batch; NotFound when there is none or it is another owner's."""
+        batch = self._store.batch(batch_id)
+        if batch is None or (owner is not None and batch.owner != owner):
+            raise NotFound(f"there is no batch {batch_id!r}")
+        return batch
+
+    def list(
+        self, owner: str | None, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[list[BatchRecord], str | None]:
+        """Read batches, newest first, and the cursor of the next page."""
+        return self._store.batches(owner, limit=limit, cursor=cursor)
+
+    def jobs(
+        self,
+        batch_id: str,
+        owner: str | None,
+        *,
+        status: JobStatus | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[Sequence[JobRecord], str | None]:
+        """Read a batch's jobs, newest first, and the cursor of the next page."""
+        self.get(batch_id, owner)
+        return self._store.list(
+            batch=batch_id, status=status, limit=limit, cursor=cursor
+        )
+
+    def cancel(self, batch_id: str, owner: str | None) -> BatchRecord:
+        """Make no more jobs and end those that have not ended; Conflict when all have.
+
+        The jobs are ended one by one, after this returns.
+        """
+        self.get(batch_id, owner)
+        self._dispatcher.ring(self._store.cancel_batch(batch_id).bells)
+        return self.get(batch_id, owner)
+
+    def delete(self, batch_id: str, owner: str | None) -> None:
+        """Remove the batch at once, and one by one its jobs with their results."""
+        self.get(batch_id, owner)
+        self._dispatcher.ring(self._store.delete_batch(batch_id).bells)
+
+    def make_job(
+        self, claim: Claim, batch: BatchRecord, source: Source, cursor: str
+    ) -> Accepted | Full | CalledOff:
+        """Make the next job of a batch, by whoever has claimed its piece."""
+        template = batch.template
+        day = template["jobs_per_day"]
+        added = self._store.add_child(
+            claim,
+            NewJob(
+                id=child_id(batch.id, cursor),
+                owner=batch.owner,
+                source=source,
+                outputs=[NewOutput(**one) for one in template["outputs"]],
+                options=template["options"],
+                metadata=batch.metadata,
+                subscriptions=template["subscriptions"],
+            ),
+            cursor,
+            Caps(
+                owner=template["jobs_at_once"],
+                total=self._settings.limits.queued_jobs,
+                day=None if day is None else (template["key_id"], day),
+            ),
+            template["key_id"],
+        )
+        if isinstance(added, Accepted):
+            self._dispatcher.ring(added.bells)
+        return added
+
+    def _check(self, asked: BatchSubmission) -> None:
+        most = self._settings.limits.batch_jobs
+        if len(asked.sources) > most:
+            raise Invalid.one(
+                "/sources",
+                f"{len(asked.sources)} sources are too many",
+                f"at most {most} (FRAMEMILL_LIMITS_BATCH_JOBS)",
+            )
+        for number, source in enumerate(asked.sources):
+            if source.kind == "s3":
+                where = f"/sources/{number}/s3/bucket"
+                check_bucket(self._settings, source.bucket, where)
+        if asked.prefix is not None:
+            check_bucket(self._settings, asked.prefix.bucket, "/prefix/s3/bucket")
+
+
+def _template(asked: BatchSubmission, outputs: list[NewOutput]) -> dict[str, Any]:
+    counted = asked.key_id is not None
+    return {
+        "outputs": [asdict(one) for one in outputs],
+        "options": asked.options,
+        "subscriptions": asked.job_subscriptions,
+        "jobs_at_once": asked.jobs_at_once,
+        "key_id": asked.key_id,
+        "jobs_per_day": asked.jobs_per_day if counted else None,
+    }

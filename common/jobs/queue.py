@@ -1,0 +1,210 @@
+"""The Dispatcher port: doorbells that tell workers to look at a piece.
+
+A message carries the piece's id and nothing else. Losing one, or hearing it ten
+times, changes nothing: the job store decides what is to be done, and the reaper
+rings again for whatever waits too long. This is the only home of Celery besides
+``worker/app.py``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Literal, Protocol
+
+import structlog
+from celery import Celery
+from kombu.entity import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+
+from common.errors import Unavailable
+from common.model import Bell
+from common.settings.load import Settings
+
+log = structlog.get_logger(__name__)
+
+QUEUES = ("fast", "slow")
+_MOST_WAITING = 10_000
+_GATHER_SECONDS = 0.003
+TASKS = {
+    "prepare": "framemill.prepare",
+    "render": "framemill.render",
+    "publish": "framemill.publish",
+    "notice": "framemill.deliver",
+    "batch": "framemill.batch",
+}
+
+
+class Dispatcher(Protocol):
+    """Rings for pieces. Ringing never fails the caller."""
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        """Announce the pieces; a bell that cannot be rung is logged and counted."""
+
+    def backlog(self) -> dict[str, int]:
+        """Tell how many messages wait in each queue."""
+
+
+def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
+    """Make the Celery app with the settings that lost nothing under faults.
+
+    ``client`` publishes from the API and the reaper and must answer fast; ``worker``
+    consumes. docs/explanation/reliability.md gives the reason for each value.
+    """
+    patient = role == "worker"
+    # set_as_current=False: a library's import must not change what another app sees.
+    app = Celery("framemill", broker=settings.broker.url, set_as_current=False)
+    hard = settings.engine.hard_seconds
+    app.conf.update(
+        result_backend=None,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_acks_on_failure_or_timeout=True,
+        task_reject_on_worker_lost=False,
+        task_time_limit=hard,
+        task_soft_time_limit=max(1, hard - 30),
+        task_create_missing_queues=False,
+        task_queues=[KombuQueue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
+        task_default_queue="fast",
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_max_tasks_per_child=200,
+        worker_max_memory_per_child=400_000,
+        worker_soft_shutdown_timeout=settings.worker.shutdown_seconds,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+        task_send_sent_event=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": max(3600, 3 * hard),
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "socket_timeout": 10 if patient else 2,
+            "socket_connect_timeout": 3 if patient else 1,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            # kombu's 10 are fewer than the API has threads.
+            "max_connections": settings.api.threads + 16,
+            # kombu would wait for seconds; here the reaper rings for whom nobody did.
+            **({} if patient else {"max_retries": 1, "interval_start": 0}),
+        },
+    )
+    return app
+
+
+class CeleryDispatcher:
+    """Rings by publishing Celery messages."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self.failures = 0
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        """Publish one message a bell, without waiting for a broker that is away."""
+        for bell in bells:
+            try:
+                with self._app.producer_pool.acquire(block=True) as producer:
+                    self._app.send_task(
+                        TASKS[bell.kind],
+                        args=[bell.piece],
+                        queue=bell.queue,
+                        retry=False,
+                        ignore_result=True,
+                        producer=producer,
+                    )
+            # Crash window: the record is written, so the reaper rings again; what the
+            # broker's client may raise (kombu, redis, OSError) is not one family.
+            except Exception as error:  # noqa: BLE001 - see above
+                self.failures += 1
+                log.warning("dispatch.ring_failed", piece=bell.piece, error=repr(error))
+
+    def backlog(self) -> dict[str, int]:
+        """Ask the broker for the length of each queue.
+
+        Raises Unavailable when the broker is away.
+        """
+        with self._app.connection_for_read() as connection:
+            try:
+                client = connection.default_channel.client
+                return {name: int(client.llen(name)) for name in QUEUES}
+            except (OperationalError, *connection.connection_errors) as error:
+                raise Unavailable("the broker did not answer") from error
+
+
+class Aside:
+    """Rings in a thread of its own, so that nobody waits for the broker.
+
+    Bells that come meanwhile are rung together. A process that ends with bells unrung,
+    or a broker that was away for thousands of them, leaves them to the reaper.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._waiting: deque[Bell] = deque(maxlen=_MOST_WAITING)
+        self._called = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        """Leave the bells to the thread."""
+        self._waiting.extend(bells)
+        if not self._called.is_set():
+            self._called.set()
+        if self._thread is None:
+            self._start()
+
+    def backlog(self) -> dict[str, int]:
+        """Ask the broker, as the dispatcher does."""
+        return self._dispatcher.backlog()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="bells", daemon=True
+                )
+                self._thread.start()
+                atexit.register(self._flush)
+
+    def _work(self) -> None:
+        while self._called.wait():
+            # Under load one message then carries several bells to the broker.
+            time.sleep(_GATHER_SECONDS)
+            self._called.clear()
+            try:
+                self._flush()
+            except Exception:
+                # The thread must live: without it every later bell is the reaper's.
+                log.exception("dispatch.bells_lost")
+
+    def _flush(self) -> None:
+        bells = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if bells:
+            self._dispatcher.ring(sorted(bells, key=lambda bell: bell.queue))
+
+
+class RecordingDispatcher:
+    """Keeps the bells, for tests and for tools that ring later."""
+
+    def __init__(self) -> None:
+        self.bells: list[Bell] = []
+
+    def ring(self, bells: Iterable[Bell]) -> None:
+        """Remember the bells."""
+        self.bells.extend(bells)
+
+    def backlog(self) -> dict[str, int]:
+        """Tell that nothing waits: what was recorded is not in any queue."""
+        return dict.fromkeys(QUEUES, 0)
+
+
+def connect(settings: Settings) -> CeleryDispatcher:
+    """Give the dispatcher of the API and of the reaper."""
+    return CeleryDispatcher(celery_app(settings, "client"))

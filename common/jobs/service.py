@@ -1,0 +1,269 @@
+"""What a person would ask of the service, as verbs.
+
+Every way in (HTTP, S3 events, the command line) ends here. The order is always the
+same: the record first, the doorbell second; a verb has happened when it returns.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.access.keys import day_is_over
+from common.errors import Fault, Invalid, NotFound, TooManyRequests, Unavailable
+from common.jobs.queue import Dispatcher
+from common.jobs.store import Caps, Full, Idempotency, JobStore, NewJob, NewOutput
+from common.model import JobRecord, JobStatus, OutputRecord, Queue, Source
+from common.outputs.specs import OutputSpec, natural_pair
+from common.settings.load import Settings
+from common.storage.port import BlobStore
+
+RETRY_AFTER_FULL = 30
+_NO_CAPS = Caps()
+
+
+def new_id() -> str:
+    """Make a job's id: 32 hex digits that nobody can guess."""
+    return uuid.uuid4().hex
+
+
+def source_key(job_id: str) -> str:
+    """Give the blob key of a job's uploaded source."""
+    return f"in/{job_id}/source"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job that somebody wants. ``outputs`` empty asks for the natural pair.
+
+    ``day`` is the API key whose day it counts against, and that day's quota.
+    """
+
+    owner: str
+    source: Source
+    outputs: Sequence[OutputSpec] = ()
+    metadata: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    job_id: str = field(default_factory=new_id)
+    idempotency: Idempotency | None = None
+    jobs_at_once: int | None = None
+    day: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job; ``created`` is false where an Idempotency-Key found an earlier one."""
+
+    job: JobRecord
+    created: bool
+
+
+class Intake:
+    """The verbs, over one store, one place for files and one dispatcher."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        blobs: BlobStore,
+        dispatcher: Dispatcher,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._blobs = blobs
+        self._dispatcher = dispatcher
+
+    def submit(self, asked: Submission) -> Submitted:
+        """Put a job on record and ring for it.
+
+        Raises Invalid (names, number of outputs, bucket), IdempotencyMismatch,
+        TooManyRequests, Unavailable (full, or no store): then there is no job.
+        """
+        if asked.source.kind == "s3":
+            check_bucket(self._settings, asked.source.bucket, "/source/s3/bucket")
+        outputs = new_outputs(asked.outputs, self._settings.limits.outputs_per_job)
+        caps = Caps(asked.jobs_at_once, self._settings.limits.queued_jobs, asked.day)
+        accepted = self._store.accept(
+            NewJob(
+                id=asked.job_id,
+                owner=asked.owner,
+                source=asked.source,
+                outputs=outputs,
+                options=asked.options,
+                metadata=asked.metadata,
+                subscriptions=asked.subscriptions,
+            ),
+            asked.idempotency,
+            caps,
+        )
+        if isinstance(accepted, Full):
+            raise _full(accepted, caps)
+        self._dispatcher.ring(accepted.bells)
+        if accepted.at is not None:
+            return Submitted(_new_record(asked, outputs, accepted.at), created=True)
+        job = self._store.get(accepted.job_id)
+        if job is None:
+            raise NotFound(f"job {accepted.job_id} was deleted while it was accepted")
+        return Submitted(job, accepted.created)
+
+    def recall(self, owner: str, known: Idempotency | None) -> Submitted | None:
+        """Give the job that an earlier request with that Idempotency-Key made, if any.
+
+        Raises IdempotencyMismatch.
+        """
+        job_id = None if known is None else self._store.recall(owner, known)
+        job = None if job_id is None else self._store.get(job_id)
+        return None if job is None else Submitted(job, created=False)
+
+    def get(self, job_id: str, owner: str | None) -> JobRecord:
+        """Read a job; NotFound when there is none or it is another owner's."""
+        job = self._store.get(job_id)
+        if job is None or (owner is not None and job.owner != owner):
+            raise NotFound(f"there is no job {job_id!r}")
+        return job
+
+    def list(
+        self,
+        owner: str | None,
+        *,
+        status: JobStatus | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[JobRecord], str | None]:
+        """Read jobs, newest first, and the cursor of the next page if there is one."""
+        return self._store.list(owner, status=status, limit=limit, cursor=cursor)
+
+    def cancel(self, job_id: str, owner: str | None) -> JobRecord:
+        """End what has not ended; Conflict when all of it has."""
+        self.get(job_id, owner)
+        self._dispatcher.ring(self._store.cancel(job_id).bells)
+        return self.get(job_id, owner)
+
+    def retry(
+        self, job_id: str, owner: str | None, jobs_at_once: int | None = None
+    ) -> JobRecord:
+        """Run the failed and cancelled outputs again; Conflict when there are none.
+
+        Raises TooManyRequests and Unavailable as :meth:`submit` does.
+        """
+        self.get(job_id, owner)
+        caps = Caps(jobs_at_once, self._settings.limits.queued_jobs)
+        again = self._store.retry(job_id, caps)
+        if isinstance(again, Full):
+            raise _full(again, caps)
+        self._dispatcher.ring(again.bells)
+        return self.get(job_id, owner)
+
+    def delete(self, job_id: str, owner: str | None) -> None:
+        """Cancel the job and remove its record and its results.
+
+        Crash window: the record goes first; the sweep removes what a crash, or an
+        attempt that still runs, leaves. It also removes the upload, once no other
+        job has it as its source.
+        """
+        self.get(job_id, owner)
+        self._dispatcher.ring(self._store.delete(job_id).bells)
+        self._blobs.delete_prefix(f"out/{job_id}/")
+
+
+def check_bucket(settings: Settings, bucket: str | None, pointer: str) -> None:
+    """Raise Invalid at ``pointer`` unless jobs may read that bucket."""
+    allowed = settings.source.buckets or [settings.blobs.bucket]
+    if bucket not in allowed:
+        raise Invalid.one(
+            pointer,
+            f"bucket {bucket!r} is not one that jobs may read",
+            "name a bucket of FRAMEMILL_SOURCE_BUCKETS",
+        )
+
+
+def new_outputs(asked: Sequence[OutputSpec], most: int) -> list[NewOutput]:
+    """Name the outputs of a job, none asked being the natural pair; raises Invalid."""
+    specs = list(asked) or natural_pair()
+    if len(specs) > most:
+        raise Invalid.one(
+            "/outputs",
+            f"{len(specs)} outputs are too many",
+            f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
+        )
+    return [
+        NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
+        for name, spec in zip(name_outputs(specs), specs, strict=True)
+    ]
+
+
+def _new_record(asked: Submission, outputs: list[NewOutput], at: int) -> JobRecord:
+    # What accept has just written: reading it back would double the cost of a POST.
+    return JobRecord(
+        id=asked.job_id,
+        owner=asked.owner,
+        status="accepted",
+        version=1,
+        created_at=at,
+        updated_at=at,
+        source=asked.source,
+        options=asked.options,
+        outputs=[
+            OutputRecord(name=one.name, kind=one.kind, spec=one.spec, status="queued")
+            for one in outputs
+        ],
+        metadata=asked.metadata,
+    )
+
+
+def name_outputs(specs: Sequence[OutputSpec], base: str = "") -> list[str]:
+    """Give each output its name: the asked one, else the kind, kind-2, kind-3.
+
+    Raises Invalid that lists every name that is asked for twice, by pointers below
+    ``base``.
+    """
+    faults: list[Fault] = []
+    taken: set[str] = set()
+    for index, spec in enumerate(specs):
+        if spec.name is not None and spec.name in taken:
+            faults.append(
+                {
+                    "pointer": f"{base}/outputs/{index}/name",
+                    "detail": f"the name {spec.name!r} is taken by an earlier output",
+                    "hint": "names are unique within a job",
+                }
+            )
+        elif spec.name is not None:
+            taken.add(spec.name)
+    if faults:
+        raise Invalid(faults)
+    names = []
+    for spec in specs:
+        name, number = spec.name, 1
+        while name is None or (spec.name is None and name in taken):
+            name = spec.kind if number == 1 else f"{spec.kind}-{number}"
+            number += 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def queue_of(spec: OutputSpec) -> Queue:
+    """Stills go on the fast queue, everything that moves or tiles on the slow one."""
+    return "fast" if spec.kind == "thumbnail" else "slow"
+
+
+def _full(full: Full, caps: Caps) -> Exception:
+    if full.scope == "day" and caps.day is not None:
+        return day_is_over(caps.day[1], full.wait)
+    if full.scope == "owner":
+        refusal = TooManyRequests(
+            f"{caps.owner} unfinished jobs are the most that this API key may have",
+            retry_after=RETRY_AFTER_FULL,
+            hint="wait for some to end, or cancel them",
+        )
+        refusal.quota = ("jobs-at-once", caps.owner or 0)
+        return refusal
+    return Unavailable(
+        "the service has as many unfinished jobs as it takes "
+        "(FRAMEMILL_LIMITS_QUEUED_JOBS)",
+        hint="try again later",
+    )

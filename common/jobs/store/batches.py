@@ -1,0 +1,205 @@
+"""Batches: put on record, read, called off; and what their piece does to children."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from common.errors import Conflict, NotFound
+from common.jobs.store.connection import dump, new_call
+from common.jobs.store.decoding import read_batch, read_cursor, write_cursor
+from common.jobs.store.jobs import (
+    Jobs,
+    describe,
+    describe_caps,
+    dump_subscriptions,
+    identify,
+    read_accepted,
+    read_full,
+    read_outcome,
+    source_blob,
+)
+from common.jobs.store.records import (
+    Accepted,
+    CalledOff,
+    Caps,
+    Claim,
+    Full,
+    Idempotency,
+    NewBatch,
+    NewJob,
+    Outcome,
+)
+from common.jobs.store.tasks import held
+from common.model import BatchRecord, JobStatus, Source
+
+Stage = Literal["expand", "cancel", "delete"]
+_MOMENT_DIGITS = 13
+
+
+def _source(source: Source) -> dict[str, Any]:
+    given = {"source": source.model_dump_json(), "key": source_blob(source)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _origin(batch: NewBatch) -> Source:
+    if batch.sources:
+        return batch.sources[0]
+    prefix = batch.prefix or {}
+    return Source(kind="s3", bucket=prefix.get("bucket"), key=prefix.get("prefix"))
+
+
+class Batches(Jobs):
+    """The verbs over batches. The piece ``ID:batch`` does what takes its time."""
+
+    def gather(
+        self, batch: NewBatch, idempotency: Idempotency | None = None
+    ) -> Accepted:
+        """Put a batch on record; its children are made by its piece.
+
+        ``job_id`` of the answer is the batch's. Raises IdempotencyMismatch.
+        """
+        answer = self._call(
+            "gather",
+            call=new_call(),
+            id=batch.id,
+            owner=batch.owner,
+            origin=_origin(batch).model_dump_json(),
+            prefix=batch.prefix and dump(batch.prefix),
+            sources=[_source(one) for one in batch.sources],
+            template=dump(batch.template),
+            metadata=dump(batch.metadata),
+            subscriptions=dump_subscriptions(batch.subscriptions),
+            **identify(batch.owner, idempotency),
+        )
+        return read_accepted(answer)
+
+    def batch(self, batch_id: str, *, doomed: bool = False) -> BatchRecord | None:
+        """Read a batch; None when there is none, or only one that is being deleted.
+
+        ``doomed`` shows that one too.
+        """
+        answer = self._call("batch", op="get", id=batch_id, doomed=doomed or None)
+        return None if "gone" in answer else read_batch(answer)
+
+    def wait_batch(self, batch_id: str, seconds: float) -> BatchRecord | None:
+        """Read a batch at its end, or as it is after ``seconds``; None when gone."""
+        return self._at_end(batch_id, seconds, self.batch)
+
+    def batches(
+        self, owner: str | None = None, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[list[BatchRecord], str | None]:
+        """Read batches, newest first, and the next page's cursor.
+
+        ``owner`` None is everybody's. Raises Invalid for a cursor that is not ours.
+        """
+        answer = self._call(
+            "batch", op="list", owner=owner, before=read_cursor(cursor), limit=limit
+        )
+        found = [read_batch(one) for one in answer["batches"] or []]
+        return found, write_cursor(answer.get("next"))
+
+    def batch_sources(self, batch_id: str, start: int, count: int) -> list[Source]:
+        """Read sources of a batch that are given in its request, from ``start``."""
+        answer = self._call(
+            "batch", op="sources", **{"id": batch_id, "from": start, "count": count}
+        )
+        return [Source.model_validate_json(one) for one in answer["sources"] or []]
+
+    def children(
+        self,
+        batch_id: str,
+        status: JobStatus | None = None,
+        *,
+        after: str = "",
+        limit: int = 100,
+    ) -> tuple[list[str], str | None]:
+        """Walk a batch's jobs, oldest first: ids, and what to pass as ``after``.
+
+        The walk bears that those it has passed change their status.
+        """
+        answer = self._call(
+            "batch",
+            op="children",
+            id=batch_id,
+            status=status or "any",
+            after=after,
+            limit=limit,
+        )
+        members: Sequence[str] = answer["children"] or []
+        following = members[-1] if len(members) == limit else None
+        return [one[_MOMENT_DIGITS:] for one in members], following
+
+    def add_child(
+        self,
+        claim: Claim,
+        job: NewJob,
+        cursor: str,
+        caps: Caps,
+        key_id: str | None = None,
+    ) -> Accepted | Full | CalledOff:
+        """Put the next job of a batch on record, and the batch's cursor behind it.
+
+        ``key_id`` is the API key that the batch came with: without it there is no job.
+        """
+        answer = self._call(
+            "accept",
+            **describe(job),
+            **describe_caps(caps),
+            piece=claim.piece,
+            token=claim.token,
+            fence=claim.fence,
+            cursor=cursor,
+            key=key_id,
+        )
+        if "off" in answer:
+            return CalledOff(answer["off"])
+        return read_full(answer) or read_accepted(answer)
+
+    def cancel_batch(self, batch_id: str) -> Outcome:
+        """Make no more children, and have those cancelled that have not ended.
+
+        Raises NotFound; Conflict when the batch has ended.
+        """
+        answer = self._want(batch_id, "cancel")
+        if "ended" in answer:
+            raise Conflict(
+                f"batch {batch_id} has ended ({answer['ended']})",
+                hint="only an unfinished batch can be cancelled",
+            )
+        return read_outcome(answer)
+
+    def delete_batch(self, batch_id: str) -> Outcome:
+        """Hide a batch and have it and its children deleted. Raises NotFound."""
+        return read_outcome(self._want(batch_id, "delete"))
+
+    def _want(self, batch_id: str, want: Stage) -> dict[str, Any]:
+        answer: dict[str, Any] = self._call(
+            "batch", call=new_call(), op="want", id=batch_id, want=want
+        )
+        if "gone" in answer:
+            raise NotFound(f"there is no batch {batch_id!r}")
+        return answer
+
+    def end_stage(
+        self,
+        claim: Claim,
+        stage: Stage,
+        *,
+        short: bool = False,
+        warnings: Sequence[str] = (),
+    ) -> Outcome | None:
+        """End a batch's piece: all there was to expand, cancel or delete is.
+
+        ``short`` says that sources were left out. None: the batch has something else
+        to be done by now, and the claim goes on.
+        """
+        answer = self._call(
+            "batch",
+            **held(f"end-{stage}", claim),
+            op="done",
+            done=stage,
+            short=short,
+            warnings=dump(list(warnings)),
+        )
+        return None if "again" in answer else read_outcome(answer)

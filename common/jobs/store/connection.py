@@ -1,0 +1,226 @@
+"""The way to Redis: scripts, their configuration, and errors under our names."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+import structlog
+from redis.backoff import ExponentialBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from common.errors import WorkerLost
+from common.model import Bell, ErrorInfo
+from common.redis.errors import mapped
+from common.settings.load import Settings, SettingsError
+
+log = structlog.get_logger(__name__)
+
+_LUA = Path(__file__).parent.parent / "lua"
+_RULES = ("prelude", "batches", "rules")
+_SCRIPTS = {
+    "accept": (*_RULES, "idem", "caps"),
+    "answers": ("prelude",),
+    "batch": (*_RULES, "reopen"),
+    "beat": _RULES,
+    "cancel": _RULES,
+    "chores": _RULES,
+    "claim": _RULES,
+    "dead": (*_RULES, "reopen"),
+    "delete": _RULES,
+    "died": _RULES,
+    "finish": _RULES,
+    "gather": (*_RULES, "idem"),
+    "get": ("prelude",),
+    "list": ("prelude",),
+    "notices": ("prelude",),
+    "open": (*_RULES, "reopen"),
+    "reap": _RULES,
+    "recall": ("prelude", "idem"),
+    "release": _RULES,
+    "retry": (*_RULES, "reopen", "caps"),
+    "stats": ("prelude",),
+    "twin": _RULES,
+    "workers": _RULES,
+}
+_OLDEST_SERVER = (6, 2)
+
+# How long a call's answer is kept for a blind repeat of the same call; redis-py's own
+# retries and a worker's minute of trying lie well within.
+_CALL_SECONDS = 180
+# A request that holds its Idempotency-Key this long is taken for dead.
+_HOLD_SECONDS = 120
+_RING_SECONDS, _MAX_RING_SECONDS = 30, 600
+_LITTER_HOURS, _DEAD_HOURS = 24, 720
+_ALIVE_SECONDS, _DEFER_SECONDS = 30, 60
+_MAX_EVENTS = 1000
+# The scripts put in how often it has happened.
+_COUNTED = "{{times}} of at most {most} times"
+# How long a host leaves work alone after it met a part of the service away: doubled at
+# each time in a row. What nobody has met again for the last one is over.
+_PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _FORGET_SECONDS = 5, 120, 180
+
+
+def dump(value: Any) -> str:
+    """Write JSON as ASCII; NaN and infinity raise ValueError."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def new_call() -> str:
+    """Name one call, so that a blind repeat of it can be told."""
+    return uuid.uuid4().hex
+
+
+def read_bells(answer: dict[str, Any]) -> list[Bell]:
+    """Take the bells out of a script's answer (Lua writes an empty list as {})."""
+    return [Bell(**bell) for bell in answer.get("bells") or []]
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _lost(detail: str) -> str:
+    return ErrorInfo(**WorkerLost(detail).as_dict()).model_dump_json()
+
+
+def _configuration(settings: Settings) -> str:
+    lease, kept = settings.lease, settings.retention
+    return dump(
+        {
+            "prefix": settings.store.prefix,
+            "lease_ms": _ms(lease.seconds),
+            "grace_ms": _ms(lease.grace_seconds),
+            "sweep_ms": _ms(lease.sweep_seconds),
+            "max_attempts": lease.max_attempts,
+            "max_lost_leases": lease.max_lost_leases,
+            "max_deaths": lease.max_deaths,
+            "max_refunds": lease.max_refunds,
+            "max_notice_attempts": len(settings.webhooks.retry_seconds) + 1,
+            "job_ms": _ms(kept.job_hours * 3600),
+            "source_ms": _ms(kept.source_hours * 3600),
+            "notice_ms": _ms(settings.webhooks.log_hours * 3600),
+            "litter_ms": _ms(_LITTER_HOURS * 3600),
+            "dead_ms": _ms(_DEAD_HOURS * 3600),
+            "call_ms": _ms(_CALL_SECONDS),
+            "idem_ms": _ms(kept.idempotency_hours * 3600),
+            "hold_ms": _ms(_HOLD_SECONDS),
+            "ring_ms": _ms(_RING_SECONDS),
+            "max_ring_ms": _ms(_MAX_RING_SECONDS),
+            "alive_ms": _ms(_ALIVE_SECONDS),
+            "defer_ms": _ms(_DEFER_SECONDS),
+            "max_events": _MAX_EVENTS,
+            "outage_ms": _ms(lease.outage_hours * 3600),
+            "pause_ms": _ms(_PAUSE_SECONDS),
+            "max_pause_ms": _ms(_MAX_PAUSE_SECONDS),
+            "forget_ms": _ms(_FORGET_SECONDS),
+            "errors": {
+                "lost": _lost(
+                    "the worker vanished while it had this work, "
+                    + _COUNTED.format(most=lease.max_lost_leases)
+                    + " (FRAMEMILL_LEASE_MAX_LOST_LEASES)"
+                ),
+                "deaths": _lost(
+                    "the worker's process died while it had this work, "
+                    + _COUNTED.format(most=lease.max_deaths)
+                    + " (FRAMEMILL_LEASE_MAX_DEATHS)"
+                ),
+                "exhausted": _lost(
+                    "no attempt was left (FRAMEMILL_LEASE_MAX_ATTEMPTS is "
+                    f"{lease.max_attempts}, FRAMEMILL_LEASE_MAX_REFUNDS "
+                    f"{lease.max_refunds})"
+                ),
+            },
+        }
+    )
+
+
+def open_client(settings: Settings) -> redis.Redis:
+    """Make the client; it connects on first use.
+
+    One retry keeps a call within twice the timeout while the server is away. A timed
+    out command may have been executed, so every script bears a blind repeat.
+    """
+    timeout = settings.store.timeout_seconds
+    return redis.Redis.from_url(
+        settings.store.url,
+        decode_responses=True,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
+    )
+
+
+class Connection:
+    """Calls scripts. All parts of the job store share it.
+
+    Raises StoreUnavailable from every call while the server is away.
+    """
+
+    def __init__(self, settings: Settings, client: redis.Redis) -> None:
+        self.settings = settings
+        self._client = client
+        self._prefix = settings.store.prefix
+        self._config = _configuration(settings)
+        self._scripts = {name: self._load(name) for name in _SCRIPTS}
+
+    def _load(self, name: str) -> Script:
+        files = (*_SCRIPTS[name], name)
+        text = "\n".join((_LUA / f"{one}.lua").read_text("utf-8") for one in files)
+        return self._client.register_script(text)
+
+    def _call(self, script: str, **arguments: Any) -> Any:
+        """Run a script; None arguments are left out. Gives its decoded JSON."""
+        return json.loads(self._raw(script, **arguments))
+
+    def _raw(self, script: str, **arguments: Any) -> str:
+        given = {name: one for name, one in arguments.items() if one is not None}
+        with mapped():
+            answer = self._scripts[script](args=[self._config, dump(given)])
+        return cast("str", answer)
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable when the server does not answer."""
+        with mapped():
+            self._client.ping()
+
+    def check_server(self) -> None:
+        """Refuse a server that would lose jobs.
+
+        Raises SettingsError for one older than 6.2 or one that evicts keys, and
+        StoreUnavailable. A server that hides its policy gets a warning in the log.
+        """
+        with mapped():
+            facts = self._client.info("server")
+            memory = self._client.info("memory")
+        version = str(facts.get("redis_version", "0"))
+        if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_SERVER:
+            raise SettingsError(
+                f"FRAMEMILL_STORE_URL: the server is version {version}; 6.2 or newer "
+                "is needed"
+            )
+        policy = memory.get("maxmemory_policy") or self._configured_policy()
+        if policy is None:
+            log.warning("store.policy_unknown", needed="maxmemory-policy noeviction")
+        elif policy != "noeviction":
+            raise SettingsError(
+                f"FRAMEMILL_STORE_URL: the server's maxmemory-policy is {policy!r}, "
+                "which deletes jobs when memory is full; set it to 'noeviction'"
+            )
+
+    def _configured_policy(self) -> str | None:
+        try:
+            with mapped():
+                kept = cast(
+                    "dict[str, str]", self._client.config_get("maxmemory-policy")
+                )
+        except redis.ResponseError as error:
+            log.warning("store.config_forbidden", error=str(error))
+            return None
+        return kept.get("maxmemory-policy")

@@ -1,0 +1,101 @@
+"""Jobs that would make what another has made already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from common.jobs.store.connection import Connection, dump, new_call
+from common.jobs.store.jobs import read_outcome, source_blob
+from common.jobs.store.records import Claim, Outcome
+from common.jobs.store.tasks import held
+from common.model import Artifact, JobRecord, Source
+
+_ARTIFACTS = TypeAdapter(list[Artifact])
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What to do about a job's results.
+
+    run: make them. copy: those of ``job_id`` may be copied. wait: it is making them.
+    lost: the claim no longer counts.
+    """
+
+    what: Literal["run", "copy", "wait", "lost"]
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
+class CopiedOutput:
+    """One output, filled with copies that are stored under the new job's prefix."""
+
+    name: str
+    artifacts: Sequence[Artifact]
+    warnings: Sequence[str]
+
+
+class Twins(Connection):
+    """Finds the job with the same bytes and specs, and takes over its results."""
+
+    def find_twin(
+        self, claim: Claim, digest: str, *, lost: str | None = None, wait: bool = True
+    ) -> Twin:
+        """Ask who makes the results that ``digest`` names; else the claimed job does.
+
+        ``lost`` is a twin whose files are gone. Without ``wait`` nothing is expected
+        of a twin that is still at work.
+        """
+        answer = self._call(
+            "twin",
+            call=new_call(),
+            op="ask",
+            piece=claim.piece,
+            token=claim.token,
+            fence=claim.fence,
+            digest=digest,
+            lost=lost,
+            wait=wait or None,
+        )
+        if "from" in answer:
+            return Twin("copy", answer["from"])
+        if "wait" in answer:
+            return Twin("wait", answer["wait"])
+        return Twin("run" if "run" in answer else "lost")
+
+    def adopt(
+        self,
+        claim: Claim,
+        digest: str,
+        source: Source,
+        twin: JobRecord,
+        outputs: Sequence[CopiedOutput],
+    ) -> Outcome:
+        """End a job's prepare and its outputs with copies of a twin's results.
+
+        Where the job has a destination, its outputs go on to be copied there.
+        """
+        answer = self._call(
+            "twin",
+            **held("adopt", claim),
+            op="adopt",
+            digest=digest,
+            media=twin.media and twin.media.model_dump_json(),
+            source=source.model_dump_json(),
+            source_key=source_blob(source),
+            warnings=dump(twin.warnings),
+            publish="destination" in claim.options or None,
+            outputs=[
+                {
+                    "name": one.name,
+                    "artifacts": _ARTIFACTS.dump_json(list(one.artifacts)).decode(),
+                    "warnings": dump(list(one.warnings)),
+                }
+                for one in outputs
+            ],
+            **{"from": twin.id},
+        )
+        return read_outcome(answer)

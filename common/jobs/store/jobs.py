@@ -1,0 +1,283 @@
+"""Jobs as a whole: accepted, read, waited for, cancelled, retried, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from common.errors import Conflict, Invalid, NotFound
+from common.jobs.store.connection import Connection, dump, new_call, read_bells
+from common.jobs.store.decoding import read_cursor, read_event, read_job, write_cursor
+from common.jobs.store.idempotency import mismatch
+from common.jobs.store.records import (
+    Accepted,
+    Caps,
+    Deleted,
+    Full,
+    Idempotency,
+    NewJob,
+    NewOutput,
+    Outcome,
+)
+from common.model import JOB_ENDED, BatchRecord, Event, JobRecord, JobStatus, Source
+from common.redis.errors import mapped
+
+_EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
+_EVENT_NUMBERS = 2**64  # Redis' stream ids are two unsigned 64-bit numbers
+_NO_CAPS = Caps()
+Ending = TypeVar("Ending", JobRecord, BatchRecord)
+# In the class below, ``list`` is the verb.
+History = list[Event]
+
+
+def source_blob(source: Source) -> str | None:
+    """Give the blob in our own store that a job's source is, if it is one."""
+    return source.key if source.kind == "upload" else None
+
+
+def identify(owner: str, known: Idempotency | None) -> dict[str, Any]:
+    """Give the arguments that tell a repeated request."""
+    if known is None:
+        return {}
+    digest = hashlib.sha256(f"{owner}\0{known.key}".encode()).hexdigest()
+    kept_ms = None if known.hours is None else round(known.hours * 3_600_000)
+    return {"idem": digest, "fingerprint": known.fingerprint, "idem_ms": kept_ms}
+
+
+def _output(new: NewOutput) -> dict[str, str]:
+    spec = dump(new.spec)
+    return {"name": new.name, "kind": new.kind, "spec": spec, "queue": new.queue}
+
+
+def dump_subscriptions(subscriptions: Sequence[dict[str, Any]]) -> str:
+    """Write subscriptions as the scripts read them."""
+    return dump(
+        [{"events": one.get("events") or [], "raw": dump(one)} for one in subscriptions]
+    )
+
+
+def describe(job: NewJob) -> dict[str, Any]:
+    """Give the arguments of accept that tell of the job itself."""
+    if not job.outputs:
+        raise ValueError("a job has at least one output")
+    return {
+        "call": new_call(),
+        "id": job.id,
+        "owner": job.owner,
+        "source": job.source.model_dump_json(),
+        "source_key": source_blob(job.source),
+        "options": dump(job.options),
+        "metadata": dump(job.metadata),
+        "subscriptions": dump_subscriptions(job.subscriptions),
+        "outputs": [_output(one) for one in job.outputs],
+    }
+
+
+def describe_caps(caps: Caps) -> dict[str, Any]:
+    """Give the arguments of accept that tell what there may be of jobs."""
+    return {
+        "owner_cap": caps.owner,
+        "total_cap": caps.total,
+        "day_key": caps.day and caps.day[0],
+        "day_cap": caps.day and caps.day[1],
+    }
+
+
+def read_full(answer: dict[str, Any]) -> Full | None:
+    """Tell which cap accept met, if it met one."""
+    if "full" not in answer:
+        return None
+    return Full(answer["full"], int(answer.get("wait", 0)))
+
+
+def read_accepted(answer: dict[str, Any]) -> Accepted:
+    """Make the answer of accept; raises IdempotencyMismatch."""
+    if "mismatch" in answer:
+        raise mismatch()
+    return Accepted(
+        answer["job_id"], answer["created"], read_bells(answer), answer.get("at")
+    )
+
+
+def read_outcome(answer: dict[str, Any]) -> Outcome:
+    """Make an outcome from a script's answer."""
+    return Outcome(answer["applied"], answer["job_ended"], read_bells(answer))
+
+
+def _is_event_id(text: str) -> bool:
+    return _EVENT_ID.fullmatch(text) is not None and all(
+        int(number) < _EVENT_NUMBERS for number in text.split("-")
+    )
+
+
+class Jobs(Connection):
+    """The verbs over jobs, and reading them."""
+
+    def accept(
+        self, job: NewJob, idempotency: Idempotency | None = None, caps: Caps = _NO_CAPS
+    ) -> Accepted | Full:
+        """Put a job on record.
+
+        The same Idempotency-Key (per owner) gives the earlier job while its record
+        lives. Raises IdempotencyMismatch where its fingerprint was another.
+        """
+        answer = self._call(
+            "accept",
+            **describe(job),
+            **identify(job.owner, idempotency),
+            **describe_caps(caps),
+        )
+        return read_full(answer) or read_accepted(answer)
+
+    def recall(self, owner: str, idempotency: Idempotency) -> str | None:
+        """Give the job that an earlier request with that key made, None if none did.
+
+        Raises IdempotencyMismatch.
+        """
+        answer = self._call("recall", **identify(owner, idempotency))
+        if "mismatch" in answer:
+            raise mismatch()
+        job_id: str | None = answer.get("job_id")
+        return job_id
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """Read a job; None when there is none (any more)."""
+        answer = self._call("get", id=job_id)
+        return None if "gone" in answer else read_job(answer)
+
+    def list(
+        self,
+        owner: str | None = None,
+        *,
+        status: JobStatus | None = None,
+        batch: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[list[JobRecord], str | None]:
+        """Read jobs, newest first; ``owner`` None is everybody's.
+
+        With ``batch`` these are a batch's jobs, whosever it is.
+        Gives at most ``limit`` and the next page's cursor, None on the last page.
+        Raises Invalid for a cursor that is not ours.
+        """
+        index = f"jobs:{status or 'any'}" + ("" if owner is None else f":{owner}")
+        if batch is not None:
+            index = f"batch-jobs:{status or 'any'}:{batch}"
+        answer = self._call(
+            "list", index=index, before=read_cursor(cursor), limit=limit
+        )
+        jobs = [read_job(one) for one in answer["jobs"] or []]
+        return jobs, write_cursor(answer.get("next"))
+
+    def wait(self, job_id: str, seconds: float) -> JobRecord | None:
+        """Read a job at its end, or as it is after ``seconds``; None when gone."""
+        return self._at_end(job_id, seconds, self.get)
+
+    def _at_end(
+        self, subject: str, seconds: float, read: Callable[[str], Ending | None]
+    ) -> Ending | None:
+        deadline = time.monotonic() + seconds
+        # The place in the history is read before the record: no end is missed.
+        seen = self._last_event(subject)
+        while True:
+            record = read(subject)
+            left = deadline - time.monotonic()
+            if record is None or record.status in JOB_ENDED or left <= 0:
+                return record
+            seen = self._next_event(subject, seen, left)
+
+    def await_event(self, job_id: str, after_id: str | None, seconds: float) -> None:
+        """Return when the history goes on after a line of it, or after ``seconds``."""
+        self._next_event(job_id, after_id or "0-0", seconds)
+
+    def _last_event(self, job_id: str) -> str:
+        with mapped():
+            found = cast(
+                "list[Any]",
+                self._client.xrevrange(f"{self._prefix}events:{job_id}", count=1),
+            )
+        return str(found[0][0]) if found else "0-0"
+
+    def _next_event(self, job_id: str, seen: str, seconds: float) -> str:
+        """Block until the history grows; in slices below the socket's timeout."""
+        key = f"{self._prefix}events:{job_id}"
+        pause = min(seconds, self.settings.store.timeout_seconds / 2)
+        with mapped():
+            found: Any = self._client.xread(
+                {key: seen}, block=max(1, int(pause * 1000))
+            )
+        if not found:
+            return seen
+        # RESP3 answers a mapping of lists of lines, RESP2 a list of pairs.
+        lines = found[key][0] if isinstance(found, dict) else found[0][1]
+        return str(lines[-1][0])
+
+    def events(
+        self, job_id: str, after_id: str | None = None, limit: int = 100
+    ) -> History:
+        """Read a job's history after a line of it, oldest first.
+
+        Raises Invalid for an id that no event can have.
+        """
+        if after_id is not None and not _is_event_id(after_id):
+            raise Invalid.one(
+                "/Last-Event-ID", f"{after_id!r} is no event id", "pass one as it came"
+            )
+        with mapped():
+            found = cast(
+                "list[tuple[str, dict[str, str]]]",
+                self._client.xrange(
+                    f"{self._prefix}events:{job_id}",
+                    min=f"({after_id}" if after_id else "-",
+                    count=limit,
+                ),
+            )
+        return [read_event(event_id, fields) for event_id, fields in found]
+
+    def cancel(self, job_id: str) -> Outcome:
+        """End what has not ended: queued work at once, running work at its next beat.
+
+        Raises NotFound; Conflict when the job has ended.
+        """
+        answer = self._call("cancel", call=new_call(), id=job_id)
+        self._refuse_gone(answer, job_id)
+        if "ended" in answer:
+            raise Conflict(
+                f"job {job_id} has ended ({answer['ended']})",
+                hint="only an unfinished job can be cancelled",
+            )
+        return read_outcome(answer)
+
+    def retry(self, job_id: str, caps: Caps = _NO_CAPS) -> Outcome | Full:
+        """Run the failed and cancelled outputs again, and prepare if it had failed.
+
+        ``caps`` hold for an ended job as for a new one, but that it costs no day.
+        Raises NotFound; Conflict when no output has failed or was cancelled.
+        """
+        answer = self._call("retry", call=new_call(), id=job_id, **describe_caps(caps))
+        self._refuse_gone(answer, job_id)
+        if full := read_full(answer):
+            return full
+        if "none" in answer:
+            raise Conflict(
+                f"job {job_id} ({answer['none']}) has no failed or cancelled output",
+                hint="submit a new job for other outputs",
+            )
+        return read_outcome(answer)
+
+    def delete(self, job_id: str) -> Deleted:
+        """Remove a job whatever its state; its files are left to the sweep.
+
+        Raises NotFound.
+        """
+        answer = self._call("delete", call=new_call(), id=job_id)
+        self._refuse_gone(answer, job_id)
+        return Deleted(read_job(answer), read_bells(answer))
+
+    @staticmethod
+    def _refuse_gone(answer: dict[str, Any], job_id: str) -> None:
+        if "gone" in answer:
+            raise NotFound(f"there is no job {job_id!r}")

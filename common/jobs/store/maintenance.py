@@ -1,0 +1,161 @@
+"""What keeps the store in order: reaper, chores, dead pieces, counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from common.errors import Conflict, NotFound
+from common.jobs.store.connection import Connection, dump, new_call, read_bells
+from common.jobs.store.jobs import read_outcome
+from common.jobs.store.records import Away, Chore, DeadPiece, Outcome, Reaped, Stats
+from common.model import ErrorInfo, JobStatus
+
+_CHORE = TypeAdapter(Chore)
+_MOMENT_DIGITS = 13
+
+
+def _read_chore(member: str) -> Chore:
+    kind, _, rest = member.partition(":")
+    job_id, key = rest, ""
+    if kind == "blob":
+        job_id, key = "", rest
+    elif kind == "source":
+        job_id, _, key = rest.partition(":")
+    elif kind == "record":
+        job_id = rest.split(":")[1].partition("/")[0][_MOMENT_DIGITS:]
+    elif kind in {"notice", "batch"}:
+        job_id = rest.split(":")[0][_MOMENT_DIGITS:]
+    return _CHORE.validate_python(
+        {"member": member, "kind": kind, "job_id": job_id, "key": key}
+    )
+
+
+def _read_dead(one: dict[str, Any]) -> DeadPiece:
+    info = json.loads(one["info"])
+    return DeadPiece(
+        piece=one["piece"],
+        job_id=info["job"],
+        owner=info["owner"],
+        output=info["output"] or None,
+        at=int(one["at"]),
+        error=ErrorInfo.model_validate_json(info["error"]),
+    )
+
+
+class Upkeep(Connection):
+    """The transitions that nobody asked for, and what operators look at."""
+
+    def reap(
+        self, limit: int = 200, backlog: Mapping[str, int] | None = None
+    ) -> Reaped:
+        """Make one pass: expired leases, ripe retries, bells that led to nothing.
+
+        ``backlog`` tells the messages in each queue; None (the broker is away) rings
+        nothing again. After a pause of over three sweeps all leases are
+        extended instead, since nobody could beat.
+        """
+        answer = self._call(
+            "reap",
+            call=new_call(),
+            limit=limit,
+            backlog=None if backlog is None else dict(backlog),
+        )
+        return Reaped(
+            bells=read_bells(answer),
+            expired=answer["expired"],
+            failed=answer["failed"],
+            republished=answer["republished"],
+            skipped=answer["skipped"],
+            outage=answer["outage"],
+        )
+
+    def chores(self, limit: int = 100) -> list[Chore]:
+        """Give what is to be cleaned now, longest due first."""
+        answer = self._call("chores", op="due", limit=limit)
+        return [_read_chore(member) for member in answer["due"] or []]
+
+    def finish_chore(self, chore: Chore) -> None:
+        """Strike a chore off, with the index lines that stood for what it cleaned."""
+        self._call("chores", op="done", member=chore.member)
+
+    def defer_chore(self, chore: Chore) -> None:
+        """Put a chore off for a minute."""
+        self._call("chores", op="defer", member=chore.member)
+
+    def reserve_blob(self, key: str, seconds: float) -> None:
+        """Have a blob deleted after ``seconds`` unless a job with it is accepted.
+
+        Called before an upload begins, so that a crash between the upload and the
+        acceptance leaves nothing for ever.
+        """
+        self._call("chores", op="reserve", key=key, ms=round(seconds * 1000))
+
+    def dead(self, limit: int = 100) -> list[DeadPiece]:
+        """Read the pieces that were given up, latest first."""
+        answer = self._call("dead", op="list", limit=limit)
+        return [_read_dead(one) for one in answer["dead"] or []]
+
+    def redrive(self, piece_id: str) -> Outcome:
+        """Run a dead piece's output (or notice) again, with renewed attempts.
+
+        Raises NotFound; Conflict when it has not ended, or ended well.
+        """
+        answer = self._call("dead", call=new_call(), op="redrive", piece=piece_id)
+        if "gone" in answer:
+            raise NotFound(f"there is no piece {piece_id!r}")
+        if "none" in answer:
+            raise Conflict(f"piece {piece_id} has nothing to run again")
+        return read_outcome(answer)
+
+    def purge(self, piece_id: str | None = None) -> int:
+        """Strike one dead piece off the list, or all; give how many."""
+        answer = self._call("dead", call=new_call(), op="purge", piece=piece_id)
+        return int(answer["removed"])
+
+    def worker_alive(self, name: str, info: Mapping[str, Any]) -> None:
+        """Say that a worker lives; it is listed for 30 seconds."""
+        self._call("workers", op="alive", name=name, info=dump(dict(info)))
+
+    def part_away(self, name: str, error: ErrorInfo) -> None:
+        """Note that a part of the service is away, as the worker ``name`` sees it.
+
+        Its host claims no work for a while; it is listed in the stats.
+        """
+        self._call("workers", op="away", name=name, error=error.model_dump_json())
+
+    def workers(self) -> list[dict[str, Any]]:
+        """List the living workers: ``name``, ``at`` (Unix ms), ``info``."""
+        answer = self._call("workers", op="list")
+        return [
+            one | {"at": int(one["at"]), "info": json.loads(one["info"])}
+            for one in answer["workers"] or []
+        ]
+
+    def stats(self) -> Stats:
+        """Count, for metrics and alerts."""
+        answer = self._call("stats", statuses=list(get_args(JobStatus)))
+        reaper = answer.get("reaper_ms")
+        return Stats(
+            pending=answer["pending"],
+            oldest_pending_seconds={
+                queue: ms / 1000 for queue, ms in answer["oldest"].items()
+            },
+            leased=answer["leased"],
+            dead=answer["dead"],
+            jobs=answer["jobs"],
+            workers=answer["workers"],
+            away=[
+                Away(
+                    host=one["host"],
+                    since=int(one["since"]),
+                    error=ErrorInfo.model_validate_json(one["error"]),
+                )
+                for one in answer["away"] or []
+            ],
+            reaper_seconds=None if reaper is None else reaper / 1000,
+            counters={name: int(n) for name, n in (answer["counters"] or {}).items()},
+        )

@@ -1,0 +1,206 @@
+"""Pieces in the hands of workers: claimed, kept alive, ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from common.errors import InternalError
+from common.jobs.store.connection import Connection, dump, new_call, read_bells
+from common.jobs.store.decoding import notice_event, read_media
+from common.jobs.store.jobs import read_outcome, source_blob
+from common.jobs.store.records import Beat, Claim, Ending, Opening, Outcome, Refusal
+from common.model import (
+    Artifact,
+    AttemptReport,
+    ErrorInfo,
+    MediaInfo,
+    Source,
+)
+
+_BEATS: dict[str, Beat] = {"ok": "ok", "cancel": "cancel", "lost": "lost"}
+_CLAIM = TypeAdapter(Claim)
+_REPORTS = TypeAdapter(list[AttemptReport])
+_ARTIFACTS = TypeAdapter(list[Artifact])
+
+
+def _read_claim(piece_id: str, answer: dict[str, Any]) -> Claim:
+    piece, job = answer["piece"], answer["job"]
+    role, spec = piece["role"], answer.get("spec")
+    notice = None
+    if role == "notice":
+        event = notice_event(piece).model_dump(mode="json")
+        notice = {"event": event, "subscription": json.loads(piece["subscription"])}
+    return _CLAIM.validate_python(
+        {
+            "piece": piece_id,
+            "job_id": piece["job"],
+            "kind": piece["kind"],
+            "output": answer.get("name"),
+            "part": int(piece["part"]) if role == "part" else None,
+            "attempt": int(piece["attempt"]),
+            "fence": int(piece["fence"]),
+            "token": piece["token"],
+            "owner": piece["owner"],
+            "queue": piece["queue"],
+            "source": Source.model_validate_json(job["source"]),
+            "media": read_media(job),
+            "spec": json.loads(spec) if spec else None,
+            "part_spec": json.loads(piece["part_spec"]) if role == "part" else None,
+            "parts": [json.loads(one) for one in answer["results"] or []],
+            "options": json.loads(job["options"]),
+            "notice": notice,
+            "worker": piece["worker"],
+            "lost": int(piece["lost"]),
+            "deaths": int(piece["deaths"]),
+            "bells": read_bells(answer),
+            "artifacts": json.loads(piece["artifacts"]) if role == "output" else [],
+        }
+    )
+
+
+def _opening(name: str, one: Opening) -> dict[str, Any]:
+    given: dict[str, Any] = {"name": name, "parts": [dump(part) for part in one.parts]}
+    if one.queue is not None:
+        given["queue"] = one.queue
+    if one.error is not None:
+        given["error"] = one.error.model_dump_json()
+    return given
+
+
+def held(verb: str, claim: Claim) -> dict[str, Any]:
+    """Name a claim's one end, so that trying it again and again ends it once."""
+    return {
+        "call": f"{verb}:{claim.piece}:{claim.fence}:{claim.token}",
+        "piece": claim.piece,
+        "token": claim.token,
+        "fence": claim.fence,
+    }
+
+
+class Pieces(Connection):
+    """The transitions that workers cause."""
+
+    def claim(self, piece_id: str, token: str, worker: str) -> Claim | Refusal:
+        """Take a piece for one lease; the same token gets the same answer.
+
+        ``token`` is unique to this execution: a redelivered message is another one.
+        """
+        answer = self._call("claim", piece=piece_id, token=token, worker=worker)
+        if "reason" in answer:
+            return Refusal(answer["reason"])
+        return _read_claim(piece_id, answer)
+
+    def beat(self, claim: Claim, progress: float | None = None) -> Beat:
+        """Extend the lease; ``progress`` is 0 to 100.
+
+        ``cancel``: stop and release. ``lost``: stop, the piece is no longer ours.
+        """
+        answer = self._raw(
+            "beat",
+            piece=claim.piece,
+            token=claim.token,
+            fence=claim.fence,
+            progress=None if progress is None else round(progress, 1),
+        )
+        return _BEATS[answer]
+
+    def open(
+        self,
+        claim: Claim,
+        media: MediaInfo,
+        source: Source,
+        openings: Mapping[str, Opening],
+        warnings: Sequence[str] = (),
+    ) -> Outcome:
+        """End prepare: keep what it found and queue outputs or their parts.
+
+        ``openings`` names the outputs; one that has ended meanwhile stays ended.
+        """
+        if claim.kind != "prepare":
+            raise ValueError(f"piece {claim.piece} is not a prepare piece")
+        answer = self._call(
+            "open",
+            **held("open", claim),
+            media=media.model_dump_json(),
+            source=source.model_dump_json(),
+            source_key=source_blob(source),
+            warnings=dump(list(warnings)),
+            openings=[_opening(name, one) for name, one in openings.items()],
+        )
+        return read_outcome(answer)
+
+    def finish(
+        self,
+        claim: Claim,
+        artifacts: Sequence[Artifact] = (),
+        *,
+        result: Any = None,
+        warnings: Sequence[str] = (),
+        reports: Sequence[AttemptReport] = (),
+        publish: bool = False,
+    ) -> Outcome:
+        """Publish an output, a part's ``result`` or a delivery: exactly once.
+
+        An output that was cut has the artifacts of its parts as well as these. Raises
+        InternalError, and changes nothing, where an index among them names a file
+        that is not. Warnings and reports of parts go to their output. With ``publish``
+        the artifacts are kept, and the output ends when a claim of kind publish has
+        copied them to the job's destination.
+        """
+        if claim.kind == "prepare":
+            raise ValueError(f"piece {claim.piece} ends by open")
+        answer = self._call(
+            "finish",
+            **held("finish", claim),
+            artifacts=_ARTIFACTS.dump_json(list(artifacts)).decode(),
+            result=dump(result),
+            warnings=dump(list(warnings)),
+            reports=_REPORTS.dump_json(list(reports)).decode(),
+            publish=publish or None,
+        )
+        if "missing" in answer:
+            raise InternalError(
+                f"an index names {answer['missing']}, which is not among the files "
+                f"of output {claim.output}"
+            )
+        return read_outcome(answer)
+
+    def release(
+        self,
+        claim: Claim,
+        how: Ending,
+        *,
+        error: ErrorInfo | None = None,
+        delay_seconds: float = 0,
+        reports: Sequence[AttemptReport] = (),
+    ) -> Outcome:
+        """Give a claim back.
+
+        ``wait`` costs no attempt: a part of the service is away (``error``), and the
+        piece waits for it up to lease.outage_hours, as all work of this host does for
+        a while. ``refund`` costs none (up to lease.max_refunds), ``retry`` costs one
+        and fails at the last, ``fatal`` fails at once, ``cancelled`` answers a cancel.
+        A piece that is to be cancelled is, however it is released.
+        """
+        answer = self._call(
+            "release",
+            **held("release", claim),
+            how=how,
+            error=error and error.model_dump_json(),
+            delay_ms=round(delay_seconds * 1000),
+            reports=_REPORTS.dump_json(list(reports)).decode(),
+        )
+        return read_outcome(answer)
+
+    def died(self, piece_id: str, token_start: str | None = None) -> Outcome:
+        """Count the death of the process that held the piece, and queue it again.
+
+        ``token_start`` is what the dead claim's token began with; any other claim is
+        left alone. At lease.max_deaths the piece fails as ``worker_lost``.
+        """
+        answer = self._call("died", call=new_call(), piece=piece_id, token=token_start)
+        return read_outcome(answer)

@@ -1,0 +1,1 @@
+"""What can be asked for: the specs of the outputs."""

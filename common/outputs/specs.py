@@ -1,0 +1,423 @@
+"""What can be asked for: the OutputSpec models, with their bounds and defaults.
+
+The models are the one source of the request validation, of the OpenAPI schemas
+and of the parameter tables in ``docs/reference``. They are strict: ``"5"`` is
+not a number and ``false`` is not zero. Defaults follow what the field's users
+expect (``docs/reference/outputs.md``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
+
+from common.outputs.times import Time, check_rest, parse_time
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+MAX_SIDE = 7680
+AUTO = "auto"
+
+
+def _jpg_is_jpeg(value: Any) -> Any:
+    return "jpeg" if value == "jpg" else value
+
+
+Side = Annotated[int, Field(ge=2, le=MAX_SIDE)]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#000000"])]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["poster"])]
+Fit = Literal["contain", "cover", "stretch", "pad"]
+StillFormat = Annotated[
+    Literal["jpeg", "png", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)
+]
+TileFormat = Annotated[Literal["jpeg", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)]
+AnimationFormat = Literal["gif", "webp", "avif", "mp4", "webm"]
+Fallback = Literal["frame", "artwork", "waveform", "icon"]
+Quality = Annotated[int, Field(ge=1, le=100)]
+MaxBytes = Annotated[int, Field(ge=1_000, le=1_000_000_000)]
+
+
+class _Spec(BaseModel):
+    """What every output has."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: Name | None = Field(
+        default=None,
+        description="Unique in the job; default: the kind, then kind-2, kind-3.",
+    )
+
+
+class _Replaceable(_Spec):
+    """An output in whose place something else may be shown."""
+
+    fallback: list[Fallback] = Field(
+        default=["frame"],
+        min_length=1,
+        max_length=4,
+        description="What to show, first that works: the video's frame, embedded "
+        "artwork, the audio's waveform, an icon. Also what stands in for a frame at a "
+        "time that the video has not.",
+    )
+
+
+class _Boxed(_Replaceable):
+    """An output with a picture size."""
+
+    width: Side | None = Field(
+        default=None, description="Pixels; 640 when height is not given either."
+    )
+    height: Side | None = Field(default=None, description="Pixels.")
+    fit: Fit = Field(
+        default="contain",
+        description="contain keeps all of the picture inside the box, cover fills "
+        "and crops, stretch ignores the shape, pad fills with background.",
+    )
+    background: Colour | None = Field(
+        default=None,
+        description="For pad and behind transparency; null keeps transparency where "
+        "the format can (png, webp, avif, gif, webm) and is black elsewhere.",
+    )
+    enlarge: bool = Field(
+        default=False, description="Allow a result larger than the source."
+    )
+
+    @model_validator(mode="after")
+    def _box_is_whole(self) -> Self:
+        if self.fit != "contain" and (self.width is None or self.height is None):
+            raise ValueError(f"fit {self.fit!r} needs both width and height")
+        return self
+
+
+class ThumbnailSpec(_Boxed):
+    """One still picture, or several by ``count`` or ``times``."""
+
+    kind: Literal["thumbnail"]
+    time: Time | None = Field(
+        default=None, examples=["50%"], description="Where the one frame is taken."
+    )
+    times: list[Time] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="1 to 100 times; one file each.",
+    )
+    count: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="That many, evenly spaced; fewer where the frames are.",
+    )
+    policy: Literal["exact", "keyframe", "auto", "scene"] | None = Field(
+        default=None,
+        description="exact: the frame at that time, an error after the end (default "
+        "when time, times or count is given); keyframe: the nearest one that is cheap; "
+        "auto: the best frame (default otherwise), near each time where times are "
+        "given; scene: the first frame of the next scene, of count and times each "
+        "once.",
+    )
+    format: StillFormat = "jpeg"
+    quality: Quality = Field(default=80, description="Not used for png.")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_when(self) -> Self:
+        given = [n for n in ("time", "times", "count") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give only one of {' and '.join(given)}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_picture_is_another(self) -> Self:
+        if self.policy not in {"auto", "scene"} or self.times is None:
+            return self
+        known: set[tuple[float, bool]] = set()
+        for time in self.times:
+            if parse_time(time) in known:
+                raise ValueError(
+                    f"times has {time!r} twice, and policy {self.policy!r} gives a "
+                    "picture once: name each time once, or take policy 'exact'"
+                )
+            known.add(parse_time(time))
+        return self
+
+    @model_validator(mode="after")
+    def _scenes_begin_before_the_end(self) -> Self:
+        times = self.times or ([] if self.time is None else [self.time])
+        if self.policy == "scene" and (1.0, True) in map(parse_time, times):
+            raise ValueError(
+                "policy 'scene' shows the scene that begins after a time, and none "
+                "begins after 100%: give an earlier time, or take policy 'exact'"
+            )
+        return self
+
+
+class _Moving(_Boxed):
+    """What animations and previews have in common."""
+
+    format: AnimationFormat = "gif"
+    fps: float = Field(
+        default=15, gt=0, le=30, allow_inf_nan=False, description="Frames a second."
+    )
+    width: Annotated[int, Field(ge=2, le=1280)] | None = Field(
+        default=None, description="Pixels; 320 when height is not given either."
+    )
+    height: Annotated[int, Field(ge=2, le=1280)] | None = Field(
+        default=None, description="Pixels."
+    )
+    loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
+    quality: Quality = Field(default=75, description="Not used for gif.")
+    colors: int = Field(
+        default=192,
+        ge=2,
+        le=256,
+        description="gif only; 192 is a tenth smaller than 256 at the same SSIM.",
+    )
+    dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
+        default="bayer", description="gif only."
+    )
+    bayer_scale: int = Field(
+        default=5,
+        ge=0,
+        le=5,
+        description="gif with dither bayer only; 0 is the coarsest pattern.",
+    )
+    palette: Literal["full", "diff"] = Field(
+        default="full",
+        description="gif only; full weighs all pixels, diff those that move.",
+    )
+    max_bytes: MaxBytes | None = Field(
+        default=None,
+        description="Search fps, size, colours, dither and quality, in at most six "
+        "trials, for the best that stays under this size.",
+    )
+    optimize: bool = Field(
+        default=False,
+        description="gif only; use gifsicle where it is installed. Not used with "
+        "max_bytes.",
+    )
+
+
+class AnimationSpec(_Moving):
+    """One contiguous animated image or clip."""
+
+    kind: Literal["animation"]
+    start: Literal["auto"] | Time = Field(
+        default=AUTO,
+        examples=[AUTO, 12.5, "10%"],
+        description="auto: 10%, or where there is more to see if that stretch is "
+        "black, of one colour, frozen or broken; 10% where end is given. A stated "
+        "start is moved back where the clip would pass the end.",
+    )
+    end: Time | None = Field(
+        default=None,
+        description="Instead of duration, and not with start auto; one after the "
+        "video's end is that end. What lies over 30 seconds after the start is not "
+        "shown.",
+    )
+    duration: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=30,
+        allow_inf_nan=False,
+        description="Seconds of the source; 5 when end is not given either.",
+    )
+    boomerang: bool = Field(default=False, description="Play forth and back.")
+    speed: float = Field(
+        default=1,
+        ge=0.25,
+        le=8,
+        allow_inf_nan=False,
+        description="How much faster it plays; 0.5 is slow motion.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_end_has_a_start(cls, given: Any) -> Any:
+        """Take a stretch with a stated end from the usual start: it is not sought."""
+        if isinstance(given, dict) and given.get("end") is not None:
+            return {"start": "10%"} | given
+        return given
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_long(self) -> Self:
+        if self.end is not None and self.duration is not None:
+            raise ValueError("give only one of end and duration")
+        if self.end is None:
+            return self
+        if self.start == AUTO:
+            raise ValueError(
+                f"start {AUTO!r} chooses where a stretch of some duration lies, so it "
+                'does not go with end; give duration instead of end, or a start ("10%")'
+            )
+        (start, start_share), (end, end_share) = (
+            parse_time(self.start),
+            parse_time(self.end),
+        )
+        if start_share == end_share and end <= start:
+            raise ValueError("end must come after start")
+        if not start_share and not end_share and end - start > 30:
+            raise ValueError("an animation lasts at most 30 seconds")
+        return self
+
+
+class PreviewSpec(_Moving):
+    """A short hover clip of several segments sampled across the whole video."""
+
+    kind: Literal["preview"]
+    segments: int = Field(
+        default=12,
+        ge=1,
+        le=50,
+        description="Spread evenly; a short video has room for fewer.",
+    )
+    segment_duration: float = Field(
+        default=0.75,
+        ge=0.1,
+        le=5,
+        allow_inf_nan=False,
+        description="Seconds of each; all together at most 60.",
+    )
+    exclude_start: Time = Field(default="5%", description="Left out at the start.")
+    exclude_end: Time = Field(
+        default="5%",
+        description="Left out at the end; shares are under 100% together.",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        check_rest(self.exclude_start, self.exclude_end)
+        return self
+
+    @model_validator(mode="after")
+    def _bounded_length(self) -> Self:
+        if self.segments * self.segment_duration > 60:
+            raise ValueError("segments x segment_duration is at most 60 seconds")
+        return self
+
+
+class StoryboardSpec(_Replaceable):
+    """Tiled images and an index (WebVTT, JSON, HLS image playlist)."""
+
+    kind: Literal["storyboard"]
+    interval: float | None = Field(
+        default=None,
+        ge=0.5,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds between tiles; 10 when count is not given either.",
+    )
+    count: int | None = Field(
+        default=None,
+        ge=1,
+        le=5000,
+        description="Tiles in all; a frame is repeated where there are fewer.",
+    )
+    columns: int = Field(default=10, ge=1, le=20, description="Tiles side by side.")
+    rows: int = Field(
+        default=10, ge=1, le=20, description="Rows of a sheet; the last may have fewer."
+    )
+    width: Annotated[int, Field(ge=16, le=640)] = Field(
+        default=320, description="Of one tile; its height keeps the shape."
+    )
+    format: TileFormat = "jpeg"
+    quality: Quality = 75
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_many(self) -> Self:
+        if self.interval is not None and self.count is not None:
+            raise ValueError("give only one of interval and count")
+        return self
+
+
+class ContactSheetSpec(_Replaceable):
+    """A grid of frames for people, with timestamps and a header."""
+
+    kind: Literal["contact_sheet"]
+    columns: int = Field(default=4, ge=1, le=12, description="Frames side by side.")
+    rows: int = Field(default=4, ge=1, le=20, description="Rows of frames.")
+    width: Annotated[int, Field(ge=320, le=MAX_SIDE)] = Field(
+        default=1280, description="Of the whole sheet."
+    )
+    header: bool = Field(default=True, description="Name, duration, size, codec.")
+    timestamps: bool = Field(
+        default=True, description="Each frame's real time in its corner."
+    )
+    exclude_start: Time = Field(default="5%", description="Left out at the start.")
+    exclude_end: Time = Field(
+        default="5%",
+        description="Left out at the end; shares are under 100% together.",
+    )
+    background: Colour = Field(default="#181818", description="Of the sheet.")
+    foreground: Colour = Field(default="#f0f0f0", description="Of the header's text.")
+    format: StillFormat = "jpeg"
+    quality: Quality = Field(default=80, description="Not used for png.")
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        check_rest(self.exclude_start, self.exclude_end)
+        return self
+
+
+class SnippetsSpec(_Spec):
+    """One short animation for each fixed window of the whole video."""
+
+    kind: Literal["snippets"]
+    fallback: list[Literal["frame"]] = Field(
+        default=["frame"],
+        min_length=1,
+        max_length=1,
+        description="Nothing can stand in for a window of the video.",
+    )
+    window: float = Field(
+        default=30,
+        ge=1,
+        le=600,
+        allow_inf_nan=False,
+        description="Seconds of each; longer where there would be over 1000.",
+    )
+    format: AnimationFormat = "gif"
+    fps: float = Field(
+        default=10, gt=0, le=30, allow_inf_nan=False, description="Frames a second."
+    )
+    width: Annotated[int, Field(ge=16, le=640)] = Field(
+        default=240, description="Pixels; the height keeps the shape."
+    )
+    loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
+    quality: Quality = Field(default=75, description="Not used for gif.")
+    colors: int = Field(default=256, ge=2, le=256, description="gif only.")
+    dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
+        default="bayer", description="gif only."
+    )
+
+
+OutputSpec = Annotated[
+    ThumbnailSpec
+    | AnimationSpec
+    | PreviewSpec
+    | StoryboardSpec
+    | ContactSheetSpec
+    | SnippetsSpec,
+    Field(discriminator="kind"),
+]
+OUTPUT_SPEC: TypeAdapter[OutputSpec] = TypeAdapter(OutputSpec)
+KINDS = ("thumbnail", "animation", "preview", "storyboard", "contact_sheet", "snippets")
+
+
+def natural_pair() -> list[OutputSpec]:
+    """Give what a job makes when nothing is asked: a thumbnail and a GIF."""
+    return [
+        ThumbnailSpec(kind="thumbnail", name="thumbnail"),
+        AnimationSpec(kind="animation", name="animation"),
+    ]
+
+
+def load_spec(document: str) -> OutputSpec:
+    """Read a stored spec; raises pydantic.ValidationError when it is not one."""
+    return OUTPUT_SPEC.validate_json(document)

@@ -1,0 +1,1 @@
+"""Redis: its clients, its errors, its scripts, its keys."""

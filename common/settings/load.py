@@ -1,0 +1,190 @@
+"""Every setting, with its default, validated together at start.
+
+A variable's name is ``FRAMEMILL_<SECTION>_<FIELD>``, for example
+``FRAMEMILL_LIMITS_SOURCE_BYTES``; :mod:`common.settings.sections` holds the sections. This
+module alone reads ``os.environ``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.settings.sections import (
+    S3,
+    Api,
+    Blobs,
+    Broker,
+    Egress,
+    Engine,
+    Events,
+    Lease,
+    Limits,
+    Log,
+    Retention,
+    Smtp,
+    SourceRules,
+    Store,
+    Webhooks,
+    Worker,
+)
+from common.settings.types import Presets
+
+_PREFIX = "FRAMEMILL_"
+# Free for tests of any kind.
+_TEST_PREFIX = f"{_PREFIX}TEST_"
+_SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong; the text lists every one."""
+
+
+class Settings(BaseSettings):
+    """All sections; :meth:`load` reads and checks them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        # Compose files can pass a variable on, but not leave it out.
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    ffmpeg: str | None = Field(
+        default=None, description="Path of FFmpeg; default: the imageio-ffmpeg wheel's."
+    )
+    broker: Broker = Broker()
+    store: Store = Store()
+    blobs: Blobs = Blobs()
+    s3: S3 = S3()
+    source: SourceRules = SourceRules()
+    limits: Limits = Limits()
+    retention: Retention = Retention()
+    lease: Lease = Lease()
+    engine: Engine = Engine()
+    worker: Worker = Worker()
+    api: Api = Api()
+    presets: Presets = Field(
+        default={}, description="JSON object: a name, and the list of its outputs."
+    )
+    egress: Egress = Egress()
+    webhooks: Webhooks = Webhooks()
+    smtp: Smtp = Smtp()
+    events: Events = Events()
+    log: Log = Log()
+
+    @classmethod
+    def load(cls) -> Settings:
+        """Read the environment; raises SettingsError that names every fault.
+
+        ``REDIS_URL`` stands in for the broker's and the store's URL where these are
+        not given themselves.
+        """
+        overrides: dict[str, Any] = {}
+        if shared := os.environ.get("REDIS_URL"):
+            for section in ("broker", "store"):
+                if f"{_PREFIX}{section.upper()}_URL" not in os.environ:
+                    overrides[section] = {"url": shared}
+        faults = _unknown_variables(cls)
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            faults += [_fault_line(fault) for fault in error.errors()]
+        else:
+            faults += _rule_faults(settings)
+        if faults:
+            raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))
+        return settings
+
+
+def fill_environment(variables: Mapping[str, str]) -> None:
+    """Set the variables that the environment does not name itself.
+
+    ``REDIS_URL`` in the environment counts as naming both servers.
+    """
+    for name, value in variables.items():
+        shared = name in {f"{_PREFIX}BROKER_URL", f"{_PREFIX}STORE_URL"}
+        if not (shared and os.environ.get("REDIS_URL")):
+            os.environ.setdefault(name, value)
+
+
+def _known_variables(cls: type[Settings]) -> frozenset[str]:
+    """Return the name of every setting; a section's own takes all of it as JSON."""
+    known = set()
+    for section, info in cls.model_fields.items():
+        root = f"{_PREFIX}{section.upper()}"
+        known.add(root)
+        fields = getattr(info.annotation, "model_fields", {})
+        known |= {f"{root}_{field.upper()}" for field in fields}
+    return frozenset(known)
+
+
+def _unknown_variables(cls: type[Settings]) -> list[str]:
+    """Return a line for each variable of ours that no setting reads."""
+    known = _known_variables(cls)
+    return [
+        _unknown_line(name, known)
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_PREFIX)
+        and not name.startswith(_TEST_PREFIX)
+        and (name not in known or _is_service_link(name, value))
+    ]
+
+
+def _unknown_line(name: str, known: frozenset[str]) -> str:
+    if _is_service_link(name, os.environ[name]):
+        return (
+            f"{name}: Kubernetes set it, for a Service whose name begins with "
+            "framemill; set enableServiceLinks: false in the pod, or rename the Service"
+        )
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{name}: no such setting (docs/reference/settings.md lists all){meant}"
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Return True for what Kubernetes puts into a pod's environment for a Service.
+
+    Its names and values: "Accessing the Service", Kubernetes' documentation.
+    """
+    return bool(_SERVICE_LINK.search(name)) or (
+        name.endswith("_PORT") and value.startswith(("tcp://", "udp://", "sctp://"))
+    )
+
+
+def _rule_faults(settings: Settings) -> list[str]:
+    """List the settings that cannot serve together."""
+    faults = []
+    if settings.smtp.host and not settings.api.public_url:
+        faults.append(
+            "FRAMEMILL_SMTP_HOST: mails link to the job and its files, and there is no "
+            "FRAMEMILL_API_PUBLIC_URL to begin a link with; set it to the address that "
+            "the recipients reach, for example https://media.example.com"
+        )
+    for place, rule in enumerate(settings.events.rules, 1):
+        try:
+            fault = rule.webhook and settings.egress.fault_of(rule.webhook)
+        except ValueError as error:
+            fault = (f"not a URL: {error}", "https://host/path")
+        if fault:
+            detail, hint = fault
+            faults.append(
+                f"FRAMEMILL_EVENTS_RULES: rule {place}: webhook: {detail}; {hint}"
+            )
+    return faults
+
+
+def _fault_line(fault: Any) -> str:
+    name = _PREFIX + "_".join(str(part) for part in fault["loc"][:2]).upper()
+    if fault["type"] == "extra_forbidden":
+        return f"{name}: no such setting (docs/reference/settings.md lists all)"
+    return f"{name}: {fault['msg']}"

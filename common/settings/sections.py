@@ -1,0 +1,410 @@
+"""The sections of the settings: names, types, bounds, defaults.
+
+:mod:`common.settings.load` puts them together and reads them from the environment;
+``docs/reference/settings.md`` lists all of them, and a test compares.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+from pydantic_settings import NoDecode
+
+from common.settings.types import (
+    Delays,
+    KeyList,
+    Networks,
+    Places,
+    Ports,
+    Recipients,
+    WebhookSecret,
+    Words,
+    parse_json,
+)
+
+_MIB = 1024 * 1024
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+class Section(BaseModel):
+    """Base of the sections: unknown names are faults, not silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Broker(Section):
+    """The Redis that carries doorbells (Celery)."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+
+
+class Store(Section):
+    """The Redis that holds the job records; never the broker's, see the docs."""
+
+    url: str = "redis://127.0.0.1:6380/0"
+    prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
+    timeout_seconds: float = Field(default=2, gt=0, le=60)
+
+
+class Blobs(Section):
+    """Where files are kept: ``local`` (a folder) or ``s3``."""
+
+    backend: Literal["local", "s3"] = "local"
+    path: Path = Path(".data/blobs")
+    bucket: str = "framemill"
+    grant_seconds: int = Field(default=3600, ge=60, le=604_800)
+    destinations: Places = Field(
+        default=[],
+        description="Where callers without an API key may have results copied: "
+        "BUCKET or BUCKET/PREFIX. Keys have lists of their own.",
+    )
+
+
+class S3(Section):
+    """The S3 client; empty credentials leave the choice to boto3's chain."""
+
+    endpoint_url: str | None = None
+    public_endpoint_url: str | None = Field(
+        default=None, description="Put into presigned URLs instead of endpoint_url."
+    )
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    addressing_style: Literal["path", "virtual", "auto"] = "path"
+    connect_timeout_seconds: float = Field(default=3, gt=0, le=60)
+    read_timeout_seconds: float = Field(default=20, gt=0, le=300)
+    max_attempts: int = Field(default=4, ge=1, le=10)
+
+
+class SourceRules(Section):
+    """Which sources may be named."""
+
+    buckets: Words = Field(
+        default=[], description="S3 buckets that jobs may read; empty is our own."
+    )
+    urls: bool = Field(default=False, description="Allow sources by URL.")
+
+
+class Limits(Section):
+    """Refusals that protect the service; each error names its setting."""
+
+    source_bytes: int = Field(default=10 * 1024 * _MIB, ge=1)
+    source_seconds: float = Field(
+        default=7 * 24 * 3600,
+        gt=0,
+        description="How long a video may be. Stills, animations, previews, contact "
+        "sheets and storyboards cost about the same at any length.",
+    )
+    decoded_seconds: float = Field(
+        default=6 * 3600,
+        gt=0,
+        description="How long a video may be for what decodes all of it: snippets, and "
+        "storyboards of videos without usable keyframes. One of fewer than 30 frames a "
+        "second counts as so much shorter.",
+    )
+    source_pixels: int = Field(default=8192 * 4320, ge=1)
+    outputs_per_job: int = Field(default=32, ge=1, le=200)
+    json_bytes: int = Field(default=256 * 1024, ge=1024)
+    field_bytes: int = Field(default=64 * 1024, ge=1024)
+    metadata_bytes: int = Field(default=4096, ge=0)
+    queued_jobs: int = Field(default=100_000, ge=1)
+    uploads_at_once: int = Field(
+        default=100,
+        ge=1,
+        description="Unfinished uploads of an API key's owner; keys may have another.",
+    )
+    batch_jobs: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Jobs that one batch makes."
+    )
+
+
+class Retention(Section):
+    """How long things are kept."""
+
+    job_hours: float = Field(default=168, gt=0, description="After the job's end.")
+    source_hours: float = Field(default=168, gt=0, description="After the job's end.")
+    idempotency_hours: float = Field(default=24, gt=0, le=168)
+    upload_hours: float = Field(default=24, gt=0, description="Unfinished uploads.")
+
+
+class Lease(Section):
+    """The claim of one piece by one worker; see docs/explanation/reliability.md."""
+
+    seconds: float = Field(default=30, ge=1, le=3600)
+    beat_seconds: float = Field(default=5, ge=0.1)
+    sweep_seconds: float = Field(default=5, ge=0.1)
+    grace_seconds: float = Field(default=10, ge=0.1)
+    max_attempts: int = Field(default=4, ge=1, le=100)
+    max_lost_leases: int = Field(default=5, ge=1, le=100)
+    max_deaths: int = Field(default=3, ge=1, le=100)
+    max_refunds: int = Field(default=10, ge=0, le=1000)
+    outage_hours: float = Field(
+        default=24,
+        gt=0,
+        le=24 * 365,
+        description="How long work waits for a part of the service that is away "
+        "(storage that does not answer or refuses our keys, a full disk), counted from "
+        "the first time it met that; then it fails.",
+    )
+
+    @model_validator(mode="after")
+    def _beats_within_the_lease(self) -> Lease:
+        if self.beat_seconds * 2 > self.seconds:
+            raise ValueError(
+                "beat_seconds must be at most half of seconds, so that one lost beat "
+                "does not lose the lease"
+            )
+        return self
+
+
+class Engine(Section):
+    """FFmpeg and its limits."""
+
+    threads: int = Field(default=2, ge=1, le=64)
+    memory_bytes: int = Field(default=4 * 1024 * _MIB, ge=512 * _MIB)
+    output_bytes: int = Field(default=2 * 1024 * _MIB, ge=_MIB)
+    stall_seconds: float = Field(default=30, gt=0)
+    probe_seconds: float = Field(default=20, gt=0)
+    cap_seconds: float = Field(default=60, gt=0, description="Smallest cap.")
+    cap_ratio: float = Field(
+        default=4,
+        gt=0,
+        description="Added cap per second of source decoded, or of encoding.",
+    )
+    hard_seconds: int = Field(default=3600, ge=60, description="Celery's hard limit.")
+
+
+class Worker(Section):
+    """Celery workers."""
+
+    queues: Words = ["fast", "slow"]
+    concurrency: int = Field(default=2, ge=1, le=256)
+    scratch: Path = Path(".data/scratch")
+    cache_bytes: int = Field(default=20 * 1024 * _MIB, ge=0)
+    shutdown_seconds: int = Field(default=45, ge=1)
+
+
+class Api(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    public_url: str | None = Field(
+        default=None, description="Put before links; default: the request's own."
+    )
+    threads: int = Field(default=16, ge=4, le=512)
+    transfers: int = Field(
+        default=64,
+        ge=4,
+        le=1024,
+        description="Threads that receive large bodies, and as many that send files "
+        "and event streams, beside `threads`.",
+    )
+    header_seconds: float = Field(
+        default=10, ge=1, le=300, description="For the whole head of a request."
+    )
+    body_seconds: float = Field(
+        default=20,
+        ge=1,
+        le=3600,
+        description="A body may be silent that long, and so on: see `body_rate`.",
+    )
+    body_rate: int = Field(
+        default=1000,
+        ge=0,
+        le=1_000_000,
+        description="Bytes a second that a body must bring on average of each "
+        "`body_seconds`, else it is refused (408), and a reader of answers must take "
+        "on average of three times that, else it is cut off.",
+    )
+    secret: str = Field(
+        default="",
+        description="Signs artifact URLs; at least 32 characters, the same on every "
+        "API process.",
+    )
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+    cors_origins: Words = Field(
+        default=[],
+        description="Origins (https://host) whose pages may read answers; * is all.",
+    )
+    auth: bool = Field(default=True, description="Ask for API keys.")
+    keys: KeyList = Field(
+        default=[],
+        description="JSON list of keys that there always are: `id`, `name`, `sha256` "
+        "of the key, and the limits of `framemill keys` (docs/how-to/api-keys.md).",
+    )
+    embedded: bool = Field(
+        default=False,
+        description="Allow `auth=false` beyond loopback: another program, which asks "
+        "who it is, stands before every request.",
+    )
+
+    @model_validator(mode="after")
+    def _keys_beyond_loopback(self) -> Api:
+        if not (self.auth or self.embedded or is_loopback(self.host)):
+            raise ValueError(
+                f"without keys (FRAMEMILL_API_AUTH=false) anybody who reaches "
+                f"{self.host} may do everything: ask for keys, listen on 127.0.0.1, or "
+                "set FRAMEMILL_API_EMBEDDED=true behind a gate of your own"
+            )
+        return self
+
+
+class Egress(Section):
+    """Addresses that callers give: URL sources and webhooks."""
+
+    http: bool = Field(
+        default=False, description="Allow http beside https; for tests, private nets."
+    )
+    ports: Ports = [443]
+    private_networks: Networks = Field(
+        default=[], description="Networks reached although they are not public."
+    )
+    redirects: int = Field(default=5, ge=0, le=20, description="Sources only.")
+    connect_seconds: float = Field(default=5, gt=0, le=60)
+    source_seconds: float = Field(default=3600, gt=0, description="For one download.")
+
+    @property
+    def schemes(self) -> frozenset[str]:
+        """Tell which schemes a URL may have."""
+        return frozenset({"https", "http"} if self.http else {"https"})
+
+    @property
+    def open_ports(self) -> frozenset[int]:
+        """Tell which ports are reached; with ``http`` its own is one of them."""
+        return frozenset(self.ports) | ({80} if self.http else set())
+
+    def fault_of(self, url: str) -> tuple[str, str] | None:
+        """Tell what keeps a URL's scheme or port from being reached, and what may be.
+
+        Where its host leads is for the worker to look up. Raises ValueError for what
+        is no URL.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in self.schemes:
+            schemes = " or ".join(sorted(self.schemes, reverse=True))
+            return (
+                f"{parts.scheme or 'no scheme'} is not allowed here",
+                f"use {schemes}; the setting is FRAMEMILL_EGRESS_HTTP",
+            )
+        port = parts.port or {"https": 443, "http": 80}[parts.scheme]
+        if port not in self.open_ports:
+            ports = " or ".join(map(str, sorted(self.open_ports)))
+            return (
+                f"port {port} is not allowed here",
+                f"use {ports}; the setting is FRAMEMILL_EGRESS_PORTS",
+            )
+        return None
+
+
+class Webhooks(Section):
+    """Signed notices over HTTP, after Standard Webhooks."""
+
+    secret: WebhookSecret = Field(
+        default="", description="Signs where a subscription has no secret of its own."
+    )
+    timeout_seconds: float = Field(default=15, gt=0, le=60)
+    retry_seconds: Delays = Field(
+        default=[5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800],
+        description="Pauses between attempts, about a day in all.",
+    )
+    log_hours: float = Field(default=720, gt=0, description="Deliveries are listed.")
+
+
+class Smtp(Section):
+    """The mail server for e-mail notices; without ``host`` there are none."""
+
+    host: str | None = None
+    port: int = Field(default=587, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password: str | None = None
+    sender: str = "Framemill <framemill@localhost>"
+    recipients: Recipients = Field(
+        default=[],
+        description="Who may be mailed, beside the recipients of each API key: an "
+        "address, @DOMAIN, or * for anybody.",
+    )
+    timeout_seconds: float = Field(default=15, gt=0, le=60)
+
+
+class RuleDestination(Section):
+    """Where the results of a rule's jobs are copied.
+
+    ``{key}`` in the prefix is the object's key, ``{job_id}`` the job's id; one of them
+    keeps the jobs apart.
+    """
+
+    bucket: str
+    prefix: str = Field(pattern=r"^[^/].*\{(key|job_id)\}")
+    cache_control: str | None = None
+    acl: Literal["private", "public-read"] | None = None
+    tags: dict[str, str] = {}
+
+
+class EventRule(Section):
+    """Objects of ``bucket`` that match start a job with that preset."""
+
+    bucket: str
+    prefix: str = ""
+    suffix: str = ""
+    preset: str
+    webhook: str | None = Field(
+        default=None, description="Told of the job's end; signed with webhooks.secret."
+    )
+    webhooks_of: str | None = Field(
+        default=None,
+        description="The id of the API key whose webhooks are told too; default: "
+        "events.owner, empty is none.",
+    )
+    destination: RuleDestination | None = None
+
+
+class Events(Section):
+    """Jobs that S3 notifications start."""
+
+    rules: Annotated[list[EventRule], NoDecode, BeforeValidator(parse_json)] = Field(
+        default=[], description="JSON list; the first rule that matches counts."
+    )
+    owner: str = Field(default="", description="Whose jobs these are: an API key's id.")
+    queue_url: str | None = Field(default=None, description="SQS, for the poller.")
+    dead_letter_url: str | None = Field(
+        default=None, description="SQS queue for messages that can not be understood."
+    )
+    endpoint_url: str | None = Field(
+        default=None, description="Of SQS; default: the region's own."
+    )
+    wait_seconds: int = Field(default=20, ge=0, le=20, description="Long poll.")
+    max_receives: int = Field(
+        default=5, ge=1, le=1000, description="Then what makes us fail is buried."
+    )
+    token: str = Field(
+        default="", description="Bearer token of the HTTP endpoint; empty closes it."
+    )
+    topics: Words = Field(
+        default=[], description="ARNs of SNS topics that the HTTP endpoint accepts."
+    )
+
+
+class Log(Section):
+    """Logging."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"

@@ -1,0 +1,235 @@
+"""The command line against a real server, and the operators' commands."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from api.cli.main import main
+from common.access.keys import Keys
+from tests.api.conftest import World
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[str]:
+    app = world.client.application
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(60)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / 'cl"ip é.mp4'
+    path.write_bytes(b"x" * 600_000)
+    return path
+
+
+@pytest.fixture
+def operator(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    store = world.runtime.settings.store
+    monkeypatch.setenv("FRAMEMILL_STORE_URL", store.url)
+    monkeypatch.setenv("FRAMEMILL_STORE_PREFIX", store.prefix)
+    return world
+
+
+def test_given_a_file_when_submitted_then_the_job_is_told(
+    world: World, server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["submit", str(clip), "--server", server, "--json"]
+    assert main([*words, "--metadata", '{"a":1}']) == 0
+    printed = capsys.readouterr().out
+    job = json.loads(printed[printed.index("{\n") :])
+    assert job["source"]["bytes"] == 600_000
+    assert job["source"]["name"] == clip.name
+    assert job["metadata"] == {"a": 1}
+
+
+def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
+    world: World, server: str, clip: Path, tmp_path: Path
+) -> None:
+    def work() -> None:
+        while not (jobs := world.runtime.store.list()[0]):
+            threading.Event().wait(0.05)
+        world.make(jobs[0].id)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    folder = tmp_path / "out"
+    code = main(["submit", str(clip), "--server", server, "-o", str(folder)])
+    worker.join(60)
+    assert code == 0
+    names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
+    assert names == ["animation/animation.bin", "thumbnail/thumbnail.bin"]
+    assert (folder / names[0]).read_bytes() == b"GIF"
+
+
+def test_given_a_job_that_does_not_end_when_time_is_up_then_code_5(
+    server: str, clip: Path
+) -> None:
+    words = ["submit", str(clip), "--server", server, "--wait", "--timeout", "0.1"]
+    assert main(words) == 5
+
+
+def test_given_a_refusal_then_code_4_and_the_faults(
+    server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["submit", str(clip), "--server", server]
+    assert main([*words, "--outputs", '[{"kind":"film"}]']) == 4
+    told = capsys.readouterr().err
+    assert "/outputs/0/kind" in told
+    assert "thumbnail" in told, "what would be right"
+
+
+def test_submit_says_which_file_each_of_several_jobs_is_of(
+    server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / name for name in ("good.mp4", "bad.mp4")]
+    for file in files:
+        file.write_bytes(file.name.encode())
+
+    main(["submit", *map(str, files), "--server", server])
+
+    shown = [line for line in capsys.readouterr().out.splitlines() if "/jobs/" in line]
+    places = [line.split(": ")[0] for line in shown]
+    assert places == [str(file) for file in files]
+
+
+def test_given_no_server_then_code_4(clip: Path) -> None:
+    assert main(["submit", str(clip), "--server", "http://127.0.0.1:9"]) == 4
+
+
+def test_given_a_folder_that_cannot_be_then_code_2_and_no_job(
+    server: str, clip: Path, world: World
+) -> None:
+    words = ["submit", str(clip), "--server", server, "-o", str(clip / "out")]
+    assert main(words) == 2
+    assert world.runtime.store.list("") == ([], None)
+
+
+def test_given_no_file_then_code_2(server: str, tmp_path: Path) -> None:
+    assert main(["submit", str(tmp_path / "none"), "--server", server]) == 2
+
+
+def test_given_a_key_made_by_command_then_it_is_listed_until_revoked(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["keys", "create", "tests", "--owner", "anna", "--scope", "read"]
+    assert main([*words, "--jobs-per-day", "5"]) == 0
+    token = capsys.readouterr().out.strip()
+    admission = Keys.connect(operator.runtime.settings).admit(token)
+    assert admission is not None
+    assert (admission.key.owner, admission.key.scopes) == ("anna", ["read"])
+    assert main(["keys", "list"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert (listed["id"], listed["jobs_per_day"]) == (admission.key.id, 5)
+    assert token not in json.dumps(listed)
+    assert main(["keys", "revoke", listed["id"]]) == 0
+    assert main(["keys", "revoke", listed["id"]]) == 4
+
+
+def make_key(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str]:
+    """Make a key by command; gives its id and the key itself."""
+    assert main(["keys", "create", "tests", *words]) == 0
+    captured = capsys.readouterr()
+    return captured.err.split()[1], captured.out.strip()
+
+
+def test_given_changed_limits_then_the_others_stay(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--jobs-per-day", "5", "--jobs-at-once", "2", "--bucket", "b"]
+    key_id, token = make_key(capsys, *words)
+    changed = [
+        "--jobs-per-day",
+        "none",
+        "--destination",
+        "results/x/",
+        "--bucket",
+        "none",
+    ]
+    assert main(["keys", "limits", key_id, *changed]) == 0
+    admission = Keys.connect(operator.runtime.settings).admit(token)
+    assert admission is not None
+    assert (admission.key.jobs_per_day, admission.key.jobs_at_once) == (None, 2)
+    assert (admission.key.destinations, admission.key.buckets) == (["results/x/"], [])
+
+
+@pytest.mark.parametrize("words", [[], ["--jobs-per-day", "0"], ["--scope", "root"]])
+def test_given_no_valid_change_then_code_2_and_the_key_stays(
+    operator: World, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    key_id, _ = make_key(capsys, "--jobs-per-day", "5")
+    assert main(["keys", "limits", key_id, *words]) == 2
+    record = Keys.connect(operator.runtime.settings).find(key_id)
+    assert (record.jobs_per_day, record.scopes) == (5, ["submit", "read"])
+
+
+def test_given_a_rotated_key_then_the_new_secret_alone_opens(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_id, old = make_key(capsys)
+    assert main(["keys", "rotate", key_id]) == 0
+    new = capsys.readouterr().out.strip()
+    keys = Keys.connect(operator.runtime.settings)
+    assert keys.admit(old) is None
+    admission = keys.admit(new)
+    assert admission is not None
+    assert admission.key.id == key_id
+    assert main(["keys", "revoke", key_id]) == 0
+    assert keys.admit(new) is None
+
+
+def test_given_a_webhook_by_command_then_it_is_listed_without_its_secret(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_id, _ = make_key(capsys)
+    url = "https://example.org/hook?token=x"
+    assert main(["keys", "webhook", key_id, url, "--event", "job.*"]) == 0
+    secret = capsys.readouterr().out.strip()
+    assert secret.startswith("whsec_")
+    main(["keys", "list"])
+    printed = capsys.readouterr().out
+    (webhook,) = json.loads(printed)["webhooks"]
+    assert (webhook["events"], webhook["url"]) == (
+        ["job.*"],
+        "https://example.org/hook?***",
+    )
+    assert secret not in printed
+    assert main(["keys", "unhook", key_id, webhook["id"]]) == 0
+    assert main(["keys", "unhook", key_id, webhook["id"]]) == 4
+
+
+def test_given_no_such_key_or_address_then_it_is_said(operator: World) -> None:
+    assert main(["keys", "limits", "nobody", "--burst", "2"]) == 4
+    assert main(["keys", "rotate", "nobody"]) == 4
+    assert main(["keys", "webhook", "nobody", "ftp://x"]) == 2
+    assert main(["keys", "webhook", "nobody", "https://a.b/"]) == 4
+
+
+def test_given_a_bad_limit_then_code_2(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "x", "--jobs-per-day", "0"]) == 2
+    assert "jobs_per_day" in capsys.readouterr().err
+
+
+def test_given_no_dead_pieces_then_the_list_is_empty(
+    operator: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dead"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_given_an_unknown_piece_when_redriven_then_code_4(operator: World) -> None:
+    assert main(["redrive", f"{'0' * 32}:prepare"]) == 4

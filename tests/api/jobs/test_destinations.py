@@ -1,0 +1,162 @@
+"""Where a request may have its results copied, and how the job shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from common.model import ObjectName
+from common.storage.names import is_plain
+from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.http.test_auth import a_key
+
+Make = Callable[..., World]
+S3 = {"endpoint_url": "http://127.0.0.1:1", "max_attempts": 1}
+
+
+@pytest.fixture
+def buckets(make_world: Make, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A service over S3 (which no test here asks) with keys."""
+    return make_world(
+        api={"auth": True}, blobs={"backend": "s3", "bucket": "framemill"}, s3=S3
+    )
+
+
+def ask(world: World, headers: dict[str, str], **s3: Any) -> Any:
+    target = {"bucket": "results", "prefix": "shop/films", **s3}
+    body = {"source": OBJECT, "destination": {"s3": target}}
+    return world.client.post("/v1/jobs", json=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "allowed", ["results", "results/", "results/shop/", "results/shop/films/"]
+)
+def test_given_an_allowed_place_then_the_job_keeps_it(
+    buckets: World, allowed: str
+) -> None:
+    headers = a_key(buckets, destinations=[allowed])
+    answer = ask(buckets, headers, prefix="shop/films/", acl="public-read")
+    assert answer.status_code == 202, answer.json
+    job = buckets.runtime.store.get(answer.json["id"])
+    assert job is not None
+    assert job.options["destination"] == {
+        "bucket": "results",
+        "prefix": "shop/films",
+        "cache_control": None,
+        "acl": "public-read",
+        "tags": {},
+    }
+
+
+@pytest.mark.parametrize(
+    "allowed", [[], ["other"], ["result"], ["results/shops/"], ["results/shop/f/"]]
+)
+def test_given_a_place_outside_the_key_then_403(
+    buckets: World, allowed: list[str]
+) -> None:
+    answer = ask(buckets, a_key(buckets, destinations=allowed))
+    assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
+    assert answer.json["pointer"] == "/destination/s3"
+
+
+@pytest.mark.parametrize("prefix", ["in", "out/", "out/x", "./out/x", ".//in"])
+def test_given_our_own_folders_then_422(buckets: World, prefix: str) -> None:
+    headers = a_key(buckets, destinations=["framemill"])
+    answer = ask(buckets, headers, bucket="framemill", prefix=prefix)
+    assert answer.json["pointer"] == "/destination/s3/prefix"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bucket", "A"),
+        ("prefix", "/x"),
+        ("prefix", "a/../b"),
+        ("cache_control", "a\r\nb"),
+        ("acl", "public-read-write"),
+        ("tags", {"a": "ü"}),
+        ("tags", {f"t{number}": "" for number in range(11)}),
+        ("storage", "x"),
+    ],
+)
+def test_given_what_no_bucket_takes_then_422(
+    buckets: World, field: str, value: Any
+) -> None:
+    answer = ask(buckets, a_key(buckets, destinations=["results"]), **{field: value})
+    assert answer.status_code == 422
+    assert answer.json["pointer"].startswith(f"/destination/s3/{field}")
+
+
+@pytest.mark.parametrize("prefix", ["a//b", "./x", "a/./b"])
+def test_given_a_prefix_that_the_storage_cannot_hold_then_422(
+    buckets: World, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    asked = []
+
+    def refuse(key: str, *, bucket: str | None = None) -> bool:
+        asked.append((bucket, key))
+        return is_plain(key)
+
+    monkeypatch.setattr(buckets.runtime.blobs, "admits", refuse)
+    headers = a_key(buckets, destinations=["results"])
+
+    answer = ask(buckets, headers, prefix=prefix)
+
+    assert answer.status_code == 422
+    assert asked[-1] == ("results", f"{prefix}/x")
+    assert answer.json["pointer"] == "/destination/s3/prefix"
+    said = json.dumps(answer.json)
+    assert f"the storage cannot hold keys that begin with {prefix!r}" in said
+    assert "none of them empty or '.'" in said
+    assert ask(buckets, headers, prefix="a/b").status_code == 202
+
+
+def test_given_a_folder_as_storage_then_422(make_world: Make) -> None:
+    world = make_world()
+    answer = ask(world, {})
+    assert (answer.status_code, answer.json["pointer"]) == (422, "/destination/s3")
+
+
+def test_given_no_keys_then_the_setting_allows(make_world: Make) -> None:
+    world = make_world(
+        blobs={"backend": "s3", "destinations": ["results/shop/"]}, s3=S3
+    )
+    assert ask(world, {}).status_code == 202
+    assert ask(world, {}, prefix="other").status_code == 403
+
+
+def test_given_a_form_then_a_part_names_the_destination(make_world: Make) -> None:
+    world = make_world()
+    part = json.dumps({"s3": {"bucket": "results"}})
+    answer = post_form(world, {"file": a_file(), "destination": part})
+    assert (answer.status_code, answer.json["pointer"]) == (422, "/destination/s3")
+    assert world.stored() == []
+
+
+def test_given_an_upload_then_its_job_is_judged_in_advance(buckets: World) -> None:
+    headers = a_key(buckets)
+    job = {"destination": {"s3": {"bucket": "results"}}}
+    answer = buckets.client.post(
+        "/v1/uploads", json={"size": 3, "job": job}, headers=headers
+    )
+    assert (answer.status_code, answer.json["pointer"]) == (403, "/job/destination/s3")
+
+
+def test_given_a_copied_file_then_the_document_names_bucket_and_key(
+    world: World,
+) -> None:
+    job = world.submit(outputs=[{"kind": "thumbnail"}])
+    world.make(job["id"])
+    shown = world.client.get(f"/v1/jobs/{job['id']}").json
+    assert shown["outputs"][0]["artifacts"][0]["copy_at"] is None
+
+    other = world.submit(outputs=[{"kind": "thumbnail"}])
+    record = world.runtime.store.get(other["id"])
+    assert record is not None
+    world.make(other["id"], copy_at=ObjectName(bucket="b", key="p/t/t.jpg"))
+    shown = world.client.get(f"/v1/jobs/{other['id']}").json
+    copy_at = shown["outputs"][0]["artifacts"][0]["copy_at"]
+    assert copy_at == {"bucket": "b", "key": "p/t/t.jpg"}

@@ -1,0 +1,109 @@
+"""The OpenAPI document: valid, committed, true of the routes, shown without a CDN."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from api.openapi import document as openapi
+from common.errors import catalogue
+from tests.api.conftest import World
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+
+
+def addresses(world: World) -> set[str]:
+    rules = world.client.application.url_map.iter_rules()
+    return {re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule) for rule in rules}
+
+
+def test_given_the_models_then_the_committed_document_is_theirs() -> None:
+    assert COMMITTED.read_text() == openapi.text(), (
+        "write it again: python -m api.cli.main openapi > docs/openapi.json"
+    )
+
+
+def test_given_the_document_then_it_is_valid_openapi() -> None:
+    validate(json.loads(openapi.text()))
+
+
+def _answers_of(operation: Any) -> list[Any]:
+    return list(operation["responses"].values()) if "responses" in operation else []
+
+
+def answers() -> dict[str, tuple[Any, Any]]:
+    """Give schema and example of each answer in JSON, by the schema's name."""
+    document = openapi.document()
+    found: dict[str, tuple[Any, Any]] = {}
+    for item in document["paths"].values():
+        for operation in item.values():
+            for answer in _answers_of(operation):
+                content = answer.get("content", {}).get("application/json", {})
+                name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+                if name:
+                    schema = document["components"]["schemas"][name]
+                    found[name] = schema, schema.get("examples", [None])[0]
+    for status, answer in document["components"]["responses"].items():
+        (content,) = answer["content"].values()
+        found[status] = content["schema"], content["example"]
+    return found
+
+
+@pytest.mark.parametrize("name", answers())
+def test_given_an_answer_then_its_example_is_one(name: str) -> None:
+    schema, example = answers()[name]
+    components = {"components": openapi.document()["components"]}
+    Draft202012Validator(schema | components).validate(example)
+
+
+def test_given_a_documented_address_then_the_app_has_it(world: World) -> None:
+    assert set(openapi.document()["paths"]) <= addresses(world)
+
+
+def test_given_an_address_of_the_api_then_it_is_documented(world: World) -> None:
+    of_api = {one for one in addresses(world) if one.startswith("/v1/")}
+    assert of_api <= set(openapi.document()["paths"])
+
+
+def test_given_a_refused_post_then_its_status_is_documented(world: World) -> None:
+    open_upload = world.client.post("/v1/uploads", json={"size": 3}).json["id"]
+    source = {"upload": open_upload}
+    tus = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": "3",
+        "Upload-Checksum": "sha1 AAAA",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    answers = {
+        "/v1/jobs": world.client.post("/v1/jobs", json={"source": source}),
+        "/v1/batches": world.client.post("/v1/batches", json={"sources": [source]}),
+        "/v1/tus": world.client.post("/v1/tus", data=b"abc", headers=tus),
+    }
+    told = [one.status_code for one in answers.values()]
+    assert told == [409, 409, 460]
+    for path, answer in answers.items():
+        responses = openapi.document()["paths"][path]["post"]["responses"]
+        assert str(answer.status_code) in responses, path
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
+def test_given_a_page_then_it_loads_nothing_from_elsewhere(
+    world: World, path: str
+) -> None:
+    html = world.client.get(path).get_data(as_text=True)
+    assert "://" not in html
+    for address in re.findall(r'(?:src|href)="([^"]+)"', html):
+        answer = world.client.get(address, buffered=True)
+        assert answer.status_code == 200, address
+
+
+def test_given_an_error_code_then_its_page_has_it(world: World) -> None:
+    html = world.client.get("/docs/errors").get_data(as_text=True)
+    for code in catalogue():
+        assert f'id="{code}"' in html

@@ -1,0 +1,15 @@
+"""The service's own app, whose doorbells nobody hears: a test looks at the store."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from api import create_app
+from common.jobs.queue import RecordingDispatcher
+from common.runtime import build
+from common.settings.load import Settings
+
+
+def load() -> Flask:
+    """Build it as gunicorn wants it."""
+    return create_app(build(Settings.load(), RecordingDispatcher()))

@@ -1,0 +1,186 @@
+"""Any order of events leaves batches true to their children, and each can be ended."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import fakeredis
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle as Values
+from hypothesis.stateful import (
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from common.errors import Conflict, NotFound
+from common.jobs.store import Accepted, CalledOff, Caps, Claim, JobStore, NewBatch
+from common.jobs.store.connection import open_client
+from common.model import JOB_ENDED, BatchRecord, Source
+from tests.common.jobs.store.lab import Lab, TwiceStore, make_settings
+from tests.common.jobs.store.test_jobs_machine import Life
+
+_NUMBERS = itertools.count(1)
+STEPS = 30
+EXAMPLES = {"valkey": 8, "fake-twice": 3}
+SOURCES = 3
+
+
+class Family(Life):
+    """Jobs of their own, and batches whose piece comes and goes like any other."""
+
+    batches: Values[str] = Values("batches")
+    jobs: Values[str] = Values("jobs")
+    claims: Values[Claim] = Values("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gathered: list[str] = []
+        self.children: dict[str, list[str]] = {}
+
+    @rule(target=batches)
+    def gather(self) -> str:
+        batch_id = f"b{next(_NUMBERS):031x}"
+        sources = [Source(kind="upload", key=f"in/{n}") for n in range(SOURCES)]
+        self.lab.store.gather(NewBatch(batch_id, "", sources, None, {}))
+        self.gathered.append(batch_id)
+        self.children[batch_id] = []
+        return batch_id
+
+    @rule(target=claims, batch_id=batches)
+    def claim_batch(self, batch_id: str) -> Any:
+        return self.claim(batch_id, "batch")
+
+    @rule(target=jobs, claim=claims, room=st.sampled_from([None, None, 1]))
+    def add(self, claim: Claim, room: int | None) -> Any:
+        batch = self.lab.store.batch(claim.job_id, doomed=True)
+        if claim.kind != "batch" or batch is None or batch.made == SOURCES:
+            return multiple()
+        job = self.lab.new_job("a")
+        held = self.lab.store.beat(claim) == "ok"
+        added = self.lab.store.add_child(claim, job, str(batch.made), Caps(owner=room))
+        if not isinstance(added, Accepted):
+            return multiple()
+        assert held
+        assert batch.want == "expand"
+        self.children[claim.job_id].append(job.id)
+        self.known.append(job.id)
+        return job.id
+
+    @rule(claim=consumes(claims), parts=st.sampled_from([[], [1, 2]]))
+    def end_well(self, claim: Claim, parts: list[int]) -> None:
+        if claim.kind == "batch":
+            self.do_what_is_wanted(claim)
+        else:
+            super().end_well(claim, parts)
+
+    @rule(claim=consumes(claims))
+    def defer(self, claim: Claim) -> None:
+        self.lab.store.release(claim, "defer", delay_seconds=60)
+
+    @rule(batch_id=batches, verb=st.sampled_from(["cancel_batch", "delete_batch"]))
+    def call_off(self, batch_id: str, verb: str) -> None:
+        before = self.lab.store.batch(batch_id)
+        try:
+            getattr(self.lab.store, verb)(batch_id)
+        except NotFound:
+            assert before is None
+        except Conflict:
+            assert before is not None
+            assert before.status in JOB_ENDED
+
+    def do_what_is_wanted(self, claim: Claim) -> None:
+        batch = self.lab.store.batch(claim.job_id, doomed=True)
+        while batch is not None and batch.want == "expand" and batch.made < SOURCES:
+            job = self.lab.new_job("a")
+            added = self.lab.store.add_child(claim, job, str(batch.made), Caps())
+            if isinstance(added, CalledOff):
+                break
+            self.children[batch.id].append(job.id)
+            self.known.append(job.id)
+            batch = self.lab.store.batch(claim.job_id, doomed=True)
+        if batch is None:
+            return
+        if batch.want != "expand":
+            for job_id in self.children[batch.id]:
+                with suppress(Conflict, NotFound):
+                    self.end_child(job_id, batch)
+        self.lab.store.end_stage(claim, batch.want)
+
+    def end_child(self, job_id: str, batch: BatchRecord) -> None:
+        if batch.want == "cancel":
+            self.lab.store.cancel(job_id)
+        elif self.lab.store.get(job_id) is not None:
+            self.lab.store.delete(job_id)
+            self.known.remove(job_id)
+
+    @invariant()
+    def a_batch_counts_its_children(self) -> None:
+        for batch_id in self.gathered:
+            batch = self.lab.store.batch(batch_id)
+            if batch is None:
+                continue
+            records = [self.lab.store.get(one) for one in self.children[batch_id]]
+            found = Counter(one.status if one else "deleted" for one in records)
+            assert {name: n for name, n in batch.counts.items() if n} == dict(found)
+            assert batch.made == len(records) == int(batch.cursor or -1) + 1
+            listed, _ = self.lab.store.children(batch_id)
+            assert sorted(listed) == sorted(one.id for one in records if one)
+
+    @invariant()
+    def a_batch_ends_with_its_last_child(self) -> None:
+        for batch_id in self.gathered:
+            batch = self.lab.store.batch(batch_id)
+            if batch is None:
+                continue
+            over = batch.closed and batch.ended == batch.made
+            key = self.lab.key(f"batch:{batch_id}")
+            assert (batch.status in JOB_ENDED) == over
+            assert (self.lab.client.ttl(key) >= 0) == over
+
+    def teardown(self) -> None:
+        super().teardown()
+        for batch_id in self.gathered:
+            # One that is being deleted is hidden; if its piece fails, redrive goes on.
+            batch = self.lab.store.batch(batch_id)
+            assert batch is None or batch.status in JOB_ENDED
+
+
+@pytest.fixture(params=["valkey", "fake-twice"])
+def family(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Family]]:
+    client = open_client(make_settings("f:", valkey_url))
+
+    def on_valkey() -> Lab:
+        client.flushdb()
+        chosen = make_settings(f"f{next(_NUMBERS)}:", valkey_url)
+        return Lab(JobStore(chosen, client), client)
+
+    def on_fake() -> Lab:
+        fake = fakeredis.FakeRedis(decode_responses=True)
+        return Lab(TwiceStore(make_settings("f:"), fake), fake)
+
+    make = on_valkey if request.param == "valkey" else on_fake
+    chosen = {"make_lab": staticmethod(make), "examples": EXAMPLES[request.param]}
+    yield type("FamilyHere", (Family,), chosen)
+    client.close()
+
+
+def test_any_order_of_events_keeps_batches_whole(family: type[Family]) -> None:
+    run_state_machine_as_test(
+        family,
+        settings=settings(
+            max_examples=family.examples
+            * int(os.environ.get("FRAMEMILL_TEST_TIMES", "1")),
+            stateful_step_count=STEPS,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

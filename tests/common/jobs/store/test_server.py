@@ -1,0 +1,141 @@
+"""The server under the job store: away, stalled, full, or of the wrong kind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import fakeredis
+import pytest
+
+from common.errors import StoreUnavailable
+from common.jobs.store import JobStore, NewJob, NewOutput
+from common.jobs.store.connection import open_client
+from common.model import Source
+from common.settings.load import SettingsError
+from tests.common import valkey
+from tests.common.jobs.store.lab import Lab, make_settings
+from tests.ports import free_port
+from tests.timing import quickest
+
+
+def connect(url: str, timeout: float = 20.0) -> Lab:
+    settings = make_settings("s:", url)
+    settings = settings.model_copy(
+        update={"store": settings.store.model_copy(update={"timeout_seconds": timeout})}
+    )
+    client = open_client(settings)
+    return Lab(JobStore(settings, client), client)
+
+
+def test_a_server_that_is_away_is_unavailable_soon() -> None:
+    store = connect(f"redis://127.0.0.1:{free_port()}/0").store
+    for call in (store.ping, store.stats, lambda: store.wait("f" * 32, 60)):
+
+        def refused(call: Callable[[], object] = call) -> None:
+            with pytest.raises(StoreUnavailable):
+                call()
+
+        assert quickest(refused) < 2
+
+
+def test_a_stalled_server_changes_a_job_once(tmp_path: Path) -> None:
+    with valkey.running(tmp_path) as (url, server):
+        lab, hasty = connect(url), connect(url, timeout=0.3)
+        job_id = lab.opened()
+        claim = lab.claim(f"{job_id}:o:poster")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                hasty.store.release(claim, "refund")
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+        # the stalled server runs what was sent, and the worker tries again
+        assert lab.store.release(claim, "refund").applied
+
+        assert lab.events(job_id).count("output.requeued") == 1
+        assert lab.store.stats().counters["refunded"] == 1
+
+
+def test_jobs_outlive_a_killed_server_and_its_script_cache(tmp_path: Path) -> None:
+    port = free_port()
+    options = ("--appendonly", "yes", "--appendfsync", "always")
+    first = valkey.start(tmp_path, port, *options)
+    lab = connect(f"redis://127.0.0.1:{port}/0")
+    job_id = lab.opened()
+    first.kill()
+    first.wait(60)
+    with pytest.raises(StoreUnavailable):
+        lab.store.get(job_id)
+
+    second = valkey.start(tmp_path, port, *options)
+    try:
+        lab.make(f"{job_id}:o:poster")
+        assert lab.status(job_id) == "completed"
+    finally:
+        second.kill()
+        second.wait(60)
+
+
+def test_a_full_server_takes_no_job_and_keeps_the_others(tmp_path: Path) -> None:
+    with valkey.running(tmp_path) as (url, _):
+        lab = connect(url)
+        kept = lab.accept()
+        lab.client.config_set("maxmemory", 1)
+
+        new = lab.new_job()
+        with pytest.raises(StoreUnavailable):
+            lab.store.accept(new)
+
+        lab.client.config_set("maxmemory", 0)
+        assert lab.store.get(new.id) is None
+        assert lab.status(kept) == "accepted"
+
+
+def test_a_server_that_evicts_is_refused(tmp_path: Path) -> None:
+    with (
+        valkey.running(tmp_path, policy="allkeys-lru") as (url, _),
+        pytest.raises(SettingsError, match="noeviction"),
+    ):
+        connect(url).store.check_server()
+
+
+def test_a_fit_server_passes(valkey_url: str) -> None:
+    connect(valkey_url).store.check_server()
+
+
+@pytest.mark.parametrize("version", ["6.0.16", "5.0.3"])
+def test_an_old_server_is_refused(
+    monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    client = fakeredis.FakeRedis(decode_responses=True)
+    monkeypatch.setattr(client, "info", lambda _section: {"redis_version": version})
+    store = JobStore(make_settings("s:"), client)
+    with pytest.raises(SettingsError, match=version):
+        store.check_server()
+
+
+def test_a_server_that_hides_its_policy_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = fakeredis.FakeRedis(decode_responses=True)
+    monkeypatch.setattr(client, "info", lambda _section: {"redis_version": "7.2.4"})
+
+    def forbidden(_name: str) -> None:
+        import redis
+
+        raise redis.ResponseError("NOPERM no permission")
+
+    monkeypatch.setattr(client, "config_get", forbidden)
+    JobStore(make_settings("s:"), client).check_server()
+    assert "policy_unknown" in capsys.readouterr().out
+
+
+def test_a_job_needs_an_output() -> None:
+    store = JobStore(make_settings("s:"), fakeredis.FakeRedis(decode_responses=True))
+    new = NewJob("0" * 32, "", Source(kind="upload", key="k"), list[NewOutput]())
+    with pytest.raises(ValueError, match="output"):
+        store.accept(new)

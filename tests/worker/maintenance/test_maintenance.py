@@ -1,0 +1,426 @@
+"""The sweep: rescues, chores, and a process that outlives its surroundings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+
+from common import storage as blobs
+from common.errors import (
+    SourceNotFound,
+    StorageUnavailable,
+    StoreUnavailable,
+    Unavailable,
+)
+from common.jobs.queue import RecordingDispatcher
+from common.jobs.store import JobStore, Reaped
+from common.jobs.store.connection import open_client
+from common.model import Bell
+from common.runtime import Runtime
+from common.settings.load import Settings
+from common.storage.port import BlobStore
+from common.uploads import NewUpload, Uploads
+from tests.common import valkey
+from tests.common.jobs.store.lab import IDLE, Lab, an_artifact
+from tests.ports import free_port
+from worker.maintenance import __main__ as sweep
+from worker.maintenance.__main__ import Janitor, Reaper, Sweep
+
+WAIT_SECONDS = 60.0
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "blobs": {"path": tmp_path / "blobs"},
+            "api": {"secret": "x" * 32, "public_url": "https://frames.test"},
+            "store": {"prefix": "sweep:"},
+        }
+    )
+
+
+@pytest.fixture
+def client() -> Iterator[redis.Redis]:
+    with fakeredis.FakeRedis(decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def lab(settings: Settings, client: redis.Redis) -> Lab:
+    return Lab(JobStore(settings, client), client)
+
+
+@pytest.fixture
+def files(settings: Settings) -> BlobStore:
+    return blobs.connect(settings)
+
+
+@pytest.fixture
+def uploads(settings: Settings, client: redis.Redis, files: BlobStore) -> Uploads:
+    return Uploads(settings, client, files)
+
+
+@pytest.fixture
+def janitor(lab: Lab, files: BlobStore, uploads: Uploads) -> Janitor:
+    return Janitor(lab.store, files, uploads, 24)
+
+
+def put(files: BlobStore, key: str) -> str:
+    with files.writer(key, content_type="image/jpeg") as writer:
+        writer.write(b"x")
+        writer.commit()
+    return key
+
+
+def keys(files: BlobStore, prefix: str = "") -> list[str]:
+    return [blob.key for blob in files.list(prefix)]
+
+
+def all_due(lab: Lab) -> None:
+    for member in lab.client.zrange(lab.key("chores"), 0, -1):
+        lab.has_run_out(str(member))
+
+
+class Broker(RecordingDispatcher):
+    """A dispatcher whose broker can be away or slow."""
+
+    def __init__(self, error: Exception | None = None, slow: float = 0) -> None:
+        super().__init__()
+        self.error = error
+        self.slow = slow
+
+    def backlog(self) -> dict[str, int]:
+        if self.error is not None:
+            raise self.error
+        return IDLE
+
+    def ring(self, bells: Sequence[Bell]) -> None:  # type: ignore[override]
+        time.sleep(self.slow)
+        super().ring(bells)
+
+
+def test_a_lost_lease_is_rung_again(lab: Lab) -> None:
+    claim = lab.claim(f"{lab.opened()}:o:poster")
+    lab.reaper_was_here()
+    lab.expire(claim.piece)
+    broker = Broker()
+    assert Reaper(lab.store, broker, 5).sweep().expired == 1
+    assert [bell.piece for bell in broker.bells] == [claim.piece]
+
+
+def test_a_broker_that_is_away_delays_no_rescue(lab: Lab) -> None:
+    claim = lab.claim(f"{lab.opened()}:o:poster")
+    lab.reaper_was_here()
+    lab.expire(claim.piece)
+    broker = Broker(Unavailable("away"))
+
+    assert Reaper(lab.store, broker, 5).sweep().expired == 1
+
+    assert broker.bells == []
+    lab.ripen(claim.piece, "pending:fast")
+    broker.error = None
+    Reaper(lab.store, broker, 5).sweep()
+    assert [bell.piece for bell in broker.bells] == [claim.piece]
+
+
+def test_a_defect_of_the_dispatcher_is_not_swallowed(lab: Lab) -> None:
+    with pytest.raises(KeyError):
+        Reaper(lab.store, Broker(KeyError("x")), 5).sweep()
+
+
+def test_ringing_ends_in_time_for_the_next_pass(lab: Lab) -> None:
+    for _ in range(40):
+        lab.ripen(f"{lab.accept()}:prepare", "pending:fast")
+    lab.reaper_was_here()
+    broker = Broker(slow=0.05)
+    Reaper(lab.store, broker, 0.06).sweep()
+    assert 10 <= len(broker.bells) <= 30
+
+
+def test_litter_goes_and_artifacts_stay(
+    lab: Lab, files: BlobStore, janitor: Janitor
+) -> None:
+    job_id = lab.opened()
+    claim = lab.claim(f"{job_id}:o:poster")
+    kept = put(files, an_artifact(claim).key)
+    put(files, f"out/{job_id}/poster/{claim.fence + 7}/stale.jpg")
+    other = put(files, f"out/{'f' * 32}/poster/1/a.jpg")
+    lab.store.finish(claim, [an_artifact(claim)])
+    lab.has_run_out(f"litter:{job_id}")
+
+    assert janitor.clean() == 1
+
+    assert sorted(keys(files, "out/")) == sorted([kept, other])
+
+
+def test_files_of_parts_stay_and_those_of_lost_parts_go(
+    lab: Lab, files: BlobStore, janitor: Janitor
+) -> None:
+    job_id = lab.accept("strip")
+    lab.open(job_id, strip=[1, 2])
+    kept = []
+    for piece in (f"{job_id}:o:strip:0", f"{job_id}:o:strip:1", f"{job_id}:o:strip"):
+        claim = lab.claim(piece)
+        kept.append(put(files, an_artifact(claim).key))
+        lab.store.finish(claim, [an_artifact(claim)])
+    put(files, f"out/{job_id}/strip/77/lost.gif")
+    lab.has_run_out(f"litter:{job_id}")
+
+    janitor.clean()
+
+    assert sorted(keys(files, "out/")) == sorted(kept)
+
+
+def test_litter_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
+    lab: Lab, files: BlobStore, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chore was in the janitor's hands when somebody asked for a retry."""
+    job_id = lab.accept("strip")
+    lab.open(job_id, strip=[1, 2])
+    lab.ruin(f"{job_id}:o:strip:0")
+    lab.has_run_out(f"litter:{job_id}")
+    (chore,) = lab.store.chores()
+    lab.store.retry(job_id)
+    claim = lab.claim(f"{job_id}:o:strip:0")
+    key = put(files, an_artifact(claim).key)
+    lab.store.finish(claim, [an_artifact(claim)])
+    due = [[chore], []]
+    monkeypatch.setattr(lab.store, "chores", lambda _most: due.pop(0))
+
+    janitor.clean()
+
+    assert keys(files, "out/") == [key]
+
+
+def test_a_source_past_retention_goes_with_its_last_job(
+    lab: Lab, files: BlobStore, janitor: Janitor
+) -> None:
+    job_id = lab.done()
+    key = put(files, f"in/{job_id}/source")
+    lab.has_run_out(f"source:{job_id}:{key}")
+    janitor.clean()
+    assert keys(files) == []
+    assert not lab.get(job_id).source_kept
+
+
+def test_a_record_past_retention_goes_with_its_results(
+    lab: Lab, files: BlobStore, janitor: Janitor
+) -> None:
+    job_id = lab.done()
+    put(files, f"out/{job_id}/poster/2/a.jpg")
+    put(files, f"in/{job_id}/source")
+    all_due(lab)
+    janitor.clean()
+    assert keys(files) == []
+    assert lab.store.chores() == []
+    assert lab.store.list() == ([], None)
+
+
+def test_what_a_deletion_left_is_removed(
+    lab: Lab, files: BlobStore, janitor: Janitor
+) -> None:
+    job_id = lab.opened()
+    put(files, f"in/{job_id}/source")
+    lab.store.delete(job_id)
+    put(files, f"out/{job_id}/poster/2/late.jpg")
+    all_due(lab)
+    janitor.clean()
+    assert keys(files) == []
+
+
+def test_an_upload_that_no_job_took_is_removed(
+    lab: Lab, files: BlobStore, janitor: Janitor
+) -> None:
+    lab.store.reserve_blob(put(files, "in/x/source"), -1)
+    lab.store.reserve_blob(put(files, "in/y/source"), 60)
+    janitor.clean()
+    assert keys(files) == ["in/y/source"]
+
+
+def test_an_expired_upload_is_dropped(
+    lab: Lab, files: BlobStore, uploads: Uploads, janitor: Janitor
+) -> None:
+    upload = uploads.create(
+        NewUpload(owner="", mode="put", size=1, content_type="video/mp4")
+    )
+    put(files, upload.key)
+    assert janitor.clean() == 0
+    lab.client.zadd(lab.key("uploads"), {upload.id: 1})
+    assert janitor.clean() == 1
+    assert keys(files) == []
+
+
+def test_parts_that_a_killed_writer_left_are_removed_once_they_are_old(
+    files: BlobStore, settings: Settings, janitor: Janitor
+) -> None:
+    kind = "video/mp4"
+    old, young = (
+        files.begin_parts(f"in/{name}/source", content_type=kind) for name in "ab"
+    )
+    (folder,) = settings.blobs.path.rglob(old)
+    os.utime(folder, (1, 1))
+    assert janitor.clean() == 1
+    assert list(files.list_parts("in/b/source", young)) == []
+    with pytest.raises(SourceNotFound):
+        list(files.list_parts("in/a/source", old))
+
+
+def test_an_unreachable_blob_store_defers_the_chore(
+    lab: Lab,
+    files: BlobStore,
+    janitor: Janitor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job_id = lab.done()
+    all_due(lab)
+
+    def away(_prefix: str) -> int:
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(files, "delete_prefix", away)
+    janitor.clean()
+
+    assert lab.store.chores() == []
+    chores = lab.client.zrange(lab.key("chores"), 0, -1)
+    assert [str(one).split(":")[0] for one in chores] == ["record"]
+    assert job_id in str(chores)
+
+
+@pytest.fixture
+def world(settings: Settings, lab: Lab, files: BlobStore) -> Runtime:
+    lab.store.check_server = lambda: None  # type: ignore[method-assign]
+    return Runtime(settings=settings, store=lab.store, blobs=files, dispatcher=Broker())
+
+
+def run(world: Runtime, until: Callable[[], bool]) -> None:
+    """Run a sweep in a thread until something holds; raise what it raised."""
+    stop, raised = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            Sweep(world).run(stop)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not until() and thread.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    stop.set()
+    thread.join(WAIT_SECONDS)
+    assert not thread.is_alive()
+    if raised:
+        raise raised[0]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, world: Runtime) -> Runtime:
+    lease = world.settings.lease.model_copy(update={"sweep_seconds": 0.02})
+    chosen = world.settings.model_copy(update={"lease": lease})
+    monkeypatch.setattr(
+        sweep.Uploads, "connect", lambda *_: Uploads(chosen, lab_client(world), None)
+    )
+    return Runtime(chosen, world.store, world.blobs, world.dispatcher)
+
+
+def lab_client(world: Runtime) -> Any:
+    return world.store._client
+
+
+def test_a_store_outage_is_lived_through(
+    quick: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = quick.store.reap, list[str]()
+
+    def reap(limit: int, backlog: dict[str, int] | None) -> Reaped:
+        calls.append("away" if len(calls) < 3 else "back")
+        if calls[-1] == "away":
+            raise StoreUnavailable("away")
+        return real(limit, backlog)
+
+    monkeypatch.setattr(quick.store, "reap", reap)
+    run(quick, until=lambda: "back" in calls)
+    assert calls[:4] == ["away"] * 3 + ["back"]
+
+
+def test_a_defect_of_the_janitor_ends_the_process(
+    quick: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_limit: int) -> list[Any]:
+        raise KeyError("defect")
+
+    monkeypatch.setattr(quick.store, "chores", broken)
+    with pytest.raises(KeyError):
+        run(quick, until=lambda: False)
+
+
+def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}"
+    env = {
+        **os.environ,
+        "FRAMEMILL_STORE_URL": f"{url}/0",
+        "FRAMEMILL_BROKER_URL": f"{url}/1",
+        "FRAMEMILL_STORE_TIMEOUT_SECONDS": "1",
+        "FRAMEMILL_BLOBS_PATH": str(tmp_path / "blobs"),
+        "FRAMEMILL_LEASE_SWEEP_SECONDS": "0.2",
+        "FRAMEMILL_API_SECRET": "x" * 32,
+    }
+    log_path = tmp_path / "sweep.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker.maintenance.__main__"],
+            cwd=ROOT,
+            env=env,
+            stderr=log,
+        )
+    try:
+        until(lambda: "store_away" in log_path.read_text("utf-8"))
+        with valkey.running(tmp_path, port=port):
+            settings = Settings.model_validate({"store": {"url": f"{url}/0"}})
+            client = open_client(settings)
+            lab = Lab(JobStore(settings, client), client)
+            piece = f"{lab.accept()}:prepare"
+            lab.ripen(piece, "pending:fast")
+            broker = redis.Redis(port=port, db=1)
+
+            until(lambda: piece.encode() in rung(broker))
+
+            reaper_age = lab.store.stats().reaper_seconds
+            assert reaper_age is not None
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT_SECONDS) == 0
+    finally:
+        process.kill()
+        process.wait(60)
+    assert "sweep.stopped" in log_path.read_text("utf-8")
+
+
+def rung(broker: redis.Redis) -> bytes:
+    """Give the first message of the queue, its body decoded."""
+    import base64
+    import json
+
+    found: Any = broker.lindex("fast", 0)
+    return base64.b64decode(json.loads(found)["body"]) if found else b""
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

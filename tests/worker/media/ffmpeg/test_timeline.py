@@ -1,0 +1,196 @@
+"""Clocks that begin again or jump: what the probe notices, and the copy that mends it.
+
+Each recording is two seconds of numbered frames at 10 fps; the second one goes on with
+the numbers of the first.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import pytest
+
+from common.errors import DecodeError
+from common.model import MediaInfo
+from tests.acceptance import marks
+from tests.acceptance.films import make
+from tests.acceptance.films.recipes import H264, MPEG2, groups, of
+from worker.media.ffmpeg import timeline
+from worker.media.probe import child as facts
+from worker.media.probe import judge as probe
+
+_FRAMES = 20
+_RATE = 10
+_HOURS = 5 * 3600
+_VIDEO = {"ts": (*H264, *groups(10)), "mpg": (*MPEG2, "-r", "10", "-strict", "-1")}
+_FORMATS = {"ts": "mpegts", "mpg": "vob"}
+
+
+@pytest.fixture(scope="module")
+def joined(ffmpeg, tmp_path_factory):
+    """Join recordings of a kind; each begins at one of these seconds of the clock."""
+    folder = tmp_path_factory.mktemp("joined")
+
+    def _joined(suffix: str, *starts: float) -> Path:
+        path = folder / f"{'-'.join(map(str, starts))}.{suffix}"
+        if path.exists():
+            return path
+        drawn = len(starts) * _FRAMES
+        film = of("part", "mkv", "two seconds each", 0, drawn=drawn, fps=_RATE)
+        whole = make.film(film)
+        parts = []
+        for place, start in enumerate(starts):
+            part = folder / f"part-{place}.{suffix}"
+            cut = ["-ss", str(place * _FRAMES / _RATE), "-i", whole]
+            cut += ["-frames:v", str(_FRAMES), *_VIDEO[suffix]]
+            cut += ["-output_ts_offset", str(start), "-muxdelay", "0"]
+            argv = [ffmpeg, "-v", "error", "-y", *cut, "-f", _FORMATS[suffix], part]
+            subprocess.run(argv, check=True, timeout=60)
+            parts.append(part.read_bytes())
+        path.write_bytes(b"".join(parts))
+        return path
+
+    return _joined
+
+
+def _numbers(path: Path) -> list[tuple[float, int]]:
+    """Return the time, from that of the first, and the number of each frame."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    first = frames[0].time or 0.0
+    return [
+        (round((one.time or 0.0) - first, 3), marks.read(one.to_image()).number)
+        for one in frames
+    ]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "starts"),
+    [("ts", (1, 1)), ("mpg", (1, 1)), ("ts", (1, _HOURS)), ("ts", (_HOURS, 1))],
+)
+def test_joined_recordings_are_noticed_and_put_one_after_another(
+    engine, settings, joined, tmp_path, suffix, starts
+):
+    path, copy = joined(suffix, *starts), tmp_path / "copy.nut"
+
+    media = probe.probe(path, settings)
+    timeline.rewrite(path, copy, settings, lambda: False)
+
+    assert timeline.jumps(media)
+    shown = _numbers(copy)
+    assert [number for _, number in shown] == list(range(2 * _FRAMES))
+    off = [abs(time * _RATE - number) for time, number in shown]
+    assert max(off) <= 1
+    assert engine.probe(path).duration == pytest.approx(4.0, abs=0.11)
+
+
+def test_the_facts_of_a_copy_stand_under_the_name_of_the_file(engine, joined):
+    path = joined("ts", 1, 1)
+
+    media = engine.probe(path)
+
+    assert media.rewritten
+    assert not timeline.jumps(media)
+    assert media.container == "mpegts"
+    assert media.size == path.stat().st_size
+    assert media.warnings == ["clock_jumps"]
+
+
+def test_facts_of_a_copy_do_not_warn_of_the_copys_own_duration():
+    media = MediaInfo(container="mpegts", size=9, warnings=["clock_jumps"])
+    copy = MediaInfo(container="nut", size=5, warnings=["duration_corrected", "black"])
+
+    told = timeline.as_of(media, copy)
+
+    assert (told.container, told.size) == ("mpegts", 9)
+    assert told.warnings == ["clock_jumps", "black"]
+
+
+@pytest.mark.parametrize("start", [1, 2**33 / 90_000 - 1])
+def test_an_ordinary_stream_has_no_jump(settings, joined, start):
+    # The second one reaches the end of the clock's 33 bits in its middle.
+    media = probe.probe(joined("ts", start), settings)
+
+    assert "clock_jumps" not in media.warnings
+    assert not timeline.jumps(media)
+    assert media.duration == pytest.approx(2.0, abs=0.11)
+
+
+def test_the_stream_that_wraps_really_wraps(joined):
+    data = joined("ts", 2**33 / 90_000 - 1).read_bytes()
+
+    stamps = [facts._pes_seconds(one[1]) for one in facts._STAMP.finditer(data)]
+
+    assert max(stamps) > 95_000
+    assert min(stamps) < 2
+
+
+@pytest.mark.parametrize(
+    ("starts", "jumps"),
+    [
+        ((1,), False),
+        ((1, 1), True),
+        ((1, _HOURS), True),
+        ((_HOURS, 1), True),
+        ((2**33 / 90_000 - 1,), False),
+    ],
+)
+def test_a_file_too_large_to_be_read_is_looked_at_in_places(
+    settings, joined, monkeypatch, starts, jumps
+):
+    path = joined("ts", *starts)
+    monkeypatch.setattr(facts, "_WINDOW_BYTES", path.stat().st_size // 12)
+    options = facts.Options(probe.FORMATS, 10**7, 1000, 3.0)
+    monkeypatch.setattr(facts, "_enough", lambda track: track.packets > 2)
+    monkeypatch.setattr(facts, "_read_end", lambda *_: None)
+    monkeypatch.setattr(facts, "_try_seek", lambda *_, **__: True)
+
+    found = facts.read(path, options)
+
+    assert not found["complete"]
+    assert bool(found["videos"][0]["jumps"]) is jumps
+    assert bool(facts._sampled_jumps(path)) is jumps
+
+
+def _followed(*times: float) -> int:
+    track = facts.Track(SimpleNamespace())
+    for now in times:
+        track.follow(now)
+    return track.jumps
+
+
+@pytest.mark.parametrize(
+    ("times", "jumps"),
+    [
+        ([0, 0.04, 0.08, 0.12], 0),
+        ([0, 0.5, 1, 0, 0.5], 1),
+        ([0, 0.04, 0.08, 18_000, 18_000.04], 1),
+        # Frames before the clock's order, within a muxer's slack.
+        ([0, 0.04, 0.0, 0.08], 0),
+        # Slides of a minute each, and one pause under ten seconds.
+        ([0, 60, 120, 180, 240], 0),
+        ([0, 0.04, 9.9, 9.94], 0),
+    ],
+)
+def test_a_jump_is_a_step_back_or_one_far_over_the_usual(times, jumps):
+    assert _followed(*times) == jumps
+
+
+def test_forgetting_what_was_read_makes_a_seek_no_jump():
+    track = facts.Track(SimpleNamespace())
+    track.follow(100.0)
+    track.forget()
+    track.follow(0.0)
+
+    assert track.jumps == 0
+
+
+def test_a_file_that_is_not_a_film_cannot_be_rewritten(settings, tmp_path):
+    path = tmp_path / "text.ts"
+    path.write_bytes(b"no film at all" * 50)
+
+    with pytest.raises(DecodeError, match="put together"):
+        timeline.rewrite(path, tmp_path / "copy.nut", settings, lambda: False)

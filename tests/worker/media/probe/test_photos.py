@@ -1,0 +1,99 @@
+"""A JPEG with more in it than its picture is one picture; joined JPEGs are a film."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from common.errors import SeekPastEnd
+from common.outputs.specs import OUTPUT_SPEC
+from tests.conftest import CASES
+from worker.media.engine import RenderJob, Watch
+
+
+def _jpeg(number, size=(640, 360), **words):
+    target = io.BytesIO()
+    noise = Image.effect_noise(size, 20 + number).convert("RGB")
+    noise.save(target, "JPEG", **words)
+    return target.getvalue()
+
+
+def _stereo():
+    """Two views of one size, as cameras with two lenses write them (MPO)."""
+    target = io.BytesIO()
+    left, right = (Image.effect_noise((640, 360), 20 + n) for n in range(2))
+    left.save(target, "MPO", save_all=True, append_images=[right])
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        pytest.param((CASES / "ultra-hdr-photo.jpg").read_bytes(), id="gain map"),
+        pytest.param(_stereo(), id="stereo"),
+        pytest.param(_jpeg(0) + _jpeg(1, (160, 90)), id="smaller copy"),
+        pytest.param(_jpeg(0) + b"\xff\xd8\xff\xe0" + bytes(9000), id="other data"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["thumbnail", "animation"])
+def test_given_a_photo_with_more_in_it_then_it_is_one_picture(
+    engine, workdir, tmp_path, photo, kind
+):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(photo)
+
+    media = engine.probe(path)
+    spec = OUTPUT_SPEC.validate_python({"kind": kind})
+    done = engine.render(RenderJob(spec, media, path, workdir), Watch())
+
+    assert (media.video.width, media.video.height) == (640, 360)
+    assert (media.video.frames, media.warnings) == (1, [])
+    assert done.files[0].frames == 1
+    assert "damaged" not in done.warnings
+
+
+def test_given_joined_pictures_of_one_size_then_they_are_a_film(engine, tmp_path):
+    path = tmp_path / "film.mjpeg"
+    path.write_bytes(b"".join(_jpeg(number) for number in range(10)))
+
+    assert engine.probe(path).video.frames == 10
+
+
+@pytest.mark.parametrize("kind", ["avif", "png", "webp", "gif"])
+def test_given_a_picture_when_a_late_time_is_asked_then_it_is_shown(
+    engine, workdir, tmp_path, kind
+):
+    path = tmp_path / f"picture.{kind}"
+    Image.new("RGB", (64, 48), "#c01818").save(path)
+    spec = {"kind": "thumbnail", "policy": "exact", "time": 3600}
+    asked = OUTPUT_SPEC.validate_python(spec)
+
+    done = engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
+
+    assert (done.files[0].width, done.files[0].time) == (64, 0)
+
+
+def test_given_a_film_of_one_frame_when_a_late_time_is_asked_then_it_fails(
+    engine, workdir, make
+):
+    path = make(
+        "film-of-one-frame.mp4", "testsrc2=s=64x48:r=1:d=1", "-pix_fmt", "yuv420p"
+    )
+    spec = {"kind": "thumbnail", "policy": "exact", "time": 3600}
+    asked = OUTPUT_SPEC.validate_python(spec)
+
+    with pytest.raises(SeekPastEnd):
+        engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
+
+
+@pytest.mark.parametrize("time", [0, 0.5, 3600, "50%"])
+def test_given_a_photo_when_any_time_is_asked_then_it_is_shown(engine, workdir, time):
+    path = CASES / "ultra-hdr-photo.jpg"
+    spec = {"kind": "thumbnail", "policy": "exact", "time": time}
+    asked = OUTPUT_SPEC.validate_python(spec)
+
+    done = engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
+
+    assert (done.files[0].width, done.files[0].time) == (640, 0)

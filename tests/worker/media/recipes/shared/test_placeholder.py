@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from worker.media.recipes.shared import placeholder
+
+
+def _ramps(width: int, height: int, *, clear: bool = False) -> bytes:
+    return bytes(
+        value
+        for y in range(height)
+        for x in range(width)
+        for value in (
+            x * 255 // (width - 1),
+            y * 255 // (height - 1),
+            x * y * 7 % 256,
+            255 * (x + y) // (width + height - 2) if clear else 255,
+        )
+    )
+
+
+# Made once with the `thumbhash` package 0.1.2 of PyPI (MIT).
+@pytest.mark.parametrize(
+    ("width", "height", "known"),
+    [
+        (32, 18, "5ff80d2c9c707677707777768776a0910bf888"),
+        (18, 32, "5f080e2c1c600677777776787777b1900af778"),
+    ],
+)
+def test_a_hash_equals_the_reference_encoders(width, height, known):
+    # Given an opaque picture / When it is encoded
+    made = placeholder.thumbhash(_ramps(width, height), width, height)
+    # Then every byte is the one that another encoder makes
+    assert made.hex() == known
+
+
+def test_transparency_is_marked_and_carried():
+    # Given the same picture opaque and with an alpha channel
+    clear = placeholder.thumbhash(_ramps(20, 20, clear=True), 20, 20)
+    opaque = placeholder.thumbhash(_ramps(20, 20), 20, 20)
+    # Then bit 23 tells them apart, and alpha's own mean stands in the sixth byte
+    assert clear[2] & 0x80
+    assert not opaque[2] & 0x80
+    assert clear[5] & 15 == 7
+
+
+def test_one_colour_is_given_as_it_is():
+    # Given a picture of one colour / When it is described
+    made = placeholder.describe(bytes((200, 30, 60, 255)) * 12, 4, 3)
+    # Then that colour dominates, and the hash is base64
+    assert made["dominant_color"] == "#c81e3c"
+    assert len(base64.b64decode(made["placeholder"])) >= 5
+
+
+def test_transparent_pixels_do_not_dominate():
+    # Given more transparent red than opaque blue / Then blue dominates
+    rgba = bytes((255, 0, 0, 0)) * 9 + bytes((0, 0, 255, 255)) * 3
+    assert placeholder.dominant_color(rgba) == "#0000ff"
+
+
+def test_where_all_is_half_transparent_its_colour_is_told():
+    rgba = bytes((255, 0, 0, 127)) * 6 + bytes((0, 0, 0, 0)) * 9
+    assert placeholder.dominant_color(rgba) == "#ff0000"
+
+
+def test_nothing_opaque_is_black():
+    assert placeholder.dominant_color(bytes((9, 9, 9, 0)) * 4) == "#000000"
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 4), (101, 1), (3, 3)])
+def test_sizes_that_do_not_fit_are_named(width, height):
+    with pytest.raises(ValueError, match=f"{width}x{height}"):
+        placeholder.thumbhash(bytes(16), width, height)

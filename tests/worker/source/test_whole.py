@@ -1,0 +1,110 @@
+"""The local copy of a source."""
+
+import pytest
+
+from common import storage as blobs
+from common.errors import SourceChanged, SourceNotFound, TooLarge
+from common.model import Source
+from common.settings.load import Settings
+from worker.source.whole import Sources
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings.model_validate(
+        {
+            "blobs": {"backend": "local", "path": tmp_path / "blobs"},
+            "worker": {"scratch": tmp_path / "scratch", "cache_bytes": 2_500_000},
+            "limits": {"source_bytes": 1_500_000},
+            "api": {"secret": "x" * 32},
+        }
+    )
+
+
+@pytest.fixture
+def store(settings):
+    return blobs.connect(settings)
+
+
+def put(store, tmp_path, key, size):
+    path = tmp_path / "new"
+    path.write_bytes(b"v" * size)
+    store.put(key, path, content_type="video/mp4")
+    return Source(kind="upload", key=key)
+
+
+def test_a_pinned_source_arrives_whole(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
+
+    sources.bring(pinned, tmp_path / "copy")
+
+    assert (tmp_path / "copy").read_bytes() == b"v" * 1000
+    assert pinned.size == 1000
+
+
+def test_the_second_piece_does_not_fetch_again(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
+    sources.bring(pinned, tmp_path / "first")
+    store.delete("in/a/source")
+
+    sources.bring(pinned, tmp_path / "second")
+
+    assert (tmp_path / "second").read_bytes() == b"v" * 1000
+
+
+def test_a_source_that_was_brought_is_still_what_was_pinned(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    source = put(store, tmp_path, "in/a/source", 1000)
+    pinned = sources.pin(source)
+    sources.bring(pinned, tmp_path / "first")
+    sources.drop(pinned)
+
+    sources.bring(pinned, tmp_path / "second")
+
+    assert sources.pin(source) == pinned
+
+
+def test_a_source_over_the_limit_is_refused_with_the_settings_name(
+    settings, store, tmp_path
+):
+    source = put(store, tmp_path, "in/a/source", 1_500_001)
+
+    with pytest.raises(TooLarge, match="FRAMEMILL_LIMITS_SOURCE_BYTES"):
+        Sources(settings, store).pin(source)
+
+
+def test_a_source_that_is_not_there_is_not_found(settings, store):
+    with pytest.raises(SourceNotFound):
+        Sources(settings, store).pin(Source(kind="upload", key="in/none/source"))
+
+
+def test_a_source_that_changed_after_the_pin_is_refused(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
+    put(store, tmp_path, "in/a/source", 900)
+
+    with pytest.raises(SourceChanged):
+        sources.bring(pinned, tmp_path / "copy")
+
+
+def test_the_cache_makes_room_and_files_in_use_stay(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    for name in "abc":
+        pinned = sources.pin(put(store, tmp_path, f"in/{name}/source", 1_000_000))
+        sources.bring(pinned, tmp_path / name)
+
+    kept = [p for p in (tmp_path / "scratch" / "cache").iterdir() if not p.suffix]
+    assert sum(path.stat().st_size for path in kept) <= 2_500_000
+    assert all((tmp_path / name).stat().st_size == 1_000_000 for name in "abc")
+
+
+def test_a_dropped_source_leaves_nothing(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
+    sources.bring(pinned, tmp_path / "copy")
+
+    sources.drop(pinned)
+
+    assert list((tmp_path / "scratch" / "cache").iterdir()) == []

@@ -1,0 +1,125 @@
+"""Content dedupe: the same bytes and the same specs give the stored results, at once.
+
+The results are copied under the new job's own prefix, by the storage itself. So each
+job's files live and go with it: no other job's deletion or retention touches them.
+A job that asks while its twin is at work waits for the twin's end, and costs nothing
+meanwhile. Whatever is missing of a twin, the job is made as any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import structlog
+
+from common.errors import SourceNotFound
+from common.jobs.store import CopiedOutput, Outcome
+from common.model import Artifact, JobRecord, MediaInfo, OutputRecord, Source
+from worker.lease import Attempt
+from worker.media.ffmpeg import binary as program
+
+log = structlog.get_logger(__name__)
+
+# A twin's end wakes who waits; this is for where its record was lost.
+_WAIT_SECONDS = 30.0
+# These show the source's name.
+_NAMING = frozenset({"contact_sheet"})
+
+
+def reuse(
+    attempt: Attempt, source: Source, check: Callable[[MediaInfo], None], *, wait: bool
+) -> Outcome | None:
+    """Fill the claimed job with a twin's results; None says that it has to make them.
+
+    ``source`` is pinned. ``check`` refuses media that this job may not have, by
+    raising. With ``wait`` a twin that is still at work is waited for. Raises
+    Unavailable, Interrupted.
+    """
+    store, claim = attempt.workshop.runtime.store, attempt.claim
+    job = store.get(claim.job_id)
+    digest = job and fingerprint(attempt, source, job)
+    lost: str | None = None
+    while digest:
+        twin = store.find_twin(claim, digest, lost=lost, wait=wait)
+        if twin.what == "run":
+            return None
+        if twin.what == "lost":
+            return Outcome(applied=False, job_ended=False, bells=[])
+        if twin.what == "wait":
+            return attempt.settle(
+                lambda: store.release(claim, "defer", delay_seconds=_WAIT_SECONDS)
+            )
+        lost = twin.job_id
+        record = store.get(lost or "")
+        if record and (done := _take_over(attempt, digest, source, record, check)):
+            return done
+    return None
+
+
+def _take_over(
+    attempt: Attempt,
+    digest: str,
+    source: Source,
+    twin: JobRecord,
+    check: Callable[[MediaInfo], None],
+) -> Outcome | None:
+    if twin.media is not None:
+        check(twin.media)
+    copied = _copies(attempt, twin)
+    if copied is None:
+        return None
+    log.info("job.deduplicated", twin=twin.id)
+    store = attempt.workshop.runtime.store
+    return attempt.settle(
+        lambda: store.adopt(attempt.claim, digest, source, twin, copied)
+    )
+
+
+def fingerprint(attempt: Attempt, source: Source, job: JobRecord) -> str | None:
+    """Name the results: owner, bytes, specs, and what makes them of these.
+
+    None where the bytes are not known by their hash nor by a pinned object.
+    """
+    if source.sha256 is not None:
+        content = [source.sha256]
+    elif source.etag is not None:
+        place = (source.bucket, source.key, source.etag, source.version)
+        content = [one or "" for one in place]
+    else:
+        return None
+    specs = sorted(
+        [one.name, json.dumps(one.spec, sort_keys=True)] for one in job.outputs
+    )
+    named = any(one.kind in _NAMING for one in job.outputs)
+    edition = program.edition(attempt.workshop.runtime.settings)
+    text = json.dumps(
+        [job.owner, content, specs, source.name if named else None, edition]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _copies(attempt: Attempt, twin: JobRecord) -> list[CopiedOutput] | None:
+    """Copy a twin's files under the claim's fence; None when one of them is gone."""
+    try:
+        return [
+            CopiedOutput(
+                name=output.name,
+                artifacts=[_copy(attempt, output, one) for one in output.artifacts],
+                warnings=output.warnings,
+            )
+            for output in twin.outputs
+        ]
+    except SourceNotFound:
+        log.info("job.twin_lost", twin=twin.id)
+        return None
+
+
+def _copy(attempt: Attempt, output: OutputRecord, artifact: Artifact) -> Artifact:
+    attempt.check()
+    claim, blobs = attempt.claim, attempt.workshop.runtime.blobs
+    file = artifact.key.split("/", 4)[4]  # out/JOB/OUTPUT/FENCE/FILE
+    key = f"out/{claim.job_id}/{output.name}/{claim.fence}/{file}"
+    blobs.copy(artifact.key, key, size=artifact.bytes)
+    return artifact.model_copy(update={"key": key, "copy_at": None})

@@ -1,0 +1,368 @@
+"""Connect to an address that passed, and no other; bounded in bytes and time.
+
+One deadline covers a whole call: every read and write gets what is left of it, so
+a server that drips bytes cannot hold a worker. The standard library's HTTP client
+is used because it connects to the socket it is handed.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from ipaddress import ip_address
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO, Any
+from urllib.parse import urljoin, urlsplit
+
+from common.errors import (
+    DiskFull,
+    Interrupted,
+    SourceError,
+    SourceForbidden,
+    SourceNotFound,
+    TooLarge,
+    Unreachable,
+)
+from common.settings.sections import Egress
+from common.storage.dispositions import disposition_name, repaired, url_name
+from common.storage.names import display_name
+from worker.egress.policy import Address, AddressRules, Target, refusal
+
+Resolver = Callable[[str, int], list[str]]
+_CHUNK = 256 * 1024
+_EXCERPT = 2048
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_AGENT = "Framemill"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a receiver said: status, headers in lower case, the body's beginning."""
+
+    status: int
+    headers: Mapping[str, str]
+    excerpt: bytes
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A finished download; ``name`` is for display only."""
+
+    size: int
+    content_type: str | None
+    etag: str | None
+    name: str | None
+    url: str
+
+
+class Door:
+    """The way out to addresses of callers.
+
+    ``resolve`` gives the addresses of a host name, ``tls`` the certificates that
+    are trusted; both have defaults and are replaced in tests.
+    """
+
+    def __init__(
+        self,
+        settings: Egress,
+        *,
+        resolve: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._settings = settings
+        self._rules = AddressRules.of(settings)
+        self._resolve = resolve or resolve_by_system
+        self._tls = tls or ssl.create_default_context()
+
+    def download(
+        self,
+        url: str,
+        path: Path,
+        *,
+        max_bytes: int,
+        deadline_seconds: float | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Downloaded:
+        """Bring the bytes of ``url`` to ``path``; redirects are checked one by one.
+
+        ``deadline_seconds`` None is the setting's. Raises AddressRefused,
+        SourceNotFound, SourceForbidden, SourceError (other refusals), TooLarge,
+        Unreachable (retryable: no answer, too slow, 5xx), DiskFull, Interrupted.
+        ``path`` does not exist after an error.
+        """
+        seconds = deadline_seconds or self._settings.source_seconds
+        clock = _Clock(seconds)
+        for _ in range(self._settings.redirects + 1):
+            with self._exchange("GET", url, {}, None, clock) as answer:
+                if answer.status not in _REDIRECTS:
+                    _check_status(answer)
+                    size = _save(answer, path, max_bytes, clock, should_stop)
+                    return _describe(answer, size, url)
+                url = _follow(url, answer)
+        raise SourceError(
+            f"more than {self._settings.redirects} redirects",
+            hint="give the address of the file (FRAMEMILL_EGRESS_REDIRECTS)",
+        )
+
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float
+    ) -> Answer:
+        """Send ``body``; a redirect is an answer like any other, never followed.
+
+        Raises AddressRefused, or Unreachable when there is no answer in time.
+        """
+        clock = _Clock(seconds)
+        with self._exchange("POST", url, headers, body, clock) as answer:
+            excerpt = answer.read(_EXCERPT)
+            return Answer(answer.status, _headers(answer), excerpt)
+
+    @contextmanager
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        clock: _Clock,
+    ) -> Iterator[HTTPResponse]:
+        target = self._rules.check_url(url)
+        address = self._pin(target, clock)
+        # The host goes into the message, never the URL: its query may be a secret.
+        with _mapped_errors(target.host), self._connect(target, address, clock) as link:
+            sent = {
+                "Host": target.authority,
+                "User-Agent": _AGENT,
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+                **headers,
+            }
+            link.request(method, target.path, body=body, headers=sent)
+            with link.getresponse() as answer:
+                yield answer
+
+    def _pin(self, target: Target, clock: _Clock) -> Address:
+        """Resolve once; every address must be allowed, the first one is used."""
+        if target.literal is not None:
+            found: list[Address] = [target.literal]
+        else:
+            texts = _within(clock, self._resolve, target.host, target.port)
+            found = [ip_address(text) for text in texts]
+        if not found:
+            raise Unreachable(f"{target.host} has no address")
+        for address in found:
+            self._rules.check_address(address, target.host)
+        return found[0]
+
+    @contextmanager
+    def _connect(
+        self, target: Target, address: Address, clock: _Clock
+    ) -> Iterator[HTTPConnection]:
+        seconds = min(self._settings.connect_seconds, clock.left())
+        with socket.create_connection((str(address), target.port), seconds) as raw:
+            link: socket.socket = raw
+            if target.scheme == "https":
+                raw.settimeout(clock.left())
+                link = self._tls.wrap_socket(raw, server_hostname=target.host)
+            with link:
+                connection = HTTPConnection(target.host, target.port)
+                connection.sock = _TimedSocket(link, clock)
+                yield connection
+
+
+class _Clock:
+    """A deadline; :meth:`left` raises TimeoutError when it has passed."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("too slow")
+        return left
+
+
+class _TimedSocket:
+    """What http.client needs of a socket, with the time left before each call."""
+
+    def __init__(self, link: socket.socket, clock: _Clock) -> None:
+        self._link = link
+        self._clock = clock
+
+    def sendall(self, data: bytes) -> None:
+        self._link.settimeout(self._clock.left())
+        self._link.sendall(data)
+
+    def makefile(self, *_: Any, **__: Any) -> IO[bytes]:
+        return io.BufferedReader(_TimedReader(self._link, self._clock), _CHUNK)
+
+    def close(self) -> None:
+        """Leave it open: the context manager that opened the link closes it."""
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, link: socket.socket, clock: _Clock) -> None:
+        super().__init__()
+        self._link = link
+        self._clock = clock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._link.settimeout(self._clock.left())
+        return self._link.recv_into(buffer)
+
+
+def resolve_by_system(host: str, port: int) -> list[str]:
+    """Ask the system's resolver; raises OSError where the name is not known."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+def _within(clock: _Clock, resolve: Resolver, host: str, port: int) -> list[str]:
+    """Resolve under the deadline: the system's resolver has no timeout of its own."""
+    box: SimpleQueue[list[str] | Exception] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            box.put(resolve(host, port))
+        except (OSError, UnicodeError) as error:
+            box.put(error)
+
+    threading.Thread(target=run, name="resolve", daemon=True).start()
+    with _mapped_errors(host):
+        try:
+            answer = box.get(timeout=clock.left())
+        except Empty as error:
+            raise TimeoutError("name resolution took too long") from error
+        if isinstance(answer, Exception):
+            raise answer
+    return answer
+
+
+@contextmanager
+def _mapped_errors(host: str) -> Iterator[None]:
+    """Turn what the network raises into Unreachable; ours pass unchanged."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        raise Unreachable(
+            f"{host}: certificate not valid: {error.verify_message}"
+        ) from error
+    except TimeoutError as error:
+        raise Unreachable(f"{host} took too long") from error
+    except (OSError, HTTPException, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise DiskFull("no room for the source") from error
+        reason = str(error) or type(error).__name__
+        raise Unreachable(f"{host}: {reason[:200]}") from error
+
+
+def _headers(answer: HTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.getheaders()}
+
+
+def _follow(url: str, answer: HTTPResponse) -> str:
+    location = answer.getheader("Location")
+    if not location:
+        raise SourceError(f"{answer.status} without a Location")
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise refusal("redirect to something that is no URL", "a URL") from error
+
+
+def _check_status(answer: HTTPResponse) -> None:
+    status = answer.status
+    said = f"the server answered {status}"
+    if status == 200:
+        return
+    if status in {404, 410}:
+        raise SourceNotFound(said)
+    if status in {401, 403, 407, 451}:
+        raise SourceForbidden(said, hint="a URL source must need no credentials")
+    if status in {408, 425, 429} or status >= 500:
+        raise Unreachable(said)
+    raise SourceError(said, hint="the URL must answer 200 with the file")
+
+
+def _save(
+    answer: HTTPResponse,
+    path: Path,
+    max_bytes: int,
+    clock: _Clock,
+    should_stop: Callable[[], bool],
+) -> int:
+    promised = answer.length
+    if promised is not None and promised > max_bytes:
+        raise _too_large(promised, max_bytes)
+    try:
+        size = _copy(answer, path, max_bytes, clock, should_stop)
+        _check_whole(size, promised)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return size
+
+
+def _check_whole(size: int, promised: int | None) -> None:
+    """Refuse less than was promised: http.client reads b"" when a link ends early."""
+    if promised is not None and size != promised:
+        raise Unreachable(f"{size} of {promised} bytes came")
+
+
+def _copy(
+    answer: HTTPResponse,
+    path: Path,
+    max_bytes: int,
+    clock: _Clock,
+    should_stop: Callable[[], bool],
+) -> int:
+    size = 0
+    with path.open("wb") as file:
+        while chunk := answer.read1(_CHUNK):
+            size += len(chunk)
+            if size > max_bytes:
+                raise _too_large(size, max_bytes)
+            if should_stop():
+                raise Interrupted("stopped while downloading")
+            clock.left()
+            file.write(chunk)
+    return size
+
+
+def _too_large(size: int, max_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"the source has at least {size} bytes, the limit is {max_bytes}",
+        hint="FRAMEMILL_LIMITS_SOURCE_BYTES or the API key sets it",
+    )
+
+
+def _describe(answer: HTTPResponse, size: int, url: str) -> Downloaded:
+    etag = (answer.getheader("ETag") or "").removeprefix("W/").strip('"')
+    return Downloaded(
+        size=size,
+        content_type=answer.getheader("Content-Type"),
+        etag=etag or None,
+        name=_name(answer, url),
+        url=url,
+    )
+
+
+def _name(answer: HTTPResponse, url: str) -> str | None:
+    # http.client reads each byte of a header as Latin-1.
+    header = (answer.getheader("Content-Disposition") or "").encode("latin-1")
+    name = disposition_name(repaired(header)) or url_name(urlsplit(url).path)
+    return display_name(name)

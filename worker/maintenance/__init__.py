@@ -1,0 +1,1 @@
+"""The reaper and the janitor, a process of its own: ``python -m worker.maintenance``."""

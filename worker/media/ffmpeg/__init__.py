@@ -1,0 +1,1 @@
+"""Runs of FFmpeg: the program, its limits, its plans, the check of its files."""

@@ -1,0 +1,366 @@
+"""The clip a recipe works on, the hardened way to open it, and its timeline.
+
+Times here are seconds on the clip's timeline. Its 0 is one timestamp of the file
+(:attr:`VideoInfo.zero`), whatever is sought: FFmpeg passes the file's timestamps on
+as they are (``-copyts``, see :func:`worker.media.ffmpeg.binary.head`), and
+:func:`open_clip` takes that one timestamp from them. So the time of a frame follows
+from the frame alone, and never from where a seek was thought to lead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ffmpeg
+
+from common.errors import MediaError, NoVideoStream, TooLong, UnsupportedFormat
+from common.model import MediaInfo, Mosaic, VideoInfo
+from common.outputs.times import parse_time
+from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS, MAX_STREAMS, PROTOCOLS
+from worker.media.warnings import ODD_ROTATION, SEEK_UNRELIABLE
+
+_STAND_INS = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
+_SHORTEST_LEAD = 0.1
+_LEAD_FRAMES = 120
+_SHORTEST_LEAD_LIMIT = 1.0
+_ITEM_TICK = 1.0
+_END_SLACK = 0.05
+_UNKNOWN_SECONDS = 3600.0
+# The same as in the probe (facts.py).
+_UNTIMED = ("avi", "mxf")
+_REORDERED = ("h264", "hevc")
+_UNINDEXED = ("mpegts", "mpeg")
+_KEYFRAME_SECONDS = 3.0
+_KEYFRAME_LIMIT = 15.0
+_LEAST_SEEK = 0.2
+_ON_SCREEN = 0.9
+_MICROSECONDS = 1_000_000
+_USUAL_FPS = 30.0
+# FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The local file, what the probe found, and what decoding it may use.
+
+    ``pixels`` is the most one frame may have, ``title`` a name for people;
+    ``decoded_seconds`` is how long the clip may be where all of it is decoded.
+    """
+
+    path: str
+    media: MediaInfo
+    threads: int = 2
+    pixels: int = 8192 * 4320
+    title: str | None = None
+    decoded_seconds: float = math.inf
+
+    @property
+    def video(self) -> VideoInfo:
+        """Return the chosen video stream; raises what :func:`no_video` returns."""
+        if self.media.video is None:
+            raise no_video(self.media)
+        return self.media.video
+
+    @property
+    def begin(self) -> float:
+        """Return the time of the first frame that is shown from 0 on."""
+        return max(0.0, self.video.start_time)
+
+    @property
+    def first_packet(self) -> float:
+        """Give the time of the first packet: of some, no frame can be made."""
+        start = self.video.stream_start
+        return self.begin if start is None else start
+
+    @property
+    def end(self) -> float | None:
+        """Give the time where the last frame ends, None when it is unknown."""
+        return self.media.duration
+
+    @property
+    def seconds(self) -> float:
+        """Give how long decoding all of it goes on, an hour where that is unknown."""
+        return self.end or _UNKNOWN_SECONDS
+
+    def check_decoding(self, what: str) -> None:
+        """Raise TooLong where decoding all of the clip is over the limit.
+
+        ``what`` needs that, as the error says: "snippets".
+        """
+        seconds = decoding_seconds(self.media)
+        if seconds > self.decoded_seconds:
+            raise TooLong(
+                f"{what} of this video need all of it decoded: {seconds:.0f} seconds "
+                f"at 30 frames a second, and the limit is {self.decoded_seconds:.0f}",
+                hint="the setting is FRAMEMILL_LIMITS_DECODED_SECONDS; stills, "
+                "animations, previews and contact sheets are possible at any length",
+            )
+
+    @property
+    def seekable(self) -> bool:
+        """Return whether the probe found frames where a seek leads.
+
+        FFmpeg 9.0.2 finds none in an animated WebP, which is read from its start.
+        """
+        animated = self.media.container == ANIMATED_WEBP
+        return SEEK_UNRELIABLE not in self.media.warnings and not animated
+
+    @property
+    def indexed(self) -> bool:
+        """Tell whether a seek leads to a keyframe, and not just to any packet."""
+        return self.media.rewritten or not self.media.container.startswith(_UNINDEXED)
+
+    @property
+    def frame_seconds(self) -> float:
+        """Give how long a frame is shown on average; 1/25 when it is unknown."""
+        fps = self.video.fps
+        return 1 / fps if fps and fps > 0 else 0.04
+
+    @property
+    def lead(self) -> float:
+        """Give how far before a time its frame may have begun to be shown.
+
+        Bounded to 120 average frames, so that one long pause in a long film does
+        not make every seek decode it. FFmpeg seeks in transport streams to any
+        frame, so there a keyframe must lie in between.
+        """
+        longest = max(self.video.longest_frame or 0.0, 2 * self.frame_seconds)
+        limit = max(_SHORTEST_LEAD_LIMIT, _LEAD_FRAMES * self.frame_seconds)
+        lead = min(max(longest * 1.05, _SHORTEST_LEAD), limit)
+        if self.indexed:
+            return lead
+        known = self.video.keyframe_interval
+        keyframe = _KEYFRAME_SECONDS if known is None else known * 1.05
+        return lead + min(keyframe, _KEYFRAME_LIMIT)
+
+    def stamp(self, time: float) -> float:
+        """Return the file's timestamp of that time, for filters that see packets."""
+        return time + self.video.zero
+
+    def at(self, value: float | str) -> float:
+        """Turn a spec's time into seconds; a share is one of the video's extent."""
+        number, is_share = parse_time(value)
+        if not is_share:
+            return number
+        if self.end is None:
+            return self.begin
+        return self.begin + number * (self.end - self.begin)
+
+    def within(self, seconds: float) -> float:
+        """Give ``seconds``, or the last frame's time where it lies after it."""
+        if self.end is None:
+            return max(seconds, self.begin)
+        last = self.end - 0.5 * self.frame_seconds
+        return max(self.begin, min(seconds, last))
+
+    def is_past_end(self, seconds: float) -> bool:
+        """Tell whether the known end of the video lies before ``seconds``."""
+        if self.end is None or self.is_photo:
+            return False
+        return seconds > self.end + _END_SLACK
+
+    @property
+    def is_photo(self) -> bool:
+        """Return whether the file is one picture, which is shown at any time.
+
+        FFmpeg's clock of a picture in AVIF and HEIC counts whole seconds, which that of
+        a film of one frame does not.
+        """
+        video, container = self.media.video, self.media.container
+        if video is None or video.frames != 1:
+            return False
+        item = container.startswith("mov,") and video.tick == _ITEM_TICK
+        return item or container == "gif" or container.endswith("_pipe")
+
+
+def no_video(media: MediaInfo, hint: str = _STAND_INS) -> MediaError:
+    """Return the error of a file without a video that can be decoded.
+
+    NoVideoStream where there is none at all, UnsupportedFormat with the codec's name
+    or tag where there is no decoder for it.
+    """
+    if media.undecodable:
+        names = ", ".join(f'"{name}"' for name in media.undecodable)
+        return UnsupportedFormat(
+            f"the video's codec {names} is not supported",
+            hint="convert the video to a common codec, for example H.264",
+        )
+    has = "audio only" if media.audio is not None else "neither video nor audio"
+    return NoVideoStream(f"the source ({media.container}) has {has}", hint=hint)
+
+
+def decoding_seconds(media: MediaInfo) -> float:
+    """Return how long decoding all of a video is, as if it had 30 frames a second.
+
+    Never longer than the video: the length counts of one that has more frames.
+    """
+    video, seconds = media.video, media.duration or 0.0
+    if video is None:
+        return 0.0
+    frames = video.frames or seconds * (video.fps or _USUAL_FPS)
+    return min(seconds, frames / _USUAL_FPS)
+
+
+def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
+    """Give the options before ``-i`` that every run gets.
+
+    Autorotation is off: :mod:`worker.media.recipes.shared.picture` turns the small picture
+    instead of the large frame. Only an angle that is no quarter turn is left to it.
+    """
+    options: dict[str, Any] = {
+        "protocol_whitelist": PROTOCOLS,
+        "format_whitelist": FORMATS,
+        "max_streams": MAX_STREAMS,
+        "threads": clip.threads,
+    }
+    video = clip.media.video
+    if decode:
+        options["max_pixels"] = clip.pixels
+        # A new size in mid-stream must not restart the clock and the palette; the
+        # scale filter takes any size.
+        options["reinit_filter"] = 0
+    if clip.media.container == "jpeg_pipe" and clip.is_photo:
+        # Of a file that it reads as one packet, FFmpeg decodes the first picture.
+        options |= {"f": "image2", "pattern_type": "none"}
+        options["format_whitelist"] = "image2"
+    if decode and video is not None:
+        if ODD_ROTATION not in clip.media.warnings:
+            options["noautorotate"] = None
+        if video.alpha and video.codec in _ALPHA_DECODERS:
+            options["c:v"] = _ALPHA_DECODERS[video.codec]
+    return options
+
+
+def open_clip(
+    clip: Clip,
+    *,
+    start: float | None = None,
+    length: float | None = None,
+    stream: int | None = None,
+    **options: Any,
+) -> Any:
+    """Open the clip's video stream (or ``stream``) as an ffmpeg-python stream.
+
+    ``start`` seeks before decoding (accurately, unless ``options`` say otherwise),
+    ``length`` bounds what is read; further ``options`` go before ``-i`` too. The
+    frames carry times of the clip's timeline, in microseconds, also in a file that
+    cannot be sought, which is decoded from its begin.
+    """
+    words, start = input_options(clip), start or 0.0
+    accurate = "noaccurate_seek" not in options
+    since = _sought(clip, start, accurate=accurate)
+    if since:
+        words["ss"] = number(since)
+    if length is not None and clip.video.first_field:
+        length += 0.5 * clip.frame_seconds  # for the last frame's second field
+    if length is not None:
+        words["t"] = number(start + length - since)
+    words |= _timing(clip)
+    if "bsf:v" in words and "bsf:v" in options:
+        options["bsf:v"] = f"{words['bsf:v']},{options['bsf:v']}"
+    opened = ffmpeg.input(f"file:{clip.path}", **{**words, **options})
+    frames = _picture(opened, clip.video) if stream is None else opened[str(stream)]
+    if clip.video.first_field:
+        frames = _woven(frames, clip.video.first_field, alone="skip_frame" in options)
+    frames = _on_timeline(clip, frames)
+    if start > since and (accurate or not clip.seekable):
+        return frames.filter("trim", start=number(start))
+    if not since and clip.video.start_time < 0:
+        # Of what is shown before 0, only what may still be on screen then counts.
+        least = number(-_ON_SCREEN * clip.frame_seconds)
+        return frames.filter("trim", start=least)
+    return frames
+
+
+def _sought(clip: Clip, start: float, *, accurate: bool) -> float:
+    """Return where to seek for a time, 0 for nowhere.
+
+    FFmpeg seeks a little before the time that is asked; in an AVI a seek to before the
+    begin leads astray. So near the begin frames are decoded from there.
+    """
+    if start <= 0 or not clip.seekable:
+        return 0.0
+    astray = accurate or clip.media.container == "avi"
+    return 0.0 if astray and start <= _LEAST_SEEK else start
+
+
+def _timing(clip: Clip) -> dict[str, str]:
+    """Return what gives packets their presentation times, as in the probe.
+
+    AVI has none, the H.264 of some MXF has wrong ones, a program stream leaves some
+    out. Where at most one reference frame is held back, they follow from the order of
+    decoding (``genpts``); in H.264 and HEVC a filter reads them from the slices.
+    """
+    if clip.video.codec not in _REORDERED:
+        return {"fflags": "+genpts"}
+    untimed = clip.media.container in _UNTIMED
+    return {"bsf:v": "dts2pts"} if untimed else {}
+
+
+def _on_timeline(clip: Clip, frames: Any) -> Any:
+    """Turn the file's timestamps into microseconds of the clip's timeline."""
+    zero = round(clip.video.zero * _MICROSECONDS)
+    frames = frames.filter("settb", "AVTB")
+    return frames.filter("setpts", f"PTS{-zero:+d}") if zero else frames
+
+
+def _picture(opened: Any, video: VideoInfo) -> Any:
+    """Put together what makes one picture of the streams of an input."""
+    frames = opened[str(video.index)]
+    if video.mosaic is not None:
+        frames = _stacked(opened, video.mosaic)
+    if video.alpha_mosaic is None:
+        return frames
+    alpha = _stacked(opened, video.alpha_mosaic)
+    alpha = alpha.filter(
+        "scale", video.coded_width, video.coded_height, out_range="full"
+    )
+    return ffmpeg.filter([frames, alpha.filter("format", "gray")], "alphamerge")
+
+
+def _woven(fields: Any, first: str, *, alone: bool) -> Any:
+    """Join two fields each to one frame, from the first one of a pair on.
+
+    ``alone`` says that fields are left out: then each upper field (or lower one, where
+    it is ``first``) is a frame of its own, each of its lines twice.
+    """
+    kind = "TOPFIRST" if first == "top" else "BOTTOMFIRST"
+    begins = f"eq(interlace_type,{kind})"
+    if alone:
+        frames = fields.filter("select", begins)
+        return frames.filter("scale", "iw", "2*ih", flags="neighbor")
+    fields = fields.filter("select", f"if(isnan(prev_selected_t),{begins},1)")
+    # "weave" stamps a frame with its second field's time, in ticks twice as long.
+    fields = fields.filter("settb", "AVTB")
+    fields = fields.filter("setpts", "if(mod(N,2),PREV_INPTS,PTS)")
+    return fields.filter("weave", first_field=first)
+
+
+def _stacked(opened: Any, mosaic: Mosaic) -> Any:
+    tiles = [opened[str(tile.stream)] for tile in mosaic.tiles]
+    frames = tiles[0]
+    if len(tiles) > 1:
+        layout = "|".join(f"{tile.x}_{tile.y}" for tile in mosaic.tiles)
+        frames = ffmpeg.filter(
+            tiles, "xstack", inputs=len(tiles), layout=layout, fill="black"
+        )
+        # Pictures may leave the right and lower edge of their canvas free.
+        across, down = mosaic.x + mosaic.width, mosaic.y + mosaic.height
+        frames = frames.filter("pad", f"max(iw,{across})", f"max(ih,{down})")
+    return frames.filter("crop", mosaic.width, mosaic.height, mosaic.x, mosaic.y)
+
+
+def number(value: float) -> str:
+    """Write a number for FFmpeg: microseconds, without an exponent."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") or "0"
+
+
+def argv(*outputs: Any) -> tuple[str, ...]:
+    """Compile ffmpeg-python outputs into the words after the program's name."""
+    node = outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
+    words: Sequence[str] = ffmpeg.compile(node, cmd="ffmpeg")
+    return tuple(words[1:])

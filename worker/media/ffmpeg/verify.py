@@ -1,0 +1,141 @@
+"""Look at made files before they count: they must decode, whole, as pictures.
+
+FFmpeg decodes each file with ``-f framecrc``, whose lines give size, time and
+length of every frame. That costs about 10 ms a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from common.errors import DecodeError
+from common.settings.load import Settings
+from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import process
+from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
+from worker.media.ffmpeg.plan import FileFacts
+
+# Files of ours have an extension, by which FFmpeg takes stills for image2.
+_FORMATS = f"{FORMATS},image2"
+_PICTURES = {".jpg", ".png", ".webp", ".avif", ".gif", ".mp4", ".webm"}
+_STILL = {".jpg", ".png", ".webp", ".avif"}
+# An animated AVIF holds its first frame as a still, too. With threads the decoder keeps
+# that back until the file's end, and all other frames wait for it in memory.
+_ONE_BY_ONE = ("-threads", "1")
+_CAPTURE = 4 * 1024 * 1024
+_SECONDS = 60.0
+# What a byte may take to decode; of a still there is no news until its end.
+_SECONDS_A_BYTE = 3e-7
+_BASE = re.compile(r"#tb (\d+): (\d+)/(\d+)")
+_SIZE = re.compile(r"#dimensions (\d+): (\d+)x(\d+)")
+_LINE = re.compile(r"(\d+), *-?\d+, *-?\d+, *(\d+), *\d+, *(?:0x[0-9a-f]+)")
+
+
+@dataclass
+class _Stream:
+    base: Fraction = Fraction(1, 1)
+    size: tuple[int, int] = (0, 0)
+    frames: int = 0
+    ticks: int = 0
+
+
+def is_picture(file: str) -> bool:
+    """Tell whether the file's name is that of a picture or film."""
+    return Path(file).suffix in _PICTURES
+
+
+def look(path: Path, settings: Settings, should_stop: Callable[[], bool]) -> FileFacts:
+    """Give the facts of a made file; pictures are decoded, all else is measured.
+
+    Raises DecodeError when a picture does not decode to its end.
+    """
+    size = path.stat().st_size
+    if not is_picture(path.name):
+        return FileFacts(size)
+    argv = [
+        *program.head(settings),
+        *(_ONE_BY_ONE if path.suffix == ".avif" else ()),
+        *("-err_detect", "explode", "-xerror"),
+        *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", _FORMATS),
+        *("-i", f"file:{path.name}", "-map", "0:v", "-fps_mode", "passthrough"),
+        # Not the unit that follows from a mean rate: it rounds the frames' lengths.
+        *("-enc_time_base", "demux"),
+        *("-max_interleave_delta", "1", "-f", "framecrc", "pipe:1"),
+    ]
+    done = process.run(
+        argv,
+        cwd=path.parent,
+        bounds=program.bounds(settings, _SECONDS, size * _SECONDS_A_BYTE),
+        capture=_CAPTURE,
+        should_stop=should_stop,
+    )
+    if done.returncode != 0:
+        raise DecodeError(f"the output {path.name} does not decode: {_line(done.log)}")
+    return _facts(path, size, done.stdout.decode("ascii", "replace"))
+
+
+def _line(log: str) -> str:
+    lines = [line for line in log.splitlines() if line.strip()]
+    return lines[-1][-200:] if lines else "no message"
+
+
+def _facts(path: Path, size: int, text: str) -> FileFacts:
+    streams: dict[str, _Stream] = {}
+    for line in text.splitlines():
+        if found := _BASE.match(line):
+            stream = streams.setdefault(found[1], _Stream())
+            stream.base = Fraction(int(found[2]), int(found[3]))
+        elif found := _SIZE.match(line):
+            stream = streams.setdefault(found[1], _Stream())
+            stream.size = (int(found[2]), int(found[3]))
+        elif found := _LINE.match(line):
+            stream = streams.setdefault(found[1], _Stream())
+            stream.frames += 1
+            stream.ticks += int(found[2])
+    # An animated AVIF carries its first frame as a still stream, too.
+    best = max(streams.values(), key=lambda one: one.frames, default=_Stream())
+    is_still = best.frames <= 1 and path.suffix in _STILL
+    duration = None if is_still else round(float(best.ticks * best.base), 3)
+    return FileFacts(size, best.size[0], best.size[1], best.frames, duration)
+
+
+class Folder(Mapping[str, FileFacts]):
+    """The files of a work folder; facts are found when they are asked for."""
+
+    def __init__(
+        self, path: Path, settings: Settings, should_stop: Callable[[], bool]
+    ) -> None:
+        self._path = path
+        self._settings = settings
+        self._should_stop = should_stop
+        self._names = sorted(
+            entry.name
+            for entry in path.iterdir()
+            if not entry.is_symlink() and entry.is_file() and entry.stat().st_size
+        )
+        self._facts: dict[str, FileFacts] = {}
+
+    def __getitem__(self, name: str) -> FileFacts:
+        """Decode the file, once; raises KeyError, DecodeError."""
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._facts:
+            path = self._path / name
+            self._facts[name] = look(path, self._settings, self._should_stop)
+        return self._facts[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether the file is there and not empty, without decoding it."""
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names in order."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        """Count the files that are not empty."""
+        return len(self._names)

@@ -1,0 +1,642 @@
+"""Read the facts of a media file and print them as JSON: a program of its own.
+
+Run as ``python -I facts.py FILE OPTIONS`` inside the sandbox (OPTIONS is a JSON
+object, see :class:`Options`), because a demuxer that crashes on hostile input must
+not take the worker with it. It imports PyAV and the standard library alone: it
+starts fast, and it needs no import path.
+
+It reports and does not judge: :mod:`worker.media.probe.judge` turns the facts into a
+MediaInfo or an error. One pass over the packets finds, for every video stream that
+could be the film, the first frames, and when packets come and end; for files that
+are too large to be read, the end comes from a seek towards it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import av.logging
+from av.bitstream import BitStreamFilterContext
+from av.container import Flags
+from av.error import FFmpegError
+
+_MICROSECONDS = 1_000_000
+_FRAMES = 2
+_RATED_FRAMES = 3
+_GAP = 20
+# Where hvcC (ISO/IEC 14496-15) says how wide the lengths of NAL units are.
+_LENGTH_AT = 21
+_HEAD = 256 * 1024
+_TAIL_PACKETS = 20_000
+_PATIENCE = 300
+_DEFAULT = av.stream.Disposition.default
+_UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
+# Containers that store no presentation times; of these codecs, whose frames may be
+# shown in any order, a filter finds them in the slices.
+_UNTIMED = {"avi", "mxf"}
+_REORDERED = {"h264", "hevc"}
+# In these the clock may begin again, or jump, in the middle of a file.
+_JUMPING = {"mpegts", "mpeg", "ogg"}
+_JUMP_SECONDS = 10.0
+_BACK_SECONDS = -0.1
+_WINDOWS, _WINDOW_BYTES = 64, 256 * 1024
+_TS_BYTES, _M2TS_BYTES, _SYNC = 188, 192, b"\x47"
+# What damage makes of a PID is not seen so often.
+_SEEN = 3
+_WRAP_SECONDS = 2**33 / 90_000
+# The header of a video packet (PES) with a presentation time.
+_STAMP = re.compile(
+    rb"\x00\x00\x01[\xe0-\xef]..[\x80-\xbf][\x80-\xff].([\x21-\x3f].[\x01-\xff].[\x01-\xff])",
+    re.DOTALL,
+)
+# Raw streams whose packets get times by being counted, and frames by being decoded.
+_COUNTED = {"mpegvideo", "m4v", "h263", "vc1", "cavsvideo"}
+_RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """``formats`` and ``pixels`` limit what is opened, the others what is read.
+
+    Files up to ``scan_bytes`` are read to their end, for at most ``scan_seconds``.
+    """
+
+    formats: str
+    pixels: int
+    scan_bytes: int
+    scan_seconds: float
+
+
+@dataclass
+class Track:
+    """What the packets and first frames of one video stream tell."""
+
+    stream: Any
+    timing: Any = None
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    failures: int = 0
+    packets: int = 0
+    stamps: list[float] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    end: float | None = None
+    lasting: bool = False
+    gap: float = 0.0
+    group: float | None = None
+    seekable: bool = True
+    jumping: bool = False
+    jumps: int = 0
+    step: float = 0.0
+    followed: float | None = None
+    layered: bool = False
+    latest: int = 0
+    mapped: bool = False
+    counted: bool = False
+
+    def timed(self, packet: Any) -> list[Any]:
+        """Return the packets that are ready, with the times of their frames.
+
+        An empty one without a time is PyAV's last; in an AVI one with a time only says
+        that a frame stays.
+        """
+        if self.timing is None:
+            return [packet]
+        if not packet.size and packet.dts is None:
+            return [*self._in_time(self.timing.filter(None)), packet]
+        return self._in_time(self.timing.filter(packet)) if packet.size else []
+
+    def _in_time(self, packets: list[Any]) -> list[Any]:
+        """Return the packets; what would be shown before its decoding is shown last.
+
+        The filter (dts2pts_bsf.c) counts the last frames of a file from a group that
+        is over: no packet follows whose time would be theirs.
+        """
+        early = [
+            one
+            for one in packets
+            if None not in (one.pts, one.dts) and one.pts < one.dts
+        ]
+        stated = [
+            one.pts for one in packets if one.pts is not None and one not in early
+        ]
+        self.latest = max([self.latest, *stated])
+        for one in early:
+            self.latest += max(one.duration or 0, 1)
+            one.pts = self.latest
+        return packets
+
+    def forget(self) -> None:
+        """Begin anew, as after a seek."""
+        self.followed = None
+        if self.timing is not None:
+            self.timing = _timing(self.stream)
+            self.latest = 0
+
+    def note(self, packet: Any) -> None:
+        """Take the times of a packet, in seconds of the container's clock.
+
+        Of raw streams these are the times of decoding: FFmpeg 9.0.2 states those of
+        showing one frame late, but for the first of MPEG-1, and shows none so late.
+        """
+        if packet.is_discard:
+            return
+        self.packets += 1
+        if self.jumping and packet.dts is not None:
+            self.follow(float(packet.dts * packet.time_base))
+        if packet.pts is None:
+            return
+        if packet.is_keyframe:
+            self.keys.append(packet.pts)
+        base = float(packet.time_base)
+        shown = packet.dts if self.counted else packet.pts
+        start, length = shown * base, (packet.duration or 0) * base
+        self.stamps.append(start)
+        self.lasting = self.lasting or length > 0
+        self.end = start + length if self.end is None else max(self.end, start + length)
+
+    def follow(self, now: float) -> None:
+        """Count the places where the clock does not go on from the packet before."""
+        step = 0.0 if self.followed is None else now - self.followed
+        far = step > _JUMP_SECONDS and step > _GAP * self.step > 0
+        if step < _BACK_SECONDS or far:
+            self.jumps += 1
+        elif step > 0:
+            self.step = step
+        self.followed = now
+
+    def decode(self, packet: Any) -> None:
+        """Decode until the first frames are known; a failure is only counted."""
+        context = self.stream.codec_context
+        self.layered = self.layered or _has_layers(packet, context)
+        self.mapped = self.mapped or _has_index(packet, context)
+        try:
+            frames = self.stream.codec_context.decode(packet)
+        except (FFmpegError, ValueError):
+            self.failures += 1
+            return
+        for frame in frames[: _FRAMES - len(self.frames)]:
+            self.frames.append(_frame_facts(frame))
+
+    def keep_first(self) -> None:
+        """Forget all pictures but the first."""
+        self.frames, self.failures = self.frames[:1], 0
+        self.packets, self.keys = 1, self.keys[:1]
+        self.stamps, self.gap = self.stamps[:1], 0.0
+        if self.stamps and self.end is not None:
+            rate = self.stream.average_rate or self.stream.guessed_rate or 25
+            self.end = self.stamps[0] + float(1 / rate)
+
+    def is_photo(self) -> bool:
+        """Return whether what follows the first picture of a JPEG file is part of it.
+
+        A gain map, the other eye's view, a smaller copy (CIPA DC-007 lists them in
+        the first picture's head), or the film behind a picture that moves. Pictures
+        of one size without such a list are a film.
+        """
+        if self.packets <= 1 or not self.frames:
+            return False
+        sizes = {(one["width"], one["height"]) for one in self.frames}
+        return self.mapped or len(sizes) > 1 or len(self.frames) == 1
+
+    def first(self) -> float | None:
+        """Give when the first frame that decodes is shown, in seconds.
+
+        A file cut anywhere begins with packets of which nothing can be made.
+        """
+        start = min(self.stamps, default=None)
+        pts = self.frames[0]["pts"] if self.frames else None
+        if start is None or pts is None or self.counted:
+            return start
+        return max(start, float(pts * self.stream.time_base))
+
+    def rate(self) -> float | None:
+        """Give the frames per second that were seen; headers may state a tick rate."""
+        if len(self.stamps) < _RATED_FRAMES:
+            return None
+        steps = sorted(b - a for a, b in pairwise(sorted(self.stamps)) if b > a)
+        if not steps:
+            return None
+        # Of a long file the head and the tail were read, and nothing in between.
+        usual = [step for step in steps if step <= _GAP * steps[len(steps) // 2]]
+        return len(usual) / sum(usual)
+
+    def until(self) -> float | None:
+        """Give when the last frame that was read is gone; ASF states no lengths."""
+        rate = self.rate()
+        if self.end is None or self.lasting or not rate:
+            return self.end
+        return self.end + 1 / rate
+
+    def longest(self) -> float:
+        """Give the longest time between two frames that were read, in seconds."""
+        stamps = sorted(self.stamps)
+        return max((b - a for a, b in pairwise(stamps)), default=0.0)
+
+    def key_gap(self) -> float | None:
+        """Give the longest time from a keyframe to the next or the end, in seconds."""
+        if not self.keys or not self.stamps:
+            return None
+        base = float(self.stream.time_base)
+        places = [*(key * base for key in sorted(self.keys)), max(self.stamps)]
+        return max(b - a for a, b in pairwise(places))
+
+
+def _tag(stream: Any, key: str) -> str | None:
+    return next((v for k, v in stream.metadata.items() if k.lower() == key), None)
+
+
+def _seconds(value: Any, base: Any) -> float | None:
+    return None if value is None or base is None else float(value * Fraction(base))
+
+
+def _ratio(value: Any) -> list[int]:
+    """Give a pixel aspect as two numbers; 1:1 when it is unset."""
+    if not value or value <= 0:
+        return [1, 1]
+    return [value.numerator, value.denominator]
+
+
+def _side_data(frame: Any) -> dict[str, Any]:
+    """Give the frame's side data by type.
+
+    PyAV 18 raises ValueError over all of them when it has no name for one (the
+    views of MV-HEVC, type 29); then there is none.
+    """
+    try:
+        return {item.type.name: item for item in frame.side_data}
+    except ValueError:
+        return {}
+
+
+def _matrix(frame: Any) -> list[int] | None:
+    """Give the nine 16.16 and 2.30 fixed-point numbers of the display matrix."""
+    item = _side_data(frame).get("DISPLAYMATRIX")
+    return None if item is None else list(struct.unpack("=9i", bytes(item)[:36]))
+
+
+def _frame_facts(frame: Any) -> dict[str, Any]:
+    components = frame.format.components
+    return {
+        "width": frame.width,
+        "height": frame.height,
+        "pixel_format": frame.format.name,
+        "bits": max((part.bits for part in components), default=8),
+        "alpha": any(part.is_alpha for part in components)
+        or frame.format.name == "pal8",
+        "rgb": frame.format.is_rgb,
+        "interlaced": bool(frame.interlaced_frame),
+        "range": int(frame.color_range or 0),
+        "space": int(frame.colorspace or 0),
+        "primaries": int(getattr(frame, "color_primaries", 0) or 0),
+        "transfer": int(getattr(frame, "color_trc", 0) or 0),
+        "matrix": _matrix(frame),
+        "rotation": int(frame.rotation),
+        "side_data": sorted(_side_data(frame)),
+        "pts": frame.pts,
+    }
+
+
+def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
+    context = stream.codec_context
+    facts: dict[str, Any] = {
+        "index": stream.index,
+        "id": stream.id,
+        "codec": context.codec.canonical_name if context is not None else None,
+        "tag": getattr(context, "codec_tag", None),
+        "duration": _seconds(stream.duration, stream.time_base),
+        "default": bool(stream.disposition & _DEFAULT),
+        "alpha_mode": _tag(stream, "alpha_mode") == "1",
+    }
+    if stream.type == "audio" and context is not None:
+        facts |= {"channels": context.channels, "rate": context.sample_rate}
+    if track is None or context is None:
+        return facts
+    return facts | {
+        "profile": context.profile and str(context.profile),
+        "width": context.width,
+        "height": context.height,
+        "aspect": _ratio(stream.sample_aspect_ratio or context.sample_aspect_ratio),
+        "fps": track.rate() or float(stream.average_rate or stream.guessed_rate or 0),
+        "declared_frames": stream.frames,
+        "frames": track.frames,
+        "failures": track.failures,
+        "packets": track.packets,
+        "timed": len(track.stamps),
+        "first": track.first(),
+        "due": min(track.stamps, default=None),
+        "tick": float(stream.time_base),
+        "last": max(track.stamps, default=None),
+        "end": track.until(),
+        "gap": track.gap,
+        "key_gap": track.group,
+        "seekable": track.seekable,
+        "jumps": track.jumps,
+        "layered": track.layered,
+        "counted": track.counted,
+    }
+
+
+def _has_layers(packet: Any, context: Any) -> bool:
+    """Return whether an HEVC packet has more than the base layer: alpha, or a view.
+
+    That is in the head of each NAL unit (ITU-T H.265, 7.3.1.2). MP4 and Matroska put
+    its length before it, the others a start code.
+    """
+    if context.name != "hevc":
+        return False
+    data, extra = bytes(packet), context.extradata or b""
+    if extra[:1] == b"\x01" and len(extra) > _LENGTH_AT:
+        return any(map(_layer, _lengthy(data, (extra[_LENGTH_AT] & 3) + 1)))
+    return any(map(_layer, data.split(b"\0\0\1")[1:]))
+
+
+def _has_index(packet: Any, context: Any) -> bool:
+    """Return whether a JPEG lists more pictures of its file (CIPA DC-007)."""
+    return context.name == "mjpeg" and b"MPF\0" in bytes(packet)[:_HEAD]
+
+
+def _lengthy(data: bytes, wide: int) -> Iterator[bytes]:
+    """Yield the heads of NAL units that have their length before them."""
+    at = 0
+    while at + wide + 2 <= len(data):
+        head = at + wide
+        yield data[head : head + 2]
+        at = head + int.from_bytes(data[at:head], "big")
+
+
+def _layer(unit: bytes) -> int:
+    return (unit[0] & 1) << 5 | unit[1] >> 3 if len(unit) > 1 else 0
+
+
+def _is_picture(stream: Any) -> bool:
+    """Tell an embedded picture (cover art) from a film."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _scan(
+    container: Any, tracks: dict[int, Track], options: Options, *, whole: bool
+) -> bool:
+    """Read packets, decode first frames; True when the end was reached."""
+    until = time.monotonic() + options.scan_seconds
+    try:
+        for read in container.demux([track.stream for track in tracks.values()]):
+            track = tracks[read.stream.index]
+            for packet in track.timed(read):
+                if packet.size:
+                    track.note(packet)
+                if len(track.frames) < _FRAMES:
+                    track.decode(packet)
+            if not whole and all(map(_enough, tracks.values())):
+                return False
+            if time.monotonic() > until:
+                return False
+    except IndexError:  # PyAV 18, at the end, of a stream that came while reading
+        return True
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def _enough(track: Track) -> bool:
+    return bool(track.frames and track.keys[_FRAMES:]) or track.packets > _PATIENCE
+
+
+def _read_end(container: Any, track: Track, declared: float) -> None:
+    """Find where the video's packets end, by seeks towards the declared end."""
+    base = track.stream.time_base
+    for share in (1.0, 0.5, 0.25, 0.1, 0.03, 0.01):
+        seen = track.packets
+        with contextlib.suppress(*_UNREADABLE, OverflowError):
+            container.seek(
+                int(declared * share / base), stream=track.stream, backward=True
+            )
+            track.forget()
+            for read in container.demux(track.stream):
+                for packet in filter(lambda one: one.size, track.timed(read)):
+                    track.note(packet)
+                if track.packets - seen > _TAIL_PACKETS:
+                    break
+        if track.packets > seen:
+            return
+
+
+def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
+    """Seek to a keyframe in the middle; tell whether the first frame there is one.
+
+    Some files mark frames falsely as keyframes. Raw streams have no index: a seek
+    guesses by the bit rate, and finds times that were not there (if all were read).
+    """
+    keys, kind = track.keys[1:], container.format.name
+    if kind in _RAW or not keys or kind.endswith("_pipe"):
+        return kind not in _RAW and not keys
+    wanted = keys[len(keys) // 2]
+    context = track.stream.codec_context
+    begin: int | None = None
+    try:
+        container.seek(wanted, stream=track.stream, backward=True)
+        context.flush_buffers()
+        track.forget()
+        demuxed = container.demux(track.stream)
+        packets = (packet for read in demuxed for packet in track.timed(read))
+        for read, packet in enumerate(packets):
+            begin = packet.pts if begin is None else begin
+            shown = (f for f in context.decode(packet) if not _leads(f, begin))
+            if first := next(shown, None):
+                known = not complete or first.pts in (None, *track.keys)
+                return bool(first.key_frame) and known
+            if read > _PATIENCE:
+                break
+    except _UNREADABLE:
+        return False
+    return True
+
+
+def _leads(frame: Any, keyframe: int | None) -> bool:
+    """Return True if a frame is shown before the keyframe that was read first.
+
+    Such ones (RADL pictures of HEVC) follow the keyframe in the file.
+    """
+    return keyframe is not None and frame.pts is not None and frame.pts < keyframe
+
+
+def _index_gap(track: Track) -> None:
+    """Take the longest frame from the container's index, where it lists all."""
+    entries = getattr(track.stream, "index_entries", None)
+    if not entries or track.stream.frames != len(entries):
+        return
+    base = float(track.stream.time_base)
+    stamps = sorted(entry.timestamp for entry in entries)
+    gaps = (b - a for a, b in pairwise(stamps))
+    track.gap = max(track.gap, max(gaps, default=0) * base)
+
+
+def _windows(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield places and bytes of windows spread over a file, or all of a small one."""
+    size = path.stat().st_size
+    count = min(_WINDOWS, 1 + size // _WINDOW_BYTES)
+    with path.open("rb") as file:
+        for place in range(count):
+            at = place * max(0, size - _WINDOW_BYTES) // max(1, count - 1)
+            file.seek(at)
+            yield at, file.read(_WINDOW_BYTES)
+
+
+def _sampled_jumps(path: Path) -> int:
+    """Count jumps between the presentation times of windows spread over a file.
+
+    A file that is too large to be read shows in them that its clock began again, or
+    went on much later. That it wraps after 26.5 hours is no jump.
+    """
+    found = (_STAMP.search(data) for _, data in _windows(path))
+    stamps = [_pes_seconds(one[1]) for one in found if one]
+    steps = [later - before for before, later in pairwise(stamps)]
+    steps = [s + _WRAP_SECONDS if s < -_WRAP_SECONDS / 2 else s for s in steps]
+    usual = sorted(steps)[len(steps) // 2] if steps else 0.0
+    far = max(_JUMP_SECONDS, _GAP * usual)
+    return sum(step < -1.0 or step > far for step in steps)
+
+
+def _new_videos(container: Any, path: Path) -> int:
+    """Count the PIDs with video in a transport stream that were not there at first."""
+    with path.open("rb") as file:
+        head = file.read(_M2TS_BYTES + _TS_BYTES)
+    lead = _M2TS_BYTES - _TS_BYTES
+    m2ts = head[lead : lead + 1] == _SYNC and head[-_TS_BYTES + lead :][:1] == _SYNC
+    each, lead = (_M2TS_BYTES, lead) if m2ts else (_TS_BYTES, 0)
+    seen: dict[int, int] = {}
+    for at, data in _windows(path):
+        for match in _STAMP.finditer(data):
+            start = match.start() - (at + match.start() - lead) % each
+            if start >= 0 and data[start : start + 1] == _SYNC:
+                pid = int.from_bytes(data[start + 1 : start + 3], "big") & 0x1FFF
+                seen[pid] = seen.get(pid, 0) + 1
+    known = {stream.id for stream in container.streams}
+    return sum(pid not in known and count >= _SEEN for pid, count in seen.items())
+
+
+def _pes_seconds(data: bytes) -> float:
+    """Read the 33 bits of a PES header's time."""
+    high, middle, low = data[0] >> 1 & 7, data[1:3], data[3:5]
+    parts = (int.from_bytes(part, "big") >> 1 for part in (middle, low))
+    return (high << 30 | next(parts) << 15 | next(parts)) / 90_000
+
+
+def _open(path: Path, options: Options) -> Any:
+    return av.open(
+        f"file:{path}",
+        options={
+            "protocol_whitelist": "file",
+            "format_whitelist": options.formats,
+            "max_pixels": str(options.pixels),
+            "max_streams": "200",
+            "threads": "1",
+        },
+    )
+
+
+def _tracks(container: Any, options: Options) -> dict[int, Track]:
+    tracks = {}
+    for stream in container.streams.video:
+        if _is_picture(stream) or stream.codec_context is None:
+            continue
+        context = stream.codec_context
+        context.options = {"max_pixels": str(options.pixels)}
+        context.thread_count = 1
+        reordered = context.codec.canonical_name in _REORDERED
+        if reordered:
+            container.flags &= ~Flags.gen_pts.value
+        untimed = reordered and container.format.name in _UNTIMED
+        tracks[stream.index] = Track(
+            stream,
+            _timing(stream) if untimed else None,
+            jumping=container.format.name in _JUMPING,
+            counted=container.format.name in _COUNTED,
+        )
+    return tracks
+
+
+def _timing(stream: Any) -> Any:
+    return BitStreamFilterContext("dts2pts", stream)
+
+
+def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
+    tracks = _tracks(container, options)
+    whole = path.stat().st_size <= options.scan_bytes
+    start = (container.start_time or 0) / _MICROSECONDS
+    changes = container.format.name == "mpegts" and _new_videos(container, path)
+    complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
+    declared = (container.duration or 0) / _MICROSECONDS
+    for track in tracks.values():
+        if container.format.name == "jpeg_pipe" and track.is_photo():
+            track.keep_first()
+        track.gap, track.group = track.longest(), track.key_gap()
+        if not complete and track.frames and declared > 0:
+            _read_end(container, track, declared + start)
+        _index_gap(track)
+        if track.frames:
+            track.seekable = _try_seek(container, track, complete=complete)
+        if track.jumping and not whole and container.format.name != "ogg":
+            track.jumps += _sampled_jumps(path)
+    streams = list(container.streams)
+    return {
+        "container": container.format.name,
+        "start": start,
+        "duration": declared or None,
+        "bit_rate": container.bit_rate or None,
+        "complete": complete,
+        "changes": bool(changes),
+        "streams": len(streams),
+        "description": container.dumps_format(),
+        "videos": [_stream_facts(track.stream, track) for track in tracks.values()],
+        "audios": [_stream_facts(s, None) for s in streams if s.type == "audio"],
+        "artwork": [s.index for s in streams if s.type == "video" and _is_picture(s)],
+        "undecodable": [
+            {"index": s.index, "default": bool(s.disposition & _DEFAULT)}
+            for s in streams
+            if s.type == "video" and s.codec_context is None and not _is_picture(s)
+        ],
+    }
+
+
+def read(path: Path, options: Options) -> dict[str, Any]:
+    """Give all facts of the file; ``refused`` says why it could not be opened."""
+    try:
+        with _open(path, options) as container:
+            return _body(container, path, options)
+    except (FFmpegError, ValueError, OSError) as error:
+        return {"refused": getattr(error, "strerror", None) or str(error)}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def main(argv: list[str]) -> None:
+    """Print the facts of ``argv[1]``."""
+    options = Options(**json.loads(argv[2]))
+    # The description of a file is a log message of this level.
+    av.logging.set_level(av.logging.INFO)
+    json.dump(_finite(read(Path(argv[1]), options)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,98 @@
+"""What FFmpeg, the program, makes of a stream that PyAV does not decode as it does.
+
+PyAV 18.1 carries FFmpeg 8.1: it has no demuxer of animated WebP and leaves out the
+alpha layer of HEVC. The pictures come from the program (9.0), so it is the judge of
+these two. Nor does PyAV tell an upper field from a lower one. The frame's format is
+read from the ``showinfo`` filter, the packets' times from the ``framecrc`` muxer.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from common.settings.load import Settings
+from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import process
+from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
+
+_CAPTURE = 4 * 1024 * 1024
+_FRAME = re.compile(r"\bfmt:(\w+) .*?\bs:(\d+)x(\d+) i:(\w)")
+_FIELDS = {"T": "top", "B": "bottom"}
+_BASE = re.compile(rb"^#tb 0: (\d+)/(\d+)", re.MULTILINE)
+_PACKET = re.compile(rb"^0, *-?\d+, *(-?\d+), *(\d+),", re.MULTILINE)
+_LOST = "Skipping invalid undecodable NALU"
+_CLEAR = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The first frame, and the times of a stream.
+
+    ``frame`` is its size and pixel format, named as in the facts of the probe's child,
+    and the field that comes first; None where nothing decodes. ``packets`` are begin
+    and length of each, in seconds.
+    """
+
+    frame: dict[str, Any] | None
+    packets: list[tuple[float, float]]
+
+
+def look(
+    path: Path,
+    index: int,
+    settings: Settings,
+    should_stop: Callable[[], bool],
+    *,
+    whole: bool = False,
+) -> Decoded:
+    """Decode the first frame of a stream; ``whole`` reads all of its packets, too.
+
+    Raises Timeout or ResourceLimit.
+    """
+    stream = ["-map", f"0:{index}"]
+    words = ["-protocol_whitelist", PROTOCOLS, "-format_whitelist", FORMATS]
+    words += ["-max_pixels", str(settings.limits.source_pixels), "-noautorotate"]
+    words += ["-threads", "1", "-i", "file:source"]
+    words += [*stream, "-frames:v", "1", "-vf", "showinfo", "-f", "null", "-"]
+    if whole:
+        words += [*stream, "-c", "copy", "-f", "framecrc", "pipe:1"]
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        # As for the probe: the name must not matter.
+        (Path(folder) / "source").symlink_to(path.resolve())
+        done = process.run(
+            [*program.head(settings), "-loglevel", "info", *words],
+            cwd=Path(folder),
+            bounds=program.probe_bounds(settings),
+            capture=_CAPTURE,
+            should_stop=should_stop,
+        )
+    return Decoded(_frame(done.log), _packets(done.stdout))
+
+
+def _frame(log: str) -> dict[str, Any] | None:
+    found = _FRAME.search(log)
+    if found is None:
+        return None
+    # Without its parameter sets (FFmpeg's Matroska muxer drops them) an alpha layer
+    # would hide the whole picture.
+    alpha = found[1].startswith(_CLEAR) and _LOST not in log
+    size = {"width": int(found[2]), "height": int(found[3])}
+    field = _FIELDS.get(found[4])
+    return size | {"pixel_format": found[1], "alpha": alpha, "field": field}
+
+
+def _packets(output: bytes) -> list[tuple[float, float]]:
+    base = _BASE.search(output)
+    if base is None:
+        return []
+    unit = Fraction(int(base[1]), int(base[2]))
+    return [
+        (float(int(pts) * unit), float(int(length) * unit))
+        for pts, length in _PACKET.findall(output)
+    ]

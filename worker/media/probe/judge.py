@@ -1,0 +1,478 @@
+"""Find out what a file is: facts of a child process, judged into a MediaInfo.
+
+The child is :mod:`worker.media.probe.child`. Judging is pure: :func:`judge` turns facts
+into a MediaInfo or raises the MediaError that says what is wrong with the file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from common.errors import (
+    DecodeError,
+    DiskFull,
+    Encrypted,
+    InternalError,
+    TooLarge,
+    TooLong,
+    TooManyPixels,
+    UnsupportedFormat,
+)
+from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
+from common.settings.load import Settings
+from worker.media import warnings as codes
+from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import process
+from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS
+from worker.media.probe import colour, decoded, description, isobmff, mosaics
+from worker.media.probe import geometry as shapes
+from worker.media.probe.sniff import Sniffed, sniff
+
+_FACTS = Path(__file__).with_name("child.py")
+_CAPTURE = 16 * 1024 * 1024
+_SCAN_BYTES = 24 * 1024 * 1024
+_SCAN_SECONDS = 3.0
+_CHAINED = 1.2
+_CUT_SECONDS = 0.25
+_SLIDE_SECONDS = 60.0
+_LONGEST_SANE = 100 * 366 * 86_400.0
+_WEBP, _MILLISECOND = "webp_pipe", 0.001
+# A frame of which no colour and no orientation is known.
+_PLAIN_FRAME: dict[str, Any] = {
+    "bits": 8,
+    "interlaced": False,
+    "range": 0,
+    "space": 0,
+    "primaries": 0,
+    "transfer": 0,
+    "matrix": None,
+    "rotation": 0,
+    "side_data": [],
+}
+_ENCRYPTED_TAGS = {"encv", "drmi", "enca"}
+
+
+def probe(
+    path: Path, settings: Settings, should_stop: Callable[[], bool] = lambda: False
+) -> MediaInfo:
+    """Look at the file at ``path``; at most ``engine.probe_seconds``.
+
+    Raises UnsupportedFormat, DecodeError, Encrypted, TooLarge, TooLong,
+    TooManyPixels, Timeout or ResourceLimit. A file without a video stream gives a
+    MediaInfo whose ``video`` is None: what that means is the spec's business.
+    """
+    head = sniff(path)
+    if head.size > settings.limits.source_bytes:
+        raise TooLarge(
+            f"the source has {head.size} bytes; "
+            f"the limit is {settings.limits.source_bytes}",
+            hint="the setting is FRAMEMILL_LIMITS_SOURCE_BYTES",
+        )
+    if not head.size:
+        raise UnsupportedFormat(
+            "the file is empty", hint="upload the whole video file again"
+        )
+    _check_head(head, settings)
+    facts = _read(path, settings, should_stop)
+    videos = facts.get("videos", [])
+    if facts.get("container", "").startswith("mov") and len(videos) > 1:
+        facts["videos"] = mosaics.join(videos, isobmff.read(path))
+    _decode(path, facts, settings, should_stop)
+    return judge(head, facts, settings)
+
+
+def _read(
+    path: Path, settings: Settings, should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    options = {
+        "formats": FORMATS,
+        "pixels": settings.limits.source_pixels,
+        "scan_bytes": _SCAN_BYTES,
+        "scan_seconds": _SCAN_SECONDS,
+    }
+    # The name must not matter: FFmpeg guesses formats from extensions.
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder:
+        link = Path(folder) / "source"
+        link.symlink_to(path.resolve())
+        done = process.run(
+            [sys.executable, "-I", str(_FACTS), str(link), json.dumps(options)],
+            cwd=Path(folder),
+            bounds=program.probe_bounds(settings),
+            capture=_CAPTURE,
+            should_stop=should_stop,
+        )
+    if done.returncode == 0:
+        facts: dict[str, Any] = json.loads(done.stdout)
+        return facts
+    if done.returncode < 0 or "MemoryError" in done.log:
+        raise DecodeError(
+            "reading the file ended the probe; it is damaged or made to do harm"
+        )
+    if "No space left" in done.log:
+        raise DiskFull("no space left while the file was probed")
+    raise InternalError(f"the probe failed: {done.log.strip()[-300:]}")
+
+
+def judge(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo:
+    """Turn the child's facts into a MediaInfo, or raise what is wrong."""
+    _check_opened(head, facts)
+    videos = [video for video in facts["videos"] if video.get("width") is not None]
+    warnings: list[str] = []
+    chosen = _choose(videos, facts, head, settings)
+    video = None if chosen is None else _video(chosen, facts, warnings)
+    undecodable = facts.get("undecodable", [])
+    if chosen and any(one["default"] for one in undecodable):
+        warnings.append(codes.OTHER_TRACK)
+    duration = _duration(video, facts, warnings)
+    limit = settings.limits.source_seconds
+    if video is not None and duration is not None and duration > limit:
+        _check_length(duration, chosen or {}, limit)
+    return MediaInfo(
+        container=facts["container"],
+        duration=duration,
+        size=head.size,
+        bit_rate=facts["bit_rate"],
+        video=video,
+        audio=_audio(facts),
+        artwork=facts["artwork"],
+        undecodable=[
+            description.codec_name(facts["description"], one["index"])
+            for one in undecodable
+        ],
+        streams=facts["streams"],
+        warnings=warnings,
+    )
+
+
+def _too_many_pixels(width: int, height: int, settings: Settings) -> TooManyPixels:
+    return TooManyPixels(
+        f"the video is {width}x{height} pixels; "
+        f"the limit is {settings.limits.source_pixels} pixels",
+        hint="the setting is FRAMEMILL_LIMITS_SOURCE_PIXELS",
+    )
+
+
+def _check_head(head: Sniffed, settings: Settings) -> None:
+    if head.text:
+        raise UnsupportedFormat(
+            f"the file is {head.text}, which is not accepted",
+            hint="give the video file itself",
+        )
+    if head.pixels:
+        width, height = head.pixels
+        if width * height > settings.limits.source_pixels:
+            raise _too_many_pixels(width, height, settings)
+
+
+def _check_opened(head: Sniffed, facts: dict[str, Any]) -> None:
+    if "refused" not in facts:
+        return
+    if head.protected:
+        raise Encrypted("the file is encrypted (DRM)", hint="give a clear copy")
+    if head.media:
+        raise DecodeError(
+            f"the file is damaged or incomplete: {facts['refused']}",
+            hint="upload the whole file again; an MP4 needs its index (moov)",
+        )
+    raise UnsupportedFormat(
+        "the file is not of a supported video format",
+        hint="MP4, MOV, MKV, WebM, AVI, TS, MPEG, FLV, WMV, OGG, MXF or GIF",
+    )
+
+
+def _rank(
+    video: dict[str, Any], facts: dict[str, Any], longest: float
+) -> tuple[Any, ...]:
+    """Order candidates: moving and not far shorter, then default, area, first.
+
+    A track of MP4 and MOV that is not enabled (ISO/IEC 14496-12, tkhd) is none of the
+    defaults, and neither is one of Matroska whose FlagDefault is 0.
+    """
+    frame = video["frames"][0]
+    pixels = frame["width"] * frame["height"]
+    length = _length(video, facts) or 0.0
+    still = video["packets"] == 1 or video["declared_frames"] == 1
+    whole = length >= longest * 0.2 and not still
+    return (whole, video["default"], pixels, -video["index"])
+
+
+def _length(video: dict[str, Any], facts: dict[str, Any]) -> float | None:
+    """Give how long the stream's frames are shown, in seconds."""
+    step = 1 / video["fps"] if video["fps"] else 0.0
+    counted = video["packets"] * step
+    if video["first"] is None or video["end"] is None:
+        # A raw stream has no times: FFmpeg gives each frame its place at that rate.
+        return _sane(video["duration"] or (facts["complete"] and counted))
+    length = float(video["end"] - video["first"])
+    if facts["container"] == "ogg" and counted > _CHAINED * length:
+        # Streams one after another, each with a clock from 0.
+        return float(counted)
+    # The length of a last frame after a jump of the clock may be any number.
+    declared = (facts["duration"] or 0.0) + facts["start"] - video["first"]
+    shown = float(video["last"] - video["first"])
+    lies = length - shown > 2 * step and shown < declared < length
+    return float(declared) if lies else length
+
+
+def _sane(seconds: float | None) -> float | None:
+    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
+        return None
+    return seconds if seconds <= _LONGEST_SANE else None
+
+
+def _choose(
+    videos: list[dict[str, Any]],
+    facts: dict[str, Any],
+    head: Sniffed,
+    settings: Settings,
+) -> dict[str, Any] | None:
+    """Pick the film among the video streams; None when there is none."""
+    if not videos:
+        return None
+    for video in videos:
+        if video["tag"] in _ENCRYPTED_TAGS:
+            raise Encrypted("the video stream is encrypted (DRM)")
+    longest = max((_length(video, facts) or 0.0 for video in videos), default=0.0)
+    shown = [video for video in videos if video["frames"]]
+    ranked = sorted(shown, key=lambda v: _rank(v, facts, longest), reverse=True)
+    if ranked and not head.protected:
+        canvas = ranked[0].get("mosaic")
+        if (
+            canvas
+            and canvas["width"] * canvas["height"] > settings.limits.source_pixels
+        ):
+            raise _too_many_pixels(canvas["width"], canvas["height"], settings)
+        return ranked[0]
+    return _undecoded(videos, facts, head, settings)
+
+
+def _undecoded(
+    videos: list[dict[str, Any]],
+    facts: dict[str, Any],
+    head: Sniffed,
+    settings: Settings,
+) -> dict[str, Any] | None:
+    """Raise why none of the streams gave a frame; None where others may be the film."""
+    for video in videos:
+        if video["width"] * video["height"] > settings.limits.source_pixels:
+            raise _too_many_pixels(video["width"], video["height"], settings)
+    if head.protected:
+        raise Encrypted("the video stream is encrypted (DRM)", hint="give a clear copy")
+    if facts.get("undecodable"):
+        return None
+    if not any(video["packets"] for video in videos):
+        raise DecodeError("the video stream holds no frames")
+    raise DecodeError("no frame of the video stream could be decoded")
+
+
+def _decode(
+    path: Path,
+    facts: dict[str, Any],
+    settings: Settings,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Correct the facts of streams that PyAV decodes otherwise than the program."""
+    for video in facts.get("videos", []):
+        fields = _is_of_fields(video)
+        if (video.get("layered") and video["frames"]) or fields:
+            seen = decoded.look(path, video["index"], settings, should_stop)
+            if seen.frame is not None:
+                video["frames"] = [one | seen.frame for one in video["frames"]]
+            if fields:
+                video.update(_woven(video))
+        elif facts["container"] == _WEBP and not video.get("frames"):
+            seen = decoded.look(path, 0, settings, should_stop, whole=True)
+            if seen.frame is not None and seen.packets:
+                facts["container"], facts["complete"] = ANIMATED_WEBP, True
+                facts["duration"] = sum(seen.packets[-1])
+                video.update(_animation(seen.frame, seen.packets))
+
+
+def _is_of_fields(video: dict[str, Any]) -> bool:
+    """Return whether every picture of a stream is one field.
+
+    FFmpeg's HEVC decoder marks pictures as interlaced for this alone (pic_struct 1, 2
+    and 9 to 12 of ITU-T H.265, D.3.3); those of H.264 and MPEG-2 it joins itself.
+    """
+    frames = video.get("frames") or [{"interlaced": False}]
+    return bool(video.get("codec") == "hevc" and frames[0]["interlaced"])
+
+
+def _woven(video: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of the frames that two fields each make."""
+    frames = [one | {"height": 2 * one["height"]} for one in video["frames"]]
+    counted = ("packets", "timed", "declared_frames")
+    return {
+        "frames": frames,
+        "fps": video["fps"] / 2,
+        "gap": 2 * video["gap"],
+        **{name: math.ceil(video[name] / 2) for name in counted},
+    }
+
+
+def _animation(
+    frame: dict[str, Any], packets: list[tuple[float, float]]
+) -> dict[str, Any]:
+    """Return the facts of an animated picture from its first frame and all times."""
+    starts = [start for start, _ in packets]
+    first, last, end = starts[0], starts[-1], sum(packets[-1])
+    return {
+        "width": frame["width"],
+        "height": frame["height"],
+        "frames": [_PLAIN_FRAME | frame],
+        "failures": 0,
+        "fps": len(packets) / (end - first) if end > first else 0,
+        "tick": _MILLISECOND,
+        "packets": len(packets),
+        "timed": len(packets),
+        "first": first,
+        "due": first,
+        "last": last,
+        "end": end,
+        "gap": max((b - a for a, b in pairwise(starts)), default=0.0),
+        "key_gap": last - first,
+    }
+
+
+def _since_zero(stamp: float | None, facts: dict[str, Any]) -> float:
+    """Return a timestamp as seconds after the container's start."""
+    return 0.0 if stamp is None else round(stamp - facts["start"], 6) + 0.0
+
+
+def _clock_warnings(
+    video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
+) -> None:
+    if video.get("jumps"):
+        warnings.append(codes.CLOCK_JUMPS)
+    if facts.get("changes") or _goes_on(video, facts):
+        warnings.append(codes.STREAM_CHANGES)
+
+
+def _goes_on(video: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Return whether another video of a stream shows what comes before or after."""
+    if not facts["container"].startswith("mpegts") or video["end"] is None:
+        return False
+    others = (one for one in facts["videos"] if one["index"] != video["index"])
+    known = [one for one in others if None not in (one["first"], one["end"])]
+    return any(
+        one["first"] > video["end"] - _CUT_SECONDS
+        or one["end"] < video["first"] + _CUT_SECONDS
+        for one in known
+    )
+
+
+def _video(
+    video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
+) -> VideoInfo:
+    frame = video["frames"][0]
+    text = facts.get("description", "")
+    shape = shapes.judge(video, text, warnings)
+    counted = video["packets"] if facts["complete"] else video["declared_frames"]
+    start, due = (_since_zero(video[when], facts) for when in ("first", "due"))
+    profile = description.dolby_profile(text, video["index"])
+    names, hdr = colour.judge(frame, video["tag"], profile)
+    if names["matrix"] == colour.NO_BASE_LAYER:
+        warnings.append(codes.NO_BASE_LAYER)
+    if start - due > _CUT_SECONDS:
+        warnings.append(codes.BEGIN_CUT)
+    _clock_warnings(video, facts, warnings)
+    if video["failures"]:
+        warnings.append(codes.DAMAGED)
+    if not video.get("seekable", True):
+        warnings.append(codes.SEEK_UNRELIABLE)
+    return VideoInfo(
+        index=video["index"],
+        codec=video["codec"].removeprefix("lib"),
+        profile=video.get("profile"),
+        coded_width=frame["width"],
+        coded_height=frame["height"],
+        width=shape.width,
+        height=shape.height,
+        sample_aspect_ratio=f"{shape.aspect[0]}:{shape.aspect[1]}",
+        rotation=shape.rotation,
+        mirrored=shape.mirrored,
+        fps=round(video["fps"], 4) or None,
+        frames=counted or None,
+        duration=_length(video, facts),
+        start_time=start,
+        stream_start=max(0.0, due),
+        zero=round(facts["start"], 6),
+        tick=video.get("tick"),
+        longest_frame=video.get("gap") or None,
+        keyframe_interval=video.get("key_gap"),
+        pixel_format=frame["pixel_format"],
+        bit_depth=frame["bits"],
+        alpha=_is_clear(video),
+        interlaced=any(one["interlaced"] for one in video["frames"]),
+        hdr=hdr,
+        colour=Colour(**names),
+        bitstream_pts=bool(video.get("timed")) and not video.get("counted"),
+        first_field=frame.get("field") if _is_of_fields(video) else None,
+        mosaic=video.get("mosaic"),
+        alpha_mosaic=video.get("alpha_mosaic"),
+    )
+
+
+def _is_clear(video: dict[str, Any]) -> bool:
+    """Return whether a stream has transparency: in its frames, or beside them."""
+    frame = video["frames"][0]
+    return bool(frame["alpha"] or video["alpha_mode"] or video.get("alpha_mosaic"))
+
+
+def _duration(
+    video: VideoInfo | None, facts: dict[str, Any], warnings: list[str]
+) -> float | None:
+    """Give the best known end of the video on the container's clock, seconds."""
+    declared = _sane(facts["duration"])
+    if video is None:
+        return declared
+    known = None
+    if video.duration is not None and video.duration > 0:
+        known = video.start_time + video.duration
+    if known is None:
+        warnings.append(codes.DURATION_UNKNOWN)
+        return None
+    if declared is None:
+        return known  # nothing is stated by an APNG, a raw stream or a still
+    if abs(declared - known) > max(1.0, 0.1 * known):
+        audio = max((a["duration"] or 0.0 for a in facts["audios"]), default=0.0)
+        if abs(audio - declared) > 1.0:
+            warnings.append(codes.DURATION_CORRECTED)
+    return known
+
+
+def _check_length(duration: float, video: dict[str, Any], limit: float) -> None:
+    """Refuse a film over the limit; the few frames of a slide show may take long.
+
+    What costs is frames, not hours: a day of one frame in ten seconds is allowed. But
+    a length that the frames cannot fill is only claimed, and is judged as it stands:
+    over the limit they count for a minute each.
+    """
+    frames = video.get("packets", 0)
+    filled = duration <= limit + frames * _SLIDE_SECONDS
+    if frames and video["timed"] == frames and frames <= limit and filled:
+        return
+    raise TooLong(
+        f"the video lasts {duration:.0f} seconds; the limit is {limit:.0f}",
+        hint="the setting is FRAMEMILL_LIMITS_SOURCE_SECONDS",
+    )
+
+
+def _audio(facts: dict[str, Any]) -> AudioInfo | None:
+    for audio in facts["audios"]:
+        if audio["codec"]:
+            return AudioInfo(
+                index=audio["index"],
+                codec=audio["codec"],
+                channels=audio.get("channels"),
+                sample_rate=audio.get("rate"),
+                duration=_sane(audio["duration"]),
+            )
+    return None

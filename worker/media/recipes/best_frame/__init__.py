@@ -1,0 +1,1 @@
+"""Which frame represents a video best."""

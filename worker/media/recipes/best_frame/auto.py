@@ -1,0 +1,199 @@
+"""Policy ``auto``: find the best frame with a bounded number of decodes.
+
+The clip is looked at in small (:mod:`worker.media.recipes.best_frame.sampling`), at most about as
+long as two stills take. Where that finds too little (one keyframe in all, only poor
+frames, a length that lies) there are up to two more bounded rounds.
+
+The frame that :func:`pick` names is to be decoded again, at full size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from common.errors import DecodeError
+from worker.media.ffmpeg.clip import Clip
+from worker.media.ffmpeg.plan import Done, Step
+from worker.media.recipes.best_frame import sampling as look
+from worker.media.recipes.best_frame.histograms import moments
+from worker.media.recipes.best_frame.sample import Sample, difference
+from worker.media.recipes.best_frame.score import Judgement, judge
+
+_RUNNERS_UP = 3
+_FEW_WINDOWS = 2
+_FEW_SAMPLES = 2
+_FEW_OF_SHORT = 6
+# Scores below which more is looked at.
+_ALWAYS = 2.0
+_DOUBTFUL_OF_SHORT = 0.5
+_DOUBTFUL = 0.25
+_POOR = 0.15
+# Around a time: what the farthest frame loses, and one that looks like another.
+_FAR = 0.3
+_ALIKE = 0.02
+_AGAIN = 0.2
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The chosen frame: its ``time`` in seconds on the clip's clock.
+
+    ``score`` is between 0 and 1, None when there was no choice; ``factors`` are
+    what it is the product of, ``runners_up`` the next best (time, score) elsewhere,
+    ``sought`` the seek that is known to lead to it, ``contrast`` the standard
+    deviation of its luma (0 to 128).
+    """
+
+    time: float
+    score: float | None = None
+    runners_up: tuple[tuple[float, float], ...] = ()
+    factors: dict[str, float] = field(default_factory=dict)
+    considered: int = 1
+    sought: float | None = None
+    contrast: float = 0.0
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Give what the output's document shows."""
+        if self.score is None:
+            return {}
+        return {
+            "score": round(self.score, 3),
+            "factors": {name: round(part, 3) for name, part in self.factors.items()},
+            "considered": self.considered,
+            "runners_up": [
+                {"time": round(time, 3), "score": round(score, 3)}
+                for time, score in self.runners_up
+            ],
+        }
+
+
+def pick(clip: Clip) -> Generator[Step, Done, Pick]:
+    """Choose the frame that shows best what the clip is.
+
+    Yields at most three steps. Raises DecodeError when no frame came of them.
+    """
+    if clip.video.frames == 1:
+        return Pick(clip.begin)
+    samples, judged = yield from survey(clip)
+    if not judged:
+        raise DecodeError("no frame of the video could be decoded")
+    return _choose(judged, clip, len(samples))
+
+
+def survey(clip: Clip) -> Generator[Step, Done, tuple[list[Sample], list[Judgement]]]:
+    """Look at the clip in small; return what was seen, and its best, best first.
+
+    Yields at most three steps.
+    """
+    # Frame threads would decode further ahead than is wanted.
+    clip = replace(clip, threads=1)
+    first = look.look(clip)
+    samples = first.samples((yield first.step), 0)
+    judged = judge(samples, clip.end)
+    for enough, more in _second_looks(clip, samples):
+        if judged and judged[0].score >= enough:
+            break
+        if (another := more()) is None:
+            continue
+        seen = another.samples((yield another.step), len(samples))
+        samples = _distinct([*samples, *seen])
+        judged = judge(samples, clip.end)
+    return samples, judged
+
+
+def around(
+    clip: Clip, at: float, within: tuple[float, float], unlike: Sequence[Sample] = ()
+) -> Generator[Step, Done, tuple[Pick, Sample]]:
+    """Choose the best frame near ``at``, and return it with its sample.
+
+    Frames close to ``at`` are better, those that look like ``unlike`` worse. Yields at
+    most two steps. Raises DecodeError when no frame came from ``within``, a stretch of
+    the clip in seconds.
+    """
+    clip = replace(clip, threads=1)
+    since, until = within
+    samples: list[Sample] = []
+    judged: list[Judgement] = []
+    # Where heads of groups tell nothing good, what is close to the time is read.
+    for stretch in (within, _middle(clip, at, within)):
+        seen = look.around(clip, *stretch)
+        found = seen.samples((yield seen.step), len(samples))
+        samples += (one for one in found if since <= one.time < until)
+        judged = judge(samples, None, keep=len(samples))
+        if not seen.seeks or (judged and judged[0].score >= _DOUBTFUL):
+            break
+    if not judged:
+        raise DecodeError(f"no frame near {at:g} s could be decoded")
+    reach = max(at - since, until - at, clip.frame_seconds)
+
+    def worth(one: Judgement) -> float:
+        far = abs(one.sample.time - at) / reach
+        again = any(difference(one.sample, other) < _ALIKE for other in unlike)
+        return one.score * (1 - _FAR * far) * (_AGAIN if again else 1.0)
+
+    judged.sort(key=worth, reverse=True)
+    return _choose(judged, clip, len(samples)), judged[0].sample
+
+
+def _middle(clip: Clip, at: float, within: tuple[float, float]) -> tuple[float, float]:
+    """Return a stretch around a time that is short enough to be read."""
+    half = (clip.video.keyframe_interval or 2.0) / 2
+    return max(within[0], at - half), min(within[1], at + half)
+
+
+def _choose(judged: list[Judgement], clip: Clip, considered: int) -> Pick:
+    best = judged[0]
+    apart = max(0.5, ((clip.end or 0.0) - clip.begin) / 20)
+    others: list[Judgement] = []
+    for one in judged[1:]:
+        near = (abs(one.sample.time - o.sample.time) < apart for o in [best, *others])
+        if not any(near):
+            others.append(one)
+    runners_up = tuple((one.sample.time, one.score) for one in others[:_RUNNERS_UP])
+    sample = best.sample
+    return Pick(
+        sample.time,
+        best.score,
+        runners_up,
+        best.factors,
+        considered,
+        sample.sought,
+        moments(sample.light)[1],
+    )
+
+
+def _second_looks(
+    clip: Clip, samples: list[Sample]
+) -> Iterator[tuple[float, Callable[[], look.Look | None]]]:
+    """Give what may help where the best scores less than so much, cheapest first."""
+    windows = {one.window for one in _distinct(samples)}
+    if len(samples) < _FEW_SAMPLES:
+        # Short, damaged, or of a kind that takes no shortcut.
+        yield _ALWAYS, partial(look.read, clip, whole=True)
+    elif look.is_short(clip):
+        if len(samples) >= _FEW_OF_SHORT:
+            yield _DOUBTFUL_OF_SHORT, partial(look.scan_between, clip)
+            yield _POOR, partial(look.read, clip)
+        else:
+            yield _ALWAYS, partial(look.read, clip)
+    elif len(windows) < _FEW_WINDOWS:
+        yield _ALWAYS, partial(look.read, clip)
+    else:
+        yield _DOUBTFUL, partial(look.visit, clip, 0.0, times=2)
+        yield _DOUBTFUL, partial(look.visit, clip, 0.25, times=3)
+
+
+def _distinct(samples: list[Sample]) -> list[Sample]:
+    """Leave out windows that a seek to the same keyframe has shown before."""
+    seen: set[int] = set()
+    kept = []
+    for sample in samples:
+        moment = round(sample.time * 1000)
+        if moment not in seen:
+            seen.add(moment)
+            kept.append(sample)
+    return kept

@@ -1,0 +1,151 @@
+"""What a stretch of a film shows: whether it is black, even, still or broken.
+
+A run that writes a moving output lets a few of its frames pass by as samples
+(:func:`view`). They cost next to nothing: no packet is read and no frame decoded for
+them. From them follow the warnings, and whether ``start: "auto"`` looks elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import ffmpeg
+
+from worker.media import warnings as codes
+from worker.media.ffmpeg.plan import Done
+from worker.media.recipes.best_frame import histograms as planes
+from worker.media.recipes.best_frame import sampling as look
+from worker.media.recipes.best_frame.sample import SAMPLE_BYTES, Sample
+from worker.media.recipes.best_frame.score import soundness
+from worker.media.recipes.shared import moving as movie
+
+SAMPLES = 12
+# What FFmpeg's blackdetect takes for black: 98 of 100 pixels up to a tenth of white.
+_BLACK_LEVEL = 25
+_BLACK_SHARE = 0.98
+# Standard deviations, in levels of 255.
+_EVEN = 2.5
+_MOVED_LEVEL = 12
+_MOVED_POINTS = 6
+_MUCH = 1 / 3
+_BROKEN = 0.3
+_GROUND = "#808080"
+_LEAST_WIDTH = 16
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the samples of a stretch show.
+
+    ``black`` and ``flat`` are shares of them, 0 to 1. ``frozen``: nothing moves, though
+    there is something to see. ``broken``: the best of them is noise, a test card or
+    lost blocks.
+    """
+
+    black: float = 0.0
+    flat: float = 0.0
+    frozen: bool = False
+    broken: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether much of it is black or of one even colour."""
+        return self.black + self.flat >= _MUCH
+
+    @property
+    def poor(self) -> bool:
+        """Whether another stretch of the film may be better worth seeing."""
+        return self.empty or self.frozen or self.broken
+
+    @property
+    def badness(self) -> float:
+        """How poor it is beside another stretch, from 0 on."""
+        return self.black + self.flat + 0.3 * self.frozen + 0.2 * self.broken
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The codes that a person should see."""
+        found = {
+            codes.BLACK: self.black >= _MUCH,
+            codes.FLAT: self.flat >= _MUCH,
+            codes.FROZEN: self.frozen,
+        }
+        return tuple(code for code, is_so in found.items() if is_so)
+
+
+def view(
+    frames: Any, count: int, width: int, *, alpha: bool = False, most: int = SAMPLES
+) -> tuple[Any, movie.View | None]:
+    """Split a stream of about ``count`` drawn frames into itself and a view of a few.
+
+    ``width`` is that of the frames in pixels, ``alpha`` says that they may be
+    transparent; ``most`` is about how many samples are wanted. Pictures of a few
+    pixels have no view.
+    """
+    if width < _LEAST_WIDTH:
+        return frames, None
+    both = frames.filter_multi_output("split")
+    every = max(1, round(count / most))
+    # A stream of few frames a second tells times too coarsely to number samples by.
+    few = both[1].filter("select", f"not(mod(n,{every}))").filter("settb", "AVTB")
+    # What is transparent may be black, and nobody sees it.
+    samples = look.views(width, few, 0, _GROUND if alpha else None)
+    output = ffmpeg.output(
+        samples, "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough"
+    )
+    return both[0], movie.View(output, (-(-count // every) + 1) * SAMPLE_BYTES)
+
+
+def samples(done: Done, width: int) -> list[Sample]:
+    """Read the samples that a run with a view left, timed as the file plays them."""
+    times = look.read_marks(done.log)[0]
+    pieces = range(0, len(done.stdout) - SAMPLE_BYTES + 1, SAMPLE_BYTES)
+    return [
+        Sample(time, done.stdout[at : at + SAMPLE_BYTES], width=width)
+        for time, at in zip(times, pieces, strict=False)
+    ]
+
+
+def read(seen: Sequence[Sample]) -> Content:
+    """Judge the samples of one stretch, in order of time; none tell of no fault."""
+    if not seen:
+        return Content()
+    black = sum(map(is_black, seen)) / len(seen)
+    flat = sum(map(is_flat, seen)) / len(seen)
+    if black + flat >= _MUCH:
+        return Content(black, flat)
+    still = len(seen) > 1 and not any(moves(*pair) for pair in pairwise(seen))
+    return Content(black, flat, still, is_broken(seen))
+
+
+def emptiness(seen: Sequence[Sample]) -> list[str]:
+    """Return the warnings of a stretch much of which is black or flat, if any."""
+    return [code for code in read(seen).warnings if code != codes.FROZEN]
+
+
+def is_black(sample: Sample) -> bool:
+    """Check whether all but a few pixels are black or nearly so."""
+    counts = sample.points.histogram()
+    return planes.share(counts, _BLACK_LEVEL) >= _BLACK_SHARE
+
+
+def is_flat(sample: Sample) -> bool:
+    """Check whether it is of one even colour, and not black."""
+    _, u, v = sample.cells
+    parts = (sample.points.tobytes(), u, v)
+    even = all(planes.moments(part)[1] < _EVEN for part in parts)
+    return even and not is_black(sample)
+
+
+def moves(one: Sample, other: Sample) -> bool:
+    """Check whether anything but the noise of an encoder differs."""
+    counts = planes.apart(one.points, other.points)
+    return sum(counts[_MOVED_LEVEL + 1 :]) >= _MOVED_POINTS
+
+
+def is_broken(seen: Sequence[Sample]) -> bool:
+    """Check whether even the best is noise, a test card or lost blocks."""
+    return all(soundness(sample) < _BROKEN for sample in seen)

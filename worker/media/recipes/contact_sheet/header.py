@@ -1,0 +1,115 @@
+"""What a contact sheet says about its video: name, length, size, codec."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from worker.media.ffmpeg.clip import Clip
+
+# Videos shorter than this many seconds have their times written with tenths.
+_TENTHS = 60.0
+_HDR = {"hdr10": "HDR10", "hlg": "HLG", "dolby_vision": "Dolby Vision"}
+_WIDE = 1.7
+# Pictographs: the font has none of them, and would draw boxes.
+_EMOJI = range(0x1F000, 0x1FB00)
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_CODECS = {
+    "h264": "H.264",
+    "hevc": "HEVC",
+    "av1": "AV1",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "mpeg2video": "MPEG-2",
+    "mpeg4": "MPEG-4",
+    "prores": "ProRes",
+    "aac": "AAC",
+    "mp3": "MP3",
+    "opus": "Opus",
+    "ac3": "AC-3",
+    "eac3": "E-AC-3",
+    "flac": "FLAC",
+    "vorbis": "Vorbis",
+}
+
+
+def decimals(end: float | None) -> int:
+    """Give how many decimals the times of a video of that length are written with."""
+    return 1 if (end or 0.0) < _TENTHS else 0
+
+
+def length(seconds: float, decimals: int = 0) -> str:
+    """Write a time for people: ``H:MM:SS``, or ``M:SS``, ``M:SS.t``."""
+    # The last bit of a float must not turn 2.3 into 2.2.
+    whole, part = divmod(int(seconds * 10**decimals + 1e-6), 10**decimals)
+    text = f"{whole // 60 % 60}:{whole % 60:02d}"
+    if whole >= 3600:
+        text = f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+    return f"{text}.{part:0{decimals}d}" if decimals else text
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for people."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(_UNITS) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{count} bytes" if unit == 0 else f"{value:.1f} {_UNITS[unit]}"
+
+
+def clean(title: str, letters: int) -> str:
+    """Give a name on one line of at most that breadth, cut in its middle.
+
+    Emoji and what controls the direction of text are left out.
+    """
+    kept = (
+        " " if letter.isspace() else letter
+        for letter in unicodedata.normalize("NFC", title)
+        if letter.isspace() or _is_drawn(letter)
+    )
+    text = " ".join("".join(kept).split())
+    if breadth(text) <= letters:
+        return text
+    tail = ""
+    while breadth(text[-len(tail) - 1 :]) <= letters / 3:
+        tail = text[-len(tail) - 1 :]
+    head = text[: -len(tail)]
+    while head and breadth(f"{head}\u2026{tail}") > letters:
+        head = head[:-1]
+    return f"{head}\u2026{tail}"
+
+
+def _is_drawn(letter: str) -> bool:
+    return unicodedata.category(letter)[0] != "C" and ord(letter) not in _EMOJI
+
+
+def breadth(text: str) -> float:
+    """Give the width of a text in Latin letters, which are about 0.6 high wide.
+
+    Chinese, Japanese and Korean letters are as wide as they are high; marks that
+    stand on another letter take no room.
+    """
+    return sum(
+        _WIDE
+        if unicodedata.east_asian_width(letter) in "WF"
+        else not unicodedata.combining(letter)
+        for letter in text
+    )
+
+
+def lines(clip: Clip, letters: int) -> tuple[str, str]:
+    """Give the title, which may be empty, and the line of facts under it."""
+    media, video = clip.media, clip.video
+    facts = []
+    if clip.end is not None:
+        places = decimals(clip.end)
+        facts.append(length(round(clip.end, places), places))
+    facts.append(f"{video.width}\u00d7{video.height}")
+    facts.append(_CODECS.get(video.codec, video.codec))
+    if video.hdr is not None:
+        facts.append(_HDR[video.hdr])
+    if video.fps:
+        facts.append(f"{video.fps:.3f}".rstrip("0").rstrip(".") + " fps")
+    if media.audio is not None:
+        facts.append(_CODECS.get(media.audio.codec, media.audio.codec))
+    if media.size is not None:
+        facts.append(size(media.size))
+    return clean(clip.title or "", letters), "   \u00b7   ".join(facts)

@@ -1,0 +1,223 @@
+"""How a contact sheet is laid: its sizes, the times on its frames, its header.
+
+All texts come from files in the work folder (``drawtext`` without expansion), so that
+no name can become a filter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ffmpeg
+
+from common.outputs.specs import ContactSheetSpec, Fit
+from worker.media.ffmpeg.clip import Clip, argv
+from worker.media.ffmpeg.formats import PROTOCOLS
+from worker.media.ffmpeg.plan import Step
+from worker.media.recipes.contact_sheet import header as headline
+from worker.media.recipes.shared import cost, encode, picture
+
+FONT = "FramemillSans.ttf"
+# The frames, as they are drawn before they are laid.
+TILES = "tile-%03d.png"
+# A name of its own, since commands go to all filters of a name.
+_STAMP = "drawtext@stamp"
+_STAMPS, _TITLE, _DETAILS = "stamps.txt", "title.txt", "details.txt"
+_TALLEST = 2.5
+MAX_SIDE = 16_000
+# An AVIF of more takes over 960 MiB to encode.
+AVIF_PIXELS = 60_000_000
+_LAY_SECONDS = 10.0
+_MOST_DECIMALS = 3
+# Times in seconds of 1/90000 and the like are told a rounding error too early.
+_ROUNDING = 0.0005
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A box that keeps the shape; the sheet's width is asked, so it may grow."""
+
+    width: int
+    height: int
+    fit: Fit = "contain"
+    enlarge: bool = True
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Sizes of a sheet in pixels, and what is drawn on it."""
+
+    spec: ContactSheetSpec
+    clip: Clip
+    plain: bool = False
+
+    @property
+    def margin(self) -> int:
+        """Give the border around the grid."""
+        return max(6, self.spec.width // 64)
+
+    @property
+    def gap(self) -> int:
+        """Give the space between two frames."""
+        return max(2, self.margin // 3)
+
+    @property
+    def box(self) -> picture.Box:
+        """Give the size of one frame: even, and low enough for all rows."""
+        return self._within(self._most)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the frames are smaller than the sheet's width has room for."""
+        return self.box != self._within(math.inf)
+
+    @property
+    def _most(self) -> int:
+        """Return how high the sheet may be, pixels."""
+        if self.spec.format != "avif":
+            return MAX_SIDE
+        return min(MAX_SIDE, AVIF_PIXELS // self.spec.width)
+
+    def _within(self, most: float) -> picture.Box:
+        spec, video = self.spec, self.clip.video
+        room = spec.width - 2 * self.margin - (spec.columns - 1) * self.gap
+        width = max(2, room // spec.columns)
+        # The border and the header take six margins.
+        height = (most - 6 * self.margin) / spec.rows - self.gap
+        cell = _Cell(width, int(min(height, round(width * _TALLEST))))
+        box = picture.fit((video.width, video.height), cell, width, even=True)
+        # Rounding up to an even size may not push the grid over the border.
+        return box if box.width <= width else _narrow(box)
+
+    @property
+    def font_size(self) -> int:
+        """Give the header's letter height."""
+        return max(12, self.spec.width // 48)
+
+    @property
+    def small_size(self) -> int:
+        """Give the letter height of the details under the title."""
+        return max(10, round(self.font_size * 0.68))
+
+    @property
+    def stamp_size(self) -> int:
+        """Give the letter height of the times on the frames."""
+        return max(8, min(self.small_size, self.box.width // 12, self.box.height // 6))
+
+
+def _narrow(box: picture.Box) -> picture.Box:
+    width = box.width - 2
+    return picture.Box((width, box.scaled[1]), width, box.height)
+
+
+def _style(size: int, colour: str) -> dict[str, Any]:
+    return {
+        "fontfile": FONT,
+        "expansion": "none",
+        "fontsize": size,
+        "fontcolor": picture.colour_word(colour),
+    }
+
+
+def tile(place: int) -> str:
+    """Give the file of the frame at that place, from 1."""
+    return TILES % place
+
+
+def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
+    """Lay the frames of these times, the border and the header; encode the sheet."""
+    spec, margin, count = sheet.spec, sheet.margin, len(shown)
+    texts = _header(sheet) if spec.header else {}
+    height = sum(_lead(sheet, name) for name in texts) + (margin // 2 if texts else 0)
+    colour = picture.colour_word(spec.background)
+    tiles = ffmpeg.input(
+        f"file:{TILES}", f="image2", framerate=1, protocol_whitelist=PROTOCOLS
+    )
+    rows = math.ceil(count / columns)
+    # The last of the files may hold a frame that took no place.
+    frames = tiles["v"].filter("trim", end_frame=count)
+    if spec.timestamps:
+        frames = _stamped(sheet, frames)
+    frames = frames.filter("tile", f"{columns}x{rows}", padding=sheet.gap, color=colour)
+    left = (spec.width - spec.columns * (sheet.box.width + sheet.gap) + sheet.gap) // 2
+    # Even sizes, since most formats halve the colour planes.
+    frames = frames.filter(
+        "pad",
+        f"2*floor(max({spec.width},iw+{2 * margin})/2)",
+        f"2*ceil((ih+{2 * margin + height})/2)",
+        max(left, 0),
+        margin + height,
+        color=colour,
+    )
+    top = margin
+    for name in texts:
+        size = sheet.font_size if name == _TITLE else sheet.small_size
+        words = _style(size, spec.foreground) | {"textfile": name}
+        if name == _DETAILS:
+            words["alpha"] = 0.75
+        frames = frames.filter("drawtext", **words, x=left, y=top, y_align="font")
+        top += _lead(sheet, name)
+    frames = picture.scale(frames, **picture.target(spec.format))
+    frames = frames.filter("format", picture.OPAQUE[spec.format])
+    frames = encode.tagged(frames, spec.format)
+    pixels = spec.width * (rows * (sheet.box.height + sheet.gap) + 2 * margin + height)
+    options = encode.still(spec.format, spec.quality, sheet.clip.threads, pixels)
+    run = argv(ffmpeg.output(frames, file, **options))
+    if spec.timestamps:
+        texts = texts | {_STAMPS: _commands(shown, sheet.clip)}
+    silent = cost.still(spec.format, pixels)
+    return Step(run, _LAY_SECONDS, silent=silent, texts=texts, assets=(FONT,))
+
+
+def _stamped(sheet: Sheet, frames: Any) -> Any:
+    """Write each frame's time into its corner: commands change one filter's text."""
+    size = sheet.stamp_size
+    words = _style(size, "#ffffff") | {
+        "text": " ",
+        "x": f"w-tw-{max(3, round(size * 0.6))}",
+        "y": f"h-{max(3, round(size * 0.55))}-max(th,{size})",
+        "box": 1,
+        "boxcolor": "black@0.55",
+        "boxborderw": max(2, round(size * 0.3)),
+    }
+    return frames.filter("sendcmd", filename=_STAMPS).filter(_STAMP, **words)
+
+
+def _commands(shown: Sequence[float], clip: Clip) -> str:
+    """Give sendcmd's lines; the frames' clock counts them, one a second."""
+    return "".join(
+        f"{max(0.0, place - 0.5)} {_STAMP} text '{text}';\n"
+        for place, text in enumerate(stamps(shown, clip.end))
+    )
+
+
+def stamps(shown: Sequence[float], end: float | None) -> list[str]:
+    """Write the frames' times for people, in as many decimals as tell them apart."""
+    decimals = headline.decimals(end)
+    while True:
+        texts = [headline.length(seconds + _ROUNDING, decimals) for seconds in shown]
+        if len(set(texts)) == len(texts) or decimals == _MOST_DECIMALS:
+            return texts
+        decimals += 1
+
+
+def _header(sheet: Sheet) -> dict[str, str]:
+    """Give the header's lines by their file, top first."""
+    title, details = headline.lines(sheet.clip, _letters(sheet))
+    return {_TITLE: title, _DETAILS: details} if title else {_DETAILS: details}
+
+
+def _lead(sheet: Sheet, name: str) -> int:
+    """Give the height of a header line with the space under it."""
+    if name == _TITLE:
+        return round(1.45 * sheet.font_size)
+    return round(1.5 * sheet.small_size)
+
+
+def _letters(sheet: Sheet) -> int:
+    """Give how many letters of the title fit, see :func:`headline.breadth`."""
+    room = sheet.spec.width - 2 * sheet.margin
+    return max(12, int(room / (0.6 * sheet.font_size)))

@@ -1,0 +1,242 @@
+"""The recipe of contact sheets: a grid of frames for people, with a header.
+
+Each frame is drawn by a seek of its own. Where seeks find too little, one run decodes
+the video from its start and takes a frame for each place, as storyboards do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import ffmpeg
+
+from common.errors import DecodeError
+from common.outputs.specs import ContactSheetSpec
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
+from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.contact_sheet import layout as sheet
+from worker.media.recipes.contact_sheet.layout import Sheet
+from worker.media.recipes.shared import cost, encode, picture
+from worker.media.recipes.shared import fallback as standin
+from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared.extent import extent, leaves_some
+from worker.media.recipes.shared.frame_at import Pen
+from worker.media.recipes.shared.grid import SLACK
+from worker.media.recipes.storyboard import tile_runs as passes
+
+_STEM = "contact-sheet"
+_CAPTURE = 256 * 1024
+# A longer film is decoded whole only where seeks found less than half.
+_DECODE_ALL_SECONDS = 600.0
+
+# Draws the frames into the files that :func:`sheet.tile` names, gives their times.
+Take = Callable[[Sheet], Generator[Step, Done, list[float]]]
+
+
+def plan(
+    spec: ContactSheetSpec,
+    clip: Clip,
+    _part: Any = None,
+    _parts: Sequence[Any] = (),
+) -> Plan:
+    """Give the rungs for a contact sheet spec; it is never cut into parts.
+
+    Where there is no frame, the sheet is the stand-in alone. Raises NoVideoStream.
+    """
+    canvas = standin.Canvas(spec.format, spec.width, background=spec.background)
+
+    def show(drawn: Any) -> RungRun:
+        made = yield from standin.still(
+            drawn, _STEM, canvas, spec.quality, clip.threads
+        )
+        return [made]
+
+    frames = partial(_of_frames, spec, clip)
+    return standin.plan(spec.fallback, clip, frames, canvas, show)
+
+
+def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
+    mapped, clipped = picture.colour_warnings(clip)
+    best, plain = Sheet(spec, clip), Sheet(spec, clip, plain=True)
+    if clip.seekable and clip.end is not None:
+        rungs = [
+            Rung("seeks", partial(_make, best, _by_good_seeks), mapped),
+            Rung(
+                "from_start",
+                partial(_make, best, _most_from_start),
+                (codes.SEEK_UNRELIABLE, *mapped),
+            ),
+            Rung("seeks_few", partial(_make, best, _by_seeks), mapped),
+        ]
+    else:
+        rungs = [
+            Rung("from_start", partial(_make, best, _from_start), mapped),
+            Rung("from_start_plain", partial(_make, plain, _from_start), clipped),
+        ]
+    rungs.append(Rung("seeks_plain", partial(_make, plain, _by_seeks), clipped))
+    notes = () if leaves_some(clip, spec) else (codes.EXCLUSION_IGNORED,)
+    if best.is_reduced:
+        notes = (*notes, codes.TILES_REDUCED)
+    return Plan(tuple(rungs), notes)
+
+
+def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
+    """Give the times of the frames: the middles of equal slices."""
+    count = spec.columns * spec.rows
+    if clip.end is None:
+        return [clip.begin]
+    start, end = extent(clip, spec)
+    step = (end - start) / count
+    return [clip.within(start + (place + 0.5) * step) for place in range(count)]
+
+
+def _make(laid: Sheet, take: Take) -> RungRun:
+    shown = yield from take(laid)
+    if not shown:
+        raise DecodeError("no frame of the video could be decoded")
+    spec, box = laid.spec, laid.box
+    columns = min(spec.columns, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    file = f"{_STEM}.{encode.extension(spec.format)}"
+    done = yield sheet.lay(laid, columns, shown, file)
+    if file not in done.files:
+        raise DecodeError("the contact sheet could not be laid")
+    details = {
+        "times": shown,
+        "columns": columns,
+        "rows": rows,
+        "tile_width": box.width,
+        "tile_height": box.height,
+    }
+    kind = encode.CONTENT_TYPES[spec.format]
+    few = len(shown) < spec.columns * spec.rows
+    notes = (codes.FEWER_FRAMES,) if few else ()
+    return [Made(file, file, kind, time=shown[0], warnings=notes, details=details)]
+
+
+@dataclass
+class _Found:
+    """What seeks gave: the frames' real times, and how many places got none."""
+
+    shown: list[float] = field(default_factory=list)
+    missed: int = 0
+    damaged: bool = False
+
+
+def _by_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    return (yield from _sought(laid)).shown
+
+
+def _by_good_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    """Raise DecodeError where seeks missed what decoding from the start may find.
+
+    What a damaged video lacks, that would not find either.
+    """
+    found = yield from _sought(laid)
+    places, missed = len(times(laid.spec, laid.clip)), found.missed
+    short = (laid.clip.end or 0.0) <= _DECODE_ALL_SECONDS and not found.damaged
+    if missed > places / 2 or (missed and short):
+        raise DecodeError(f"seeks found no frame for {missed} of {places} places")
+    return found.shown
+
+
+def _sought(laid: Sheet) -> Generator[Step, Done, _Found]:
+    """Draw the frame on screen at each time.
+
+    A time that gives no frame, or the frame before once more, takes no place. It is
+    missed, unless that frame is still on screen then.
+    """
+    clip, found = laid.clip, _Found()
+    shown = found.shown
+    for at in times(laid.spec, clip):
+        file = sheet.tile(len(shown) + 1)
+        shot = moment.exact(clip, at, _pen(laid, file), tolerant=True)
+        done = yield shot.step
+        real = shot.time(done)
+        found.damaged |= done.damaged
+        # Without a time in the log, the file is one that took no place before.
+        if file not in done.files or real is None:
+            found.missed += 1
+        elif not shown or (real > shown[-1] and not moment.is_same(real, shown[-1])):
+            shown.append(real)
+        elif real > at + clip.frame_seconds:
+            found.missed += 1
+    return found
+
+
+def _most_from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    """Raise DecodeError where less than half of the frames came."""
+    shown = yield from _from_start(laid)
+    places = laid.spec.columns * laid.spec.rows
+    expected = min(places, laid.clip.video.frames or places)
+    if 2 * len(shown) < expected:
+        raise DecodeError(f"decoding gave {len(shown)} of {expected} frames")
+    return shown
+
+
+def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
+    """Draw the first frame from each time on, or every one where they are few."""
+    clip = laid.clip
+    if clip.end is None:
+        last = yield from moment.last_time(clip, seek=False)
+        end = clip.begin if last is None else last + clip.frame_seconds
+        media = clip.media.model_copy(update={"duration": end})
+        clip = replace(clip, media=media)
+    frames = open_clip(clip)
+    wanted = times(laid.spec, clip)
+    if (clip.video.frames or math.inf) > len(wanted):
+        frames = _first_of_each(laid.spec, clip, frames)
+    done = yield _drawn_all(laid, moment.mark(frames, "pipe:1"), len(wanted))
+    seen = moment.marks(done.stdout.decode("ascii", "replace"))
+    # The last of them may not have been drawn.
+    drawn = [sheet.tile(place) in done.files for place in range(1, len(seen) + 1)]
+    return [mark for mark, there in zip(seen, drawn, strict=True) if there]
+
+
+def _first_of_each(spec: ContactSheetSpec, clip: Clip, frames: Any) -> Any:
+    """Let a frame for each of the evenly spaced times pass."""
+    start, end = extent(clip, spec)
+    step = max((end - start) / (spec.columns * spec.rows), 2 * SLACK)
+    first = start + step / 2
+    begin, until = (when - SLACK for when in (first, end + step / 2))
+    frames = frames.filter("trim", start=number(max(0.0, begin)), end=number(until))
+    return passes.first_of_cells(frames, number(step), first)
+
+
+def _drawn_all(laid: Sheet, frames: Any, count: int) -> Step:
+    clip = laid.clip
+    options = encode.still("png", 100, clip.threads) | {"frames:v": count}
+    del options["update"]
+    words = argv(ffmpeg.output(_drawn(laid, frames, lone=True), sheet.TILES, **options))
+    seconds, silent = max(clip.seconds, count * _tile_cost(laid)), _tile_cost(laid)
+    return Step(words, seconds, _CAPTURE, silent, tolerant=True)
+
+
+def _drawn(laid: Sheet, frames: Any, *, lone: bool = False) -> Any:
+    return picture.draw(
+        frames,
+        laid.clip,
+        laid.box,
+        "png",
+        background=laid.spec.background,
+        plain=laid.plain,
+        lone=lone,
+    )
+
+
+def _pen(laid: Sheet, file: str) -> Pen:
+    options = encode.still("png", 100, laid.clip.threads)
+
+    def write(frames: Any) -> tuple[str, ...]:
+        return argv(ffmpeg.output(_drawn(laid, frames), file, **options))
+
+    return Pen(write, silent=_tile_cost(laid))
+
+
+def _tile_cost(laid: Sheet) -> float:
+    return cost.still("png", laid.box.width * laid.box.height)

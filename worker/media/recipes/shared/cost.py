@@ -1,0 +1,53 @@
+"""What it costs to encode pictures, and the rate of moving ones that can be borne.
+
+Figures are CPU seconds of one core for a pixel of coloured noise, the dearest there
+is: other films take less.
+"""
+
+from __future__ import annotations
+
+from worker.media.recipes.shared.picture import Box
+
+_SECONDS_A_PIXEL = {
+    "gif": 1.2e-6,
+    "webp": 4e-7,
+    "avif": 1.5e-7,
+    "mp4": 1.5e-7,
+    "webm": 7.5e-7,
+}
+_SECONDS_A_STILL_PIXEL = {"jpeg": 1e-7, "png": 5e-7, "webp": 5e-7, "avif": 3e-6}
+# Half of the hour after which a task is ended: a core may be shared.
+MOST_SECONDS = 1800.0
+# Lossless frames on disk; a pixel takes about 2 bytes of FFV1.
+STORED_PIXELS = 700_000_000
+_LEAST_FPS = 0.25
+
+
+def seconds(kind: str, pixels: float) -> float:
+    """Return the CPU seconds that encoding so many pixels in a format may take."""
+    return pixels * _SECONDS_A_PIXEL[kind]
+
+
+def still(kind: str, pixels: float) -> float:
+    """Return the CPU seconds that one still of so many pixels may take."""
+    return pixels * _SECONDS_A_STILL_PIXEL[kind]
+
+
+def most_pixels(kind: str) -> float:
+    """Return how many pixels a task can encode in a format, all frames together."""
+    return MOST_SECONDS / _SECONDS_A_PIXEL[kind]
+
+
+def rate(
+    fps: float, kind: str, box: Box, plays: float, *, stored: bool = False
+) -> float:
+    """Return the asked rate, or the highest that a task can encode; frames a second.
+
+    ``plays`` is in seconds. ``stored`` says that the frames are kept without a loss
+    first, as a search under ``max_bytes`` does.
+    """
+    most = most_pixels(kind)
+    if stored:
+        most = min(most, STORED_PIXELS)
+    bearable = most / (box.width * box.height) / max(plays, 0.1)
+    return fps if fps <= bearable else max(_LEAST_FPS, round(bearable, 2))

@@ -1,0 +1,323 @@
+"""What an output shows when there is no frame: artwork, a waveform, an icon.
+
+:func:`plan` walks a spec's ``fallback`` list. The pictures are drawn here; how one
+becomes the output's files is the business of each kind (:data:`Show`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
+
+import ffmpeg
+
+from common.errors import CannotFit, DecodeError, NoVideoStream, SeekPastEnd
+from common.outputs.specs import MAX_SIDE, Fallback, Fit
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip, argv, input_options, no_video, number
+from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.shared import cost, encode, picture, placeholder
+from worker.media.recipes.shared import moving as movie
+
+_AUDIO_SECONDS = 3600.0
+_SHAPE = 9 / 16
+_TALLEST = 2
+_PAPER = "#202428"
+_PEN = "#9fb4c7"
+_SECONDS = 10.0
+# The loudest sound leaves a margin: filled to the edges, it would be a flat picture.
+_WAVE_SHARE = 0.88
+_HELD = ("mp4", "webm")
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The size and format that are asked of a stand-in; sides may be open."""
+
+    format: picture.Ink
+    width: int | None
+    height: int | None = None
+    fit: Fit = "contain"
+    background: str | None = None
+    enlarge: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Give the size of a drawn picture: as asked, 16:9 where a side is open."""
+        width = self.width
+        if width is None and self.height is not None:
+            width = min(MAX_SIDE, round(self.height / _SHAPE))
+        width = width or encode.STILL_WIDTH
+        height = self.height or max(1, round(width * _SHAPE))
+        if picture.is_even(self.format):
+            return max(2, width // 2 * 2), max(2, height // 2 * 2)
+        return width, height
+
+    @property
+    def most_pixels(self) -> int:
+        """Return how many pixels a picture on it may have."""
+        width = self.size[0]
+        return width * (self.height or min(MAX_SIDE, _TALLEST * width))
+
+    @property
+    def ground(self) -> str:
+        """Give the colour behind what is drawn."""
+        return picture.colour_word(self.background or _PAPER)
+
+
+# Turns the drawn picture into the files of an output.
+Show = Callable[[Any], RungRun]
+
+
+def plan(
+    fallback: Sequence[Fallback],
+    clip: Clip,
+    frames: Callable[[], Plan],
+    canvas: Canvas,
+    show: Show,
+) -> Plan:
+    """Give the rungs of all entries of ``fallback``, in its order.
+
+    ``frames`` gives those that show the video. Where it raises SeekPastEnd, that is a
+    rung's failure like any other: the next entry is shown. Raises what
+    :func:`~worker.media.ffmpeg.clip.no_video` returns when nothing is left.
+    """
+    rungs: list[Rung] = []
+    for way in fallback:
+        if way != "frame":
+            rungs += _rungs(way, clip, canvas, show)
+        elif clip.media.video is not None:
+            rungs += _of_video(frames)
+    if not rungs:
+        if clip.media.video is None:
+            raise no_video(clip.media)
+        raise NoVideoStream(
+            "the file has nothing of what fallback names",
+            hint='"fallback" can also show the frame, a waveform or an icon',
+        )
+    return Plan(tuple(rungs))
+
+
+def _of_video(frames: Callable[[], Plan]) -> list[Rung]:
+    try:
+        found = frames()
+    except SeekPastEnd as error:
+        return [Rung("frame", partial(_refuse, error))]
+    return [
+        replace(rung, warnings=(*found.warnings, *rung.warnings))
+        for rung in found.rungs
+    ]
+
+
+def _refuse(error: SeekPastEnd) -> RungRun:
+    yield from ()
+    raise error
+
+
+def _rungs(way: str, clip: Clip, canvas: Canvas, show: Show) -> list[Rung]:
+    """Give the rungs of one entry; none when the clip lacks it."""
+    media = clip.media
+    if way == "artwork":
+        note = (codes.ARTWORK_SHOWN,)
+        return [
+            Rung("artwork", partial(_shown, show, _artwork, clip, canvas, index), note)
+            for index in media.artwork
+        ]
+    if way == "icon":
+        run = partial(_shown, show, _icon, clip, canvas, 0)
+        return [Rung("icon", run, (codes.ICON_SHOWN,))]
+    if media.audio is None:
+        return []
+    run = partial(_shown, show, _waveform, clip, canvas, media.audio.index)
+    return [Rung("waveform", run, (codes.WAVEFORM_SHOWN,))]
+
+
+def _shown(
+    show: Show,
+    draw: Callable[[Clip, Canvas, int], Any],
+    clip: Clip,
+    canvas: Canvas,
+    stream: int,
+) -> RungRun:
+    drawn = picture.scale(draw(clip, canvas, stream), **picture.target(canvas.format))
+    drawn = drawn.filter("format", picture.OPAQUE[canvas.format]).filter("setsar", 1)
+    return (yield from show(drawn))
+
+
+def still(
+    drawn: Any, stem: str, canvas: Canvas, quality: int, threads: int
+) -> Generator[Step, Done, Made]:
+    """Write the picture as one still; it has a placeholder like any other."""
+    kind, most = canvas.format, canvas.most_pixels
+    file = f"{stem}.{encode.extension(kind)}"
+    both = encode.tagged(drawn, kind).filter_multi_output("split")
+    tiny = picture.scale(
+        both[1],
+        placeholder.SMALL,
+        placeholder.SMALL,
+        force_original_aspect_ratio="decrease",
+        kernel="area",
+    )
+    raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
+    words = argv(
+        ffmpeg.output(both[0], file, **encode.still(kind, quality, threads, most)),
+        ffmpeg.output(tiny.filter("format", "rgba"), "pipe:1", **raw),
+    )
+    capture, silent = 4 * placeholder.SMALL**2, cost.still(kind, most)
+    done = yield Step(words, _SECONDS, capture, silent)
+    if file not in done.files:
+        raise DecodeError("the stand-in could not be made")
+    facts = done.files[file]
+    # One side of the small copy is SMALL; the bytes tell the other.
+    other = len(done.stdout) // (4 * placeholder.SMALL)
+    tall = (facts.height or 0) > (facts.width or 0)
+    size = (other, placeholder.SMALL) if tall else (placeholder.SMALL, other)
+    details = placeholder.describe(done.stdout, *size) if other else {}
+    content_type = encode.CONTENT_TYPES[kind]
+    return Made(file, file, content_type, facts.width, facts.height, details=details)
+
+
+class Moving(movie.Style, picture.Boxed, Protocol):
+    """A spec of an animation."""
+
+    @property
+    def background(self) -> str | None:
+        """The colour behind transparency."""
+
+    @property
+    def colors(self) -> int:
+        """The colours of a GIF."""
+
+    @property
+    def quality(self) -> int:
+        """The quality of all others, 1 to 100."""
+
+    @property
+    def fps(self) -> float:
+        """The frames per second of a clip."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The most bytes that the file may have."""
+
+
+def of_animation(spec: Moving) -> Canvas:
+    """Give the canvas of an animation."""
+    width, height = spec.width, spec.height
+    if width is None and height is None:
+        width = movie.DEFAULT_WIDTH
+    return Canvas(spec.format, width, height, spec.fit, spec.background, spec.enlarge)
+
+
+def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> RungRun:
+    """Write the picture as an animation: one frame, or a clip that stands still.
+
+    Raises CannotFit when it is over ``max_bytes``.
+    """
+    if spec.format in _HELD:
+        count = max(2, round(seconds * spec.fps))
+        drawn = drawn.filter("loop", loop=count - 1, size=1)
+        # A drawn picture's clock counts seconds: shorter clips would hold no frame.
+        drawn = drawn.filter("settb", "AVTB")
+        drawn = drawn.filter("setpts", f"N/{number(spec.fps)}/TB")
+        drawn = drawn.filter("fps", number(spec.fps))
+    file = movie.file_name(stem, spec.format)
+    # The size of artwork is unknown; 1 chooses encoders that take any.
+    box = picture.Box((1, 1), 1, 1)
+    look = movie.Look(box, spec.fps, spec.colors, spec.quality, palette_every=1)
+    span = movie.Span(_SECONDS, 0.0)
+    done = yield from movie.encode(drawn, file, spec, look, span, threads)
+    if file not in done.files:
+        raise DecodeError("the stand-in could not be made")
+    size = done.files[file].bytes
+    if spec.max_bytes is not None and size > spec.max_bytes:
+        raise CannotFit(
+            f"the stand-in has {size} bytes; max_bytes is {spec.max_bytes}",
+            pointer="/max_bytes",
+            hint="allow more bytes or ask for a smaller picture",
+        )
+    return [Made(file, file, encode.CONTENT_TYPES[spec.format])]
+
+
+def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
+    """Show the embedded picture, by the spec's fit, never enlarged unless asked."""
+    words = input_options(clip) | {"max_pixels": clip.pixels}
+    art = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
+    art = art.filter("trim", end_frame=1).filter("format", "rgba")
+    art = picture.flatten(art, canvas.background or "#000000")
+    even = 2 if picture.is_even(canvas.format) else 1
+    if canvas.width is None or canvas.height is None:
+        width = canvas.width or canvas.height or encode.STILL_WIDTH
+        height = canvas.height or min(MAX_SIDE, _TALLEST * width)
+        return _inside(art, width, height, canvas, even)
+    width, height = canvas.size
+    if canvas.fit == "cover":
+        sides = (f"min(iw,ih*{width}/{height})", f"min(ih,iw*{height}/{width})")
+        art = art.filter("crop", *sides)
+    if canvas.fit == "stretch":
+        share = "1" if canvas.enlarge else f"min(1,min(iw/{width},ih/{height}))"
+        sides = (f"trunc({width}*{share}/{even})", f"trunc({height}*{share}/{even})")
+        return picture.scale(art, *(f"max(1,{side})*{even}" for side in sides))
+    art = _inside(art, width, height, canvas, even)
+    if canvas.fit != "pad":
+        return art
+    return art.filter(
+        "pad", width, height, "(ow-iw)/2", "(oh-ih)/2", color=canvas.ground
+    )
+
+
+def _inside(art: Any, width: int, height: int, canvas: Canvas, even: int) -> Any:
+    """Scale into a box and keep the shape."""
+    sides = (f"min(iw,{width})", f"min(ih,{height})")
+    if canvas.enlarge:
+        sides = (str(width), str(height))
+    return picture.scale(
+        art,
+        *sides,
+        force_original_aspect_ratio="decrease",
+        force_divisible_by=even,
+    )
+
+
+def _waveform(clip: Clip, canvas: Canvas, index: int) -> Any:
+    width, height = canvas.size
+    words = input_options(clip, decode=False) | {"t": _AUDIO_SECONDS}
+    audio = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
+    pen = picture.colour_word(_PEN)
+    # Peaks as people know them; the root, so that quiet sound is no mere line.
+    size = f"{width}x{max(1, round(height * _WAVE_SHARE))}"
+    wave = audio.filter("aformat", channel_layouts="mono").filter(
+        "showwavespic", s=size, colors=pen, filter="peak", scale="sqrt"
+    )
+    line = max(1, height // 180)
+    ground = _blank(canvas).filter(
+        "drawbox", 0, f"(ih-{line})/2", "iw", line, color=pen, t="fill"
+    )
+    return ffmpeg.overlay(ground, wave, y="(H-h)/2", format="rgb")
+
+
+def _blank(canvas: Canvas) -> Any:
+    width, height = canvas.size
+    graph = f"color=c={canvas.ground}:s={width}x{height}:d=1:r=1"
+    return ffmpeg.input(graph, f="lavfi")
+
+
+def _icon(_clip: Clip, canvas: Canvas, _index: int) -> Any:
+    """Draw a frame of film with a bar of sound: a sign, not a picture."""
+    pen = picture.colour_word(_PEN)
+    line = max(1, min(canvas.size) // 40)
+    drawn = _blank(canvas)
+    drawn = drawn.filter("drawbox", "iw/4", "ih/4", "iw/2", "ih/2", color=pen, t=line)
+    for place, tall in enumerate((0.1, 0.22, 0.32, 0.18, 0.26, 0.12)):
+        drawn = drawn.filter(
+            "drawbox",
+            f"iw*{0.31 + 0.066 * place:.3f}",
+            f"ih*{0.5 - tall / 2:.3f}",
+            "iw*0.04",
+            f"ih*{tall}",
+            color=pen,
+            t="fill",
+        )
+    return drawn

@@ -1,0 +1,172 @@
+"""Where tiles are: cells of time, and places on sheets.
+
+Time is cut into cells of one interval; each cell shows at most one frame, the first
+that begins in it. A cell without a frame shows the one before it. Sheets hold
+``columns`` x ``rows`` cells, row by row; the last one has the rows that it needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from common.outputs.specs import Fit, StoryboardSpec
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip
+from worker.media.recipes.shared import picture
+
+MAX_TILES = 5000
+# Frames at a cell's edge may be stamped a rounding error too early.
+SLACK = 0.001
+_DEFAULT_INTERVAL = 10.0
+_TALLEST = 3
+# WebP ends at 16383 pixels a side; a sheet of 32 megapixels takes 50 MB raw.
+MAX_SIDE = 16_000
+MAX_PIXELS = 32_000_000
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """A box that keeps the shape and never grows (see :class:`picture.Boxed`)."""
+
+    width: int | None
+    height: int | None
+    fit: Fit = "contain"
+    enlarge: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a storyboard: seconds each, sizes in pixels.
+
+    ``cells`` is how many the clip's known length has, None when that is unknown.
+    """
+
+    interval: float
+    cells: int | None
+    box: picture.Box
+    columns: int
+    rows: int
+    warnings: tuple[str, ...] = ()
+
+    def cell(self, seconds: float) -> int:
+        """Give the cell in which a time lies."""
+        return max(0, math.floor((seconds + SLACK) / self.interval))
+
+    @property
+    def per_sheet(self) -> int:
+        """Give how many cells a full sheet has."""
+        return self.columns * self.rows
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile: the frame's real time, when it is shown, and its place."""
+
+    time: float
+    start: float
+    end: float
+    sheet: int
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One picture of tiles: its grid, and the seconds that it covers."""
+
+    columns: int
+    rows: int
+    cells: int
+    seconds: float
+
+
+def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
+    """Find interval, tile size and sheet layout of a spec, within the bounds."""
+    video, warnings = clip.video, []
+    interval = spec.interval or _DEFAULT_INTERVAL
+    cells = None
+    if clip.end is not None:
+        length = max(clip.end, clip.frame_seconds)
+        if spec.count is not None:
+            interval = max(length / spec.count, 2 * SLACK)
+        elif length / interval > MAX_TILES:
+            interval = length / MAX_TILES
+            warnings.append(codes.INTERVAL_STRETCHED)
+        cells = min(MAX_TILES, max(1, math.ceil((length - SLACK) / interval)))
+    box = picture.fit(
+        (video.width, video.height),
+        _Bounds(spec.width, spec.width * _TALLEST),
+        spec.width,
+        even=True,
+    )
+    columns = spec.columns if cells is None else min(spec.columns, cells)
+    most = min(
+        MAX_SIDE // box.height,
+        MAX_PIXELS // (box.width * box.height * columns),
+    )
+    rows = spec.rows if cells is None else min(spec.rows, math.ceil(cells / columns))
+    if rows > max(1, most):
+        rows = max(1, most)
+        warnings.append(codes.ROWS_REDUCED)
+    return Grid(interval, cells, box, columns, rows, tuple(warnings))
+
+
+def sheets(grid: Grid, cells: int, end: float) -> list[Sheet]:
+    """Give the sheets that ``cells`` cells fill; ``end`` is the video's, seconds."""
+    found = []
+    for first in range(0, cells, grid.per_sheet):
+        held = min(grid.per_sheet, cells - first)
+        last = first + held
+        until = end if last == cells else last * grid.interval
+        seconds = max(until - first * grid.interval, 0.001)
+        rows = math.ceil(held / grid.columns)
+        found.append(Sheet(grid.columns, rows, held, seconds))
+    return found
+
+
+def tiles(grid: Grid, times: Mapping[int, float], end: float) -> list[Tile]:
+    """Place the frames that were found; each is shown until the next one.
+
+    ``times`` maps cells to the real time of their frame. The first is shown from
+    the start, the last until ``end``.
+    """
+    cells = sorted(times)
+    shown = [0.0, *(times[cell] for cell in cells[1:])]
+    until = [*shown[1:], max(end, shown[-1] + 0.001)]
+    return [
+        _tile(grid, cell, times[cell], span)
+        for cell, span in zip(cells, zip(shown, until, strict=True), strict=True)
+    ]
+
+
+def _tile(grid: Grid, cell: int, time: float, span: Sequence[float]) -> Tile:
+    sheet, place = divmod(cell, grid.per_sheet)
+    row, column = divmod(place, grid.columns)
+    return Tile(
+        time, span[0], span[1], sheet, column * grid.box.width, row * grid.box.height
+    )
+
+
+def gaps(grid: Grid, times: Mapping[int, float]) -> list[tuple[int, int]]:
+    """Give the runs ``(first, last)`` of cells that have no frame yet.
+
+    The run that touches the end of the video is open (``last`` is -1): a header may
+    state too short a length.
+    """
+    last = max(times, default=-1)
+    count = last + 1 if grid.cells is None else grid.cells
+    runs: list[tuple[int, int]] = []
+    for cell in range(count):
+        if cell in times:
+            continue
+        if runs and runs[-1][1] == cell - 1:
+            runs[-1] = (runs[-1][0], cell)
+        else:
+            runs.append((cell, cell))
+    if grid.cells is None:
+        runs.append((last + 1, -1))
+    elif runs and runs[-1][1] == count - 1:
+        runs[-1] = (runs[-1][0], -1)
+    return runs

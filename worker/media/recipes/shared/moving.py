@@ -1,0 +1,214 @@
+"""What all moving outputs share: their look, their encoders, the boomerang."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import ffmpeg
+
+from worker.media.ffmpeg.clip import argv
+from worker.media.ffmpeg.plan import Done, Made, Step
+from worker.media.recipes.shared import cost, gif
+from worker.media.recipes.shared import encode as encoders
+from worker.media.recipes.shared.picture import Box
+
+DEFAULT_WIDTH = 320
+# "reverse" holds every frame; four bytes a pixel.
+REVERSE_BYTES = 320 * 1024 * 1024
+_LEAST_FPS = 0.25
+# Frames that may wait for a GIF's palette, and how much of them it is made of.
+_HELD_BYTES = 128 * 1024 * 1024
+_PALETTE_PIXELS = 60_000_000
+_PALETTE = "palette.png"
+
+
+class Style(Protocol):
+    """What a spec says about how its animation is written."""
+
+    @property
+    def format(self) -> Literal["gif", "webp", "avif", "mp4", "webm"]:
+        """The file's format."""
+
+    @property
+    def loop(self) -> int:
+        """How often it plays, 0 is without an end."""
+
+    @property
+    def dither(self) -> str:
+        """The dither of a GIF."""
+
+    @property
+    def bayer_scale(self) -> int:
+        """How strong Bayer dither is, 0 the strongest."""
+
+    @property
+    def palette(self) -> str:
+        """What weighs in a GIF's palette."""
+
+
+class Optimized(Style, Protocol):
+    """A style that may ask for gifsicle."""
+
+    @property
+    def optimize(self) -> bool:
+        """Whether gifsicle is asked for."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The most bytes that the file may have."""
+
+
+def optimizes(style: Optimized) -> bool:
+    """Tell whether gifsicle is to write the file again.
+
+    Not under ``max_bytes``, whose search has weighed the file as it is.
+    """
+    return style.optimize and style.format == "gif" and style.max_bytes is None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Size, rate, colours (gif) and quality (all others) of an animation.
+
+    A GIF's palette is made from every ``palette_every``-th frame. ``clear`` says that
+    the frames have transparency.
+    """
+
+    box: Box
+    fps: float
+    colors: int = 256
+    quality: int = 75
+    palette_every: int = gif.EVERY
+    clear: bool = False
+
+
+def file_name(stem: str, kind: str) -> str:
+    """Give the name of a file of that format."""
+    return f"{stem}.{encoders.extension(kind)}"
+
+
+@dataclass(frozen=True)
+class Span:
+    """Seconds that a run reads, and that the animation plays.
+
+    ``tolerant`` as in :class:`Step`.
+    """
+
+    read: float
+    plays: float
+    tolerant: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """An output beside the file, on standard output, of ``capture`` bytes at most."""
+
+    output: Any
+    capture: int
+
+
+def beside(view: View | None) -> tuple[tuple[Any, ...], int]:
+    """Return what ``argv`` and the step of a run take for a view."""
+    return ((view.output,), view.capture) if view is not None else ((), 0)
+
+
+def encode(  # noqa: PLR0913 - what is encoded, and how
+    frames: Any,
+    file: str,
+    style: Style,
+    look: Look,
+    span: Span,
+    threads: int,
+    *,
+    dither: str | None = None,
+    view: View | None = None,
+) -> Generator[Step, Done, Done]:
+    """Encode drawn frames into ``file``; ``dither`` replaces the style's.
+
+    ``view`` is written by the same run; its bytes are in what came of it.
+
+    The frames of a GIF wait in memory until its palette is made. Where that would be
+    too much, they are drawn twice: for the palette, then for the GIF. The deadline
+    follows what is read or what the encoder costs, whichever is more.
+    """
+    dither = dither or style.dither
+    pixels = look.box.width * look.box.height * look.fps * span.plays
+    seconds = max(span.read, cost.seconds(style.format, pixels))
+    if style.format == "gif" and 4 * pixels > _HELD_BYTES:
+        words = _palette_words(frames, style, look, pixels)
+        done = yield Step(words, seconds, tolerant=span.tolerant)
+        if _PALETTE not in done.files:
+            return done
+        colours = ffmpeg.input(f"file:{_PALETTE}", f="png_pipe")["v"]
+        frames = gif.dithered(frames, colours, dither, style.bayer_scale)
+    elif style.format == "gif":
+        frames = gif.palette(
+            frames,
+            colors=look.colors,
+            dither=dither,
+            bayer_scale=style.bayer_scale,
+            stats=style.palette,
+            every=look.palette_every,
+        )
+    if style.format == "webp" and not look.clear:
+        frames = frames.filter("format", encoders.WEBP_PIXELS)
+    options = _options(style, look, threads)
+    streams = encoders.streams(frames, style.format, clear=look.clear)
+    others, capture = beside(view)
+    words = argv(ffmpeg.output(*streams, file, **options), *others)
+    return (yield Step(words, seconds, capture, tolerant=span.tolerant))
+
+
+def _options(style: Style, look: Look, threads: int) -> dict[str, Any]:
+    return encoders.moving(
+        style.format,
+        look.quality,
+        loop=style.loop,
+        width=look.box.width,
+        height=look.box.height,
+        fps=look.fps,
+        clear=look.clear,
+        threads=threads,
+    )
+
+
+def _palette_words(
+    frames: Any, style: Style, look: Look, pixels: float
+) -> tuple[str, ...]:
+    every = max(look.palette_every, math.ceil(pixels / _PALETTE_PIXELS))
+    colours = gif.table(frames, colors=look.colors, stats=style.palette, every=every)
+    options = {"frames:v": 1, "update": 1, "f": "image2", "c:v": "png"}
+    return argv(ffmpeg.output(colours, _PALETTE, **options))
+
+
+def made(
+    file: str,
+    name: str,
+    kind: str,
+    look: Look,
+    time: float | None,
+    details: Mapping[str, Any],
+) -> Made:
+    """Describe a file of that look."""
+    box = look.box
+    content_type = encoders.CONTENT_TYPES[kind]
+    return Made(
+        file, name, content_type, box.width, box.height, time=time, details=details
+    )
+
+
+def boomerang(frames: Any) -> Any:
+    """Play forth and back; the turning frame is not shown twice."""
+    both = frames.filter_multi_output("split")
+    back = both[1].filter("reverse").filter("trim", start_frame=1)
+    back = back.filter("setpts", "PTS-STARTPTS")
+    return ffmpeg.concat(both[0], back)
+
+
+def fps_within_memory(fps: float, box: Box, seconds: float) -> float:
+    """Give the rate at which all frames of a boomerang fit into memory."""
+    most = REVERSE_BYTES / (box.width * box.height * 4) / max(seconds, 0.1)
+    return fps if fps <= most else max(_LEAST_FPS, round(most, 2))

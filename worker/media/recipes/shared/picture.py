@@ -1,0 +1,332 @@
+"""From a decoded frame to the picture that was asked: the shared filter chain.
+
+:func:`fit` computes the sizes, :func:`draw` appends the filters. The order keeps
+the work small: frames are dropped before they are scaled, and tone mapped, turned
+and padded after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import ffmpeg
+
+from common.outputs.specs import MAX_SIDE
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip
+from worker.media.recipes.shared import dolby
+
+Ink = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
+_HD_LINES = 720
+# HDR's reference white (ITU-R BT.2408): linear light 1.0 for the tone curve.
+_WHITE_NITS = 203
+# Up to this share of white the tone curve changes nothing; skin lies below it.
+_KNEE = 0.5
+_FULL_RANGE_INKS = ("jpeg",)
+_BT601_INKS = ("jpeg", "webp")
+_RGB_INKS = ("png", "gif", "raw")
+_EVEN_INKS = ("avif", "mp4", "webm")
+# How swscale rounds: by its default, white becomes #fffdff or #fdfdfd, grey 126.
+_EXACT = "accurate_rnd+full_chroma_int"
+OPAQUE = {
+    "jpeg": "yuvj420p",
+    "webp": "yuv420p",
+    "png": "rgb24",
+    "avif": "yuv420p",
+    "gif": "bgra",
+    "mp4": "yuv420p",
+    "webm": "yuv420p",
+    "raw": "rgba",
+}
+# The formats that can be transparent.
+CLEAR = {
+    "png": "rgba",
+    "webp": "bgra",
+    "avif": "yuva420p",
+    "gif": "bgra",
+    "webm": "yuva420p",
+    "raw": "rgba",
+}
+
+
+class Boxed(Protocol):
+    """What a spec says about the size of its picture."""
+
+    @property
+    def width(self) -> int | None:
+        """Pixels, or None for what the height gives."""
+
+    @property
+    def height(self) -> int | None:
+        """Pixels, or None for what the width gives."""
+
+    @property
+    def fit(self) -> Literal["contain", "cover", "stretch", "pad"]:
+        """How the picture comes into the box."""
+
+    @property
+    def enlarge(self) -> bool:
+        """Whether it may become larger than the source."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """The sizes of a picture, upright, in pixels.
+
+    The frame is scaled to ``scaled``; then cropped or padded around its centre to
+    ``width`` x ``height``.
+    """
+
+    scaled: tuple[int, int]
+    width: int
+    height: int
+
+    @property
+    def crops(self) -> bool:
+        """Tell whether something is cut off."""
+        return self.scaled[0] > self.width or self.scaled[1] > self.height
+
+    @property
+    def pads(self) -> bool:
+        """Tell whether there is a border."""
+        return self.scaled[0] < self.width or self.scaled[1] < self.height
+
+
+def is_even(ink: str) -> bool:
+    """Tell whether the format's encoder takes even sizes only (4:2:0 video)."""
+    return ink in _EVEN_INKS
+
+
+def _whole(value: float, *, even: bool) -> int:
+    if even:
+        return max(2, round(value / 2) * 2)
+    return max(1, round(value))
+
+
+def fit(
+    source: tuple[int, int], spec: Boxed, default_width: int, *, even: bool = False
+) -> Box:
+    """Compute the sizes for a source of that display size.
+
+    Without ``enlarge`` nothing grows: contain and pad keep the source's size at
+    most, cover and stretch shrink the whole box in proportion. With it, no side that
+    follows from the shape grows over ``MAX_SIDE``, and none that cover crops over
+    twice that: a strip of a few pixels would become millions long.
+    """
+    width, height = source
+    wanted = (spec.width, spec.height)
+    if wanted == (None, None):
+        wanted = (default_width, None)
+    x = wanted[0] / width if wanted[0] else None
+    y = wanted[1] / height if wanted[1] else None
+    most = float("inf") if spec.enlarge else 1.0
+    longest = max(1.0, MAX_SIDE / max(source))
+    if spec.fit in ("contain", "pad") or x is None or y is None:
+        scale = min(s for s in (x, y, most, longest) if s is not None)
+        scaled = (_whole(width * scale, even=even), _whole(height * scale, even=even))
+        if spec.fit == "pad" and wanted[0] and wanted[1]:
+            canvas = (_whole(wanted[0], even=even), _whole(wanted[1], even=even))
+            scaled = (min(scaled[0], canvas[0]), min(scaled[1], canvas[1]))
+            return Box(scaled, *canvas)
+        return Box(scaled, *scaled)
+    if spec.fit == "cover":
+        scale = max(x, y)
+        shrink = min(1.0, most / scale, 2 * longest / scale)
+        box = (
+            _whole(x * width * shrink, even=even),
+            _whole(y * height * shrink, even=even),
+        )
+        scale *= shrink
+        scaled = (
+            max(box[0], _whole(width * scale, even=even)),
+            max(box[1], _whole(height * scale, even=even)),
+        )
+        return Box(scaled, *box)
+    shrink = min(1.0, most / max(x, y))
+    size = (
+        _whole(x * width * shrink, even=even),
+        _whole(y * height * shrink, even=even),
+    )
+    return Box(size, *size)
+
+
+def keeps_alpha(clip: Clip, ink: Ink, background: str | None) -> bool:
+    """Tell whether transparency survives: the clip, the format and the spec agree."""
+    return clip.video.alpha and ink in CLEAR and background is None
+
+
+def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
+    stream: Any,
+    clip: Clip,
+    box: Box,
+    ink: Ink,
+    *,
+    background: str | None = None,
+    plain: bool = False,
+    lone: bool = False,
+) -> Any:
+    """Append the filters that make the picture of ``box`` for the format ``ink``.
+
+    ``plain`` is the fall-back for colour descriptions that FFmpeg cannot convert:
+    they are replaced by common ones, and HDR is not tone mapped. ``lone`` says that
+    the stream's frames are not neighbours in time: an interlaced one then gives one
+    of its fields, since ``bwdif`` would mix in frames from seconds away.
+    """
+    video = clip.video
+    mapped = video.hdr is not None and not plain
+    if plain:
+        stream = _forget_colours(stream, clip)
+    elif mapped:
+        stream = _describe_hdr(stream, clip)
+    if video.interlaced and lone:
+        stream = stream.filter("field", "top")
+    elif video.interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    stream = _scale(stream, clip, box, ink, mapped=mapped, plain=plain)
+    if mapped:
+        stream = _tone_map(stream, clip)
+    stream = _turn(stream, video.rotation, mirrored=video.mirrored)
+    if box.crops:
+        stream = stream.filter("crop", box.width, box.height)
+    clear = keeps_alpha(clip, ink, background)
+    if video.alpha and not clear:
+        stream = flatten(stream, background or "#000000")
+    if box.pads:
+        colour = "black@0" if clear else colour_word(background or "#000000")
+        stream = stream.filter(
+            "pad", box.width, box.height, "(ow-iw)/2", "(oh-ih)/2", color=colour
+        )
+    if mapped or video.alpha or box.pads:
+        stream = scale(stream, **target(ink))
+    pixels = CLEAR[ink] if clear else OPAQUE[ink]
+    # A display matrix that stayed would turn the upright picture once more.
+    stream = stream.filter("sidedata", "delete")
+    return stream.filter("format", pixels).filter("setsar", 1)
+
+
+def colour_warnings(clip: Clip) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give the warnings of a rung that maps colours, and of one that does not."""
+    if clip.video.hdr:
+        return (codes.TONE_MAPPED,), (codes.HDR_CLIPPED,)
+    return (), (codes.COLOUR_GUESSED,)
+
+
+def colour_word(text: str) -> str:
+    """Write ``#rrggbb`` as FFmpeg's options want it."""
+    return "0x" + text.removeprefix("#")
+
+
+def target(ink: Ink) -> dict[str, str]:
+    """Give the matrix and range that the format's readers expect.
+
+    JFIF is BT.601 in full range, WebP BT.601 in limited range; video is tagged
+    BT.709 in limited range.
+    """
+    if ink in _RGB_INKS:
+        return {}
+    matrix = "bt601" if ink in _BT601_INKS else "bt709"
+    full = ink in _FULL_RANGE_INKS
+    return {"out_color_matrix": matrix, "out_range": "full" if full else "limited"}
+
+
+def scale(stream: Any, *size: Any, kernel: str = "bicubic", **words: Any) -> Any:
+    """Append a scaler that keeps white white; without a size it converts colours."""
+    return stream.filter("scale", *size, flags=f"{kernel}+{_EXACT}", **words)
+
+
+def _source_matrix(clip: Clip, *, plain: bool) -> dict[str, str]:
+    """Read untagged HD as BT.709, as players do; FFmpeg would take BT.601."""
+    video = clip.video
+    untagged = video.colour.matrix is None or plain
+    if untagged and min(video.coded_width, video.coded_height) >= _HD_LINES:
+        return {"in_color_matrix": "bt709"}
+    return {}
+
+
+def _scale(
+    stream: Any, clip: Clip, box: Box, ink: Ink, *, mapped: bool, plain: bool
+) -> Any:
+    width, height = box.scaled
+    if clip.video.rotation % 180:
+        width, height = height, width
+    if mapped:
+        stream = scale(stream, width, height)
+        return stream.filter("format", "yuv444p12le")
+    words = _source_matrix(clip, plain=plain)
+    if clip.video.alpha:
+        return scale(stream, width, height, **words).filter("format", "rgba")
+    if not box.pads:
+        words |= target(ink)
+    stream = scale(stream, width, height, **words)
+    if not (box.crops or box.pads):
+        return stream
+    # On halved colour planes, crop rounds odd sizes down and pad fails.
+    return stream.filter("format", OPAQUE[ink] if ink in _RGB_INKS else "yuv444p")
+
+
+def _describe_hdr(stream: Any, clip: Clip) -> Any:
+    """Say what the colours are; what is unset or unusable gets the usual value.
+
+    zscale refuses fields that are unset or that do not go together.
+    """
+    colour = clip.video.colour
+    hlg = colour.transfer == "arib-std-b67"
+    return stream.filter(
+        "setparams",
+        color_primaries=colour.primaries or "bt2020",
+        color_trc="arib-std-b67" if hlg else "smpte2084",
+        colorspace="bt709" if colour.matrix == "bt709" else "bt2020nc",
+        range="full" if colour.range == "full" else "limited",
+    )
+
+
+def _tone_map(stream: Any, clip: Clip) -> Any:
+    """Map PQ or HLG to BT.709 in linear light.
+
+    The curve works on the largest of red, green and blue, which keeps the hue; its
+    end is the mastering display's peak where the file tells it. Written with
+    sRGB's transfer: the viewers of pictures and browsers read them so.
+    """
+    if clip.video.colour.matrix == "ipt-c2":
+        stream = dolby.linear(stream, _WHITE_NITS)
+    else:
+        stream = stream.filter("zscale", t="linear", npl=_WHITE_NITS)
+        stream = stream.filter("format", "gbrpf32le")
+    stream = stream.filter("zscale", p="bt709")
+    stream = stream.filter("tonemap", "mobius", param=_KNEE, desat=0)
+    stream = stream.filter("zscale", t="iec61966-2-1", m="bt709", r="limited")
+    return stream.filter("format", "yuv444p")
+
+
+def _forget_colours(stream: Any, clip: Clip) -> Any:
+    video = clip.video
+    rgb = (video.pixel_format or "").startswith(("gbr", "rgb", "bgr", "argb", "abgr"))
+    hd = min(video.coded_width, video.coded_height) >= _HD_LINES
+    space = "gbr" if rgb else "bt709" if hd else "smpte170m"
+    return stream.filter(
+        "setparams",
+        colorspace=space,
+        color_primaries="bt709",
+        color_trc="bt709",
+        range="full" if rgb or video.colour.range == "full" else "limited",
+    )
+
+
+def _turn(stream: Any, rotation: int, *, mirrored: bool) -> Any:
+    if mirrored:
+        stream = stream.filter("hflip")
+    if rotation == 180:
+        return stream.filter("hflip").filter("vflip")
+    if rotation == 90:
+        return stream.filter("transpose", "clock")
+    return stream.filter("transpose", "cclock") if rotation == 270 else stream
+
+
+def flatten(stream: Any, background: str) -> Any:
+    """Put the picture onto one colour."""
+    both = stream.filter_multi_output("split")
+    ground = both[0].filter(
+        "drawbox", 0, 0, "iw", "ih", color=colour_word(background), t="fill", replace=1
+    )
+    return ffmpeg.overlay(ground, both[1], format="rgb")

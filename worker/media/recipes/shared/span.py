@@ -1,0 +1,95 @@
+"""The frames of a stretch of the clip, at a rate of their own.
+
+``-t`` bounds what is read, ``trim`` what is passed on: a file whose timestamps jump
+would otherwise fill a palette's buffer without an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import ffmpeg
+
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
+from worker.media.ffmpeg.plan import Done, Step
+from worker.media.recipes.shared import frame_at as moment
+
+# Enough for what tells the time of one frame.
+_SECOND_FRAME = 1024
+_INSTANT = 0.001
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """``start`` on the clip's clock and ``length``, both in seconds."""
+
+    start: float
+    length: float
+
+    @property
+    def end(self) -> float:
+        """Give the time at which it ends."""
+        return self.start + self.length
+
+
+def frames_of(clip: Clip, seconds: float, fps: float) -> int:
+    """Give how many frames play in that many seconds, at most.
+
+    Two at least where the clip has more than one: an animation moves.
+    """
+    if clip.video.frames == 1:
+        return 1
+    return max(2, round(seconds * fps))
+
+
+def sample(
+    clip: Clip,
+    stretch: Stretch,
+    fps: float,
+    *,
+    speed: float = 1.0,
+    early: float = 0.0,
+    small: bool = False,
+) -> Any:
+    """Give the frames of a stretch as they are decoded, at ``fps``, from 0.
+
+    The decoder starts before the stretch, at the frame that is on screen when it
+    begins; ``early`` seconds earlier still where seeks lead astray. ``small`` says
+    that the picture shrinks to where unfiltered block edges cannot be seen: frames
+    that no other refers to are not deblocked.
+    """
+    start = max(0.0, stretch.start - clip.lead - early)
+    options: dict[str, Any] = {"skip_loop_filter": "noref"} if small else {}
+    frames = open_clip(clip, start=start, length=stretch.end - start, **options)
+    clock = f"PTS-{number(stretch.start)}/TB"
+    clock = clock if speed == 1 else f"({clock})/{number(speed)}"
+    frames = frames.filter("setpts", clock)
+    # eof_action: a video shorter than one slot gives its frame, too.
+    frames = frames.filter("fps", number(fps), start_time=0, eof_action="pass")
+    count = frames_of(clip, stretch.length / speed, fps)
+    return frames.filter("trim", end_frame=count)
+
+
+def stillness(clip: Clip, stretch: Stretch) -> Generator[Step, Done, tuple[str, ...]]:
+    """Return ``single_frame`` where no frame begins within a stretch.
+
+    Such a stretch shows nothing but the frame that is on screen as it begins. Only a
+    clip with frames as long as the stretch is looked at, up to the second frame.
+    """
+    longest = max(clip.video.longest_frame or 0.0, clip.frame_seconds)
+    if clip.video.frames == 1 or longest < stretch.length:
+        return ()
+    start = max(0.0, stretch.start - clip.lead)
+    length = stretch.end - start
+    frames = open_clip(clip, start=start, length=length)
+    since, until = number(stretch.start + _INSTANT), number(stretch.end - _INSTANT)
+    frames = frames.filter("select", f"gt(t,{since})*lt(t,{until})")
+    frames = moment.mark(frames, "pipe:1")
+    options = {"f": "null", "frames:v": 1, "fps_mode": "passthrough"}
+    words = argv(ffmpeg.output(frames, "-", **options))
+    done = yield Step(words, length, _SECOND_FRAME, tolerant=True)
+    moves = moment.marks(done.stdout.decode("ascii", "replace"))
+    return () if moves else (codes.SINGLE_FRAME,)

@@ -1,0 +1,1 @@
+"""Animations that stay under ``max_bytes``."""

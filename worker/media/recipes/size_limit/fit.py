@@ -1,0 +1,233 @@
+"""Make an animation that stays under ``max_bytes``, as good as it can be.
+
+The frames are decoded and scaled once, into a lossless master; every trial reads
+that. Each trial that fits is compared with the master (SSIM over all frames, after
+scaling back), and the best of them is the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import ffmpeg
+
+from common.errors import DecodeError
+from worker.media.ffmpeg.clip import Clip, argv, number
+from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
+from worker.media.ffmpeg.plan import Done, FileFacts, Made, Step
+from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared import picture
+from worker.media.recipes.shared.moving import Look
+from worker.media.recipes.shared.picture import Box
+from worker.media.recipes.size_limit import search
+
+_MASTER = "master.mkv"
+_ALL = re.compile(rb"All:([\d.]+|inf)")
+_CAPTURE = 1024 * 1024
+_LEAST_SIDE = 16
+_LEAST_FPS = 2.0
+# A chroma plane under eight lines has no block to compare: "ssim" gives no number.
+_LEAST_COMPARED = 32
+# Master frames keep what the format can show: 4:2:0 or full colour.
+_PIXELS = {"gif": "bgra"}
+
+
+class Limited(movie.Style, Protocol):
+    """A spec with a limit in bytes."""
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The most bytes that the file may have."""
+
+    @property
+    def background(self) -> str | None:
+        """The colour behind transparency; None keeps it where the format can."""
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A file that was tried; ``ssim`` is None for one that is too large."""
+
+    file: str
+    look: Look
+    dither: str
+    bytes: int
+    ssim: float | None
+
+    def described(self, kind: str) -> dict[str, Any]:
+        """Give its settings, as far as they matter for the format."""
+        box, look = self.look.box, self.look
+        shared: dict[str, Any] = {
+            "fps": look.fps,
+            "width": box.width,
+            "height": box.height,
+        }
+        if kind == "gif":
+            return shared | {"colors": look.colors, "dither": self.dither}
+        return shared | {"quality": look.quality}
+
+
+def fit(
+    spec: Limited, look: Look, span: movie.Span, clip: Clip
+) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
+    """Search for the look that fits; return the file and what was chosen.
+
+    :func:`master` drew the frames of ``clip`` at ``look``. Raises CannotFit after six
+    trials, DecodeError when one gave no file.
+    """
+    limit = spec.max_bytes or 0
+    seconds = span.plays
+    hunt = search.search(limit)
+    trials: list[_Trial] = []
+    place = next(hunt)
+    while True:
+        step = search.settings(spec.format, place, look.colors, look.quality)
+        dither = spec.dither if step.dithered else "none"
+        small = _scaled(look, step, spec.format, seconds)
+        file = movie.file_name(f"trial-{len(trials) + 1}", spec.format)
+        done = yield from movie.encode(
+            _shrunk(look, small),
+            file,
+            spec,
+            small,
+            movie.Span(seconds, seconds),
+            clip.threads,
+            dither=dither,
+        )
+        if file not in done.files:
+            raise DecodeError("a trial gave no file")
+        facts = done.files[file]
+        ssim = None
+        if facts.bytes <= limit:
+            trial = _seen(file, spec.format, facts, clear=look.clear)
+            ssim = yield from _compare(trial, look, seconds)
+        trials.append(_Trial(file, small, dither, facts.bytes, ssim))
+        try:
+            place = hunt.send(facts.bytes)
+        except StopIteration:
+            break
+    best = max(trials, key=lambda trial: -1.0 if trial.ssim is None else trial.ssim)
+    name = movie.file_name("animation", spec.format)
+    made = movie.made(best.file, name, spec.format, best.look, None, {})
+    return made, _details(best, trials, spec.format)
+
+
+def _details(best: _Trial, trials: Sequence[_Trial], kind: str) -> dict[str, Any]:
+    """Tell what was chosen, and what was tried for it."""
+    tried = [
+        trial.described(kind) | {"bytes": trial.bytes, "ssim": _rounded(trial.ssim)}
+        for trial in trials
+    ]
+    chosen = best.described(kind)
+    return {
+        "trials": len(trials),
+        "ssim": _rounded(best.ssim),
+        **chosen,
+        "tried": tried,
+    }
+
+
+def _rounded(ssim: float | None) -> float | None:
+    return None if ssim is None else round(ssim, 4)
+
+
+def master(
+    frames: Any, kind: str, look: Look, seconds: float, view: movie.View | None = None
+) -> Generator[Step, Done, Done]:
+    """Write the frames without a loss, for :func:`fit`; ``view`` beside them.
+
+    Raises DecodeError when no frame came.
+    """
+    opaque = _PIXELS.get(kind, "yuv420p")
+    frames = frames.filter("format", picture.CLEAR[kind] if look.clear else opaque)
+    options = {"c:v": "ffv1", "level": 3, "f": "matroska", "fps_mode": "passthrough"}
+    beside, capture = movie.beside(view)
+    words = argv(ffmpeg.output(frames, _MASTER, an=None, **options), *beside)
+    done = yield Step(words, seconds, capture)
+    if _MASTER not in done.files:
+        raise DecodeError("no frame could be decoded there")
+    return done
+
+
+def _open(file: str, **words: Any) -> Any:
+    words |= {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
+    return ffmpeg.input(f"file:{file}", **words)
+
+
+def _seen(file: str, kind: str, facts: FileFacts, *, clear: bool) -> Any:
+    """Open a trial as a viewer sees it.
+
+    An animated AVIF begins with its first frame as a still; transparency is a stream
+    behind the colours'. FFmpeg's own VP9 decoder leaves it out.
+    """
+    if kind != "avif":
+        words = {"c:v": "libvpx-vp9"} if kind == "webm" and clear else {}
+        return _open(file, **words)["v:0"]
+    streams = 2 if clear else 1
+    first = streams if (facts.frames or 0) > 1 else 0
+    opened = _open(file)
+    frames = opened[f"v:{first}"]
+    if not clear:
+        return frames
+    alpha = opened[f"v:{first + 1}"].filter("format", "gray")
+    return ffmpeg.filter([frames, alpha], "alphamerge")
+
+
+def _scaled(look: Look, step: search.Settings, kind: str, seconds: float) -> Look:
+    """Give the look of a step of the ladder; never below 16 pixels or 2 fps.
+
+    Nor below two frames: of one that is short, slower rates would leave none.
+    """
+    box = look.box
+    share = max(step.size, min(1.0, _LEAST_SIDE / min(box.width, box.height)))
+    even = 2 if kind in ("avif", "mp4", "webm") else 1
+    width = max(even, round(box.width * share / even) * even)
+    height = max(even, round(box.height * share / even) * even)
+    least = max(_LEAST_FPS, 2 / seconds)
+    fps = max(look.fps * step.fps, min(look.fps, least))
+    small = Box((width, height), width, height)
+    return replace(
+        look, box=small, fps=round(fps, 3), colors=step.colors, quality=step.quality
+    )
+
+
+def _shrunk(look: Look, small: Look) -> Any:
+    """Give the master's frames at the rate and size of a trial."""
+    frames = _open(_MASTER)["v:0"]
+    if small.fps != look.fps:
+        frames = frames.filter("fps", number(small.fps))
+    if small.box != look.box:
+        size = (small.box.width, small.box.height)
+        frames = picture.scale(frames, *size)
+    return frames
+
+
+def _compare(trial: Any, look: Look, seconds: float) -> Generator[Step, Done, float]:
+    """Give the mean SSIM of a trial and the master, at the master's size and rate.
+
+    What is transparent counts as black: colours that nobody sees must not.
+    """
+    full = (look.box.width, look.box.height)
+    size = tuple(max(side, _LEAST_COMPARED) for side in full)
+    both = [trial, _open(_MASTER)["v:0"]]
+    if look.clear:
+        both = [_on_black(frames) for frames in both]
+    # Both on one clock, else a frame is compared with its neighbour, too.
+    both = [frames.filter("fps", number(look.fps), start_time=0) for frames in both]
+    both[0] = both[0].filter("scale", *full, flags="bicubic")
+    if size != full:
+        both = [frames.filter("scale", *size, flags="neighbor") for frames in both]
+    both = [frames.filter("format", "yuv420p") for frames in both]
+    compared = ffmpeg.filter(both, "ssim", stats_file="-", shortest=1)
+    words = argv(ffmpeg.output(compared, "-", f="null"))
+    done = yield Step(words, seconds=seconds, capture=_CAPTURE, tolerant=True)
+    found = [float(value) for value in _ALL.findall(done.stdout)]
+    finite = [min(value, 1.0) for value in found]
+    return sum(finite) / len(finite) if finite else 0.0
+
+
+def _on_black(frames: Any) -> Any:
+    return frames.filter("format", "gbrap").filter("premultiply", inplace=1)

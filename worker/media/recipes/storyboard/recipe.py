@@ -1,0 +1,257 @@
+"""The recipe of storyboards: tiles on sheets, and the indexes to find them.
+
+Only the keyframes that are shown reach the decoder: a bitstream filter drops every
+other packet. Cells of time without a keyframe get their exact frame by a seek, or,
+where there are many, all frames are decoded. Which way was taken is told in
+``details["method"]``: ``keyframes``, ``keyframes+seeks`` or ``decode``; ``standin``
+where a stand-in is the only tile.
+
+Each pass writes its tiles into a NUT file whose clock counts cells; the last step
+interleaves these files and lays the sheets. Times are those of decoded frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import ffmpeg
+
+from common.errors import DecodeError
+from common.outputs.specs import StoryboardSpec
+from worker.media import warnings as codes
+from worker.media.ffmpeg.clip import Clip, argv
+from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
+from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.recipes.shared import cost, encode, grid, picture
+from worker.media.recipes.shared import fallback as standin
+from worker.media.recipes.shared.grid import Grid
+from worker.media.recipes.storyboard import index as storyboard_index
+from worker.media.recipes.storyboard.tile_runs import Found, Pass
+
+# Seeking pays while it decodes clearly less than all; a seek costs about as much
+# as decoding three seconds.
+_SEEK_SECONDS = 3.0
+_SEEK_SHARE = 0.6
+# So many seconds of a film decode while one keyframe is sought and decoded apart.
+_APART_SECONDS = 2.0
+# The last step opens a file of each.
+_MOST_BATCHES = 150
+_MOST_SEEKS = 40
+# How long the last frame is shown where the header ends before it.
+_LAST_SECONDS = 0.04
+_DECODE_ALL_SECONDS = 600.0
+
+
+def plan(
+    spec: StoryboardSpec,
+    clip: Clip,
+    _part: Any = None,
+    _parts: Sequence[Any] = (),
+) -> Plan:
+    """Give the rungs for a storyboard spec; it is never cut into parts.
+
+    Where there is no frame, its one tile is the stand-in. Raises NoVideoStream.
+    """
+    canvas = standin.Canvas(spec.format, spec.width, background="#000000")
+    frames = partial(_of_frames, spec, clip)
+    show = partial(_show, spec, clip, canvas)
+    return standin.plan(spec.fallback, clip, frames, canvas, show)
+
+
+def _show(
+    spec: StoryboardSpec, clip: Clip, canvas: standin.Canvas, drawn: Any
+) -> RungRun:
+    """Lay a sheet of one tile that is shown from the start to the end."""
+    sheet = yield from standin.still(
+        drawn, "storyboard-001", canvas, spec.quality, clip.threads
+    )
+    width, height = sheet.width or 1, sheet.height or 1
+    end = clip.end or _LAST_SECONDS
+    laid = Grid(end, 1, picture.Box((width, height), width, height), 1, 1)
+    tiles, sheets = grid.tiles(laid, {0: 0.0}, end), grid.sheets(laid, 1, end)
+    indexes = storyboard_index.files(laid, tiles, sheets, [sheet.name], "standin")
+    return [replace(sheet, details={}), *indexes]
+
+
+def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
+    laid = grid.lay(spec, clip)
+    mapped, clipped = picture.colour_warnings(clip)
+    best = Pass(spec, clip, laid)
+    plain = Pass(spec, clip, laid, plain=True)
+    rungs = [
+        Rung("decode", partial(_make, best, keyframes=False), mapped),
+        Rung("decode_plain", partial(_make, plain, keyframes=False), clipped),
+    ]
+    if clip.video.bitstream_pts:
+        rungs.insert(0, Rung("keyframes", partial(_make, best, keyframes=True), mapped))
+    return Plan(tuple(rungs), laid.warnings)
+
+
+def _make(pass_: Pass, *, keyframes: bool) -> RungRun:
+    found = yield from (_by_keyframes if keyframes else _by_decoding)(pass_)
+    if not found.times:
+        raise DecodeError("no frame of the video could be decoded")
+    return (yield from _lay(pass_, found))
+
+
+def _by_decoding(pass_: Pass) -> Generator[Step, Done, Found]:
+    """Decode all of the clip; raises TooLong where that is over the limit."""
+    pass_.clip.check_decoding("storyboards")
+    found = Found("decode")
+    yield from pass_.take(found, pass_.decode("all.nut"), "all.nut")
+    return found
+
+
+def _by_keyframes(pass_: Pass) -> Generator[Step, Done, Found]:
+    """Take keyframes, then what they leave open; decode all where that is more.
+
+    Raises DecodeError when no keyframe came, or not one after another.
+    """
+    found, laid = Found("keyframes"), pass_.grid
+    file = "keyframes.nut"
+    damaged = yield from pass_.take(found, pass_.keyframes(file), file, alone=True)
+    if damaged and (pass_.clip.end or 0.0) < _DECODE_ALL_SECONDS:
+        # What a damaged keyframe lacks, the frames before it may still show.
+        raise DecodeError("some of the keyframes are damaged")
+    if found.shuffled and _is_worth_seeks(pass_):
+        yield from _apart(pass_, found)
+    if not found.times:
+        raise DecodeError("the packets give no keyframes in order of time")
+    runs = grid.gaps(laid, found.times)
+    if not _is_cheap(runs, pass_):
+        return (yield from _by_decoding(pass_))
+    for first, last in runs:
+        file = f"gap-{first}.nut"
+        before = len(found.times)
+        step = pass_.decode(file, first, last)
+        yield from pass_.take(found, step, file)
+        if len(found.times) > before:
+            found.method = "keyframes+seeks"
+    return found
+
+
+def _is_worth_seeks(pass_: Pass) -> bool:
+    """Tell whether a seek for every cell costs clearly less than decoding all."""
+    laid, clip = pass_.grid, pass_.clip
+    if laid.cells is None or not (clip.seekable and clip.indexed):
+        return False
+    few = laid.cells <= _MOST_BATCHES * pass_.at_once
+    return few and laid.interval > _APART_SECONDS
+
+
+def _apart(pass_: Pass, found: Found) -> Generator[Step, Done, None]:
+    """Take the keyframe of every cell by a seek and a decoder of its own."""
+    cells = range(pass_.grid.cells or 0)
+    for first in range(0, len(cells), pass_.at_once):
+        batch = cells[first : first + pass_.at_once]
+        yield from pass_.take_apart(found, batch, f"apart-{first}.nut")
+    found.method = "keyframes+seeks"
+
+
+def _is_cheap(runs: list[tuple[int, int]], pass_: Pass) -> bool:
+    """Tell whether seeking to the gaps costs clearly less than decoding all."""
+    laid, end = pass_.grid, pass_.clip.seconds
+    unsure = not (pass_.clip.seekable and pass_.clip.indexed)
+    if len(runs) > _MOST_SEEKS or (runs and unsure):
+        return False
+    seconds = len(runs) * _SEEK_SECONDS
+    for first, last in runs:
+        until = end if last < 0 else (last + 1) * laid.interval
+        seconds += max(0.0, until - first * laid.interval)
+    return len(runs) == 1 or seconds < _SEEK_SHARE * end
+
+
+def _lay(pass_: Pass, found: Found) -> RungRun:
+    """Lay the sheets, write the indexes."""
+    laid, spec = pass_.grid, pass_.spec
+    cells = max(found.times) + 1
+    if laid.cells is not None and pass_.clip.video.frames is not None:
+        # All packets were counted: a last frame that long is a slide, no lie.
+        cells = max(cells, laid.cells)
+    cells = min(cells, grid.MAX_TILES)
+    times = {cell: time for cell, time in found.times.items() if cell < cells}
+    end = max(pass_.clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
+    if laid.cells is not None and laid.cells > cells:
+        end = min(end, cells * laid.interval)
+    sheets = grid.sheets(laid, cells, end)
+    tiles = grid.tiles(laid, times, end)
+    tile = cost.still(spec.format, laid.box.width * laid.box.height)
+    yield Step(
+        _sheet_words(pass_, found, sheets),
+        seconds=max(float(cells), cells * tile),
+        silent=laid.per_sheet * tile,
+    )
+    suffix = encode.extension(spec.format)
+    names = [f"storyboard-{place:03d}.{suffix}" for place in range(1, len(sheets) + 1)]
+    made = [
+        Made(
+            name,
+            name,
+            encode.CONTENT_TYPES[spec.format],
+            sheet.columns * laid.box.width,
+            sheet.rows * laid.box.height,
+        )
+        for name, sheet in zip(names, sheets, strict=True)
+    ]
+    if spec.count is not None and len(times) < spec.count:
+        made[0] = replace(made[0], warnings=(codes.FEWER_FRAMES,))
+    return made + storyboard_index.files(laid, tiles, sheets, names, found.method)
+
+
+def _sheet_words(
+    pass_: Pass, found: Found, sheets: Sequence[grid.Sheet]
+) -> tuple[str, ...]:
+    """Interleave the files, repeat tiles into empty cells, lay and encode sheets."""
+    laid, spec = pass_.grid, pass_.spec
+    inputs = [
+        ffmpeg.input(
+            f"file:{file}", protocol_whitelist=PROTOCOLS, format_whitelist=FORMATS
+        )["v"]
+        for file in found.files
+    ]
+    frames = (
+        ffmpeg.filter(inputs, "interleave", nb_inputs=len(inputs), duration="longest")
+        if len(inputs) > 1
+        else inputs[0]
+    )
+    cells = sum(sheet.cells for sheet in sheets)
+    frames = frames.filter("fps", 1, start_time=0, eof_action="pass")
+    if cells > max(found.times) + 1:
+        frames = frames.filter("tpad", stop=-1, stop_mode="clone")
+    frames = frames.filter("trim", end_frame=cells)
+    if spec.format == "jpeg":
+        frames = picture.scale(frames, in_range="limited", out_range="full")
+        frames = frames.filter("format", "yuvj420p")
+    frames = encode.tagged(frames, spec.format)
+    pixels = laid.per_sheet * laid.box.width * laid.box.height
+    options = _sheet_options(spec, pass_.clip.threads, pixels)
+    suffix = encode.extension(spec.format)
+    full, last = sheets[:-1], sheets[-1]
+    both = frames.filter_multi_output("split") if full else [frames]
+    outputs = []
+    if full:
+        head = both[0].filter("trim", end_frame=len(full) * laid.per_sheet)
+        head = head.filter("tile", f"{laid.columns}x{laid.rows}")
+        outputs.append(ffmpeg.output(head, f"storyboard-%03d.{suffix}", **options))
+    tail = both[-1].filter("trim", start_frame=len(full) * laid.per_sheet)
+    tail = tail.filter("tile", f"{last.columns}x{last.rows}")
+    file = f"storyboard-{len(sheets):03d}.{suffix}"
+    outputs.append(ffmpeg.output(tail, file, **options, update=1))
+    return argv(*outputs)
+
+
+def _sheet_options(spec: StoryboardSpec, threads: int, pixels: int) -> dict[str, Any]:
+    """Give the encoder options for a run of pictures, one file each."""
+    options = encode.still(spec.format, spec.quality, threads, pixels)
+    options = {k: v for k, v in options.items() if k not in ("frames:v", "update")}
+    if spec.format == "avif":
+        # "still-picture" ends the encoder after one frame.
+        del options["still-picture"]
+        options |= {"f": "image2", "usage": "allintra"}
+        # The image2 muxer asks for no global header, and its AVIF files then have an
+        # empty av1C box: FFmpeg opens them, libavif and browsers do not.
+        options["flags:v"] += "+global_header"
+    return options

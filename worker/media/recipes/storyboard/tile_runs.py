@@ -1,0 +1,208 @@
+"""The runs of FFmpeg that pick a storyboard's tiles: one frame of every cell of time.
+
+Each writes its tiles into a NUT file whose clock counts cells, and tells their times
+on standard output.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import ffmpeg
+
+from common.outputs.specs import StoryboardSpec
+from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
+from worker.media.ffmpeg.plan import Done, Step
+from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared import picture
+from worker.media.recipes.shared.grid import SLACK, Grid
+
+_MARK = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
+_MARK_OF = re.compile(_MARK.pattern + rb"\s+m=(\d+)")
+_CAPTURE = 1024 * 1024
+_STORED: dict[str, Any] = {"c:v": "utvideo", "fps_mode": "passthrough", "f": "nut"}
+_LEAST_SECONDS = 10.0
+_LATE_SECONDS = 1.0
+# Decoders of one process, and their pixels in all: each holds a few frames.
+_MOST_INPUTS = 12
+_PIXELS = 36_000_000
+
+
+@dataclass
+class Found:
+    """What the passes gave: real times by cell, and the files with the tiles."""
+
+    method: str
+    times: dict[int, float] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    shuffled: bool = False
+
+
+def first_of_cells(frames: Any, interval: str, begin: float = 0.0) -> Any:
+    """Let the first frame of every cell of ``interval`` seconds pass.
+
+    ``begin`` is where cell 0 begins: no frame before it passes.
+    """
+    now, before = (cell_of(time, interval, begin) for time in ("t", "prev_selected_t"))
+    first = f"isnan(prev_selected_t)*gte({now},0)"
+    return frames.filter("select", f"{first}+gt({now},{before})")
+
+
+def cell_of(time: str, interval: str, begin: float = 0.0) -> str:
+    """Write the cell of a time, as :meth:`Grid.cell` does, in FFmpeg's language."""
+    later = SLACK - begin
+    moved = f"{time}{'+' if later > 0 else ''}{number(later)}"
+    return f"floor(({moved})/{interval})"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run that picks the first frame of every cell from a stretch."""
+
+    spec: StoryboardSpec
+    clip: Clip
+    grid: Grid
+    plain: bool = False
+
+    def keyframes(self, file: str) -> Step:
+        """Decode the first keyframe of every cell and nothing else.
+
+        ``noise`` drops a packet where its expression is not 0; ``ld(0)`` is the
+        next cell that wants a frame. A packet without a pts is dropped, too.
+        Not ``-discard nokey``: where there are B-frames, the demuxer then computes
+        wrong times for the packets that it lets through (seen in FFmpeg 9.0.2).
+        """
+        cell = self._packets_cell
+        drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
+        only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
+        frames = open_clip(self.clip, skip_frame="nokey", **only)
+        return self._store(self._drawn(frames), file, self.clip.seconds)
+
+    def apart(self, file: str, cells: Sequence[int]) -> Step:
+        """Decode the first keyframe of each of these cells by a decoder of its own."""
+        clip = replace(self.clip, threads=1)
+        drawn = []
+        for place in cells:
+            start = place * self.grid.interval
+            cell = self._packets_cell
+            drop = f"if(key*eq({cell},{place})*not(ld(0)),st(0,1)*0,1)"
+            only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
+            only |= {"skip_frame": "nokey", "noaccurate_seek": None}
+            frames = open_clip(clip, start=start, length=self.grid.interval, **only)
+            drawn.append(self._drawn(frames, place))
+        frames = drawn[0]
+        if len(drawn) > 1:
+            words = {"nb_inputs": len(drawn), "duration": "longest"}
+            frames = ffmpeg.filter(drawn, "interleave", **words)
+        return self._store(frames, file, self.grid.interval * len(cells))
+
+    @property
+    def at_once(self) -> int:
+        """Give how many keyframes one process may decode apart."""
+        video = self.clip.video
+        pixels = max(1, video.coded_width * video.coded_height)
+        return max(1, min(_MOST_INPUTS, _PIXELS // pixels))
+
+    def decode(self, file: str, first: int = 0, last: int = -1) -> Step:
+        """Decode the cells ``first`` to ``last`` (-1: to the end of the file)."""
+        start = first * self.grid.interval
+        length = None if last < 0 else (last + 1) * self.grid.interval - start
+        frames = open_clip(self.clip, start=start, length=length)
+        if length is not None:
+            # "-t" lets frames after a jump of the clock through.
+            frames = frames.filter("trim", end=number(start + length - SLACK))
+        frames = first_of_cells(frames, self._interval)
+        seconds = self.clip.seconds - start if length is None else length
+        frames = self._drawn(frames)
+        return self._store(frames, file, max(seconds, _LEAST_SECONDS))
+
+    @property
+    def _ink(self) -> picture.Ink:
+        """Tiles are stored in limited range, which is all that utvideo has."""
+        return "avif" if self.spec.format == "avif" else "webp"
+
+    @property
+    def _interval(self) -> str:
+        return number(self.grid.interval)
+
+    @property
+    def _packets_cell(self) -> str:
+        """Write the cell of a packet: its timestamp is the file's own."""
+        return cell_of("pts*tb", self._interval, self.clip.stamp(0.0))
+
+    def _drawn(self, frames: Any, place: int = 1) -> Any:
+        """Draw the tiles, tell their times on stdout, count cells as the clock."""
+        frames = picture.draw(
+            frames,
+            self.clip,
+            self.grid.box,
+            self._ink,
+            background="#000000",
+            plain=self.plain,
+            lone=True,
+        )
+        frames = moment.mark(frames, "pipe:1", place)
+        # A quarter past the cell: "fps" drops a last frame that lies on its tick.
+        cell = f"({cell_of('T', self._interval)}+0.25)/TB"
+        return frames.filter("setpts", cell).filter("settb", "1/4")
+
+    def _store(self, frames: Any, file: str, seconds: float) -> Step:
+        words = argv(ffmpeg.output(frames, file, **_STORED, enc_time_base="filter"))
+        return Step(words, seconds, capture=_CAPTURE, tolerant=True)
+
+    def _first_time(self, seen: float) -> float:
+        """Give the time of the first of the keyframes.
+
+        Where a file begins amid a group of pictures, FFmpeg 9.0.2 shows its first
+        keyframe, which is no IDR then, some frames too late when it is decoded alone.
+        """
+        clip = self.clip
+        cut = clip.begin - clip.first_packet > clip.frame_seconds
+        late = 0 < seen - clip.begin < _LATE_SECONDS
+        return clip.begin if cut and late else seen
+
+    def take(
+        self,
+        found: Found,
+        step: Step,
+        file: str,
+        *,
+        alone: bool = False,
+    ) -> Generator[Step, Done, bool]:
+        """Run a pass, and note what it found.
+
+        ``alone`` says that it decodes keyframes and nothing else. It gives whether
+        some of it was damaged. Tiles out of order are not taken, and ``found`` notes
+        it: the file's clock could not tell them apart. Keyframes of an open group of
+        pictures come so (H.264, HEVC), when the decoder counts their order from
+        pictures that it has not seen.
+        """
+        done = yield step
+        if file not in done.files:
+            return done.damaged
+        marks = [moment.seconds(mark) for mark in _MARK.findall(done.stdout)]
+        if any(later <= mark for mark, later in pairwise(marks)):
+            found.shuffled = True
+            return done.damaged
+        if marks:
+            found.files.append(file)
+            if alone:
+                marks[0] = self._first_time(marks[0])
+        for seconds in marks:
+            found.times.setdefault(self.grid.cell(seconds), seconds)
+        return done.damaged
+
+    def take_apart(
+        self, found: Found, cells: Sequence[int], file: str
+    ) -> Generator[Step, Done, None]:
+        """Run :meth:`apart` and note what it found."""
+        done = yield self.apart(file, cells)
+        if file not in done.files:
+            return
+        found.files.append(file)
+        for mark, place in _MARK_OF.findall(done.stdout):
+            found.times[int(place)] = moment.seconds(mark)

@@ -1,0 +1,1 @@
+"""The limits under which every decoder runs."""

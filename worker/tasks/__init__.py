@@ -1,0 +1,1 @@
+"""What one Celery task does: one module a kind of task."""

@@ -1,0 +1,163 @@
+"""What a batch's piece does: make its jobs, or end them, or delete them.
+
+The batch's cursor moves in the same call that puts a job on record, so an attempt
+that dies anywhere is taken up by the next where it stopped: no job is made twice and
+none is left out. A batch that is called off is seen at the next job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from common.errors import Conflict, KeyRevoked, NotFound
+from common.jobs.store import CalledOff, Full, Outcome
+from common.model import BatchRecord, JobStatus, Source
+from common.storage.names import display_name, is_own
+from worker.lease import Attempt
+
+ROOM_SECONDS = 5.0
+_PAGE = 100
+_OPEN: tuple[JobStatus, ...] = ("accepted", "processing")
+
+Stage = Callable[[Attempt, BatchRecord], Outcome | None]
+
+
+def tend(attempt: Attempt) -> Outcome:
+    """Do what the batch wants done, until it wants nothing else.
+
+    Raises SourceError or Unavailable where the bucket cannot be listed, KeyRevoked,
+    NotFound when the batch is gone, Interrupted.
+    """
+    store = attempt.workshop.runtime.store
+    while True:
+        batch = store.batch(attempt.claim.job_id, doomed=True)
+        if batch is None:
+            raise NotFound(f"batch {attempt.claim.job_id} is gone")
+        outcome = _STAGES[batch.want](attempt, batch)
+        if outcome is not None:
+            return outcome
+
+
+def _expand(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
+    claim, runtime = attempt.claim, attempt.workshop.runtime
+    most = runtime.settings.limits.batch_jobs
+    made = batch.made
+    for cursor, source in _sources(attempt, batch):
+        attempt.check()
+        if made >= most:
+            return _expanded(
+                attempt,
+                f"only the first {most} objects were taken "
+                "(FRAMEMILL_LIMITS_BATCH_JOBS)",
+                short=True,
+            )
+        added = runtime.batches.make_job(claim, batch, source, cursor)
+        if isinstance(added, CalledOff):
+            return _called_off(added, made)
+        if isinstance(added, Full):
+            return _wait_for_room(attempt, added)
+        made += 1
+        if batch.given:
+            attempt.watch.progress(made / batch.given)
+    return _expanded(attempt, None if made else "no object was found")
+
+
+def _called_off(off: CalledOff, made: int) -> Outcome | None:
+    if off.reason == "revoked":
+        raise KeyRevoked(
+            f"the API key of this batch was revoked when it had made {made} jobs; the "
+            "sources after them got none",
+            hint="submit those again with a key that is good",
+        )
+    if off.reason == "called":
+        return None
+    return Outcome(applied=False, job_ended=False, bells=[])
+
+
+def _expanded(
+    attempt: Attempt, warning: str | None, *, short: bool = False
+) -> Outcome | None:
+    store = attempt.workshop.runtime.store
+    return attempt.settle(
+        lambda: store.end_stage(
+            attempt.claim,
+            "expand",
+            short=short,
+            warnings=[] if warning is None else [warning],
+        )
+    )
+
+
+def _wait_for_room(attempt: Attempt, full: Full) -> Outcome:
+    """Give the claim back until a job ends (the store rings then) or the day does."""
+    store = attempt.workshop.runtime.store
+    seconds = float(full.wait) if full.scope == "day" else ROOM_SECONDS
+    return attempt.settle(
+        lambda: store.release(attempt.claim, "defer", delay_seconds=seconds)
+    )
+
+
+def _sources(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
+    if batch.prefix is None:
+        return _given(attempt, batch)
+    return _found(attempt, batch)
+
+
+def _given(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
+    store = attempt.workshop.runtime.store
+    number = int(batch.cursor) + 1 if batch.cursor else 0
+    while page := store.batch_sources(batch.id, number, _PAGE):
+        for source in page:
+            yield str(number), source
+            number += 1
+
+
+def _found(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
+    """Walk the objects after the cursor; folders and files of our own are none."""
+    runtime = attempt.workshop.runtime
+    asked = batch.prefix or {}
+    bucket, own = asked["bucket"], runtime.settings.blobs.bucket
+    for blob in runtime.blobs.list(
+        asked["prefix"], bucket=bucket, after=batch.cursor or None
+    ):
+        attempt.check()
+        ours = bucket == own and is_own(blob.key)
+        if ours or blob.key.endswith("/") or not blob.key.endswith(asked["suffix"]):
+            continue
+        name = display_name(blob.key.rpartition("/")[2])
+        yield blob.key, Source(kind="s3", bucket=bucket, key=blob.key, name=name)
+
+
+def _cancel(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
+    runtime = attempt.workshop.runtime
+    for status in _OPEN:
+        for job_id in _children(attempt, batch, status):
+            # It has ended, or somebody has deleted it meanwhile.
+            with suppress(Conflict, NotFound):
+                runtime.dispatcher.ring(runtime.store.cancel(job_id).bells)
+    return attempt.settle(lambda: runtime.store.end_stage(attempt.claim, "cancel"))
+
+
+def _delete(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
+    """Remove the jobs; the sweep removes their files."""
+    runtime = attempt.workshop.runtime
+    for job_id in _children(attempt, batch, None):
+        with suppress(NotFound):
+            runtime.dispatcher.ring(runtime.store.delete(job_id).bells)
+    return attempt.settle(lambda: runtime.store.end_stage(attempt.claim, "delete"))
+
+
+def _children(
+    attempt: Attempt, batch: BatchRecord, status: JobStatus | None
+) -> Iterator[str]:
+    store = attempt.workshop.runtime.store
+    after: str | None = ""
+    while after is not None:
+        found, after = store.children(batch.id, status, after=after, limit=_PAGE)
+        for job_id in found:
+            attempt.check()
+            yield job_id
+
+
+_STAGES: dict[str, Stage] = {"expand": _expand, "cancel": _cancel, "delete": _delete}

@@ -1,0 +1,131 @@
+"""The first piece of every job: get to know the source, open the outputs."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from common.errors import TooLarge, TooLong
+from common.jobs.service import source_key
+from common.jobs.store import Opening, Outcome
+from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
+from common.outputs.specs import OUTPUT_SPEC
+from worker.dedupe import reuse
+from worker.egress import Door
+from worker.lease import Attempt
+from worker.media.ffmpeg.clip import no_video
+
+
+def prepare(attempt: Attempt) -> Outcome:
+    """Pin, fetch and probe the source; cut and open each output.
+
+    Raises SourceError, MediaError, Unavailable; then no output is opened.
+    """
+    claim, workshop = attempt.claim, attempt.workshop
+    runtime = workshop.runtime
+    source = _pinned(attempt)
+    check_size(claim.options, source)
+    if claim.options.get("dedupe") and (copied := _reused(attempt, source)):
+        return copied
+    path = attempt.bring(source)
+    media = workshop.engine.probe(path, attempt.watch.should_stop)
+    check_length(claim.options, media)
+    job = runtime.store.get(claim.job_id)
+    outputs = [] if job is None else job.outputs
+    openings = {one.name: _opening(attempt, one, media) for one in outputs}
+    if openings and all(one.error is not None for one in openings.values()):
+        raise no_video(media)
+    return attempt.settle(
+        lambda: runtime.store.open(
+            claim, media, source, openings, warnings=list(media.warnings)
+        )
+    )
+
+
+def _reused(attempt: Attempt, source: Source) -> Outcome | None:
+    claim = attempt.claim
+    # What was downloaded would have to be downloaded again after the wait.
+    wait = claim.source.kind != "url"
+    return reuse(
+        attempt, source, lambda media: check_length(claim.options, media), wait=wait
+    )
+
+
+def check_size(options: dict[str, Any], source: Source) -> None:
+    """Raise TooLarge over what the API key of the job allows."""
+    most = options.get("max_bytes")
+    if most is not None and (source.size or 0) > most:
+        raise TooLarge(
+            f"the source has {source.size} bytes, this API key allows {most}",
+            hint="send a smaller file, or ask for a larger limit of the key",
+        )
+
+
+def check_length(options: dict[str, Any], media: MediaInfo) -> None:
+    """Raise TooLong over what the API key of the job allows."""
+    most = options.get("max_seconds")
+    if most is not None and (media.duration or 0) > most:
+        raise TooLong(
+            f"the video lasts {media.duration:.0f} seconds, this API key allows "
+            f"{most:g}",
+            hint="send a shorter video, or ask for a larger limit of the key",
+        )
+
+
+def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Opening:
+    spec = OUTPUT_SPEC.validate_python(output.spec)
+    if media.video is None and spec.fallback == ["frame"]:
+        return Opening(error=ErrorInfo(**no_video(media).as_dict()))
+    return Opening(parts=attempt.workshop.engine.cut(spec, media))
+
+
+def _pinned(attempt: Attempt) -> Source:
+    """Pin the source; one named by URL is first brought into our own storage."""
+    claim, workshop = attempt.claim, attempt.workshop
+    source = claim.source
+    if source.kind == "url":
+        source = _downloaded(attempt, attempt.folder / "download")
+    source = workshop.sources.pin(source)
+    resumed = source.kind == "upload" and source.sha256 is None
+    if resumed and claim.options.get("dedupe"):
+        # Sent in pieces, perhaps in parallel: nobody has seen the bytes in order yet.
+        digest = _sha256(attempt.bring(source))
+        source = source.model_copy(update={"sha256": digest})
+    return source
+
+
+def _downloaded(attempt: Attempt, path: Path) -> Source:
+    claim, runtime = attempt.claim, attempt.workshop.runtime
+    limit = runtime.settings.limits.source_bytes
+    door = Door(runtime.settings.egress)
+    got = door.download(
+        claim.source.url or "",
+        path,
+        max_bytes=min(limit, claim.options.get("max_bytes", limit)),
+        should_stop=attempt.watch.should_stop,
+    )
+    sha256 = _sha256(path) if claim.options.get("dedupe") else None
+    key = source_key(claim.job_id)
+    # Crash window: until prepare has succeeded the record does not name this blob, and
+    # after a failure (no video, too long) it never will. It is reserved, so the sweep
+    # takes it then. Whoever has lost the claim meanwhile must not write over it.
+    runtime.store.reserve_blob(key, runtime.settings.retention.upload_hours * 3600)
+    attempt.check()
+    info = runtime.blobs.put(key, path, content_type="application/octet-stream")
+    path.unlink()
+    return claim.source.model_copy(
+        update={
+            "kind": "upload",
+            "key": key,
+            "etag": info.etag,
+            "size": info.size,
+            "sha256": sha256,
+            "name": claim.source.name or got.name,
+        }
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

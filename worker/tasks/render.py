@@ -1,0 +1,125 @@
+"""One output, or one part of it: make the files, store them, publish them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import structlog
+
+from common.errors import ResourceLimit, Timeout, Unavailable
+from common.jobs.store import Outcome
+from common.model import Artifact, AttemptReport
+from common.outputs.specs import OUTPUT_SPEC
+from common.storage.port import BlobStore
+from worker.lease import Attempt
+from worker.media.engine import Rendered, RenderedFile, RenderJob
+
+log = structlog.get_logger(__name__)
+
+_COSTLY = {one.code: one for one in (Timeout, ResourceLimit)}
+
+
+def render(attempt: Attempt) -> Outcome:
+    """Render the claimed piece and publish what came of it.
+
+    The files lie under this claim's fence before the record points at them, so a
+    stale attempt can store files but never publish them. Raises MediaError,
+    SourceError, Unavailable, Interrupted.
+    """
+    claim, workshop = attempt.claim, attempt.workshop
+    job = _job(attempt, attempt.bring(claim.source))
+    rendered = workshop.engine.render(job, attempt.watch)
+    _hold_cost(rendered)
+    prefix = f"out/{claim.job_id}/{claim.output}/{claim.fence}/"
+    blobs = workshop.runtime.blobs
+    try:
+        artifacts = [_store(attempt, prefix, file) for file in rendered.files]
+        attempt.check()
+        outcome = _finish(attempt, artifacts, rendered)
+    except BaseException:
+        _discard(blobs, prefix)
+        raise
+    if not outcome.applied:
+        _discard(blobs, prefix)
+    return outcome
+
+
+def _hold_cost(rendered: Rendered) -> None:
+    """Raise what kept a part from giving anything, where that took long to find out.
+
+    The job store bears it once for each output: the second such part ends them all.
+    """
+    errors = [report.error for report in rendered.reports if report.error]
+    if not rendered.files and errors and errors[-1].code in _COSTLY:
+        error = _COSTLY[errors[-1].code](errors[-1].detail, hint=errors[-1].hint)
+        error.reports = tuple(rendered.reports)
+        raise error
+
+
+def _discard(blobs: BlobStore, prefix: str) -> None:
+    """Remove what does not count; where that fails the janitor does it later."""
+    try:
+        blobs.delete_prefix(prefix)
+    except Unavailable as error:
+        log.warning("render.litter_left", prefix=prefix, error=error.detail)
+
+
+def _job(attempt: Attempt, source: Path) -> RenderJob:
+    claim = attempt.claim
+    if claim.media is None or claim.spec is None:
+        raise ValueError(f"piece {claim.piece} was opened without media facts")
+    workdir = attempt.folder / "work"
+    workdir.mkdir()
+    return RenderJob(
+        spec=OUTPUT_SPEC.validate_python(claim.spec),
+        media=claim.media,
+        source=source,
+        workdir=workdir,
+        part=claim.part_spec,
+        parts=claim.parts,
+        title=claim.source.name,
+        attempt=claim.attempt,
+    )
+
+
+def _store(attempt: Attempt, prefix: str, file: RenderedFile) -> Artifact:
+    attempt.check()
+    with file.path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    key = prefix + file.name
+    info = attempt.workshop.runtime.blobs.put(
+        key, file.path, content_type=file.content_type
+    )
+    return Artifact(
+        name=file.name,
+        key=key,
+        content_type=file.content_type,
+        bytes=info.size,
+        width=file.width,
+        height=file.height,
+        frames=file.frames,
+        duration=file.duration,
+        time=file.time,
+        sha256=digest,
+        details=file.details,
+        names=file.names,
+    )
+
+
+def _finish(attempt: Attempt, artifacts: list[Artifact], rendered: Rendered) -> Outcome:
+    claim, workshop = attempt.claim, attempt.workshop
+    reports: list[AttemptReport] = [
+        report.model_copy(update={"worker": workshop.name})
+        for report in rendered.reports
+    ]
+    return attempt.settle(
+        lambda: workshop.runtime.store.finish(
+            claim,
+            artifacts,
+            result=rendered.result,
+            warnings=rendered.warnings,
+            reports=reports,
+            publish="destination" in claim.options and claim.part is None,
+        )
+    )
