@@ -1,6 +1,6 @@
-"""The WSGI entry point: ``gunicorn -k api.server.worker.Worker api.wsgi:app``."""
+"""The WSGI entry point: ``gunicorn -k api.server.Worker api.wsgi:app``."""
 
-from api import create_app
+from api.app import create_app
 from common.jobs import queue as dispatch
 from common.runtime import build
 from common.settings.load import Settings

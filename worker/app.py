@@ -29,12 +29,12 @@ from common.errors import StoreUnavailable
 from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
-from worker.delivery import deliver
 from worker.lease import Workshop, clear_dead_homes, run
 from worker.media.engine import Engine
 from worker.media.sandbox.launcher import die_with_parent
 from worker.source.whole import Sources
 from worker.storage_watch import StorageWatch
+from worker.tasks.deliver import deliver
 from worker.tasks.expand_batch import tend
 from worker.tasks.prepare import prepare
 from worker.tasks.publish import publish

@@ -1,6 +1,6 @@
 """The HTTP server: gunicorn's threaded worker, which no slow client can hold.
 
-``gunicorn --worker-class api.server.worker.Worker``. The main thread alone waits for heads
+``gunicorn --worker-class api.server.Worker``. The main thread alone waits for heads
 and for the beginnings of bodies; a request's thread gets what is here and never waits
 for a client. Two other groups of threads do: one receives the rest of large bodies,
 one sends files, streams, and what a client did not take at once. All waits end: by
@@ -63,7 +63,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Refuse what is not served here."""
         super().check_config(cfg, log)
         if cfg.is_ssl:
-            raise ValueError("api.server.worker.Worker speaks no TLS: a proxy does")
+            raise ValueError("api.server.Worker speaks no TLS: a proxy does")
 
     def init_process(self) -> None:
         """Make the threads, then serve."""

@@ -20,7 +20,7 @@ def api(server: socket.socket, settings: Settings) -> Part:
     argv = [*_PYTHON, "gunicorn", "--bind", f"fd://{server.fileno()}"]
     argv += [
         "--worker-class",
-        "api.server.worker.Worker",
+        "api.server.Worker",
         "--threads",
         str(settings.api.threads),
     ]
@@ -55,7 +55,7 @@ def worker(settings: Settings, log: Path, port: int) -> Part:
 
 def reaper() -> Part:
     """Give the process that repairs what was lost."""
-    return Part("reaper", [*_PYTHON, "worker.maintenance.__main__"], lambda _pid: True)
+    return Part("reaper", [*_PYTHON, "worker.maintenance"], lambda _pid: True)
 
 
 def flower(port: int, broker: str) -> Part:

@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api import create_app
+from api.app import create_app
 from common import storage as blobs
 from common.jobs.queue import RecordingDispatcher
 from common.jobs.store import Claim, JobStore, Opening

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from api import create_app
+from api.app import create_app
 from tests.worker.world import make_runtime
 
 

@@ -89,7 +89,7 @@ def cpu_seconds(pid: int) -> float:
 def serving(app: str, environment: dict[str, str], sent: bytes) -> Iterator[Server]:
     """Run gunicorn with the arguments of Dockerfile.api."""
     port = free_port()
-    words = "--worker-class api.server.worker.Worker --threads 16 --no-control-socket"
+    words = "--worker-class api.server.Worker --threads 16 --no-control-socket"
     command = [sys.executable, "-m", "gunicorn", *words.split()]
     command += ["--worker-tmp-dir", "/dev/shm"]
     command += ["--log-level", "warning", "--bind", f"127.0.0.1:{port}", app]

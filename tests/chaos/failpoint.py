@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterable
 from itertools import count
 
-from api import create_app
+from api.app import create_app
 from common import runtime
 from common.jobs import queue as dispatch
 from common.model import Bell

@@ -144,7 +144,7 @@ class Service:
                 "-m",
                 "gunicorn",
                 "--worker-class",
-                "api.server.worker.Worker",
+                "api.server.Worker",
                 "--threads",
                 "16",
                 "--bind",
@@ -163,7 +163,7 @@ class Service:
                 "--without-gossip",
                 "--without-mingle",
             ],
-            "sweep": [python, "-m", "worker.maintenance.__main__"],
+            "sweep": [python, "-m", "worker.maintenance"],
             "poller": [python, "-m", "worker.s3_poller"],
         }
         self._spawn(name, commands[name])

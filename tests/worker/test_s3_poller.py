@@ -16,8 +16,8 @@ from common.jobs.store import Claim
 from common.model import ErrorInfo
 from tests.worker.receiver import receiving
 from tests.worker.world import keys_of, make_runtime
-from worker.delivery import deliver
 from worker.s3_poller import Poller, open_queue
+from worker.tasks.deliver import deliver
 
 KEYS = {"access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"}
 

@@ -1,1 +1,1 @@
-"""The reaper and the janitor, a process of its own: ``python -m worker.maintenance``."""
+"""Reaper and janitor, a process of its own: ``python -m worker.maintenance``."""

@@ -60,7 +60,7 @@ class Batches(Jobs):
         ``job_id`` of the answer is the batch's. Raises IdempotencyMismatch.
         """
         answer = self._call(
-            "gather",
+            "accept_batch",
             call=new_call(),
             id=batch.id,
             owner=batch.owner,

@@ -23,28 +23,28 @@ log = structlog.get_logger(__name__)
 _LUA = Path(__file__).parent.parent / "lua"
 _RULES = ("prelude", "batches", "rules")
 _SCRIPTS = {
-    "accept": (*_RULES, "idem", "caps"),
+    "accept": (*_RULES, "idempotency", "limits"),
+    "accept_batch": (*_RULES, "idempotency"),
     "answers": ("prelude",),
     "batch": (*_RULES, "reopen"),
-    "beat": _RULES,
     "cancel": _RULES,
-    "chores": _RULES,
     "claim": _RULES,
-    "dead": (*_RULES, "reopen"),
+    "cleanups": _RULES,
+    "dead_letters": (*_RULES, "reopen"),
     "delete": _RULES,
-    "died": _RULES,
+    "deliveries": ("prelude",),
+    "duplicates": _RULES,
+    "find_repeat": ("prelude", "idempotency"),
     "finish": _RULES,
-    "gather": (*_RULES, "idem"),
     "get": ("prelude",),
+    "heartbeat": _RULES,
     "list": ("prelude",),
-    "notices": ("prelude",),
-    "open": (*_RULES, "reopen"),
+    "open_outputs": (*_RULES, "reopen"),
     "reap": _RULES,
-    "recall": ("prelude", "idem"),
     "release": _RULES,
-    "retry": (*_RULES, "reopen", "caps"),
+    "retry": (*_RULES, "reopen", "limits"),
     "stats": ("prelude",),
-    "twin": _RULES,
+    "worker_died": _RULES,
     "workers": _RULES,
 }
 _OLDEST_SERVER = (6, 2)
@@ -171,7 +171,7 @@ class Connection:
         self._scripts = {name: self._load(name) for name in _SCRIPTS}
 
     def _load(self, name: str) -> Script:
-        files = (*_SCRIPTS[name], name)
+        files = (*(f"lib/{library}" for library in _SCRIPTS[name]), name)
         text = "\n".join((_LUA / f"{one}.lua").read_text("utf-8") for one in files)
         return self._client.register_script(text)
 

@@ -55,14 +55,18 @@ class Notices(Connection):
         Gives the next page's cursor too. Raises Invalid for one that is not ours.
         """
         answer = self._call(
-            "notices", op="list", owner=owner, before=read_cursor(cursor), limit=limit
+            "deliveries",
+            op="list",
+            owner=owner,
+            before=read_cursor(cursor),
+            limit=limit,
         )
         found = [_read_notice(one) for one in answer["notices"] or []]
         return found, write_cursor(answer.get("next"))
 
     def notice(self, notice_id: str) -> NoticeRecord | None:
         """Read one delivery; None when there is none (any more)."""
-        answer = self._call("notices", op="get", id=notice_id)
+        answer = self._call("deliveries", op="get", id=notice_id)
         return None if "gone" in answer else _read_notice(answer)
 
     def replay_notice(self, notice_id: str) -> Outcome:
@@ -72,7 +76,9 @@ class Notices(Connection):
         """
         if self.notice(notice_id) is None:
             raise NotFound(f"there is no delivery {notice_id!r}")
-        answer = self._call("dead", call=new_call(), op="redrive", piece=notice_id)
+        answer = self._call(
+            "dead_letters", call=new_call(), op="redrive", piece=notice_id
+        )
         if "gone" in answer:
             raise NotFound(f"there is no delivery {notice_id!r}")
         if "none" in answer:

@@ -50,7 +50,7 @@ class Twins(Connection):
         of a twin that is still at work.
         """
         answer = self._call(
-            "twin",
+            "duplicates",
             call=new_call(),
             op="ask",
             piece=claim.piece,
@@ -79,7 +79,7 @@ class Twins(Connection):
         Where the job has a destination, its outputs go on to be copied there.
         """
         answer = self._call(
-            "twin",
+            "duplicates",
             **held("adopt", claim),
             op="adopt",
             digest=digest,

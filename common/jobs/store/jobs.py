@@ -137,7 +137,7 @@ class Jobs(Connection):
 
         Raises IdempotencyMismatch.
         """
-        answer = self._call("recall", **identify(owner, idempotency))
+        answer = self._call("find_repeat", **identify(owner, idempotency))
         if "mismatch" in answer:
             raise mismatch()
         job_id: str | None = answer.get("job_id")

@@ -75,16 +75,16 @@ class Upkeep(Connection):
 
     def chores(self, limit: int = 100) -> list[Chore]:
         """Give what is to be cleaned now, longest due first."""
-        answer = self._call("chores", op="due", limit=limit)
+        answer = self._call("cleanups", op="due", limit=limit)
         return [_read_chore(member) for member in answer["due"] or []]
 
     def finish_chore(self, chore: Chore) -> None:
         """Strike a chore off, with the index lines that stood for what it cleaned."""
-        self._call("chores", op="done", member=chore.member)
+        self._call("cleanups", op="done", member=chore.member)
 
     def defer_chore(self, chore: Chore) -> None:
         """Put a chore off for a minute."""
-        self._call("chores", op="defer", member=chore.member)
+        self._call("cleanups", op="defer", member=chore.member)
 
     def reserve_blob(self, key: str, seconds: float) -> None:
         """Have a blob deleted after ``seconds`` unless a job with it is accepted.
@@ -92,11 +92,11 @@ class Upkeep(Connection):
         Called before an upload begins, so that a crash between the upload and the
         acceptance leaves nothing for ever.
         """
-        self._call("chores", op="reserve", key=key, ms=round(seconds * 1000))
+        self._call("cleanups", op="reserve", key=key, ms=round(seconds * 1000))
 
     def dead(self, limit: int = 100) -> list[DeadPiece]:
         """Read the pieces that were given up, latest first."""
-        answer = self._call("dead", op="list", limit=limit)
+        answer = self._call("dead_letters", op="list", limit=limit)
         return [_read_dead(one) for one in answer["dead"] or []]
 
     def redrive(self, piece_id: str) -> Outcome:
@@ -104,7 +104,9 @@ class Upkeep(Connection):
 
         Raises NotFound; Conflict when it has not ended, or ended well.
         """
-        answer = self._call("dead", call=new_call(), op="redrive", piece=piece_id)
+        answer = self._call(
+            "dead_letters", call=new_call(), op="redrive", piece=piece_id
+        )
         if "gone" in answer:
             raise NotFound(f"there is no piece {piece_id!r}")
         if "none" in answer:
@@ -113,7 +115,7 @@ class Upkeep(Connection):
 
     def purge(self, piece_id: str | None = None) -> int:
         """Strike one dead piece off the list, or all; give how many."""
-        answer = self._call("dead", call=new_call(), op="purge", piece=piece_id)
+        answer = self._call("dead_letters", call=new_call(), op="purge", piece=piece_id)
         return int(answer["removed"])
 
     def worker_alive(self, name: str, info: Mapping[str, Any]) -> None:

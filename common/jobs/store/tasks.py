@@ -100,7 +100,7 @@ class Pieces(Connection):
         ``cancel``: stop and release. ``lost``: stop, the piece is no longer ours.
         """
         answer = self._raw(
-            "beat",
+            "heartbeat",
             piece=claim.piece,
             token=claim.token,
             fence=claim.fence,
@@ -123,7 +123,7 @@ class Pieces(Connection):
         if claim.kind != "prepare":
             raise ValueError(f"piece {claim.piece} is not a prepare piece")
         answer = self._call(
-            "open",
+            "open_outputs",
             **held("open", claim),
             media=media.model_dump_json(),
             source=source.model_dump_json(),
@@ -202,5 +202,7 @@ class Pieces(Connection):
         ``token_start`` is what the dead claim's token began with; any other claim is
         left alone. At lease.max_deaths the piece fails as ``worker_lost``.
         """
-        answer = self._call("died", call=new_call(), piece=piece_id, token=token_start)
+        answer = self._call(
+            "worker_died", call=new_call(), piece=piece_id, token=token_start
+        )
         return read_outcome(answer)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api import create_app
+from api.app import create_app
 from common.errors import StorageUnavailable
 from common.jobs.store import JobStore
 from common.settings.load import SettingsError

@@ -15,7 +15,7 @@ from api.openapi import document as openapi
 from common.errors import catalogue
 from tests.api.conftest import World
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
 def addresses(world: World) -> set[str]:

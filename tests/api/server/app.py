@@ -1,4 +1,4 @@
-"""A small application under api.server.worker.Worker: a body's digest, a file, a stream."""
+"""A small application under api.server.Worker: a body's digest, a file, a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""api.server.worker.Worker: nobody who is slow holds up who is not."""
+"""api.server.Worker: nobody who is slow holds up who is not."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ SOON = 1.5
 def port() -> Iterator[int]:
     port = free_port()
     argv = [str(Path(sys.executable).parent / "gunicorn"), "--chdir", str(HERE)]
-    argv += ["--pythonpath", str(HERE.parent.parent), "-k", "api.server.worker.Worker"]
+    argv += ["--pythonpath", str(HERE.parents[2]), "-k", "api.server.Worker"]
     argv += ["--threads", str(THREADS), "--worker-connections", "100"]
-    argv += ["--no-control-socket", "-b", f"127.0.0.1:{port}", "server_app:app"]
+    argv += ["--no-control-socket", "-b", f"127.0.0.1:{port}", "app:app"]
     process = start(argv, port, SETTINGS)
     yield port
     process.terminate()

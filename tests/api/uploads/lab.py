@@ -29,7 +29,7 @@ OCTETS = {"Content-Type": "application/offset+octet-stream"}
 
 def start(argv: list[str], port: int, environ: dict[str, str]) -> Any:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("FRAMEMILL_")}
-    root = HERE.parent.parent
+    root = HERE.parents[2]
     process = subprocess.Popen(
         argv, cwd=root, env={**kept, **environ}, stderr=subprocess.DEVNULL
     )
@@ -81,10 +81,10 @@ class Server:
 
     def begin(self) -> None:
         gunicorn = str(Path(sys.executable).parent / "gunicorn")
-        argv = [gunicorn, "--pythonpath", f"{HERE.parent.parent},{HERE}"]
+        argv = [gunicorn, "--pythonpath", f"{HERE.parents[2]},{HERE}"]
         argv += [
             "-k",
-            "api.server.worker.Worker",
+            "api.server.Worker",
             "--threads",
             "8",
             "-b",

@@ -100,8 +100,8 @@ def test_a_big_upload_then_the_server_s_memory_stays(kind: str, tmp_path: Path) 
     folder.mkdir()
     port = free_port()
     argv = [str(Path(sys.executable).parent / "gunicorn"), "--chdir", str(HERE)]
-    argv += ["--pythonpath", str(HERE.parent.parent), "-k", "api.server.worker.Worker"]
-    argv += ["--threads", "4", "-b", f"127.0.0.1:{port}", "upload_server:app"]
+    argv += ["--pythonpath", str(HERE.parents[2]), "-k", "api.server.Worker"]
+    argv += ["--threads", "4", "-b", f"127.0.0.1:{port}", "server:app"]
     with storage(kind, folder) as environ, child(argv, port, **environ):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/pid")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from api import create_app
+from api.app import create_app
 from common.jobs.queue import RecordingDispatcher
 from common.runtime import build
 from common.settings.load import Settings

@@ -8,7 +8,7 @@ from standardwebhooks.webhooks import Webhook
 from tests.api.context import make_app
 from tests.worker.receiver import Reply, receiving
 from tests.worker.world import SECRET, accept_job
-from worker.delivery import deliver
+from worker.tasks.deliver import deliver
 
 DELIVERIES = "/v1/webhooks/deliveries"
 HOOK = {

@@ -34,11 +34,13 @@ from common.uploads import NewUpload, Uploads
 from tests.common import valkey
 from tests.common.jobs.store.lab import IDLE, Lab, an_artifact
 from tests.ports import free_port
-from worker.maintenance import __main__ as sweep
-from worker.maintenance.__main__ import Janitor, Reaper, Sweep
+from worker.maintenance import __main__ as process
+from worker.maintenance.__main__ import Maintenance
+from worker.maintenance.janitor import Janitor
+from worker.maintenance.reaper import Reaper
 
 WAIT_SECONDS = 60.0
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -311,7 +313,7 @@ def run(world: Runtime, until: Callable[[], bool]) -> None:
 
     def work() -> None:
         try:
-            Sweep(world).run(stop)
+            Maintenance(world).run(stop)
         except BaseException as error:  # noqa: BLE001 - raised again below
             raised.append(error)
 
@@ -332,7 +334,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, world: Runtime) -> Runtime:
     lease = world.settings.lease.model_copy(update={"sweep_seconds": 0.02})
     chosen = world.settings.model_copy(update={"lease": lease})
     monkeypatch.setattr(
-        sweep.Uploads, "connect", lambda *_: Uploads(chosen, lab_client(world), None)
+        process.Uploads, "connect", lambda *_: Uploads(chosen, lab_client(world), None)
     )
     return Runtime(chosen, world.store, world.blobs, world.dispatcher)
 
@@ -383,7 +385,7 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
     log_path = tmp_path / "sweep.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "worker.maintenance.__main__"],
+            [sys.executable, "-m", "worker.maintenance"],
             cwd=ROOT,
             env=env,
             stderr=log,

@@ -15,7 +15,7 @@ from common.uploads import Uploads
 from tests.worker.receiver import Receiver, Reply, receiving
 from tests.worker.world import make_runtime
 from worker.lease import Attempt, Work, Workshop, run
-from worker.maintenance.__main__ import Janitor
+from worker.maintenance.janitor import Janitor
 from worker.media.engine import Engine
 from worker.source.whole import Sources
 from worker.tasks.prepare import prepare

@@ -11,9 +11,9 @@ from common.model import Source
 from common.runtime import Runtime
 from tests.worker.receiver import receiving
 from tests.worker.world import make_runtime
-from worker.delivery import deliver
 from worker.delivery.mail import Letter, compose
 from worker.delivery.webhook import MAX_BODY_BYTES
+from worker.tasks.deliver import deliver
 
 BATCH = "b" * 32
 

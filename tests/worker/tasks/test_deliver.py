@@ -17,10 +17,9 @@ from common.jobs.store import Claim, Opening
 from common.model import Artifact, Event, MediaInfo
 from tests.worker.receiver import Reply, receiving
 from tests.worker.world import SECRET, accept_job, make_runtime
-from worker.delivery import Couriers, deliver
 from worker.delivery.mail import Letter, compose
 from worker.delivery.webhook import MAX_BODY_BYTES
-from worker.tasks.deliver import retry_delay
+from worker.tasks.deliver import Couriers, deliver, retry_delay
 
 OTHER_SECRET = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 

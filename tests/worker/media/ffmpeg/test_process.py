@@ -116,7 +116,7 @@ def test_given_a_grandchild_when_the_child_ends_then_it_is_not_left(tmp_path):
 
 def test_given_the_parent_is_killed_when_it_dies_then_the_child_dies_too(tmp_path):
     code = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(60)"
-    root = Path(process.__file__).parents[2]
+    root = Path(process.__file__).parents[3]
     parent = (
         f"import sys; sys.path.insert(0, {str(root)!r})\n"
         "from pathlib import Path\n"

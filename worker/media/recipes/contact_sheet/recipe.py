@@ -24,10 +24,10 @@ from worker.media.recipes.contact_sheet.layout import Sheet
 from worker.media.recipes.shared import cost, encode, picture
 from worker.media.recipes.shared import fallback as standin
 from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared import tile_runs as passes
 from worker.media.recipes.shared.extent import extent, leaves_some
 from worker.media.recipes.shared.frame_at import Pen
 from worker.media.recipes.shared.grid import SLACK
-from worker.media.recipes.storyboard import tile_runs as passes
 
 _STEM = "contact-sheet"
 _CAPTURE = 256 * 1024

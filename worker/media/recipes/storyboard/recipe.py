@@ -28,8 +28,8 @@ from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
 from worker.media.recipes.shared import cost, encode, grid, picture
 from worker.media.recipes.shared import fallback as standin
 from worker.media.recipes.shared.grid import Grid
+from worker.media.recipes.shared.tile_runs import Found, Pass
 from worker.media.recipes.storyboard import index as storyboard_index
-from worker.media.recipes.storyboard.tile_runs import Found, Pass
 
 # Seeking pays while it decodes clearly less than all; a seek costs about as much
 # as decoding three seconds.

@@ -21,7 +21,7 @@ from worker.media.recipes.contact_sheet import header as headline
 from worker.media.recipes.contact_sheet import layout as sheet
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 
-ASSETS = Path(contact_sheet.__file__).parents[1] / "assets"
+ASSETS = Path(contact_sheet.__file__).parents[2] / "assets"
 
 HOSTILE = "';[v]movie=/etc/passwd[x];%{pts}:\\ \n\u202eend"
 
