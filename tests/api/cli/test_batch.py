@@ -166,7 +166,8 @@ def test_given_a_rerun_then_only_what_is_missing_is_submitted(
 ) -> None:
     words = ["batch", "--server", server, "-o", str(tmp_path), "--timeout", "0.1"]
     assert main([*words, "s3://framemill/a", "s3://framemill/b"]) == 5
-    good, bad = expand(world, made(world).id)
+    jobs = [world.runtime.store.get(one) for one in expand(world, made(world).id)]
+    good, bad = [one.id for one in sorted(jobs, key=lambda one: one.source.key)]
     world.make(good)
     world.runtime.store.cancel(bad)
     capsys.readouterr()

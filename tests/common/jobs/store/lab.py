@@ -31,7 +31,7 @@ BAD = ErrorInfo(code="decode_error", title="Bad", detail="nothing decodes")
 IDLE = {"fast": 0, "slow": 0}
 READERS = {"hash": "hgetall", "set": "smembers", "string": "get"}
 # What these answer changes with time, or by another thread's doing.
-_READS = {"get", "list", "notices", "stats", "workers"}
+_READS = {"get", "list", "deliveries", "stats", "workers"}
 
 
 class TwiceStore(JobStore):
@@ -40,7 +40,7 @@ class TwiceStore(JobStore):
     def _raw(self, script: str, **arguments: Any) -> str:
         first = super()._raw(script, **arguments)
         again = super()._raw(script, **arguments)
-        if script == "beat":
+        if script == "heartbeat":
             assert again == first
         elif script not in _READS:
             assert _plain(again) == _plain(first), script
@@ -50,8 +50,8 @@ class TwiceStore(JobStore):
 def _plain(answer: str) -> Any:
     decoded = json.loads(answer)
     # Notices are rung by the first answer of a claim; the reaper stands in for it.
-    if isinstance(decoded, dict) and "piece" in decoded:
-        decoded.pop("bells", None)
+    if isinstance(decoded, dict) and "task" in decoded:
+        decoded.pop("messages", None)
     return decoded
 
 

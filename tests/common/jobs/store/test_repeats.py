@@ -48,7 +48,7 @@ class Repeating(JobStore):
         if self.lab is None:
             return first
         # A chore put off twice is put off from the second time.
-        moments = {"leased", "workers", *(["chores"] if script == "chores" else [])}
+        moments = {"leased", "workers", *(["chores"] if script == "cleanups" else [])}
         before = self.lab.snapshot(moments)
         again = super()._raw(script, **arguments)
         assert self.lab.snapshot(moments) == before, f"{script} is not safe to repeat"
