@@ -10,12 +10,12 @@ from api.files import routes as files
 from api.http import idempotency as repeats
 from api.http import middleware as edge
 from api.http import problems as errors
-from api.http.auth import Authenticator, KeyGuard, Open
-from api.http.long_poll import Waiters
+from api.http.auth import Authenticator, KeyAuthenticator, Open
+from api.http.long_poll import LongPollSlots
 from api.jobs import events as stream
 from api.jobs import routes as jobs
 from api.jobs.sources import Sources
-from api.metrics import Meters
+from api.metrics import Metrics
 from api.s3_events import routes as s3_events
 from api.uploads import direct as uploads
 from api.uploads import tus
@@ -45,21 +45,23 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    meters = Meters(runtime.store)
+    metrics = Metrics(runtime.store)
     declared = declared_keys(runtime.settings)
     keys = Keys.connect(runtime.settings) if settings.auth else None
     authenticator: Authenticator = (
-        Open(settings) if keys is None else KeyGuard(keys, declared)
+        Open(settings) if keys is None else KeyAuthenticator(keys, declared)
     )
-    waiters = Waiters(settings.threads // 4)
-    streams = Waiters(settings.transfers // 4)
-    edge.install(app, settings, meters)
+    long_polls = LongPollSlots(settings.threads // 4)
+    streams = LongPollSlots(settings.transfers // 4)
+    edge.install(app, settings, metrics)
     repeats.install(app, authenticator, runtime.store)
     errors.register(app)
     sessions = Uploads.connect(runtime.settings, runtime.blobs)
-    desk = jobs.Desk(runtime, authenticator, waiters, Sources(runtime, sessions))
-    app.register_blueprint(jobs.blueprint(runtime, desk))
-    app.register_blueprint(batches.blueprint(runtime, desk))
+    context = jobs.JobsContext(
+        runtime, authenticator, long_polls, Sources(runtime, sessions)
+    )
+    app.register_blueprint(jobs.blueprint(runtime, context))
+    app.register_blueprint(batches.blueprint(runtime, context))
     app.register_blueprint(stream.blueprint(runtime, authenticator, streams))
     app.register_blueprint(webhooks.blueprint(runtime, authenticator))
     app.register_blueprint(key_webhooks.blueprint(runtime, authenticator, keys))
@@ -67,6 +69,6 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(files.blueprint)
     app.register_blueprint(uploads.blueprint(runtime, authenticator, sessions))
     app.register_blueprint(tus.blueprint(runtime, authenticator, sessions))
-    app.register_blueprint(ops.blueprint(runtime, authenticator, meters))
+    app.register_blueprint(ops.blueprint(runtime, authenticator, metrics))
     app.register_blueprint(pages.blueprint())
     return app

@@ -7,7 +7,7 @@ import json
 from flask import Blueprint, Response
 
 from api.http.auth import Authenticator, enter
-from api.metrics import Meters
+from api.metrics import Metrics
 from common.errors import FramemillError, Unavailable
 from common.jobs.store import Stats
 from common.runtime import Runtime
@@ -19,7 +19,7 @@ _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def blueprint(
-    runtime: Runtime, authenticator: Authenticator, meters: Meters
+    runtime: Runtime, authenticator: Authenticator, metrics: Metrics
 ) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("ops", __name__)
@@ -33,9 +33,9 @@ def blueprint(
         return _json(_check(runtime))
 
     @routes.get("/metrics")
-    def metrics() -> Response:
+    def scrape() -> Response:
         enter(authenticator, "admin")
-        return Response(meters.expose(), content_type=_TEXT)
+        return Response(metrics.expose(), content_type=_TEXT)
 
     return routes
 

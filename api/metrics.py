@@ -21,7 +21,7 @@ _KNOWN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
-class Meters:
+class Metrics:
     """The metrics of one API process."""
 
     def __init__(self, store: JobStore) -> None:
@@ -116,7 +116,7 @@ def _families(stats: Stats) -> Iterator[Metric]:
             "reaper_age_seconds", "Since the last sweep.", stats.reaper_seconds
         )
     events = CounterMetricFamily(
-        "framemill_events", "What happened to jobs and pieces.", labels=["event"]
+        "framemill_events", "What happened to jobs and tasks.", labels=["event"]
     )
     for event, count in stats.counters.items():
         events.add_metric([event], count)

@@ -45,7 +45,7 @@ FramemillError
 │   ├── ReceiverError          receiver_error (retried)
 │   └── ReceiverGone           receiver_gone
 ├── KeyRevoked                 key_revoked; a batch outlived the key it came with
-├── WorkerLost                 worker_lost; a piece outlived its workers
+├── WorkerLost                 worker_lost; a task outlived its workers
 ├── Interrupted                interrupted; this attempt was told to stop
 └── InternalError              500 internal_error; a defect of ours
 
@@ -308,7 +308,7 @@ class DestinationForbidden(FramemillError):
 class MediaError(FramemillError):
     """The source, or what was asked of it, cannot give that output.
 
-    ``reports`` are the AttemptReports of the rungs that were tried before.
+    ``reports`` are the AttemptReports of the alternatives that were tried before.
     """
 
     code, title, status = "media_error", "Media not usable", 422
@@ -381,13 +381,13 @@ class ResourceLimit(MediaError):
     code, title = "resource_limit", "Resource limit reached"
 
 
-class NoticeError(FramemillError):
+class DeliveryError(FramemillError):
     """A notice was not taken by its receiver; never changes its job."""
 
     code, title = "notice_error", "Notice not delivered"
 
 
-class ReceiverError(NoticeError):
+class ReceiverError(DeliveryError):
     """The receiver answered, but not with success; it is tried again."""
 
     code, title, retryable = "receiver_error", "Receiver did not accept", True
@@ -397,7 +397,7 @@ class ReceiverError(NoticeError):
         self.retry_after = retry_after  # seconds that it asked for
 
 
-class ReceiverGone(NoticeError):
+class ReceiverGone(DeliveryError):
     """The receiver is gone, or can not be served: nothing is tried again."""
 
     code, title = "receiver_gone", "Receiver gone"
@@ -410,7 +410,7 @@ class KeyRevoked(FramemillError):
 
 
 class WorkerLost(FramemillError):
-    """Workers died or vanished under this piece too often."""
+    """Workers died or vanished under this task too often."""
 
     code, title = "worker_lost", "Worker lost"
 

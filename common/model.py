@@ -15,8 +15,8 @@ JobStatus = Literal[
     "accepted", "processing", "completed", "partial", "failed", "cancelled"
 ]
 OutputStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-PieceState = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
-PieceKind = Literal["prepare", "render", "publish", "notice", "batch"]
+TaskState = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
+TaskKind = Literal["prepare", "render", "publish", "notice", "batch"]
 Queue = Literal["fast", "slow"]
 JOB_ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "cancelled"})
 _CHILD_ENDED = JOB_ENDED | {"deleted"}
@@ -225,7 +225,7 @@ class Artifact(Record):
 
 
 class AttemptReport(Record):
-    """One rung of one claim, as the user sees what was tried; ``at`` is its end."""
+    """One alternative that a claim tried, as the user sees it; ``at`` is its end."""
 
     attempt: int
     rung: str
@@ -338,12 +338,12 @@ class Event(Record):
 
 
 @dataclass(frozen=True)
-class Bell:
+class Message:
     """What to ring: one message that says "look at this piece", nothing more.
 
     Losing it or hearing it ten times changes nothing; the record decides.
     """
 
-    piece: str
-    kind: PieceKind
+    task: str
+    kind: TaskKind
     queue: Queue

@@ -8,7 +8,7 @@ from common import storage as blobs
 from common.jobs import queue as dispatch
 from common.jobs.batches import Batches
 from common.jobs.queue import Dispatcher
-from common.jobs.service import Intake
+from common.jobs.service import JobService
 from common.jobs.store import JobStore
 from common.settings.load import Settings
 from common.storage.port import BlobStore
@@ -24,9 +24,9 @@ class Runtime:
     dispatcher: Dispatcher
 
     @property
-    def intake(self) -> Intake:
+    def jobs(self) -> JobService:
         """Give the verbs over this world."""
-        return Intake(self.settings, self.store, self.blobs, self.dispatcher)
+        return JobService(self.settings, self.store, self.blobs, self.dispatcher)
 
     @property
     def batches(self) -> Batches:
@@ -34,7 +34,7 @@ class Runtime:
         return Batches(self.settings, self.store, self.dispatcher)
 
 
-def build(settings: Settings, dispatcher: Dispatcher | None = None) -> Runtime:
+def build_runtime(settings: Settings, dispatcher: Dispatcher | None = None) -> Runtime:
     """Connect to everything the settings name; connections open on first use."""
     return Runtime(
         settings=settings,

@@ -1,7 +1,7 @@
 """The Celery worker: ``celery -A worker.app worker -Q fast,slow``.
 
-A task is a doorbell for one piece; all that matters is in the job store. SIGTERM is
-remapped to a soft stop (``REMAP_SIGTERM=SIGQUIT``): running pieces get
+A task is a message for one task; all that matters is in the job store. SIGTERM is
+remapped to a soft stop (``REMAP_SIGTERM=SIGQUIT``): running tasks get
 FRAMEMILL_WORKER_SHUTDOWN_SECONDS to end, the others are given back at once.
 """
 
@@ -24,18 +24,18 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from common import runtime
 from common.errors import StoreUnavailable
 from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
+from common.runtime import Runtime, build_runtime
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
-from worker.lease import Workshop, clear_dead_homes, run
+from worker.lease import WorkerContext, clear_dead_scratch_dirs, run
 from worker.media.engine import Engine
 from worker.media.sandbox.launcher import die_with_parent
 from worker.source.whole import Sources
 from worker.storage_watch import StorageWatch
 from worker.tasks.deliver import deliver
-from worker.tasks.expand_batch import tend
+from worker.tasks.expand_batch import expand
 from worker.tasks.prepare import prepare
 from worker.tasks.publish import publish
 from worker.tasks.render import render
@@ -46,52 +46,52 @@ SETTINGS = Settings.load()
 app = celery_app(SETTINGS, "worker")
 HEARTBEAT_SECONDS = 10.0
 _stopping = threading.Event()
-_workshops: dict[int, Workshop] = {}
+_contexts: dict[int, WorkerContext] = {}
 
 
-def workshop() -> Workshop:
-    """Give this process's workshop; no connection crosses a fork."""
+def context() -> WorkerContext:
+    """Give this process's context; no connection crosses a fork."""
     pid = os.getpid()
-    if pid not in _workshops:
-        world = runtime.build(SETTINGS, CeleryDispatcher(app))
-        _workshops.clear()
-        _workshops[pid] = Workshop(
-            runtime=world,
+    if pid not in _contexts:
+        runtime = build_runtime(SETTINGS, CeleryDispatcher(app))
+        _contexts.clear()
+        _contexts[pid] = WorkerContext(
+            runtime=runtime,
             engine=Engine(SETTINGS),
-            sources=Sources(SETTINGS, world.blobs),
+            sources=Sources(SETTINGS, runtime.blobs),
             name=f"{socket.gethostname()}:{pid}",
         )
-    return _workshops[pid]
+    return _contexts[pid]
 
 
 @app.task(name=TASKS["prepare"], bind=True)  # type: ignore[untyped-decorator]
-def prepare_task(self: Task, piece: str) -> None:
+def prepare_task(self: Task, task: str) -> None:
     """Get to know a job's source and open its outputs."""
-    run(workshop(), piece, self.request.id, prepare)
+    run(context(), task, self.request.id, prepare)
 
 
 @app.task(name=TASKS["render"], bind=True)  # type: ignore[untyped-decorator]
-def render_task(self: Task, piece: str) -> None:
+def render_task(self: Task, task: str) -> None:
     """Make one output, or one part of it."""
-    run(workshop(), piece, self.request.id, render)
+    run(context(), task, self.request.id, render)
 
 
 @app.task(name=TASKS["publish"], bind=True)  # type: ignore[untyped-decorator]
-def publish_task(self: Task, piece: str) -> None:
+def publish_task(self: Task, task: str) -> None:
     """Copy an output's files to the job's destination."""
-    run(workshop(), piece, self.request.id, publish)
+    run(context(), task, self.request.id, publish)
 
 
 @app.task(name=TASKS["batch"], bind=True)  # type: ignore[untyped-decorator]
-def batch_task(self: Task, piece: str) -> None:
+def batch_task(self: Task, task: str) -> None:
     """Make a batch's jobs, or end them."""
-    run(workshop(), piece, self.request.id, tend)
+    run(context(), task, self.request.id, expand)
 
 
 @app.task(name=TASKS["notice"], bind=True)  # type: ignore[untyped-decorator]
-def deliver_task(self: Task, piece: str) -> None:
+def deliver_task(self: Task, task: str) -> None:
     """Deliver one notice to one subscriber."""
-    deliver(workshop().runtime, piece, self.request.id, workshop().name)
+    deliver(context().runtime, task, self.request.id, context().name)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -101,7 +101,7 @@ def _log_as_we_do(**_: Any) -> None:
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def _clear_before_work(**_: Any) -> None:
-    clear_dead_homes(SETTINGS.worker.scratch)
+    clear_dead_scratch_dirs(SETTINGS.worker.scratch)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -109,18 +109,18 @@ def _begin_child(**_: Any) -> None:
     # A child whose main process was killed would work on, unseen by anybody.
     die_with_parent()
     # Its predecessor in the pool may have been killed with a folder in its hands.
-    removed = clear_dead_homes(SETTINGS.worker.scratch)
+    removed = clear_dead_scratch_dirs(SETTINGS.worker.scratch)
     if removed:
         log.info("scratch.cleared", folders=removed)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _begin_heartbeat(**_: Any) -> None:
-    world = runtime.build(SETTINGS, CeleryDispatcher(app))
-    watch = StorageWatch(world, f"{socket.gethostname()}:{os.getpid()}")
+    runtime = build_runtime(SETTINGS, CeleryDispatcher(app))
+    watch = StorageWatch(runtime, f"{socket.gethostname()}:{os.getpid()}")
     for name, work in (("alive", _heartbeat), ("storage", _watch_storage)):
         threading.Thread(
-            target=work, args=(world, watch), name=name, daemon=True
+            target=work, args=(runtime, watch), name=name, daemon=True
         ).start()
 
 
@@ -129,16 +129,16 @@ def _end_heartbeat(**_: Any) -> None:
     _stopping.set()
 
 
-def _watch_storage(_world: runtime.Runtime, watch: StorageWatch) -> None:
+def _watch_storage(_world: Runtime, watch: StorageWatch) -> None:
     watch.run(_stopping, HEARTBEAT_SECONDS)
 
 
-def _heartbeat(world: runtime.Runtime, watch: StorageWatch) -> None:
+def _heartbeat(runtime: Runtime, watch: StorageWatch) -> None:
     name = f"{socket.gethostname()}:{os.getpid()}"
     while True:
         info = {"queues": list(SETTINGS.worker.queues), "clock_skew": watch.skew}
         try:
-            world.store.worker_alive(name, info)
+            runtime.store.worker_alive(name, info)
         except StoreUnavailable as error:
             log.warning("worker.heartbeat_missed", error=error.detail)
         if _stopping.wait(HEARTBEAT_SECONDS):
@@ -153,10 +153,10 @@ def _child_died(
     if not isinstance(exception, WorkerLostError):
         return
     try:
-        outcome = workshop().runtime.store.died(args[0], task_id)
+        outcome = context().runtime.store.died(args[0], task_id)
     except StoreUnavailable as error:
         # The lease runs out and the reaper counts it as a lost one.
-        log.warning("piece.death_not_counted", piece=args[0], error=error.detail)
+        log.warning("task.death_not_counted", task=args[0], error=error.detail)
         return
-    log.error("piece.worker_died", piece=args[0], applied=outcome.applied)
-    workshop().runtime.dispatcher.ring(outcome.bells)
+    log.error("task.worker_died", task=args[0], applied=outcome.applied)
+    context().runtime.dispatcher.enqueue(outcome.messages)

@@ -1,9 +1,9 @@
 """Content dedupe: the same bytes and the same specs give the stored results, at once.
 
 The results are copied under the new job's own prefix, by the storage itself. So each
-job's files live and go with it: no other job's deletion or retention touches them.
-A job that asks while its twin is at work waits for the twin's end, and costs nothing
-meanwhile. Whatever is missing of a twin, the job is made as any other.
+job's files live and go with it: no other job's deletion or retention touches them. A
+job that asks while its duplicate is at work waits for the twin's end, and costs nothing
+meanwhile. Whatever is missing of a duplicate, the job is made as any other.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ def reuse(
     """Fill the claimed job with a twin's results; None says that it has to make them.
 
     ``source`` is pinned. ``check`` refuses media that this job may not have, by
-    raising. With ``wait`` a twin that is still at work is waited for. Raises
+    raising. With ``wait`` a duplicate that is still at work is waited for. Raises
     Unavailable, Interrupted.
     """
-    store, claim = attempt.workshop.runtime.store, attempt.claim
+    store, claim = attempt.context.runtime.store, attempt.claim
     job = store.get(claim.job_id)
     digest = job and fingerprint(attempt, source, job)
     lost: str | None = None
     while digest:
-        twin = store.find_twin(claim, digest, lost=lost, wait=wait)
-        if twin.what == "run":
+        duplicate = store.find_duplicate(claim, digest, lost=lost, wait=wait)
+        if duplicate.what == "run":
             return None
-        if twin.what == "lost":
-            return Outcome(applied=False, job_ended=False, bells=[])
-        if twin.what == "wait":
+        if duplicate.what == "lost":
+            return Outcome(applied=False, job_ended=False, messages=[])
+        if duplicate.what == "wait":
             return attempt.settle(
                 lambda: store.release(claim, "defer", delay_seconds=_WAIT_SECONDS)
             )
-        lost = twin.job_id
+        lost = duplicate.job_id
         record = store.get(lost or "")
         if record and (done := _take_over(attempt, digest, source, record, check)):
             return done
@@ -62,18 +62,20 @@ def _take_over(
     attempt: Attempt,
     digest: str,
     source: Source,
-    twin: JobRecord,
+    duplicate: JobRecord,
     check: Callable[[MediaInfo], None],
 ) -> Outcome | None:
-    if twin.media is not None:
-        check(twin.media)
-    copied = _copies(attempt, twin)
+    if duplicate.media is not None:
+        check(duplicate.media)
+    copied = _copies(attempt, duplicate)
     if copied is None:
         return None
-    log.info("job.deduplicated", twin=twin.id)
-    store = attempt.workshop.runtime.store
+    log.info("job.deduplicated", duplicate=duplicate.id)
+    store = attempt.context.runtime.store
     return attempt.settle(
-        lambda: store.adopt(attempt.claim, digest, source, twin, copied)
+        lambda: store.copy_from_duplicate(
+            attempt.claim, digest, source, duplicate, copied
+        )
     )
 
 
@@ -93,14 +95,14 @@ def fingerprint(attempt: Attempt, source: Source, job: JobRecord) -> str | None:
         [one.name, json.dumps(one.spec, sort_keys=True)] for one in job.outputs
     )
     named = any(one.kind in _NAMING for one in job.outputs)
-    edition = program.edition(attempt.workshop.runtime.settings)
+    edition = program.edition(attempt.context.runtime.settings)
     text = json.dumps(
         [job.owner, content, specs, source.name if named else None, edition]
     )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _copies(attempt: Attempt, twin: JobRecord) -> list[CopiedOutput] | None:
+def _copies(attempt: Attempt, duplicate: JobRecord) -> list[CopiedOutput] | None:
     """Copy a twin's files under the claim's fence; None when one of them is gone."""
     try:
         return [
@@ -109,16 +111,16 @@ def _copies(attempt: Attempt, twin: JobRecord) -> list[CopiedOutput] | None:
                 artifacts=[_copy(attempt, output, one) for one in output.artifacts],
                 warnings=output.warnings,
             )
-            for output in twin.outputs
+            for output in duplicate.outputs
         ]
     except SourceNotFound:
-        log.info("job.twin_lost", twin=twin.id)
+        log.info("job.twin_lost", duplicate=duplicate.id)
         return None
 
 
 def _copy(attempt: Attempt, output: OutputRecord, artifact: Artifact) -> Artifact:
     attempt.check()
-    claim, blobs = attempt.claim, attempt.workshop.runtime.blobs
+    claim, blobs = attempt.claim, attempt.context.runtime.blobs
     file = artifact.key.split("/", 4)[4]  # out/JOB/OUTPUT/FENCE/FILE
     key = f"out/{claim.job_id}/{output.name}/{claim.fence}/{file}"
     blobs.copy(artifact.key, key, size=artifact.bytes)

@@ -2,7 +2,7 @@
 
 Everything that can happen to an attempt ends in exactly one call on the job store.
 While the store is away that call is tried again for a minute; after that the lease
-runs out and the reaper gives the piece to somebody else. Whoever comes late is
+runs out and the reaper gives the task to somebody else. Whoever comes late is
 refused by the fence.
 """
 
@@ -46,7 +46,7 @@ _VISIBLE_STEP = 0.02
 
 
 @dataclass(frozen=True)
-class Workshop:
+class WorkerContext:
     """What a worker process works with; ``name`` tells it from others."""
 
     runtime: Runtime
@@ -59,56 +59,56 @@ Work = Callable[["Attempt"], Outcome]
 Answer = TypeVar("Answer")
 
 
-def run(workshop: Workshop, piece: str, task_id: str, work: Work) -> None:
-    """Claim a piece, do the work, settle it, ring for what comes next.
+def run(context: WorkerContext, task: str, task_id: str, work: Work) -> None:
+    """Claim a task, do the work, settle it, ring for what comes next.
 
     Raises only what ends the process (SystemExit and the like), after giving the
     claim back; StoreUnavailable before a claim is had (the reaper rings again).
     """
-    runtime = workshop.runtime
+    runtime = context.runtime
     # A redelivered message has the same task id: only the random half makes two
     # deliveries two claimants.
     token = f"{task_id}:{uuid.uuid4().hex}"
-    claim = runtime.store.claim(piece, token, workshop.name)
+    claim = runtime.store.claim(task, token, context.name)
     if isinstance(claim, Refusal):
-        log.info("piece.skipped", piece=piece, reason=claim.reason)
+        log.info("task.skipped", task=task, reason=claim.reason)
         return
-    runtime.dispatcher.ring(claim.bells)
+    runtime.dispatcher.enqueue(claim.messages)
     with structlog.contextvars.bound_contextvars(
-        job=claim.job_id, piece=piece, attempt=claim.attempt, fence=claim.fence
+        job=claim.job_id, task=task, attempt=claim.attempt, fence=claim.fence
     ):
         started = time.monotonic()
-        with Attempt(workshop, claim) as attempt:
+        with Attempt(context, claim) as attempt:
             outcome = attempt.finish(work)
         log.info(
-            "piece.settled",
+            "task.settled",
             applied=outcome.applied,
             seconds=round(time.monotonic() - started, 3),
         )
-        runtime.dispatcher.ring(outcome.bells)
+        runtime.dispatcher.enqueue(outcome.messages)
         if outcome.job_ended and attempt.source is not None:
-            workshop.sources.drop(attempt.source)
+            context.sources.drop(attempt.source)
 
 
 class Attempt:
     """A live claim. A context manager: it owns a folder and a heartbeat thread."""
 
-    def __init__(self, workshop: Workshop, claim: Claim) -> None:
-        self.workshop = workshop
+    def __init__(self, context: WorkerContext, claim: Claim) -> None:
+        self.context = context
         self.claim = claim
         self.source: Source | None = None
-        self._store = workshop.runtime.store
-        self._beat_seconds = workshop.runtime.settings.lease.beat_seconds
+        self._store = context.runtime.store
+        self._beat_seconds = context.runtime.settings.lease.beat_seconds
         self._progress = 0.0
         self._stop_reason: str | None = None
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._home = Home.make(workshop.runtime.settings.worker.scratch)
+        self._scratch_dir = ScratchDir.make(context.runtime.settings.worker.scratch)
 
     @property
     def folder(self) -> Path:
         """The attempt's own folder; it goes with the attempt."""
-        return self._home.path
+        return self._scratch_dir.path
 
     @property
     def watch(self) -> Watch:
@@ -127,7 +127,7 @@ class Attempt:
     ) -> None:
         self._ended.set()
         self._heart.join()
-        self._home.remove()
+        self._scratch_dir.remove()
 
     def finish(self, work: Work) -> Outcome:
         """Do the work and settle the claim, whatever comes of it."""
@@ -147,7 +147,7 @@ class Attempt:
         self.source = source
         path = self.folder / "source"
         if not path.exists():
-            self.workshop.sources.bring(source, path)
+            self.context.sources.bring(source, path)
         self.check()
         return path
 
@@ -165,21 +165,21 @@ class Attempt:
             except StoreUnavailable as error:
                 if time.monotonic() > deadline:
                     # Crash window: the lease runs out, the reaper takes over.
-                    log.exception("piece.abandoned", error=error.detail)
-                    return Outcome(applied=False, job_ended=False, bells=[])
+                    log.exception("task.abandoned", error=error.detail)
+                    return Outcome(applied=False, job_ended=False, messages=[])
                 time.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, no secret
 
     def _give_back(self, error: BaseException) -> Outcome:
         claim = self.claim
         verdict = judge(error, claim.attempt, random.random())  # noqa: S311 - jitter
         if self._stop_reason == "lost":
-            log.warning("piece.lost")
-            return Outcome(applied=False, job_ended=False, bells=[])
+            log.warning("task.lost")
+            return Outcome(applied=False, job_ended=False, messages=[])
         defect = verdict.error and verdict.error.code == InternalError.code
         alarm = defect or isinstance(error, StorageDenied)
         log.log(
             logging.ERROR if alarm else logging.INFO,
-            "piece.given_back",
+            "task.given_back",
             how=verdict.how,
             error=repr(error),
             exc_info=error if defect else None,
@@ -229,7 +229,7 @@ class Attempt:
                 return
 
 
-class Home:
+class ScratchDir:
     """An attempt's folder, held by a lock so that a dead one's can be told."""
 
     def __init__(self, path: Path) -> None:
@@ -238,7 +238,7 @@ class Home:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     @classmethod
-    def make(cls, scratch: Path) -> Home:
+    def make(cls, scratch: Path) -> ScratchDir:
         """Make a new folder under ``scratch``."""
         path = scratch.resolve() / "attempts" / uuid.uuid4().hex
         path.mkdir(parents=True)
@@ -250,7 +250,7 @@ class Home:
         self._lock.close()
 
 
-def clear_dead_homes(scratch: Path) -> int:
+def clear_dead_scratch_dirs(scratch: Path) -> int:
     """Remove the folders whose process died; give how many."""
     removed = 0
     for path in (scratch / "attempts").glob("*"):

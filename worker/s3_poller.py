@@ -17,10 +17,10 @@ import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from common import runtime
 from common.access.keys import Keys
 from common.errors import FramemillError, InternalError
-from common.ingest.s3_notifications import Arrivals, read_notification
+from common.ingest.s3_notifications import S3Notifications, read_notification
+from common.runtime import build_runtime
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
 
@@ -53,16 +53,16 @@ def open_queue(settings: Settings) -> SQSClient:
 
 
 class Poller:
-    """Moves messages from one queue into the intake."""
+    """Moves messages from one queue into the job service."""
 
     def __init__(
-        self, settings: Settings, arrivals: Arrivals, queue: SQSClient
+        self, settings: Settings, notifications: S3Notifications, queue: SQSClient
     ) -> None:
         if settings.events.queue_url is None:
             raise SettingsError("FRAMEMILL_EVENTS_QUEUE_URL is not set")
         self._events = settings.events
         self._url = settings.events.queue_url
-        self._arrivals = arrivals
+        self._notifications = notifications
         self._queue = queue
 
     def run(self, stop: threading.Event) -> None:
@@ -100,20 +100,20 @@ class Poller:
     def _take(self, message: MessageTypeDef) -> None:
         received = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
         try:
-            for arrival in read_notification(message["Body"]):
-                self._arrivals.admit(arrival)
+            for notification in read_notification(message["Body"]):
+                self._notifications.admit(notification)
         except FramemillError as error:
             if error.retryable:
                 raise  # no fault of the message: it comes again
-            self._bury(message, error)
+            self._dead_letter(message, error)
         except Exception as error:
             log.exception("poller.defect", message=message["MessageId"])
             if received >= self._events.max_receives:
-                self._bury(message, InternalError(type(error).__name__))
+                self._dead_letter(message, InternalError(type(error).__name__))
         else:
             self._delete(message)
 
-    def _bury(self, message: MessageTypeDef, error: FramemillError) -> None:
+    def _dead_letter(self, message: MessageTypeDef, error: FramemillError) -> None:
         """Send a message to the dead letters, then delete it.
 
         Crash window: between the two it is there twice, never lost.
@@ -163,13 +163,13 @@ def main() -> None:
     """Poll until SIGTERM or SIGINT; raises SettingsError at start."""
     settings = Settings.load()
     telemetry.configure(settings.log)
-    world = runtime.build(settings)
+    runtime = build_runtime(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     keys = Keys.connect(settings)
-    arrivals = Arrivals(settings, world.intake, world.blobs, keys)
-    poller = Poller(settings, arrivals, open_queue(settings))
+    notifications = S3Notifications(settings, runtime.jobs, runtime.blobs, keys)
+    poller = Poller(settings, notifications, open_queue(settings))
     log.info("poller.started")
     poller.run(stop)
     log.info("poller.stopped")

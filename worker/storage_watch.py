@@ -24,8 +24,8 @@ SKEW_SECONDS = 30.0
 class StorageWatch:
     """Asks the storage again and again; ``name`` is the worker's."""
 
-    def __init__(self, world: Runtime, name: str) -> None:
-        self._world = world
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        self._world = runtime
         self._name = name
         self._away = False
         self._skewed = False

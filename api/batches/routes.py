@@ -17,7 +17,7 @@ from api.jobs.routes import (
     DEFAULT_PAGE,
     MAX_PAGE,
     POLL_SECONDS,
-    Desk,
+    JobsContext,
     check_id,
     known_request,
     wait_for,
@@ -31,7 +31,7 @@ from common.runtime import Runtime
 _ADDRESS = "POST /v1/batches"
 
 
-def blueprint(runtime: Runtime, desk: Desk) -> Blueprint:
+def blueprint(runtime: Runtime, context: JobsContext) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("batches", __name__, url_prefix="/v1/batches")
     batches = runtime.batches
@@ -39,18 +39,18 @@ def blueprint(runtime: Runtime, desk: Desk) -> Blueprint:
     @routes.post("")
     def create() -> Response:
         headers.query(request)
-        submitted = batches.submit(_read(desk, desk.enter("submit")))
-        return _accepted(desk, submitted.batch)
+        submitted = batches.submit(_read(context, context.enter("submit")))
+        return _accepted(context, submitted.batch)
 
     @routes.get("")
     def index() -> Response:
         values = headers.query(request, "limit", "cursor")
         found, following = batches.list(
-            desk.enter("read").owner,
+            context.enter("read").owner,
             limit=headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE),
             cursor=values.get("cursor"),
         )
-        links = desk.links()
+        links = context.links()
         page = BatchListView(
             batches=[present(one, links) for one in found], next=following
         )
@@ -59,46 +59,46 @@ def blueprint(runtime: Runtime, desk: Desk) -> Blueprint:
     @routes.get("/<batch_id>")
     def show(batch_id: str) -> Response:
         headers.query(request)
-        owner = desk.enter("read").owner
-        return _show(desk, batches.get(check_id(batch_id, "batch"), owner))
+        owner = context.enter("read").owner
+        return _show(context, batches.get(check_id(batch_id, "batch"), owner))
 
     @routes.post("/<batch_id>/cancel")
     def cancel(batch_id: str) -> Response:
         headers.query(request)
-        owner = desk.enter("submit").owner
+        owner = context.enter("submit").owner
         batch = batches.cancel(check_id(batch_id, "batch"), owner)
-        return _accepted(desk, batch)
+        return _accepted(context, batch)
 
     @routes.delete("/<batch_id>")
     def delete(batch_id: str) -> Response:
         headers.query(request)
-        owner = desk.enter("submit").owner
+        owner = context.enter("submit").owner
         batches.delete(check_id(batch_id, "batch"), owner)
         return Response(status=204)
 
     return routes
 
 
-def _read(desk: Desk, who: Principal) -> BatchSubmission:
-    settings = desk.runtime.settings
+def _read(context: JobsContext, who: Principal) -> BatchSubmission:
+    settings = context.runtime.settings
     key = headers.idempotency_key(request)
     document = bodies.read_json(request, settings.limits.json_bytes)
     check_metadata(document, settings.limits.metadata_bytes)
-    asked = validate(BATCH, document)
-    options = job_options(desk.runtime, who, asked)
+    requested = validate(BATCH, document)
+    options = job_options(context.runtime, who, requested)
     _check_destination(options)
     return BatchSubmission(
         owner=who.owner,
         sources=[
-            desk.sources.resolve(one, who, f"/sources/{number}")
-            for number, one in enumerate(asked.sources or [])
+            context.sources.resolve(one, who, f"/sources/{number}")
+            for number, one in enumerate(requested.sources or [])
         ],
-        prefix=_prefix(desk, asked, who),
-        outputs=chosen_outputs(settings, asked),
-        metadata=asked.metadata,
+        prefix=_prefix(context, requested, who),
+        outputs=chosen_outputs(settings, requested),
+        metadata=requested.metadata,
         options=options,
-        subscriptions=about("batch", asked.notify, who, settings, BATCH_ENDINGS),
-        job_subscriptions=about("job", asked.notify, who, settings, []),
+        subscriptions=about("batch", requested.notify, who, settings, BATCH_ENDINGS),
+        job_subscriptions=about("job", requested.notify, who, settings, []),
         idempotency=known_request(_ADDRESS, key and f"{_ADDRESS} {key}", document),
         jobs_at_once=who.allowance.jobs_at_once,
         key_id=who.key_id,
@@ -106,11 +106,13 @@ def _read(desk: Desk, who: Principal) -> BatchSubmission:
     )
 
 
-def _prefix(desk: Desk, asked: BatchRequest, who: Principal) -> Prefix | None:
-    if asked.prefix is None:
+def _prefix(
+    context: JobsContext, requested: BatchRequest, who: Principal
+) -> Prefix | None:
+    if requested.prefix is None:
         return None
-    place = asked.prefix.s3
-    desk.sources.check_place(place.bucket, place.prefix, who, "/prefix/s3")
+    place = requested.prefix.s3
+    context.sources.check_place(place.bucket, place.prefix, who, "/prefix/s3")
     return Prefix(place.bucket, place.prefix, place.suffix)
 
 
@@ -124,19 +126,19 @@ def _check_destination(options: dict[str, Any]) -> None:
         )
 
 
-def _accepted(desk: Desk, batch: BatchRecord) -> Response:
-    applied, batch = wait_for(desk, batch, desk.runtime.store.wait_batch)
+def _accepted(context: JobsContext, batch: BatchRecord) -> Response:
+    applied, batch = wait_for(context, batch, context.runtime.store.wait_batch)
     ended = applied is not None and batch.status in JOB_ENDED
-    response = _answer(desk, batch, 200 if ended else 202, applied)
-    response.headers["Location"] = desk.links().batch(batch.id)
+    response = _answer(context, batch, 200 if ended else 202, applied)
+    response.headers["Location"] = context.links().batch(batch.id)
     return response
 
 
-def _show(desk: Desk, batch: BatchRecord) -> Response:
-    applied, batch = wait_for(desk, batch, desk.runtime.store.wait_batch)
-    asked = headers.wait_seconds(request) is not None
-    open_end = asked and batch.status not in JOB_ENDED
-    response = _answer(desk, batch, 202 if open_end else 200, applied)
+def _show(context: JobsContext, batch: BatchRecord) -> Response:
+    applied, batch = wait_for(context, batch, context.runtime.store.wait_batch)
+    requested = headers.wait_seconds(request) is not None
+    open_end = requested and batch.status not in JOB_ENDED
+    response = _answer(context, batch, 202 if open_end else 200, applied)
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
     if not open_end:
@@ -145,9 +147,9 @@ def _show(desk: Desk, batch: BatchRecord) -> Response:
 
 
 def _answer(
-    desk: Desk, batch: BatchRecord, status: int, applied: int | None
+    context: JobsContext, batch: BatchRecord, status: int, applied: int | None
 ) -> Response:
-    response = _document(present(batch, desk.links()).model_dump_json(), status)
+    response = _document(present(batch, context.links()).model_dump_json(), status)
     if batch.status not in JOB_ENDED:
         response.headers["Retry-After"] = str(POLL_SECONDS)
     if applied is not None:

@@ -101,9 +101,9 @@ class Client:
                     raise Unreached(f"{self.root} answered {response.status} to tus")
         return place.rpartition("/")[2]
 
-    def submit_batch(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def submit_batch(self, requested: dict[str, Any]) -> dict[str, Any]:
         """Submit a batch, once however often the request is sent."""
-        body = json.dumps(asked).encode()
+        body = json.dumps(requested).encode()
         headers = {
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),

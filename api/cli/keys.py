@@ -184,12 +184,12 @@ def _webhook(options: argparse.Namespace) -> int:
     fields = {"type": "webhook", "url": options.url, "events": options.events}
     given = {name: value for name, value in fields.items() if value is not None}
     try:
-        asked = WebhookSubscription.model_validate(given)
+        requested = WebhookSubscription.model_validate(given)
     except ValidationError as error:
         raise ValueError("; ".join(one["msg"] for one in error.errors())) from error
     settings = local_service.load_settings(options.data)
-    check_receiver(asked.url, settings.egress, "/url")
-    made = add(Keys.connect(settings), options.id, asked)
+    check_receiver(requested.url, settings.egress, "/url")
+    made = add(Keys.connect(settings), options.id, requested)
     _tell(f"webhook {made['id']}; its secret is shown only now:")
     print(made["secret"])
     return 0

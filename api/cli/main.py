@@ -22,7 +22,7 @@ from api.cli.client import Refused, Unreached
 from api.cli.submit import warn
 from api.openapi import document as openapi
 from common.errors import FramemillError
-from common.runtime import Runtime, build
+from common.runtime import Runtime, build_runtime
 from common.settings.load import SettingsError
 from common.telemetry import logging as telemetry
 
@@ -73,37 +73,37 @@ def _parser() -> argparse.ArgumentParser:
     client_commands.add_batch(batch)
     keys = commands.add_parser("keys", help="make and tend API keys")
     key_commands.add_to(keys)
-    dead = commands.add_parser("dead", help="list the pieces that were given up")
+    dead = commands.add_parser("dead", help="list the tasks that were given up")
     local_service.add_option(dead)
     dead.set_defaults(run=_dead)
-    redrive = commands.add_parser("redrive", help="run given up pieces again")
+    redrive = commands.add_parser("redrive", help="run given-up tasks again")
     local_service.add_option(redrive)
     redrive.set_defaults(run=_redrive)
-    redrive.add_argument("piece", nargs="*", help="default: all of them")
+    redrive.add_argument("task", nargs="*", help="default: all of them")
     document = commands.add_parser("openapi", help="print the OpenAPI document")
     document.set_defaults(run=_openapi)
     return parser
 
 
 def _dead(options: argparse.Namespace) -> int:
-    for piece in _runtime(options).store.dead():
-        print(f"{piece.piece}\t{piece.error.code}\t{piece.error.detail}")
+    for task in _runtime(options).store.dead():
+        print(f"{task.task}\t{task.error.code}\t{task.error.detail}")
     return 0
 
 
 def _redrive(options: argparse.Namespace) -> int:
     runtime = _runtime(options)
-    pieces = options.piece or [one.piece for one in runtime.store.dead()]
-    for piece in pieces:
-        runtime.dispatcher.ring(runtime.store.redrive(piece).bells)
-        print(piece)
+    tasks = options.task or [one.task for one in runtime.store.dead()]
+    for task in tasks:
+        runtime.dispatcher.enqueue(runtime.store.redrive(task).messages)
+        print(task)
     return 0
 
 
 def _runtime(options: argparse.Namespace) -> Runtime:
     settings = local_service.load_settings(options.data)
     telemetry.configure(settings.log)
-    return build(settings)
+    return build_runtime(settings)
 
 
 def _openapi(_: argparse.Namespace) -> int:

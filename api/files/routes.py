@@ -30,7 +30,7 @@ blueprint = Blueprint("files", __name__)
 
 _READ_BYTES = 256 * 1024
 # Of a file from storage nothing may run, be framed or be guessed.
-_GUARDS = {
+_SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
@@ -152,7 +152,7 @@ def _index(artifact: Artifact, filename: str) -> Response:
     except SourceNotFound as error:
         raise NotFound("this file was removed") from error
     answer = Response(body, mimetype=artifact.content_type)
-    answer.headers.update(_GUARDS | _SHARED)
+    answer.headers.update(_SECURITY_HEADERS | _SHARED)
     answer.headers["Content-Disposition"] = content_disposition(
         filename, attachment=False
     )
@@ -214,7 +214,7 @@ def serve_blob(key: str) -> Response:
         raise NotFound("this file was removed") from error
     except RequestedRangeNotSatisfiable as error:
         return Response(status=416, headers=error.get_headers())
-    answer.headers.update(_GUARDS)
+    answer.headers.update(_SECURITY_HEADERS)
     answer.headers["Content-Disposition"] = terms["d"]
     answer.headers["Cache-Control"] = "private, max-age=3600"
     return answer

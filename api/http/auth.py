@@ -179,7 +179,7 @@ def _came_by_loopback(request: Request) -> bool:
     return not isinstance(here, tuple) or is_loopback(here[0])
 
 
-class KeyGuard:
+class KeyAuthenticator:
     """Asks for an API key and holds it to its limits."""
 
     def __init__(self, keys: Keys, declared: Sequence[DeclaredKey] = ()) -> None:

@@ -47,21 +47,21 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
         if key is None:
             return None
         whose = _whose(enter(authenticator, "submit"))
-        asked = Repeatable(
+        requested = Repeatable(
             whose, f"POST {request.path}", key, _fingerprint(), uuid.uuid4().hex
         )
-        kept = _await_turn(store, asked)
+        kept = _await_turn(store, requested)
         if kept is None:
-            g.repeatable = asked
+            g.repeatable = requested
         return kept
 
     @app.after_request
     def end(response: Response) -> Response:
-        asked: Repeatable | None = g.pop("repeatable", None)
-        if asked is None:
+        requested: Repeatable | None = g.pop("repeatable", None)
+        if requested is None:
             return response
         try:
-            _settle(store, asked, response)
+            _settle(store, requested, response)
         except StoreUnavailable as error:
             # What was done is done and is told; the key is free in two minutes.
             log.warning("answer.not_kept", error=error.detail)
@@ -99,14 +99,14 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _await_turn(store: JobStore, asked: Repeatable) -> Response | None:
+def _await_turn(store: JobStore, requested: Repeatable) -> Response | None:
     """Give the kept answer, or None when it is this execution's turn.
 
     Raises IdempotencyMismatch, and Conflict when the first one takes too long.
     """
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
-        turn = store.begin_answer(asked)
+        turn = store.begin_answer(requested)
         if turn.state == "go":
             return None
         if turn.answer is not None:
@@ -119,12 +119,12 @@ def _await_turn(store: JobStore, asked: Repeatable) -> Response | None:
         time.sleep(_POLL_SECONDS)
 
 
-def _settle(store: JobStore, asked: Repeatable, response: Response) -> None:
+def _settle(store: JobStore, requested: Repeatable, response: Response) -> None:
     answer = _write(response) if 200 <= response.status_code < 300 else ""
     if 0 < len(answer) <= _ANSWER_BYTES:
-        store.keep_answer(asked, answer)
+        store.keep_answer(requested, answer)
     else:
-        store.drop_answer(asked)
+        store.drop_answer(requested)
 
 
 def _write(response: Response) -> str:

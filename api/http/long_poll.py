@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 
 
-class Waiters:
+class LongPollSlots:
     """At most ``places`` requests wait at once."""
 
     def __init__(self, places: int) -> None:

@@ -11,12 +11,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.http import headers
 from api.http.auth import tell_limits
-from api.metrics import Meters
+from api.metrics import Metrics
 from common.settings.sections import Api
 
 # Documents of an API run nothing; the pages set a policy of their own.
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
-_GUARDS = {
+_SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": _POLICY,
     "Referrer-Policy": "no-referrer",
@@ -34,7 +34,7 @@ _PREFLIGHT_SECONDS = "7200"
 log = structlog.get_logger(__name__)
 
 
-def install(app: Flask, settings: Api, meters: Meters) -> None:
+def install(app: Flask, settings: Api, metrics: Metrics) -> None:
     """Put the edge around an app."""
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -51,13 +51,13 @@ def install(app: Flask, settings: Api, meters: Meters) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         given = {name.lower() for name, _ in response.headers}
-        for name, value in _GUARDS.items():
+        for name, value in _SECURITY_HEADERS.items():
             if name.lower() not in given:
                 response.headers.add(name, value)
         response.headers["X-Request-Id"] = g.get("request_id", "")
         tell_limits(response)
         _allow_origin(response, settings.cors_origins)
-        _record(response, meters)
+        _record(response, metrics)
         return response
 
 
@@ -75,17 +75,17 @@ def _allow_origin(response: Response, allowed: list[str]) -> None:
         request.method == "OPTIONS"
         and "Access-Control-Request-Method" in request.headers
     ):
-        asked = request.headers.get("Access-Control-Request-Headers", "")
+        requested = request.headers.get("Access-Control-Request-Headers", "")
         response.headers["Access-Control-Allow-Methods"] = _METHODS
-        response.headers["Access-Control-Allow-Headers"] = asked[:1000]
+        response.headers["Access-Control-Allow-Headers"] = requested[:1000]
         response.headers["Access-Control-Max-Age"] = _PREFLIGHT_SECONDS
 
 
-def _record(response: Response, meters: Meters) -> None:
+def _record(response: Response, metrics: Metrics) -> None:
     seconds = time.perf_counter() - g.get("began", time.perf_counter())
     route = request.url_rule.rule if request.url_rule else "unknown"
     status = response.status_code
-    meters.count_request(request.method, route, status, seconds)
+    metrics.count_request(request.method, route, status, seconds)
     (log.debug if status < 400 else log.info)(
         "http.request",
         method=request.method,

@@ -16,7 +16,7 @@ _OWN = frozenset({"in", "out"})
 
 
 def job_options(
-    runtime: Runtime, who: Principal, asked: FormRequest, base: str = ""
+    runtime: Runtime, who: Principal, requested: FormRequest, base: str = ""
 ) -> dict[str, Any]:
     """Give the options of a new job; ``base`` is where ``asked`` lies in the body.
 
@@ -25,11 +25,11 @@ def job_options(
     options: dict[str, Any] = {
         "max_bytes": who.allowance.source_bytes,
         "max_seconds": who.allowance.source_seconds,
-        "dedupe": asked.dedupe or None,
+        "dedupe": requested.dedupe or None,
     }
-    if asked.destination is not None:
+    if requested.destination is not None:
         pointer = f"{base}/destination/s3"
-        target = asked.destination.s3
+        target = requested.destination.s3
         _check(runtime, who, target, pointer)
         options["destination"] = Destination(
             bucket=target.bucket,

@@ -19,7 +19,7 @@ from flask import Blueprint, Response, request
 
 from api.http import headers
 from api.http.auth import Authenticator, enter
-from api.http.long_poll import Waiters
+from api.http.long_poll import LongPollSlots
 from api.jobs.routes import check_id
 from api.jobs.views import timestamp
 from common.errors import StoreUnavailable, TooManyRequests
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 def blueprint(
-    runtime: Runtime, authenticator: Authenticator, waiters: Waiters
+    runtime: Runtime, authenticator: Authenticator, long_polls: LongPollSlots
 ) -> Blueprint:
     """Make the view over one world; ``waiters`` caps the streams."""
     routes = Blueprint("stream", __name__, url_prefix="/v1/jobs")
@@ -46,14 +46,14 @@ def blueprint(
     def events(job_id: str) -> Response:
         headers.query(request)
         owner = enter(authenticator, "read").owner
-        job = runtime.intake.get(check_id(job_id), owner)
+        job = runtime.jobs.get(check_id(job_id), owner)
         after = request.headers.get("Last-Event-ID") or None
         # Also tells an id that cannot be one, while there is still a status to send.
         missed = runtime.store.events(job.id, after, 1)
         if after and not missed and job.status in JOB_ENDED:
             return Response(status=204)  # EventSource takes it as: do not come back
         with ExitStack() as stack:
-            if not stack.enter_context(waiters.place()):
+            if not stack.enter_context(long_polls.place()):
                 raise TooManyRequests(
                     "all event streams of this server are taken",
                     retry_after=BUSY_SECONDS,

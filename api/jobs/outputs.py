@@ -30,13 +30,13 @@ def check_metadata(document: Any, limit: int, base: str = "") -> None:
 
 
 def chosen_outputs(
-    settings: Settings, asked: FormRequest, base: str = ""
+    settings: Settings, requested: FormRequest, base: str = ""
 ) -> Sequence[OutputSpec]:
     """Give the outputs that are asked for, or those of a preset; raises Invalid."""
-    if asked.preset is None:
-        return asked.outputs or ()
-    if asked.outputs is not None:
+    if requested.preset is None:
+        return requested.outputs or ()
+    if requested.outputs is not None:
         raise Invalid.one(
             f"{base}/preset", "both outputs and a preset are given", "give one of them"
         )
-    return outputs_of(settings, asked.preset, f"{base}/preset")
+    return outputs_of(settings, requested.preset, f"{base}/preset")

@@ -15,7 +15,7 @@ from api.http import headers
 from api.http import json_body as bodies
 from api.http.auth import Authenticator, Principal, Scope, enter
 from api.http.links import Links
-from api.http.long_poll import Waiters
+from api.http.long_poll import LongPollSlots
 from api.http.multipart import FILE, Form, receive
 from api.http.validation import validate
 from api.jobs.destinations import job_options
@@ -54,12 +54,12 @@ _FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
 
 
 @dataclass(frozen=True)
-class Desk:
+class JobsContext:
     """What the views of jobs stand on."""
 
     runtime: Runtime
     authenticator: Authenticator
-    waiters: Waiters
+    long_polls: LongPollSlots
     sources: Sources
 
     def enter(self, scope: Scope) -> Principal:
@@ -73,43 +73,43 @@ class Desk:
         return Links(root.rstrip("/"), settings)
 
 
-def blueprint(runtime: Runtime, desk: Desk) -> Blueprint:
+def blueprint(runtime: Runtime, context: JobsContext) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
 
     @routes.post("")
     def create() -> Response:
-        return _create(desk)
+        return _create(context)
 
     @routes.get("")
     def index() -> Response:
-        return _list(desk)
+        return _list(context)
 
     @routes.get("/<job_id>")
     def show(job_id: str) -> Response:
         headers.query(request)
-        owner = desk.enter("read").owner
-        return _show(desk, runtime.intake.get(check_id(job_id), owner))
+        owner = context.enter("read").owner
+        return _show(context, runtime.jobs.get(check_id(job_id), owner))
 
     @routes.post("/<job_id>/cancel")
     def cancel(job_id: str) -> Response:
         headers.query(request)
-        owner = desk.enter("submit").owner
-        return _accepted(desk, runtime.intake.cancel(check_id(job_id), owner))
+        owner = context.enter("submit").owner
+        return _accepted(context, runtime.jobs.cancel(check_id(job_id), owner))
 
     @routes.post("/<job_id>/retry")
     def retry(job_id: str) -> Response:
         headers.query(request)
-        who = desk.enter("submit")
+        who = context.enter("submit")
         most = who.allowance.jobs_at_once
-        job = runtime.intake.retry(check_id(job_id), who.owner, most)
-        return _accepted(desk, job)
+        job = runtime.jobs.retry(check_id(job_id), who.owner, most)
+        return _accepted(context, job)
 
     @routes.delete("/<job_id>")
     def delete(job_id: str) -> Response:
         headers.query(request)
-        owner = desk.enter("submit").owner
-        runtime.intake.delete(check_id(job_id), owner)
+        owner = context.enter("submit").owner
+        runtime.jobs.delete(check_id(job_id), owner)
         return Response(status=204)
 
     return routes
@@ -122,9 +122,9 @@ def check_id(given: str, kind: str = "job") -> str:
     return given
 
 
-def _create(desk: Desk) -> Response:
+def _create(context: JobsContext) -> Response:
     headers.query(request)
-    who = desk.enter("submit")
+    who = context.enter("submit")
     key = headers.idempotency_key(request)
     if request.mimetype not in {_MULTIPART, bodies.JSON_TYPE}:
         raise UnsupportedMediaType(
@@ -132,34 +132,36 @@ def _create(desk: Desk) -> Response:
             hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
         )
     submit = _submit_form if request.mimetype == _MULTIPART else _submit_json
-    day = desk.authenticator.day(who, repeat=key is not None)
-    submitted = submit(desk, who, key, day)
+    day = context.authenticator.day(who, repeat=key is not None)
+    submitted = submit(context, who, key, day)
     if submitted.created:
-        desk.authenticator.made()
-    return _accepted(desk, submitted.job)
+        context.authenticator.made()
+    return _accepted(context, submitted.job)
 
 
-def _submit_json(desk: Desk, who: Principal, key: str | None, day: Day) -> Submitted:
-    limits = desk.runtime.settings.limits
+def _submit_json(
+    context: JobsContext, who: Principal, key: str | None, day: Day
+) -> Submitted:
+    limits = context.runtime.settings.limits
     document = bodies.read_json(request, limits.json_bytes)
     check_metadata(document, limits.metadata_bytes)
-    asked = validate(_JOB, document)
+    requested = validate(_JOB, document)
     known = known_request(_ADDRESS, key, document)
     try:
-        source = desk.sources.resolve(asked.source, who)
+        source = context.sources.resolve(requested.source, who)
     except RequestError:
         # What an earlier request named may be gone since; its answer is not.
-        if earlier := desk.runtime.intake.recall(who.owner, known):
+        if earlier := context.runtime.jobs.recall(who.owner, known):
             return earlier
         raise
-    return desk.runtime.intake.submit(
+    return context.runtime.jobs.submit(
         Submission(
             owner=who.owner,
             source=source,
-            outputs=chosen_outputs(desk.runtime.settings, asked),
-            subscriptions=as_stored(asked.notify, who, desk.runtime.settings),
-            metadata=asked.metadata,
-            options=job_options(desk.runtime, who, asked),
+            outputs=chosen_outputs(context.runtime.settings, requested),
+            subscriptions=as_stored(requested.notify, who, context.runtime.settings),
+            metadata=requested.metadata,
+            options=job_options(context.runtime, who, requested),
             idempotency=known,
             jobs_at_once=who.allowance.jobs_at_once,
             day=day,
@@ -167,10 +169,12 @@ def _submit_json(desk: Desk, who: Principal, key: str | None, day: Day) -> Submi
     )
 
 
-def _submit_form(desk: Desk, who: Principal, key: str | None, day: Day) -> Submitted:
-    runtime, job_id = desk.runtime, new_id()
+def _submit_form(
+    context: JobsContext, who: Principal, key: str | None, day: Day
+) -> Submitted:
+    runtime, job_id = context.runtime, new_id()
     blob_key = source_key(job_id)
-    limits = _limits(desk, who)
+    limits = _limits(context, who)
     _check_length(limits.source_bytes)
     # Crash window: from the commit of the blob to the record a crash leaves a blob
     # without a job. It is reserved first: the sweep takes what no job has taken.
@@ -185,7 +189,7 @@ def _submit_form(desk: Desk, who: Principal, key: str | None, day: Day) -> Submi
             limits=limits,
         )
         stored = form.file is not None
-        submitted = _submit_received(desk, who, form, key, job_id, day)
+        submitted = _submit_received(context, who, form, key, job_id, day)
     except StoreUnavailable:
         # The store may have accepted the job without our hearing it: keep the blob.
         raise
@@ -199,10 +203,15 @@ def _submit_form(desk: Desk, who: Principal, key: str | None, day: Day) -> Submi
 
 
 def _submit_received(
-    desk: Desk, who: Principal, form: Form, key: str | None, job_id: str, day: Day
+    context: JobsContext,
+    who: Principal,
+    form: Form,
+    key: str | None,
+    job_id: str,
+    day: Day,
 ) -> Submitted:
     document, faults = _read_fields(form.fields)
-    limits = desk.runtime.settings.limits
+    limits = context.runtime.settings.limits
     check_metadata(document, limits.metadata_bytes)
     if form.file is None:
         faults.append(
@@ -213,7 +222,7 @@ def _submit_received(
             }
         )
     try:
-        asked = validate(_FORM, document)
+        requested = validate(_FORM, document)
     except Invalid as error:
         raise Invalid([*faults, *error.faults]) from error
     if form.file is None or faults:
@@ -229,14 +238,14 @@ def _submit_received(
         sha256=file.sha256,
         content_type=file.content_type,
     )
-    return desk.runtime.intake.submit(
+    return context.runtime.jobs.submit(
         Submission(
             owner=who.owner,
             source=source,
-            outputs=chosen_outputs(desk.runtime.settings, asked),
-            subscriptions=as_stored(asked.notify, who, desk.runtime.settings),
-            metadata=asked.metadata,
-            options=job_options(desk.runtime, who, asked),
+            outputs=chosen_outputs(context.runtime.settings, requested),
+            subscriptions=as_stored(requested.notify, who, context.runtime.settings),
+            metadata=requested.metadata,
+            options=job_options(context.runtime, who, requested),
             job_id=job_id,
             idempotency=known_request(
                 _ADDRESS, key, {"fields": document, "file": file.sha256}
@@ -273,8 +282,8 @@ def _check_length(limit: int) -> None:
         )
 
 
-def _limits(desk: Desk, who: Principal) -> Any:
-    limits = desk.runtime.settings.limits
+def _limits(context: JobsContext, who: Principal) -> Any:
+    limits = context.runtime.settings.limits
     most = who.allowance.source_bytes
     if most is None or most >= limits.source_bytes:
         return limits
@@ -289,20 +298,20 @@ def known_request(address: str, key: str | None, document: Any) -> Idempotency |
     return Idempotency(key, hashlib.sha256(text).hexdigest())
 
 
-def _accepted(desk: Desk, job: JobRecord) -> Response:
-    applied, job = _wait(desk, job)
+def _accepted(context: JobsContext, job: JobRecord) -> Response:
+    applied, job = _wait(context, job)
     ended = applied is not None and job.status in JOB_ENDED
-    view = present(job, desk.links())
+    view = present(job, context.links())
     response = _document(view, 200 if ended else 202, applied)
     response.headers["Location"] = view.links.self
     return response
 
 
-def _show(desk: Desk, job: JobRecord) -> Response:
-    applied, job = _wait(desk, job)
-    asked = headers.wait_seconds(request) is not None
-    open_end = asked and job.status not in JOB_ENDED
-    view = present(job, desk.links())
+def _show(context: JobsContext, job: JobRecord) -> Response:
+    applied, job = _wait(context, job)
+    requested = headers.wait_seconds(request) is not None
+    open_end = requested and job.status not in JOB_ENDED
+    view = present(job, context.links())
     response = _document(view, 202 if open_end else 200, applied)
     response.add_etag()
     response.headers["Cache-Control"] = "private, no-cache"
@@ -311,18 +320,18 @@ def _show(desk: Desk, job: JobRecord) -> Response:
     return response
 
 
-def _wait(desk: Desk, job: JobRecord) -> tuple[int | None, JobRecord]:
-    return wait_for(desk, job, desk.runtime.store.wait)
+def _wait(context: JobsContext, job: JobRecord) -> tuple[int | None, JobRecord]:
+    return wait_for(context, job, context.runtime.store.wait)
 
 
 def wait_for(
-    desk: Desk, record: Waited, wait: Callable[[str, float], Waited | None]
+    context: JobsContext, record: Waited, wait: Callable[[str, float], Waited | None]
 ) -> tuple[int | None, Waited]:
     """Give a record after the preferred wait, and the wait if it was kept."""
     seconds = headers.wait_seconds(request)
     if seconds is None or seconds == 0 or record.status in JOB_ENDED:
         return seconds, record
-    with desk.waiters.place() as got:
+    with context.long_polls.place() as got:
         if not got:
             return None, record
         ended = wait(record.id, seconds)
@@ -341,10 +350,10 @@ def _document(view: JobView, status: int, applied: int | None) -> Response:
     return response
 
 
-def _list(desk: Desk) -> Response:
+def _list(context: JobsContext) -> Response:
     values = headers.query(request, "status", "batch", "limit", "cursor")
-    owner = desk.enter("read").owner
-    runtime = desk.runtime
+    owner = context.enter("read").owner
+    runtime = context.runtime
     page_of: dict[str, Any] = {
         "status": headers.choice(values, "status", _STATUSES),
         "limit": headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE),
@@ -354,8 +363,8 @@ def _list(desk: Desk) -> Response:
         batch_id = check_id(batch, "batch")
         jobs, following = runtime.batches.jobs(batch_id, owner, **page_of)
     else:
-        jobs, following = runtime.intake.list(owner, **page_of)
-    links = desk.links()
+        jobs, following = runtime.jobs.list(owner, **page_of)
+    links = context.links()
     page = JobListView(jobs=[present(job, links) for job in jobs], next=following)
     response = Response(page.model_dump_json(), mimetype=bodies.JSON_TYPE)
     response.headers["Cache-Control"] = "no-store"

@@ -26,30 +26,30 @@ class Sources:
     uploads: Uploads
 
     def resolve(
-        self, asked: SourceRequest, who: Principal, where: str = "/source"
+        self, requested: SourceRequest, who: Principal, where: str = "/source"
     ) -> Source:
         """Give the source, which lies at ``where`` in the request.
 
         Raises Invalid, Forbidden or Conflict.
         """
-        if asked.s3 is not None:
-            return self._object(asked.s3, who, f"{where}/s3")
-        if asked.url is not None:
-            return self._address(asked.url, f"{where}/url")
-        if asked.upload is not None:
-            return self._upload(asked.upload, who, f"{where}/upload")
-        return self._job(asked.job or "", who, f"{where}/job")
+        if requested.s3 is not None:
+            return self._object(requested.s3, who, f"{where}/s3")
+        if requested.url is not None:
+            return self._address(requested.url, f"{where}/url")
+        if requested.upload is not None:
+            return self._upload(requested.upload, who, f"{where}/upload")
+        return self._job(requested.job or "", who, f"{where}/job")
 
-    def _object(self, asked: S3Source, who: Principal, where: str) -> Source:
+    def _object(self, requested: S3Source, who: Principal, where: str) -> Source:
         own = self.runtime.settings.blobs.bucket
-        if asked.bucket == own and is_own(asked.key):
+        if requested.bucket == own and is_own(requested.key):
             raise Invalid.one(
                 f"{where}/key",
                 "this key belongs to another job",
                 'keys "in/JOB/..." and "out/JOB/..." of our own bucket are no sources',
             )
-        self.check_place(asked.bucket, asked.key, who, where, "key")
-        if not self.runtime.blobs.admits(asked.key, bucket=asked.bucket):
+        self.check_place(requested.bucket, requested.key, who, where, "key")
+        if not self.runtime.blobs.admits(requested.key, bucket=requested.bucket):
             raise Invalid.one(
                 f"{where}/key",
                 "the storage of this service cannot hold such a key",
@@ -57,8 +57,8 @@ class Sources:
                 "kept in a folder also none that begins with a dot, holds a backslash "
                 "or has over 255 bytes",
             )
-        name = display_name(asked.key.rpartition("/")[2])
-        return Source(kind="s3", bucket=asked.bucket, key=asked.key, name=name)
+        name = display_name(requested.key.rpartition("/")[2])
+        return Source(kind="s3", bucket=requested.bucket, key=requested.key, name=name)
 
     def check_place(
         self, bucket: str, key: str, who: Principal, where: str, name: str = "prefix"
@@ -117,7 +117,7 @@ class Sources:
 
     def _job(self, job_id: str, who: Principal, where: str) -> Source:
         try:
-            job = self.runtime.intake.get(job_id, who.owner)
+            job = self.runtime.jobs.get(job_id, who.owner)
         except NotFound as error:
             raise _unknown("job", where) from error
         if not job.source_kept:

@@ -83,7 +83,7 @@ Subscriptions = Annotated[list[Subscription], Field(max_length=MOST)]
 
 
 def as_stored(
-    asked: Sequence[WebhookSubscription | EmailSubscription],
+    requested: Sequence[WebhookSubscription | EmailSubscription],
     who: Principal,
     settings: Settings,
     base: str = "",
@@ -93,7 +93,7 @@ def as_stored(
     ``base`` is where the job lies in the body. Raises Invalid and Forbidden for one
     that could never be delivered.
     """
-    for number, one in enumerate(asked):
+    for number, one in enumerate(requested):
         where = f"{base}/notify/{number}"
         if isinstance(one, EmailSubscription):
             _check_recipient(one.to, who, settings, f"{where}/to")
@@ -101,7 +101,7 @@ def as_stored(
             check_receiver(one.url, settings.egress, f"{where}/url")
     own = [
         {"id": f"s{number}", **one.model_dump(mode="json")}
-        for number, one in enumerate(asked, 1)
+        for number, one in enumerate(requested, 1)
     ]
     return [*own, *who.subscriptions]
 
@@ -145,7 +145,7 @@ def shown(url: str) -> str:
 
 def about(
     kind: Literal["job", "batch"],
-    asked: list[WebhookSubscription | EmailSubscription],
+    requested: list[WebhookSubscription | EmailSubscription],
     who: Principal,
     settings: Settings,
     default: list[str],
@@ -156,11 +156,11 @@ def about(
     :func:`as_stored` raises.
     """
     said = [
-        one.events if "events" in one.model_fields_set else default for one in asked
+        one.events if "events" in one.model_fields_set else default for one in requested
     ]
     said += [one["events"] for one in who.subscriptions]
     heard = []
-    for wanted, stored in zip(said, as_stored(asked, who, settings), strict=True):
+    for wanted, stored in zip(said, as_stored(requested, who, settings), strict=True):
         events = [
             event
             for event in wanted

@@ -40,8 +40,8 @@ def timestamp(milliseconds: int | None) -> str | None:
     """Write Unix milliseconds after RFC 3339, in UTC."""
     if milliseconds is None:
         return None
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    frame_at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return frame_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def present(job: JobRecord, links: Links) -> JobView:

@@ -21,7 +21,7 @@ from api.jobs.schemas import FormRequest, JobListView, JobRequest, JobView, Prob
 from api.openapi import examples, links
 from api.uploads import operations as uploads
 from api.uploads.schemas import CompleteRequest, UploadRequest, UploadView
-from api.webhooks import operations as notices
+from api.webhooks import operations as deliveries
 from api.webhooks.schemas import (
     DeliveryListView,
     DeliveryView,
@@ -201,7 +201,7 @@ def _own_paths() -> dict[str, Any]:
             "post": _verb("retry", "Run failed and cancelled outputs again"),
         },
         **batches.paths(_ALWAYS),
-        **notices.paths(_ALWAYS),
+        **deliveries.paths(_ALWAYS),
         **uploads.paths(_ALWAYS),
         **files.paths(_ALWAYS),
         "/healthz": {"get": _plain("health", "Whether the process answers", _JSON)},
@@ -276,7 +276,7 @@ def _all_parameters(statuses: list[str]) -> dict[str, Any]:
             "Jobs on a page.",
         ),
         **batches.parameters(),
-        **notices.parameters(),
+        **deliveries.parameters(),
         **uploads.parameters(),
         "Cursor": _parameter(
             "cursor", "query", text, "What an earlier page gave as next."

@@ -19,7 +19,7 @@ from api.http import json_body as bodies
 from api.s3_events import sns
 from common.access.keys import Keys
 from common.errors import BodyTooLarge, NotFound, Unauthorized
-from common.ingest.s3_notifications import Arrivals, read_notification
+from common.ingest.s3_notifications import S3Notifications, read_notification
 from common.runtime import Runtime
 
 MAX_BYTES = 256 * 1024  # of an SNS or SQS message
@@ -33,7 +33,7 @@ def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
     settings = runtime.settings.events
     verifier = sns.Verifier(settings.topics, fetch)
     keys = Keys.connect(runtime.settings)
-    arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs, keys)
+    notifications = S3Notifications(runtime.settings, runtime.jobs, runtime.blobs, keys)
 
     @routes.post("/s3")
     def take() -> Response:
@@ -51,7 +51,7 @@ def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
             verifier.verify(message, datetime.now(UTC))
         if message is not None and message.get("Type") != "Notification":
             return _manage(verifier, message)
-        return _admit(arrivals, body)
+        return _admit(notifications, body)
 
     return routes
 
@@ -94,8 +94,10 @@ def _manage(verifier: sns.Verifier, message: dict[str, Any]) -> Response:
     return _answer([])
 
 
-def _admit(arrivals: Arrivals, body: bytes) -> Response:
-    found = [arrivals.admit(arrival) for arrival in read_notification(body)]
+def _admit(notifications: S3Notifications, body: bytes) -> Response:
+    found = [
+        notifications.admit(notification) for notification in read_notification(body)
+    ]
     return _answer([{"outcome": one.outcome, "job_id": one.job_id} for one in found])
 
 

@@ -30,7 +30,7 @@ from api.uploads.schemas import (
     UploadRequest,
     UploadView,
 )
-from api.uploads.service import UploadDesk
+from api.uploads.service import UploadsContext
 from common.errors import Conflict, Invalid
 from common.runtime import Runtime
 from common.storage.names import display_name
@@ -49,58 +49,58 @@ def blueprint(
 ) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
-    desk = UploadDesk(runtime, uploads, authenticator)
+    context = UploadsContext(runtime, uploads, authenticator)
 
     @routes.post("")
     def create() -> Response:
         headers.query(request)
-        return _create(desk)
+        return _create(context)
 
     @routes.get("/<upload_id>")
     def show(upload_id: str) -> Response:
         headers.query(request)
-        return _answer(desk, desk.find(upload_id), 200)
+        return _answer(context, context.find(upload_id), 200)
 
     @routes.get("/<upload_id>/parts")
     def parts(upload_id: str) -> Response:
         values = headers.query(request, "from")
         first = headers.whole_number(values, "from", 1, MAX_NUMBER)
-        upload = _direct(desk.find(upload_id))
-        return _json(_parts(desk, upload, first), 200)
+        upload = _direct(context.find(upload_id))
+        return _json(_parts(context, upload, first), 200)
 
     @routes.post("/<upload_id>/complete")
     def complete(upload_id: str) -> Response:
         headers.query(request)
-        return _complete(desk, _direct(desk.find(upload_id)))
+        return _complete(context, _direct(context.find(upload_id)))
 
     @routes.delete("/<upload_id>")
     def abort(upload_id: str) -> Response:
         headers.query(request)
-        uploads.drop(desk.find(upload_id))
+        uploads.drop(context.find(upload_id))
         return Response(status=204)
 
     return routes
 
 
-def _create(desk: UploadDesk) -> Response:
-    who = desk.enter("submit")
-    limits = desk.runtime.settings.limits
-    asked = validate(_NEW, bodies.read_json(request, limits.json_bytes))
-    job = None if asked.job is None else desk.attach(asked.job, who)
-    mode = asked.mode or ("parts" if asked.size >= MIN_SPLIT_BYTES else "put")
-    upload = desk.create(
+def _create(context: UploadsContext) -> Response:
+    who = context.enter("submit")
+    limits = context.runtime.settings.limits
+    requested = validate(_NEW, bodies.read_json(request, limits.json_bytes))
+    job = None if requested.job is None else context.attach(requested.job, who)
+    mode = requested.mode or ("parts" if requested.size >= MIN_SPLIT_BYTES else "put")
+    upload = context.create(
         who,
         NewUpload(
             owner=who.owner,
             mode=mode,
-            size=asked.size,
-            content_type=media_type(asked.content_type or DEFAULT_TYPE),
-            name=display_name(asked.filename),
+            size=requested.size,
+            content_type=media_type(requested.content_type or DEFAULT_TYPE),
+            name=display_name(requested.filename),
             job=job,
         ),
     )
-    response = _answer(desk, upload, 201)
-    response.headers["Location"] = f"{desk.root()}/v1/uploads/{upload.id}"
+    response = _answer(context, upload, 201)
+    response.headers["Location"] = f"{context.root()}/v1/uploads/{upload.id}"
     return response
 
 
@@ -110,8 +110,8 @@ def _direct(upload: Upload) -> Upload:
     return upload
 
 
-def _complete(desk: UploadDesk, upload: Upload) -> Response:
-    limits = desk.runtime.settings.limits
+def _complete(context: UploadsContext, upload: Upload) -> Response:
+    limits = context.runtime.settings.limits
     document: Any = {}
     if request.content_length or request.mimetype == bodies.JSON_TYPE:
         most = max(limits.json_bytes, MAX_NUMBER * 256)
@@ -122,11 +122,11 @@ def _complete(desk: UploadDesk, upload: Upload) -> Response:
         if upload.mode != "put":
             raise Invalid.one("/etag", "each part has an ETag of its own", "parts")
         etags[1] = told.etag
-    return _answer(desk, desk.settle(upload, etags), 200)
+    return _answer(context, context.settle(upload, etags), 200)
 
 
-def _answer(desk: UploadDesk, upload: Upload, status: int) -> Response:
-    root = desk.root()
+def _answer(context: UploadsContext, upload: Upload, status: int) -> Response:
+    root = context.root()
     here = f"{root}/v1/uploads/{upload.id}"
     is_open = upload.state == "open"
     view = UploadView(
@@ -138,8 +138,10 @@ def _answer(desk: UploadDesk, upload: Upload, status: int) -> Response:
         size=upload.size,
         etag=upload.etag or None,
         expires_at=_timestamp(upload.expires_at / 1000),
-        put=_put(desk, upload) if is_open and upload.mode == "put" else None,
-        parts=_parts(desk, upload, 1) if is_open and upload.mode == "parts" else None,
+        put=_put(context, upload) if is_open and upload.mode == "put" else None,
+        parts=_parts(context, upload, 1)
+        if is_open and upload.mode == "parts"
+        else None,
         links=UploadLinks(
             self=here,
             complete=f"{here}/complete" if is_open else None,
@@ -156,8 +158,8 @@ def _json(view: BaseModel, status: int) -> Response:
     return response
 
 
-def _put(desk: UploadDesk, upload: Upload) -> GrantView:
-    runtime = desk.runtime
+def _put(context: UploadsContext, upload: Upload) -> GrantView:
+    runtime = context.runtime
     grant = runtime.blobs.grant_put(
         upload.key,
         content_type=upload.content_type,
@@ -167,10 +169,10 @@ def _put(desk: UploadDesk, upload: Upload) -> GrantView:
     return GrantView(**_permission(grant))
 
 
-def _parts(desk: UploadDesk, upload: Upload, first: int) -> PartsView:
+def _parts(context: UploadsContext, upload: Upload, first: int) -> PartsView:
     if upload.ref is None or upload.state != "open":
         raise Conflict("this upload takes no parts", hint="PUT it whole")
-    runtime = desk.runtime
+    runtime = context.runtime
     after = min(first + PAGE, upload.count + 1)
     items = []
     for number in range(first, after):
@@ -183,7 +185,7 @@ def _parts(desk: UploadDesk, upload: Upload, first: int) -> PartsView:
             seconds=runtime.settings.blobs.grant_seconds,
         )
         items.append(PartGrantView(number=number, size=size, **_permission(grant)))
-    more = f"{desk.root()}/v1/uploads/{upload.id}/parts?from={after}"
+    more = f"{context.root()}/v1/uploads/{upload.id}/parts?from={after}"
     return PartsView(
         part_bytes=upload.part_bytes,
         count=upload.count,
@@ -202,5 +204,5 @@ def _permission(grant: Grant) -> dict[str, Any]:
 
 
 def _timestamp(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    frame_at = datetime.fromtimestamp(seconds, UTC)
+    return frame_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""What the ways to upload have in common: the desk, the job attached in advance."""
+"""What the ways to upload have in common: the context, the job attached in advance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
-class UploadDesk:
+class UploadsContext:
     """What the views of uploads stand on."""
 
     runtime: Runtime
@@ -73,21 +73,21 @@ class UploadDesk:
             self.authenticator.refund(spent)
             raise
 
-    def attach(self, asked: FormRequest, who: Principal) -> dict[str, Any]:
+    def attach(self, requested: FormRequest, who: Principal) -> dict[str, Any]:
         """Check a job that is to start later; gives what the upload keeps of it.
 
         Presets are resolved now: the job is what was asked, whenever it starts.
         """
         settings = self.runtime.settings
-        document = {"metadata": asked.metadata}
+        document = {"metadata": requested.metadata}
         check_metadata(document, settings.limits.metadata_bytes, "/job")
-        outputs = chosen_outputs(settings, asked, "/job")
+        outputs = chosen_outputs(settings, requested, "/job")
         name_outputs(outputs, "/job")
-        options = job_options(self.runtime, who, asked, "/job")
+        options = job_options(self.runtime, who, requested, "/job")
         return {
             "outputs": [spec.model_dump(mode="json") for spec in outputs],
-            "subscriptions": as_stored(asked.notify, who, settings, "/job"),
-            "metadata": asked.metadata,
+            "subscriptions": as_stored(requested.notify, who, settings, "/job"),
+            "metadata": requested.metadata,
             "options": options,
             "jobs_at_once": who.allowance.jobs_at_once,
         }
@@ -102,7 +102,7 @@ class UploadDesk:
         if upload.job is None or upload.used:
             return upload
         job = upload.job
-        self.runtime.intake.submit(
+        self.runtime.jobs.submit(
             Submission(
                 owner=upload.owner,
                 source=upload.source(),

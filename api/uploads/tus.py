@@ -27,7 +27,7 @@ from api.http.multipart import DEFAULT_TYPE, media_type
 from api.http.problems import AWAY_SECONDS
 from api.http.validation import validate
 from api.jobs.schemas import FormRequest
-from api.uploads.service import UploadDesk, body_chunks
+from api.uploads.service import UploadsContext, body_chunks
 from common.errors import (
     BadRequest,
     BodyTooLarge,
@@ -56,7 +56,7 @@ def blueprint(
 ) -> Blueprint:
     """Make the views over one world."""
     routes = Blueprint("tus", __name__, url_prefix="/v1/tus")
-    desk = UploadDesk(runtime, uploads, authenticator)
+    context = UploadsContext(runtime, uploads, authenticator)
 
     @routes.after_request
     def stamp(response: Response) -> Response:
@@ -84,20 +84,20 @@ def blueprint(
 
     @routes.post("")
     def create() -> Response:
-        return _create(desk)
+        return _create(context)
 
     @routes.route("/<upload_id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
     def one(upload_id: str) -> Response:
-        return _one(desk, upload_id)
+        return _one(context, upload_id)
 
     return routes
 
 
-def _one(desk: UploadDesk, upload_id: str) -> Response:
+def _one(context: UploadsContext, upload_id: str) -> Response:
     if (method := _method()) not in _VERBS:
         return Response(status=405, headers={"Allow": ", ".join(_VERBS)})
     try:
-        return _VERBS[method](desk, desk.find(upload_id))
+        return _VERBS[method](context, context.find(upload_id))
     except TooManyRequests as error:
         # tus-js-client gives a PATCH up at any 4xx but 409 and 423.
         raise UploadLocked.of(error) from error
@@ -129,32 +129,32 @@ def _options(limit: int) -> Response:
     return Response(status=204, headers=told)
 
 
-def _create(desk: UploadDesk) -> Response:
-    who = desk.enter("submit")
-    new = _announced(desk, who)
+def _create(context: UploadsContext) -> Response:
+    who = context.enter("submit")
+    new = _announced(context, who)
     chunked = request.content_length is None and "wsgi.input_terminated" in (
         request.environ
     )
     with_bytes = request.mimetype == OFFSET_TYPE and bool(
         request.content_length or chunked
     )
-    upload = desk.create(who, new)
+    upload = context.create(who, new)
     if with_bytes:
-        upload = _append(desk, upload, 0)
+        upload = _append(context, upload, 0)
     elif upload.size == 0:
-        upload = desk.settle(upload)
-    response = _told(desk, upload, 201)
-    response.headers["Location"] = f"{desk.root()}/v1/tus/{upload.id}"
+        upload = context.settle(upload)
+    response = _told(context, upload, 201)
+    response.headers["Location"] = f"{context.root()}/v1/tus/{upload.id}"
     return response
 
 
-def _announced(desk: UploadDesk, who: Principal) -> NewUpload:
+def _announced(context: UploadsContext, who: Principal) -> NewUpload:
     if "Upload-Defer-Length" in request.headers:
         raise BadRequest(
             "the length of an upload is told at once", hint="Upload-Length"
         )
     size = _number("Upload-Length")
-    limit = desk.runtime.settings.limits.source_bytes
+    limit = context.runtime.settings.limits.source_bytes
     if size > limit:
         raise BodyTooLarge(
             f"{size} bytes are over the limit for a source",
@@ -170,7 +170,7 @@ def _announced(desk: UploadDesk, who: Principal) -> NewUpload:
         size=size,
         content_type=media_type(kind.decode("utf-8", "replace")) or DEFAULT_TYPE,
         name=display_name(repaired(told.get("filename", b""))),
-        job=None if job is None else desk.attach(_job(job), who),
+        job=None if job is None else context.attach(_job(job), who),
         label=label,
     )
 
@@ -202,17 +202,17 @@ def _number(name: str) -> int:
     return int(text)
 
 
-def _head(desk: UploadDesk, upload: Upload) -> Response:
+def _head(context: UploadsContext, upload: Upload) -> Response:
     if upload.mode == "tus" and upload.offset == upload.size:
-        upload = desk.settle(upload)
-    response = _told(desk, upload, 200)
+        upload = context.settle(upload)
+    response = _told(context, upload, 200)
     response.headers["Upload-Length"] = str(upload.size)
     if upload.label:
         response.headers["Upload-Metadata"] = upload.label
     return response
 
 
-def _patch(desk: UploadDesk, upload: Upload) -> Response:
+def _patch(context: UploadsContext, upload: Upload) -> Response:
     if request.mimetype != OFFSET_TYPE:
         raise UnsupportedMediaType(
             f"a body of type {request.mimetype!r}"[:200], hint=f"send {OFFSET_TYPE}"
@@ -221,18 +221,18 @@ def _patch(desk: UploadDesk, upload: Upload) -> Response:
     if upload.mode != "tus":
         raise Conflict("this upload is not a resumable one")
     if upload.state == "complete" and offset == upload.size:
-        return _told(desk, desk.settle(upload), 204)
-    upload = _append(desk, upload, offset)
-    return _told(desk, upload, 204)
+        return _told(context, context.settle(upload), 204)
+    upload = _append(context, upload, offset)
+    return _told(context, upload, 204)
 
 
-def _append(desk: UploadDesk, upload: Upload, offset: int) -> Upload:
+def _append(context: UploadsContext, upload: Upload, offset: int) -> Upload:
     length = request.content_length
     if length is not None and offset + length > upload.size:
         raise BodyTooLarge(f"the upload was announced with {upload.size} bytes")
     digest, expected = _checksum()
-    upload = desk.uploads.take(upload, offset)
-    appender = Appender(desk.uploads, upload, hold=digest is not None)
+    upload = context.uploads.take(upload, offset)
+    appender = Appender(context.uploads, upload, hold=digest is not None)
     try:
         for chunk in body_chunks():
             if digest is not None:
@@ -249,7 +249,7 @@ def _append(desk: UploadDesk, upload: Upload, offset: int) -> Upload:
         appender.discard()
         raise ChecksumMismatch("the bytes are not those of Upload-Checksum")
     upload = appender.close()
-    return desk.settle(upload) if upload.offset == upload.size else upload
+    return context.settle(upload) if upload.offset == upload.size else upload
 
 
 def _checksum() -> tuple[Any, bytes]:
@@ -268,19 +268,19 @@ def _checksum() -> tuple[Any, bytes]:
         raise BadRequest("Upload-Checksum is not base64") from error
 
 
-def _delete(desk: UploadDesk, upload: Upload) -> Response:
-    desk.uploads.drop(upload)
+def _delete(context: UploadsContext, upload: Upload) -> Response:
+    context.uploads.drop(upload)
     return Response(status=204)
 
 
-def _told(desk: UploadDesk, upload: Upload, status: int) -> Response:
+def _told(context: UploadsContext, upload: Upload, status: int) -> Response:
     response = Response(status=status)
     response.headers["Upload-Offset"] = str(upload.offset)
     if upload.state == "open":
         expires = datetime.fromtimestamp(upload.expires_at / 1000, UTC)
         response.headers["Upload-Expires"] = format_datetime(expires, usegmt=True)
     elif upload.job is not None:
-        link = f'<{desk.root()}/v1/jobs/{upload.id}>; rel="related"'
+        link = f'<{context.root()}/v1/jobs/{upload.id}>; rel="related"'
         response.headers["Link"] = link
     return response
 

@@ -22,7 +22,7 @@ def blueprint() -> Blueprint:
     document = openapi.text()
 
     @routes.get("/")
-    def home() -> BaseResponse:
+    def scratch_dir() -> BaseResponse:
         return redirect(url_for("pages.reference"))
 
     @routes.get("/openapi.json")

@@ -15,7 +15,7 @@ from api.jobs.subscriptions import shown
 from api.jobs.views import timestamp
 from api.webhooks.schemas import DeliveryAttemptView, DeliveryListView, DeliveryView
 from common.errors import NotFound
-from common.jobs.store import NoticeRecord
+from common.jobs.store import DeliveryRecord
 from common.model import AttemptReport, ErrorInfo
 from common.runtime import Runtime
 
@@ -33,7 +33,7 @@ def blueprint(runtime: Runtime, authenticator: Authenticator) -> Blueprint:
         values = headers.query(request, "limit", "cursor")
         who = enter(authenticator, "read")
         limit = headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE)
-        found, following = runtime.store.notices(
+        found, following = runtime.store.deliveries(
             who.owner, limit=limit, cursor=values.get("cursor")
         )
         page = DeliveryListView(
@@ -44,15 +44,15 @@ def blueprint(runtime: Runtime, authenticator: Authenticator) -> Blueprint:
     @routes.get("/<delivery_id>")
     def show(delivery_id: str) -> Response:
         headers.query(request)
-        notice = _find(runtime, delivery_id, enter(authenticator, "read").owner)
-        return _answer(present(notice).model_dump_json(), 200)
+        delivery = _find(runtime, delivery_id, enter(authenticator, "read").owner)
+        return _answer(present(delivery).model_dump_json(), 200)
 
     @routes.post("/<delivery_id>/replay")
     def replay(delivery_id: str) -> Response:
         headers.query(request)
         owner = enter(authenticator, "submit").owner
-        notice = _find(runtime, delivery_id, owner)
-        runtime.dispatcher.ring(runtime.store.replay_notice(notice.id).bells)
+        delivery = _find(runtime, delivery_id, owner)
+        runtime.dispatcher.enqueue(runtime.store.replay_delivery(delivery.id).messages)
         queued = _find(runtime, delivery_id, owner)
         return _answer(present(queued).model_dump_json(), 202)
 
@@ -65,38 +65,40 @@ def _answer(text: str, status: int) -> Response:
     return response
 
 
-def _find(runtime: Runtime, delivery_id: str, owner: str) -> NoticeRecord:
-    notice = runtime.store.notice(delivery_id) if _ID.fullmatch(delivery_id) else None
-    if notice is None or notice.owner != owner:
+def _find(runtime: Runtime, delivery_id: str, owner: str) -> DeliveryRecord:
+    delivery = (
+        runtime.store.delivery(delivery_id) if _ID.fullmatch(delivery_id) else None
+    )
+    if delivery is None or delivery.owner != owner:
         raise NotFound("there is no such delivery")
-    return notice
+    return delivery
 
 
-def present(notice: NoticeRecord) -> DeliveryView:
+def present(delivery: DeliveryRecord) -> DeliveryView:
     """Give the public view; the secret and the URL's query stay here."""
-    subscription = notice.subscription
+    subscription = delivery.subscription
     kind: Literal["webhook", "email"] = (
         "email" if subscription.get("type") == "email" else "webhook"
     )
     target = subscription.get("to" if kind == "email" else "url", "")
-    reports = [AttemptReport.model_validate(one) for one in notice.attempts]
-    waits = notice.state == "queued"
+    reports = [AttemptReport.model_validate(one) for one in delivery.attempts]
+    waits = delivery.state == "queued"
     return DeliveryView(
-        id=notice.id,
-        job_id=notice.job_id,
-        message_id=f"{notice.job_id}.{notice.event.id}",
+        id=delivery.id,
+        job_id=delivery.job_id,
+        message_id=f"{delivery.job_id}.{delivery.event.id}",
         type=kind,
         target=target if kind == "email" else shown(target),
-        event=notice.event.type,
-        output=notice.event.output,
-        occurred_at=timestamp(notice.event.at),
-        status=notice.state,
+        event=delivery.event.type,
+        output=delivery.event.output,
+        occurred_at=timestamp(delivery.event.at),
+        status=delivery.state,
         attempts=[_attempt(one) for one in reports],
-        error=notice.error and _error(notice.error),
-        created_at=timestamp(notice.created_at),
-        updated_at=timestamp(notice.updated_at),
-        finished_at=timestamp(notice.finished_at),
-        next_attempt_at=timestamp(notice.not_before) if waits else None,
+        error=delivery.error and _error(delivery.error),
+        created_at=timestamp(delivery.created_at),
+        updated_at=timestamp(delivery.updated_at),
+        finished_at=timestamp(delivery.finished_at),
+        next_attempt_at=timestamp(delivery.not_before) if waits else None,
     )
 
 

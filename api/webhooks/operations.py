@@ -175,7 +175,7 @@ def _replay(common: set[int]) -> dict[str, Any]:
 
 def _take(common: set[int]) -> dict[str, Any]:
     outcomes = ["created", "known", "unmatched", "own", "superseded"]
-    arrival = {
+    notification = {
         "type": "object",
         "required": ["outcome", "job_id"],
         "properties": {
@@ -186,7 +186,7 @@ def _take(common: set[int]) -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["arrivals"],
-        "properties": {"arrivals": {"type": "array", "items": arrival}},
+        "properties": {"arrivals": {"type": "array", "items": notification}},
     }
     body = {"schema": {"type": "object"}}
     return {

@@ -43,9 +43,9 @@ def blueprint(
         headers.query(request)
         store, key_id = _key(keys, enter(authenticator, "submit"))
         document = bodies.read_json(request, runtime.settings.limits.json_bytes)
-        asked = validate(_NEW, document)
-        check_receiver(asked.url, runtime.settings.egress, "/url")
-        made = add(store, key_id, asked)
+        requested = validate(_NEW, document)
+        check_receiver(requested.url, runtime.settings.egress, "/url")
+        made = add(store, key_id, requested)
         return _answer(NewWebhookView(**_view(made), secret=made["secret"]), 201)
 
     # Of just that length: "deliveries" is an address of its own.
@@ -59,14 +59,14 @@ def blueprint(
     return routes
 
 
-def add(keys: Keys, key_id: str, asked: WebhookSubscription) -> dict[str, Any]:
+def add(keys: Keys, key_id: str, requested: WebhookSubscription) -> dict[str, Any]:
     """Give a key one more webhook; raises Conflict when it has ten, NotFound.
 
     One without a secret gets one of its own.
     """
-    made = asked.model_dump(mode="json") | {
+    made = requested.model_dump(mode="json") | {
         "id": f"w{uuid.uuid4().hex[:12]}",
-        "secret": asked.secret or new_secret(),
+        "secret": requested.secret or new_secret(),
         "created_at": int(time.time() * 1000),
     }
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.jobs.schemas import ErrorView, Timestamp, View
-from common.model import PieceState
+from common.model import TaskState
 
 
 class DeliveryAttemptView(View):
@@ -30,7 +30,7 @@ class DeliveryView(View):
     event: str
     output: str | None
     occurred_at: Timestamp
-    status: PieceState
+    status: TaskState
     attempts: list[DeliveryAttemptView]
     error: ErrorView | None
     created_at: Timestamp

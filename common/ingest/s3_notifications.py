@@ -18,7 +18,7 @@ import structlog
 from common.access.keys import Keys
 from common.errors import BadRequest, NotFound, SourceNotFound
 from common.jobs.presets import outputs_of
-from common.jobs.service import Intake, Submission
+from common.jobs.service import JobService, Submission
 from common.jobs.store import Idempotency
 from common.model import JOB_ENDED, Destination, Source
 from common.settings.load import Settings
@@ -34,7 +34,7 @@ _HINT = "an S3 event notification, alone, inside an SNS message or from EventBri
 
 
 @dataclass(frozen=True)
-class Arrival:
+class S3Notification:
     """An object that was created; what identifies its content is as far as told."""
 
     bucket: str
@@ -65,7 +65,7 @@ class Admission:
     job_id: str | None = None
 
 
-def read_notification(text: str | bytes) -> list[Arrival]:
+def read_notification(text: str | bytes) -> list[S3Notification]:
     """Find the created objects in a notification; test events have none.
 
     Raises BadRequest for what is no such notification.
@@ -82,7 +82,7 @@ def read_notification(text: str | bytes) -> list[Arrival]:
         ) from error
 
 
-def _read_document(document: Any, *, nested: bool) -> list[Arrival]:
+def _read_document(document: Any, *, nested: bool) -> list[S3Notification]:
     if not isinstance(document, dict):
         raise BadRequest("the notification is not an object", hint=_HINT)
     if document.get("Event") == "s3:TestEvent":
@@ -91,13 +91,13 @@ def _read_document(document: Any, *, nested: bool) -> list[Arrival]:
         return _read_document(json.loads(document["Message"]), nested=True)
     if isinstance(document.get("Records"), list):
         found = [_read_record(record) for record in document["Records"]]
-        return [arrival for arrival in found if arrival is not None]
+        return [notification for notification in found if notification is not None]
     if document.get("source") == "aws.s3":
         return _read_bridge(document)
     raise BadRequest("this is not a notification of S3", hint=_HINT)
 
 
-def _read_record(record: dict[str, Any]) -> Arrival | None:
+def _read_record(record: dict[str, Any]) -> S3Notification | None:
     name = str(record["eventName"]).removeprefix("s3:")
     if not name.startswith("ObjectCreated:"):
         return None
@@ -105,25 +105,25 @@ def _read_record(record: dict[str, Any]) -> Arrival | None:
     thing = s3["object"]
     # S3 writes keys as HTML forms do: "a b+c" is a+b%2Bc.
     key = unquote_plus(_text(thing["key"]), errors="strict")
-    return _arrival(s3["bucket"], key, thing, "eTag", "versionId")
+    return _notification(s3["bucket"], key, thing, "eTag", "versionId")
 
 
-def _read_bridge(document: dict[str, Any]) -> list[Arrival]:
+def _read_bridge(document: dict[str, Any]) -> list[S3Notification]:
     if document["detail-type"] != "Object Created":
         return []
     detail = document["detail"]
     thing = detail["object"]
     # EventBridge writes keys as they are.
     key = _text(thing["key"])
-    return [_arrival(detail["bucket"], key, thing, "etag", "version-id")]
+    return [_notification(detail["bucket"], key, thing, "etag", "version-id")]
 
 
-def _arrival(
+def _notification(
     bucket: dict[str, Any], key: str, thing: dict[str, Any], etag: str, version: str
-) -> Arrival:
+) -> S3Notification:
     size = thing.get("size")
     name = thing.get(version)
-    return Arrival(
+    return S3Notification(
         bucket=_text(bucket["name"]),
         key=key,
         size=size if isinstance(size, int) else None,
@@ -144,87 +144,87 @@ def _maybe(value: Any) -> str | None:
     return value.strip('"') or None if isinstance(value, str) else None
 
 
-def match(rules: list[EventRule], arrival: Arrival) -> EventRule | None:
+def match(rules: list[EventRule], notification: S3Notification) -> EventRule | None:
     """Give the first rule for that bucket, prefix and suffix."""
     for rule in rules:
         if (
-            rule.bucket == arrival.bucket
-            and arrival.key.startswith(rule.prefix)
-            and arrival.key.endswith(rule.suffix)
+            rule.bucket == notification.bucket
+            and notification.key.startswith(rule.prefix)
+            and notification.key.endswith(rule.suffix)
         ):
             return rule
     return None
 
 
-def job_options(rule: EventRule, arrival: Arrival) -> dict[str, Any]:
+def job_options(rule: EventRule, notification: S3Notification) -> dict[str, Any]:
     """Give the options of a rule's job: where its results are copied."""
     if rule.destination is None:
         return {}
     # Storage over a file system could take ".." as a way out of the prefix.
-    parts = [one for one in arrival.key.split("/") if one not in {"", ".", ".."}]
+    parts = [one for one in notification.key.split("/") if one not in {"", ".", ".."}]
     prefix = rule.destination.prefix.replace("{key}", "/".join(parts)).rstrip("/")
     target = Destination(**rule.destination.model_dump() | {"prefix": prefix})
     return {"destination": target.model_dump(mode="json")}
 
 
-class Arrivals:
+class S3Notifications:
     """Turns arrivals into jobs, by the rules of the settings."""
 
     def __init__(
-        self, settings: Settings, intake: Intake, blobs: BlobStore, keys: Keys
+        self, settings: Settings, jobs: JobService, blobs: BlobStore, keys: Keys
     ) -> None:
         self._settings = settings
-        self._intake = intake
+        self._jobs = jobs
         self._blobs = blobs
         self._keys = keys
 
-    def admit(self, arrival: Arrival) -> Admission:
+    def admit(self, notification: S3Notification) -> Admission:
         """Submit a job for an object; the same one again gives the same job.
 
         Raises Unavailable and TooManyRequests (tell again later), Invalid (the rule's
         preset or bucket is not one), SourceForbidden.
         """
-        admission = self._admit(arrival)
+        admission = self._admit(notification)
         log.info(
-            "arrival.admitted",
-            bucket=arrival.bucket,
-            key=arrival.key,
+            "s3_notification.admitted",
+            bucket=notification.bucket,
+            key=notification.key,
             outcome=admission.outcome,
             job=admission.job_id,
         )
         return admission
 
-    def _admit(self, arrival: Arrival) -> Admission:
-        rule = match(self._settings.events.rules, arrival)
+    def _admit(self, notification: S3Notification) -> Admission:
+        rule = match(self._settings.events.rules, notification)
         if rule is None:
             return Admission("unmatched")
-        if self._is_result(arrival):
+        if self._is_result(notification):
             return Admission("own")  # else our own results would start jobs for ever
         outputs = outputs_of(self._settings, rule.preset, "/events/rules/preset")
         try:
-            found = self._blobs.head(arrival.key, bucket=arrival.bucket)
+            found = self._blobs.head(notification.key, bucket=notification.bucket)
         except SourceNotFound:
             return Admission("superseded")
-        if arrival.etag is not None and found.etag != arrival.etag:
+        if notification.etag is not None and found.etag != notification.etag:
             return Admission("superseded")
-        submitted = self._intake.submit(
+        submitted = self._jobs.submit(
             Submission(
                 owner=self._settings.events.owner,
                 source=Source(
                     kind="s3",
-                    bucket=arrival.bucket,
-                    key=arrival.key,
-                    name=arrival.key.rpartition("/")[2][:200] or None,
+                    bucket=notification.bucket,
+                    key=notification.key,
+                    name=notification.key.rpartition("/")[2][:200] or None,
                     size=found.size,
                     etag=found.etag,
-                    version=arrival.version,
+                    version=notification.version,
                 ),
                 outputs=outputs,
-                metadata={"bucket": arrival.bucket, "key": arrival.key},
-                options=job_options(rule, arrival),
+                metadata={"bucket": notification.bucket, "key": notification.key},
+                options=job_options(rule, notification),
                 subscriptions=self._subscriptions(rule),
                 idempotency=Idempotency(
-                    f"s3:{arrival.identity}", arrival.identity, _KNOWN_HOURS
+                    f"s3:{notification.identity}", notification.identity, _KNOWN_HOURS
                 ),
             )
         )
@@ -252,17 +252,21 @@ class Arrivals:
         except NotFound:
             # An owner that several keys share need not be the id of one.
             if named is not None:
-                log.warning("arrival.key_unknown", key_id=key_id, bucket=rule.bucket)
+                log.warning(
+                    "s3_notification.key_unknown", key_id=key_id, bucket=rule.bucket
+                )
             return told
 
-    def _is_result(self, arrival: Arrival) -> bool:
+    def _is_result(self, notification: S3Notification) -> bool:
         """Tell whether this is a file of ours, or where a rule has results copied."""
-        if arrival.bucket == self._settings.blobs.bucket and is_own(arrival.key):
+        if notification.bucket == self._settings.blobs.bucket and is_own(
+            notification.key
+        ):
             return True
         targets = [rule.destination for rule in self._settings.events.rules]
         return any(
-            target.bucket == arrival.bucket
-            and arrival.key.startswith(target.prefix.partition("{")[0])
+            target.bucket == notification.bucket
+            and notification.key.startswith(target.prefix.partition("{")[0])
             for target in targets
             if target is not None and not target.prefix.startswith("{")
         )

@@ -1,7 +1,8 @@
 """Batches as verbs: one request, many sources, and a parent that counts its jobs.
 
-The request only puts the batch on record. Its piece (``worker/tasks/expand_batch.py``) makes the
-jobs one by one, as fast as the key's quotas and the service have room for them.
+The request only puts the batch on record. Its task (``worker/tasks/expand_batch.py``)
+makes the jobs one by one, as fast as the key's quotas and the service have room for
+them.
 """
 
 from __future__ import annotations
@@ -85,30 +86,30 @@ class Batches:
         self._store = store
         self._dispatcher = dispatcher
 
-    def submit(self, asked: BatchSubmission) -> SubmittedBatch:
-        """Put a batch on record and ring for its piece.
+    def submit(self, requested: BatchSubmission) -> SubmittedBatch:
+        """Put a batch on record and ring for its task.
 
         Raises Invalid (names, number of outputs or of sources, bucket),
         IdempotencyMismatch, Unavailable: then there is no batch.
         """
-        self._check(asked)
+        self._check(requested)
         limits = self._settings.limits
-        outputs = new_outputs(asked.outputs, limits.outputs_per_job)
-        accepted = self._store.gather(
+        outputs = new_outputs(requested.outputs, limits.outputs_per_job)
+        accepted = self._store.accept_batch(
             NewBatch(
-                id=asked.batch_id,
-                owner=asked.owner,
-                sources=list(asked.sources),
-                prefix=None if asked.prefix is None else asdict(asked.prefix),
-                template=_template(asked, outputs),
-                metadata=asked.metadata,
-                subscriptions=asked.subscriptions,
+                id=requested.batch_id,
+                owner=requested.owner,
+                sources=list(requested.sources),
+                prefix=None if requested.prefix is None else asdict(requested.prefix),
+                template=_template(requested, outputs),
+                metadata=requested.metadata,
+                subscriptions=requested.subscriptions,
             ),
-            asked.idempotency,
+            requested.idempotency,
         )
-        self._dispatcher.ring(accepted.bells)
+        self._dispatcher.enqueue(accepted.messages)
         return SubmittedBatch(
-            self.get(accepted.job_id, asked.owner), created=accepted.created
+            self.get(accepted.job_id, requested.owner), created=accepted.created
         )
 
     def get(self, batch_id: str, owner: str | None) -> BatchRecord:
@@ -145,18 +146,18 @@ class Batches:
         The jobs are ended one by one, after this returns.
         """
         self.get(batch_id, owner)
-        self._dispatcher.ring(self._store.cancel_batch(batch_id).bells)
+        self._dispatcher.enqueue(self._store.cancel_batch(batch_id).messages)
         return self.get(batch_id, owner)
 
     def delete(self, batch_id: str, owner: str | None) -> None:
         """Remove the batch at once, and one by one its jobs with their results."""
         self.get(batch_id, owner)
-        self._dispatcher.ring(self._store.delete_batch(batch_id).bells)
+        self._dispatcher.enqueue(self._store.delete_batch(batch_id).messages)
 
     def make_job(
         self, claim: Claim, batch: BatchRecord, source: Source, cursor: str
     ) -> Accepted | Full | CalledOff:
-        """Make the next job of a batch, by whoever has claimed its piece."""
+        """Make the next job of a batch, by whoever has claimed its task."""
         template = batch.template
         day = template["jobs_per_day"]
         added = self._store.add_child(
@@ -179,32 +180,32 @@ class Batches:
             template["key_id"],
         )
         if isinstance(added, Accepted):
-            self._dispatcher.ring(added.bells)
+            self._dispatcher.enqueue(added.messages)
         return added
 
-    def _check(self, asked: BatchSubmission) -> None:
+    def _check(self, requested: BatchSubmission) -> None:
         most = self._settings.limits.batch_jobs
-        if len(asked.sources) > most:
+        if len(requested.sources) > most:
             raise Invalid.one(
                 "/sources",
-                f"{len(asked.sources)} sources are too many",
+                f"{len(requested.sources)} sources are too many",
                 f"at most {most} (FRAMEMILL_LIMITS_BATCH_JOBS)",
             )
-        for number, source in enumerate(asked.sources):
+        for number, source in enumerate(requested.sources):
             if source.kind == "s3":
                 where = f"/sources/{number}/s3/bucket"
                 check_bucket(self._settings, source.bucket, where)
-        if asked.prefix is not None:
-            check_bucket(self._settings, asked.prefix.bucket, "/prefix/s3/bucket")
+        if requested.prefix is not None:
+            check_bucket(self._settings, requested.prefix.bucket, "/prefix/s3/bucket")
 
 
-def _template(asked: BatchSubmission, outputs: list[NewOutput]) -> dict[str, Any]:
-    counted = asked.key_id is not None
+def _template(requested: BatchSubmission, outputs: list[NewOutput]) -> dict[str, Any]:
+    counted = requested.key_id is not None
     return {
         "outputs": [asdict(one) for one in outputs],
-        "options": asked.options,
-        "subscriptions": asked.job_subscriptions,
-        "jobs_at_once": asked.jobs_at_once,
-        "key_id": asked.key_id,
-        "jobs_per_day": asked.jobs_per_day if counted else None,
+        "options": requested.options,
+        "subscriptions": requested.job_subscriptions,
+        "jobs_at_once": requested.jobs_at_once,
+        "key_id": requested.key_id,
+        "jobs_per_day": requested.jobs_per_day if counted else None,
     }

@@ -1,4 +1,4 @@
-"""The Dispatcher port: doorbells that tell workers to look at a piece.
+"""The Dispatcher port: messages that tell workers to look at a task.
 
 A message carries the piece's id and nothing else. Losing one, or hearing it ten
 times, changes nothing: the job store decides what is to be done, and the reaper
@@ -21,14 +21,14 @@ from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 from common.errors import Unavailable
-from common.model import Bell
+from common.model import Message
 from common.settings.load import Settings
 
 log = structlog.get_logger(__name__)
 
 QUEUES = ("fast", "slow")
 _MOST_WAITING = 10_000
-_GATHER_SECONDS = 0.003
+_COLLECT_SECONDS = 0.003
 TASKS = {
     "prepare": "framemill.prepare",
     "render": "framemill.render",
@@ -39,10 +39,10 @@ TASKS = {
 
 
 class Dispatcher(Protocol):
-    """Rings for pieces. Ringing never fails the caller."""
+    """Rings for tasks. Ringing never fails the caller."""
 
-    def ring(self, bells: Iterable[Bell]) -> None:
-        """Announce the pieces; a bell that cannot be rung is logged and counted."""
+    def enqueue(self, messages: Iterable[Message]) -> None:
+        """Announce the tasks; a message that cannot be sent is logged."""
 
     def backlog(self) -> dict[str, int]:
         """Tell how many messages wait in each queue."""
@@ -106,15 +106,15 @@ class CeleryDispatcher:
         self._app = app
         self.failures = 0
 
-    def ring(self, bells: Iterable[Bell]) -> None:
-        """Publish one message a bell, without waiting for a broker that is away."""
-        for bell in bells:
+    def enqueue(self, messages: Iterable[Message]) -> None:
+        """Publish one message a message, without waiting for a broker that is away."""
+        for message in messages:
             try:
                 with self._app.producer_pool.acquire(block=True) as producer:
                     self._app.send_task(
-                        TASKS[bell.kind],
-                        args=[bell.piece],
-                        queue=bell.queue,
+                        TASKS[message.kind],
+                        args=[message.task],
+                        queue=message.queue,
                         retry=False,
                         ignore_result=True,
                         producer=producer,
@@ -123,7 +123,7 @@ class CeleryDispatcher:
             # broker's client may raise (kombu, redis, OSError) is not one family.
             except Exception as error:  # noqa: BLE001 - see above
                 self.failures += 1
-                log.warning("dispatch.ring_failed", piece=bell.piece, error=repr(error))
+                log.warning("queue.send_failed", task=message.task, error=repr(error))
 
     def backlog(self) -> dict[str, int]:
         """Ask the broker for the length of each queue.
@@ -138,23 +138,23 @@ class CeleryDispatcher:
                 raise Unavailable("the broker did not answer") from error
 
 
-class Aside:
+class BackgroundQueue:
     """Rings in a thread of its own, so that nobody waits for the broker.
 
-    Bells that come meanwhile are rung together. A process that ends with bells unrung,
-    or a broker that was away for thousands of them, leaves them to the reaper.
+    Bells that come meanwhile are sent together. A process that ends with messages
+    unrung, or a broker that was away for thousands of them, leaves them to the reaper.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
-        self._waiting: deque[Bell] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[Message] = deque(maxlen=_MOST_WAITING)
         self._called = threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
-    def ring(self, bells: Iterable[Bell]) -> None:
-        """Leave the bells to the thread."""
-        self._waiting.extend(bells)
+    def enqueue(self, messages: Iterable[Message]) -> None:
+        """Leave the messages to the thread."""
+        self._waiting.extend(messages)
         if not self._called.is_set():
             self._called.set()
         if self._thread is None:
@@ -175,30 +175,32 @@ class Aside:
 
     def _work(self) -> None:
         while self._called.wait():
-            # Under load one message then carries several bells to the broker.
-            time.sleep(_GATHER_SECONDS)
+            # Under load one message then carries several messages to the broker.
+            time.sleep(_COLLECT_SECONDS)
             self._called.clear()
             try:
                 self._flush()
             except Exception:
-                # The thread must live: without it every later bell is the reaper's.
-                log.exception("dispatch.bells_lost")
+                # The thread must live: without it every later message is the reaper's.
+                log.exception("queue.messages_lost")
 
     def _flush(self) -> None:
-        bells = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if bells:
-            self._dispatcher.ring(sorted(bells, key=lambda bell: bell.queue))
+        messages = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        if messages:
+            self._dispatcher.enqueue(
+                sorted(messages, key=lambda message: message.queue)
+            )
 
 
 class RecordingDispatcher:
-    """Keeps the bells, for tests and for tools that ring later."""
+    """Keeps the messages, for tests and for tools that ring later."""
 
     def __init__(self) -> None:
-        self.bells: list[Bell] = []
+        self.messages: list[Message] = []
 
-    def ring(self, bells: Iterable[Bell]) -> None:
-        """Remember the bells."""
-        self.bells.extend(bells)
+    def enqueue(self, messages: Iterable[Message]) -> None:
+        """Remember the messages."""
+        self.messages.extend(messages)
 
     def backlog(self) -> dict[str, int]:
         """Tell that nothing waits: what was recorded is not in any queue."""

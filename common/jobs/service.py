@@ -1,7 +1,7 @@
 """What a person would ask of the service, as verbs.
 
 Every way in (HTTP, S3 events, the command line) ends here. The order is always the
-same: the record first, the doorbell second; a verb has happened when it returns.
+same: the record first, the message second; a verb has happened when it returns.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Submitted:
     created: bool
 
 
-class Intake:
+class JobService:
     """The verbs, over one store, one place for files and one dispatcher."""
 
     def __init__(
@@ -76,34 +76,36 @@ class Intake:
         self._blobs = blobs
         self._dispatcher = dispatcher
 
-    def submit(self, asked: Submission) -> Submitted:
+    def submit(self, requested: Submission) -> Submitted:
         """Put a job on record and ring for it.
 
         Raises Invalid (names, number of outputs, bucket), IdempotencyMismatch,
         TooManyRequests, Unavailable (full, or no store): then there is no job.
         """
-        if asked.source.kind == "s3":
-            check_bucket(self._settings, asked.source.bucket, "/source/s3/bucket")
-        outputs = new_outputs(asked.outputs, self._settings.limits.outputs_per_job)
-        caps = Caps(asked.jobs_at_once, self._settings.limits.queued_jobs, asked.day)
+        if requested.source.kind == "s3":
+            check_bucket(self._settings, requested.source.bucket, "/source/s3/bucket")
+        outputs = new_outputs(requested.outputs, self._settings.limits.outputs_per_job)
+        caps = Caps(
+            requested.jobs_at_once, self._settings.limits.queued_jobs, requested.day
+        )
         accepted = self._store.accept(
             NewJob(
-                id=asked.job_id,
-                owner=asked.owner,
-                source=asked.source,
+                id=requested.job_id,
+                owner=requested.owner,
+                source=requested.source,
                 outputs=outputs,
-                options=asked.options,
-                metadata=asked.metadata,
-                subscriptions=asked.subscriptions,
+                options=requested.options,
+                metadata=requested.metadata,
+                subscriptions=requested.subscriptions,
             ),
-            asked.idempotency,
+            requested.idempotency,
             caps,
         )
         if isinstance(accepted, Full):
             raise _full(accepted, caps)
-        self._dispatcher.ring(accepted.bells)
+        self._dispatcher.enqueue(accepted.messages)
         if accepted.at is not None:
-            return Submitted(_new_record(asked, outputs, accepted.at), created=True)
+            return Submitted(_new_record(requested, outputs, accepted.at), created=True)
         job = self._store.get(accepted.job_id)
         if job is None:
             raise NotFound(f"job {accepted.job_id} was deleted while it was accepted")
@@ -139,7 +141,7 @@ class Intake:
     def cancel(self, job_id: str, owner: str | None) -> JobRecord:
         """End what has not ended; Conflict when all of it has."""
         self.get(job_id, owner)
-        self._dispatcher.ring(self._store.cancel(job_id).bells)
+        self._dispatcher.enqueue(self._store.cancel(job_id).messages)
         return self.get(job_id, owner)
 
     def retry(
@@ -154,7 +156,7 @@ class Intake:
         again = self._store.retry(job_id, caps)
         if isinstance(again, Full):
             raise _full(again, caps)
-        self._dispatcher.ring(again.bells)
+        self._dispatcher.enqueue(again.messages)
         return self.get(job_id, owner)
 
     def delete(self, job_id: str, owner: str | None) -> None:
@@ -165,7 +167,7 @@ class Intake:
         job has it as its source.
         """
         self.get(job_id, owner)
-        self._dispatcher.ring(self._store.delete(job_id).bells)
+        self._dispatcher.enqueue(self._store.delete(job_id).messages)
         self._blobs.delete_prefix(f"out/{job_id}/")
 
 
@@ -180,9 +182,9 @@ def check_bucket(settings: Settings, bucket: str | None, pointer: str) -> None:
         )
 
 
-def new_outputs(asked: Sequence[OutputSpec], most: int) -> list[NewOutput]:
+def new_outputs(requested: Sequence[OutputSpec], most: int) -> list[NewOutput]:
     """Name the outputs of a job, none asked being the natural pair; raises Invalid."""
-    specs = list(asked) or natural_pair()
+    specs = list(requested) or natural_pair()
     if len(specs) > most:
         raise Invalid.one(
             "/outputs",
@@ -195,22 +197,22 @@ def new_outputs(asked: Sequence[OutputSpec], most: int) -> list[NewOutput]:
     ]
 
 
-def _new_record(asked: Submission, outputs: list[NewOutput], at: int) -> JobRecord:
+def _new_record(requested: Submission, outputs: list[NewOutput], at: int) -> JobRecord:
     # What accept has just written: reading it back would double the cost of a POST.
     return JobRecord(
-        id=asked.job_id,
-        owner=asked.owner,
+        id=requested.job_id,
+        owner=requested.owner,
         status="accepted",
         version=1,
         created_at=at,
         updated_at=at,
-        source=asked.source,
-        options=asked.options,
+        source=requested.source,
+        options=requested.options,
         outputs=[
             OutputRecord(name=one.name, kind=one.kind, spec=one.spec, status="queued")
             for one in outputs
         ],
-        metadata=asked.metadata,
+        metadata=requested.metadata,
     )
 
 

@@ -1,8 +1,8 @@
 """Every setting, with its default, validated together at start.
 
 A variable's name is ``FRAMEMILL_<SECTION>_<FIELD>``, for example
-``FRAMEMILL_LIMITS_SOURCE_BYTES``; :mod:`common.settings.sections` holds the sections. This
-module alone reads ``os.environ``.
+``FRAMEMILL_LIMITS_SOURCE_BYTES``; :mod:`common.settings.sections` holds the sections.
+This module alone reads ``os.environ``.
 """
 
 from __future__ import annotations

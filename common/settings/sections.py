@@ -50,7 +50,7 @@ class Section(BaseModel):
 
 
 class Broker(Section):
-    """The Redis that carries doorbells (Celery)."""
+    """The Redis that carries messages (Celery)."""
 
     url: str = "redis://127.0.0.1:6379/0"
 
@@ -145,7 +145,7 @@ class Retention(Section):
 
 
 class Lease(Section):
-    """The claim of one piece by one worker; see docs/explanation/reliability.md."""
+    """The claim of one task by one worker; see docs/explanation/reliability.md."""
 
     seconds: float = Field(default=30, ge=1, le=3600)
     beat_seconds: float = Field(default=5, ge=0.1)

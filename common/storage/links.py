@@ -30,7 +30,7 @@ def edition(output: OutputRecord) -> int:
     """Return the fence under which an output got its files, 0 where it has none.
 
     The files of parts are stored under their parts' fences (``out/JOB/OUTPUT/FENCE/``).
-    The piece that joins them comes last, so its fence is the greatest, and no earlier
+    The task that joins them comes last, so its fence is the greatest, and no earlier
     run of the output has it.
     """
     fences = (int(one.key.split("/")[3]) for one in output.artifacts)

@@ -98,10 +98,10 @@ def _stream(
         try:
             with s3_errors(blob.key, own=blob.own):
                 for chunk in chunks:
-                    piece = chunk if end is None else chunk[: end - start]
-                    start += len(piece)
+                    task = chunk if end is None else chunk[: end - start]
+                    start += len(task)
                     failures = 0
-                    yield piece
+                    yield task
                     if start == end:
                         return
         except StorageUnavailable:

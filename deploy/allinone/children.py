@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_LEASH = Path(__file__).with_name("die_with_parent.py")
+_DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 _POLL_SECONDS = 0.03
 _TAIL_BYTES = 4000
 
@@ -62,10 +62,16 @@ class Children:
     def start(self, part: Part) -> Child:
         """Start a part in a process group of its own, its output in a log."""
         log = self._logs / f"{part.name}.log"
-        leash = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid())]
+        die_with_parent = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(_DIE_WITH_PARENT),
+            str(os.getpid()),
+        ]
         with log.open("wb") as out:
             process = subprocess.Popen(
-                leash + part.argv,
+                die_with_parent + part.argv,
                 cwd=self._root,
                 env={**self._env, **part.env},
                 stdin=subprocess.DEVNULL,

@@ -47,22 +47,22 @@ class Ports:
             return self._keep(name, server.getsockname()[1])
 
     def open(
-        self, name: str, *, asked: int | None, preferred: int, host: str = LOOPBACK
+        self, name: str, *, requested: int | None, preferred: int, host: str = LOOPBACK
     ) -> socket.socket:
         """Open the listening socket itself, so that no other server can answer.
 
         Raises PortTaken when the asked port is in use.
         """
-        if asked is None:
+        if requested is None:
             return listen(host, self.choose(name, preferred))
         try:
-            server = listen(host, asked)
+            server = listen(host, requested)
         except OSError as error:
             raise PortTaken(
-                f"port {asked} on {host}: {error.strerror}; ask for another, "
+                f"port {requested} on {host}: {error.strerror}; ask for another, "
                 "or for none and a free one is taken"
             ) from error
-        self._keep(name, asked)
+        self._keep(name, requested)
         return server
 
     def _others(self, name: str) -> set[int]:

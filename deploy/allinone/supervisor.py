@@ -37,9 +37,9 @@ class Supervisor:
         data.mkdir(parents=True, exist_ok=True)
         self._data = data.resolve()
         self._given = Settings.load()
-        self._asked = port
+        self._requested = port
         if port is None and "port" in self._given.api.model_fields_set:
-            self._asked = self._given.api.port
+            self._requested = self._given.api.port
         self._ports = Ports(self._data / "ports.json")
         self._variables = {
             "FRAMEMILL_WORKER_SCRATCH": str(self._data / "scratch"),
@@ -130,7 +130,7 @@ class Supervisor:
 
     def _open_api(self) -> socket.socket:
         server = self._ports.open(
-            "api", asked=self._asked, preferred=8000, host=self._host
+            "api", requested=self._requested, preferred=8000, host=self._host
         )
         port = server.getsockname()[1]
         self._variables["FRAMEMILL_API_PORT"] = str(port)

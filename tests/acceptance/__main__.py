@@ -45,26 +45,26 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
 
 
 @contextmanager
-def _service(asked: argparse.Namespace) -> Iterator[Service]:
-    key = asked.key or os.environ.get("FRAMEMILL_ACCEPTANCE_KEY")
-    if asked.against:
-        yield Service(asked.against.rstrip("/"), key=key)
+def _service(requested: argparse.Namespace) -> Iterator[Service]:
+    key = requested.key or os.environ.get("FRAMEMILL_ACCEPTANCE_KEY")
+    if requested.against:
+        yield Service(requested.against.rstrip("/"), key=key)
         return
     with (
         tempfile.TemporaryDirectory() as folder,
-        started(Path(folder) / "data", asked.tree.resolve()) as service,
+        started(Path(folder) / "data", requested.tree.resolve()) as service,
     ):
         yield service
 
 
-def _films(asked: argparse.Namespace, scratch: Path) -> list[Film]:
-    folder = asked.films
+def _films(requested: argparse.Namespace, scratch: Path) -> list[Film]:
+    folder = requested.films
     if folder is None:
         from tests.acceptance.films.catalogue import FILMS
         from tests.acceptance.films.make import write
 
         folder = scratch
-        write([film for film in FILMS if asked.long or not film.long], folder)
+        write([film for film in FILMS if requested.long or not film.long], folder)
     return load(folder)
 
 
@@ -83,25 +83,25 @@ def for_options(films: list[Film]) -> list[Film]:
     return (marked or [*plain[:1], *others] or films)[:OPTION_FILMS]
 
 
-def _write(grids: list[Grid], asked: argparse.Namespace, seconds: float) -> int:
+def _write(grids: list[Grid], requested: argparse.Namespace, seconds: float) -> int:
     cells = [cell for grid in grids for cell in grid.cells]
     failed = [one for grid in grids for one in grid.failed]
     total = f"{len(cells) - len(failed)} of {len(cells)} cells pass, {seconds:.0f} s"
     print(total)
-    if asked.table:
+    if requested.table:
         texts = ["# Acceptance", "", total, "", *(grid.markdown() for grid in grids)]
-        asked.table.write_text("\n".join(texts), encoding="utf-8")
+        requested.table.write_text("\n".join(texts), encoding="utf-8")
     return 1 if failed or not cells else 0
 
 
-def _faults(asked: argparse.Namespace) -> int:
+def _faults(requested: argparse.Namespace) -> int:
     """Run the fault tests by pytest, which prints what failed."""
-    given = {"FRAMEMILL_ACCEPTANCE_TREE": str(asked.tree.resolve())}
-    if asked.against:
-        given["FRAMEMILL_ACCEPTANCE_URL"] = asked.against
+    given = {"FRAMEMILL_ACCEPTANCE_TREE": str(requested.tree.resolve())}
+    if requested.against:
+        given["FRAMEMILL_ACCEPTANCE_URL"] = requested.against
     words = ["-m", "pytest", "-q", "tests/acceptance/faults", "--tb", "no", "-rN"]
-    if asked.table:
-        words += ["--fault-table", str(asked.table.resolve())]
+    if requested.table:
+        words += ["--fault-table", str(requested.table.resolve())]
     done = subprocess.run(
         [sys.executable, *words], cwd=ROOT, env=os.environ | given, check=False
     )
@@ -110,25 +110,25 @@ def _faults(asked: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run what was asked and return the exit status."""
-    asked = _arguments(sys.argv[1:] if argv is None else argv)
-    if asked.faults:
-        return _faults(asked)
+    requested = _arguments(sys.argv[1:] if argv is None else argv)
+    if requested.faults:
+        return _faults(requested)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            films = _films(asked, Path(scratch))
+            films = _films(requested, Path(scratch))
         except CatalogueError as error:
             print(f"acceptance: {error}", file=sys.stderr)
             return 2
-        with _service(asked) as service:
-            chosen = [film for film in films if asked.only in film.name]
-            run = Run(service, chosen, asked.long, asked.option)
+        with _service(requested) as service:
+            chosen = [film for film in films if requested.only in film.name]
+            run = Run(service, chosen, requested.long, requested.option)
             grids = []
-            if asked.part != "options":
+            if requested.part != "options":
                 grids.append(run.all_films())
-            if asked.part != "films":
+            if requested.part != "films":
                 grids.append(run.every_option(for_options(chosen)))
-    return _write(grids, asked, time.monotonic() - began)
+    return _write(grids, requested, time.monotonic() - began)
 
 
 if __name__ == "__main__":

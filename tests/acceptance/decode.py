@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import av
 from PIL import Image
 
-MOVIES = frozenset({"video/mp4", "video/webm"})
+MOVING = frozenset({"video/mp4", "video/webm"})
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Frame:
 
 def decode(body: bytes) -> list[Frame]:
     """Return all frames of a picture, an animation or a movie."""
-    if body[4:12] in {b"ftypavif", b"ftypavis"} or not _is_movie(body):
+    if body[4:12] in {b"ftypavif", b"ftypavis"} or not _is_moving(body):
         return _frames_of_picture(body)
-    return _frames_of_movie(body)
+    return _frames_of_moving(body)
 
 
-def _is_movie(body: bytes) -> bool:
+def _is_moving(body: bytes) -> bool:
     return body[4:8] == b"ftyp" or body[:4] == b"\x1a\x45\xdf\xa3"
 
 
@@ -56,7 +56,7 @@ def _plain(picture: Image.Image) -> Image.Image:
     return picture.convert(mode)
 
 
-def _frames_of_movie(body: bytes) -> list[Frame]:
+def _frames_of_moving(body: bytes) -> list[Frame]:
     with av.open(io.BytesIO(body), "r") as container:
         stream = container.streams.video[0]
         unit = float(stream.time_base or 0)

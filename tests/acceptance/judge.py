@@ -117,7 +117,7 @@ def allowed(case: Case) -> set[str]:
         "fewer_segments": 0.9 * end < _room(spec) + 1 or "exclude_start" in spec,
         "shorter_than_asked": _stretch(spec, end)[1] > film.length - film.frame - 0.05,
         "start_moved": sum(_stretch(spec, end)) > end - film.frame - 0.05,
-        "time_past_end": max(_asked(spec, end), default=0) >= end - 2 * film.frame,
+        "time_past_end": max(_requested(spec, end), default=0) >= end - 2 * film.frame,
         "not_optimized": bool(spec.get("optimize")),
         "no_scene_change": spec.get("policy") == "scene",
         "interval_stretched": end / (spec.get("interval") or 10) > 5000
@@ -160,10 +160,10 @@ def _shown(spec: dict[str, Any], end: float) -> float:
     return min(_stretch(spec, end)[1], end)
 
 
-def _asked(spec: dict[str, Any], end: float) -> list[float]:
-    asked = [spec.get("time"), spec.get("start"), spec.get("end")]
-    asked += spec.get("times") or []
-    return [seconds_of(t, end) for t in asked if t is not None and t != "auto"]
+def _requested(spec: dict[str, Any], end: float) -> list[float]:
+    requested = [spec.get("time"), spec.get("start"), spec.get("end")]
+    requested += spec.get("times") or []
+    return [seconds_of(t, end) for t in requested if t is not None and t != "auto"]
 
 
 def _excluded(spec: dict[str, Any], end: float) -> float:

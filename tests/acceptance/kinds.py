@@ -54,7 +54,7 @@ def seconds_of(value: float | str, end: float, begin: float = 0.0) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def asked_time(case: Case, value: float | str) -> float:
+def requested_time(case: Case, value: float | str) -> float:
     """Return a time of the request in seconds of the film, as the service counts."""
     begin = max(0.0, case.film.edges[0])
     return seconds_of(value, duration_of(case), begin)
@@ -106,12 +106,12 @@ def thumbnail(case: Case) -> None:
         numbers.append(number)
         case.drop(artifact)
     _check_count(case, numbers)
-    asked = spec.get("times") or [spec.get("time")]
-    if asked == [None]:
+    requested = spec.get("times") or [spec.get("time")]
+    if requested == [None]:
         return
     policy = spec.get("policy") or "exact"
-    for number, when, artifact in zip(numbers, asked, case.pictures, strict=False):
-        at = asked_time(case, when)
+    for number, when, artifact in zip(numbers, requested, case.pictures, strict=False):
+        at = requested_time(case, when)
         if policy == "exact":
             check_on_screen(case, number, at, artifact["name"])
         elif policy == "scene" and "no_scene_change" not in case.output["warnings"]:
@@ -141,7 +141,7 @@ def animation(case: Case) -> None:
         return
     check_size(case, frames[0].picture.size, 320)
     fps = float(artifact["details"].get("fps") or spec["fps"])
-    start, length = _asked_stretch(case)
+    start, length = _requested_stretch(case)
     if spec["start"] != "auto" or spec.get("end") is not None:
         slack = film.frame + 0.02
         case.check(
@@ -168,16 +168,16 @@ def animation(case: Case) -> None:
         case.check(len(frames) > 1, "it has one frame")
 
 
-def _asked_stretch(case: Case) -> tuple[float, float]:
+def _requested_stretch(case: Case) -> tuple[float, float]:
     """Return where the animation should start and how much of the film it shows."""
     spec, total = case.spec, duration_of(case)
     begin = max(0.0, case.film.edges[0])
     # "auto" looks around where there is nothing to see at 10%.
-    asked = "10%" if spec["start"] == "auto" else spec["start"]
-    start = asked_time(case, asked)
+    requested = "10%" if spec["start"] == "auto" else spec["start"]
+    start = requested_time(case, requested)
     length = 5.0 if spec.get("duration") is None else float(spec["duration"])
     if spec.get("end") is not None:
-        length = asked_time(case, spec["end"]) - start
+        length = requested_time(case, spec["end"]) - start
     length = min(length, 30.0)
     held = spec.get("end") is not None and begin <= start < total
     length = min(length, max(total - (start if held else begin), 0.0))

@@ -54,13 +54,15 @@ class Run:
         """Ask for the default of each kind of every film."""
         grid = Grid("Every film", [JOB, *EVERY])
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            asked = [film for film in self.films if self._is_asked(film, grid)]
-            for film, cells in zip(asked, pool.map(self._film, asked), strict=True):
+            requested = [film for film in self.films if self._is_requested(film, grid)]
+            for film, cells in zip(
+                requested, pool.map(self._film, requested), strict=True
+            ):
                 for column, cell in cells.items():
                     grid.put(film.name, column, cell)
         return grid
 
-    def _is_asked(self, film: Film, grid: Grid) -> bool:
+    def _is_requested(self, film: Film, grid: Grid) -> bool:
         grid.rows[film.name] = {}
         if film.long and not self.long:
             grid.leave(film.name, "a long film: run with --long")
@@ -71,8 +73,8 @@ class Run:
         cells: dict[str, Cell] = {}
         began = time.monotonic()
         try:
-            asked = [Option(name, spec) for name, spec in EVERY.items()]
-            job, cases = self._ask(film, asked, cells)
+            requested = [Option(name, spec) for name, spec in EVERY.items()]
+            job, cases = self._ask(film, requested, cells)
             if job is not None:
                 listed = [case for case in cases if case is not None]
                 cells[JOB] = judge_job(film, job, listed)
@@ -99,28 +101,30 @@ class Run:
                     grid.put(label, film.name, cell)
         return grid
 
-    def _options(self, film: Film, asked: list[Option]) -> tuple[Film, dict[str, Cell]]:
+    def _options(
+        self, film: Film, requested: list[Option]
+    ) -> tuple[Film, dict[str, Cell]]:
         cells: dict[str, Cell] = {}
         began = time.monotonic()
         try:
-            self._ask(film, asked, cells)
+            self._ask(film, requested, cells)
         except (HttpError, AssertionError) as error:
             cells |= {
                 option.label: Cell(passed=False, text=str(error))
-                for option in asked
+                for option in requested
                 if option.label not in cells
             }
         self._report(film, cells, time.monotonic() - began)
         return film, cells
 
     def _ask(
-        self, film: Film, asked: list[Option], cells: dict[str, Cell]
+        self, film: Film, requested: list[Option], cells: dict[str, Cell]
     ) -> tuple[dict[str, Any] | None, list[Case | None]]:
         """Submit one job and judge its outputs; what is refused is judged, too."""
-        while asked:
+        while requested:
             named = [
                 {"name": f"o{number}", **option.spec}
-                for number, option in enumerate(asked)
+                for number, option in enumerate(requested)
             ]
             try:
                 job = self.service.submit(
@@ -128,14 +132,14 @@ class Run:
                 )
                 break
             except HttpError as error:
-                left = _refused(error, asked, cells)
-                if len(left) == len(asked):
+                left = _refused(error, requested, cells)
+                if len(left) == len(requested):
                     raise
-                asked = left
+                requested = left
         else:
             return None, []
         cases: list[Case | None] = []
-        for option, output in zip(asked, job["outputs"], strict=True):
+        for option, output in zip(requested, job["outputs"], strict=True):
             spec = defaults(self.document, option.spec["kind"]) | option.spec
             case = Case(self.service, film, job, output, spec)
             cells[option.label] = _judged(case, option)
@@ -164,18 +168,18 @@ def _judged(case: Case, option: Option) -> Cell:
 
 
 def _refused(
-    error: HttpError, asked: list[Option], cells: dict[str, Cell]
+    error: HttpError, requested: list[Option], cells: dict[str, Cell]
 ) -> list[Option]:
     """Judge the outputs that the request was refused for; return the others."""
     if error.status != 422:
-        return asked
+        return requested
     problem = error.problem
     faults: dict[int, str] = {}
     for fault in problem.get("faults", []):
         if found := _POINTER.match(fault.get("pointer") or ""):
             faults[int(found[1])] = fault.get("detail", "")
     for number, detail in faults.items():
-        right = problem.get("code") in asked[number].refusals
+        right = problem.get("code") in requested[number].refusals
         text = f"refused: {detail}" if right else f"422 {detail}"
-        cells[asked[number].label] = Cell(passed=right, text=text)
-    return [one for number, one in enumerate(asked) if number not in faults]
+        cells[requested[number].label] = Cell(passed=right, text=text)
+    return [one for number, one in enumerate(requested) if number not in faults]

@@ -32,7 +32,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
 
 
 @pytest.fixture(scope="module")
-def asked(service: Service) -> dict[str, Any]:
+def requested(service: Service) -> dict[str, Any]:
     document: dict[str, Any] = service.ask("/openapi.json").json()
     return document
 
@@ -45,9 +45,9 @@ def job(service: Service, film: Film) -> dict[str, Any]:
 
 
 @pytest.fixture
-def look(service: Service, asked: dict[str, Any]) -> Callable[..., Any]:
+def look(service: Service, requested: dict[str, Any]) -> Callable[..., Any]:
     def go(kind: str, film: Film, job: dict[str, Any]) -> Any:
-        spec = defaults(asked, EVERY[kind]["kind"]) | EVERY[kind]
+        spec = defaults(requested, EVERY[kind]["kind"]) | EVERY[kind]
         return judge(Case(service, film, job, job["outputs"][KINDS.index(kind)], spec))
 
     return go
@@ -159,25 +159,25 @@ def test_a_warning_that_a_film_should_have_is_missed(film, job):
     assert "begin_cut" in judge_job(described, job, []).text
 
 
-def test_every_member_of_every_kind_is_asked_for(asked):
-    listed = [option.spec for option in options(asked)]
+def test_every_member_of_every_kind_is_asked_for(requested):
+    listed = [option.spec for option in options(requested)]
 
     for kind in {spec["kind"] for spec in listed}:
-        members = defaults(asked, kind).keys() - {"kind", "name"}
+        members = defaults(requested, kind).keys() - {"kind", "name"}
         used = set().union(*(spec.keys() for spec in listed if spec["kind"] == kind))
         assert members <= used, kind
 
 
 def test_a_request_that_is_refused_is_a_failed_cell_beside_the_others(service, film):
     run = Run(service, [film], tell=lambda _: None)
-    asked = [
+    requested = [
         {"kind": "thumbnail", "width": 96},
         {"kind": "thumbnail", "width": -3},
     ]
     from tests.acceptance.options import Option
 
     cells: dict[str, Any] = {}
-    run._ask(film, [Option(str(o["width"]), o) for o in asked], cells)
+    run._ask(film, [Option(str(o["width"]), o) for o in requested], cells)
 
     assert cells["96"].passed, cells["96"].text
     assert cells["-3"].passed is False

@@ -27,7 +27,7 @@ OBJECT = {"s3": {"bucket": "framemill", "key": "films/clip.mp4"}}
 
 
 @dataclass
-class World:
+class Context:
     """The service without workers; ``make`` does a worker's part."""
 
     runtime: Runtime
@@ -44,8 +44,8 @@ class World:
     def stored(self) -> list[str]:
         return sorted(info.key for info in self.runtime.blobs.list("in/"))
 
-    def claim(self, piece: str) -> Claim:
-        claim = self.runtime.store.claim(piece, "t" * 32, "worker")
+    def claim(self, task: str) -> Claim:
+        claim = self.runtime.store.claim(task, "t" * 32, "worker")
         assert isinstance(claim, Claim)
         return claim
 
@@ -77,9 +77,9 @@ class World:
 
 
 def post_form(
-    world: World, parts: dict[str, Any], headers: dict[str, str] | None = None
+    context: Context, parts: dict[str, Any], headers: dict[str, str] | None = None
 ) -> TestResponse:
-    return world.client.post("/v1/jobs", data=parts, headers=headers or {})
+    return context.client.post("/v1/jobs", data=parts, headers=headers or {})
 
 
 def a_file(content: bytes = b"bytes", name: str = "clip.mp4") -> Any:
@@ -93,10 +93,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_world(redis_url: str, tmp_path: Path) -> Callable[..., World]:
+def make_context(redis_url: str, tmp_path: Path) -> Callable[..., Context]:
     """Make worlds; keywords are sections of the settings."""
 
-    def make(**sections: Any) -> World:
+    def make(**sections: Any) -> Context:
         api = {"auth": False, "secret": "s" * 40, **sections.pop("api", {})}
         store = {
             "url": redis_url,
@@ -109,11 +109,11 @@ def make_world(redis_url: str, tmp_path: Path) -> Callable[..., World]:
         runtime = Runtime(
             settings, JobStore.connect(settings), blobs.connect(settings), dispatcher
         )
-        return World(runtime, create_app(runtime).test_client(), dispatcher, tmp_path)
+        return Context(runtime, create_app(runtime).test_client(), dispatcher, tmp_path)
 
     return make
 
 
 @pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
-    return make_world()
+def context(make_context: Callable[..., Context]) -> Context:
+    return make_context()

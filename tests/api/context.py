@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from api.app import create_app
-from tests.worker.world import make_runtime
+from tests.worker.context import make_runtime
 
 
 def make_app(folder, **sections: Any):

@@ -23,8 +23,8 @@ def map_body(_context: Any, body: Any) -> Any:
     if not isinstance(body, dict):
         return body
     sources = body.get("sources")
-    asked = [body.get("source"), *(sources if isinstance(sources, list) else ())]
-    for source in asked:
+    requested = [body.get("source"), *(sources if isinstance(sources, list) else ())]
+    for source in requested:
         place = source.get("s3") if isinstance(source, dict) else None
         if isinstance(place, dict) and _is_name(place.get("bucket")):
             place["bucket"] = BUCKET

@@ -93,9 +93,9 @@ def test_no_answer_breaks_the_document(service: tuple[Service, str]) -> None:
 def test_no_walk_along_its_links_breaks_the_document(
     service: tuple[Service, str],
 ) -> None:
-    asked = ["--phases", "stateful", "--max-examples", str(WALKS)]
+    requested = ["--phases", "stateful", "--max-examples", str(WALKS)]
 
-    said, told = fuzz(*service, *asked)
+    said, told = fuzz(*service, *requested)
 
     walks = re.search(r"Scenarios: +(\d+)\s+API Links: +(\d+) covered", said)
     assert walks is not None, said

@@ -9,83 +9,85 @@ import pytest
 from werkzeug.test import TestResponse
 
 from common.jobs.store import JobStore
-from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key
 
 SITE = "https://site.example"
-GUARDS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": {"nosniff"},
     "Referrer-Policy": {"no-referrer"},
     "X-Frame-Options": {"DENY"},
     "Cross-Origin-Resource-Policy": {"same-origin", "cross-origin"},
 }
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Length": "3"}
-Ask = Callable[[World, dict[str, Any]], TestResponse]
+Ask = Callable[[Context, dict[str, Any]], TestResponse]
 
 
 def asking(method: str, path: str, **more: Any) -> Ask:
-    def ask(world: World, headers: dict[str, Any]) -> TestResponse:
+    def ask(context: Context, headers: dict[str, Any]) -> TestResponse:
         given = {**headers, **more.get("headers", {})}
         rest = {name: value for name, value in more.items() if name != "headers"}
-        return world.client.open(path, method=method, headers=given, **rest)
+        return context.client.open(path, method=method, headers=given, **rest)
 
     return ask
 
 
-def made(world: World) -> dict[str, Any]:
-    job: dict[str, Any] = post_form(world, {"file": a_file()}).json
-    record = world.runtime.store.get(job["id"])
+def made(context: Context) -> dict[str, Any]:
+    job: dict[str, Any] = post_form(context, {"file": a_file()}).json
+    record = context.runtime.store.get(job["id"])
     assert record is not None
-    world.make(job["id"])
-    with world.runtime.blobs.writer(_key(world, job), content_type="image/gif") as file:
+    context.make(job["id"])
+    with context.runtime.blobs.writer(
+        _key(context, job), content_type="image/gif"
+    ) as file:
         file.write(b"GIF")
         file.commit()
-    shown: dict[str, Any] = world.client.get(f"/v1/jobs/{job['id']}").json
+    shown: dict[str, Any] = context.client.get(f"/v1/jobs/{job['id']}").json
     return shown
 
 
-def _key(world: World, job: dict[str, Any]) -> str:
-    record = world.runtime.store.get(job["id"])
+def _key(context: Context, job: dict[str, Any]) -> str:
+    record = context.runtime.store.get(job["id"])
     assert record is not None
     return record.outputs[0].artifacts[0].key
 
 
-def shown(world: World, headers: dict[str, Any]) -> TestResponse:
-    return world.client.get(f"/v1/jobs/{made(world)['id']}", headers=headers)
+def shown(context: Context, headers: dict[str, Any]) -> TestResponse:
+    return context.client.get(f"/v1/jobs/{made(context)['id']}", headers=headers)
 
 
-def unchanged(world: World, headers: dict[str, Any]) -> TestResponse:
-    path = f"/v1/jobs/{made(world)['id']}"
-    tag = world.client.get(path).headers["ETag"]
-    return world.client.get(path, headers={**headers, "If-None-Match": tag})
+def unchanged(context: Context, headers: dict[str, Any]) -> TestResponse:
+    path = f"/v1/jobs/{made(context)['id']}"
+    tag = context.client.get(path).headers["ETag"]
+    return context.client.get(path, headers={**headers, "If-None-Match": tag})
 
 
-def deleted(world: World, headers: dict[str, Any]) -> TestResponse:
-    return world.client.delete(f"/v1/jobs/{made(world)['id']}", headers=headers)
+def deleted(context: Context, headers: dict[str, Any]) -> TestResponse:
+    return context.client.delete(f"/v1/jobs/{made(context)['id']}", headers=headers)
 
 
-def streamed(world: World, headers: dict[str, Any]) -> TestResponse:
-    return world.client.get(f"/v1/jobs/{made(world)['id']}/events", headers=headers)
+def streamed(context: Context, headers: dict[str, Any]) -> TestResponse:
+    return context.client.get(f"/v1/jobs/{made(context)['id']}/events", headers=headers)
 
 
-def redirected(world: World, headers: dict[str, Any]) -> TestResponse:
-    return world.client.get(made(world)["links"]["thumbnail"], headers=headers)
+def redirected(context: Context, headers: dict[str, Any]) -> TestResponse:
+    return context.client.get(made(context)["links"]["thumbnail"], headers=headers)
 
 
-def filed(world: World, headers: dict[str, Any]) -> TestResponse:
-    grant = redirected(world, headers).headers["Location"]
-    return world.client.get(grant, headers=headers)
+def filed(context: Context, headers: dict[str, Any]) -> TestResponse:
+    grant = redirected(context, headers).headers["Location"]
+    return context.client.get(grant, headers=headers)
 
 
-def ranged(world: World, headers: dict[str, Any]) -> TestResponse:
-    grant = redirected(world, headers).headers["Location"]
-    return world.client.get(grant, headers={**headers, "Range": "bytes=0-0"})
+def ranged(context: Context, headers: dict[str, Any]) -> TestResponse:
+    grant = redirected(context, headers).headers["Location"]
+    return context.client.get(grant, headers={**headers, "Range": "bytes=0-0"})
 
 
-def failed(world: World, headers: dict[str, Any]) -> TestResponse:
+def failed(context: Context, headers: dict[str, Any]) -> TestResponse:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JobStore, "list", lambda *_, **__: 1 / 0)
-        return world.client.get("/v1/jobs", headers=headers)
+        return context.client.get("/v1/jobs", headers=headers)
 
 
 ANSWERS: dict[int | str, tuple[int, Ask]] = {
@@ -128,18 +130,18 @@ ANSWERS: dict[int | str, tuple[int, Ask]] = {
 
 @pytest.fixture(params=ANSWERS)
 def answer(
-    request: pytest.FixtureRequest, make_world: Callable[..., World]
+    request: pytest.FixtureRequest, make_context: Callable[..., Context]
 ) -> Iterator[TestResponse]:
     status, ask = ANSWERS[request.param]
-    world = make_world(api={"cors_origins": [SITE]})
-    found = ask(world, {"Origin": SITE, "X-Request-Id": "mine-1"})
+    context = make_context(api={"cors_origins": [SITE]})
+    found = ask(context, {"Origin": SITE, "X-Request-Id": "mine-1"})
     assert found.status_code == status, found.get_data(as_text=True)
     yield found
     found.close()
 
 
 def test_it_has_the_guards_once(answer: TestResponse) -> None:
-    for name, allowed in GUARDS.items():
+    for name, allowed in SECURITY_HEADERS.items():
         assert answer.headers.getlist(name) in [[one] for one in allowed], name
     (policy,) = answer.headers.getlist("Content-Security-Policy")
     assert "default-src 'none'" in policy
@@ -166,9 +168,11 @@ def test_it_tells_no_program_and_no_version(answer: TestResponse) -> None:
 @pytest.mark.parametrize(
     "path", ["/v1/jobs", "/v1/uploads", "/v1/webhooks", "/v1/jobs/x/cancel"]
 )
-def test_a_preflight_needs_no_key(make_world: Callable[..., World], path: str) -> None:
-    world = make_world(api={"auth": True, "cors_origins": [SITE]})
-    answer = world.client.options(
+def test_a_preflight_needs_no_key(
+    make_context: Callable[..., Context], path: str
+) -> None:
+    context = make_context(api={"auth": True, "cors_origins": [SITE]})
+    answer = context.client.options(
         path,
         headers={
             "Origin": SITE,
@@ -181,33 +185,33 @@ def test_a_preflight_needs_no_key(make_world: Callable[..., World], path: str) -
     assert answer.headers["Access-Control-Allow-Origin"] == SITE
 
 
-def test_every_site_is_allowed_by_a_star(make_world: Callable[..., World]) -> None:
-    world = make_world(api={"cors_origins": ["*"]})
-    answer = world.client.get("/healthz", headers={"Origin": SITE})
+def test_every_site_is_allowed_by_a_star(make_context: Callable[..., Context]) -> None:
+    context = make_context(api={"cors_origins": ["*"]})
+    answer = context.client.get("/healthz", headers={"Origin": SITE})
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_no_site_is_allowed_by_default(world: World) -> None:
-    answer = world.client.get("/healthz", headers={"Origin": SITE})
+def test_no_site_is_allowed_by_default(context: Context) -> None:
+    answer = context.client.get("/healthz", headers={"Origin": SITE})
     assert not [name for name, _ in answer.headers if name.startswith("Access-")]
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/uploads", "/v1/webhooks"])
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "k"}])
 def test_a_body_over_the_limit_is_413(
-    make_world: Callable[..., World], path: str, key: dict[str, str]
+    make_context: Callable[..., Context], path: str, key: dict[str, str]
 ) -> None:
-    world = make_world(api={"auth": True}, limits={"json_bytes": 2000})
-    headers = {**a_key(world), **key}
-    answer = world.client.post(path, json={"x": "y" * 3000}, headers=headers)
+    context = make_context(api={"auth": True}, limits={"json_bytes": 2000})
+    headers = {**a_key(context), **key}
+    answer = context.client.post(path, json={"x": "y" * 3000}, headers=headers)
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
 
 
 def test_a_chain_of_proxies_counts_from_the_nearest(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"trusted_proxies": 2})
-    answer = world.client.post(
+    context = make_context(api={"trusted_proxies": 2})
+    answer = context.client.post(
         "/v1/jobs",
         json={"source": OBJECT},
         headers={

@@ -160,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=2)
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         durable = ("--appendonly", "yes", "--appendfsync", "everysec")
@@ -184,8 +184,8 @@ def main() -> None:
                 ("API, no keys", "api.wsgi:app", keyless, None),
             )
         }
-        measure(servers, store.pid, asked.rounds, asked.seconds)
-        report(servers, asked.seconds)
+        measure(servers, store.pid, requested.rounds, requested.seconds)
+        report(servers, requested.seconds)
 
 
 if __name__ == "__main__":

@@ -61,12 +61,12 @@ class Visit:
 
     def elsewhere(self) -> list[str]:
         """Give the addresses asked for that are not the service's."""
-        home = urlsplit(self.service.url).netloc
+        scratch_dir = urlsplit(self.service.url).netloc
         found = [answer.url for answer in self.answers]
         return [
             url
             for url in found
-            if urlsplit(url).netloc != home and not url.startswith("data:")
+            if urlsplit(url).netloc != scratch_dir and not url.startswith("data:")
         ]
 
 
@@ -79,7 +79,8 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     page.on("response", lambda answer: visiting.answers.append(answer))  # noqa: PLW0108
     page.on("pageerror", lambda error: visiting.complaints.append(str(error)))
     page.on(
-        "requestfailed", lambda asked: visiting.complaints.append(f"failed {asked.url}")
+        "requestfailed",
+        lambda requested: visiting.complaints.append(f"failed {requested.url}"),
     )
     page.on(
         "console",

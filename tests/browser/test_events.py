@@ -7,7 +7,7 @@ import pytest
 from tests.browser.conftest import Visit
 from tests.chaos.service import until
 from tests.conftest import SAMPLE
-from tests.e2e.world import THUMBNAIL
+from tests.e2e.context import THUMBNAIL
 
 pytestmark = pytest.mark.browser
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.api.uploads.lab import url_id
+from tests.api.uploads.context import url_id
 from tests.browser.conftest import MILLISECONDS
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
-from tests.e2e.world import NODE_MODULES, THUMBNAIL, assert_pictures
+from tests.e2e.context import NODE_MODULES, THUMBNAIL, assert_pictures
 from tests.worker.receiver import Receiver, Reply, Request, receiving
 
 pytestmark = pytest.mark.browser
@@ -103,9 +103,9 @@ def test_a_page_uploads_by_tus_js_client(page: Page, service: Service) -> None:
 def test_a_page_uploads_by_a_presigned_put_and_shows_the_picture(
     page: Page, service: Service
 ) -> None:
-    asked: dict[str, Any] = {"root": service.url, "job": {"outputs": THUMBNAIL}}
+    requested: dict[str, Any] = {"root": service.url, "job": {"outputs": THUMBNAIL}}
 
-    location, etag, status = page.evaluate(BY_PUT, asked)
+    location, etag, status = page.evaluate(BY_PUT, requested)
 
     assert etag
     assert status == 200

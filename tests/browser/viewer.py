@@ -18,7 +18,7 @@ TYPES = {
     ".webm": "video/webm",
 }
 # localhost is a secure context, as ImageDecoder wants; nothing is asked of it.
-_HOME = "http://localhost/"
+_SCRATCH_DIR = "http://localhost/"
 _COUNT = """
 const count = (shown, width, height) => {
   const canvas = new OffscreenCanvas(width, height);
@@ -43,7 +43,7 @@ _PICTURE = (
   return [frames, ...count(image, image.displayWidth, image.displayHeight)];
 }"""
 )
-_MOVIE = (
+_MOVING = (
     "async () => {"
     + _COUNT
     + """
@@ -93,7 +93,7 @@ class Viewer:
         self.page: Page = browser.new_page()
         self._path = Path()
         self.page.route("**/*", self._serve)
-        self.page.goto(_HOME)
+        self.page.goto(_SCRATCH_DIR)
 
     def _serve(self, route: Route) -> None:
         if not route.request.url.endswith("/file"):
@@ -101,11 +101,11 @@ class Viewer:
             return
         body, headers = self._path.read_bytes(), {"Accept-Ranges": "bytes"}
         headers["Content-Type"] = TYPES[self._path.suffix]
-        asked = route.request.headers.get("range")
-        if asked is None:
+        requested = route.request.headers.get("range")
+        if requested is None:
             route.fulfill(body=body, headers=headers)
             return
-        first, _, last = asked.removeprefix("bytes=").partition("-")
+        first, _, last = requested.removeprefix("bytes=").partition("-")
         start, end = int(first), int(last or len(body) - 1)
         headers["Content-Range"] = f"bytes {start}-{end}/{len(body)}"
         route.fulfill(status=206, body=body[start : end + 1], headers=headers)
@@ -114,7 +114,7 @@ class Viewer:
         """Return what is on the screen for a file."""
         self._path = path
         kind = TYPES[path.suffix]
-        script = _MOVIE if kind.startswith("video") else _PICTURE
+        script = _MOVING if kind.startswith("video") else _PICTURE
         found: list[Any] = self.page.evaluate(script, kind)
         frames, width, height, colours = found
         counted = {tuple(int(one).to_bytes(4, "little")): n for one, n in colours}

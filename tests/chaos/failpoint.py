@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from itertools import count
 
 from api.app import create_app
-from common import runtime
 from common.jobs import queue as dispatch
-from common.model import Bell
+from common.model import Message
+from common.runtime import build_runtime
 from common.settings.load import Settings
 
 _EVERY = 7
@@ -19,16 +19,16 @@ _EVERY = 7
 class DyingDispatcher(dispatch.CeleryDispatcher):
     """Kills its own process instead of ringing, now and then."""
 
-    _rung = count(1)
+    _alternative = count(1)
 
-    def ring(self, bells: Iterable[Bell]) -> None:
-        bells = list(bells)
-        if bells and next(self._rung) % _EVERY == 0:
+    def enqueue(self, messages: Iterable[Message]) -> None:
+        messages = list(messages)
+        if messages and next(self._alternative) % _EVERY == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        super().ring(bells)
+        super().enqueue(messages)
 
 
 settings = Settings.load()
 app = create_app(
-    runtime.build(settings, DyingDispatcher(dispatch.celery_app(settings, "client")))
+    build_runtime(settings, DyingDispatcher(dispatch.celery_app(settings, "client")))
 )

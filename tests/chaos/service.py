@@ -182,7 +182,7 @@ class Service:
         finally:
             os.killpg(group, signal.SIGCONT)
 
-    def revive(self) -> None:
+    def restart_all(self) -> None:
         """Start again what ended by itself, as any supervisor does."""
         for name in ("api", "worker", "sweep"):
             if self.children[name].poll() is not None:

@@ -50,7 +50,7 @@ def test_a_batch_makes_each_job_once_whatever_is_killed(tmp_path):
         kills = ["worker", "broker", "worker", "sweep"]
 
         def made():
-            service.revive()
+            service.restart_all()
             return int(service.store.hget(f"fm:batch:{batch_id}", "made"))
 
         for number, name in enumerate(kills, 1):
@@ -71,7 +71,7 @@ def test_a_batch_makes_each_job_once_whatever_is_killed(tmp_path):
         service.restart("worker")
 
         def ended():
-            service.revive()
+            service.restart_all()
             batch = service.get(f"/v1/batches/{batch_id}")
             return batch["finished_at"] and batch
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
-from tests.e2e.world import BUCKET, aws, moto, s3_settings
+from tests.e2e.context import BUCKET, aws, moto, s3_settings
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 JOBS = 6

@@ -42,7 +42,7 @@ def test_every_accepted_job_ends_once_whatever_is_killed(tmp_path, clip):
             ids = list(pool.map(lambda _: service.submit(clip, [GIF]), range(JOBS)))
 
         def ended(share):
-            service.revive()
+            service.restart_all()
             found = statuses(service, ids)
             return sum(found[one] for one in ENDED) >= JOBS * share
 

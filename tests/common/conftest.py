@@ -13,7 +13,7 @@ import redis
 from common.jobs.store import JobStore
 from common.jobs.store.connection import open_client
 from tests.common import valkey
-from tests.common.jobs.store.lab import Lab, TwiceStore, make_settings
+from tests.common.jobs.store.context import StoreContext, TwiceStore, make_settings
 
 _PREFIXES = (f"t{number}:" for number in itertools.count(1))
 
@@ -25,13 +25,13 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["fake", "valkey", "valkey-twice"])
-def make_lab(
+def make_store_context(
     request: pytest.FixtureRequest, valkey_url: str
-) -> Iterator[Callable[..., Lab]]:
+) -> Iterator[Callable[..., StoreContext]]:
     """Make labs over one server; keywords are sections of the settings."""
     clients: list[redis.Redis] = []
 
-    def make(**sections: Any) -> Lab:
+    def make(**sections: Any) -> StoreContext:
         settings = make_settings(next(_PREFIXES), valkey_url, **sections)
         client = (
             fakeredis.FakeRedis(decode_responses=True)
@@ -40,7 +40,7 @@ def make_lab(
         )
         clients.append(client)
         kind = TwiceStore if request.param == "valkey-twice" else JobStore
-        return Lab(kind(settings, client), client)
+        return StoreContext(kind(settings, client), client)
 
     yield make
     for client in clients:
@@ -49,5 +49,5 @@ def make_lab(
 
 
 @pytest.fixture
-def lab(make_lab: Callable[..., Lab]) -> Lab:
-    return make_lab()
+def store_context(make_store_context: Callable[..., StoreContext]) -> StoreContext:
+    return make_store_context()

@@ -108,7 +108,7 @@ def _run(
             continue
         row.seconds = max(row.seconds, round(time.monotonic() - started, 2))
         row.warnings += f"{' '.join(found.warnings)};"
-        row.rungs += f"{'|'.join(report.rung for report in found.reports)};"
+        row.alternatives += f"{'|'.join(report.rung for report in found.reports)};"
         made[spec.kind] = found
     return media, made
 
@@ -138,5 +138,5 @@ def _judge_run(entry: Entry, meter: _Meter, row: Row) -> None:
     if row.seconds > RUN_SECONDS:
         row.late = True
         row.faults.append(f"a run took {row.seconds} s")
-    if entry.expected == CLEAR_ERROR and row.rungs:
+    if entry.expected == CLEAR_ERROR and row.alternatives:
         row.faults.append("a picture came of what must be refused")

@@ -48,7 +48,7 @@ class Row:
     tiles: str = ""
     tile_ssim: float | None = None
     warnings: str = ""
-    rungs: str = ""
+    alternatives: str = ""
     excused: str = ""
     late: bool = False
     faults: list[str] = field(default_factory=list)

@@ -13,9 +13,9 @@ from standardwebhooks.webhooks import Webhook
 
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
-from tests.e2e.world import BUCKET, assert_pictures, await_job, aws, moto, s3_settings
+from tests.e2e.context import BUCKET, assert_pictures, await_job, aws, moto, s3_settings
+from tests.worker.context import SECRET
 from tests.worker.receiver import Receiver, receiving
-from tests.worker.world import SECRET
 
 ARRIVED = "arrivals"
 KEY = "in/red flower+1 ü.mp4"
@@ -116,8 +116,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 def test_an_object_that_arrives_ends_as_a_signed_webhook(cloud: Cloud) -> None:
-    asked = {"QueueUrl": cloud.queue, "AttributeNames": ["QueueArn"]}
-    arn = cloud.sqs.get_queue_attributes(**asked)["Attributes"]["QueueArn"]
+    requested = {"QueueUrl": cloud.queue, "AttributeNames": ["QueueArn"]}
+    arn = cloud.sqs.get_queue_attributes(**requested)["Attributes"]["QueueArn"]
     rule = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}
     cloud.s3.put_bucket_notification_configuration(
         Bucket=ARRIVED, NotificationConfiguration={"QueueConfigurations": [rule]}

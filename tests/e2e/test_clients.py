@@ -20,10 +20,10 @@ from botocore.httpsession import URLLib3Session
 from requests_toolbelt import MultipartEncoder
 
 from common.storage.port import PART_BYTES
-from tests.api.uploads.lab import MIB, url_id
+from tests.api.uploads.context import MIB, url_id
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
-from tests.e2e.world import (
+from tests.e2e.context import (
     BUCKET,
     NODE_MODULES,
     THUMBNAIL,
@@ -68,10 +68,10 @@ def on(stores: list[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("service", stores, indirect=True)
 
 
-def announce(service: Service, clip: Path, **asked: Any) -> dict[str, Any]:
+def announce(service: Service, clip: Path, **requested: Any) -> dict[str, Any]:
     """Announce an upload whose job is attached in advance."""
     body = {"size": clip.stat().st_size, "content_type": "video/mp4"}
-    body |= {"filename": clip.name, "job": {"outputs": THUMBNAIL}, **asked}
+    body |= {"filename": clip.name, "job": {"outputs": THUMBNAIL}, **requested}
     answer = requests.post(f"{service.url}/v1/uploads", json=body, timeout=60)
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -102,8 +102,8 @@ def test_botocore_puts_parts_to_presigned_urls(service: Service, large: Path) ->
     for item in upload["parts"]["items"]:
         at = (item["number"] - 1) * upload["parts"]["part_bytes"]
         part = data[at : at + item["size"]]
-        asked = AWSRequest("PUT", item["url"], item["headers"], part)
-        answer = session.send(asked.prepare())
+        requested = AWSRequest("PUT", item["url"], item["headers"], part)
+        answer = session.send(requested.prepare())
         assert answer.status_code == 200, answer.text
         told.append({"number": item["number"], "etag": answer.headers["ETag"]})
     done = requests.post(upload["links"]["complete"], json={"parts": told}, timeout=60)

@@ -18,10 +18,10 @@ import requests
 
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
-from tests.e2e.world import THUMBNAIL, await_job
+from tests.e2e.context import THUMBNAIL, await_job
+from tests.worker.context import SECRET
 from tests.worker.receiver import Reply, Request, receiving
 from tests.worker.source.bad_urls import BAD_URLS
-from tests.worker.world import SECRET
 
 HOOKS_PER_JOB = 10
 NAMED = [f"http://{name}.test:{{p}}/" for name in ("loop", "both", "six", "mapped")]

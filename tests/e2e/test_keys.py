@@ -15,8 +15,8 @@ import requests
 from api.openapi import document as openapi
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
-from tests.e2e.world import THUMBNAIL, await_job
-from tests.worker.world import SECRET
+from tests.e2e.context import THUMBNAIL, await_job
+from tests.worker.context import SECRET
 
 AT_ONCE = 100
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -191,7 +191,7 @@ def test_a_hundred_posts_at_once_with_one_idempotency_key_make_one_job(
     clip = SAMPLE.read_bytes()
     source = {"s3": {"bucket": "framemill", "key": "in/none.mp4"}}
     outputs = json.dumps(THUMBNAIL)
-    asked: dict[str, Any] = (
+    requested: dict[str, Any] = (
         {"json": {"source": source, "outputs": THUMBNAIL}}
         if form == "json"
         else {"files": {"file": ("c.mp4", clip)}, "data": {"outputs": outputs}}
@@ -201,7 +201,7 @@ def test_a_hundred_posts_at_once_with_one_idempotency_key_make_one_job(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(
             pool.map(
-                lambda _: who.ask("POST", "/v1/jobs", headers=key, **asked),
+                lambda _: who.ask("POST", "/v1/jobs", headers=key, **requested),
                 range(AT_ONCE),
             )
         )
@@ -240,10 +240,10 @@ def test_the_same_idempotency_key_is_another_in_another_keys_hands(
     anna: Caller, bob: Caller
 ) -> None:
     key = {"Idempotency-Key": "both of us"}
-    asked = {"json": {"source": {"s3": {"bucket": "framemill", "key": "x"}}}}
+    requested = {"json": {"source": {"s3": {"bucket": "framemill", "key": "x"}}}}
 
     jobs = {
-        one.post("/v1/jobs", 202, headers=key, **asked).json()["id"]
+        one.post("/v1/jobs", 202, headers=key, **requested).json()["id"]
         for one in (anna, bob)
     }
 

@@ -13,7 +13,7 @@ from sseclient import Event, SSEClient
 
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
-from tests.e2e.world import THUMBNAIL, assert_pictures
+from tests.e2e.context import THUMBNAIL, assert_pictures
 
 TRANSFERS = 8
 CAP = TRANSFERS // 4

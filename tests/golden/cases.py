@@ -16,7 +16,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from worker.media.engine import RECIPES
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.formats import FORMATS
-from worker.media.ffmpeg.plan import Done, FileFacts, Rung
+from worker.media.ffmpeg.plan import Alternative, Done, FileFacts
 
 FOLDER = Path(__file__).with_name("argv")
 _STEPS = 4
@@ -208,19 +208,21 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
 
 
 def words(name: str) -> str:
-    """Give the text of a case: every rung with the runs it asks for."""
+    """Give the text of a case: every alternative with the runs it asks for."""
     spec, info = CASES[name]
     model = OUTPUT_SPEC.validate_python(spec)
     plan = RECIPES[model.kind](model, Clip("source", info), None, [])
     lines = [f"warnings: {' '.join(plan.warnings) or '-'}"]
-    for rung in plan.rungs:
-        lines.append(f"\nrung {rung.name}: {' '.join(rung.warnings) or '-'}")
-        lines += list(_steps(rung))
+    for alternative in plan.alternatives:
+        lines.append(
+            f"\nrung {alternative.name}: {' '.join(alternative.warnings) or '-'}"
+        )
+        lines += list(_steps(alternative))
     return "\n".join(lines) + "\n"
 
 
-def _steps(rung: Rung) -> Iterator[str]:
-    run = rung.run()
+def _steps(alternative: Alternative) -> Iterator[str]:
+    run = alternative.run()
     times = "".join(f"pts_time:{10 * cell}\nm=1\n" for cell in range(5)).encode()
     try:
         step = next(run)

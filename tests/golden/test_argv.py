@@ -26,6 +26,6 @@ def test_given_a_kind_when_its_cases_are_read_then_every_parameter_is_in_one(kin
     model = type(OUTPUT_SPEC.validate_python({"kind": kind}))
     # A name is not FFmpeg's, and snippets have no choice of a stand-in.
     unseen = {"name"} | ({"fallback"} if kind == "snippets" else set())
-    asked = [spec for spec, _ in cases.CASES.values() if spec["kind"] == kind]
+    requested = [spec for spec, _ in cases.CASES.values() if spec["kind"] == kind]
 
-    assert set(model.model_fields) - unseen == set().union(*asked)
+    assert set(model.model_fields) - unseen == set().union(*requested)

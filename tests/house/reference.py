@@ -20,8 +20,7 @@ from common.jobs import presets
 from common.outputs import specs
 from common.settings.load import Settings
 from worker.media.recipes.contact_sheet import layout as sheet
-from worker.media.recipes.shared import cost, grid
-from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared import cost, grid, moving
 from worker.media.warnings import WARNINGS
 
 # Pictures of ``tests/docs/pictures.py``, by kind: file and what is to be seen.
@@ -154,7 +153,7 @@ def _bounded() -> Iterator[tuple[str, str, str]]:
     """Return what has which bound, and what happens over it."""
     slower, smaller = "a lower rate, `fps_reduced`", "smaller frames, `tiles_reduced`"
     yield "frames under `max_bytes` or of a preview", _mega(cost.STORED_PIXELS), slower
-    yield "a boomerang's frames, one way", _mega(movie.REVERSE_BYTES / 4), slower
+    yield "a boomerang's frames, one way", _mega(moving.REVERSE_BYTES / 4), slower
     yield "a contact sheet as avif", _mega(sheet.AVIF_PIXELS), smaller
     yield "any contact sheet", f"{sheet.MAX_SIDE:,} pixels high", smaller
     yield (

@@ -68,17 +68,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path, help="folder for the clips")
     parser.add_argument("--shots", type=int, default=4)
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     engine = Engine(Settings())
     cases = [(size, group, False) for size in SIZES for group in GROUPS]
     cases += [(size, HOUR_GROUP, True) for size in HOUR_SIZES]
     print("| clip | still s | auto s | of it scoring | ratio |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = asked.keep or Path(scratch)
+        folder = requested.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         for size, group, hour in cases:
             path = film(folder, size, group, hour=hour)
-            still, auto, own = measure(path, group, asked.shots, engine)
+            still, auto, own = measure(path, group, requested.shots, engine)
             cells = f"{still:.3f} | {auto:.3f} | {own:.3f} | {auto / still:.2f}"
             print(f"| {path.stem} | {cells} |", flush=True)
     return 0

@@ -288,14 +288,19 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for clips and pictures")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("names", nargs="*")
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = asked.keep or Path(scratch)
+        folder = requested.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         results = evaluate(
-            folder, asked.only, asked.names, asked.kind, asked.corpus, asked.labels
+            folder,
+            requested.only,
+            requested.names,
+            requested.kind,
+            requested.corpus,
+            requested.labels,
         )
-    if asked.verbose:
+    if requested.verbose:
         for r in results:
             print(
                 f"{r.recipe.name:18} auto {r.times['auto']:6.2f} "

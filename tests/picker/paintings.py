@@ -142,7 +142,7 @@ class Easel:
         return self._paint(name, draw, seed)
 
     def desktop(self, name: str, seed: int) -> Path:
-        """Paint a screen: an editor's window with text, a bar, an empty desk."""
+        """Paint a screen: an editor's window with text, a bar, an empty context."""
 
         def draw(canvas: Image.Image, dice: random.Random) -> None:
             _gradient(canvas, (58, 110, 165), (38, 80, 130))

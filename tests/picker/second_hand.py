@@ -265,7 +265,7 @@ def _looks(easel: Easel, cards: Cards) -> list[Recipe]:
 
 
 def _screens(easel: Easel) -> list[Recipe]:
-    desk, other = easel.desktop("desk", 6), easel.desktop("other", 16)
+    context, other = easel.desktop("desk", 6), easel.desktop("other", 16)
     shells = [easel.terminal(f"shell-{rows}", rows) for rows in (6, 14, 22)]
     wave = "sine=f=90:d=4,showwaves=s=640x360:r=24:mode=line"
     plain = "null"
@@ -274,7 +274,7 @@ def _screens(easel: Easel) -> list[Recipe]:
             "screen",
             (
                 flat("white", 3),
-                pan(desk, 3, look=plain),
+                pan(context, 3, look=plain),
                 pan(other, 3, look=plain),
                 flat("black", 2),
             ),
@@ -303,7 +303,7 @@ def _screens(easel: Easel) -> list[Recipe]:
             "slow-slides",
             (
                 flat("white", 4),
-                pan(desk, 5, look=plain),
+                pan(context, 5, look=plain),
                 pan(easel.hills("far", 33), 5, look=plain),
                 flat("white", 5),
             ),

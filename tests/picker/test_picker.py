@@ -65,7 +65,7 @@ def test_auto_looks_at_a_bounded_number_of_frames(results):
 
 def test_the_set_is_large_and_a_third_is_held_out(tmp_path):
     whole = recipes(tmp_path)
-    aside = [place for place in range(len(whole)) if held_out(place)]
+    background = [place for place in range(len(whole)) if held_out(place)]
     assert len(whole) >= 40
-    assert len(aside) >= len(whole) // 3
+    assert len(background) >= len(whole) // 3
     assert len({recipe.name for recipe in whole}) == len(whole)

@@ -1,4 +1,4 @@
-"""What an error means for its piece."""
+"""What an error means for its task."""
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded

@@ -11,11 +11,11 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from common.errors import StoreUnavailable
-from common.ingest.s3_notifications import Arrivals
+from common.ingest.s3_notifications import S3Notifications
 from common.jobs.store import Claim
 from common.model import ErrorInfo
+from tests.worker.context import keys_of, make_runtime
 from tests.worker.receiver import receiving
-from tests.worker.world import keys_of, make_runtime
 from worker.s3_poller import Poller, open_queue
 from worker.tasks.deliver import deliver
 
@@ -122,8 +122,10 @@ def make(cloud, endpoint, tmp_path):
             **more,
         )
         keys = keys_of(runtime)
-        arrivals = Arrivals(runtime.settings, runtime.intake, runtime.blobs, keys)
-        poller = Poller(runtime.settings, arrivals, open_queue(runtime.settings))
+        notifications = S3Notifications(
+            runtime.settings, runtime.jobs, runtime.blobs, keys
+        )
+        poller = Poller(runtime.settings, notifications, open_queue(runtime.settings))
         return runtime, poller
 
     return make_poller
@@ -155,16 +157,16 @@ def test_an_object_that_arrives_becomes_a_job_and_its_end_a_webhook(cloud, make)
         (job,) = jobs(runtime)
         assert (job.source.key, job.source.etag) == ("in/red flower+1.mp4", etag)
         assert job.outputs[0].name == "poster"
-        assert runtime.dispatcher.bells[0].piece == f"{job.id}:prepare"
+        assert runtime.dispatcher.messages[0].task == f"{job.id}:prepare"
         assert cloud.left() == 0
 
         claim = runtime.store.claim(f"{job.id}:prepare", "t", "tester")
         assert isinstance(claim, Claim)
         error = ErrorInfo(code="decode_error", title="", detail="")
         ended = runtime.store.release(claim, "fatal", error=error)
-        bells = [bell for bell in ended.bells if bell.kind == "notice"]
-        assert len(bells) == 1
-        deliver(runtime, bells[0].piece, "task", "tester")
+        messages = [message for message in ended.messages if message.kind == "notice"]
+        assert len(messages) == 1
+        deliver(runtime, messages[0].task, "task", "tester")
     (got,) = server.requests
     assert json.loads(got.body)["type"] == "job.failed"
 

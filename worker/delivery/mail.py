@@ -56,7 +56,7 @@ _ERROR = (
 )
 _LINK = '<a href="{url}" style="color:#0b57d0">{text}</a>'
 _WIDTH = 552  # of the mail's column
-_HEADLINES = {
+_HEADERS = {
     "job.completed": "Your video is ready",
     "job.partial": "Your video is ready in part",
     "job.failed": "Your video could not be processed",
@@ -139,15 +139,15 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     """Write the mail; raises ReceiverGone for an address that cannot be one."""
     if not _ADDRESS.fullmatch(letter.to):
         raise ReceiverGone("the subscription's address is not an e-mail address")
-    headline = _headline(letter)
+    header = _header(letter)
     mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = sender, letter.to, headline
+    mail["From"], mail["To"], mail["Subject"] = sender, letter.to, header
     mail["Date"] = formatdate(usegmt=True)
     # The same on every attempt, so that mail programs fold repetitions.
     mail["Message-ID"] = f"<{letter.message}@framemill>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(_text(letter, headline))
-    mail.add_alternative(_page(letter, headline), subtype="html")
+    mail.set_content(_text(letter, header))
+    mail.add_alternative(_page(letter, header), subtype="html")
     if letter.picture is not None:
         picture = letter.picture
         page = mail.get_payload()[1]  # type: ignore[index]
@@ -162,10 +162,10 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     return mail
 
 
-def _headline(letter: Letter) -> str:
-    headline = _HEADLINES.get(letter.event.type, f"News of your job: {_what(letter)}")
+def _header(letter: Letter) -> str:
+    header = _HEADERS.get(letter.event.type, f"News of your job: {_what(letter)}")
     name = letter.job and letter.job.source.name
-    return f"{headline}: {_plain(name)}" if name else headline
+    return f"{header}: {_plain(name)}" if name else header
 
 
 def _what(letter: Letter) -> str:
@@ -180,8 +180,8 @@ def _plain(text: str) -> str:
     return "".join(char for char in text if char.isprintable())[:120]
 
 
-def _text(letter: Letter, headline: str) -> str:
-    lines = [headline, "", f"{_kind(letter)} {letter.job_id}: {_what(letter)}"]
+def _text(letter: Letter, header: str) -> str:
+    lines = [header, "", f"{_kind(letter)} {letter.job_id}: {_what(letter)}"]
     if letter.job is not None:
         for one in letter.job.outputs:
             lines += [f"  {one.name} ({one.kind}): {one.status}"]
@@ -192,12 +192,12 @@ def _text(letter: Letter, headline: str) -> str:
     return "\n".join([*lines, "", *_footer(letter), letter.link, ""])
 
 
-def _page(letter: Letter, headline: str) -> str:
+def _page(letter: Letter, header: str) -> str:
     outputs = letter.job.outputs if letter.job else []
     error = _reason(letter)
     counts = "<br>".join(escape(line) for line in _counted(letter.batch))
     return _HTML.substitute(
-        headline=escape(headline),
+        header=escape(header),
         what=escape(_what(letter)),
         kind=_kind(letter),
         job=escape(letter.job_id),

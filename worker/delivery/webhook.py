@@ -133,7 +133,7 @@ def _brief(job: JobRecord) -> dict[str, Any]:
 
 
 def send(
-    door: Poster,
+    egress: Poster,
     settings: Settings,
     subscription: dict[str, Any],
     message: str,
@@ -156,7 +156,7 @@ def send(
         "webhook-signature": sign(secret, message, now, body),
     }
     seconds = settings.webhooks.timeout_seconds
-    answer = door.post(str(subscription.get("url")), body, headers, seconds=seconds)
+    answer = egress.post(str(subscription.get("url")), body, headers, seconds=seconds)
     if 200 <= answer.status < 300:
         return {"status": answer.status}
     said = f"the receiver answered {answer.status}"

@@ -6,7 +6,7 @@ connection goes to the address that was judged, so a second DNS answer cannot
 change the target.
 """
 
-from worker.egress.client import Answer, Door, Downloaded
+from worker.egress.client import Answer, Downloaded, EgressClient
 from worker.egress.policy import AddressRules, Target
 
-__all__ = ["AddressRules", "Answer", "Door", "Downloaded", "Target"]
+__all__ = ["AddressRules", "Answer", "Downloaded", "EgressClient", "Target"]

@@ -65,7 +65,7 @@ class Downloaded:
     url: str
 
 
-class Door:
+class EgressClient:
     """The way out to addresses of callers.
 
     ``resolve`` gives the addresses of a host name, ``tls`` the certificates that

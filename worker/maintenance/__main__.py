@@ -15,8 +15,8 @@ from types import FrameType
 
 import structlog
 
-from common import runtime
 from common.errors import StoreUnavailable
+from common.runtime import Runtime, build_runtime
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
 from common.uploads import Uploads
@@ -25,21 +25,21 @@ from worker.maintenance.reaper import Reaper
 
 log = structlog.get_logger(__name__)
 
-CHORE_SECONDS = 30.0
+CLEANUP_SECONDS = 30.0
 _JOIN_SECONDS = 5.0
 
 
 class Maintenance:
     """Runs both until told to stop."""
 
-    def __init__(self, world: runtime.Runtime) -> None:
-        lease = world.settings.lease
-        self._store = world.store
+    def __init__(self, runtime: Runtime) -> None:
+        lease = runtime.settings.lease
+        self._store = runtime.store
         self._pause = lease.sweep_seconds
-        self._reaper = Reaper(world.store, world.dispatcher, lease.sweep_seconds)
-        uploads = Uploads.connect(world.settings, world.blobs)
-        hours = world.settings.retention.upload_hours
-        self._janitor = Janitor(world.store, world.blobs, uploads, hours)
+        self._reaper = Reaper(runtime.store, runtime.dispatcher, lease.sweep_seconds)
+        uploads = Uploads.connect(runtime.settings, runtime.blobs)
+        hours = runtime.settings.retention.upload_hours
+        self._janitor = Janitor(runtime.store, runtime.blobs, uploads, hours)
         self._failure: BaseException | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -49,7 +49,7 @@ class Maintenance:
         either half meets: a supervisor starts the process again.
         """
         thread = threading.Thread(
-            target=self._tend, args=(stop,), name="janitor", daemon=True
+            target=self._clean_until, args=(stop,), name="janitor", daemon=True
         )
         _repeat(self._store.check_server, stop, self._pause, once=True)
         thread.start()
@@ -61,9 +61,9 @@ class Maintenance:
         if self._failure is not None:
             raise self._failure
 
-    def _tend(self, stop: threading.Event) -> None:
+    def _clean_until(self, stop: threading.Event) -> None:
         try:
-            _repeat(self._janitor.clean, stop, max(CHORE_SECONDS, self._pause))
+            _repeat(self._janitor.clean, stop, max(CLEANUP_SECONDS, self._pause))
         except BaseException as error:  # noqa: BLE001 - raised again by run()
             self._failure = error
             stop.set()
@@ -82,11 +82,11 @@ def _repeat(
         try:
             step()
         except StoreUnavailable as error:
-            log.warning("sweep.store_away", error=error.detail)
+            log.warning("maintenance.store_away", error=error.detail)
             away = True
         else:
             if away:
-                log.info("sweep.store_back")
+                log.info("maintenance.store_back")
             if once:
                 return
             away = False
@@ -100,14 +100,14 @@ def main() -> None:
     stop = threading.Event()
 
     def end(number: int, _frame: FrameType | None) -> None:
-        log.info("sweep.stopping", signal=signal.Signals(number).name)
+        log.info("maintenance.stopping", signal=signal.Signals(number).name)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    log.info("sweep.started", every_seconds=settings.lease.sweep_seconds)
-    Maintenance(runtime.build(settings)).run(stop)
-    log.info("sweep.stopped")
+    log.info("maintenance.started", every_seconds=settings.lease.sweep_seconds)
+    Maintenance(build_runtime(settings)).run(stop)
+    log.info("maintenance.stopped")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 import structlog
 
 from common.errors import DiskFull, FramemillError, StorageUnavailable
-from common.jobs.store import Chore, JobStore
+from common.jobs.store import Cleanup, JobStore
 from common.model import JOB_ENDED
 from common.storage.port import BlobStore
 from common.uploads import Uploads
@@ -41,11 +41,11 @@ class Janitor:
         self._tidied = -TIDY_SECONDS
 
     def clean(self) -> int:
-        """Do every chore that is due; give how many. Raises StoreUnavailable."""
+        """Do every cleanup that is due; give how many. Raises StoreUnavailable."""
         done = self._drop_uploads() + self._tidy()
-        while chores := self._store.chores(_BATCH):
-            for chore in chores:
-                done += self._do(chore)
+        while cleanups := self._store.cleanups(_BATCH):
+            for cleanup in cleanups:
+                done += self._do(cleanup)
         return done
 
     def _drop_uploads(self) -> int:
@@ -69,35 +69,35 @@ class Janitor:
                 for prefix in ("in/", "out/")
             )
         except FramemillError as error:
-            # A store that does not list uploads must not hold up the other chores.
+            # A store that does not list uploads must not hold up the other cleanups.
             log.warning("tidy.deferred", error=error.detail)
             return 0
         if left:
             log.info("tidy.removed", unfinished=left)
         return left
 
-    def _do(self, chore: Chore) -> bool:
+    def _do(self, cleanup: Cleanup) -> bool:
         try:
-            removed = self._remove(chore)
+            removed = self._remove(cleanup)
         except (StorageUnavailable, DiskFull) as error:
-            log.warning("chore.deferred", kind=chore.kind, error=error.detail)
-            self._store.defer_chore(chore)
+            log.warning("cleanup.deferred", kind=cleanup.kind, error=error.detail)
+            self._store.defer_cleanup(cleanup)
             return False
-        self._store.finish_chore(chore)
-        log.info("chore.done", kind=chore.kind, job=chore.job_id, removed=removed)
+        self._store.finish_cleanup(cleanup)
+        log.info("cleanup.done", kind=cleanup.kind, job=cleanup.job_id, removed=removed)
         return True
 
-    def _remove(self, chore: Chore) -> int:
-        if chore.kind == "blob":
-            self._blobs.delete(chore.key)
+    def _remove(self, cleanup: Cleanup) -> int:
+        if cleanup.kind == "blob":
+            self._blobs.delete(cleanup.key)
             return 1
-        if chore.kind in {"record", "deleted"}:
-            return self._blobs.delete_prefix(f"out/{chore.job_id}/")
-        if chore.kind == "litter":
-            return self._remove_litter(chore.job_id)
+        if cleanup.kind in {"record", "deleted"}:
+            return self._blobs.delete_prefix(f"out/{cleanup.job_id}/")
+        if cleanup.kind == "litter":
+            return self._remove_orphans(cleanup.job_id)
         return 0
 
-    def _remove_litter(self, job_id: str) -> int:
+    def _remove_orphans(self, job_id: str) -> int:
         """Remove results that nothing points at: of lost, refused and failed work.
 
         The files are listed before the record is read. So where the job has ended by
@@ -107,9 +107,9 @@ class Janitor:
         stored = [blob.key for blob in self._blobs.list(f"out/{job_id}/")]
         job = self._store.get(job_id)
         if job is None or job.status not in JOB_ENDED:
-            return 0  # the record's own chore, or the next end, removes it
+            return 0  # the record's own cleanup, or the next end, removes it
         kept = {one.key for output in job.outputs for one in output.artifacts}
-        litter = [key for key in stored if key not in kept]
-        for key in litter:
+        orphans = [key for key in stored if key not in kept]
+        for key in orphans:
             self._blobs.delete(key)
-        return len(litter)
+        return len(orphans)

@@ -10,57 +10,57 @@ import structlog
 from common.errors import Unavailable
 from common.jobs.queue import Dispatcher
 from common.jobs.store import JobStore, Reaped
-from common.model import Bell
+from common.model import Message
 
 log = structlog.get_logger(__name__)
 
 _BATCH = 200
-_RINGS_AT_ONCE = 10
+_MESSAGES_AT_ONCE = 10
 
 
 class Reaper:
-    """Rescues pieces whose worker or whose doorbell was lost."""
+    """Rescues tasks whose worker or whose message was lost."""
 
     def __init__(
         self, store: JobStore, dispatcher: Dispatcher, sweep_seconds: float
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
-        self._ring_seconds = sweep_seconds
+        self._send_seconds = sweep_seconds
 
     def sweep(self) -> Reaped:
         """Make one pass and ring for what it found. Raises StoreUnavailable."""
         backlog = self._backlog()
         reaped = self._store.reap(_BATCH, backlog)
         if reaped.outage:
-            log.warning("sweep.outage", done="extended every lease")
+            log.warning("reaper.outage", done="extended every lease")
         if reaped.expired or reaped.republished:
             log.info(
-                "sweep.rescued",
+                "reaper.rescued",
                 expired=reaped.expired,
                 failed=reaped.failed,
                 republished=reaped.republished,
                 skipped=reaped.skipped,
             )
         if backlog is not None:
-            self._ring(reaped.bells)
+            self._enqueue(reaped.messages)
         return reaped
 
     def _backlog(self) -> dict[str, int] | None:
         try:
             return self._dispatcher.backlog()
         except Unavailable as error:
-            log.warning("sweep.broker_away", error=error.detail)
+            log.warning("reaper.broker_away", error=error.detail)
             return None
 
-    def _ring(self, bells: Sequence[Bell]) -> None:
+    def _enqueue(self, messages: Sequence[Message]) -> None:
         """Ring within a bound: a pass that took long would look like an outage.
 
-        The store has every bell due again, so a later pass rings for the rest.
+        The store has every message due again, so a later pass rings for the rest.
         """
-        deadline = time.monotonic() + self._ring_seconds
-        for start in range(0, len(bells), _RINGS_AT_ONCE):
+        deadline = time.monotonic() + self._send_seconds
+        for start in range(0, len(messages), _MESSAGES_AT_ONCE):
             if time.monotonic() > deadline:
-                log.warning("sweep.rings_left", bells=len(bells) - start)
+                log.warning("reaper.messages_left", messages=len(messages) - start)
                 return
-            self._dispatcher.ring(bells[start : start + _RINGS_AT_ONCE])
+            self._dispatcher.enqueue(messages[start : start + _MESSAGES_AT_ONCE])

@@ -1,8 +1,8 @@
-"""The one door to media: probe a file, cut a spec into parts, render a piece.
+"""The one door to media: probe a file, cut a spec into parts, render a task.
 
-:meth:`Engine.render` walks a recipe's rungs, best first, until one makes files that
-hold: they exist, decode to the end, and have the promised sizes. What each rung
-came to is reported, so that a user sees what was tried.
+:meth:`Engine.render` walks a recipe's alternatives, best first, until one makes files
+that hold: they exist, decode to the end, and have the promised sizes. What each
+alternative came to is reported, so that a user sees what was tried.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from worker.media.ffmpeg import binary as program
 from worker.media.ffmpeg import process, timeline
 from worker.media.ffmpeg import verify as check
 from worker.media.ffmpeg.clip import Clip, decoding_seconds
-from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, Step
+from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step
 from worker.media.probe import judge as probe
 from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
@@ -71,10 +71,10 @@ class Watch:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One piece of work: a spec on a local file, in an empty folder of its own.
+    """One task of work: a spec on a local file, in an empty folder of its own.
 
-    ``part`` is what this piece makes of a spec that was cut, ``parts`` the results
-    of all of them for the piece that joins them. ``title`` is the source's name for
+    ``part`` is what this task makes of a spec that was cut, ``parts`` the results
+    of all of them for the task that joins them. ``title`` is the source's name for
     people, ``attempt`` the number for the reports.
     """
 
@@ -106,7 +106,7 @@ class RenderedFile:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a render made; ``result`` is what a joining piece gets of this part."""
+    """What a render made; ``result`` is what a joining task gets of this part."""
 
     files: list[RenderedFile]
     result: Any
@@ -134,7 +134,7 @@ class Engine:
         return timeline.as_of(media, facts)
 
     def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
-        """Return the parts of a spec for many workers; empty when it is one piece.
+        """Return the parts of a spec for many workers; empty when it is one task.
 
         So is what is over a limit: there is one error then, and not one a part.
         """
@@ -145,9 +145,9 @@ class Engine:
         return cut(spec, media) if decoding_seconds(media) <= most else []
 
     def render(self, job: RenderJob, watch: Watch) -> Rendered:
-        """Make the files of a piece.
+        """Make the files of a task.
 
-        Raises MediaError with the ``reports`` of all rungs when none of them did
+        Raises MediaError with the ``reports`` of all alternatives when none of them did
         it, Interrupted when the watch says stop, DiskFull when there is no room.
         """
         settings = self._settings
@@ -169,7 +169,7 @@ class Engine:
         )
         try:
             plan = RECIPES[job.spec.kind](job.spec, clip, job.part, job.parts)
-            return _Climb(settings, job, watch).run(plan)
+            return _PlanRunner(settings, job, watch).run(plan)
         except MediaError:
             link.unlink()
             _empty(job.workdir)
@@ -184,8 +184,8 @@ def _threads(media: MediaInfo, settings: Settings) -> int:
     return settings.engine.threads
 
 
-class _Climb:
-    """One walk over the rungs of a plan."""
+class _PlanRunner:
+    """One walk over the alternatives of a plan."""
 
     def __init__(self, settings: Settings, job: RenderJob, watch: Watch) -> None:
         self._settings = settings
@@ -197,20 +197,22 @@ class _Climb:
         self._errors: list[MediaError] = []
 
     def run(self, plan: Plan) -> Rendered:
-        for rung in plan.rungs:
+        for alternative in plan.alternatives:
             started = time.monotonic()
             try:
-                made = self._rung(rung)
+                made = self._alternative(alternative)
                 files = [self._publish(one) for one in made]
             except MediaError as error:
-                self._report(rung, started, error)
+                self._report(alternative, started, error)
                 if isinstance(error, CannotFit):
                     break
                 continue
-            self._report(rung, started, None)
+            self._report(alternative, started, None)
             shown = [code for one in made for code in one.warnings]
             damage = [codes.DAMAGED] if self._damaged else []
-            found = dict.fromkeys([*plan.warnings, *rung.warnings, *shown, *damage])
+            found = dict.fromkeys(
+                [*plan.warnings, *alternative.warnings, *shown, *damage]
+            )
             result = [_summary(file) for file in files]
             self._hold_names(files)
             return Rendered(files, result, list(found), self._reports)
@@ -227,10 +229,10 @@ class _Climb:
                 if name not in known:
                     raise InternalError(f"{file.name} names {name}, which nobody made")
 
-    def _rung(self, rung: Rung) -> list[Made]:
+    def _alternative(self, alternative: Alternative) -> list[Made]:
         _empty(self._job.workdir)
         self._damaged = False
-        run = rung.run()
+        run = alternative.run()
         try:
             step = next(run)
             while True:
@@ -296,13 +298,15 @@ class _Climb:
             names.read(made.content_type, made.text or ""),
         )
 
-    def _report(self, rung: Rung, started: float, error: MediaError | None) -> None:
+    def _report(
+        self, alternative: Alternative, started: float, error: MediaError | None
+    ) -> None:
         if error is not None:
             self._errors.append(error)
         self._reports.append(
             AttemptReport(
                 attempt=self._job.attempt,
-                rung=rung.name,
+                rung=alternative.name,
                 error=None if error is None else ErrorInfo(**_plain(error.as_dict())),
                 seconds=round(time.monotonic() - started, 3),
                 at=round(time.time() * 1000),
@@ -323,7 +327,7 @@ def _plain(error: ErrorDict) -> dict[str, Any]:
 
 
 def _summary(file: RenderedFile) -> dict[str, Any]:
-    """Give the JSON form of a file for the piece that joins the parts."""
+    """Give the JSON form of a file for the task that joins the parts."""
     return {
         "name": file.name,
         "bytes": file.path.stat().st_size,

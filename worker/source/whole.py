@@ -1,4 +1,4 @@
-"""The local copy of a source, shared by all pieces on this host.
+"""The local copy of a source, shared by all tasks on this host.
 
 A copy is kept under the digest of what pins its content (bucket, key, ETag), so
 that the outputs of a job, and the parts of an output, download it once. Users get a

@@ -1,6 +1,6 @@
 """One attempt to deliver a notice: claim, send, tell the store what came of it.
 
-Notices are pieces like any other: the store counts attempts, keeps the delay before
+Notices are tasks like any other: the store counts attempts, keeps the delay before
 the next one and logs each. A notice outlives its job and never changes its status.
 """
 
@@ -28,7 +28,7 @@ from common.model import AttemptReport, ErrorInfo, Event
 from common.runtime import Runtime
 from common.settings.load import Settings
 from worker.delivery import mail, webhook
-from worker.egress import Door
+from worker.egress import EgressClient
 
 log = structlog.get_logger(__name__)
 
@@ -38,25 +38,25 @@ _MAX_DELAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
-class Couriers:
+class Channels:
     """The ways out; tests give others. ``spread`` is a random share, 0 to 1."""
 
-    door: webhook.Poster
+    egress: webhook.Poster
     now: Callable[[], float] = time.time
     spread: Callable[[], float] = random.random
 
     @classmethod
-    def of(cls, settings: Settings) -> Couriers:
+    def of(cls, settings: Settings) -> Channels:
         """Make those of a worker."""
-        return cls(Door(settings.egress))
+        return cls(EgressClient(settings.egress))
 
 
 def deliver(
     runtime: Runtime,
-    piece: str,
+    task: str,
     task_id: str,
     worker: str,
-    couriers: Couriers | None = None,
+    channels: Channels | None = None,
 ) -> None:
     """Claim the notice and try once; the store rings again after a failure.
 
@@ -65,34 +65,34 @@ def deliver(
     """
     # A redelivered message has the same task id; only the random half tells it.
     token = f"{task_id}:{uuid.uuid4().hex}"
-    claim = runtime.store.claim(piece, token, worker)
+    claim = runtime.store.claim(task, token, worker)
     if isinstance(claim, Refusal):
-        log.info("notice.skipped", piece=piece, reason=claim.reason)
+        log.info("delivery.skipped", task=task, reason=claim.reason)
         return
     with _alive(runtime, claim):
-        outcome = _try_once(runtime, claim, couriers or Couriers.of(runtime.settings))
-    runtime.dispatcher.ring(outcome.bells)
+        outcome = _try_once(runtime, claim, channels or Channels.of(runtime.settings))
+    runtime.dispatcher.enqueue(outcome.messages)
 
 
-def _try_once(runtime: Runtime, claim: Claim, couriers: Couriers) -> Outcome:
+def _try_once(runtime: Runtime, claim: Claim, channels: Channels) -> Outcome:
     store = runtime.store
     began = time.monotonic()
     try:
-        result = _send(runtime, claim, couriers)
+        result = _send(runtime, claim, channels)
     except Exception as error:  # noqa: BLE001 - any defect is this attempt's failure
-        return _give_back(runtime, claim, error, couriers.spread(), began)
+        return _give_back(runtime, claim, error, channels.spread(), began)
     except BaseException:
         _settle(lambda: store.release(claim, "refund"))
         raise
-    log.info("notice.delivered", piece=claim.piece, attempt=claim.attempt)
+    log.info("delivery.delivered", task=claim.task, attempt=claim.attempt)
     report = _report(claim, None, began)
     return _settle(lambda: store.finish(claim, result=result, reports=[report]))
 
 
-def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
-    notice = claim.notice or {}
-    event = Event.model_validate(notice["event"])
-    subscription: dict[str, Any] = notice["subscription"]
+def _send(runtime: Runtime, claim: Claim, channels: Channels) -> dict[str, Any]:
+    delivery = claim.delivery or {}
+    event = Event.model_validate(delivery["event"])
+    subscription: dict[str, Any] = delivery["subscription"]
     root = runtime.settings.api.public_url or ""
     batch = event.type.startswith("batch.")
     parent = runtime.store.batch(claim.job_id) if batch else None
@@ -117,9 +117,9 @@ def _send(runtime: Runtime, claim: Claim, couriers: Couriers) -> dict[str, Any]:
         body = webhook.write_batch_body(claim.job_id, event, parent, link)
     else:
         body = webhook.write_body(claim.job_id, event, job, link)
-    now = int(couriers.now())
+    now = int(channels.now())
     return webhook.send(
-        couriers.door, runtime.settings, subscription, message, body, now
+        channels.egress, runtime.settings, subscription, message, body, now
     )
 
 
@@ -129,15 +129,15 @@ def _give_back(
     if isinstance(error, FramemillError):
         public = error
     else:
-        log.error("notice.defect", piece=claim.piece, exc_info=error)
+        log.error("delivery.defect", task=claim.task, exc_info=error)
         public = InternalError(f"{type(error).__name__} in the worker; see its log")
     again = public.retryable or isinstance(public, InternalError)
-    asked = error.retry_after if isinstance(error, ReceiverError) else 0.0
-    delay = retry_delay(runtime.settings, claim.attempt, spread, asked)
+    requested = error.retry_after if isinstance(error, ReceiverError) else 0.0
+    delay = retry_delay(runtime.settings, claim.attempt, spread, requested)
     info = ErrorInfo(**public.as_dict())
     log.warning(
-        "notice.failed",
-        piece=claim.piece,
+        "delivery.failed",
+        task=claim.task,
         attempt=claim.attempt,
         code=info.code,
         again=again,
@@ -154,7 +154,7 @@ def _give_back(
 
 
 def retry_delay(
-    settings: Settings, attempt: int, spread: float, asked: float = 0.0
+    settings: Settings, attempt: int, spread: float, requested: float = 0.0
 ) -> float:
     """Give the pause after a failed attempt (from 1), in seconds.
 
@@ -164,11 +164,11 @@ def retry_delay(
     schedule = settings.webhooks.retry_seconds
     base = schedule[min(attempt, len(schedule)) - 1] if schedule else 0.0
     jittered = base * (1 + _JITTER * (2 * spread - 1))
-    return min(max(jittered, asked), _MAX_DELAY_SECONDS)
+    return min(max(jittered, requested), _MAX_DELAY_SECONDS)
 
 
 def _report(claim: Claim, error: ErrorInfo | None, began: float) -> AttemptReport:
-    subscription = (claim.notice or {}).get("subscription", {})
+    subscription = (claim.delivery or {}).get("subscription", {})
     return AttemptReport(
         attempt=claim.attempt,
         rung=str(subscription.get("type", "webhook")),
@@ -187,8 +187,8 @@ def _settle(transition: Callable[[], Outcome]) -> Outcome:
             return transition()
         except StoreUnavailable as error:
             if time.monotonic() > deadline:
-                log.exception("notice.abandoned", error=error.detail)
-                return Outcome(applied=False, job_ended=False, bells=[])
+                log.exception("delivery.abandoned", error=error.detail)
+                return Outcome(applied=False, job_ended=False, messages=[])
             time.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, no secret
 
 
@@ -214,4 +214,4 @@ def _beat(store: JobStore, claim: Claim, pause: float, ended: threading.Event) -
             if store.beat(claim) == "lost":
                 return
         except StoreUnavailable as error:
-            log.warning("notice.beat_missed", piece=claim.piece, error=error.detail)
+            log.warning("delivery.beat_missed", task=claim.task, error=error.detail)

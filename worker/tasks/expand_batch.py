@@ -1,4 +1,4 @@
-"""What a batch's piece does: make its jobs, or end them, or delete them.
+"""What a batch's task does: make its jobs, or end them, or delete them.
 
 The batch's cursor moves in the same call that puts a job on record, so an attempt
 that dies anywhere is taken up by the next where it stopped: no job is made twice and
@@ -23,15 +23,15 @@ _OPEN: tuple[JobStatus, ...] = ("accepted", "processing")
 Stage = Callable[[Attempt, BatchRecord], Outcome | None]
 
 
-def tend(attempt: Attempt) -> Outcome:
+def expand(attempt: Attempt) -> Outcome:
     """Do what the batch wants done, until it wants nothing else.
 
     Raises SourceError or Unavailable where the bucket cannot be listed, KeyRevoked,
     NotFound when the batch is gone, Interrupted.
     """
-    store = attempt.workshop.runtime.store
+    store = attempt.context.runtime.store
     while True:
-        batch = store.batch(attempt.claim.job_id, doomed=True)
+        batch = store.batch(attempt.claim.job_id, being_deleted=True)
         if batch is None:
             raise NotFound(f"batch {attempt.claim.job_id} is gone")
         outcome = _STAGES[batch.want](attempt, batch)
@@ -40,7 +40,7 @@ def tend(attempt: Attempt) -> Outcome:
 
 
 def _expand(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
-    claim, runtime = attempt.claim, attempt.workshop.runtime
+    claim, runtime = attempt.claim, attempt.context.runtime
     most = runtime.settings.limits.batch_jobs
     made = batch.made
     for cursor, source in _sources(attempt, batch):
@@ -72,13 +72,13 @@ def _called_off(off: CalledOff, made: int) -> Outcome | None:
         )
     if off.reason == "called":
         return None
-    return Outcome(applied=False, job_ended=False, bells=[])
+    return Outcome(applied=False, job_ended=False, messages=[])
 
 
 def _expanded(
     attempt: Attempt, warning: str | None, *, short: bool = False
 ) -> Outcome | None:
-    store = attempt.workshop.runtime.store
+    store = attempt.context.runtime.store
     return attempt.settle(
         lambda: store.end_stage(
             attempt.claim,
@@ -91,7 +91,7 @@ def _expanded(
 
 def _wait_for_room(attempt: Attempt, full: Full) -> Outcome:
     """Give the claim back until a job ends (the store rings then) or the day does."""
-    store = attempt.workshop.runtime.store
+    store = attempt.context.runtime.store
     seconds = float(full.wait) if full.scope == "day" else ROOM_SECONDS
     return attempt.settle(
         lambda: store.release(attempt.claim, "defer", delay_seconds=seconds)
@@ -105,7 +105,7 @@ def _sources(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source
 
 
 def _given(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
-    store = attempt.workshop.runtime.store
+    store = attempt.context.runtime.store
     number = int(batch.cursor) + 1 if batch.cursor else 0
     while page := store.batch_sources(batch.id, number, _PAGE):
         for source in page:
@@ -115,43 +115,43 @@ def _given(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]
 
 def _found(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
     """Walk the objects after the cursor; folders and files of our own are none."""
-    runtime = attempt.workshop.runtime
-    asked = batch.prefix or {}
-    bucket, own = asked["bucket"], runtime.settings.blobs.bucket
+    runtime = attempt.context.runtime
+    requested = batch.prefix or {}
+    bucket, own = requested["bucket"], runtime.settings.blobs.bucket
     for blob in runtime.blobs.list(
-        asked["prefix"], bucket=bucket, after=batch.cursor or None
+        requested["prefix"], bucket=bucket, after=batch.cursor or None
     ):
         attempt.check()
         ours = bucket == own and is_own(blob.key)
-        if ours or blob.key.endswith("/") or not blob.key.endswith(asked["suffix"]):
+        if ours or blob.key.endswith("/") or not blob.key.endswith(requested["suffix"]):
             continue
         name = display_name(blob.key.rpartition("/")[2])
         yield blob.key, Source(kind="s3", bucket=bucket, key=blob.key, name=name)
 
 
 def _cancel(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
-    runtime = attempt.workshop.runtime
+    runtime = attempt.context.runtime
     for status in _OPEN:
         for job_id in _children(attempt, batch, status):
             # It has ended, or somebody has deleted it meanwhile.
             with suppress(Conflict, NotFound):
-                runtime.dispatcher.ring(runtime.store.cancel(job_id).bells)
+                runtime.dispatcher.enqueue(runtime.store.cancel(job_id).messages)
     return attempt.settle(lambda: runtime.store.end_stage(attempt.claim, "cancel"))
 
 
 def _delete(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
     """Remove the jobs; the sweep removes their files."""
-    runtime = attempt.workshop.runtime
+    runtime = attempt.context.runtime
     for job_id in _children(attempt, batch, None):
         with suppress(NotFound):
-            runtime.dispatcher.ring(runtime.store.delete(job_id).bells)
+            runtime.dispatcher.enqueue(runtime.store.delete(job_id).messages)
     return attempt.settle(lambda: runtime.store.end_stage(attempt.claim, "delete"))
 
 
 def _children(
     attempt: Attempt, batch: BatchRecord, status: JobStatus | None
 ) -> Iterator[str]:
-    store = attempt.workshop.runtime.store
+    store = attempt.context.runtime.store
     after: str | None = ""
     while after is not None:
         found, after = store.children(batch.id, status, after=after, limit=_PAGE)

@@ -1,4 +1,4 @@
-"""The first piece of every job: get to know the source, open the outputs."""
+"""The first task of every job: get to know the source, open the outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.jobs.store import Opening, Outcome
 from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
 from common.outputs.specs import OUTPUT_SPEC
 from worker.dedupe import reuse
-from worker.egress import Door
+from worker.egress import EgressClient
 from worker.lease import Attempt
 from worker.media.ffmpeg.clip import no_video
 
@@ -22,14 +22,14 @@ def prepare(attempt: Attempt) -> Outcome:
 
     Raises SourceError, MediaError, Unavailable; then no output is opened.
     """
-    claim, workshop = attempt.claim, attempt.workshop
-    runtime = workshop.runtime
+    claim, context = attempt.claim, attempt.context
+    runtime = context.runtime
     source = _pinned(attempt)
     check_size(claim.options, source)
     if claim.options.get("dedupe") and (copied := _reused(attempt, source)):
         return copied
     path = attempt.bring(source)
-    media = workshop.engine.probe(path, attempt.watch.should_stop)
+    media = context.engine.probe(path, attempt.watch.should_stop)
     check_length(claim.options, media)
     job = runtime.store.get(claim.job_id)
     outputs = [] if job is None else job.outputs
@@ -77,29 +77,29 @@ def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Openin
     spec = OUTPUT_SPEC.validate_python(output.spec)
     if media.video is None and spec.fallback == ["frame"]:
         return Opening(error=ErrorInfo(**no_video(media).as_dict()))
-    return Opening(parts=attempt.workshop.engine.cut(spec, media))
+    return Opening(parts=attempt.context.engine.cut(spec, media))
 
 
 def _pinned(attempt: Attempt) -> Source:
     """Pin the source; one named by URL is first brought into our own storage."""
-    claim, workshop = attempt.claim, attempt.workshop
+    claim, context = attempt.claim, attempt.context
     source = claim.source
     if source.kind == "url":
         source = _downloaded(attempt, attempt.folder / "download")
-    source = workshop.sources.pin(source)
+    source = context.sources.pin(source)
     resumed = source.kind == "upload" and source.sha256 is None
     if resumed and claim.options.get("dedupe"):
-        # Sent in pieces, perhaps in parallel: nobody has seen the bytes in order yet.
+        # Sent in tasks, perhaps in parallel: nobody has seen the bytes in order yet.
         digest = _sha256(attempt.bring(source))
         source = source.model_copy(update={"sha256": digest})
     return source
 
 
 def _downloaded(attempt: Attempt, path: Path) -> Source:
-    claim, runtime = attempt.claim, attempt.workshop.runtime
+    claim, runtime = attempt.claim, attempt.context.runtime
     limit = runtime.settings.limits.source_bytes
-    door = Door(runtime.settings.egress)
-    got = door.download(
+    egress = EgressClient(runtime.settings.egress)
+    got = egress.download(
         claim.source.url or "",
         path,
         max_bytes=min(limit, claim.options.get("max_bytes", limit)),

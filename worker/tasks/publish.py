@@ -18,7 +18,7 @@ def publish(attempt: Attempt) -> Outcome:
     Raises DestinationForbidden (the output fails, its files stay with us),
     Unavailable, Interrupted.
     """
-    claim, runtime = attempt.claim, attempt.workshop.runtime
+    claim, runtime = attempt.claim, attempt.context.runtime
     # Where this ends the job, the copy of its source that was kept here goes.
     attempt.source = claim.source
     target = Destination.model_validate(claim.options["destination"])

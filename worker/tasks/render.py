@@ -21,18 +21,18 @@ _COSTLY = {one.code: one for one in (Timeout, ResourceLimit)}
 
 
 def render(attempt: Attempt) -> Outcome:
-    """Render the claimed piece and publish what came of it.
+    """Render the claimed task and publish what came of it.
 
     The files lie under this claim's fence before the record points at them, so a
     stale attempt can store files but never publish them. Raises MediaError,
     SourceError, Unavailable, Interrupted.
     """
-    claim, workshop = attempt.claim, attempt.workshop
+    claim, context = attempt.claim, attempt.context
     job = _job(attempt, attempt.bring(claim.source))
-    rendered = workshop.engine.render(job, attempt.watch)
+    rendered = context.engine.render(job, attempt.watch)
     _hold_cost(rendered)
     prefix = f"out/{claim.job_id}/{claim.output}/{claim.fence}/"
-    blobs = workshop.runtime.blobs
+    blobs = context.runtime.blobs
     try:
         artifacts = [_store(attempt, prefix, file) for file in rendered.files]
         attempt.check()
@@ -68,7 +68,7 @@ def _discard(blobs: BlobStore, prefix: str) -> None:
 def _job(attempt: Attempt, source: Path) -> RenderJob:
     claim = attempt.claim
     if claim.media is None or claim.spec is None:
-        raise ValueError(f"piece {claim.piece} was opened without media facts")
+        raise ValueError(f"task {claim.task} was opened without media facts")
     workdir = attempt.folder / "work"
     workdir.mkdir()
     return RenderJob(
@@ -88,7 +88,7 @@ def _store(attempt: Attempt, prefix: str, file: RenderedFile) -> Artifact:
     with file.path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     key = prefix + file.name
-    info = attempt.workshop.runtime.blobs.put(
+    info = attempt.context.runtime.blobs.put(
         key, file.path, content_type=file.content_type
     )
     return Artifact(
@@ -108,13 +108,13 @@ def _store(attempt: Attempt, prefix: str, file: RenderedFile) -> Artifact:
 
 
 def _finish(attempt: Attempt, artifacts: list[Artifact], rendered: Rendered) -> Outcome:
-    claim, workshop = attempt.claim, attempt.workshop
+    claim, context = attempt.claim, attempt.context
     reports: list[AttemptReport] = [
-        report.model_copy(update={"worker": workshop.name})
+        report.model_copy(update={"worker": context.name})
         for report in rendered.reports
     ]
     return attempt.settle(
-        lambda: workshop.runtime.store.finish(
+        lambda: context.runtime.store.finish(
             claim,
             artifacts,
             result=rendered.result,

@@ -1,9 +1,9 @@
 -- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
 -- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?,
--- owner_cap?, total_cap?, day_key?, day_cap?. A batch's child has also piece, token,
+-- owner_cap?, total_cap?, day_key?, day_cap?. A batch's child has also task, token,
 -- fence (of the claim that makes it), cursor (how far the batch is with it) and key?
 -- (the id of the API key that the batch came with).
--- Answers {job_id, created, at?, bells}, {full, wait?}, {mismatch} or {off}.
+-- Answers {job_id, created, at?, messages}, {full, wait?}, {mismatch} or {off}.
 local day_ms = 86400000
 
 -- The counter of keys.lua, so that uploads and other jobs share the key's day.
@@ -30,11 +30,11 @@ local function known()
   return full()
 end
 
--- The batch whose piece is claimed to make this child; nil and why it must not be made.
+-- The batch whose task is claimed to make this child; nil and why it must not be made.
 local function parent()
-  local steward = held()
-  if not steward then return nil, {off = 'lost'} end
-  local batch = read_batch(steward.f.job)
+  local batch_task = claimed_task()
+  if not batch_task then return nil, {off = 'lost'} end
+  local batch = read_batch(batch_task.f.job)
   if not batch or batch.f.want ~= 'expand' then return nil, {off = 'called'} end
   if arg.key and redis.call('HEXISTS', P .. 'key-ids', arg.key) == 0 then
     return nil, {off = 'revoked'}
@@ -44,9 +44,9 @@ end
 
 -- The cursor moves with the child that it passes: none is made twice, none left out.
 -- What made a child has got on, and has its attempts anew.
-local function adopt(batch, job)
+local function join_batch(batch, job)
   set(batch, {cursor = arg.cursor, made = number(batch, 'made') + 1})
-  set({key = P .. 'piece:' .. arg.piece, f = {}}, {attempt = 1, lost = 0, deaths = 0})
+  set({key = P .. 'piece:' .. arg.task, f = {}}, {attempt = 1, lost = 0, deaths = 0})
   tally(batch, job.f.status, 1)
   touch(batch)
   derive_batch(batch)
@@ -68,13 +68,13 @@ local function create(batch)
   index('ZADD', job, 'accepted')
   take_source(job, arg.source_key)
   for _, output in ipairs(arg.outputs) do
-    make_piece(output_id(job, output.name), {
+    make_task(output_id(job, output.name), {
       role = 'output', kind = 'render', queue = output.queue, job = job.id,
       owner = arg.owner, name = output.name, output_kind = output.kind,
       spec = output.spec, attempts = '[]', warnings = '[]', artifacts = '[]',
     })
   end
-  local prepare = make_piece(job.id .. ':prepare', {
+  local prepare = make_task(job.id .. ':prepare', {
     role = 'prepare', kind = 'prepare', queue = 'fast', job = job.id, owner = arg.owner,
   })
   enqueue(prepare, 0)
@@ -84,13 +84,13 @@ local function create(batch)
     redis.call('INCR', day())
     redis.call('PEXPIRE', day(), text(2 * day_ms))
   end
-  if batch then adopt(batch, job) end
+  if batch then join_batch(batch, job) end
   count('accepted')
-  return {job_id = job.id, created = true, at = now, bells = bells}
+  return {job_id = job.id, created = true, at = now, messages = messages}
 end
 
-return once(function()
-  if not arg.piece then return known() or create() end
+return replay_safe(function()
+  if not arg.task then return known() or create() end
   local batch, off = parent()
   return off or known() or create(batch)
 end)

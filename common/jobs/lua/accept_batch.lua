@@ -1,6 +1,6 @@
 -- Puts a batch on record. arg: call, id, owner, origin, prefix?, sources [{source, key?}],
 -- template, metadata, subscriptions, idem?, fingerprint?.
--- Answers {job_id, created, at?, bells} or {mismatch}.
+-- Answers {job_id, created, at?, messages} or {mismatch}.
 
 local function create()
   local batch = {id = arg.id, key = P .. 'batch:' .. arg.id, f = {}}
@@ -20,17 +20,17 @@ local function create()
       redis.call('ZREM', P .. 'chores', 'blob:' .. one.key)
     end
   end
-  local steward = make_piece(arg.id .. ':batch', {
+  local batch_task = make_task(arg.id .. ':batch', {
     role = 'batch', kind = 'batch', queue = 'fast', job = arg.id, owner = arg.owner,
     source = arg.origin, options = '{}', waits = 0,
   })
-  enqueue(steward, 0)
+  enqueue(batch_task, 0)
   event(batch, 'batch.accepted')
   remember(arg.id)
-  return {job_id = arg.id, created = true, at = now, bells = bells}
+  return {job_id = arg.id, created = true, at = now, messages = messages}
 end
 
-return once(function()
+return replay_safe(function()
   local known = recall()
   if known then return known end
   if redis.call('EXISTS', P .. 'batch:' .. arg.id) == 1 then

@@ -1,7 +1,7 @@
 -- Batches on record. arg: op; id (get; doomed? shows one that is being deleted) | owner?,
 -- before?, limit (list) | id, from, count (sources) | id, status, after, limit (children)
--- | call, id, want (want: cancel or delete) | call, piece, token, fence, done, short?,
--- warnings (done: the piece has expanded, cancelled or deleted all there was).
+-- | call, id, want (want: cancel or delete) | call, task, token, fence, done, short?,
+-- warnings (done: the task has expanded, cancelled or deleted all there was).
 
 local function view(batch)
   return {id = batch.id, batch = batch.f}
@@ -9,7 +9,7 @@ end
 
 local function get()
   local batch = read_batch(arg.id)
-  if not batch or (batch.f.want == 'delete' and not arg.doomed) then
+  if not batch or (batch.f.want == 'delete' and not arg.being_deleted) then
     return {gone = true}
   end
   return view(batch)
@@ -45,7 +45,7 @@ local function children()
   )}
 end
 
--- Many children are not ended in one call: the piece walks over them. No child is made
+-- Many children are not ended in one call: the task walks over them. No child is made
 -- from here on.
 local function want()
   local batch = read_batch(arg.id)
@@ -62,11 +62,11 @@ local function want()
   set(batch, {want = arg.want})
   close(batch, true)
   touch(batch)
-  local steward = steward_of(batch)
+  local batch_task = steward_of(batch)
   -- One that runs sees it at its next child, or when it wants to end.
-  if steward.f.state ~= 'running' then
-    renew(steward)
-    enqueue(steward, 0)
+  if batch_task.f.state ~= 'running' then
+    renew(batch_task)
+    enqueue(batch_task, 0)
   end
   derive_batch(batch)
   return outcome(true)
@@ -80,11 +80,11 @@ local function remove(batch)
 end
 
 local function done()
-  local steward, stale = held()
-  if not steward then return stale end
-  local batch = read_batch(steward.f.job)
+  local batch_task, stale = claimed_task()
+  if not batch_task then return stale end
+  local batch = read_batch(batch_task.f.job)
   if batch.f.want ~= arg.done then return {again = true} end
-  settle(steward, 'succeeded')
+  settle(batch_task, 'succeeded')
   if arg.done == 'delete' then
     remove(batch)
     return outcome(true)
@@ -103,4 +103,4 @@ if arg.op == 'get' then return cjson.encode(get()) end
 if arg.op == 'list' then return cjson.encode(list()) end
 if arg.op == 'sources' then return cjson.encode(sources()) end
 if arg.op == 'children' then return cjson.encode(children()) end
-return once(arg.op == 'want' and want or done)
+return replay_safe(arg.op == 'want' and want or done)

@@ -1,17 +1,17 @@
 -- Ends what has not ended. arg: call, id. What runs is told by its next beat.
 -- Answers {gone}, {ended} or an outcome.
-return once(function()
+return replay_safe(function()
   local job = read_job(arg.id)
   if not job then return {gone = true} end
   if ENDED_JOB[job.f.status] then return {ended = job.f.status} end
-  local prepare = read_piece(job.id .. ':prepare')
+  local prepare = read_task(job.id .. ':prepare')
   if prepare.f.state == 'running' then
     set(prepare, {cancel = 1})
   elseif not ENDED[prepare.f.state] then
     settle(prepare, 'cancelled')
   end
   for name in words(job.f.outputs) do
-    local output = read_piece(output_id(job, name))
+    local output = read_task(output_id(job, name))
     if output.f.state == 'running' then
       set(output, {cancel = 1})
     elseif not ENDED[output.f.state] then

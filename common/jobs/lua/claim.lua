@@ -1,30 +1,30 @@
--- Takes a queued piece. arg: piece, token, worker. The same token gets the same answer.
--- Answers {reason} or {piece, job, results, bells}.
+-- Takes a queued task. arg: task, token, worker. The same token gets the same answer.
+-- Answers {reason} or {task, job, results, messages}.
 
-local function answer(piece, job)
+local function answer(task, job)
   local results = {}
-  for k = 0, number(piece, 'nparts') - 1 do
-    results[k + 1] = redis.call('HGET', P .. 'piece:' .. part_id(piece, k), 'result')
+  for k = 0, number(task, 'nparts') - 1 do
+    results[k + 1] = redis.call('HGET', P .. 'piece:' .. part_id(task, k), 'result')
   end
-  local parent = piece.f.role == 'part' and parent_of(piece) or piece
+  local parent = task.f.role == 'part' and parent_of(task) or task
   return cjson.encode({
-    piece = piece.f, results = results, name = parent.f.name, spec = parent.f.spec,
+    task = task.f, results = results, name = parent.f.name, spec = parent.f.spec,
     job = {
       source = job.f.source, media = job.f.media, options = job.f.options,
     },
-    bells = bells,
+    messages = messages,
   })
 end
 
 local function refuse(reason) return cjson.encode({reason = reason}) end
 
-local function begin(job, piece)
+local function begin(job, task)
   if (job.f.begun or '') == '' then
     set(job, {begun = now})
     if not ENDED_JOB[job.f.status] then move(job, 'processing') end
     event(job, 'job.processing')
   end
-  local output = output_of(piece)
+  local output = output_of(task)
   if output and (output.f.begun or '') == '' then
     set(output, {begun = now})
     event(job, 'output.running', output.f.name)
@@ -33,47 +33,47 @@ local function begin(job, piece)
   end
 end
 
-local piece = read_piece(arg.piece)
-if not piece then return refuse('gone') end
-local state = piece.f.state
-local job = piece
-if not APART[piece.f.role] then job = read_job(piece.f.job) end
+local task = read_task(arg.task)
+if not task then return refuse('gone') end
+local state = task.f.state
+local job = task
+if not APART[task.f.role] then job = read_job(task.f.job) end
 if not job then return refuse('gone') end
 if state == 'running' then
-  if piece.f.token == arg.token then return answer(piece, job) end
+  if task.f.token == arg.token then return answer(task, job) end
   return refuse('busy')
 end
 if ENDED[state] then
-  return refuse(piece.f.exhausted_by == arg.token and 'exhausted' or 'done')
+  return refuse(task.f.exhausted_by == arg.token and 'exhausted' or 'done')
 end
 if state == 'waiting' then return refuse('waiting') end
-if number(piece, 'not_before') > now then return refuse('early') end
+if number(task, 'not_before') > now then return refuse('early') end
 
-local apart = APART[piece.f.role]
+local apart = APART[task.f.role]
 local missed = not apart and away(host_of(arg.worker))
 if missed and now < missed['until'] then
-  hold(job, piece, missed)
+  wait_for_service(job, task, missed)
   derive(job)
-  if not ENDED[piece.f.state] then return refuse('early') end
-  set(piece, {exhausted_by = arg.token})
+  if not ENDED[task.f.state] then return refuse('early') end
+  set(task, {exhausted_by = arg.token})
   return refuse('exhausted')
 end
-local most = piece.f.role == 'notice' and cfg.max_notice_attempts or cfg.max_attempts
-if number(piece, 'attempt') >= most then
+local most = task.f.role == 'notice' and cfg.max_delivery_attempts or cfg.max_attempts
+if number(task, 'attempt') >= most then
   -- Only where the limit was lowered since the last attempt.
-  set(piece, {exhausted_by = arg.token})
-  bury(piece, cfg.errors.exhausted)
-  end_piece(not apart and job or nil, piece, 'failed', cfg.errors.exhausted)
+  set(task, {exhausted_by = arg.token})
+  dead_letter(task, cfg.errors.exhausted)
+  end_task(not apart and job or nil, task, 'failed', cfg.errors.exhausted)
   if not apart then derive(job) end
   return refuse('exhausted')
 end
 local fence = redis.call('HINCRBY', job.key, 'fence', 1)
-unlist(piece)
-set(piece, {
+unlist(task)
+set(task, {
   state = 'running', token = arg.token, worker = arg.worker, fence = fence,
-  attempt = number(piece, 'attempt') + 1, updated = now, progress = 0,
+  attempt = number(task, 'attempt') + 1, updated = now, progress = 0,
 })
-if piece.f.waits == '1' then set(piece, {waits = 0}) end
-redis.call('ZADD', P .. 'leased', text(now + cfg.lease_ms), piece.id)
-if not apart then begin(job, piece) end
-return answer(piece, job)
+if task.f.waits == '1' then set(task, {waits = 0}) end
+redis.call('ZADD', P .. 'leased', text(now + cfg.lease_ms), task.id)
+if not apart then begin(job, task) end
+return answer(task, job)

@@ -22,16 +22,16 @@ local function drop_record(member)
   if batch ~= '' then job.f.batch = batch end
   index('ZREM', job, 'any')
   index('ZREM', job, status)
-  -- The record and its pieces went by their own TTL, set when the job ended.
+  -- The record and its tasks went by their own TTL, set when the job ended.
 end
 
-local function drop_notice(member)
+local function drop_delivery(member)
   local order, owner = string.match(member, '^notice:(.-:n:%d+):(.*)$')
   redis.call('ZREM', P .. 'notices', order)
   redis.call('ZREM', P .. 'notices:' .. owner, order)
 end
 
--- The record itself, and the lines of its children, went by their own TTL and chores.
+-- The record itself, and the lines of its children, went by their own TTL and cleanups.
 local function drop_batch(member)
   local order, owner = string.match(member, '^batch:([^:]+):(.*)$')
   redis.call('ZREM', P .. 'batches', order)
@@ -54,7 +54,7 @@ elseif redis.call('ZREM', chores, arg.member) == 1 then
   local kind = string.match(arg.member, '^%a+')
   if kind == 'source' then drop_source(arg.member) end
   if kind == 'record' then drop_record(arg.member) end
-  if kind == 'notice' then drop_notice(arg.member) end
+  if kind == 'notice' then drop_delivery(arg.member) end
   if kind == 'batch' then drop_batch(arg.member) end
 end
 return '{}'

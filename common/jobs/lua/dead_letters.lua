@@ -1,5 +1,5 @@
--- The pieces that were given up. arg: op, limit (list) | call, piece (redrive) |
--- call, piece? (purge: one, or all). redrive renews the counters; the fence goes on.
+-- The tasks that were given up. arg: op, limit (list) | call, task (redrive) |
+-- call, task? (purge: one, or all). redrive renews the counters; the fence goes on.
 
 local function list()
   local found = {}
@@ -9,51 +9,51 @@ local function list()
   for i = 1, #flat, 2 do
     local info = redis.call('HGET', P .. 'dead:info', flat[i])
     if info then
-      found[#found + 1] = {piece = flat[i], at = tonumber(flat[i + 1]), info = info}
+      found[#found + 1] = {task = flat[i], at = tonumber(flat[i + 1]), info = info}
     end
   end
   return cjson.encode({dead = found})
 end
 
 -- A list of sources is let go when its batch fails; a prefix can be walked on.
-local function resume(steward)
-  if steward.f.state ~= 'failed' then return {none = steward.f.state} end
-  local batch = read_batch(steward.f.job)
+local function resume(batch_task)
+  if batch_task.f.state ~= 'failed' then return {none = batch_task.f.state} end
+  local batch = read_batch(batch_task.f.job)
   if not batch then return {gone = true} end
   if batch.f.want == 'expand' then
     if batch.f.prefix == '' then return {none = batch.f.status} end
     set(batch, {closed = 0, short = 0, error = ''})
   end
-  renew(steward)
-  enqueue(steward, 0)
+  renew(batch_task)
+  enqueue(batch_task, 0)
   derive_batch(batch)
   return outcome(true)
 end
 
 local function redrive()
-  local piece = read_piece(arg.piece)
-  if not piece then return {gone = true} end
-  if piece.f.role == 'notice' then
-    if not ENDED[piece.f.state] then return {none = piece.f.state} end
-    redis.call('PERSIST', piece.key)
+  local task = read_task(arg.task)
+  if not task then return {gone = true} end
+  if task.f.role == 'notice' then
+    if not ENDED[task.f.state] then return {none = task.f.state} end
+    redis.call('PERSIST', task.key)
     redis.call(
-      'ZREM', P .. 'chores', 'notice:' .. piece.f.order .. ':' .. piece.f.owner
+      'ZREM', P .. 'chores', 'notice:' .. task.f.order .. ':' .. task.f.owner
     )
-    renew(piece)
-    enqueue(piece, 0)
+    renew(task)
+    enqueue(task, 0)
     return outcome(true)
   end
-  if piece.f.role == 'batch' then return resume(piece) end
-  local job = read_job(piece.f.job)
+  if task.f.role == 'batch' then return resume(task) end
+  local job = read_job(task.f.job)
   if not job then return {gone = true} end
-  local output = output_of(piece)
+  local output = output_of(task)
   if reopen(job, output and output.f.name) == 0 then return {none = job.f.status} end
   return outcome(true, job)
 end
 
 local function purge()
-  local ids = {arg.piece}
-  if not arg.piece then ids = redis.call('ZRANGE', P .. 'dead', '0', '-1') end
+  local ids = {arg.task}
+  if not arg.task then ids = redis.call('ZRANGE', P .. 'dead', '0', '-1') end
   local removed = 0
   for _, id in ipairs(ids) do
     removed = removed + redis.call('ZREM', P .. 'dead', id)
@@ -63,4 +63,4 @@ local function purge()
 end
 
 if arg.op == 'list' then return list() end
-return once(arg.op == 'redrive' and redrive or purge)
+return replay_safe(arg.op == 'redrive' and redrive or purge)

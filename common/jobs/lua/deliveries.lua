@@ -1,8 +1,8 @@
 -- The log of deliveries. arg: op, owner?, before?, limit (list) | id (get).
 if arg.op == 'get' then
-  local notice = read_piece(arg.id)
-  if not notice or notice.f.role ~= 'notice' then return cjson.encode({gone = true}) end
-  return cjson.encode({id = notice.id, piece = notice.f})
+  local delivery = read_task(arg.id)
+  if not delivery or delivery.f.role ~= 'notice' then return cjson.encode({gone = true}) end
+  return cjson.encode({id = delivery.id, task = delivery.f})
 end
 local key = P .. 'notices' .. (arg.owner and ':' .. arg.owner or '')
 local from = arg.before and '(' .. arg.before or '+'
@@ -10,8 +10,8 @@ local members =
   redis.call('ZREVRANGEBYLEX', key, from, '-', 'LIMIT', '0', text(arg.limit + 1))
 local found = {}
 for i = 1, math.min(#members, arg.limit) do
-  local notice = read_piece(string.sub(members[i], 14))
-  if notice then found[#found + 1] = {id = notice.id, piece = notice.f} end
+  local delivery = read_task(string.sub(members[i], 14))
+  if delivery then found[#found + 1] = {id = delivery.id, task = delivery.f} end
 end
 local more = #members > arg.limit and members[arg.limit] or nil
-return cjson.encode({notices = found, next = more})
+return cjson.encode({deliveries = found, next = more})

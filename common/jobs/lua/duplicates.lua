@@ -1,5 +1,5 @@
 -- Jobs of one owner with the same bytes and the same specs: the first makes the results,
--- the others get copies. arg: op, call, piece, token, fence (of a claimed prepare) and
+-- the others get copies. arg: op, call, task, token, fence (of a claimed prepare) and
 --   ask: digest, lost? (a twin whose files are gone), wait? Answers {run} (it is this
 --     job's turn), {from = job} (its results may be copied), {wait = job} (it is still
 --     at it; its end wakes who waits) or {stale}.
@@ -7,29 +7,29 @@
 --     [{name, artifacts, warnings}]. Ends prepare and the outputs; answers an outcome.
 --
 --   same:DIGEST       string  the job that makes, or has made, those results
---   same-wait:DIGEST  set     pieces that wait for it
+--   same-wait:DIGEST  set     tasks that wait for it
 
 local function ask()
-  local piece = held()
-  if not piece then return {stale = true} end
+  local task = claimed_task()
+  if not task then return {stale = true} end
   local key = P .. 'same:' .. arg.digest
   local holder = redis.call('GET', key)
   local job = holder and holder ~= arg.lost and read_job(holder)
-  if job and job.id ~= piece.f.job then
+  if job and job.id ~= task.f.job then
     if job.f.status == 'completed' then return {from = job.id} end
     if not ENDED_JOB[job.f.status] then
       if not arg.wait then return {run = true} end
-      redis.call('SADD', P .. 'same-wait:' .. arg.digest, piece.id)
+      redis.call('SADD', P .. 'same-wait:' .. arg.digest, task.id)
       return {wait = job.id}
     end
   end
-  redis.call('SET', key, piece.f.job)
-  set(read_job(piece.f.job), {same = arg.digest})
+  redis.call('SET', key, task.f.job)
+  set(read_job(task.f.job), {same = arg.digest})
   return {run = true}
 end
 
 local function fill(job, one)
-  local output = read_piece(output_id(job, one.name))
+  local output = read_task(output_id(job, one.name))
   if not output or output.f.state ~= 'waiting' then return end
   set(output, {
     artifacts = one.artifacts, warnings = one.warnings, begun = now, progress = 100,
@@ -40,16 +40,16 @@ local function fill(job, one)
   enqueue(output, 0)
 end
 
-local function adopt()
-  local piece, stale = held()
-  if not piece then return stale end
-  local job = read_job(piece.f.job)
-  if piece.f.cancel == '1' then
-    end_piece(job, piece, 'cancelled')
+local function copy_from_duplicate()
+  local task, stale = claimed_task()
+  if not task then return stale end
+  local job = read_job(task.f.job)
+  if task.f.cancel == '1' then
+    end_task(job, task, 'cancelled')
     return outcome(false, job)
   end
-  got_on(job, piece)
-  settle(piece, 'succeeded')
+  clear_outage(job, task)
+  settle(task, 'succeeded')
   set(job, {
     media = arg.media, source = arg.source, warnings = arg.warnings,
     deduplicated_from = arg.from, same = arg.digest,
@@ -62,4 +62,4 @@ local function adopt()
   return outcome(true, job)
 end
 
-return once(arg.op == 'ask' and ask or adopt)
+return replay_safe(arg.op == 'ask' and ask or copy_from_duplicate)

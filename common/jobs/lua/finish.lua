@@ -1,15 +1,15 @@
--- Publishes the work of a claim. arg: call, piece, token, fence, artifacts, result,
+-- Publishes the work of a claim. arg: call, task, token, fence, artifacts, result,
 -- warnings, reports, publish? (the files are yet to be copied to a destination: the
--- output goes on as a piece of kind publish, and ends when that finishes).
+-- output goes on as a task of kind publish, and ends when that finishes).
 -- Answers an outcome, or {missing = name} and changes nothing: no output succeeds with
 -- an index that names a file which is none of its artifacts.
 
 -- An output that was cut has its parts' files, in order, before those of the joining.
-local function artifacts_of(piece)
+local function artifacts_of(task)
   local all = '[]'
-  if piece.f.role == 'output' and piece.f.kind == 'render' then
-    for k = 0, number(piece, 'nparts') - 1 do
-      local key = P .. 'piece:' .. part_id(piece, k)
+  if task.f.role == 'output' and task.f.kind == 'render' then
+    for k = 0, number(task, 'nparts') - 1 do
+      local key = P .. 'piece:' .. part_id(task, k)
       all = splice(all, redis.call('HGET', key, 'artifacts'))
     end
   end
@@ -38,38 +38,38 @@ local function go_on(output)
   enqueue(output, 0)
 end
 
-return once(function()
-  local piece = read_piece(arg.piece)
-  if piece and piece.f.state == 'succeeded' and number(piece, 'fence') == arg.fence then
+return replay_safe(function()
+  local task = read_task(arg.task)
+  if task and task.f.state == 'succeeded' and number(task, 'fence') == arg.fence then
     return {applied = true, job_ended = false}
   end
   local stale
-  piece, stale = held()
-  if not piece then return stale end
-  local artifacts = artifacts_of(piece)
+  task, stale = claimed_task()
+  if not task then return stale end
+  local artifacts = artifacts_of(task)
   local lacking = missing(artifacts)
   if lacking then return {missing = lacking} end
-  local job = job_of(piece)
-  report(piece, arg.reports)
-  if piece.f.cancel == '1' then
-    end_piece(job, piece, 'cancelled')
+  local job = job_of(task)
+  report(task, arg.reports)
+  if task.f.cancel == '1' then
+    end_task(job, task, 'cancelled')
     return outcome(false, job)
   end
-  got_on(job, piece)
-  set(piece, {result = arg.result, progress = 100, artifacts = artifacts})
-  local output = output_of(piece)
+  clear_outage(job, task)
+  set(task, {result = arg.result, progress = 100, artifacts = artifacts})
+  local output = output_of(task)
   if output then
     set(output, {warnings = splice(output.f.warnings, arg.warnings)})
   end
-  if piece.f.role == 'part' then
-    settle(piece, 'succeeded')
+  if task.f.role == 'part' then
+    settle(task, 'succeeded')
     if output and output.f.state == 'waiting' then join_if_last(output) end
     touch(job)
   elseif arg.publish then
-    go_on(piece)
+    go_on(task)
     touch(job)
   else
-    end_piece(job, piece, 'succeeded')
+    end_task(job, task, 'succeeded')
   end
   return outcome(true, job)
 end)

@@ -1,4 +1,4 @@
--- Ends prepare and opens the outputs. arg: call, piece, token, fence, media, source,
+-- Ends prepare and opens the outputs. arg: call, task, token, fence, media, source,
 -- source_key?, warnings, openings [{name, queue?, error?, parts [text]}].
 
 local function open_output(job, output, opening)
@@ -8,7 +8,7 @@ local function open_output(job, output, opening)
   if #opening.parts == 0 then return enqueue(output, 0) end
   set(output, {nparts = #opening.parts})
   for i, part_spec in ipairs(opening.parts) do
-    local part = make_piece(part_id(output, i - 1), {
+    local part = make_task(part_id(output, i - 1), {
       role = 'part', kind = 'render', queue = output.f.queue, job = job.id,
       owner = job.f.owner, parent = output.id, part = i - 1, part_spec = part_spec,
     })
@@ -16,23 +16,23 @@ local function open_output(job, output, opening)
   end
 end
 
-return once(function()
-  local piece, stale = held()
-  if not piece then return stale end
-  local job = read_job(piece.f.job)
-  if piece.f.cancel == '1' then
-    end_piece(job, piece, 'cancelled')
+return replay_safe(function()
+  local task, stale = claimed_task()
+  if not task then return stale end
+  local job = read_job(task.f.job)
+  if task.f.cancel == '1' then
+    end_task(job, task, 'cancelled')
     return outcome(false, job)
   end
-  got_on(job, piece)
-  settle(piece, 'succeeded')
+  clear_outage(job, task)
+  settle(task, 'succeeded')
   set(job, {
     media = arg.media, source = arg.source, warnings = splice('[]', arg.warnings),
   })
   take_source(job, arg.source_key)
   event(job, 'job.probed')
   for _, opening in ipairs(arg.openings) do
-    local output = read_piece(output_id(job, opening.name))
+    local output = read_task(output_id(job, opening.name))
     if output and output.f.state == 'waiting' then open_output(job, output, opening) end
   end
   return outcome(true, job)

@@ -7,13 +7,13 @@ local function expire(answer)
     'ZRANGEBYSCORE', P .. 'leased', '-inf', text(now), 'LIMIT', '0', text(arg.limit)
   )
   for _, id in ipairs(ids) do
-    local piece = read_piece(id)
-    local job = piece and job_of(piece)
-    if not piece or (not job and not APART[piece.f.role]) then
+    local task = read_task(id)
+    local job = task and job_of(task)
+    if not task or (not job and not APART[task.f.role]) then
       redis.call('ZREM', P .. 'leased', id)
     else
       local now_is =
-        bereave(job, piece, 'lost', cfg.max_lost_leases)
+        record_worker_loss(job, task, 'lost', cfg.max_lost_leases)
       answer.expired = answer.expired + 1
       if now_is == 'failed' then answer.failed = answer.failed + 1 end
       if job then derive(job) end
@@ -31,10 +31,10 @@ local function extend()
   count('outages')
 end
 
-local function ring_later(piece)
-  local rings = redis.call('HINCRBY', piece.key, 'rings', 1)
-  local pause = math.min(cfg.ring_ms * 2 ^ (rings - 1), cfg.max_ring_ms)
-  redis.call('ZADD', P .. 'pending:' .. piece.f.queue, text(now + pause), piece.id)
+local function ring_later(task)
+  local rings = redis.call('HINCRBY', task.key, 'rings', 1)
+  local pause = math.min(cfg.resend_ms * 2 ^ (rings - 1), cfg.max_resend_ms)
+  redis.call('ZADD', P .. 'pending:' .. task.f.queue, text(now + pause), task.id)
 end
 
 -- Retries whose delay is over: nobody has rung for them yet.
@@ -44,17 +44,17 @@ local function ripen()
   )
   for _, id in ipairs(ids) do
     redis.call('ZREM', P .. 'delayed', id)
-    local piece = read_piece(id)
-    if piece then
-      ring_later(piece)
-      ring(piece)
+    local task = read_task(id)
+    if task then
+      ring_later(task)
+      announce(task)
     end
   end
 end
 
 local function rung(queue)
   local n = 0
-  for _, bell in ipairs(bells) do if bell.queue == queue then n = n + 1 end end
+  for _, message in ipairs(messages) do if message.queue == queue then n = n + 1 end end
   return n
 end
 
@@ -70,10 +70,10 @@ local function republish(queue, answer)
     'ZRANGEBYSCORE', key, '-inf', text(now), 'LIMIT', '0', text(take)
   )
   for _, id in ipairs(ids) do
-    local piece = read_piece(id)
-    if piece then
-      ring_later(piece)
-      ring(piece)
+    local task = read_task(id)
+    if task then
+      ring_later(task)
+      announce(task)
       count('republished')
       answer.republished = answer.republished + 1
     else
@@ -93,7 +93,7 @@ local function trim_dead()
   end
 end
 
-return once(function()
+return replay_safe(function()
   local answer = {expired = 0, failed = 0, republished = 0, skipped = 0}
   local last = tonumber(redis.call('GET', P .. 'reaper') or nil)
   redis.call('SET', P .. 'reaper', text(now))
@@ -105,6 +105,6 @@ return once(function()
     republish('slow', answer)
   end
   trim_dead()
-  answer.bells = bells
+  answer.messages = messages
   return answer
 end)

@@ -1,7 +1,7 @@
 -- Runs the failed and cancelled outputs again. arg: call, id,
 -- owner_cap?, total_cap?: an ended job becomes an unfinished one again.
 -- Answers {gone}, {none}, {full} or an outcome.
-return once(function()
+return replay_safe(function()
   local job = read_job(arg.id)
   if not job then return {gone = true} end
   local refused = ENDED_JOB[job.f.status] and job.f.status ~= 'completed'

@@ -2,7 +2,7 @@
 -- away, as a worker of that name's host sees it). Keys: workers (zset by time),
 -- workers:info.
 if arg.op == 'away' then
-  note_away(host_of(arg.name), arg.error)
+  record_outage(host_of(arg.name), arg.error)
   return '{}'
 end
 if arg.op == 'alive' then

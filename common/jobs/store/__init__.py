@@ -12,8 +12,8 @@ from typing import Self
 
 from common.jobs.store.batches import Batches
 from common.jobs.store.connection import open_client
-from common.jobs.store.deliveries import Notices
-from common.jobs.store.duplicates import CopiedOutput, Twin, Twins
+from common.jobs.store.deliveries import Deliveries
+from common.jobs.store.duplicates import CopiedOutput, Duplicate, Duplicates
 from common.jobs.store.idempotency import Answers, Repeatable, Turn
 from common.jobs.store.maintenance import Upkeep
 from common.jobs.store.records import (
@@ -22,28 +22,28 @@ from common.jobs.store.records import (
     Beat,
     CalledOff,
     Caps,
-    Chore,
     Claim,
-    DeadPiece,
+    Cleanup,
+    DeadTask,
+    DeliveryRecord,
     Ending,
     Full,
     Idempotency,
     NewBatch,
     NewJob,
     NewOutput,
-    NoticeRecord,
     Opening,
     Outcome,
     Reaped,
     Refusal,
     Stats,
 )
-from common.jobs.store.tasks import Pieces
-from common.model import Bell
+from common.jobs.store.tasks import Tasks
+from common.model import Message
 from common.settings.load import Settings
 
 
-class JobStore(Batches, Pieces, Twins, Notices, Answers, Upkeep):
+class JobStore(Batches, Tasks, Duplicates, Deliveries, Answers, Upkeep):
     """The job store over one Redis; see docs/explanation/reliability.md.
 
     Safe for threads and for processes forked before its first use. Every method
@@ -60,21 +60,22 @@ __all__ = [
     "Accepted",
     "Away",
     "Beat",
-    "Bell",
     "CalledOff",
     "Caps",
-    "Chore",
     "Claim",
+    "Cleanup",
     "CopiedOutput",
-    "DeadPiece",
+    "DeadTask",
+    "DeliveryRecord",
+    "Duplicate",
     "Ending",
     "Full",
     "Idempotency",
     "JobStore",
+    "Message",
     "NewBatch",
     "NewJob",
     "NewOutput",
-    "NoticeRecord",
     "Opening",
     "Outcome",
     "Reaped",
@@ -82,5 +83,4 @@ __all__ = [
     "Repeatable",
     "Stats",
     "Turn",
-    "Twin",
 ]

@@ -1,4 +1,4 @@
-"""Batches: put on record, read, called off; and what their piece does to children."""
+"""Batches: put on record, read, called off; and what their task does to children."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def _origin(batch: NewBatch) -> Source:
 
 
 class Batches(Jobs):
-    """The verbs over batches. The piece ``ID:batch`` does what takes its time."""
+    """The verbs over batches. The task ``ID:batch`` does what takes its time."""
 
-    def gather(
+    def accept_batch(
         self, batch: NewBatch, idempotency: Idempotency | None = None
     ) -> Accepted:
-        """Put a batch on record; its children are made by its piece.
+        """Put a batch on record; its children are made by its task.
 
         ``job_id`` of the answer is the batch's. Raises IdempotencyMismatch.
         """
@@ -74,12 +74,16 @@ class Batches(Jobs):
         )
         return read_accepted(answer)
 
-    def batch(self, batch_id: str, *, doomed: bool = False) -> BatchRecord | None:
+    def batch(
+        self, batch_id: str, *, being_deleted: bool = False
+    ) -> BatchRecord | None:
         """Read a batch; None when there is none, or only one that is being deleted.
 
         ``doomed`` shows that one too.
         """
-        answer = self._call("batch", op="get", id=batch_id, doomed=doomed or None)
+        answer = self._call(
+            "batch", op="get", id=batch_id, being_deleted=being_deleted or None
+        )
         return None if "gone" in answer else read_batch(answer)
 
     def wait_batch(self, batch_id: str, seconds: float) -> BatchRecord | None:
@@ -146,7 +150,7 @@ class Batches(Jobs):
             "accept",
             **describe(job),
             **describe_caps(caps),
-            piece=claim.piece,
+            task=claim.task,
             token=claim.token,
             fence=claim.fence,
             cursor=cursor,

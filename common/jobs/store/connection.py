@@ -14,7 +14,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from common.errors import WorkerLost
-from common.model import Bell, ErrorInfo
+from common.model import ErrorInfo, Message
 from common.redis.errors import mapped
 from common.settings.load import Settings, SettingsError
 
@@ -54,8 +54,8 @@ _OLDEST_SERVER = (6, 2)
 _CALL_SECONDS = 180
 # A request that holds its Idempotency-Key this long is taken for dead.
 _HOLD_SECONDS = 120
-_RING_SECONDS, _MAX_RING_SECONDS = 30, 600
-_LITTER_HOURS, _DEAD_HOURS = 24, 720
+_RESEND_SECONDS, _MAX_RESEND_SECONDS = 30, 600
+_ORPHAN_HOURS, _DEAD_HOURS = 24, 720
 _ALIVE_SECONDS, _DEFER_SECONDS = 30, 60
 _MAX_EVENTS = 1000
 # The scripts put in how often it has happened.
@@ -75,9 +75,9 @@ def new_call() -> str:
     return uuid.uuid4().hex
 
 
-def read_bells(answer: dict[str, Any]) -> list[Bell]:
-    """Take the bells out of a script's answer (Lua writes an empty list as {})."""
-    return [Bell(**bell) for bell in answer.get("bells") or []]
+def read_messages(answer: dict[str, Any]) -> list[Message]:
+    """Take the messages out of a script's answer (Lua writes an empty list as {})."""
+    return [Message(**message) for message in answer.get("messages") or []]
 
 
 def _ms(seconds: float) -> int:
@@ -100,17 +100,17 @@ def _configuration(settings: Settings) -> str:
             "max_lost_leases": lease.max_lost_leases,
             "max_deaths": lease.max_deaths,
             "max_refunds": lease.max_refunds,
-            "max_notice_attempts": len(settings.webhooks.retry_seconds) + 1,
+            "max_delivery_attempts": len(settings.webhooks.retry_seconds) + 1,
             "job_ms": _ms(kept.job_hours * 3600),
             "source_ms": _ms(kept.source_hours * 3600),
-            "notice_ms": _ms(settings.webhooks.log_hours * 3600),
-            "litter_ms": _ms(_LITTER_HOURS * 3600),
+            "delivery_ms": _ms(settings.webhooks.log_hours * 3600),
+            "orphan_ms": _ms(_ORPHAN_HOURS * 3600),
             "dead_ms": _ms(_DEAD_HOURS * 3600),
             "call_ms": _ms(_CALL_SECONDS),
             "idem_ms": _ms(kept.idempotency_hours * 3600),
             "hold_ms": _ms(_HOLD_SECONDS),
-            "ring_ms": _ms(_RING_SECONDS),
-            "max_ring_ms": _ms(_MAX_RING_SECONDS),
+            "resend_ms": _ms(_RESEND_SECONDS),
+            "max_resend_ms": _ms(_MAX_RESEND_SECONDS),
             "alive_ms": _ms(_ALIVE_SECONDS),
             "defer_ms": _ms(_DEFER_SECONDS),
             "max_events": _MAX_EVENTS,

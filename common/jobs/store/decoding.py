@@ -173,7 +173,7 @@ def read_event(event_id: str, fields: Fields) -> Event:
     )
 
 
-def notice_event(fields: Fields) -> Event:
+def delivery_event(fields: Fields) -> Event:
     """Give the event that a notice tells of."""
     return read_event(
         fields["event_id"],

@@ -10,20 +10,20 @@ from pydantic import TypeAdapter
 from common.errors import Conflict, NotFound
 from common.jobs.store.connection import Connection, new_call
 from common.jobs.store.decoding import (
-    notice_event,
+    delivery_event,
     read_cursor,
     read_error,
     read_time,
     write_cursor,
 )
 from common.jobs.store.jobs import read_outcome
-from common.jobs.store.records import NoticeRecord, Outcome
+from common.jobs.store.records import DeliveryRecord, Outcome
 
-_RECORD = TypeAdapter(NoticeRecord)
+_RECORD = TypeAdapter(DeliveryRecord)
 
 
-def _read_notice(answer: dict[str, Any]) -> NoticeRecord:
-    fields = answer["piece"]
+def _read_delivery(answer: dict[str, Any]) -> DeliveryRecord:
+    fields = answer["task"]
     result = fields.get("result")
     return _RECORD.validate_python(
         {
@@ -31,7 +31,7 @@ def _read_notice(answer: dict[str, Any]) -> NoticeRecord:
             "job_id": fields["job"],
             "owner": fields["owner"],
             "state": fields["state"],
-            "event": notice_event(fields),
+            "event": delivery_event(fields),
             "subscription": json.loads(fields["subscription"]),
             "attempts": json.loads(fields["attempts"]),
             "result": json.loads(result) if result else None,
@@ -44,12 +44,12 @@ def _read_notice(answer: dict[str, Any]) -> NoticeRecord:
     )
 
 
-class Notices(Connection):
-    """Reading notices and sending one again. Workers claim them like any piece."""
+class Deliveries(Connection):
+    """Reading notices and sending one again. Workers claim them like any task."""
 
-    def notices(
+    def deliveries(
         self, owner: str | None = None, *, limit: int = 50, cursor: str | None = None
-    ) -> tuple[list[NoticeRecord], str | None]:
+    ) -> tuple[list[DeliveryRecord], str | None]:
         """Read deliveries, newest first; ``owner`` None is everybody's.
 
         Gives the next page's cursor too. Raises Invalid for one that is not ours.
@@ -61,29 +61,29 @@ class Notices(Connection):
             before=read_cursor(cursor),
             limit=limit,
         )
-        found = [_read_notice(one) for one in answer["notices"] or []]
+        found = [_read_delivery(one) for one in answer["deliveries"] or []]
         return found, write_cursor(answer.get("next"))
 
-    def notice(self, notice_id: str) -> NoticeRecord | None:
+    def delivery(self, delivery_id: str) -> DeliveryRecord | None:
         """Read one delivery; None when there is none (any more)."""
-        answer = self._call("deliveries", op="get", id=notice_id)
-        return None if "gone" in answer else _read_notice(answer)
+        answer = self._call("deliveries", op="get", id=delivery_id)
+        return None if "gone" in answer else _read_delivery(answer)
 
-    def replay_notice(self, notice_id: str) -> Outcome:
+    def replay_delivery(self, delivery_id: str) -> Outcome:
         """Deliver an ended notice again, with renewed attempts.
 
         Raises NotFound; Conflict while it has not ended.
         """
-        if self.notice(notice_id) is None:
-            raise NotFound(f"there is no delivery {notice_id!r}")
+        if self.delivery(delivery_id) is None:
+            raise NotFound(f"there is no delivery {delivery_id!r}")
         answer = self._call(
-            "dead_letters", call=new_call(), op="redrive", piece=notice_id
+            "dead_letters", call=new_call(), op="redrive", task=delivery_id
         )
         if "gone" in answer:
-            raise NotFound(f"there is no delivery {notice_id!r}")
+            raise NotFound(f"there is no delivery {delivery_id!r}")
         if "none" in answer:
             raise Conflict(
-                f"delivery {notice_id} is still {answer['none']}",
+                f"delivery {delivery_id} is still {answer['none']}",
                 hint="wait until it has succeeded or failed",
             )
         return read_outcome(answer)

@@ -18,7 +18,7 @@ _ARTIFACTS = TypeAdapter(list[Artifact])
 
 
 @dataclass(frozen=True)
-class Twin:
+class Duplicate:
     """What to do about a job's results.
 
     run: make them. copy: those of ``job_id`` may be copied. wait: it is making them.
@@ -38,22 +38,22 @@ class CopiedOutput:
     warnings: Sequence[str]
 
 
-class Twins(Connection):
+class Duplicates(Connection):
     """Finds the job with the same bytes and specs, and takes over its results."""
 
-    def find_twin(
+    def find_duplicate(
         self, claim: Claim, digest: str, *, lost: str | None = None, wait: bool = True
-    ) -> Twin:
+    ) -> Duplicate:
         """Ask who makes the results that ``digest`` names; else the claimed job does.
 
-        ``lost`` is a twin whose files are gone. Without ``wait`` nothing is expected
-        of a twin that is still at work.
+        ``lost`` is a duplicate whose files are gone. Without ``wait`` nothing is
+        expected of a duplicate that is still at work.
         """
         answer = self._call(
             "duplicates",
             call=new_call(),
             op="ask",
-            piece=claim.piece,
+            task=claim.task,
             token=claim.token,
             fence=claim.fence,
             digest=digest,
@@ -61,17 +61,17 @@ class Twins(Connection):
             wait=wait or None,
         )
         if "from" in answer:
-            return Twin("copy", answer["from"])
+            return Duplicate("copy", answer["from"])
         if "wait" in answer:
-            return Twin("wait", answer["wait"])
-        return Twin("run" if "run" in answer else "lost")
+            return Duplicate("wait", answer["wait"])
+        return Duplicate("run" if "run" in answer else "lost")
 
-    def adopt(
+    def copy_from_duplicate(
         self,
         claim: Claim,
         digest: str,
         source: Source,
-        twin: JobRecord,
+        duplicate: JobRecord,
         outputs: Sequence[CopiedOutput],
     ) -> Outcome:
         """End a job's prepare and its outputs with copies of a twin's results.
@@ -80,13 +80,13 @@ class Twins(Connection):
         """
         answer = self._call(
             "duplicates",
-            **held("adopt", claim),
-            op="adopt",
+            **held("copy_from_duplicate", claim),
+            op="copy_from_duplicate",
             digest=digest,
-            media=twin.media and twin.media.model_dump_json(),
+            media=duplicate.media and duplicate.media.model_dump_json(),
             source=source.model_dump_json(),
             source_key=source_blob(source),
-            warnings=dump(twin.warnings),
+            warnings=dump(duplicate.warnings),
             publish="destination" in claim.options or None,
             outputs=[
                 {
@@ -96,6 +96,6 @@ class Twins(Connection):
                 }
                 for one in outputs
             ],
-            **{"from": twin.id},
+            **{"from": duplicate.id},
         )
         return read_outcome(answer)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from common.errors import Conflict, Invalid, NotFound
-from common.jobs.store.connection import Connection, dump, new_call, read_bells
+from common.jobs.store.connection import Connection, dump, new_call, read_messages
 from common.jobs.store.decoding import read_cursor, read_event, read_job, write_cursor
 from common.jobs.store.idempotency import mismatch
 from common.jobs.store.records import (
@@ -98,13 +98,13 @@ def read_accepted(answer: dict[str, Any]) -> Accepted:
     if "mismatch" in answer:
         raise mismatch()
     return Accepted(
-        answer["job_id"], answer["created"], read_bells(answer), answer.get("at")
+        answer["job_id"], answer["created"], read_messages(answer), answer.get("at")
     )
 
 
 def read_outcome(answer: dict[str, Any]) -> Outcome:
     """Make an outcome from a script's answer."""
-    return Outcome(answer["applied"], answer["job_ended"], read_bells(answer))
+    return Outcome(answer["applied"], answer["job_ended"], read_messages(answer))
 
 
 def _is_event_id(text: str) -> bool:
@@ -275,7 +275,7 @@ class Jobs(Connection):
         """
         answer = self._call("delete", call=new_call(), id=job_id)
         self._refuse_gone(answer, job_id)
-        return Deleted(read_job(answer), read_bells(answer))
+        return Deleted(read_job(answer), read_messages(answer))
 
     @staticmethod
     def _refuse_gone(answer: dict[str, Any], job_id: str) -> None:

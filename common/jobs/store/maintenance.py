@@ -1,4 +1,4 @@
-"""What keeps the store in order: reaper, chores, dead pieces, counts."""
+"""What keeps the store in order: reaper, cleanups, dead tasks, counts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 
 from common.errors import Conflict, NotFound
-from common.jobs.store.connection import Connection, dump, new_call, read_bells
+from common.jobs.store.connection import Connection, dump, new_call, read_messages
 from common.jobs.store.jobs import read_outcome
-from common.jobs.store.records import Away, Chore, DeadPiece, Outcome, Reaped, Stats
+from common.jobs.store.records import Away, Cleanup, DeadTask, Outcome, Reaped, Stats
 from common.model import ErrorInfo, JobStatus
 
-_CHORE = TypeAdapter(Chore)
+_CLEANUP = TypeAdapter(Cleanup)
 _MOMENT_DIGITS = 13
 
 
-def _read_chore(member: str) -> Chore:
+def _read_cleanup(member: str) -> Cleanup:
     kind, _, rest = member.partition(":")
     job_id, key = rest, ""
     if kind == "blob":
@@ -29,15 +29,15 @@ def _read_chore(member: str) -> Chore:
         job_id = rest.split(":")[1].partition("/")[0][_MOMENT_DIGITS:]
     elif kind in {"notice", "batch"}:
         job_id = rest.split(":")[0][_MOMENT_DIGITS:]
-    return _CHORE.validate_python(
+    return _CLEANUP.validate_python(
         {"member": member, "kind": kind, "job_id": job_id, "key": key}
     )
 
 
-def _read_dead(one: dict[str, Any]) -> DeadPiece:
+def _read_dead(one: dict[str, Any]) -> DeadTask:
     info = json.loads(one["info"])
-    return DeadPiece(
-        piece=one["piece"],
+    return DeadTask(
+        task=one["task"],
         job_id=info["job"],
         owner=info["owner"],
         output=info["output"] or None,
@@ -52,7 +52,7 @@ class Upkeep(Connection):
     def reap(
         self, limit: int = 200, backlog: Mapping[str, int] | None = None
     ) -> Reaped:
-        """Make one pass: expired leases, ripe retries, bells that led to nothing.
+        """Make one pass: expired leases, ripe retries, messages that led to nothing.
 
         ``backlog`` tells the messages in each queue; None (the broker is away) rings
         nothing again. After a pause of over three sweeps all leases are
@@ -65,7 +65,7 @@ class Upkeep(Connection):
             backlog=None if backlog is None else dict(backlog),
         )
         return Reaped(
-            bells=read_bells(answer),
+            messages=read_messages(answer),
             expired=answer["expired"],
             failed=answer["failed"],
             republished=answer["republished"],
@@ -73,18 +73,18 @@ class Upkeep(Connection):
             outage=answer["outage"],
         )
 
-    def chores(self, limit: int = 100) -> list[Chore]:
+    def cleanups(self, limit: int = 100) -> list[Cleanup]:
         """Give what is to be cleaned now, longest due first."""
         answer = self._call("cleanups", op="due", limit=limit)
-        return [_read_chore(member) for member in answer["due"] or []]
+        return [_read_cleanup(member) for member in answer["due"] or []]
 
-    def finish_chore(self, chore: Chore) -> None:
-        """Strike a chore off, with the index lines that stood for what it cleaned."""
-        self._call("cleanups", op="done", member=chore.member)
+    def finish_cleanup(self, cleanup: Cleanup) -> None:
+        """Strike a cleanup off, with the index lines that stood for what it cleaned."""
+        self._call("cleanups", op="done", member=cleanup.member)
 
-    def defer_chore(self, chore: Chore) -> None:
-        """Put a chore off for a minute."""
-        self._call("cleanups", op="defer", member=chore.member)
+    def defer_cleanup(self, cleanup: Cleanup) -> None:
+        """Put a cleanup off for a minute."""
+        self._call("cleanups", op="defer", member=cleanup.member)
 
     def reserve_blob(self, key: str, seconds: float) -> None:
         """Have a blob deleted after ``seconds`` unless a job with it is accepted.
@@ -94,28 +94,26 @@ class Upkeep(Connection):
         """
         self._call("cleanups", op="reserve", key=key, ms=round(seconds * 1000))
 
-    def dead(self, limit: int = 100) -> list[DeadPiece]:
-        """Read the pieces that were given up, latest first."""
+    def dead(self, limit: int = 100) -> list[DeadTask]:
+        """Read the tasks that were given up, latest first."""
         answer = self._call("dead_letters", op="list", limit=limit)
         return [_read_dead(one) for one in answer["dead"] or []]
 
-    def redrive(self, piece_id: str) -> Outcome:
+    def redrive(self, task_id: str) -> Outcome:
         """Run a dead piece's output (or notice) again, with renewed attempts.
 
         Raises NotFound; Conflict when it has not ended, or ended well.
         """
-        answer = self._call(
-            "dead_letters", call=new_call(), op="redrive", piece=piece_id
-        )
+        answer = self._call("dead_letters", call=new_call(), op="redrive", task=task_id)
         if "gone" in answer:
-            raise NotFound(f"there is no piece {piece_id!r}")
+            raise NotFound(f"there is no task {task_id!r}")
         if "none" in answer:
-            raise Conflict(f"piece {piece_id} has nothing to run again")
+            raise Conflict(f"task {task_id} has nothing to run again")
         return read_outcome(answer)
 
-    def purge(self, piece_id: str | None = None) -> int:
-        """Strike one dead piece off the list, or all; give how many."""
-        answer = self._call("dead_letters", call=new_call(), op="purge", piece=piece_id)
+    def purge(self, task_id: str | None = None) -> int:
+        """Strike one dead task off the list, or all; give how many."""
+        answer = self._call("dead_letters", call=new_call(), op="purge", task=task_id)
         return int(answer["removed"])
 
     def worker_alive(self, name: str, info: Mapping[str, Any]) -> None:

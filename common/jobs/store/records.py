@@ -1,6 +1,6 @@
 """What goes into the job store and what it answers.
 
-A *piece* is what one worker claims. Its id is ``JOB:prepare``, ``JOB:o:NAME`` (an
+A *task* is what one worker claims. Its id is ``JOB:prepare``, ``JOB:o:NAME`` (an
 output: the whole render, or the joining of its parts), ``JOB:o:NAME:K`` (part K,
 from 0), ``JOB:n:N`` (a notice) or ``BATCH:batch`` (what makes a batch's children and
 ends them). Times are Unix milliseconds of the store's clock.
@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 from common.model import (
     Artifact,
-    Bell,
     ErrorInfo,
     Event,
     JobRecord,
     MediaInfo,
-    PieceKind,
-    PieceState,
+    Message,
     Queue,
     Source,
+    TaskKind,
+    TaskState,
 )
 
 Beat = Literal["ok", "cancel", "lost"]
@@ -108,7 +108,7 @@ class Accepted:
 
     job_id: str
     created: bool
-    bells: list[Bell]
+    messages: list[Message]
     at: int | None = None
 
 
@@ -128,7 +128,7 @@ class Deleted:
     """A job as it was; ``bells`` are of who waited for it."""
 
     job: JobRecord
-    bells: list[Bell]
+    messages: list[Message]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class CalledOff:
 
 @dataclass(frozen=True)
 class Claim:
-    """A piece in the hands of one worker, until the lease runs out.
+    """A task in the hands of one worker, until the lease runs out.
 
     ``fence`` is unique in the job and only grows; it names the folder of results.
     ``attempt`` counts from 1 and comes back after a refund, a lost lease or a death
@@ -155,9 +155,9 @@ class Claim:
     ``bells`` are of notices that the claim caused (job.processing, output.running).
     """
 
-    piece: str
+    task: str
     job_id: str
-    kind: PieceKind
+    kind: TaskKind
     output: str | None
     part: int | None
     attempt: int
@@ -171,19 +171,19 @@ class Claim:
     part_spec: Any
     parts: list[Any]
     options: dict[str, Any]
-    notice: dict[str, Any] | None
+    delivery: dict[str, Any] | None
     worker: str = ""
     lost: int = 0
     deaths: int = 0
     artifacts: list[Artifact] = field(default_factory=list)
-    bells: list[Bell] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no claim; the doorbell is then done with, whatever it says.
+    """Why there is no claim; the message is then done with, whatever it says.
 
-    gone: no such piece. done: it has ended. early: a retry's delay runs. busy:
+    gone: no such task. done: it has ended. early: a retry's delay runs. busy:
     another claim lives. waiting: blocked by prepare or by its parts. exhausted: this
     call ended it, no attempt was left.
     """
@@ -197,19 +197,19 @@ class Outcome:
 
     ``applied`` is false for a stale claim (fence refused) and for one that was
     cancelled meanwhile: nothing of it is published. ``job_ended`` says that this very
-    call ended the job. ``bells`` are to be rung now.
+    call ended the job. ``bells`` are to be sent now.
     """
 
     applied: bool
     job_ended: bool
-    bells: list[Bell]
+    messages: list[Message]
 
 
 @dataclass(frozen=True)
 class Opening:
     """How prepare opens one output.
 
-    ``parts`` is empty for an output made in one piece; ``queue`` None keeps the
+    ``parts`` is empty for an output made in one task; ``queue`` None keeps the
     queue of accept. ``error`` fails the output at once.
     """
 
@@ -223,12 +223,12 @@ class Reaped:
     """What one pass of the reaper found.
 
     ``expired`` leases went back to their queues or ``failed`` for good; ``republished``
-    bells had not led to a claim in time, ``skipped`` ones wait behind messages that
+    messages had not led to a claim in time, ``skipped`` ones wait behind messages that
     are still queued. ``outage`` says that the store or the reaper was away and that
     all leases were extended instead.
     """
 
-    bells: list[Bell]
+    messages: list[Message]
     expired: int
     failed: int
     republished: int
@@ -237,7 +237,7 @@ class Reaped:
 
 
 @dataclass(frozen=True)
-class Chore:
+class Cleanup:
     """Something for the sweep to clean away, due now.
 
     litter: blobs of ``job_id`` that no artifact names. source: its uploaded source.
@@ -253,10 +253,10 @@ class Chore:
 
 
 @dataclass(frozen=True)
-class DeadPiece:
-    """A piece that failed for want of attempts or of living workers."""
+class DeadTask:
+    """A task that failed for want of attempts or of living workers."""
 
-    piece: str
+    task: str
     job_id: str
     owner: str
     output: str | None
@@ -265,13 +265,13 @@ class DeadPiece:
 
 
 @dataclass(frozen=True)
-class NoticeRecord:
+class DeliveryRecord:
     """One delivery to one subscriber, as the log shows it."""
 
     id: str
     job_id: str
     owner: str
-    state: PieceState
+    state: TaskState
     event: Event
     subscription: dict[str, Any]
     attempts: list[dict[str, Any]]

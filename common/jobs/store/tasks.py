@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from common.errors import InternalError
-from common.jobs.store.connection import Connection, dump, new_call, read_bells
-from common.jobs.store.decoding import notice_event, read_media
+from common.jobs.store.connection import Connection, dump, new_call, read_messages
+from common.jobs.store.decoding import delivery_event, read_media
 from common.jobs.store.jobs import read_outcome, source_blob
 from common.jobs.store.records import Beat, Claim, Ending, Opening, Outcome, Refusal
 from common.model import (
@@ -27,37 +27,37 @@ _REPORTS = TypeAdapter(list[AttemptReport])
 _ARTIFACTS = TypeAdapter(list[Artifact])
 
 
-def _read_claim(piece_id: str, answer: dict[str, Any]) -> Claim:
-    piece, job = answer["piece"], answer["job"]
-    role, spec = piece["role"], answer.get("spec")
-    notice = None
+def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
+    task, job = answer["task"], answer["job"]
+    role, spec = task["role"], answer.get("spec")
+    delivery = None
     if role == "notice":
-        event = notice_event(piece).model_dump(mode="json")
-        notice = {"event": event, "subscription": json.loads(piece["subscription"])}
+        event = delivery_event(task).model_dump(mode="json")
+        delivery = {"event": event, "subscription": json.loads(task["subscription"])}
     return _CLAIM.validate_python(
         {
-            "piece": piece_id,
-            "job_id": piece["job"],
-            "kind": piece["kind"],
+            "task": task_id,
+            "job_id": task["job"],
+            "kind": task["kind"],
             "output": answer.get("name"),
-            "part": int(piece["part"]) if role == "part" else None,
-            "attempt": int(piece["attempt"]),
-            "fence": int(piece["fence"]),
-            "token": piece["token"],
-            "owner": piece["owner"],
-            "queue": piece["queue"],
+            "part": int(task["part"]) if role == "part" else None,
+            "attempt": int(task["attempt"]),
+            "fence": int(task["fence"]),
+            "token": task["token"],
+            "owner": task["owner"],
+            "queue": task["queue"],
             "source": Source.model_validate_json(job["source"]),
             "media": read_media(job),
             "spec": json.loads(spec) if spec else None,
-            "part_spec": json.loads(piece["part_spec"]) if role == "part" else None,
+            "part_spec": json.loads(task["part_spec"]) if role == "part" else None,
             "parts": [json.loads(one) for one in answer["results"] or []],
             "options": json.loads(job["options"]),
-            "notice": notice,
-            "worker": piece["worker"],
-            "lost": int(piece["lost"]),
-            "deaths": int(piece["deaths"]),
-            "bells": read_bells(answer),
-            "artifacts": json.loads(piece["artifacts"]) if role == "output" else [],
+            "notice": delivery,
+            "worker": task["worker"],
+            "lost": int(task["lost"]),
+            "deaths": int(task["deaths"]),
+            "messages": read_messages(answer),
+            "artifacts": json.loads(task["artifacts"]) if role == "output" else [],
         }
     )
 
@@ -74,34 +74,34 @@ def _opening(name: str, one: Opening) -> dict[str, Any]:
 def held(verb: str, claim: Claim) -> dict[str, Any]:
     """Name a claim's one end, so that trying it again and again ends it once."""
     return {
-        "call": f"{verb}:{claim.piece}:{claim.fence}:{claim.token}",
-        "piece": claim.piece,
+        "call": f"{verb}:{claim.task}:{claim.fence}:{claim.token}",
+        "task": claim.task,
         "token": claim.token,
         "fence": claim.fence,
     }
 
 
-class Pieces(Connection):
+class Tasks(Connection):
     """The transitions that workers cause."""
 
-    def claim(self, piece_id: str, token: str, worker: str) -> Claim | Refusal:
-        """Take a piece for one lease; the same token gets the same answer.
+    def claim(self, task_id: str, token: str, worker: str) -> Claim | Refusal:
+        """Take a task for one lease; the same token gets the same answer.
 
         ``token`` is unique to this execution: a redelivered message is another one.
         """
-        answer = self._call("claim", piece=piece_id, token=token, worker=worker)
+        answer = self._call("claim", task=task_id, token=token, worker=worker)
         if "reason" in answer:
             return Refusal(answer["reason"])
-        return _read_claim(piece_id, answer)
+        return _read_claim(task_id, answer)
 
     def beat(self, claim: Claim, progress: float | None = None) -> Beat:
         """Extend the lease; ``progress`` is 0 to 100.
 
-        ``cancel``: stop and release. ``lost``: stop, the piece is no longer ours.
+        ``cancel``: stop and release. ``lost``: stop, the task is no longer ours.
         """
         answer = self._raw(
             "heartbeat",
-            piece=claim.piece,
+            task=claim.task,
             token=claim.token,
             fence=claim.fence,
             progress=None if progress is None else round(progress, 1),
@@ -121,7 +121,7 @@ class Pieces(Connection):
         ``openings`` names the outputs; one that has ended meanwhile stays ended.
         """
         if claim.kind != "prepare":
-            raise ValueError(f"piece {claim.piece} is not a prepare piece")
+            raise ValueError(f"task {claim.task} is not a prepare task")
         answer = self._call(
             "open_outputs",
             **held("open", claim),
@@ -152,7 +152,7 @@ class Pieces(Connection):
         copied them to the job's destination.
         """
         if claim.kind == "prepare":
-            raise ValueError(f"piece {claim.piece} ends by open")
+            raise ValueError(f"task {claim.task} ends by open")
         answer = self._call(
             "finish",
             **held("finish", claim),
@@ -181,10 +181,10 @@ class Pieces(Connection):
         """Give a claim back.
 
         ``wait`` costs no attempt: a part of the service is away (``error``), and the
-        piece waits for it up to lease.outage_hours, as all work of this host does for
+        task waits for it up to lease.outage_hours, as all work of this host does for
         a while. ``refund`` costs none (up to lease.max_refunds), ``retry`` costs one
         and fails at the last, ``fatal`` fails at once, ``cancelled`` answers a cancel.
-        A piece that is to be cancelled is, however it is released.
+        A task that is to be cancelled is, however it is released.
         """
         answer = self._call(
             "release",
@@ -196,13 +196,13 @@ class Pieces(Connection):
         )
         return read_outcome(answer)
 
-    def died(self, piece_id: str, token_start: str | None = None) -> Outcome:
-        """Count the death of the process that held the piece, and queue it again.
+    def died(self, task_id: str, token_start: str | None = None) -> Outcome:
+        """Count the death of the process that held the task, and queue it again.
 
         ``token_start`` is what the dead claim's token began with; any other claim is
-        left alone. At lease.max_deaths the piece fails as ``worker_lost``.
+        left alone. At lease.max_deaths the task fails as ``worker_lost``.
         """
         answer = self._call(
-            "worker_died", call=new_call(), piece=piece_id, token=token_start
+            "worker_died", call=new_call(), task=task_id, token=token_start
         )
         return read_outcome(answer)

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.e2e.world import aws, rclone, s3_settings
+from tests.e2e.context import aws, rclone, s3_settings
 
 OTHERS = "theirs"
 # (method, path) -> the status and S3's code of a refusal, or None.

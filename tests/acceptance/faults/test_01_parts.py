@@ -59,10 +59,10 @@ def test_the_document_lists_each_file_with_its_bytes(service, job):
 
 
 def test_the_command_saves_all_files(service, film, tmp_path):
-    asked = json.dumps([SNIPPETS])
+    requested = json.dumps([SNIPPETS])
 
     done = service.command(
-        *("submit", film, "--server", service.url, "--outputs", asked),
+        *("submit", film, "--server", service.url, "--outputs", requested),
         *("--wait", "-o", tmp_path / "out"),
     )
 

@@ -22,8 +22,8 @@ def film():
 
 
 def test_every_stated_time_was_read_from_the_frame(service, film):
-    asked = [1.0, 9.0, 13.0, 17.5]
-    stills_at = {**STILLS, "times": asked}
+    requested = [1.0, 9.0, 13.0, 17.5]
+    stills_at = {**STILLS, "times": requested}
     outputs = [AUTO, stills_at, sheet(4, 2), {**BOARD, "interval": 2}]
 
     job = service.submit(film.path, outputs)
@@ -33,5 +33,5 @@ def test_every_stated_time_was_read_from_the_frame(service, film):
     found += taken + cells(service, job, film) + tiles(service, job, film)[1]
     assert len(found) >= 1 + 4 + 8 + 10
     assert [one for one in found if film.off(one.time, one.number) > 1] == []
-    for time, one in zip(asked, taken, strict=True):
+    for time, one in zip(requested, taken, strict=True):
         assert 0 <= time - one.time < 0.05

@@ -44,8 +44,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bodies(film: Path, service: Service) -> list[bytes]:
     """The first file of every output."""
-    asked = [one | {"name": f"o{place}"} for place, one in enumerate(OUTPUTS)]
-    job = service.submit(film, asked)
+    requested = [one | {"name": f"o{place}"} for place, one in enumerate(OUTPUTS)]
+    job = service.submit(film, requested)
     assert job["status"] == "completed", job
     return [service.fetch(one["artifacts"][0]).body for one in job["outputs"]]
 

@@ -34,8 +34,8 @@ def test_each_place_shows_a_frame_of_its_own_at_the_stated_time(
 @pytest.mark.parametrize("name", FILMS)
 def test_keyframes_and_tiles_are_those_of_their_times(service, name):
     film = of_catalogue(name)
-    asked = [1.5, 3.0, 6.5]
-    still = {**STILLS, "policy": "keyframe", "times": asked}
+    requested = [1.5, 3.0, 6.5]
+    still = {**STILLS, "policy": "keyframe", "times": requested}
 
     job = service.submit(film.path, [still, {**BOARD, "interval": 2}])
 

@@ -22,8 +22,8 @@ def film(tmp_path_factory, request):
 
 
 @pytest.mark.parametrize("asked", [{}, {"time": 0}, {"time": 0.02}])
-def test_a_stated_time_is_a_frames(service, film, asked):
-    job = service.submit(film, [{"kind": "thumbnail", **asked}])
+def test_a_stated_time_is_a_frames(service, film, requested):
+    job = service.submit(film, [{"kind": "thumbnail", **requested}])
 
     time = artifact(job, "thumbnail")["time"]
     assert time in {round(n / 240, 3) for n in range(20)}

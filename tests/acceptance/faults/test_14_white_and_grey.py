@@ -10,19 +10,19 @@ import av
 import pytest
 
 from tests import slides
-from tests.acceptance.decode import MOVIES, decode
+from tests.acceptance.decode import MOVING, decode
 from tests.acceptance.service import Service, artifact
 
 WHITE, GREY = (255, 255, 255), (128, 128, 128)
 STILL = {"kind": "thumbnail", "time": 0.5}
-MOVING = {"kind": "animation", "start": 0, "duration": 0.4, "fps": 5.0}
+ANIMATION = {"kind": "animation", "start": 0, "duration": 0.4, "fps": 5.0}
 OUTPUTS: list[dict[str, Any]] = [
     *(STILL | {"format": form, "width": 301} for form in ("jpeg", "png", "avif")),
     STILL | {"format": "webp"},
     STILL | {"format": "avif"},
     {"kind": "thumbnail", "format": "png"},
     {"kind": "thumbnail", "format": "png", "time": 0.5, "policy": "keyframe"},
-    *(MOVING | {"format": form} for form in ("gif", "webp", "avif", "mp4", "webm")),
+    *(ANIMATION | {"format": form} for form in ("gif", "webp", "avif", "mp4", "webm")),
     {"kind": "storyboard", "interval": 0.5, "width": 160},
 ]
 SHOWN = list(range(len(OUTPUTS)))
@@ -39,21 +39,21 @@ def colours(
 ) -> tuple[str, list[Counter[tuple[int, ...]]]]:
     """The kind of film, and the colours of the last frame of each output."""
     film = slides.film(tmp_path_factory.mktemp("films"), request.param)
-    asked = [one | {"name": f"o{place}"} for place, one in enumerate(OUTPUTS)]
-    job = service.submit(film, asked)
+    requested = [one | {"name": f"o{place}"} for place, one in enumerate(OUTPUTS)]
+    job = service.submit(film, requested)
     assert job["status"] == "completed", job
     files = [service.fetch(one["artifacts"][0]) for one in job["outputs"]]
     return request.param, [_count(file.content_type, file.body) for file in files]
 
 
 def _count(kind: str, body: bytes) -> Counter[tuple[int, ...]]:
-    if kind in MOVIES:
-        return _of_movie(body)
+    if kind in MOVING:
+        return _of_moving(body)
     picture = decode(body)[-1].picture.convert("RGB")
     return Counter(picture.get_flattened_data())
 
 
-def _of_movie(body: bytes) -> Counter[tuple[int, ...]]:
+def _of_moving(body: bytes) -> Counter[tuple[int, ...]]:
     """Count by ITU-R BT.709: conversions of libraries round in ways of their own."""
     with av.open(io.BytesIO(body)) as container:
         *_, frame = container.decode(video=0)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.uploads.lab import MIB, url_id
-from tests.e2e.world import NODE_MODULES, enlarge
+from tests.api.uploads.context import MIB, url_id
+from tests.e2e.context import NODE_MODULES, enlarge
 
 CLIENT = Path(__file__).parents[2] / "e2e" / "tus_client.cjs"
 TUS = {"Tus-Resumable": "1.0.0"}

@@ -12,7 +12,7 @@ from tests.acceptance.conftest import TREE, URL
 from tests.acceptance.faults.storage import OTHERS, Fault, FaultyS3, faulty_s3
 from tests.acceptance.service import ENDED, HttpError, Service, artifact, started
 from tests.conftest import SAMPLE
-from tests.e2e.world import BUCKET, aws
+from tests.e2e.context import BUCKET, aws
 
 STILL = [{"kind": "thumbnail", "time": 1, "width": 64}]
 HOURS = 3600

@@ -33,8 +33,8 @@ OUTPUTS += [
 @pytest.fixture(scope="module")
 def job(service: Service) -> dict[str, Any]:
     """One job with all of the outputs; each test looks at its own alone."""
-    asked = [one | {"name": f"o{place}"} for place, one in enumerate(OUTPUTS)]
-    return service.submit(CLIP, asked)
+    requested = [one | {"name": f"o{place}"} for place, one in enumerate(OUTPUTS)]
+    return service.submit(CLIP, requested)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def key(film: Film) -> str:
 
 def film(one: Film, cache: Path = CACHE) -> Path:
     """Return the path of a film, making it unless the cache has it."""
-    home = cache / key(one)
-    if not (home / one.file).is_file():
+    scratch_dir = cache / key(one)
+    if not (scratch_dir / one.file).is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             made = _make(one, Path(scratch))
@@ -52,12 +52,12 @@ def film(one: Film, cache: Path = CACHE) -> Path:
             kept.mkdir()
             made.rename(kept / one.file)
             try:
-                kept.rename(home)
+                kept.rename(scratch_dir)
             except OSError:
                 # Another process made it at the same time.
-                if not (home / one.file).is_file():
+                if not (scratch_dir / one.file).is_file():
                     raise
-    return home / one.file
+    return scratch_dir / one.file
 
 
 def write(films: Iterable[Film], folder: Path, cache: Path = CACHE) -> None:

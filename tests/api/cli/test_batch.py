@@ -15,63 +15,63 @@ from api.cli.origins import find_origins
 from api.cli.results import BatchFolder
 from tests.api.batches.test_routes import expand
 from tests.api.cli.test_main import clip, server
-from tests.api.conftest import World
+from tests.api.conftest import Context
 
 __all__ = ["clip", "server"]  # fixtures
 
 
-def made(world: World) -> Any:
+def made(context: Context) -> Any:
     """Give the record of the one batch that there is."""
-    (record,) = world.runtime.store.batches()[0]
+    (record,) = context.runtime.store.batches()[0]
     return record
 
 
 def test_given_files_and_keys_then_each_is_a_source(
-    world: World, server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, server: str, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["batch", str(clip), "s3://framemill/films/a b.mp4", "--server", server]
     assert main([*words, "--json", "--metadata", "[1]"]) == 0
     printed = capsys.readouterr().out
     batch = json.loads(printed[printed.index("{\n") :])
     assert (batch["total"], batch["metadata"]) == (2, [1])
-    first, second = world.runtime.store.batch_sources(batch["id"], 0, 9)
+    first, second = context.runtime.store.batch_sources(batch["id"], 0, 9)
     assert (first.kind, first.size, first.name) == ("upload", 600_000, clip.name)
     assert (second.bucket, second.key) == ("framemill", "films/a b.mp4")
 
 
 def test_a_file_that_is_there_twice_is_made_once_and_said_so(
-    world: World, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, content in (("a.mp4", b"one"), ("b.mp4", b"two"), ("c.mp4", b"one")):
         (tmp_path / name).write_bytes(content)
 
     main(["batch", str(tmp_path), "--server", server])
 
-    record = made(world)
-    sources = world.runtime.store.batch_sources(record.id, 0, 9)
+    record = made(context)
+    sources = context.runtime.store.batch_sources(record.id, 0, 9)
     assert [source.name for source in sources] == ["a.mp4", "b.mp4"]
     first, copy = tmp_path / "a.mp4", tmp_path / "c.mp4"
     assert f"{copy} has the same content as {first}" in capsys.readouterr().err
 
 
 def test_given_a_prefix_then_it_is_the_services_to_list(
-    world: World, server: str
+    context: Context, server: str
 ) -> None:
     words = ["batch", "--prefix", "s3://framemill/films/", "--suffix", ".mp4"]
     assert main([*words, "--server", server]) == 0
     place = {"bucket": "framemill", "prefix": "films/", "suffix": ".mp4"}
-    assert made(world).prefix == place
+    assert made(context).prefix == place
 
 
 def test_given_wait_then_the_code_is_that_of_the_batchs_end(
-    world: World, server: str, capsys: pytest.CaptureFixture[str]
+    context: Context, server: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def work() -> None:
-        while not (found := world.runtime.store.batches()[0]):
+        while not (found := context.runtime.store.batches()[0]):
             threading.Event().wait(0.05)
-        good, bad = expand(world, found[0].id)
-        world.make(good)
-        world.runtime.store.cancel(bad)
+        good, bad = expand(context, found[0].id)
+        context.make(good)
+        context.runtime.store.cancel(bad)
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -103,10 +103,10 @@ def test_given_a_batch_that_does_not_end_when_time_is_up_then_code_5(
     ],
 )
 def test_given_no_sources_that_can_be_then_code_2_and_no_batch(
-    world: World, server: str, words: list[str]
+    context: Context, server: str, words: list[str]
 ) -> None:
     assert main(["batch", *words, "--server", server]) == 2
-    assert world.runtime.store.batches()[0] == []
+    assert context.runtime.store.batches()[0] == []
 
 
 def test_given_a_refusal_then_code_4_and_the_faults(
@@ -117,7 +117,7 @@ def test_given_a_refusal_then_code_4_and_the_faults(
 
 
 def test_given_a_folder_then_its_files_are_the_sources_but_no_hidden_ones(
-    world: World, server: str, tmp_path: Path
+    context: Context, server: str, tmp_path: Path
 ) -> None:
     for name in ("b.mp4", "a.mp4", "a.txt", ".hidden.mp4", "sub/c.mp4"):
         path = tmp_path / "films" / name
@@ -125,12 +125,12 @@ def test_given_a_folder_then_its_files_are_the_sources_but_no_hidden_ones(
         path.write_bytes(name.encode() * 9)
     words = ["batch", str(tmp_path / "films"), "--suffix", ".mp4", "--server", server]
     assert main(words) == 0
-    sources = world.runtime.store.batch_sources(made(world).id, 0, 9)
+    sources = context.runtime.store.batch_sources(made(context).id, 0, 9)
     assert [source.name for source in sources] == ["a.mp4", "b.mp4", "c.mp4"]
 
 
 def test_given_a_file_that_is_refused_then_the_others_are_made_and_it_is_named(
-    world: World,
+    context: Context,
     server: str,
     clip: Path,
     capsys: pytest.CaptureFixture[str],
@@ -148,12 +148,12 @@ def test_given_a_file_that_is_refused_then_the_others_are_made_and_it_is_named(
     monkeypatch.setattr(Client, "upload", upload)
     assert main(["batch", str(clip), str(large), "--server", server]) == 3
     assert "large.mp4: refused: the file is too large" in capsys.readouterr().out
-    (source,) = world.runtime.store.batch_sources(made(world).id, 0, 9)
+    (source,) = context.runtime.store.batch_sources(made(context).id, 0, 9)
     assert source.name == clip.name
 
 
 def test_given_other_outputs_then_a_folder_of_results_is_not_mixed(
-    world: World, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["batch", "s3://framemill/a", "--server", server, "-o", str(tmp_path)]
     assert main([*words, "--timeout", "0.1"]) == 5
@@ -162,14 +162,14 @@ def test_given_other_outputs_then_a_folder_of_results_is_not_mixed(
 
 
 def test_given_a_rerun_then_only_what_is_missing_is_submitted(
-    world: World, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["batch", "--server", server, "-o", str(tmp_path), "--timeout", "0.1"]
     assert main([*words, "s3://framemill/a", "s3://framemill/b"]) == 5
-    jobs = [world.runtime.store.get(one) for one in expand(world, made(world).id)]
+    jobs = [context.runtime.store.get(one) for one in expand(context, made(context).id)]
     good, bad = [one.id for one in sorted(jobs, key=lambda one: one.source.key)]
-    world.make(good)
-    world.runtime.store.cancel(bad)
+    context.make(good)
+    context.runtime.store.cancel(bad)
     capsys.readouterr()
 
     assert main([*words, "s3://framemill/a"]) == 0
@@ -178,13 +178,13 @@ def test_given_a_rerun_then_only_what_is_missing_is_submitted(
     assert sorted(path.name for path in folder.glob("*/*"))
 
     assert main([*words, "s3://framemill/a", "s3://framemill/b"]) == 5
-    newest = world.runtime.store.batches()[0][0]
-    (source,) = world.runtime.store.batch_sources(newest.id, 0, 9)
+    newest = context.runtime.store.batches()[0][0]
+    (source,) = context.runtime.store.batch_sources(newest.id, 0, 9)
     assert source.key == "b"
 
 
 def test_given_uploads_of_a_run_that_was_cut_off_then_they_are_not_sent_again(
-    world: World, server: str, clip: Path, tmp_path: Path
+    context: Context, server: str, clip: Path, tmp_path: Path
 ) -> None:
     folder, client = BatchFolder.open(tmp_path / "out", {}), Client(server)
     (origin,) = find_origins([str(clip)], "")

@@ -12,14 +12,14 @@ from werkzeug.serving import make_server
 
 from api.cli.main import main
 from common.access.keys import Keys
-from tests.api.conftest import World
+from tests.api.conftest import Context
 
-Make = Callable[..., World]
+Make = Callable[..., Context]
 
 
 @pytest.fixture
-def server(world: World) -> Iterator[str]:
-    app = world.client.application
+def server(context: Context) -> Iterator[str]:
+    app = context.client.application
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -36,15 +36,15 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def operator(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    store = world.runtime.settings.store
+def operator(context: Context, monkeypatch: pytest.MonkeyPatch) -> Context:
+    store = context.runtime.settings.store
     monkeypatch.setenv("FRAMEMILL_STORE_URL", store.url)
     monkeypatch.setenv("FRAMEMILL_STORE_PREFIX", store.prefix)
-    return world
+    return context
 
 
 def test_given_a_file_when_submitted_then_the_job_is_told(
-    world: World, server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, server: str, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["submit", str(clip), "--server", server, "--json"]
     assert main([*words, "--metadata", '{"a":1}']) == 0
@@ -56,12 +56,12 @@ def test_given_a_file_when_submitted_then_the_job_is_told(
 
 
 def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
-    world: World, server: str, clip: Path, tmp_path: Path
+    context: Context, server: str, clip: Path, tmp_path: Path
 ) -> None:
     def work() -> None:
-        while not (jobs := world.runtime.store.list()[0]):
+        while not (jobs := context.runtime.store.list()[0]):
             threading.Event().wait(0.05)
-        world.make(jobs[0].id)
+        context.make(jobs[0].id)
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -110,11 +110,11 @@ def test_given_no_server_then_code_4(clip: Path) -> None:
 
 
 def test_given_a_folder_that_cannot_be_then_code_2_and_no_job(
-    server: str, clip: Path, world: World
+    server: str, clip: Path, context: Context
 ) -> None:
     words = ["submit", str(clip), "--server", server, "-o", str(clip / "out")]
     assert main(words) == 2
-    assert world.runtime.store.list("") == ([], None)
+    assert context.runtime.store.list("") == ([], None)
 
 
 def test_given_no_file_then_code_2(server: str, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_given_no_file_then_code_2(server: str, tmp_path: Path) -> None:
 
 
 def test_given_a_key_made_by_command_then_it_is_listed_until_revoked(
-    operator: World, capsys: pytest.CaptureFixture[str]
+    operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["keys", "create", "tests", "--owner", "anna", "--scope", "read"]
     assert main([*words, "--jobs-per-day", "5"]) == 0
@@ -146,7 +146,7 @@ def make_key(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, str]
 
 
 def test_given_changed_limits_then_the_others_stay(
-    operator: World, capsys: pytest.CaptureFixture[str]
+    operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--jobs-per-day", "5", "--jobs-at-once", "2", "--bucket", "b"]
     key_id, token = make_key(capsys, *words)
@@ -167,7 +167,7 @@ def test_given_changed_limits_then_the_others_stay(
 
 @pytest.mark.parametrize("words", [[], ["--jobs-per-day", "0"], ["--scope", "root"]])
 def test_given_no_valid_change_then_code_2_and_the_key_stays(
-    operator: World, capsys: pytest.CaptureFixture[str], words: list[str]
+    operator: Context, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     key_id, _ = make_key(capsys, "--jobs-per-day", "5")
     assert main(["keys", "limits", key_id, *words]) == 2
@@ -176,7 +176,7 @@ def test_given_no_valid_change_then_code_2_and_the_key_stays(
 
 
 def test_given_a_rotated_key_then_the_new_secret_alone_opens(
-    operator: World, capsys: pytest.CaptureFixture[str]
+    operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key_id, old = make_key(capsys)
     assert main(["keys", "rotate", key_id]) == 0
@@ -191,7 +191,7 @@ def test_given_a_rotated_key_then_the_new_secret_alone_opens(
 
 
 def test_given_a_webhook_by_command_then_it_is_listed_without_its_secret(
-    operator: World, capsys: pytest.CaptureFixture[str]
+    operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key_id, _ = make_key(capsys)
     url = "https://example.org/hook?token=x"
@@ -210,7 +210,7 @@ def test_given_a_webhook_by_command_then_it_is_listed_without_its_secret(
     assert main(["keys", "unhook", key_id, webhook["id"]]) == 4
 
 
-def test_given_no_such_key_or_address_then_it_is_said(operator: World) -> None:
+def test_given_no_such_key_or_address_then_it_is_said(operator: Context) -> None:
     assert main(["keys", "limits", "nobody", "--burst", "2"]) == 4
     assert main(["keys", "rotate", "nobody"]) == 4
     assert main(["keys", "webhook", "nobody", "ftp://x"]) == 2
@@ -218,18 +218,18 @@ def test_given_no_such_key_or_address_then_it_is_said(operator: World) -> None:
 
 
 def test_given_a_bad_limit_then_code_2(
-    operator: World, capsys: pytest.CaptureFixture[str]
+    operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["keys", "create", "x", "--jobs-per-day", "0"]) == 2
     assert "jobs_per_day" in capsys.readouterr().err
 
 
-def test_given_no_dead_pieces_then_the_list_is_empty(
-    operator: World, capsys: pytest.CaptureFixture[str]
+def test_given_no_dead_tasks_then_the_list_is_empty(
+    operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["dead"]) == 0
     assert capsys.readouterr().out == ""
 
 
-def test_given_an_unknown_piece_when_redriven_then_code_4(operator: World) -> None:
+def test_given_an_unknown_task_when_redriven_then_code_4(operator: Context) -> None:
     assert main(["redrive", f"{'0' * 32}:prepare"]) == 4

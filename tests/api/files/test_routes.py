@@ -48,7 +48,7 @@ class Client(FlaskClient):
 
 
 @dataclass
-class World:
+class Context:
     client: FlaskClient
     blobs: BlobStore
     settings: Settings
@@ -69,7 +69,7 @@ def local(grant: Grant) -> str:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def context(tmp_path: Path) -> Context:
     settings = Settings(
         blobs=Blobs(path=tmp_path / "blobs"), api=Api(secret="files-secret-" * 4)
     )
@@ -81,7 +81,7 @@ def world(tmp_path: Path) -> World:
     app.register_blueprint(blueprint)
     errors.register(app)
     app.test_client_class = Client
-    return World(app.test_client(), blobs, settings, records)
+    return Context(app.test_client(), blobs, settings, records)
 
 
 def artifact() -> Artifact:
@@ -113,70 +113,70 @@ def job_record() -> JobRecord:
     )
 
 
-def link(world: World, one: Artifact | None = None) -> str:
+def link(context: Context, one: Artifact | None = None) -> str:
     """Return the link of a file of the job's output, or of one like it."""
-    output = world.records.jobs[JOB].outputs[0]
+    output = context.records.jobs[JOB].outputs[0]
     if one is not None:
         output = output.model_copy(update={"artifacts": [one]})
-    return artifact_url(HOST, world.settings, JOB, output, one or artifact())
+    return artifact_url(HOST, context.settings, JOB, output, one or artifact())
 
 
-def test_an_artifact_link_then_302_to_a_grant_that_serves_it(world: World) -> None:
-    world.put(KEY, DATA)
-    url = link(world)
-    answer = world.client.get(url)
+def test_an_artifact_link_then_302_to_a_grant_that_serves_it(context: Context) -> None:
+    context.put(KEY, DATA)
+    url = link(context)
+    answer = context.client.get(url)
     assert answer.status_code == 302
     assert answer.location.startswith("http://files.test/blobs/")
-    served = world.client.get(answer.location)
+    served = context.client.get(answer.location)
     assert (served.status_code, served.data) == (200, DATA)
     assert served.headers["Content-Type"] == "image/jpeg"
     disposition = served.headers["Content-Disposition"]
     assert disposition.startswith("inline; ")
     assert disposition.endswith("UTF-8''s%C3%BC%C3%9F.clip-thumbnail.jpg")
-    assert world.client.head(url).status_code == 302
+    assert context.client.head(url).status_code == 302
 
 
 def test_an_artifact_link_when_made_twice_in_a_day_then_the_same(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urls = set()
     for now in (86_400 * 20_000, 86_400 * 20_001 - 1):
         monkeypatch.setattr("common.storage.links.time.time", lambda now=now: now)
-        urls.add(link(world))
+        urls.add(link(context))
     assert len(urls) == 1
 
 
 def test_an_artifact_link_when_the_job_is_gone_or_redone_then_404(
-    world: World,
+    context: Context,
 ) -> None:
     newer = artifact().model_copy(update={"key": KEY.replace("/3/", "/4/")})
-    stale = link(world, newer)
-    assert world.client.get(stale).status_code == 404
-    url = link(world)
-    world.records.jobs.clear()
-    assert world.client.get(url).status_code == 404
+    stale = link(context, newer)
+    assert context.client.get(stale).status_code == 404
+    url = link(context)
+    context.records.jobs.clear()
+    assert context.client.get(url).status_code == 404
 
 
 @pytest.mark.parametrize("change", [("/1", "/2"), ("-", "-x"), ("/3/", "/4/")])
 def test_an_artifact_link_when_altered_then_403(
-    world: World, change: tuple[str, str]
+    context: Context, change: tuple[str, str]
 ) -> None:
-    url = link(world)
-    assert world.client.get(url).status_code == 302
-    assert world.client.get(url.replace(*change)).status_code == 403
+    url = link(context)
+    assert context.client.get(url).status_code == 302
+    assert context.client.get(url.replace(*change)).status_code == 403
 
 
 @pytest.mark.parametrize("change", [("e=", "e=9"), ("s=", "s=x"), ("/0", "/1")])
 def test_a_source_link_when_altered_then_403(
-    world: World, change: tuple[str, str]
+    context: Context, change: tuple[str, str]
 ) -> None:
-    url = source_url(HOST, world.settings, JOB)
-    assert world.client.get(url.replace(*change)).status_code == 403
-    assert world.client.get(url.split("?", maxsplit=1)[0]).status_code == 403
+    url = source_url(HOST, context.settings, JOB)
+    assert context.client.get(url.replace(*change)).status_code == 403
+    assert context.client.get(url.split("?", maxsplit=1)[0]).status_code == 403
 
 
 def test_an_index_then_its_bytes_here_so_that_the_names_in_it_lead_on(
-    world: World,
+    context: Context,
 ) -> None:
     text = b"WEBVTT\n\nthumbnail.jpg#xywh=0,0,1,1\n"
     index = artifact().model_copy(
@@ -186,24 +186,24 @@ def test_an_index_then_its_bytes_here_so_that_the_names_in_it_lead_on(
             "content_type": "text/vtt",
         }
     )
-    world.records.jobs[JOB].outputs[0].artifacts.append(index)
-    world.put(index.key, text)
-    url = link(world, index)
-    answer = world.client.get(url)
+    context.records.jobs[JOB].outputs[0].artifacts.append(index)
+    context.put(index.key, text)
+    url = link(context, index)
+    answer = context.client.get(url)
     assert (answer.status_code, answer.data) == (200, text)
     assert answer.headers["Content-Type"] == "text/vtt; charset=utf-8"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    again = world.client.get(url, headers={"If-None-Match": answer.headers["ETag"]})
+    again = context.client.get(url, headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
-    part = world.client.get(url, headers={"Range": "bytes=0-5"})
+    part = context.client.get(url, headers={"Range": "bytes=0-5"})
     assert (part.status_code, part.data) == (206, b"WEBVTT")
-    assert world.client.get(urljoin(url, "thumbnail.jpg")).status_code == 302
-    world.blobs.delete(index.key)
-    assert world.client.get(url).status_code == 404
+    assert context.client.get(urljoin(url, "thumbnail.jpg")).status_code == 302
+    context.blobs.delete(index.key)
+    assert context.client.get(url).status_code == 404
 
 
 def test_files_of_parts_then_their_names_lead_on_from_the_index_of_the_joining(
-    world: World,
+    context: Context,
 ) -> None:
     key = KEY.replace("thumbnail.jpg", "one.gif")
     part = artifact().model_copy(update={"name": "one.gif", "key": key})
@@ -214,30 +214,32 @@ def test_files_of_parts_then_their_names_lead_on_from_the_index_of_the_joining(
             "content_type": "application/json",
         }
     )
-    world.put(part.key, DATA)
-    world.put(index.key, b'{"file": "one.gif"}')
-    output = world.records.jobs[JOB].outputs[0]
+    context.put(part.key, DATA)
+    context.put(index.key, b'{"file": "one.gif"}')
+    output = context.records.jobs[JOB].outputs[0]
     output.artifacts[:] = [part, index]
-    url = artifact_url(HOST, world.settings, JOB, output, index)
+    url = artifact_url(HOST, context.settings, JOB, output, index)
     assert "/poster/9/" in url
 
     beside = urljoin(url, "one.gif")
 
-    assert beside == artifact_url(HOST, world.settings, JOB, output, part)
-    granted = world.client.get(beside)
-    assert world.client.get(granted.location).data == DATA
-    assert world.client.get(urljoin(url, "two.gif")).status_code == 404
+    assert beside == artifact_url(HOST, context.settings, JOB, output, part)
+    granted = context.client.get(beside)
+    assert context.client.get(granted.location).data == DATA
+    assert context.client.get(urljoin(url, "two.gif")).status_code == 404
 
 
-def test_an_artifact_link_then_pages_of_other_sites_may_show_it(world: World) -> None:
-    answer = world.client.get(link(world))
+def test_an_artifact_link_then_pages_of_other_sites_may_show_it(
+    context: Context,
+) -> None:
+    answer = context.client.get(link(context))
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
-def test_the_source_link_then_an_attachment_of_no_type(world: World) -> None:
-    world.put(f"in/{JOB}/source", b"<script>")
-    answer = world.client.get(source_url(HOST, world.settings, JOB))
-    served = world.client.get(answer.location)
+def test_the_source_link_then_an_attachment_of_no_type(context: Context) -> None:
+    context.put(f"in/{JOB}/source", b"<script>")
+    answer = context.client.get(source_url(HOST, context.settings, JOB))
+    served = context.client.get(answer.location)
     assert served.data == b"<script>"
     assert served.headers["Content-Type"] == "application/octet-stream"
     assert served.headers["Content-Disposition"].startswith("attachment; ")
@@ -263,16 +265,16 @@ def test_the_source_link_then_the_type_is_what_the_probe_found(
     assert source_type(media, name or "source") == kind
 
 
-def test_the_source_link_when_it_is_not_kept_then_404(world: World) -> None:
+def test_the_source_link_when_it_is_not_kept_then_404(context: Context) -> None:
     gone = job_record().model_copy(update={"source_kept": False})
-    world.records.jobs[JOB] = gone
-    answer = world.client.get(source_url(HOST, world.settings, JOB))
+    context.records.jobs[JOB] = gone
+    answer = context.client.get(source_url(HOST, context.settings, JOB))
     assert answer.status_code == 404
 
 
-def test_a_served_file_then_nothing_in_it_can_run(world: World) -> None:
-    world.put(KEY, DATA)
-    headers = world.client.get(world.grant()).headers
+def test_a_served_file_then_nothing_in_it_can_run(context: Context) -> None:
+    context.put(KEY, DATA)
+    headers = context.client.get(context.grant()).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
 
@@ -287,56 +289,62 @@ def test_a_served_file_then_nothing_in_it_can_run(world: World) -> None:
     ],
 )
 def test_a_range_then_206_or_416(
-    world: World, asked: str, status: int, body: bytes | None, content_range: str
+    context: Context,
+    requested: str,
+    status: int,
+    body: bytes | None,
+    content_range: str,
 ) -> None:
-    world.put(KEY, DATA)
-    answer = world.client.get(world.grant(), headers={"Range": asked})
+    context.put(KEY, DATA)
+    answer = context.client.get(context.grant(), headers={"Range": requested})
     assert answer.status_code == status
     assert answer.headers["Content-Range"] == content_range
     if body is not None:
         assert answer.data == body
 
 
-def test_validators_then_304_and_if_range(world: World) -> None:
-    world.put(KEY, DATA)
-    url = world.grant()
-    etag = world.client.get(url).headers["ETag"]
-    same = world.client.get(url, headers={"If-None-Match": etag})
+def test_validators_then_304_and_if_range(context: Context) -> None:
+    context.put(KEY, DATA)
+    url = context.grant()
+    etag = context.client.get(url).headers["ETag"]
+    same = context.client.get(url, headers={"If-None-Match": etag})
     assert same.status_code == 304
     ranged = {"Range": "bytes=0-1"}
-    held = world.client.get(url, headers={**ranged, "If-Range": etag})
+    held = context.client.get(url, headers={**ranged, "If-Range": etag})
     assert held.status_code == 206
-    other = world.client.get(url, headers={**ranged, "If-Range": '"other"'})
+    other = context.client.get(url, headers={**ranged, "If-Range": '"other"'})
     assert (other.status_code, other.data) == (200, DATA)
-    head = world.client.head(url)
+    head = context.client.head(url)
     assert (head.status_code, head.data) == (200, b"")
     assert head.headers["Content-Length"] == "10"
 
 
-def test_a_grant_when_expired_or_altered_then_403(world: World) -> None:
-    world.put(KEY, DATA)
-    assert world.client.get(world.grant(seconds=-1)).status_code == 403
-    altered = world.grant().replace("image%2Fjpeg", "text%2Fhtml")
+def test_a_grant_when_expired_or_altered_then_403(context: Context) -> None:
+    context.put(KEY, DATA)
+    assert context.client.get(context.grant(seconds=-1)).status_code == 403
+    altered = context.grant().replace("image%2Fjpeg", "text%2Fhtml")
     assert "text%2Fhtml" in altered
-    assert world.client.get(altered).status_code == 403
-    assert world.client.put(world.grant(), data=b"x").status_code == 403
+    assert context.client.get(altered).status_code == 403
+    assert context.client.put(context.grant(), data=b"x").status_code == 403
 
 
-def test_a_granted_file_when_deleted_then_404(world: World) -> None:
-    assert world.client.get(world.grant()).status_code == 404
+def test_a_granted_file_when_deleted_then_404(context: Context) -> None:
+    assert context.client.get(context.grant()).status_code == 404
 
 
-def put_url(world: World, **terms: Any) -> str:
+def put_url(context: Context, **terms: Any) -> str:
     return local(
-        world.blobs.grant_put("in/x/source", content_type="x/y", seconds=60, **terms)
+        context.blobs.grant_put("in/x/source", content_type="x/y", seconds=60, **terms)
     )
 
 
-def test_a_granted_put_then_stored(world: World) -> None:
-    answer = world.client.put(put_url(world, size=5), data=b"bytes", content_type="x/y")
+def test_a_granted_put_then_stored(context: Context) -> None:
+    answer = context.client.put(
+        put_url(context, size=5), data=b"bytes", content_type="x/y"
+    )
     assert answer.status_code == 200
-    assert answer.headers["ETag"].strip('"') == world.blobs.head("in/x/source").etag
-    assert b"".join(world.blobs.read("in/x/source")) == b"bytes"
+    assert answer.headers["ETag"].strip('"') == context.blobs.head("in/x/source").etag
+    assert b"".join(context.blobs.read("in/x/source")) == b"bytes"
 
 
 @pytest.mark.parametrize(
@@ -344,39 +352,39 @@ def test_a_granted_put_then_stored(world: World) -> None:
     [(b"four", "x/y", 400), (b"longer", "x/y", 413), (b"bytes", "text/html", 400)],
 )
 def test_a_granted_put_of_other_size_or_type_then_refused(
-    world: World, data: bytes, kind: str, status: int
+    context: Context, data: bytes, kind: str, status: int
 ) -> None:
-    url = put_url(world, size=5)
-    assert world.client.put(url, data=data, content_type=kind).status_code == status
-    assert list(world.blobs.list("in/")) == []
+    url = put_url(context, size=5)
+    assert context.client.put(url, data=data, content_type=kind).status_code == status
+    assert list(context.blobs.list("in/")) == []
 
 
 def test_a_granted_put_when_the_body_ends_early_then_nothing_stored(
-    world: World,
+    context: Context,
 ) -> None:
-    answer = world.client.put(
-        put_url(world, size=5),
+    answer = context.client.put(
+        put_url(context, size=5),
         data=b"by",
         content_type="x/y",
         environ_overrides={"CONTENT_LENGTH": "5"},
     )
     assert answer.status_code == 400
-    assert list(world.blobs.list("in/")) == []
+    assert list(context.blobs.list("in/")) == []
 
 
-def test_a_granted_part_then_its_etag_joins(world: World) -> None:
-    ref = world.blobs.begin_parts("in/p/source", content_type="x/y")
+def test_a_granted_part_then_its_etag_joins(context: Context) -> None:
+    ref = context.blobs.begin_parts("in/p/source", content_type="x/y")
     data = os.urandom(PART_BYTES + 3)
-    for number, piece in enumerate((data[:PART_BYTES], data[PART_BYTES:]), 1):
-        grant = world.blobs.grant_part(
-            "in/p/source", ref, number, size=len(piece), seconds=60
+    for number, task in enumerate((data[:PART_BYTES], data[PART_BYTES:]), 1):
+        grant = context.blobs.grant_part(
+            "in/p/source", ref, number, size=len(task), seconds=60
         )
-        answer = world.client.put(local(grant), data=piece)
+        answer = context.client.put(local(grant), data=task)
         assert answer.status_code == 200
-    parts = list(world.blobs.list_parts("in/p/source", ref))
+    parts = list(context.blobs.list_parts("in/p/source", ref))
     assert answer.headers["ETag"].strip('"') == parts[1].etag
-    world.blobs.join_parts("in/p/source", ref, parts)
-    assert b"".join(world.blobs.read("in/p/source")) == data
+    context.blobs.join_parts("in/p/source", ref, parts)
+    assert b"".join(context.blobs.read("in/p/source")) == data
 
 
 @pytest.mark.parametrize(

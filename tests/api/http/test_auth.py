@@ -8,26 +8,26 @@ from typing import Any
 import pytest
 
 from common.access.keys import KeyRecord, Keys, digest, new_key_id
-from tests.api.conftest import OBJECT, World
+from tests.api.conftest import OBJECT, Context
 
-Make = Callable[..., World]
+Make = Callable[..., Context]
 
 
-def a_key(world: World, **fields: Any) -> dict[str, str]:
+def a_key(context: Context, **fields: Any) -> dict[str, str]:
     """Make a key; gives the header that carries it."""
     given = {"id": new_key_id(), "name": "test", "owner": "anna", **fields}
-    keys = Keys.connect(world.runtime.settings)
+    keys = Keys.connect(context.runtime.settings)
     token = keys.create(KeyRecord.model_validate(given))
     return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture
-def guarded(make_world: Make) -> World:
-    return make_world(api={"auth": True})
+def guarded(make_context: Make) -> Context:
+    return make_context(api={"auth": True})
 
 
-def submit(world: World, headers: dict[str, str], **more: Any) -> Any:
-    return world.client.post(
+def submit(context: Context, headers: dict[str, str], **more: Any) -> Any:
+    return context.client.post(
         "/v1/jobs", json={"source": OBJECT, **more}, headers=headers
     )
 
@@ -45,7 +45,7 @@ def submit(world: World, headers: dict[str, str], **more: Any) -> Any:
 )
 @pytest.mark.parametrize("path", ["/v1/jobs", "/metrics", f"/v1/jobs/{'0' * 32}"])
 def test_given_no_valid_key_then_401(
-    guarded: World, headers: dict[str, str], path: str
+    guarded: Context, headers: dict[str, str], path: str
 ) -> None:
     answer = guarded.client.get(path, headers=headers)
     assert (answer.status_code, answer.json["code"]) == (401, "unauthorized")
@@ -53,18 +53,18 @@ def test_given_no_valid_key_then_401(
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
-def test_given_no_key_then_public_addresses_answer(guarded: World, path: str) -> None:
+def test_given_no_key_then_public_addresses_answer(guarded: Context, path: str) -> None:
     assert guarded.client.get(path).status_code == 200
 
 
-def test_given_a_key_then_either_header_carries_it(guarded: World) -> None:
+def test_given_a_key_then_either_header_carries_it(guarded: Context) -> None:
     headers = a_key(guarded)
     token = headers["Authorization"].removeprefix("Bearer ")
     assert submit(guarded, headers).status_code == 202
     assert submit(guarded, {"X-Api-Key": token}).status_code == 202
 
 
-def test_given_a_key_then_only_its_digest_is_stored(guarded: World) -> None:
+def test_given_a_key_then_only_its_digest_is_stored(guarded: Context) -> None:
     token = a_key(guarded)["Authorization"].removeprefix("Bearer ")
     client = guarded.runtime.store._client
     prefix = guarded.runtime.settings.store.prefix
@@ -73,7 +73,7 @@ def test_given_a_key_then_only_its_digest_is_stored(guarded: World) -> None:
     assert token not in str(stored)
 
 
-def test_given_another_owners_job_then_404_everywhere(guarded: World) -> None:
+def test_given_another_owners_job_then_404_everywhere(guarded: Context) -> None:
     anna, ben = a_key(guarded), a_key(guarded, owner="ben")
     path = f"/v1/jobs/{submit(guarded, anna).json['id']}"
     client = guarded.client
@@ -85,7 +85,9 @@ def test_given_another_owners_job_then_404_everywhere(guarded: World) -> None:
     assert client.get(path, headers=anna).status_code == 200
 
 
-def test_given_one_idempotency_key_then_owners_do_not_share_it(guarded: World) -> None:
+def test_given_one_idempotency_key_then_owners_do_not_share_it(
+    guarded: Context,
+) -> None:
     anna, ben = a_key(guarded), a_key(guarded, owner="ben")
     ids = {
         submit(guarded, {**who, "Idempotency-Key": "k"}).json["id"]
@@ -94,20 +96,20 @@ def test_given_one_idempotency_key_then_owners_do_not_share_it(guarded: World) -
     assert len(ids) == 2
 
 
-def test_given_a_missing_scope_then_403(guarded: World) -> None:
+def test_given_a_missing_scope_then_403(guarded: Context) -> None:
     reader = a_key(guarded, scopes=["read"])
     assert submit(guarded, reader).status_code == 403
     assert guarded.client.get("/v1/jobs", headers=reader).status_code == 200
     assert guarded.client.get("/metrics", headers=reader).status_code == 403
 
 
-def test_given_a_revoked_key_then_401(guarded: World) -> None:
+def test_given_a_revoked_key_then_401(guarded: Context) -> None:
     headers = a_key(guarded, id="abc")
     assert Keys.connect(guarded.runtime.settings).revoke("abc")
     assert submit(guarded, headers).status_code == 401
 
 
-def test_given_an_id_that_is_taken_then_no_second_key(guarded: World) -> None:
+def test_given_an_id_that_is_taken_then_no_second_key(guarded: Context) -> None:
     a_key(guarded, id="abc")
     with pytest.raises(ValueError, match="abc"):
         a_key(guarded, id="abc")
@@ -121,13 +123,13 @@ def test_given_an_id_that_is_taken_then_no_second_key(guarded: World) -> None:
     ],
 )
 def test_given_a_source_outside_the_key_then_403(
-    guarded: World, fields: dict[str, Any], pointer: str
+    guarded: Context, fields: dict[str, Any], pointer: str
 ) -> None:
     answer = submit(guarded, a_key(guarded, **fields))
     assert (answer.status_code, answer.json["pointer"]) == (403, pointer)
 
 
-def test_given_a_rate_when_used_up_then_429_with_its_fields(guarded: World) -> None:
+def test_given_a_rate_when_used_up_then_429_with_its_fields(guarded: Context) -> None:
     headers = a_key(guarded, requests_per_second=0.01, burst=2)
     answers = [guarded.client.get("/v1/jobs", headers=headers) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -136,7 +138,7 @@ def test_given_a_rate_when_used_up_then_429_with_its_fields(guarded: World) -> N
     assert 1 <= int(answers[2].headers["Retry-After"]) <= 100
 
 
-def test_given_unfinished_jobs_up_to_the_cap_then_429(guarded: World) -> None:
+def test_given_unfinished_jobs_up_to_the_cap_then_429(guarded: Context) -> None:
     headers = a_key(guarded, jobs_at_once=1)
     first = submit(guarded, headers)
     answer = submit(guarded, headers)
@@ -145,7 +147,7 @@ def test_given_unfinished_jobs_up_to_the_cap_then_429(guarded: World) -> None:
     assert submit(guarded, headers).status_code == 202
 
 
-def test_given_a_daily_quota_then_only_new_jobs_count(guarded: World) -> None:
+def test_given_a_daily_quota_then_only_new_jobs_count(guarded: Context) -> None:
     headers = a_key(guarded, jobs_per_day=2)
     bad = submit(guarded, headers, outputs=[{"kind": "film"}])
     same = [submit(guarded, {**headers, "Idempotency-Key": "k"}) for _ in range(2)]
@@ -156,7 +158,7 @@ def test_given_a_daily_quota_then_only_new_jobs_count(guarded: World) -> None:
     assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
 
 
-def test_given_a_size_limit_of_the_key_then_413(guarded: World) -> None:
+def test_given_a_size_limit_of_the_key_then_413(guarded: Context) -> None:
     import io
 
     headers = a_key(guarded, source_bytes=3)
@@ -168,7 +170,7 @@ def test_given_a_size_limit_of_the_key_then_413(guarded: World) -> None:
 
 
 def test_given_a_job_from_a_bucket_beyond_the_key_then_its_source_is_403(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     job = submit(guarded, a_key(guarded)).json
     headers = a_key(guarded, buckets=["framemill"], prefixes=["public/"])
@@ -179,7 +181,7 @@ def test_given_a_job_from_a_bucket_beyond_the_key_then_its_source_is_403(
 
 
 def test_given_a_store_that_may_not_write_then_a_keyed_request_is_503(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, requests_per_second=10)
     client = guarded.runtime.store._client

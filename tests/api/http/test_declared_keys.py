@@ -11,62 +11,64 @@ import pytest
 from api.cli.keys import _own
 from common.access.keys import KeyRecord, Keys, digest
 from common.settings.load import SettingsError
-from tests.api.conftest import World
+from tests.api.conftest import Context
 
-Make = Callable[..., World]
+Make = Callable[..., Context]
 PREFIX = "declared:"
-SHOP = {"id": "shop", "name": "web shop", "sha256": digest("fm_shop"), "burst": 7}
+CONTEXT = {"id": "shop", "name": "web shop", "sha256": digest("fm_shop"), "burst": 7}
 
 
-def serve(make_world: Make, *keys: dict[str, Any]) -> World:
-    return make_world(api={"auth": True, "keys": list(keys)}, store={"prefix": PREFIX})
+def serve(make_context: Make, *keys: dict[str, Any]) -> Context:
+    return make_context(
+        api={"auth": True, "keys": list(keys)}, store={"prefix": PREFIX}
+    )
 
 
-def status(world: World, token: str) -> int:
+def status(context: Context, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"}
-    return world.client.get("/v1/jobs", headers=headers).status_code
+    return context.client.get("/v1/jobs", headers=headers).status_code
 
 
 def test_given_a_declared_key_then_it_opens_and_has_its_limits(
-    make_world: Make,
+    make_context: Make,
 ) -> None:
-    world = serve(make_world, SHOP)
-    assert (status(world, "fm_shop"), status(world, "fm_other")) == (200, 401)
-    (record,) = Keys.connect(world.runtime.settings).list()
+    context = serve(make_context, CONTEXT)
+    assert (status(context, "fm_shop"), status(context, "fm_other")) == (200, 401)
+    (record,) = Keys.connect(context.runtime.settings).list()
     assert (record.owner, record.burst, record.declared) == ("shop", 7, True)
 
 
 def test_given_another_digest_at_the_next_start_then_the_old_key_is_refused(
-    make_world: Make,
+    make_context: Make,
 ) -> None:
-    assert status(serve(make_world, SHOP), "fm_shop") == 200
-    world = serve(make_world, SHOP | {"sha256": digest("fm_new")})
-    assert (status(world, "fm_new"), status(world, "fm_shop")) == (200, 401)
+    assert status(serve(make_context, CONTEXT), "fm_shop") == 200
+    context = serve(make_context, CONTEXT | {"sha256": digest("fm_new")})
+    assert (status(context, "fm_new"), status(context, "fm_shop")) == (200, 401)
 
 
 def test_given_a_key_that_is_no_longer_declared_then_it_is_ended_and_no_other(
-    make_world: Make,
+    make_context: Make,
 ) -> None:
-    world = serve(make_world, SHOP)
-    keys = Keys.connect(world.runtime.settings)
+    context = serve(make_context, CONTEXT)
+    keys = Keys.connect(context.runtime.settings)
     other = KeyRecord(id="other", name="other", owner="other")
     made = keys.create(other)
-    assert status(world, "fm_shop") == 200
-    later = serve(make_world)
+    assert status(context, "fm_shop") == 200
+    later = serve(make_context)
     assert (status(later, made), status(later, "fm_shop")) == (200, 401)
     assert [one.id for one in keys.list()] == ["other"]
     keys.revoke("other")
 
 
 def test_given_a_webhook_of_the_key_at_the_next_start_then_it_is_still_there(
-    make_world: Make,
+    make_context: Make,
 ) -> None:
-    world = serve(make_world, SHOP)
-    status(world, "fm_shop")
-    keys = Keys.connect(world.runtime.settings)
+    context = serve(make_context, CONTEXT)
+    status(context, "fm_shop")
+    keys = Keys.connect(context.runtime.settings)
     hook = {"id": "h", "type": "webhook", "url": "https://a.test/", "secret": "s"}
     keys.change("shop", lambda old: old.model_copy(update={"webhooks": [hook]}))
-    again = serve(make_world, SHOP | {"burst": 9})
+    again = serve(make_context, CONTEXT | {"burst": 9})
     assert status(again, "fm_shop") == 200
     record = keys.find("shop")
     assert (record.webhooks, record.burst) == ([hook], 9)
@@ -75,30 +77,30 @@ def test_given_a_webhook_of_the_key_at_the_next_start_then_it_is_still_there(
 @pytest.mark.parametrize(
     ("key", "fault"),
     [
-        (SHOP | {"sha256": "x"}, "key 1: sha256"),
-        (SHOP | {"bursts": 1}, "key 1: bursts"),
-        (SHOP | {"webhooks": [{}]}, "key 1: webhooks"),
+        (CONTEXT | {"sha256": "x"}, "key 1: sha256"),
+        (CONTEXT | {"bursts": 1}, "key 1: bursts"),
+        (CONTEXT | {"webhooks": [{}]}, "key 1: webhooks"),
         ({"name": "n"}, "key 1: id"),
     ],
 )
 def test_given_a_wrong_declaration_then_the_start_fails_and_says_where(
-    make_world: Make, key: dict[str, Any], fault: str
+    make_context: Make, key: dict[str, Any], fault: str
 ) -> None:
     with pytest.raises(SettingsError, match=fault):
-        serve(make_world, key)
+        serve(make_context, key)
 
 
-def test_given_one_id_twice_then_the_start_fails(make_world: Make) -> None:
+def test_given_one_id_twice_then_the_start_fails(make_context: Make) -> None:
     with pytest.raises(SettingsError, match="key 2: its id or sha256"):
-        serve(make_world, SHOP, SHOP | {"sha256": digest("fm_2")})
+        serve(make_context, CONTEXT, CONTEXT | {"sha256": digest("fm_2")})
 
 
 def test_given_a_declared_key_then_the_commands_leave_it_alone(
-    make_world: Make, monkeypatch: pytest.MonkeyPatch
+    make_context: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = serve(make_world, SHOP)
-    status(world, "fm_shop")
-    keys = Keys.connect(world.runtime.settings)
+    context = serve(make_context, CONTEXT)
+    status(context, "fm_shop")
+    keys = Keys.connect(context.runtime.settings)
     monkeypatch.setattr("api.cli.keys._keys", lambda _: keys)
     with pytest.raises(ValueError, match="FRAMEMILL_API_KEYS"):
         _own(Namespace(id="shop"))

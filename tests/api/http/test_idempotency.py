@@ -14,7 +14,7 @@ from api.http import idempotency as repeats
 from api.openapi.document import document
 from common.errors import StoreUnavailable
 from common.jobs.store import JobStore
-from tests.api.conftest import World
+from tests.api.conftest import Context
 from tests.api.http.test_auth import a_key
 
 KEY = {"Idempotency-Key": "k-1"}
@@ -22,8 +22,8 @@ UPLOAD = {"size": 3, "filename": "a.mp4"}
 TUS = {"Tus-Resumable": "1.0.0", "Upload-Length": "3"}
 
 
-def uploads(world: World) -> int:
-    store = world.runtime.store
+def uploads(context: Context) -> int:
+    store = context.runtime.store
     return int(store._client.zcard(f"{store._prefix}uploads"))
 
 
@@ -38,22 +38,24 @@ def same(first: Any, again: Any) -> bool:
     )
 
 
-def test_given_an_upload_twice_then_one_and_the_same_answer(world: World) -> None:
+def test_given_an_upload_twice_then_one_and_the_same_answer(context: Context) -> None:
     answers = [
-        world.client.post("/v1/uploads", json=UPLOAD, headers=KEY) for _ in range(2)
+        context.client.post("/v1/uploads", json=UPLOAD, headers=KEY) for _ in range(2)
     ]
     assert answers[0].status_code == 201
     assert same(*answers)
-    assert uploads(world) == 1
+    assert uploads(context) == 1
 
 
-def test_given_equal_json_in_another_order_then_the_same_answer(world: World) -> None:
+def test_given_equal_json_in_another_order_then_the_same_answer(
+    context: Context,
+) -> None:
     sent = [
         ('{"size":3,"filename":"a"}', "application/json"),
         (' {"filename": "a", "size": 3}', "application/json; charset=utf-8"),
     ]
     answers = [
-        world.client.post(
+        context.client.post(
             "/v1/uploads",
             data=text,
             headers={**KEY, "Content-Type": kind},
@@ -63,126 +65,130 @@ def test_given_equal_json_in_another_order_then_the_same_answer(world: World) ->
     assert same(*answers)
 
 
-def test_given_another_body_then_422(world: World) -> None:
-    world.client.post("/v1/uploads", json=UPLOAD, headers=KEY)
-    answer = world.client.post("/v1/uploads", json={"size": 4}, headers=KEY)
+def test_given_another_body_then_422(context: Context) -> None:
+    context.client.post("/v1/uploads", json=UPLOAD, headers=KEY)
+    answer = context.client.post("/v1/uploads", json={"size": 4}, headers=KEY)
     assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
-    assert uploads(world) == 1
+    assert uploads(context) == 1
 
 
-def test_given_another_address_then_another_key(world: World) -> None:
-    world.client.post("/v1/uploads", json=UPLOAD, headers=KEY)
-    job = world.submit()
-    answer = world.client.post(f"/v1/jobs/{job['id']}/cancel", headers=KEY)
+def test_given_another_address_then_another_key(context: Context) -> None:
+    context.client.post("/v1/uploads", json=UPLOAD, headers=KEY)
+    job = context.submit()
+    answer = context.client.post(f"/v1/jobs/{job['id']}/cancel", headers=KEY)
     assert (answer.status_code, answer.json["status"]) == (202, "cancelled")
 
 
 @pytest.mark.parametrize("key", ["", "é", "x" * 256])
-def test_given_a_bad_key_then_422_everywhere(world: World, key: str) -> None:
-    job = world.submit()
+def test_given_a_bad_key_then_422_everywhere(context: Context, key: str) -> None:
+    job = context.submit()
     for path in ("/v1/uploads", f"/v1/jobs/{job['id']}/retry", "/v1/tus"):
-        answer = world.client.post(
+        answer = context.client.post(
             path, json=UPLOAD, headers={**TUS, "Idempotency-Key": key}
         )
         assert answer.json["pointer"] == "/Idempotency-Key"
 
 
 def test_given_a_cancel_twice_then_the_first_answer_and_no_conflict(
-    world: World,
+    context: Context,
 ) -> None:
-    path = f"/v1/jobs/{world.submit()['id']}/cancel"
-    answers = [world.client.post(path, headers=KEY) for _ in range(2)]
+    path = f"/v1/jobs/{context.submit()['id']}/cancel"
+    answers = [context.client.post(path, headers=KEY) for _ in range(2)]
     assert answers[0].status_code == 202
     assert same(*answers)
-    assert world.client.post(path).status_code == 409
+    assert context.client.post(path).status_code == 409
 
 
-def test_given_a_retry_twice_then_one_run(world: World) -> None:
-    job = world.submit()
-    world.client.post(f"/v1/jobs/{job['id']}/cancel")
+def test_given_a_retry_twice_then_one_run(context: Context) -> None:
+    job = context.submit()
+    context.client.post(f"/v1/jobs/{job['id']}/cancel")
     path = f"/v1/jobs/{job['id']}/retry"
-    answers = [world.client.post(path, headers=KEY) for _ in range(2)]
+    answers = [context.client.post(path, headers=KEY) for _ in range(2)]
     assert same(*answers)
-    events = [one.type for one in world.runtime.store.events(job["id"])]
+    events = [one.type for one in context.runtime.store.events(job["id"])]
     assert events.count("job.retried") == 1
 
 
-def test_given_a_completion_twice_then_the_same_answer(world: World) -> None:
-    upload = world.client.post("/v1/uploads", json={**UPLOAD, "job": {}}).json
+def test_given_a_completion_twice_then_the_same_answer(context: Context) -> None:
+    upload = context.client.post("/v1/uploads", json={**UPLOAD, "job": {}}).json
     put = upload["put"]
-    world.client.put(put["url"], data=b"abc", headers=put["headers"])
+    context.client.put(put["url"], data=b"abc", headers=put["headers"])
     path = f"/v1/uploads/{upload['id']}/complete"
-    answers = [world.client.post(path, headers=KEY) for _ in range(2)]
+    answers = [context.client.post(path, headers=KEY) for _ in range(2)]
     assert answers[0].status_code == 200, answers[0].json
     assert same(*answers)
 
 
-def test_given_a_tus_creation_twice_then_one_upload(world: World) -> None:
+def test_given_a_tus_creation_twice_then_one_upload(context: Context) -> None:
     name = base64.b64encode(b"a.mp4").decode()
     headers = {**TUS, **KEY, "Upload-Metadata": f"filename {name}"}
-    answers = [world.client.post("/v1/tus", headers=headers) for _ in range(2)]
+    answers = [context.client.post("/v1/tus", headers=headers) for _ in range(2)]
     assert answers[0].status_code == 201
     assert same(*answers)
-    other = world.client.post("/v1/tus", headers={**headers, "Upload-Length": "4"})
+    other = context.client.post("/v1/tus", headers={**headers, "Upload-Length": "4"})
     assert other.status_code == 422
-    assert uploads(world) == 1
+    assert uploads(context) == 1
 
 
-def test_given_a_tus_creation_with_bytes_then_they_are_kept(world: World) -> None:
+def test_given_a_tus_creation_with_bytes_then_they_are_kept(context: Context) -> None:
     kind = "application/offset+octet-stream"
     headers = {**TUS, **KEY, "Content-Type": kind}
     answers = [
-        world.client.post("/v1/tus", headers=headers, data=b"abc") for _ in range(2)
+        context.client.post("/v1/tus", headers=headers, data=b"abc") for _ in range(2)
     ]
     assert answers[0].headers["Upload-Offset"] == "3"
     assert same(*answers)
 
 
-def test_given_a_replay_twice_then_it_is_queued_once(world: World) -> None:
+def test_given_a_replay_twice_then_it_is_queued_once(context: Context) -> None:
     notify = [{"type": "webhook", "url": "https://a.b/", "events": ["job.accepted"]}]
-    job = world.submit(notify=notify)
-    store = world.runtime.store
-    notice = f"{job['id']}:n:1"
-    store.finish(world.claim(notice))
-    path = f"/v1/webhooks/deliveries/{notice}/replay"
-    answers = [world.client.post(path, headers=KEY) for _ in range(2)]
+    job = context.submit(notify=notify)
+    store = context.runtime.store
+    delivery = f"{job['id']}:n:1"
+    store.finish(context.claim(delivery))
+    path = f"/v1/webhooks/deliveries/{delivery}/replay"
+    answers = [context.client.post(path, headers=KEY) for _ in range(2)]
     assert answers[0].status_code == 202
     assert same(*answers)
 
 
-def test_given_a_refusal_then_the_key_is_free_again(world: World) -> None:
-    job = world.submit()
-    world.make(job["id"])
+def test_given_a_refusal_then_the_key_is_free_again(context: Context) -> None:
+    job = context.submit()
+    context.make(job["id"])
     path = f"/v1/jobs/{job['id']}/cancel"
-    first = world.client.post(path, headers=KEY)
-    again = world.client.post(path, headers=KEY)
+    first = context.client.post(path, headers=KEY)
+    again = context.client.post(path, headers=KEY)
     assert [first.status_code, again.status_code] == [409, 409]
     assert repeats.REPLAYED not in again.headers
 
 
 def test_given_two_owners_then_they_do_not_share_a_key(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"auth": True})
+    context = make_context(api={"auth": True})
     ids = {
-        world.client.post("/v1/uploads", json=UPLOAD, headers={**who, **KEY}).json["id"]
-        for who in (a_key(world), a_key(world, owner="ben"))
+        context.client.post("/v1/uploads", json=UPLOAD, headers={**who, **KEY}).json[
+            "id"
+        ]
+        for who in (a_key(context), a_key(context, owner="ben"))
     }
     assert len(ids) == 2
 
 
 def test_given_no_valid_api_key_then_401_and_nothing_of_the_answer(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"auth": True})
-    anna = a_key(world)
-    world.client.post("/v1/uploads", json=UPLOAD, headers={**anna, **KEY})
-    assert world.client.post("/v1/uploads", json=UPLOAD, headers=KEY).status_code == 401
+    context = make_context(api={"auth": True})
+    anna = a_key(context)
+    context.client.post("/v1/uploads", json=UPLOAD, headers={**anna, **KEY})
+    assert (
+        context.client.post("/v1/uploads", json=UPLOAD, headers=KEY).status_code == 401
+    )
 
 
 @pytest.mark.parametrize("path", ["/v1/uploads", "/v1/jobs"])
-def test_given_a_hundred_at_once_then_one_effect(world: World, path: str) -> None:
-    app = world.client.application
+def test_given_a_hundred_at_once_then_one_effect(context: Context, path: str) -> None:
+    app = context.client.application
     body = {"/v1/uploads": UPLOAD}.get(path) or {
         "source": {"s3": {"bucket": "framemill", "key": "a.mp4"}}
     }
@@ -197,41 +203,43 @@ def test_given_a_hundred_at_once_then_one_effect(world: World, path: str) -> Non
         answers = list(pool.map(send, range(100)))
     assert {one.status_code for one in answers} <= {201, 202}
     assert len({one.json["id"] for one in answers}) == 1
-    made = uploads(world) if path == "/v1/uploads" else len(jobs(world))
+    made = uploads(context) if path == "/v1/uploads" else len(jobs(context))
     assert made == 1
 
 
-def jobs(world: World) -> list[Any]:
-    found: list[Any] = world.client.get("/v1/jobs").json["jobs"]
+def jobs(context: Context) -> list[Any]:
+    found: list[Any] = context.client.get("/v1/jobs").json["jobs"]
     return found
 
 
 def test_given_the_first_still_at_work_then_409_after_a_while(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = world.submit()
+    job = context.submit()
     path = f"/v1/jobs/{job['id']}/cancel"
     monkeypatch.setattr(repeats, "_WAIT_SECONDS", 0.0)
     seen: list[Any] = []
     cancel = JobStore.cancel
 
     def slow(store: JobStore, job_id: str) -> Any:
-        seen.append(world.client.application.test_client().post(path, headers=KEY))
+        seen.append(context.client.application.test_client().post(path, headers=KEY))
         return cancel(store, job_id)
 
     monkeypatch.setattr(JobStore, "cancel", slow)
-    assert world.client.post(path, headers=KEY).status_code == 202
+    assert context.client.post(path, headers=KEY).status_code == 202
     assert (seen[0].status_code, seen[0].json["code"]) == (409, "conflict")
 
 
 def test_given_a_store_away_at_the_end_then_the_effect_is_told(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(JobStore, "keep_answer", fail)
-    assert world.client.post("/v1/uploads", json=UPLOAD, headers=KEY).status_code == 201
+    assert (
+        context.client.post("/v1/uploads", json=UPLOAD, headers=KEY).status_code == 201
+    )
 
 
 def test_every_post_of_the_document_takes_the_key() -> None:

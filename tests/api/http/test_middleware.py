@@ -13,33 +13,37 @@ from common.errors import StorageUnavailable
 from common.jobs.store import JobStore
 from common.settings.load import SettingsError
 from common.storage.local import LocalStore
-from tests.api.conftest import World
+from tests.api.conftest import Context
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/nowhere", "/docs", "/healthz"])
-def test_given_any_answer_then_it_has_an_id_and_guards(world: World, path: str) -> None:
-    answer = world.client.get(path)
+def test_given_any_answer_then_it_has_an_id_and_guards(
+    context: Context, path: str
+) -> None:
+    answer = context.client.get(path)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert len(answer.headers["X-Request-Id"]) == 32
 
 
-def test_given_a_request_id_then_it_comes_back_also_in_problems(world: World) -> None:
-    answer = world.client.get("/nowhere", headers={"X-Request-Id": "abc-1"})
+def test_given_a_request_id_then_it_comes_back_also_in_problems(
+    context: Context,
+) -> None:
+    answer = context.client.get("/nowhere", headers={"X-Request-Id": "abc-1"})
     assert answer.headers["X-Request-Id"] == answer.json["request_id"] == "abc-1"
 
 
 @pytest.mark.parametrize("bad", ["a b", "x" * 129, "é", ""])
-def test_given_a_bad_request_id_then_a_fresh_one(world: World, bad: str) -> None:
-    answer = world.client.get("/healthz", headers={"X-Request-Id": bad})
+def test_given_a_bad_request_id_then_a_fresh_one(context: Context, bad: str) -> None:
+    answer = context.client.get("/healthz", headers={"X-Request-Id": bad})
     assert answer.headers["X-Request-Id"] != bad
 
 
 def test_given_an_allowed_origin_then_cors_headers(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"cors_origins": ["https://a.example"]})
-    good = world.client.options(
+    context = make_context(api={"cors_origins": ["https://a.example"]})
+    good = context.client.options(
         "/v1/jobs",
         headers={
             "Origin": "https://a.example",
@@ -50,26 +54,26 @@ def test_given_an_allowed_origin_then_cors_headers(
     assert good.headers["Access-Control-Allow-Origin"] == "https://a.example"
     assert "POST" in good.headers["Access-Control-Allow-Methods"]
     assert good.headers["Access-Control-Allow-Headers"] == "idempotency-key"
-    other = world.client.get("/healthz", headers={"Origin": "https://b.example"})
+    other = context.client.get("/healthz", headers={"Origin": "https://b.example"})
     assert "Access-Control-Allow-Origin" not in other.headers
 
 
 def test_given_no_trusted_proxy_then_forwarded_headers_are_ignored(
-    world: World,
+    context: Context,
 ) -> None:
-    job = world.submit()
-    answer = world.client.get(
+    job = context.submit()
+    answer = context.client.get(
         f"/v1/jobs/{job['id']}", headers={"X-Forwarded-Host": "evil.example"}
     )
     assert "evil.example" not in answer.get_data(as_text=True)
 
 
 def test_given_a_trusted_proxy_then_links_follow_it(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"trusted_proxies": 1})
-    job = world.submit()
-    answer = world.client.get(
+    context = make_context(api={"trusted_proxies": 1})
+    job = context.submit()
+    answer = context.client.get(
         f"/v1/jobs/{job['id']}",
         headers={"X-Forwarded-Host": "f.example", "X-Forwarded-Proto": "https"},
     )
@@ -77,14 +81,14 @@ def test_given_a_trusted_proxy_then_links_follow_it(
 
 
 def test_given_a_public_url_then_links_begin_with_it(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"public_url": "https://f.example/mill/"})
-    assert world.submit()["links"]["self"].startswith("https://f.example/mill/v1/")
+    context = make_context(api={"public_url": "https://f.example/mill/"})
+    assert context.submit()["links"]["self"].startswith("https://f.example/mill/v1/")
 
 
-def test_given_no_secret_when_built_then_it_says_so(world: World) -> None:
-    runtime = world.runtime
+def test_given_no_secret_when_built_then_it_says_so(context: Context) -> None:
+    runtime = context.runtime
     api = runtime.settings.api.model_copy(update={"secret": "short"})
     settings = runtime.settings.model_copy(update={"api": api})
     bare = type(runtime)(settings, runtime.store, runtime.blobs, runtime.dispatcher)
@@ -93,29 +97,29 @@ def test_given_no_secret_when_built_then_it_says_so(world: World) -> None:
 
 
 def test_given_a_defect_then_500_without_its_text(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("inner secret")
 
     monkeypatch.setattr(JobStore, "list", fail)
-    answer = world.client.get("/v1/jobs")
+    answer = context.client.get("/v1/jobs")
     assert (answer.status_code, answer.json["code"]) == (500, "internal_error")
     assert "inner secret" not in answer.get_data(as_text=True)
 
 
-def test_given_all_parts_when_asked_then_ready(world: World) -> None:
-    world.runtime.store.worker_alive("worker", {})
-    world.runtime.store.reap()
-    answer = world.client.get("/readyz")
+def test_given_all_parts_when_asked_then_ready(context: Context) -> None:
+    context.runtime.store.worker_alive("worker", {})
+    context.runtime.store.reap()
+    answer = context.client.get("/readyz")
     assert (answer.status_code, answer.json["status"]) == (200, "ok")
     assert (answer.json["workers"], answer.json["reasons"]) == (1, [])
 
 
 def test_given_no_worker_and_no_reaper_when_asked_then_degraded_but_ready(
-    world: World,
+    context: Context,
 ) -> None:
-    answer = world.client.get("/readyz")
+    answer = context.client.get("/readyz")
     assert (answer.status_code, answer.json["status"]) == (200, "degraded")
     worker, reaper = answer.json["reasons"]
     assert worker.startswith("no worker is running")
@@ -123,34 +127,34 @@ def test_given_no_worker_and_no_reaper_when_asked_then_degraded_but_ready(
 
 
 def test_given_a_reaper_that_went_silent_when_asked_then_for_how_long(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.runtime.store.worker_alive("worker", {})
-    world.runtime.store.reap()
-    silent = replace(world.runtime.store.stats(), reaper_seconds=31.4)
+    context.runtime.store.worker_alive("worker", {})
+    context.runtime.store.reap()
+    silent = replace(context.runtime.store.stats(), reaper_seconds=31.4)
     monkeypatch.setattr(JobStore, "stats", lambda _: silent)
-    (reason,) = world.client.get("/readyz").json["reasons"]
+    (reason,) = context.client.get("/readyz").json["reasons"]
     assert reason.startswith("the reaper was last seen 31 s ago")
 
 
 def test_given_storage_away_when_asked_then_503_and_still_healthy(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: LocalStore) -> None:
         raise StorageUnavailable("disk gone")
 
     monkeypatch.setattr(LocalStore, "check", fail)
-    answer = world.client.get("/readyz")
+    answer = context.client.get("/readyz")
     assert answer.status_code == 503
     assert "disk gone" in answer.json["detail"]
-    assert world.client.get("/healthz").status_code == 200
+    assert context.client.get("/healthz").status_code == 200
 
 
 def test_given_a_waiting_job_when_scraped_then_depth_and_requests(
-    world: World,
+    context: Context,
 ) -> None:
-    world.submit()
-    text = world.client.get("/metrics").get_data(as_text=True)
+    context.submit()
+    text = context.client.get("/metrics").get_data(as_text=True)
     assert 'framemill_pieces_pending{queue="fast"} 1.0' in text
     assert (
         'framemill_http_requests_total{method="POST",route="/v1/jobs",status="202"} 1.0'

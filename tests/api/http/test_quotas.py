@@ -14,7 +14,7 @@ from common.errors import StorageUnavailable, StoreUnavailable
 from common.jobs.store import Opening
 from common.model import MediaInfo
 from common.uploads import Uploads
-from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key, submit
 
 UPLOAD = {"size": 3, "job": {}}
@@ -24,17 +24,17 @@ _LIST = re.compile(rf"{_ITEM}(, {_ITEM})*")
 
 
 @pytest.fixture
-def guarded(make_world: Callable[..., World]) -> World:
-    return make_world(api={"auth": True})
+def guarded(make_context: Callable[..., Context]) -> Context:
+    return make_context(api={"auth": True})
 
 
-def announce(world: World, headers: dict[str, str], **more: Any) -> Any:
-    return world.client.post("/v1/uploads", json=UPLOAD | more, headers=headers)
+def announce(context: Context, headers: dict[str, str], **more: Any) -> Any:
+    return context.client.post("/v1/uploads", json=UPLOAD | more, headers=headers)
 
 
-def left_today(world: World, headers: dict[str, str]) -> int:
+def left_today(context: Context, headers: dict[str, str]) -> int:
     """Submit a job; gives what the day had left before it."""
-    answer = submit(world, headers)
+    answer = submit(context, headers)
     if answer.status_code == 429:
         return 0
     found = re.search(r'"jobs-per-day";r=(\d+)', answer.headers["RateLimit"])
@@ -42,27 +42,27 @@ def left_today(world: World, headers: dict[str, str]) -> int:
     return int(found[1]) + 1
 
 
-def end_by_abort(world: World, upload_id: str, headers: dict[str, str]) -> None:
+def end_by_abort(context: Context, upload_id: str, headers: dict[str, str]) -> None:
     path = f"/v1/uploads/{upload_id}"
-    assert world.client.delete(path, headers=headers).status_code == 204
+    assert context.client.delete(path, headers=headers).status_code == 204
 
 
-def end_by_tus(world: World, upload_id: str, headers: dict[str, str]) -> None:
+def end_by_tus(context: Context, upload_id: str, headers: dict[str, str]) -> None:
     tus = {**headers, "Tus-Resumable": "1.0.0"}
-    answer = world.client.delete(f"/v1/tus/{upload_id}", headers=tus)
+    answer = context.client.delete(f"/v1/tus/{upload_id}", headers=tus)
     assert answer.status_code == 204
 
 
-def end_by_expiry(world: World, upload_id: str, headers: dict[str, str]) -> None:
-    store = world.runtime.store
+def end_by_expiry(context: Context, upload_id: str, headers: dict[str, str]) -> None:
+    store = context.runtime.store
     store._client.zadd(f"{store._prefix}uploads", {upload_id: 1})
-    uploads = Uploads.connect(world.runtime.settings, world.runtime.blobs)
+    uploads = Uploads.connect(context.runtime.settings, context.runtime.blobs)
     assert uploads.sweep() == 1
 
 
 @pytest.mark.parametrize("end", [end_by_abort, end_by_tus, end_by_expiry])
 def test_given_an_upload_that_ends_without_its_job_then_the_day_has_it_back(
-    guarded: World, end: Callable[..., None]
+    guarded: Context, end: Callable[..., None]
 ) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
@@ -71,7 +71,7 @@ def test_given_an_upload_that_ends_without_its_job_then_the_day_has_it_back(
 
 
 def test_given_an_upload_dropped_twice_then_it_is_given_back_once(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     submit(guarded, headers)
@@ -84,7 +84,7 @@ def test_given_an_upload_dropped_twice_then_it_is_given_back_once(
 
 
 def test_given_an_upload_whose_job_began_then_its_end_gives_nothing_back(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
@@ -97,7 +97,7 @@ def test_given_an_upload_whose_job_began_then_its_end_gives_nothing_back(
 
 
 def test_given_a_crash_after_the_job_then_its_source_stays_and_the_day_is_spent(
-    guarded: World, monkeypatch: pytest.MonkeyPatch
+    guarded: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
         raise StoreUnavailable("gone")
@@ -117,7 +117,9 @@ def test_given_a_crash_after_the_job_then_its_source_stays_and_the_day_is_spent(
     assert left_today(guarded, headers) == 2
 
 
-def test_given_an_upload_without_a_job_then_nothing_is_counted(guarded: World) -> None:
+def test_given_an_upload_without_a_job_then_nothing_is_counted(
+    guarded: Context,
+) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers, job=None).json
     end_by_abort(guarded, upload["id"], headers)
@@ -125,7 +127,7 @@ def test_given_an_upload_without_a_job_then_nothing_is_counted(guarded: World) -
 
 
 def test_given_an_upload_refused_by_storage_then_nothing_is_counted(
-    guarded: World, monkeypatch: pytest.MonkeyPatch
+    guarded: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise StorageUnavailable("gone")
@@ -140,7 +142,7 @@ TUS = {"Tus-Resumable": "1.0.0", "Upload-Length": "3"}
 
 
 def test_given_a_full_key_then_another_upload_is_429_and_spends_no_day(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, uploads_at_once=2, jobs_per_day=9)
     announced = [announce(guarded, headers).status_code for _ in range(2)]
@@ -153,7 +155,7 @@ def test_given_a_full_key_then_another_upload_is_429_and_spends_no_day(
 
 
 def test_given_a_full_key_then_a_resumable_upload_is_429_and_leaves_nothing(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, uploads_at_once=1)
     announce(guarded, headers, mode="parts")
@@ -164,29 +166,31 @@ def test_given_a_full_key_then_a_resumable_upload_is_429_and_leaves_nothing(
 
 
 def test_given_the_setting_then_a_key_without_a_cap_has_it(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"auth": True}, limits={"uploads_at_once": 1})
-    headers = a_key(world)
-    statuses = [announce(world, headers).status_code for _ in range(2)]
+    context = make_context(api={"auth": True}, limits={"uploads_at_once": 1})
+    headers = a_key(context)
+    statuses = [announce(context, headers).status_code for _ in range(2)]
     assert statuses == [201, 429]
 
 
 def test_given_no_keys_then_uploads_are_not_counted(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(limits={"uploads_at_once": 1})
-    assert [announce(world, {}).status_code for _ in range(2)] == [201, 201]
+    context = make_context(limits={"uploads_at_once": 1})
+    assert [announce(context, {}).status_code for _ in range(2)] == [201, 201]
 
 
-def test_given_an_upload_that_is_aborted_then_its_place_is_free(guarded: World) -> None:
+def test_given_an_upload_that_is_aborted_then_its_place_is_free(
+    guarded: Context,
+) -> None:
     headers = a_key(guarded, uploads_at_once=1)
     end_by_abort(guarded, announce(guarded, headers).json["id"], headers)
     assert announce(guarded, headers).status_code == 201
 
 
 def test_given_an_upload_that_is_finished_then_its_place_is_free(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, uploads_at_once=1)
     bytes_too = headers | TUS | {"Content-Type": "application/offset+octet-stream"}
@@ -196,17 +200,17 @@ def test_given_an_upload_that_is_finished_then_its_place_is_free(
 
 
 def test_given_an_upload_that_expired_then_its_place_is_free_before_any_sweep(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(api={"auth": True}, retention={"upload_hours": 1e-4})
-    headers = a_key(world, uploads_at_once=1, burst=1_000)
-    assert announce(world, headers).status_code == 201
+    context = make_context(api={"auth": True}, retention={"upload_hours": 1e-4})
+    headers = a_key(context, uploads_at_once=1, burst=1_000)
+    assert announce(context, headers).status_code == 201
     deadline = time.monotonic() + 20
-    while announce(world, headers).status_code == 429:  # for 0.36 s
+    while announce(context, headers).status_code == 429:  # for 0.36 s
         assert time.monotonic() < deadline, "the place is taken for good"
 
 
-def test_given_parallel_uploads_then_no_more_than_the_cap(guarded: World) -> None:
+def test_given_parallel_uploads_then_no_more_than_the_cap(guarded: Context) -> None:
     headers = a_key(guarded, uploads_at_once=3, burst=100)
     with ThreadPoolExecutor(12) as pool:
         found = list(
@@ -215,7 +219,7 @@ def test_given_parallel_uploads_then_no_more_than_the_cap(guarded: World) -> Non
     assert sorted(found) == [201] * 3 + [429] * 9
 
 
-def test_given_yesterdays_upload_then_today_gets_nothing(guarded: World) -> None:
+def test_given_yesterdays_upload_then_today_gets_nothing(guarded: Context) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
     store = guarded.runtime.store
@@ -232,7 +236,7 @@ def test_given_yesterdays_upload_then_today_gets_nothing(guarded: World) -> None
 
 
 def test_given_both_limits_then_both_are_told_on_a_granted_answer(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, jobs_per_day=5, requests_per_second=10, burst=40)
     answer = submit(guarded, headers)
@@ -244,7 +248,7 @@ def test_given_both_limits_then_both_are_told_on_a_granted_answer(
     assert _LIST.fullmatch(limit)
 
 
-def test_given_a_day_that_is_used_up_then_429_tells_it(guarded: World) -> None:
+def test_given_a_day_that_is_used_up_then_429_tells_it(guarded: Context) -> None:
     headers = a_key(guarded, jobs_per_day=1)
     submit(guarded, headers)
     answer = submit(guarded, headers)
@@ -255,7 +259,7 @@ def test_given_a_day_that_is_used_up_then_429_tells_it(guarded: World) -> None:
 
 
 def test_given_a_refused_request_then_the_day_has_as_many_left(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, jobs_per_day=5)
     answer = submit(guarded, headers, outputs=[{"kind": "film"}])
@@ -264,7 +268,7 @@ def test_given_a_refused_request_then_the_day_has_as_many_left(
 
 
 def test_given_a_day_that_is_used_up_then_a_repeat_still_gets_its_job(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = {**a_key(guarded, jobs_per_day=1), "Idempotency-Key": "k"}
     answers = [submit(guarded, headers) for _ in range(2)]
@@ -273,7 +277,7 @@ def test_given_a_day_that_is_used_up_then_a_repeat_still_gets_its_job(
 
 
 def test_given_a_day_that_is_used_up_then_a_repeated_form_still_gets_its_job(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = {**a_key(guarded, jobs_per_day=1), "Idempotency-Key": "k"}
     answers = [post_form(guarded, {"file": a_file()}, headers) for _ in range(2)]
@@ -282,7 +286,7 @@ def test_given_a_day_that_is_used_up_then_a_repeated_form_still_gets_its_job(
 
 
 def test_given_a_day_that_is_used_up_then_another_idempotency_key_is_429(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, jobs_per_day=1)
     submit(guarded, {**headers, "Idempotency-Key": "k"})
@@ -292,7 +296,7 @@ def test_given_a_day_that_is_used_up_then_another_idempotency_key_is_429(
     assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
 
 
-def test_given_parallel_jobs_then_no_more_than_the_day_has(guarded: World) -> None:
+def test_given_parallel_jobs_then_no_more_than_the_day_has(guarded: Context) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     app = guarded.client.application
     body = {"source": OBJECT}
@@ -308,7 +312,7 @@ def test_given_parallel_jobs_then_no_more_than_the_day_has(guarded: World) -> No
 
 
 def test_given_parallel_repeats_of_the_days_last_job_then_all_get_it(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = {**a_key(guarded, jobs_per_day=1), "Idempotency-Key": "k"}
     app = guarded.client.application
@@ -323,7 +327,7 @@ def test_given_parallel_repeats_of_the_days_last_job_then_all_get_it(
 
 
 def test_given_a_store_that_is_lost_then_no_job_goes_uncounted(
-    guarded: World, monkeypatch: pytest.MonkeyPatch
+    guarded: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = a_key(guarded, jobs_per_day=1)
     accept = guarded.runtime.store.accept
@@ -339,7 +343,7 @@ def test_given_a_store_that_is_lost_then_no_job_goes_uncounted(
 
 
 def test_given_a_full_key_then_an_ended_job_is_not_retried_beside_the_others(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, jobs_at_once=1)
     ended = submit(guarded, headers).json
@@ -353,7 +357,9 @@ def test_given_a_full_key_then_an_ended_job_is_not_retried_beside_the_others(
     assert guarded.client.post(f"{path}/retry", headers=headers).status_code == 202
 
 
-def test_given_a_full_key_then_an_unfinished_job_may_be_retried(guarded: World) -> None:
+def test_given_a_full_key_then_an_unfinished_job_may_be_retried(
+    guarded: Context,
+) -> None:
     headers = a_key(guarded, jobs_at_once=1)
     outputs = [{"kind": "thumbnail", "name": name} for name in ("bad", "open")]
     job = submit(guarded, headers, outputs=outputs).json["id"]
@@ -368,14 +374,14 @@ def test_given_a_full_key_then_an_unfinished_job_may_be_retried(guarded: World) 
     assert answer.status_code == 202, answer.json
 
 
-def test_given_a_key_without_limits_then_no_fields(guarded: World) -> None:
+def test_given_a_key_without_limits_then_no_fields(guarded: Context) -> None:
     answer = submit(guarded, a_key(guarded))
     assert "RateLimit" not in answer.headers
     assert "RateLimit-Policy" not in answer.headers
 
 
 def test_given_the_cap_on_unfinished_jobs_then_429_has_retry_after(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, jobs_at_once=1, jobs_per_day=5)
     assert submit(guarded, headers).status_code == 202
@@ -388,7 +394,7 @@ def test_given_the_cap_on_unfinished_jobs_then_429_has_retry_after(
 
 
 def test_given_a_rate_that_is_used_up_when_a_tus_upload_goes_on_then_423(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded, requests_per_second=0.01, burst=2)
     headers |= {"Tus-Resumable": "1.0.0"}
@@ -396,9 +402,9 @@ def test_given_a_rate_that_is_used_up_when_a_tus_upload_goes_on_then_423(
     path = made.headers["Location"]
     assert guarded.client.head(path, headers=headers).status_code == 200
     octets = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    asked = guarded.client.head(path, headers=headers)
+    requested = guarded.client.head(path, headers=headers)
     sent = guarded.client.patch(path, headers=headers | octets, data=b"abc")
-    for answer in (asked, sent):
+    for answer in (requested, sent):
         assert answer.status_code == 423
         assert int(answer.headers["Retry-After"]) > 1
         assert answer.headers["RateLimit"].startswith('"requests";r=0')

@@ -10,32 +10,32 @@ import pytest
 
 from common.model import ObjectName
 from common.storage.names import is_plain
-from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key
 
-Make = Callable[..., World]
+Make = Callable[..., Context]
 S3 = {"endpoint_url": "http://127.0.0.1:1", "max_attempts": 1}
 
 
 @pytest.fixture
-def buckets(make_world: Make, monkeypatch: pytest.MonkeyPatch) -> World:
+def buckets(make_context: Make, monkeypatch: pytest.MonkeyPatch) -> Context:
     """A service over S3 (which no test here asks) with keys."""
-    return make_world(
+    return make_context(
         api={"auth": True}, blobs={"backend": "s3", "bucket": "framemill"}, s3=S3
     )
 
 
-def ask(world: World, headers: dict[str, str], **s3: Any) -> Any:
+def ask(context: Context, headers: dict[str, str], **s3: Any) -> Any:
     target = {"bucket": "results", "prefix": "shop/films", **s3}
     body = {"source": OBJECT, "destination": {"s3": target}}
-    return world.client.post("/v1/jobs", json=body, headers=headers)
+    return context.client.post("/v1/jobs", json=body, headers=headers)
 
 
 @pytest.mark.parametrize(
     "allowed", ["results", "results/", "results/shop/", "results/shop/films/"]
 )
 def test_given_an_allowed_place_then_the_job_keeps_it(
-    buckets: World, allowed: str
+    buckets: Context, allowed: str
 ) -> None:
     headers = a_key(buckets, destinations=[allowed])
     answer = ask(buckets, headers, prefix="shop/films/", acl="public-read")
@@ -55,7 +55,7 @@ def test_given_an_allowed_place_then_the_job_keeps_it(
     "allowed", [[], ["other"], ["result"], ["results/shops/"], ["results/shop/f/"]]
 )
 def test_given_a_place_outside_the_key_then_403(
-    buckets: World, allowed: list[str]
+    buckets: Context, allowed: list[str]
 ) -> None:
     answer = ask(buckets, a_key(buckets, destinations=allowed))
     assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
@@ -63,7 +63,7 @@ def test_given_a_place_outside_the_key_then_403(
 
 
 @pytest.mark.parametrize("prefix", ["in", "out/", "out/x", "./out/x", ".//in"])
-def test_given_our_own_folders_then_422(buckets: World, prefix: str) -> None:
+def test_given_our_own_folders_then_422(buckets: Context, prefix: str) -> None:
     headers = a_key(buckets, destinations=["framemill"])
     answer = ask(buckets, headers, bucket="framemill", prefix=prefix)
     assert answer.json["pointer"] == "/destination/s3/prefix"
@@ -83,7 +83,7 @@ def test_given_our_own_folders_then_422(buckets: World, prefix: str) -> None:
     ],
 )
 def test_given_what_no_bucket_takes_then_422(
-    buckets: World, field: str, value: Any
+    buckets: Context, field: str, value: Any
 ) -> None:
     answer = ask(buckets, a_key(buckets, destinations=["results"]), **{field: value})
     assert answer.status_code == 422
@@ -92,12 +92,12 @@ def test_given_what_no_bucket_takes_then_422(
 
 @pytest.mark.parametrize("prefix", ["a//b", "./x", "a/./b"])
 def test_given_a_prefix_that_the_storage_cannot_hold_then_422(
-    buckets: World, monkeypatch: pytest.MonkeyPatch, prefix: str
+    buckets: Context, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
-    asked = []
+    requested = []
 
     def refuse(key: str, *, bucket: str | None = None) -> bool:
-        asked.append((bucket, key))
+        requested.append((bucket, key))
         return is_plain(key)
 
     monkeypatch.setattr(buckets.runtime.blobs, "admits", refuse)
@@ -106,7 +106,7 @@ def test_given_a_prefix_that_the_storage_cannot_hold_then_422(
     answer = ask(buckets, headers, prefix=prefix)
 
     assert answer.status_code == 422
-    assert asked[-1] == ("results", f"{prefix}/x")
+    assert requested[-1] == ("results", f"{prefix}/x")
     assert answer.json["pointer"] == "/destination/s3/prefix"
     said = json.dumps(answer.json)
     assert f"the storage cannot hold keys that begin with {prefix!r}" in said
@@ -114,29 +114,29 @@ def test_given_a_prefix_that_the_storage_cannot_hold_then_422(
     assert ask(buckets, headers, prefix="a/b").status_code == 202
 
 
-def test_given_a_folder_as_storage_then_422(make_world: Make) -> None:
-    world = make_world()
-    answer = ask(world, {})
+def test_given_a_folder_as_storage_then_422(make_context: Make) -> None:
+    context = make_context()
+    answer = ask(context, {})
     assert (answer.status_code, answer.json["pointer"]) == (422, "/destination/s3")
 
 
-def test_given_no_keys_then_the_setting_allows(make_world: Make) -> None:
-    world = make_world(
+def test_given_no_keys_then_the_setting_allows(make_context: Make) -> None:
+    context = make_context(
         blobs={"backend": "s3", "destinations": ["results/shop/"]}, s3=S3
     )
-    assert ask(world, {}).status_code == 202
-    assert ask(world, {}, prefix="other").status_code == 403
+    assert ask(context, {}).status_code == 202
+    assert ask(context, {}, prefix="other").status_code == 403
 
 
-def test_given_a_form_then_a_part_names_the_destination(make_world: Make) -> None:
-    world = make_world()
+def test_given_a_form_then_a_part_names_the_destination(make_context: Make) -> None:
+    context = make_context()
     part = json.dumps({"s3": {"bucket": "results"}})
-    answer = post_form(world, {"file": a_file(), "destination": part})
+    answer = post_form(context, {"file": a_file(), "destination": part})
     assert (answer.status_code, answer.json["pointer"]) == (422, "/destination/s3")
-    assert world.stored() == []
+    assert context.stored() == []
 
 
-def test_given_an_upload_then_its_job_is_judged_in_advance(buckets: World) -> None:
+def test_given_an_upload_then_its_job_is_judged_in_advance(buckets: Context) -> None:
     headers = a_key(buckets)
     job = {"destination": {"s3": {"bucket": "results"}}}
     answer = buckets.client.post(
@@ -146,17 +146,17 @@ def test_given_an_upload_then_its_job_is_judged_in_advance(buckets: World) -> No
 
 
 def test_given_a_copied_file_then_the_document_names_bucket_and_key(
-    world: World,
+    context: Context,
 ) -> None:
-    job = world.submit(outputs=[{"kind": "thumbnail"}])
-    world.make(job["id"])
-    shown = world.client.get(f"/v1/jobs/{job['id']}").json
+    job = context.submit(outputs=[{"kind": "thumbnail"}])
+    context.make(job["id"])
+    shown = context.client.get(f"/v1/jobs/{job['id']}").json
     assert shown["outputs"][0]["artifacts"][0]["copy_at"] is None
 
-    other = world.submit(outputs=[{"kind": "thumbnail"}])
-    record = world.runtime.store.get(other["id"])
+    other = context.submit(outputs=[{"kind": "thumbnail"}])
+    record = context.runtime.store.get(other["id"])
     assert record is not None
-    world.make(other["id"], copy_at=ObjectName(bucket="b", key="p/t/t.jpg"))
-    shown = world.client.get(f"/v1/jobs/{other['id']}").json
+    context.make(other["id"], copy_at=ObjectName(bucket="b", key="p/t/t.jpg"))
+    shown = context.client.get(f"/v1/jobs/{other['id']}").json
     copy_at = shown["outputs"][0]["artifacts"][0]["copy_at"]
     assert copy_at == {"bucket": "b", "key": "p/t/t.jpg"}

@@ -7,11 +7,11 @@ import threading
 import pytest
 
 from tests.api.context import make_app, read_events
-from tests.worker.world import accept_job
+from tests.worker.context import accept_job
 
 
 @pytest.fixture
-def hall(tmp_path):
+def api_context(tmp_path):
     return make_app(tmp_path)
 
 
@@ -19,8 +19,8 @@ def new_job(runtime):
     return accept_job(runtime, owner="")
 
 
-def test_a_stream_tells_the_whole_history_and_ends_with_the_job(hall):
-    runtime, client = hall
+def test_a_stream_tells_the_whole_history_and_ends_with_the_job(api_context):
+    runtime, client = api_context
     job = new_job(runtime)
     runtime.store.cancel(job)
     answer = client.get(f"/v1/jobs/{job}/events")
@@ -32,8 +32,8 @@ def test_a_stream_tells_the_whole_history_and_ends_with_the_job(hall):
     assert answer.text.startswith("retry: ")
 
 
-def test_a_stream_tells_what_happens_while_it_runs(hall):
-    runtime, client = hall
+def test_a_stream_tells_what_happens_while_it_runs(api_context):
+    runtime, client = api_context
     job = new_job(runtime)
     chunks = iter(client.get(f"/v1/jobs/{job}/events").response)
     seen = ""
@@ -46,8 +46,8 @@ def test_a_stream_tells_what_happens_while_it_runs(hall):
     assert [one["event"] for one in read_events(seen)][-1] == "job.cancelled"
 
 
-def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(hall):
-    runtime, client = hall
+def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(api_context):
+    runtime, client = api_context
     job = new_job(runtime)
     runtime.store.cancel(job)
     path = f"/v1/jobs/{job}/events"
@@ -56,8 +56,8 @@ def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(hall):
     assert [one["id"] for one in read_events(again.text)] == ids[1:]
 
 
-def test_a_client_that_has_heard_the_end_is_told_not_to_come_back(hall):
-    runtime, client = hall
+def test_a_client_that_has_heard_the_end_is_told_not_to_come_back(api_context):
+    runtime, client = api_context
     job = new_job(runtime)
     runtime.store.cancel(job)
     path = f"/v1/jobs/{job}/events"
@@ -66,15 +66,15 @@ def test_a_client_that_has_heard_the_end_is_told_not_to_come_back(hall):
 
 
 @pytest.mark.parametrize("seen", ["x", "1-", f"{2**64}", f"1-{2**64}"])
-def test_an_id_that_is_none_is_refused(hall, seen):
-    runtime, client = hall
+def test_an_id_that_is_none_is_refused(api_context, seen):
+    runtime, client = api_context
     job = new_job(runtime)
     answer = client.get(f"/v1/jobs/{job}/events", headers={"Last-Event-ID": seen})
     assert answer.status_code == 422
 
 
-def test_streams_over_the_cap_are_told_to_poll_and_places_come_back(hall):
-    runtime, client = hall
+def test_streams_over_the_cap_are_told_to_poll_and_places_come_back(api_context):
+    runtime, client = api_context
     job = new_job(runtime)
     path = f"/v1/jobs/{job}/events"
     held = [client.get(path) for _ in range(2)]
@@ -90,12 +90,12 @@ def test_streams_over_the_cap_are_told_to_poll_and_places_come_back(hall):
 
 
 @pytest.mark.parametrize("job", ["x", "0" * 32])
-def test_an_unknown_job_has_no_stream(hall, job):
-    _, client = hall
+def test_an_unknown_job_has_no_stream(api_context, job):
+    _, client = api_context
     assert client.get(f"/v1/jobs/{job}/events").status_code == 404
 
 
-def test_another_owners_job_has_no_stream(hall):
-    runtime, client = hall
+def test_another_owners_job_has_no_stream(api_context):
+    runtime, client = api_context
     job = accept_job(runtime, owner="somebody")
     assert client.get(f"/v1/jobs/{job}/events").status_code == 404

@@ -12,43 +12,43 @@ from werkzeug.test import TestResponse
 
 from api.cli.main import main
 from common.settings.load import Settings, SettingsError
-from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key
 
-Make = Callable[..., World]
-Ask = Callable[[World, list[Any]], TestResponse]
+Make = Callable[..., Context]
+Ask = Callable[[Context, list[Any]], TestResponse]
 PLAIN = {"type": "webhook", "url": "http://example.org/hook"}
 MAIL = {"type": "email", "to": "Ann@Example.org"}
 SMTP = {"host": "mail.example.org"}
 
 
-def as_json(world: World, notify: list[Any]) -> TestResponse:
-    return world.client.post("/v1/jobs", json={"source": OBJECT, "notify": notify})
+def as_json(context: Context, notify: list[Any]) -> TestResponse:
+    return context.client.post("/v1/jobs", json={"source": OBJECT, "notify": notify})
 
 
-def as_form(world: World, notify: list[Any]) -> TestResponse:
-    return post_form(world, {"file": a_file(), "notify": json.dumps(notify)})
+def as_form(context: Context, notify: list[Any]) -> TestResponse:
+    return post_form(context, {"file": a_file(), "notify": json.dumps(notify)})
 
 
-def as_batch(world: World, notify: list[Any]) -> TestResponse:
-    return world.client.post(
+def as_batch(context: Context, notify: list[Any]) -> TestResponse:
+    return context.client.post(
         "/v1/batches", json={"sources": [OBJECT], "notify": notify}
     )
 
 
-def as_upload(world: World, notify: list[Any]) -> TestResponse:
+def as_upload(context: Context, notify: list[Any]) -> TestResponse:
     body = {"size": 5, "job": {"notify": notify}}
-    return world.client.post("/v1/uploads", json=body)
+    return context.client.post("/v1/uploads", json=body)
 
 
-def as_tus(world: World, notify: list[Any]) -> TestResponse:
+def as_tus(context: Context, notify: list[Any]) -> TestResponse:
     job = b64encode(json.dumps({"notify": notify}).encode()).decode()
     headers = {
         "Tus-Resumable": "1.0.0",
         "Upload-Length": "5",
         "Upload-Metadata": f"job {job}",
     }
-    return world.client.post("/v1/tus", headers=headers)
+    return context.client.post("/v1/tus", headers=headers)
 
 
 WAYS = [
@@ -62,43 +62,45 @@ WAYS = [
 
 @pytest.mark.parametrize(("ask", "base"), WAYS)
 def test_given_plain_http_where_it_is_off_then_422_names_the_setting(
-    world: World, ask: Ask, base: str
+    context: Context, ask: Ask, base: str
 ) -> None:
-    answer = ask(world, [PLAIN])
+    answer = ask(context, [PLAIN])
     assert (answer.status_code, answer.json["pointer"]) == (422, f"{base}/url")
     assert "http is not allowed" in answer.json["detail"]
     assert "https" in answer.json["hint"]
     assert "FRAMEMILL_EGRESS_HTTP" in answer.json["hint"]
-    assert world.stored() == []
+    assert context.stored() == []
 
 
-def test_given_plain_http_where_it_is_on_then_it_is_taken(make_world: Make) -> None:
-    world = make_world(egress={"http": True})
-    assert as_json(world, [PLAIN]).status_code == 202
+def test_given_plain_http_where_it_is_on_then_it_is_taken(make_context: Make) -> None:
+    context = make_context(egress={"http": True})
+    assert as_json(context, [PLAIN]).status_code == 202
 
 
 def test_given_a_port_that_is_not_reached_then_422_names_the_setting(
-    world: World,
+    context: Context,
 ) -> None:
-    answer = as_json(world, [PLAIN | {"url": "https://example.org:8443/"}])
+    answer = as_json(context, [PLAIN | {"url": "https://example.org:8443/"}])
     assert (answer.status_code, answer.json["pointer"]) == (422, "/notify/0/url")
     assert "8443" in answer.json["detail"]
     assert "FRAMEMILL_EGRESS_PORTS" in answer.json["hint"]
 
 
-def test_given_plain_http_for_a_keys_webhook_then_422(make_world: Make) -> None:
-    world = make_world(api={"auth": True})
-    headers = a_key(world)
-    answer = world.client.post("/v1/webhooks", json=PLAIN, headers=headers)
+def test_given_plain_http_for_a_keys_webhook_then_422(make_context: Make) -> None:
+    context = make_context(api={"auth": True})
+    headers = a_key(context)
+    answer = context.client.post("/v1/webhooks", json=PLAIN, headers=headers)
     assert (answer.status_code, answer.json["pointer"]) == (422, "/url")
-    listed = world.client.get("/v1/webhooks", headers=headers)
+    listed = context.client.get("/v1/webhooks", headers=headers)
     assert listed.json["webhooks"] == []
 
 
 def test_given_plain_http_by_command_then_code_4_and_what_would_be_right(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("FRAMEMILL_STORE_URL", world.runtime.settings.store.url)
+    monkeypatch.setenv("FRAMEMILL_STORE_URL", context.runtime.settings.store.url)
     assert main(["keys", "webhook", "any", "http://example.org/"]) == 4
     assert "FRAMEMILL_EGRESS_HTTP" in capsys.readouterr().err
 
@@ -115,10 +117,10 @@ def test_given_a_rules_webhook_that_is_not_reached_then_the_start_says_so(
 
 @pytest.mark.parametrize(("ask", "base"), WAYS)
 def test_given_no_leave_then_nobody_is_mailed(
-    make_world: Make, ask: Ask, base: str
+    make_context: Make, ask: Ask, base: str
 ) -> None:
-    world = make_world(smtp=SMTP)
-    answer = ask(world, [MAIL])
+    context = make_context(smtp=SMTP)
+    answer = ask(context, [MAIL])
     assert (answer.status_code, answer.json["pointer"]) == (403, f"{base}/to")
     assert "Ann@Example.org" in answer.json["detail"]
     assert "--recipient" in answer.json["hint"]
@@ -126,30 +128,30 @@ def test_given_no_leave_then_nobody_is_mailed(
 
 @pytest.mark.parametrize("leave", ["ann@example.org", "@example.ORG", "*"])
 def test_given_leave_in_the_settings_then_everybody_may_mail(
-    make_world: Make, leave: str
+    make_context: Make, leave: str
 ) -> None:
-    world = make_world(smtp=SMTP | {"recipients": leave})
-    assert as_json(world, [MAIL]).status_code == 202
+    context = make_context(smtp=SMTP | {"recipients": leave})
+    assert as_json(context, [MAIL]).status_code == 202
 
 
 @pytest.mark.parametrize("leave", ["bob@example.org", "@ple.org", "@a.example.org"])
-def test_given_leave_for_others_then_403(make_world: Make, leave: str) -> None:
-    world = make_world(smtp=SMTP | {"recipients": [leave]})
-    assert as_json(world, [MAIL]).status_code == 403
+def test_given_leave_for_others_then_403(make_context: Make, leave: str) -> None:
+    context = make_context(smtp=SMTP | {"recipients": [leave]})
+    assert as_json(context, [MAIL]).status_code == 403
 
 
-def test_given_leave_of_a_key_then_that_key_alone_may_mail(make_world: Make) -> None:
-    world = make_world(api={"auth": True}, smtp=SMTP)
+def test_given_leave_of_a_key_then_that_key_alone_may_mail(make_context: Make) -> None:
+    context = make_context(api={"auth": True}, smtp=SMTP)
     body = {"source": OBJECT, "notify": [MAIL]}
-    keys = [a_key(world, recipients=["@example.org"]), a_key(world)]
+    keys = [a_key(context, recipients=["@example.org"]), a_key(context)]
     statuses = [
-        world.client.post("/v1/jobs", json=body, headers=key).status_code
+        context.client.post("/v1/jobs", json=body, headers=key).status_code
         for key in keys
     ]
     assert statuses == [202, 403]
 
 
-def test_given_no_mail_server_then_422_says_so(make_world: Make) -> None:
-    answer = as_json(make_world(smtp={"recipients": ["*"]}), [MAIL])
+def test_given_no_mail_server_then_422_says_so(make_context: Make) -> None:
+    answer = as_json(make_context(smtp={"recipients": ["*"]}), [MAIL])
     assert (answer.status_code, answer.json["pointer"]) == (422, "/notify/0/to")
     assert "FRAMEMILL_SMTP_HOST" in answer.json["hint"]

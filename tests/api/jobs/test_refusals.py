@@ -11,7 +11,7 @@ from gunicorn.http.errors import InvalidChunkSize
 
 from common.errors import StoreUnavailable
 from common.jobs.store import JobStore
-from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 
 PROBLEM_KEYS = {
     *("type", "code", "title", "status", "detail", "pointer", "hint", "faults"),
@@ -43,9 +43,9 @@ PROBLEM_KEYS = {
     ],
 )
 def test_given_a_bad_body_when_posted_then_a_problem(
-    world: World, body: bytes, status: int, pointer: str | None
+    context: Context, body: bytes, status: int, pointer: str | None
 ) -> None:
-    answer = world.client.post("/v1/jobs", data=body, content_type="application/json")
+    answer = context.client.post("/v1/jobs", data=body, content_type="application/json")
     assert (answer.status_code, answer.mimetype) == (
         status,
         "application/problem+json",
@@ -56,11 +56,13 @@ def test_given_a_bad_body_when_posted_then_a_problem(
 
 
 def test_given_a_text_of_another_form_when_posted_then_its_form_is_told_once(
-    world: World,
+    context: Context,
 ) -> None:
     outputs = [{"kind": "thumbnail", "background": "blue"}]
 
-    answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
+    answer = context.client.post(
+        "/v1/jobs", json={"source": OBJECT, "outputs": outputs}
+    )
 
     assert answer.json["pointer"] == "/outputs/0/background"
     assert "form" in answer.json["detail"]
@@ -78,11 +80,13 @@ def test_given_a_text_of_another_form_when_posted_then_its_form_is_told_once(
     ],
 )
 def test_given_shares_that_exclude_all_when_posted_then_a_problem_names_them(
-    world: World, kind: str, ends: dict[str, Any]
+    context: Context, kind: str, ends: dict[str, Any]
 ) -> None:
     outputs = [{"kind": "thumbnail"}, {"kind": kind, **ends}]
 
-    answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
+    answer = context.client.post(
+        "/v1/jobs", json={"source": OBJECT, "outputs": outputs}
+    )
 
     assert (answer.status_code, answer.json["pointer"]) == (422, "/outputs/1")
     assert "exclude_start" in answer.json["detail"]
@@ -90,23 +94,25 @@ def test_given_shares_that_exclude_all_when_posted_then_a_problem_names_them(
 
 
 def test_given_shares_that_leave_something_when_posted_then_it_is_accepted(
-    world: World,
+    context: Context,
 ) -> None:
     ends = {"exclude_start": "60%", "exclude_end": "39.9%"}
     outputs = [{"kind": "preview", **ends}]
 
-    answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
+    answer = context.client.post(
+        "/v1/jobs", json={"source": OBJECT, "outputs": outputs}
+    )
 
     assert answer.status_code == 202
 
 
-def test_given_many_faults_when_posted_then_all_are_listed(world: World) -> None:
+def test_given_many_faults_when_posted_then_all_are_listed(context: Context) -> None:
     outputs = [
         {"kind": "thumbnail", "time": False, "widht": 5},
         {"kind": "film"},
         {"kind": "animation", "fps": 99, "name": "A"},
     ]
-    answer = world.client.post(
+    answer = context.client.post(
         "/v1/jobs", json={"source": OBJECT, "outputs": outputs, "colour": 1}
     )
     faults = {fault["pointer"]: fault for fault in answer.json["faults"]}
@@ -124,46 +130,50 @@ def test_given_many_faults_when_posted_then_all_are_listed(world: World) -> None
 
 
 def test_given_no_outputs_when_posted_then_the_words_are_a_callers(
-    world: World,
+    context: Context,
 ) -> None:
-    answer = post_form(world, {"file": a_file(), "outputs": "[]"})
+    answer = post_form(context, {"file": a_file(), "outputs": "[]"})
     assert answer.status_code == 422
     assert answer.json["detail"] == "'outputs' must have at least 1 item, not 0"
 
 
-def test_given_a_name_twice_when_posted_then_422(world: World) -> None:
+def test_given_a_name_twice_when_posted_then_422(context: Context) -> None:
     outputs = [{"kind": "thumbnail", "name": "a"}] * 2
-    answer = world.client.post("/v1/jobs", json={"source": OBJECT, "outputs": outputs})
+    answer = context.client.post(
+        "/v1/jobs", json={"source": OBJECT, "outputs": outputs}
+    )
     assert (answer.status_code, answer.json["pointer"]) == (422, "/outputs/1/name")
 
 
-def test_given_another_jobs_key_when_posted_as_source_then_422(world: World) -> None:
+def test_given_another_jobs_key_when_posted_as_source_then_422(
+    context: Context,
+) -> None:
     source = {"s3": {"bucket": "framemill", "key": f"in/{'a' * 32}/source"}}
-    answer = world.client.post("/v1/jobs", json={"source": source})
+    answer = context.client.post("/v1/jobs", json={"source": source})
     assert (answer.status_code, answer.json["pointer"]) == (422, "/source/s3/key")
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "", "x"])
-def test_given_another_type_when_posted_then_415(world: World, kind: str) -> None:
-    answer = world.client.post("/v1/jobs", data=b"{}", content_type=kind)
+def test_given_another_type_when_posted_then_415(context: Context, kind: str) -> None:
+    answer = context.client.post("/v1/jobs", data=b"{}", content_type=kind)
     assert answer.status_code == 415
 
 
-def test_given_a_large_json_body_when_posted_then_413(world: World) -> None:
-    answer = world.client.post(
+def test_given_a_large_json_body_when_posted_then_413(context: Context) -> None:
+    answer = context.client.post(
         "/v1/jobs", data=b" " * (256 * 1024 + 1), content_type="application/json"
     )
     assert (answer.status_code, answer.json["code"]) == (413, "body_too_large")
 
 
 def test_given_a_large_file_when_posted_then_413_and_nothing_is_stored(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(limits={"source_bytes": 10})
-    answer = post_form(world, {"file": a_file(b"x" * 11)})
+    context = make_context(limits={"source_bytes": 10})
+    answer = post_form(context, {"file": a_file(b"x" * 11)})
     assert answer.status_code == 413
     assert "FRAMEMILL_LIMITS_SOURCE_BYTES" in answer.json["hint"]
-    assert world.stored() == []
+    assert context.stored() == []
 
 
 @pytest.mark.parametrize(
@@ -178,38 +188,38 @@ def test_given_a_large_file_when_posted_then_413_and_nothing_is_stored(
     ],
 )
 def test_given_bad_parts_when_posted_then_refused_and_no_blob_is_left(
-    world: World, parts: dict[str, Any], status: int, pointer: str | None
+    context: Context, parts: dict[str, Any], status: int, pointer: str | None
 ) -> None:
     ready = {name: value or a_file() for name, value in parts.items()}
-    answer = post_form(world, ready)
+    answer = post_form(context, ready)
     assert answer.status_code == status, answer.json
     if pointer is not None:
         assert answer.json["pointer"] == pointer
-    assert world.stored() == []
+    assert context.stored() == []
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
 def test_given_a_bad_idempotency_key_when_posted_then_422(
-    world: World, key: str
+    context: Context, key: str
 ) -> None:
-    answer = world.client.post(
+    answer = context.client.post(
         "/v1/jobs", json={"source": OBJECT}, headers={"Idempotency-Key": key}
     )
     assert (answer.status_code, answer.json["pointer"]) == (422, "/Idempotency-Key")
 
 
 def test_given_the_store_fails_when_a_file_is_posted_then_503_and_the_blob_waits(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise StoreUnavailable("away")
 
     monkeypatch.setattr(JobStore, "accept", refuse)
-    answer = post_form(world, {"file": a_file()})
+    answer = post_form(context, {"file": a_file()})
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
     # The job may have been accepted unheard; the sweep takes a blob without a job.
-    assert len(world.stored()) == 1
+    assert len(context.stored()) == 1
 
 
 class BrokenBody(io.BytesIO):
@@ -228,16 +238,18 @@ class BrokenBody(io.BytesIO):
     "kind", ["application/json", "multipart/form-data; boundary=x"]
 )
 def test_given_a_broken_body_when_posted_then_400(
-    world: World, error: Exception, kind: str
+    context: Context, error: Exception, kind: str
 ) -> None:
     environ = {"wsgi.input": BrokenBody(error), "wsgi.input_terminated": True}
-    answer = world.client.post("/v1/jobs", content_type=kind, environ_overrides=environ)
+    answer = context.client.post(
+        "/v1/jobs", content_type=kind, environ_overrides=environ
+    )
     assert answer.status_code == 400
-    assert world.stored() == []
+    assert context.stored() == []
 
 
-def test_given_a_body_that_ends_early_when_posted_then_400(world: World) -> None:
-    answer = world.client.post(
+def test_given_a_body_that_ends_early_when_posted_then_400(context: Context) -> None:
+    answer = context.client.post(
         "/v1/jobs",
         data=b"{}",
         content_type="application/json",
@@ -247,8 +259,10 @@ def test_given_a_body_that_ends_early_when_posted_then_400(world: World) -> None
 
 
 @pytest.mark.parametrize("key", ["in/{id}/source", "./out/{id}/a", "in//{id}/source"])
-def test_given_a_key_that_leads_to_another_job_then_422(world: World, key: str) -> None:
+def test_given_a_key_that_leads_to_another_job_then_422(
+    context: Context, key: str
+) -> None:
     named = {"s3": {"bucket": "framemill", "key": key.replace("{id}", "0" * 32)}}
-    answer = world.client.post("/v1/jobs", json={"source": named})
+    answer = context.client.post("/v1/jobs", json={"source": named})
     assert (answer.status_code, answer.json["pointer"]) == (422, "/source/s3/key")
     assert "another job" in answer.json["detail"]

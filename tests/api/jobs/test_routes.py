@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from common.jobs.store import JobStore
-from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 
 JOB_KEYS = {
     *("batch_id", "deduplicated_from"),
@@ -30,9 +30,9 @@ ARTIFACT_KEYS = {
 
 
 def test_given_a_file_when_posted_then_202_with_the_whole_document(
-    world: World,
+    context: Context,
 ) -> None:
-    answer = post_form(world, {"file": a_file()})
+    answer = post_form(context, {"file": a_file()})
     job = answer.json
     assert answer.status_code == 202
     assert answer.headers["Location"] == job["links"]["self"]
@@ -40,38 +40,42 @@ def test_given_a_file_when_posted_then_202_with_the_whole_document(
     assert [set(output) for output in job["outputs"]] == [OUTPUT_KEYS] * 2
     assert [one["name"] for one in job["outputs"]] == ["thumbnail", "animation"]
     assert job["source"]["name"] == "clip.mp4"
-    assert world.stored() == [f"in/{job['id']}/source"]
-    assert [bell.piece for bell in world.dispatcher.bells] == [f"{job['id']}:prepare"]
+    assert context.stored() == [f"in/{job['id']}/source"]
+    assert [message.task for message in context.dispatcher.messages] == [
+        f"{job['id']}:prepare"
+    ]
 
 
 def test_given_a_new_job_when_read_back_then_it_is_what_was_answered(
-    world: World,
+    context: Context,
 ) -> None:
     for job in (
-        world.submit(metadata=[1.0]),
-        post_form(world, {"file": a_file()}).json,
+        context.submit(metadata=[1.0]),
+        post_form(context, {"file": a_file()}).json,
     ):
-        assert world.client.get(f"/v1/jobs/{job['id']}").json == job
+        assert context.client.get(f"/v1/jobs/{job['id']}").json == job
 
 
-def test_given_fields_around_the_file_when_posted_then_they_count(world: World) -> None:
+def test_given_fields_around_the_file_when_posted_then_they_count(
+    context: Context,
+) -> None:
     outputs = [{"kind": "thumbnail"}, {"kind": "thumbnail"}]
     parts = {
         "outputs": json.dumps(outputs),
         "file": a_file(),
         "metadata": (io.BytesIO(b'{"a":1}'), None, "application/json"),
     }
-    job = post_form(world, parts).json
+    job = post_form(context, parts).json
     assert [one["name"] for one in job["outputs"]] == ["thumbnail", "thumbnail-2"]
     assert job["metadata"] == {"a": 1}
 
 
 def test_given_a_job_that_ended_when_shown_then_its_artifacts_have_links(
-    world: World,
+    context: Context,
 ) -> None:
-    job_id = world.submit()["id"]
-    world.make(job_id)
-    answer = world.client.get(f"/v1/jobs/{job_id}")
+    job_id = context.submit()["id"]
+    context.make(job_id)
+    answer = context.client.get(f"/v1/jobs/{job_id}")
     job = answer.json
     assert (job["status"], job["progress"]) == ("completed", 100)
     assert "Retry-After" not in answer.headers
@@ -84,26 +88,26 @@ def test_given_a_job_that_ended_when_shown_then_its_artifacts_have_links(
 
 
 def test_given_a_job_under_way_when_shown_then_retry_after_and_304(
-    world: World,
+    context: Context,
 ) -> None:
-    job_id = world.submit()["id"]
-    first = world.client.get(f"/v1/jobs/{job_id}")
+    job_id = context.submit()["id"]
+    first = context.client.get(f"/v1/jobs/{job_id}")
     tag = first.headers["ETag"]
     assert not tag.startswith("W/")
     assert int(first.headers["Retry-After"]) >= 1
-    again = world.client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": tag})
+    again = context.client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": tag})
     assert (again.status_code, again.get_data()) == (304, b"")
-    world.make(job_id)
-    changed = world.client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": tag})
+    context.make(job_id)
+    changed = context.client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": tag})
     assert changed.status_code == 200
     assert changed.headers["ETag"] != tag
 
 
-def test_given_a_wait_when_the_job_ends_within_it_then_200(world: World) -> None:
-    job_id = world.submit()["id"]
-    worker = threading.Timer(0.2, world.make, [job_id])
+def test_given_a_wait_when_the_job_ends_within_it_then_200(context: Context) -> None:
+    job_id = context.submit()["id"]
+    worker = threading.Timer(0.2, context.make, [job_id])
     worker.start()
-    answer = world.client.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=20"})
+    answer = context.client.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=20"})
     worker.join()
     assert answer.status_code == 200
     assert answer.json["status"] == "completed"
@@ -111,20 +115,20 @@ def test_given_a_wait_when_the_job_ends_within_it_then_200(world: World) -> None
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_given_a_wait_when_it_passes_then_202(world: World, method: str) -> None:
+def test_given_a_wait_when_it_passes_then_202(context: Context, method: str) -> None:
     headers = {"Prefer": "wait=1"}
-    path = f"/v1/jobs/{world.submit()['id']}" if method == "GET" else "/v1/jobs"
+    path = f"/v1/jobs/{context.submit()['id']}" if method == "GET" else "/v1/jobs"
     body = {"source": OBJECT} if method == "POST" else None
-    answer = world.client.open(path, method=method, json=body, headers=headers)
+    answer = context.client.open(path, method=method, json=body, headers=headers)
     assert answer.status_code == 202
     assert answer.headers["Preference-Applied"] == "wait=1"
 
 
 def test_given_all_places_taken_when_waiting_then_202_at_once(
-    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+    make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = make_world(api={"threads": 4})
-    job_id = world.submit()["id"]
+    context = make_context(api={"threads": 4})
+    job_id = context.submit()["id"]
     inside, leave = threading.Event(), threading.Event()
 
     def wait(store: JobStore, one: str, seconds: float) -> Any:
@@ -135,20 +139,20 @@ def test_given_all_places_taken_when_waiting_then_202_at_once(
     monkeypatch.setattr(JobStore, "wait", wait)
     ask = {"headers": {"Prefer": "wait=60"}}
     first = threading.Thread(
-        target=world.client.application.test_client().get,
+        target=context.client.application.test_client().get,
         args=[f"/v1/jobs/{job_id}"],
         kwargs=ask,
     )
     first.start()
     assert inside.wait(60)
-    answer = world.client.get(f"/v1/jobs/{job_id}", **ask)
+    answer = context.client.get(f"/v1/jobs/{job_id}", **ask)
     leave.set()
     first.join(60)
     assert answer.status_code == 202
     assert "Preference-Applied" not in answer.headers
 
 
-def test_given_metadata_when_shown_then_it_is_as_sent(world: World) -> None:
+def test_given_metadata_when_shown_then_it_is_as_sent(context: Context) -> None:
     sent = {
         "big": 10**40,
         "float": 0.1,
@@ -157,51 +161,53 @@ def test_given_metadata_when_shown_then_it_is_as_sent(world: World) -> None:
         "none": None,
         "list": [[], {}],
     }
-    job = world.submit(metadata=sent)
-    shown = world.client.get(f"/v1/jobs/{job['id']}").json["metadata"]
+    job = context.submit(metadata=sent)
+    shown = context.client.get(f"/v1/jobs/{job['id']}").json["metadata"]
     assert shown == sent
     assert isinstance(shown["whole"], float)
 
 
 def test_given_4_kib_of_metadata_when_posted_then_taken_and_one_more_refused(
-    world: World,
+    context: Context,
 ) -> None:
-    world.submit(metadata="x" * 4094)
-    answer = world.client.post(
+    context.submit(metadata="x" * 4094)
+    answer = context.client.post(
         "/v1/jobs", json={"source": OBJECT, "metadata": "x" * 4095}
     )
     assert (answer.status_code, answer.json["pointer"]) == (422, "/metadata")
 
 
 def test_given_a_key_when_posted_again_then_the_same_job_and_one_blob(
-    world: World,
+    context: Context,
 ) -> None:
     headers = {"Idempotency-Key": "k"}
-    first = post_form(world, {"file": a_file(), "metadata": "1"}, headers).json
-    again = post_form(world, {"metadata": "1", "file": a_file()}, headers)
+    first = post_form(context, {"file": a_file(), "metadata": "1"}, headers).json
+    again = post_form(context, {"metadata": "1", "file": a_file()}, headers)
     assert (again.status_code, again.json["id"]) == (202, first["id"])
-    assert world.stored() == [f"in/{first['id']}/source"]
+    assert context.stored() == [f"in/{first['id']}/source"]
 
 
 @pytest.mark.parametrize("change", ["file", "fields"])
 def test_given_a_key_when_posted_with_another_body_then_422_and_one_blob(
-    world: World, change: str
+    context: Context, change: str
 ) -> None:
     headers = {"Idempotency-Key": "k"}
-    post_form(world, {"file": a_file()}, headers)
+    post_form(context, {"file": a_file()}, headers)
     other: dict[str, Any] = {"file": a_file(b"other" if change == "file" else b"bytes")}
     if change == "fields":
         other["metadata"] = "1"
-    answer = post_form(world, other, headers)
+    answer = post_form(context, other, headers)
     assert (answer.status_code, answer.json["code"]) == (422, "idempotency_mismatch")
-    assert len(world.stored()) == 1
+    assert len(context.stored()) == 1
 
 
-def test_given_one_key_when_posted_by_many_at_once_then_one_job(world: World) -> None:
+def test_given_one_key_when_posted_by_many_at_once_then_one_job(
+    context: Context,
+) -> None:
     ids: list[str] = []
 
     def post() -> None:
-        client = world.client.application.test_client()
+        client = context.client.application.test_client()
         answer = client.post(
             "/v1/jobs", json={"source": OBJECT}, headers={"Idempotency-Key": "k"}
         )
@@ -216,15 +222,15 @@ def test_given_one_key_when_posted_by_many_at_once_then_one_job(world: World) ->
     assert len(set(ids)) == 1
 
 
-def test_given_jobs_when_listed_then_pages_go_back_in_time(world: World) -> None:
-    ids = [world.submit()["id"] for _ in range(3)]
-    world.client.post(f"/v1/jobs/{ids[0]}/cancel")
-    first = world.client.get("/v1/jobs?limit=2").json
-    second = world.client.get(f"/v1/jobs?limit=2&cursor={first['next']}").json
+def test_given_jobs_when_listed_then_pages_go_back_in_time(context: Context) -> None:
+    ids = [context.submit()["id"] for _ in range(3)]
+    context.client.post(f"/v1/jobs/{ids[0]}/cancel")
+    first = context.client.get("/v1/jobs?limit=2").json
+    second = context.client.get(f"/v1/jobs?limit=2&cursor={first['next']}").json
     assert set(first) == {"jobs", "next"}
     assert [job["id"] for job in first["jobs"] + second["jobs"]] == ids[::-1]
     assert second["next"] is None
-    cancelled = world.client.get("/v1/jobs?status=cancelled").json["jobs"]
+    cancelled = context.client.get("/v1/jobs?status=cancelled").json["jobs"]
     assert [job["id"] for job in cancelled] == [ids[0]]
 
 
@@ -235,25 +241,25 @@ def test_given_jobs_when_listed_then_pages_go_back_in_time(world: World) -> None
         *("status=done", "status=", "cursor=!", "page=2"),
     ],
 )
-def test_given_a_bad_query_when_listed_then_422(world: World, query: str) -> None:
-    answer = world.client.get(f"/v1/jobs?{query}")
+def test_given_a_bad_query_when_listed_then_422(context: Context, query: str) -> None:
+    answer = context.client.get(f"/v1/jobs?{query}")
     assert answer.status_code == 422
     assert answer.json["pointer"] == "/" + query.partition("=")[0]
 
 
 def test_given_a_job_when_cancelled_retried_and_deleted_then_states_follow(
-    world: World,
+    context: Context,
 ) -> None:
-    links = world.submit()["links"]
-    assert world.client.post(links["retry"]).status_code == 409
-    cancelled = world.client.post(links["cancel"])
+    links = context.submit()["links"]
+    assert context.client.post(links["retry"]).status_code == 409
+    cancelled = context.client.post(links["cancel"])
     assert (cancelled.status_code, cancelled.json["status"]) == (202, "cancelled")
-    assert world.client.post(links["cancel"]).status_code == 409
-    retried = world.client.post(links["retry"])
+    assert context.client.post(links["cancel"]).status_code == 409
+    retried = context.client.post(links["retry"])
     assert (retried.status_code, retried.json["status"]) == (202, "accepted")
-    assert world.client.delete(links["self"]).status_code == 204
-    assert world.client.get(links["self"]).status_code == 404
-    assert world.client.delete(links["self"]).status_code == 404
+    assert context.client.delete(links["self"]).status_code == 204
+    assert context.client.get(links["self"]).status_code == 404
+    assert context.client.delete(links["self"]).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -264,44 +270,46 @@ def test_given_a_job_when_cancelled_retried_and_deleted_then_states_follow(
     [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry")],
 )
 def test_given_an_unknown_id_when_used_then_404(
-    world: World, job_id: str, method: str, tail: str
+    context: Context, job_id: str, method: str, tail: str
 ) -> None:
-    answer = world.client.open(f"/v1/jobs/{job_id}{tail}", method=method)
+    answer = context.client.open(f"/v1/jobs/{job_id}{tail}", method=method)
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
 
 
-def test_given_a_wrong_method_when_used_then_405_with_allow(world: World) -> None:
-    answer = world.client.put("/v1/jobs")
+def test_given_a_wrong_method_when_used_then_405_with_allow(context: Context) -> None:
+    answer = context.client.put("/v1/jobs")
     assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
     assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
 
 
-def test_given_a_job_when_asked_by_head_then_the_headers_of_get(world: World) -> None:
-    path = f"/v1/jobs/{world.submit()['id']}"
-    head, get = world.client.head(path), world.client.get(path)
+def test_given_a_job_when_asked_by_head_then_the_headers_of_get(
+    context: Context,
+) -> None:
+    path = f"/v1/jobs/{context.submit()['id']}"
+    head, get = context.client.head(path), context.client.get(path)
     assert (head.status_code, head.get_data()) == (200, b"")
     assert head.headers["ETag"] == get.headers["ETag"]
     assert head.headers["Content-Length"] == get.headers["Content-Length"]
 
 
 def test_given_full_queues_when_posted_then_503(
-    make_world: Callable[..., World],
+    make_context: Callable[..., Context],
 ) -> None:
-    world = make_world(limits={"queued_jobs": 1})
-    world.submit()
-    answer = post_form(world, {"file": a_file()})
+    context = make_context(limits={"queued_jobs": 1})
+    context.submit()
+    answer = post_form(context, {"file": a_file()})
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
-    assert world.stored() == []
+    assert context.stored() == []
 
 
 @pytest.mark.parametrize("text", ["scrubber", '"scrubber"'])
 def test_given_a_form_when_a_preset_is_named_then_quotation_marks_may_be_left_out(
-    world: World, text: str
+    context: Context, text: str
 ) -> None:
     form = {"file": (io.BytesIO(b"film"), "film.mp4"), "preset": text}
 
-    answer = world.client.post("/v1/jobs", data=form)
+    answer = context.client.post("/v1/jobs", data=form)
 
     assert answer.status_code == 202, answer.json
     names = [output["name"] for output in answer.json["outputs"]]

@@ -13,13 +13,13 @@ from openapi_spec_validator import validate
 
 from api.openapi import document as openapi
 from common.errors import catalogue
-from tests.api.conftest import World
+from tests.api.conftest import Context
 
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 
 
-def addresses(world: World) -> set[str]:
-    rules = world.client.application.url_map.iter_rules()
+def addresses(context: Context) -> set[str]:
+    rules = context.client.application.url_map.iter_rules()
     return {re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule) for rule in rules}
 
 
@@ -62,17 +62,17 @@ def test_given_an_answer_then_its_example_is_one(name: str) -> None:
     Draft202012Validator(schema | components).validate(example)
 
 
-def test_given_a_documented_address_then_the_app_has_it(world: World) -> None:
-    assert set(openapi.document()["paths"]) <= addresses(world)
+def test_given_a_documented_address_then_the_app_has_it(context: Context) -> None:
+    assert set(openapi.document()["paths"]) <= addresses(context)
 
 
-def test_given_an_address_of_the_api_then_it_is_documented(world: World) -> None:
-    of_api = {one for one in addresses(world) if one.startswith("/v1/")}
+def test_given_an_address_of_the_api_then_it_is_documented(context: Context) -> None:
+    of_api = {one for one in addresses(context) if one.startswith("/v1/")}
     assert of_api <= set(openapi.document()["paths"])
 
 
-def test_given_a_refused_post_then_its_status_is_documented(world: World) -> None:
-    open_upload = world.client.post("/v1/uploads", json={"size": 3}).json["id"]
+def test_given_a_refused_post_then_its_status_is_documented(context: Context) -> None:
+    open_upload = context.client.post("/v1/uploads", json={"size": 3}).json["id"]
     source = {"upload": open_upload}
     tus = {
         "Tus-Resumable": "1.0.0",
@@ -81,9 +81,9 @@ def test_given_a_refused_post_then_its_status_is_documented(world: World) -> Non
         "Content-Type": "application/offset+octet-stream",
     }
     answers = {
-        "/v1/jobs": world.client.post("/v1/jobs", json={"source": source}),
-        "/v1/batches": world.client.post("/v1/batches", json={"sources": [source]}),
-        "/v1/tus": world.client.post("/v1/tus", data=b"abc", headers=tus),
+        "/v1/jobs": context.client.post("/v1/jobs", json={"source": source}),
+        "/v1/batches": context.client.post("/v1/batches", json={"sources": [source]}),
+        "/v1/tus": context.client.post("/v1/tus", data=b"abc", headers=tus),
     }
     told = [one.status_code for one in answers.values()]
     assert told == [409, 409, 460]
@@ -94,16 +94,16 @@ def test_given_a_refused_post_then_its_status_is_documented(world: World) -> Non
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/errors"])
 def test_given_a_page_then_it_loads_nothing_from_elsewhere(
-    world: World, path: str
+    context: Context, path: str
 ) -> None:
-    html = world.client.get(path).get_data(as_text=True)
+    html = context.client.get(path).get_data(as_text=True)
     assert "://" not in html
     for address in re.findall(r'(?:src|href)="([^"]+)"', html):
-        answer = world.client.get(address, buffered=True)
+        answer = context.client.get(address, buffered=True)
         assert answer.status_code == 200, address
 
 
-def test_given_an_error_code_then_its_page_has_it(world: World) -> None:
-    html = world.client.get("/docs/errors").get_data(as_text=True)
+def test_given_an_error_code_then_its_page_has_it(context: Context) -> None:
+    html = context.client.get("/docs/errors").get_data(as_text=True)
     for code in catalogue():
         assert f'id="{code}"' in html

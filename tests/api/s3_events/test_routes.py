@@ -17,7 +17,7 @@ from api.s3_events import routes as s3_events
 from api.s3_events import sns
 from common.errors import Forbidden
 from common.storage.port import BlobInfo
-from tests.worker.world import make_runtime
+from tests.worker.context import make_runtime
 
 TOKEN = "a-long-random-token"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:videos"
@@ -57,7 +57,7 @@ def certify(key, days=1):
     )
 
 
-class Hall:
+class ApiContext:
     def __init__(self, folder, certificate, **events):
         rules = [{"bucket": "framemill", "prefix": "clips/", "preset": "web"}]
         self.runtime = make_runtime(
@@ -87,12 +87,14 @@ class Hall:
 
 
 @pytest.fixture
-def make_hall(tmp_path, key, monkeypatch):
+def make_api_context(tmp_path, key, monkeypatch):
     def make(**events):
-        hall = Hall(tmp_path, certify(key, events.pop("days", 1)), **events)
+        api_context = ApiContext(
+            tmp_path, certify(key, events.pop("days", 1)), **events
+        )
         info = BlobInfo("clips/a.mp4", 5, "e1")
-        monkeypatch.setattr(hall.runtime.blobs, "head", lambda *_, **__: info)
-        return hall
+        monkeypatch.setattr(api_context.runtime.blobs, "head", lambda *_, **__: info)
+        return api_context
 
     return make
 
@@ -114,59 +116,61 @@ def signed(key, version="2", **changes):
     return message | {"Signature": base64.b64encode(signature).decode()}
 
 
-def test_with_the_token_an_arrival_becomes_a_job_once(make_hall):
-    hall = make_hall(token=TOKEN)
+def test_with_the_token_an_arrival_becomes_a_job_once(make_api_context):
+    api_context = make_api_context(token=TOKEN)
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    first = hall.post(EVENT, **bearer)
-    again = hall.post(EVENT, **bearer)
+    first = api_context.post(EVENT, **bearer)
+    again = api_context.post(EVENT, **bearer)
     assert first.status_code == 200, first.text
-    (job,) = hall.jobs()
+    (job,) = api_context.jobs()
     assert first.json == {"arrivals": [{"outcome": "created", "job_id": job.id}]}
     assert again.json == {"arrivals": [{"outcome": "known", "job_id": job.id}]}
 
 
 @pytest.mark.parametrize("given", ["", "Bearer wrong", "Bearer ", "Basic x", "\u20ac"])
-def test_without_the_token_nothing_is_taken(make_hall, given):
-    hall = make_hall(token=TOKEN)
-    answer = hall.post(EVENT, **({"Authorization": given.encode()} if given else {}))
+def test_without_the_token_nothing_is_taken(make_api_context, given):
+    api_context = make_api_context(token=TOKEN)
+    answer = api_context.post(
+        EVENT, **({"Authorization": given.encode()} if given else {})
+    )
     assert answer.status_code == 401
-    assert hall.jobs() == []
+    assert api_context.jobs() == []
 
 
-def test_until_it_is_set_up_it_is_not_there(make_hall):
-    hall = make_hall(topics=[])
-    assert hall.post(EVENT, Authorization="Bearer ").status_code == 404
+def test_until_it_is_set_up_it_is_not_there(make_api_context):
+    api_context = make_api_context(topics=[])
+    assert api_context.post(EVENT, Authorization="Bearer ").status_code == 404
 
 
 @pytest.mark.parametrize("document", ["", "{", "{}", '{"Records": [1]}', "[" * 100_000])
-def test_what_is_no_notification_is_a_bad_request(make_hall, document):
-    hall = make_hall(token=TOKEN)
-    answer = hall.post(document, Authorization=f"Bearer {TOKEN}")
+def test_what_is_no_notification_is_a_bad_request(make_api_context, document):
+    api_context = make_api_context(token=TOKEN)
+    answer = api_context.post(document, Authorization=f"Bearer {TOKEN}")
     assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
 
 
-def test_a_body_over_the_limit_is_refused(make_hall):
-    hall = make_hall(token=TOKEN)
-    answer = hall.post("x" * 300_000, Authorization=f"Bearer {TOKEN}")
+def test_a_body_over_the_limit_is_refused(make_api_context):
+    api_context = make_api_context(token=TOKEN)
+    answer = api_context.post("x" * 300_000, Authorization=f"Bearer {TOKEN}")
     assert answer.status_code == 413
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_a_message_that_amazon_signed_is_taken(make_hall, key, version):
-    hall = make_hall()
-    assert hall.post(signed(key, version)).status_code == 200
-    assert hall.post(signed(key, version, Subject="s")).status_code == 200
-    assert len(hall.jobs()) == 1
-    assert hall.fetched == [CERTIFICATE]
+def test_a_message_that_amazon_signed_is_taken(make_api_context, key, version):
+    api_context = make_api_context()
+    assert api_context.post(signed(key, version)).status_code == 200
+    assert api_context.post(signed(key, version, Subject="s")).status_code == 200
+    assert len(api_context.jobs()) == 1
+    assert api_context.fetched == [CERTIFICATE]
 
 
-def test_a_subscription_of_our_topic_is_confirmed(make_hall, key):
-    hall = make_hall()
+def test_a_subscription_of_our_topic_is_confirmed(make_api_context, key):
+    api_context = make_api_context()
     message = signed(
         key, Type="SubscriptionConfirmation", Token="t", SubscribeURL=CONFIRM
     )
-    assert hall.post(message).status_code == 200
-    assert hall.fetched == [CERTIFICATE, CONFIRM]
+    assert api_context.post(message).status_code == 200
+    assert api_context.fetched == [CERTIFICATE, CONFIRM]
 
 
 @pytest.mark.parametrize(
@@ -184,41 +188,43 @@ def test_a_subscription_of_our_topic_is_confirmed(make_hall, key):
         {"SignatureVersion": "3"},
     ],
 )
-def test_a_message_that_is_not_as_amazon_sends_it_is_refused(make_hall, key, changes):
-    hall = make_hall()
-    answer = hall.post(signed(key, **changes))
+def test_a_message_that_is_not_as_amazon_sends_it_is_refused(
+    make_api_context, key, changes
+):
+    api_context = make_api_context()
+    answer = api_context.post(signed(key, **changes))
     assert answer.status_code == 403
-    assert hall.jobs() == []
-    assert [url for url in hall.fetched if url != CERTIFICATE] == []
+    assert api_context.jobs() == []
+    assert [url for url in api_context.fetched if url != CERTIFICATE] == []
 
 
-def test_a_message_changed_on_its_way_is_refused(make_hall, key):
-    hall = make_hall()
+def test_a_message_changed_on_its_way_is_refused(make_api_context, key):
+    api_context = make_api_context()
     message = signed(key) | {"Message": json.dumps(EVENT) + " "}
-    assert hall.post(message).status_code == 403
+    assert api_context.post(message).status_code == 403
 
 
-def test_a_message_signed_by_another_key_is_refused(make_hall):
-    hall = make_hall()
+def test_a_message_signed_by_another_key_is_refused(make_api_context):
+    api_context = make_api_context()
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    assert hall.post(signed(other)).status_code == 403
+    assert api_context.post(signed(other)).status_code == 403
 
 
-def test_a_certificate_that_has_run_out_is_refused(make_hall, key):
-    hall = make_hall(days=-1)
-    assert hall.post(signed(key)).status_code == 403
+def test_a_certificate_that_has_run_out_is_refused(make_api_context, key):
+    api_context = make_api_context(days=-1)
+    assert api_context.post(signed(key)).status_code == 403
 
 
-def test_a_confirmation_that_leads_elsewhere_is_not_followed(make_hall, key):
-    hall = make_hall()
+def test_a_confirmation_that_leads_elsewhere_is_not_followed(make_api_context, key):
+    api_context = make_api_context()
     message = signed(
         key,
         Type="SubscriptionConfirmation",
         Token="t",
         SubscribeURL="http://169.254.169.254/",
     )
-    assert hall.post(message).status_code == 403
-    assert hall.fetched == [CERTIFICATE]
+    assert api_context.post(message).status_code == 403
+    assert api_context.fetched == [CERTIFICATE]
 
 
 @pytest.mark.parametrize(
@@ -228,11 +234,11 @@ def test_a_confirmation_that_leads_elsewhere_is_not_followed(make_hall, key):
         *("sns.us-gov-west-1.amazonaws.com", "sns.cn-north-1.amazonaws.com.cn"),
     ],
 )
-def test_a_certificate_of_any_region_is_asked_for(make_hall, key, host):
-    hall = make_hall()
+def test_a_certificate_of_any_region_is_asked_for(make_api_context, key, host):
+    api_context = make_api_context()
     url = f"https://{host}/SimpleNotificationService-0a.pem"
-    assert hall.post(signed(key, SigningCertURL=url)).status_code == 200
-    assert hall.fetched == [url]
+    assert api_context.post(signed(key, SigningCertURL=url)).status_code == 200
+    assert api_context.fetched == [url]
 
 
 @pytest.mark.parametrize(

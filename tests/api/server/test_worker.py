@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.server.app import BIG_BYTES
-from tests.api.uploads.lab import start
+from tests.api.uploads.context import start
 from tests.ports import free_port
 
 HERE = Path(__file__).parent
@@ -125,7 +125,7 @@ def test_100_continue_is_sent_once_and_before_the_body(port: int) -> None:
     assert b"100000 " in answer
 
 
-def test_requests_in_one_piece_are_answered_in_order(port: int) -> None:
+def test_requests_in_one_task_are_answered_in_order(port: int) -> None:
     chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
     sized = POST + b"Content-Length: 5\r\n\r\nabcde"
     last = GET + b"Connection: close\r\n\r\n"
@@ -140,12 +140,12 @@ def test_requests_in_one_piece_are_answered_in_order(port: int) -> None:
     ]
 
 
-def test_a_body_that_comes_in_pieces_is_whole(port: int) -> None:
+def test_a_body_that_comes_in_tasks_is_whole(port: int) -> None:
     with connect(port, b"\r\n" + POST[:10]) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in (POST[10:] + b"Content-Le", b"ngth: 6\r\n\r", b"\nab", b"cdef"):
+        for task in (POST[10:] + b"Content-Le", b"ngth: 6\r\n\r", b"\nab", b"cdef"):
             time.sleep(0.05)
-            sock.sendall(piece)
+            sock.sendall(task)
         answer = sock.recv(1000)
     assert hashlib.sha256(b"abcdef").hexdigest().encode() in answer
 
@@ -175,8 +175,10 @@ def test_a_wrong_head_is_refused_at_once(port: int, head: bytes, status: bytes) 
 
 def test_readers_that_do_not_read_are_cut_off_and_hold_up_nobody(port: int) -> None:
     with ExitStack() as stack:
-        asked = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n"
-        idle = [stack.enter_context(connect(port, asked)) for _ in range(4 * THREADS)]
+        requested = b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n"
+        idle = [
+            stack.enter_context(connect(port, requested)) for _ in range(4 * THREADS)
+        ]
         assert ask(port) < SOON
         assert ask(port, "/big") > 0
         time.sleep(7)  # three times BODY_SECONDS

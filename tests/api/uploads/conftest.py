@@ -11,7 +11,7 @@ from common.jobs.store import JobStore
 from common.settings.load import Settings
 from common.storage import connect
 from common.uploads import Uploads
-from tests.api.uploads.lab import KEYS, Server, World, rclone
+from tests.api.uploads.context import KEYS, Context, Server, rclone
 from tests.common import valkey
 
 _NUMBERS = itertools.count(1)
@@ -42,11 +42,11 @@ def storages(
 
 
 @pytest.fixture(scope="session", params=["local", "rclone"])
-def world(
+def context(
     request: pytest.FixtureRequest,
     redis_url: str,
     storages: dict[str, dict[str, str]],
-) -> Iterator[World]:
+) -> Iterator[Context]:
     environ = {
         **storages[request.param],
         "FRAMEMILL_STORE_URL": redis_url,
@@ -62,5 +62,5 @@ def world(
     uploads = Uploads.connect(settings, blobs)
     server = Server(environ)
     server.begin()
-    yield World(server, settings, blobs, JobStore.connect(settings), uploads)
+    yield Context(server, settings, blobs, JobStore.connect(settings), uploads)
     server.end()

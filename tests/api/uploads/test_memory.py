@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.uploads.lab import rclone, start
+from tests.api.uploads.context import rclone, start
 from tests.ports import free_port
 
 MIB = 1024 * 1024
@@ -74,9 +74,9 @@ def upload(port: int, megabytes: int) -> tuple[dict[str, object], str]:
     def body() -> Iterator[bytes]:
         yield HEAD
         for number in range(megabytes):
-            piece = number.to_bytes(8, "big") + block[8:]
-            digest.update(piece)
-            yield piece
+            task = number.to_bytes(8, "big") + block[8:]
+            digest.update(task)
+            yield task
         yield END
 
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)

@@ -16,15 +16,15 @@ import requests
 from tusclient.client import TusClient
 
 from common.storage.port import PART_BYTES
-from tests.api.uploads.lab import MIB, OCTETS, TUS, World, await_true, url_id
+from tests.api.uploads.context import MIB, OCTETS, TUS, Context, await_true, url_id
 
 
-def begin(world: World, size: int, **metadata: str) -> str:
+def begin(context: Context, size: int, **metadata: str) -> str:
     label = ",".join(
         f"{k} {b64encode(v.encode()).decode()}" for k, v in metadata.items()
     )
     answer = requests.post(
-        f"{world.server.url}/v1/tus",
+        f"{context.server.url}/v1/tus",
         headers={**TUS, "Upload-Length": str(size), "Upload-Metadata": label},
         timeout=60,
     )
@@ -45,11 +45,11 @@ def offset_of(url: str) -> int:
 
 @pytest.mark.parametrize("chunk", [300_000, 3 * MIB, PART_BYTES, 100 * MIB])
 def test_tuspy_when_it_uploads_in_chunks_then_the_same_bytes_and_a_job(
-    world: World, chunk: int
+    context: Context, chunk: int
 ) -> None:
     size = 2 * MIB + 1 if chunk == 300_000 else 2 * PART_BYTES + 12_345
     data = os.urandom(size)
-    client = TusClient(f"{world.server.url}/v1/tus")
+    client = TusClient(f"{context.server.url}/v1/tus")
     uploader = client.uploader(
         file_stream=io.BytesIO(data),
         chunk_size=chunk,
@@ -58,32 +58,32 @@ def test_tuspy_when_it_uploads_in_chunks_then_the_same_bytes_and_a_job(
     )
     uploader.upload()
     upload_id = url_id(uploader.url)
-    assert world.blob(upload_id) == data
-    assert world.leftovers(upload_id) == [f"in/{upload_id}/source"]
-    job = world.store.get(upload_id)
+    assert context.blob(upload_id) == data
+    assert context.leftovers(upload_id) == [f"in/{upload_id}/source"]
+    job = context.store.get(upload_id)
     assert job is not None
     assert (job.source.name, job.source.size) == ("süß.mp4", size)
-    assert job.source.etag == world.blobs.head(f"in/{upload_id}/source").etag
+    assert job.source.etag == context.blobs.head(f"in/{upload_id}/source").etag
 
 
 def test_tuspy_when_the_api_is_killed_then_it_resumes_where_the_server_says(
-    world: World,
+    context: Context,
 ) -> None:
     data = os.urandom(2 * PART_BYTES + 777)
-    client = TusClient(f"{world.server.url}/v1/tus")
+    client = TusClient(f"{context.server.url}/v1/tus")
     first = client.uploader(file_stream=io.BytesIO(data), chunk_size=MIB)
     for _ in range(9):
         first.upload_chunk()
     assert first.url is not None
-    world.server.kill()
-    world.server.begin()
+    context.server.kill()
+    context.server.begin()
     assert offset_of(first.url) == 9 * MIB
     second = client.uploader(
         file_stream=io.BytesIO(data), url=first.url, chunk_size=4 * MIB
     )
     assert second.offset == 9 * MIB
     second.upload()
-    assert world.blob(url_id(first.url)) == data
+    assert context.blob(url_id(first.url)) == data
 
 
 def slowly(
@@ -96,10 +96,10 @@ def slowly(
 
 
 def test_the_api_when_killed_inside_a_patch_then_the_offset_is_true(
-    world: World,
+    context: Context,
 ) -> None:
     data = os.urandom(3 * PART_BYTES)
-    url = begin(world, len(data))
+    url = begin(context, len(data))
     gate, reached = threading.Event(), threading.Event()
     outcome: list[Any] = []
 
@@ -112,22 +112,22 @@ def test_the_api_when_killed_inside_a_patch_then_the_offset_is_true(
     thread = threading.Thread(target=send)
     thread.start()
     assert reached.wait(60)
-    await_true(lambda: world.uploads.get(url_id(url), None).offset == PART_BYTES)
-    world.server.kill()
+    await_true(lambda: context.uploads.get(url_id(url), None).offset == PART_BYTES)
+    context.server.kill()
     gate.set()
     thread.join(60)
-    world.server.begin()
+    context.server.begin()
     at = offset_of(url)
     assert at == PART_BYTES
     assert patch(url, at, data[at:]).status_code == 204
-    assert world.blob(url_id(url)) == data
+    assert context.blob(url_id(url)) == data
 
 
 def test_two_writers_when_at_once_then_the_newer_wins_and_the_bytes_are_its(
-    world: World,
+    context: Context,
 ) -> None:
     mine, other = os.urandom(PART_BYTES + 5), os.urandom(PART_BYTES + 5)
-    url = begin(world, len(mine))
+    url = begin(context, len(mine))
     gate, reached = threading.Event(), threading.Event()
     old: list[int] = []
     thread = threading.Thread(
@@ -137,21 +137,21 @@ def test_two_writers_when_at_once_then_the_newer_wins_and_the_bytes_are_its(
     )
     thread.start()
     assert reached.wait(60)
-    await_true(lambda: world.uploads.get(url_id(url), None).fence == 1)
+    await_true(lambda: context.uploads.get(url_id(url), None).fence == 1)
     assert patch(url, 0, mine).status_code == 204
     gate.set()
     thread.join(60)
     assert old == [409]
-    assert world.blob(url_id(url)) == mine
+    assert context.blob(url_id(url)) == mine
 
 
 @pytest.mark.parametrize("sent", [400_000, 1000])
 def test_a_client_when_it_breaks_off_then_what_came_counts(
-    world: World, sent: int
+    context: Context, sent: int
 ) -> None:
     data = os.urandom(MIB)
-    url = begin(world, len(data))
-    host = ("127.0.0.1", world.server.port)
+    url = begin(context, len(data))
+    host = ("127.0.0.1", context.server.port)
     with socket.create_connection(host, 60) as raw:
         head = f"PATCH /v1/tus/{url_id(url)} HTTP/1.1\r\nHost: localhost\r\n"
         for name, value in {**TUS, **OCTETS, "Upload-Offset": "0"}.items():
@@ -160,27 +160,29 @@ def test_a_client_when_it_breaks_off_then_what_came_counts(
         raw.sendall(head.encode() + data[:sent])
     await_true(lambda: offset_of(url) == sent)
     assert patch(url, sent, data[sent:]).status_code == 204
-    assert world.blob(url_id(url)) == data
+    assert context.blob(url_id(url)) == data
 
 
 @pytest.mark.parametrize("offset", [1, 5, 11])
-def test_a_wrong_offset_then_409_and_nothing_changes(world: World, offset: int) -> None:
-    url = begin(world, 20)
+def test_a_wrong_offset_then_409_and_nothing_changes(
+    context: Context, offset: int
+) -> None:
+    url = begin(context, 20)
     assert patch(url, offset, b"x").status_code == 409
     assert offset_of(url) == 0
 
 
-def test_more_bytes_than_announced_then_413(world: World) -> None:
-    url = begin(world, 5)
+def test_more_bytes_than_announced_then_413(context: Context) -> None:
+    url = begin(context, 5)
     assert patch(url, 0, b"123456").status_code == 413
     assert patch(url, 0, iter([b"123", b"456"])).status_code == 413
 
 
 def test_a_checksum_when_wrong_then_460_and_none_of_the_bytes_count(
-    world: World,
+    context: Context,
 ) -> None:
     data = os.urandom(PART_BYTES + 10)
-    url = begin(world, len(data))
+    url = begin(context, len(data))
     right = b64encode(hashlib.sha1(data).digest()).decode()  # noqa: S324 - tus names it
     wrong = b64encode(b"x" * 20).decode()
     refused = patch(url, 0, data[::-1], **{"Upload-Checksum": f"sha1 {wrong}"})
@@ -190,35 +192,35 @@ def test_a_checksum_when_wrong_then_460_and_none_of_the_bytes_count(
     assert unknown.status_code == 400
     taken = patch(url, 0, data, **{"Upload-Checksum": f"sha1 {right}"})
     assert taken.status_code == 204
-    assert world.blob(url_id(url)) == data
+    assert context.blob(url_id(url)) == data
 
 
-def test_creation_with_upload_then_one_request_is_enough(world: World) -> None:
+def test_creation_with_upload_then_one_request_is_enough(context: Context) -> None:
     answer = requests.post(
-        f"{world.server.url}/v1/tus",
+        f"{context.server.url}/v1/tus",
         data=b"all of it",
         headers={**TUS, **OCTETS, "Upload-Length": "9"},
         timeout=60,
     )
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, "9")
-    assert world.blob(url_id(answer.headers["Location"])) == b"all of it"
+    assert context.blob(url_id(answer.headers["Location"])) == b"all of it"
 
 
-def test_an_empty_upload_then_an_empty_blob(world: World) -> None:
-    assert world.blob(url_id(begin(world, 0))) == b""
+def test_an_empty_upload_then_an_empty_blob(context: Context) -> None:
+    assert context.blob(url_id(begin(context, 0))) == b""
 
 
-def test_termination_then_404_and_nothing_left(world: World) -> None:
-    url = begin(world, 1000)
+def test_termination_then_404_and_nothing_left(context: Context) -> None:
+    url = begin(context, 1000)
     assert patch(url, 0, b"x" * 500).status_code == 204
     answer = requests.delete(url, headers=TUS, timeout=60)
     assert answer.status_code == 204
     assert requests.head(url, headers=TUS, timeout=60).status_code == 404
-    assert world.leftovers(url_id(url)) == []
+    assert context.leftovers(url_id(url)) == []
 
 
-def test_head_then_length_metadata_and_no_store(world: World) -> None:
-    url = begin(world, 7, filename="a b.mp4")
+def test_head_then_length_metadata_and_no_store(context: Context) -> None:
+    url = begin(context, 7, filename="a b.mp4")
     told = requests.head(url, headers=TUS, timeout=60).headers
     assert told["Upload-Length"] == "7"
     assert told["Upload-Metadata"] == "filename YSBiLm1wNA=="
@@ -227,20 +229,20 @@ def test_head_then_length_metadata_and_no_store(world: World) -> None:
     assert told["Upload-Expires"].endswith("GMT")
 
 
-def test_options_then_what_the_server_can(world: World) -> None:
-    told = requests.options(f"{world.server.url}/v1/tus", timeout=60)
+def test_options_then_what_the_server_can(context: Context) -> None:
+    told = requests.options(f"{context.server.url}/v1/tus", timeout=60)
     assert told.status_code == 204
     assert told.headers["Tus-Version"] == "1.0.0"
     assert "creation-with-upload" in told.headers["Tus-Extension"]
     assert "sha1" in told.headers["Tus-Checksum-Algorithm"]
 
 
-def test_a_proxy_s_way_by_post_then_the_named_method(world: World) -> None:
-    url = begin(world, 3)
+def test_a_proxy_s_way_by_post_then_the_named_method(context: Context) -> None:
+    url = begin(context, 3)
     told = {**TUS, **OCTETS, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
     answer = requests.post(url, data=b"abc", headers=told, timeout=60)
     assert answer.status_code == 204
-    assert world.blob(url_id(url)) == b"abc"
+    assert context.blob(url_id(url)) == b"abc"
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ def test_a_proxy_s_way_by_post_then_the_named_method(world: World) -> None:
     ],
 )
 def test_a_malformed_creation_then_4xx(
-    world: World, headers: dict[str, str], status: int
+    context: Context, headers: dict[str, str], status: int
 ) -> None:
-    answer = requests.post(f"{world.server.url}/v1/tus", headers=headers, timeout=60)
+    answer = requests.post(f"{context.server.url}/v1/tus", headers=headers, timeout=60)
     assert answer.status_code == status

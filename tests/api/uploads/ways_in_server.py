@@ -1,4 +1,4 @@
-"""The service's own app, whose doorbells nobody hears: a test looks at the store."""
+"""The service's own app, whose messages nobody hears: a test looks at the store."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from flask import Flask
 
 from api.app import create_app
 from common.jobs.queue import RecordingDispatcher
-from common.runtime import build
+from common.runtime import build_runtime
 from common.settings.load import Settings
 
 
 def load() -> Flask:
     """Build it as gunicorn wants it."""
-    return create_app(build(Settings.load(), RecordingDispatcher()))
+    return create_app(build_runtime(Settings.load(), RecordingDispatcher()))

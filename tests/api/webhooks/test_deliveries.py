@@ -6,8 +6,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.api.context import make_app
+from tests.worker.context import SECRET, accept_job
 from tests.worker.receiver import Reply, receiving
-from tests.worker.world import SECRET, accept_job
 from worker.tasks.deliver import deliver
 
 DELIVERIES = "/v1/webhooks/deliveries"
@@ -21,12 +21,12 @@ HOOK = {
 
 
 @pytest.fixture
-def hall(tmp_path):
+def api_context(tmp_path):
     return make_app(tmp_path)
 
 
-def test_deliveries_are_listed_newest_first_by_page(hall):
-    runtime, client = hall
+def test_deliveries_are_listed_newest_first_by_page(api_context):
+    runtime, client = api_context
     jobs = [accept_job(runtime, HOOK, owner="") for _ in range(3)]
     first = client.get(f"{DELIVERIES}?limit=2").json
     rest = client.get(f"{DELIVERIES}?limit=2&cursor={first['next']}").json
@@ -35,8 +35,8 @@ def test_deliveries_are_listed_newest_first_by_page(hall):
     assert rest["next"] is None
 
 
-def test_no_answer_shows_a_secret(hall):
-    runtime, client = hall
+def test_no_answer_shows_a_secret(api_context):
+    runtime, client = api_context
     job = accept_job(runtime, HOOK, owner="")
     for path in (DELIVERIES, f"{DELIVERIES}/{job}:n:1", f"/v1/jobs/{job}"):
         text = client.get(path).text
@@ -44,8 +44,8 @@ def test_no_answer_shows_a_secret(hall):
         assert SECRET not in text
 
 
-def test_another_owners_delivery_is_not_there(hall):
-    runtime, client = hall
+def test_another_owners_delivery_is_not_there(api_context):
+    runtime, client = api_context
     job = accept_job(runtime, HOOK, owner="somebody")
     assert client.get(DELIVERIES).json["deliveries"] == []
     assert client.get(f"{DELIVERIES}/{job}:n:1").status_code == 404
@@ -55,14 +55,14 @@ def test_another_owners_delivery_is_not_there(hall):
 @pytest.mark.parametrize(
     "name", ["x", "0" * 32, "0" * 32 + ":n:1", "0" * 32 + ":prepare"]
 )
-def test_an_unknown_delivery_is_not_there(hall, name):
-    _, client = hall
+def test_an_unknown_delivery_is_not_there(api_context, name):
+    _, client = api_context
     assert client.get(f"{DELIVERIES}/{name}").status_code == 404
     assert client.post(f"{DELIVERIES}/{name}/replay").status_code == 404
 
 
-def test_a_delivery_that_has_not_ended_cannot_be_replayed(hall):
-    runtime, client = hall
+def test_a_delivery_that_has_not_ended_cannot_be_replayed(api_context):
+    runtime, client = api_context
     job = accept_job(runtime, HOOK, owner="")
     answer = client.post(f"{DELIVERIES}/{job}:n:1/replay")
     assert (answer.status_code, answer.json["code"]) == (409, "conflict")
@@ -77,14 +77,14 @@ def test_a_replay_reaches_the_receiver_under_the_same_id(tmp_path):
         }
         runtime, client = make_app(tmp_path, egress=egress)
         job = accept_job(runtime, HOOK | {"url": server.url}, owner="")
-        piece = f"{job}:n:1"
-        deliver(runtime, piece, "task", "tester")
-        answer = client.post(f"{DELIVERIES}/{piece}/replay")
+        task = f"{job}:n:1"
+        deliver(runtime, task, "task", "tester")
+        answer = client.post(f"{DELIVERIES}/{task}/replay")
         assert (answer.status_code, answer.json["status"]) == (202, "queued")
-        assert runtime.dispatcher.bells[-1].piece == piece
-        deliver(runtime, piece, "task", "tester")
+        assert runtime.dispatcher.messages[-1].task == task
+        deliver(runtime, task, "task", "tester")
     ids = [request.headers["webhook-id"] for request in server.requests]
-    assert ids == [client.get(f"{DELIVERIES}/{piece}").json["message_id"]] * 2
+    assert ids == [client.get(f"{DELIVERIES}/{task}").json["message_id"]] * 2
 
 
 def test_the_log_tells_each_attempt(tmp_path):
@@ -138,15 +138,15 @@ def test_a_job_may_say_who_is_told(tmp_path):
         ({"type": "email", "to": "a@b.c", "events": ["x y"]}, "/notify/0/events/0"),
     ],
 )
-def test_a_bad_subscription_is_refused_with_its_place(hall, one, pointer):
-    _, client = hall
+def test_a_bad_subscription_is_refused_with_its_place(api_context, one, pointer):
+    _, client = api_context
     answer = submit(client, notify=[one])
     assert answer.status_code == 422
     assert answer.json["pointer"] == pointer
 
 
-def test_a_preset_names_the_outputs(hall):
-    _, client = hall
+def test_a_preset_names_the_outputs(api_context):
+    _, client = api_context
     names = [one["name"] for one in submit(client, preset="scrubber").json["outputs"]]
     assert names == ["poster", "storyboard"]
 
@@ -155,7 +155,7 @@ def test_a_preset_names_the_outputs(hall):
     "more",
     [{"preset": "none-such"}, {"preset": "web", "outputs": [{"kind": "thumbnail"}]}],
 )
-def test_a_preset_that_cannot_be_meant_is_refused(hall, more):
-    _, client = hall
+def test_a_preset_that_cannot_be_meant_is_refused(api_context, more):
+    _, client = api_context
     answer = submit(client, **more)
     assert (answer.status_code, answer.json["pointer"]) == (422, "/preset")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.jobs.store import Claim
-from tests.api.conftest import OBJECT, World, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key
 
 HOOK = {"type": "webhook", "url": "https://example.org/hook?token=x"}
@@ -18,36 +18,36 @@ SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 @pytest.fixture
-def guarded(make_world: Callable[..., World]) -> World:
-    return make_world(api={"auth": True})
+def guarded(make_context: Callable[..., Context]) -> Context:
+    return make_context(api={"auth": True})
 
 
-def add(world: World, headers: dict[str, str], **more: Any) -> Any:
-    return world.client.post("/v1/webhooks", json=HOOK | more, headers=headers)
+def add(context: Context, headers: dict[str, str], **more: Any) -> Any:
+    return context.client.post("/v1/webhooks", json=HOOK | more, headers=headers)
 
 
-def listed(world: World, headers: dict[str, str]) -> list[Any]:
-    found: list[Any] = world.client.get("/v1/webhooks", headers=headers).json[
+def listed(context: Context, headers: dict[str, str]) -> list[Any]:
+    found: list[Any] = context.client.get("/v1/webhooks", headers=headers).json[
         "webhooks"
     ]
     return found
 
 
-def told(world: World, headers: dict[str, str]) -> list[Any]:
+def told(context: Context, headers: dict[str, str]) -> list[Any]:
     """Give what the log says of all deliveries of the owner, oldest first."""
-    answer = world.client.get("/v1/webhooks/deliveries", headers=headers)
+    answer = context.client.get("/v1/webhooks/deliveries", headers=headers)
     return list(reversed(answer.json["deliveries"]))
 
 
-def submit(world: World, headers: dict[str, str], **more: Any) -> Any:
+def submit(context: Context, headers: dict[str, str], **more: Any) -> Any:
     body = {"source": OBJECT, **more}
-    answer = world.client.post("/v1/jobs", json=body, headers=headers)
+    answer = context.client.post("/v1/jobs", json=body, headers=headers)
     assert answer.status_code == 202, answer.json
     return answer.json
 
 
 def test_given_one_idempotency_key_then_each_api_key_gets_a_webhook(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     repeat = {"Idempotency-Key": "k"}
     callers = [a_key(guarded), a_key(guarded)]
@@ -57,7 +57,7 @@ def test_given_one_idempotency_key_then_each_api_key_gets_a_webhook(
     assert made[2].json == made[0].json
 
 
-def test_given_a_new_webhook_then_its_secret_is_shown_once(guarded: World) -> None:
+def test_given_a_new_webhook_then_its_secret_is_shown_once(guarded: Context) -> None:
     headers = a_key(guarded)
     made = add(guarded, headers)
     assert made.status_code == 201
@@ -69,7 +69,7 @@ def test_given_a_new_webhook_then_its_secret_is_shown_once(guarded: World) -> No
     assert made.json["secret"] not in shown.get_data(as_text=True)
 
 
-def test_given_a_secret_of_the_callers_then_it_is_kept(guarded: World) -> None:
+def test_given_a_secret_of_the_callers_then_it_is_kept(guarded: Context) -> None:
     assert add(guarded, a_key(guarded), secret=SECRET).json["secret"] == SECRET
 
 
@@ -86,7 +86,7 @@ def test_given_a_secret_of_the_callers_then_it_is_kept(guarded: World) -> None:
     ],
 )
 def test_given_a_webhook_that_is_none_then_422(
-    guarded: World, field: str, value: Any
+    guarded: Context, field: str, value: Any
 ) -> None:
     answer = add(guarded, a_key(guarded), **{field: value})
     assert (answer.status_code, answer.json["pointer"][: len(field) + 1]) == (
@@ -96,7 +96,7 @@ def test_given_a_webhook_that_is_none_then_422(
 
 
 def test_given_a_job_then_the_keys_webhook_is_told_as_well_as_its_own(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded)
     add(guarded, headers, events=["job.accepted"])
@@ -106,7 +106,7 @@ def test_given_a_job_then_the_keys_webhook_is_told_as_well_as_its_own(
     assert targets == ["https://own.example/", "https://example.org/hook?***"]
 
 
-def test_given_output_events_then_they_are_told_too(guarded: World) -> None:
+def test_given_output_events_then_they_are_told_too(guarded: Context) -> None:
     headers = a_key(guarded)
     add(guarded, headers, events=["output.succeeded", "job.completed"])
     job = submit(guarded, headers, outputs=[{"kind": "thumbnail"}])
@@ -116,7 +116,7 @@ def test_given_output_events_then_they_are_told_too(guarded: World) -> None:
 
 
 def test_given_a_form_or_an_upload_then_the_keys_webhook_is_told(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded)
     add(guarded, headers, events=["job.accepted"])
@@ -132,17 +132,17 @@ def test_given_a_form_or_an_upload_then_the_keys_webhook_is_told(
     assert len(told(guarded, headers)) == 2
 
 
-def test_given_a_job_then_the_worker_gets_the_webhooks_secret(guarded: World) -> None:
+def test_given_a_job_then_the_worker_gets_the_webhooks_secret(guarded: Context) -> None:
     headers = a_key(guarded)
     made = add(guarded, headers, events=["job.accepted"]).json
     job = submit(guarded, headers)
     claim = guarded.runtime.store.claim(f"{job['id']}:n:1", "t", "w")
     assert isinstance(claim, Claim)
-    assert claim.notice is not None
-    assert claim.notice["subscription"]["secret"] == made["secret"]
+    assert claim.delivery is not None
+    assert claim.delivery["subscription"]["secret"] == made["secret"]
 
 
-def test_given_a_deleted_webhook_then_later_jobs_are_not_told(guarded: World) -> None:
+def test_given_a_deleted_webhook_then_later_jobs_are_not_told(guarded: Context) -> None:
     headers = a_key(guarded)
     made = add(guarded, headers, events=["job.accepted"]).json
     path = f"/v1/webhooks/{made['id']}"
@@ -153,7 +153,7 @@ def test_given_a_deleted_webhook_then_later_jobs_are_not_told(guarded: World) ->
 
 
 def test_given_another_key_of_the_owner_then_it_has_webhooks_of_its_own(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     first, second = a_key(guarded), a_key(guarded)
     made = add(guarded, first, events=["job.accepted"]).json
@@ -165,7 +165,7 @@ def test_given_another_key_of_the_owner_then_it_has_webhooks_of_its_own(
 
 
 def test_given_many_at_once_then_ten_are_kept_and_none_is_lost(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded)
     app = guarded.client.application
@@ -181,7 +181,7 @@ def test_given_many_at_once_then_ten_are_kept_and_none_is_lost(
 
 
 def test_given_a_repeat_with_an_idempotency_key_then_one_webhook(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = {**a_key(guarded), "Idempotency-Key": "k"}
     first, again = add(guarded, headers), add(guarded, headers)
@@ -191,21 +191,23 @@ def test_given_a_repeat_with_an_idempotency_key_then_one_webhook(
 
 @pytest.mark.parametrize(("method", "scope"), [("post", "read"), ("get", "submit")])
 def test_given_a_missing_scope_then_403(
-    guarded: World, method: str, scope: str
+    guarded: Context, method: str, scope: str
 ) -> None:
     call = getattr(guarded.client, method)
     answer = call("/v1/webhooks", headers=a_key(guarded, scopes=[scope]))
     assert answer.status_code == 403
 
 
-def test_given_a_service_without_keys_then_409_says_what_to_do(world: World) -> None:
-    answer = world.client.post("/v1/webhooks", json=HOOK)
+def test_given_a_service_without_keys_then_409_says_what_to_do(
+    context: Context,
+) -> None:
+    answer = context.client.post("/v1/webhooks", json=HOOK)
     assert (answer.status_code, "notify" in answer.json["hint"]) == (409, True)
-    assert world.client.get("/v1/webhooks").status_code == 409
+    assert context.client.get("/v1/webhooks").status_code == 409
 
 
 def test_given_a_webhook_then_the_job_document_does_not_show_it(
-    guarded: World,
+    guarded: Context,
 ) -> None:
     headers = a_key(guarded)
     secret = add(guarded, headers).json["secret"]
@@ -213,7 +215,7 @@ def test_given_a_webhook_then_the_job_document_does_not_show_it(
 
 
 def test_given_the_deliveries_then_they_are_not_taken_for_a_webhook(
-    world: World,
+    context: Context,
 ) -> None:
-    allowed = world.client.options("/v1/webhooks/deliveries").headers["Allow"]
+    allowed = context.client.options("/v1/webhooks/deliveries").headers["Allow"]
     assert "DELETE" not in allowed

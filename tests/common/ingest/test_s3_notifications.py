@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from common.access.keys import KeyRecord
 from common.errors import BadRequest
 from common.ingest.s3_notifications import (
-    Arrival,
-    Arrivals,
+    S3Notification,
+    S3Notifications,
     job_options,
     match,
     read_notification,
 )
 from common.settings.sections import EventRule
-from tests.worker.world import keys_of, make_runtime
+from tests.worker.context import keys_of, make_runtime
 
 
 def record(key="in/a.mp4", name="ObjectCreated:Put", **thing):
@@ -37,7 +37,7 @@ def read(document):
 
 def test_s3s_own_form():
     (got,) = read({"Records": [record(versionId="v1")]})
-    assert got == Arrival("videos", "in/a.mp4", 5, "e1", "v1", "0A")
+    assert got == S3Notification("videos", "in/a.mp4", 5, "e1", "v1", "0A")
 
 
 def test_minios_form_has_its_own_event_name():
@@ -118,15 +118,15 @@ def test_what_is_no_notification_is_refused(text):
 
 
 def test_repetitions_have_one_identity_and_versions_have_their_own():
-    once = Arrival("b", "k", 5, "e1", None, "0A")
-    again = Arrival("b", "k", 5, "e1", None, "0B")
+    once = S3Notification("b", "k", 5, "e1", None, "0A")
+    again = S3Notification("b", "k", 5, "e1", None, "0B")
     assert once.identity == again.identity
     others = {
         once.identity,
-        Arrival("b", "k", 5, "e2").identity,
-        Arrival("b", "k", 5, "e1", "v1").identity,
-        Arrival("b", "k2", 5, "e1").identity,
-        Arrival("b2", "k", 5, "e1").identity,
+        S3Notification("b", "k", 5, "e2").identity,
+        S3Notification("b", "k", 5, "e1", "v1").identity,
+        S3Notification("b", "k2", 5, "e1").identity,
+        S3Notification("b2", "k", 5, "e1").identity,
     }
     assert len(others) == 5
 
@@ -137,7 +137,7 @@ def test_the_first_rule_that_matches_counts():
         EventRule(bucket="b", prefix="in/", preset="social"),
     ]
     found = [
-        match(rules, Arrival(bucket, key))
+        match(rules, S3Notification(bucket, key))
         for bucket, key in [("b", "in/a.mp4"), ("b", "in/a.mov"), ("c", "in/a.mp4")]
     ]
     assert [one and one.preset for one in found] == ["web", "social", None]
@@ -147,7 +147,7 @@ def rule(**more):
     return EventRule.model_validate({"bucket": "videos", "preset": "default", **more})
 
 
-def world(tmp_path, one, **events):
+def context(tmp_path, one, **events):
     return make_runtime(
         tmp_path,
         blobs={"path": tmp_path / "blobs", "bucket": "videos"},
@@ -159,47 +159,47 @@ def arrive(runtime, key):
     with runtime.blobs.writer(key, content_type="video/mp4") as writer:
         writer.write(b"film")
         writer.commit()
-    arrivals = Arrivals(
-        runtime.settings, runtime.intake, runtime.blobs, keys_of(runtime)
+    notifications = S3Notifications(
+        runtime.settings, runtime.jobs, runtime.blobs, keys_of(runtime)
     )
-    return arrivals.admit(Arrival("videos", key))
+    return notifications.admit(S3Notification("videos", key))
 
 
 def admit(tmp_path, key, **destination):
     """Have an object arrive; gives what came of it and the job's options."""
     one = rule(destination={"bucket": "videos", **destination})
-    runtime = world(tmp_path, one)
+    runtime = context(tmp_path, one)
     admission = arrive(runtime, key)
     job = admission.job_id and runtime.store.get(admission.job_id)
     return admission.outcome, job and job.options
 
 
-SHOP = {
+CASE = {
     "id": "w1",
     "type": "webhook",
-    "url": "https://shop.test/",
+    "url": "https://case.test/",
     "secret": "",
     "events": ["job.accepted"],
 }
 
 
-def told(tmp_path, one, *, owner="shop"):
-    """Have an object arrive where the key shop has a webhook; gives who is told."""
-    runtime = world(tmp_path, one, owner=owner)
+def told(tmp_path, one, *, owner="case"):
+    """Have an object arrive where the key case has a webhook; gives who is told."""
+    runtime = context(tmp_path, one, owner=owner)
     keys_of(runtime).create(
-        KeyRecord(id="shop", name="shop", owner="shop", webhooks=[SHOP])
+        KeyRecord(id="case", name="case", owner="case", webhooks=[CASE])
     )
     assert arrive(runtime, "in/a.mp4").outcome == "created"
-    found, _ = runtime.store.notices(owner, limit=10)
-    return [notice.subscription["url"] for notice in found]
+    found, _ = runtime.store.deliveries(owner, limit=10)
+    return [delivery.subscription["url"] for delivery in found]
 
 
 def test_the_webhooks_of_the_owners_key_are_told(tmp_path):
-    assert told(tmp_path, rule()) == ["https://shop.test/"]
+    assert told(tmp_path, rule()) == ["https://case.test/"]
 
 
 def test_a_rule_names_the_key_whose_webhooks_are_told(tmp_path):
-    assert told(tmp_path, rule(webhooks_of="shop"), owner="") == ["https://shop.test/"]
+    assert told(tmp_path, rule(webhooks_of="case"), owner="") == ["https://case.test/"]
 
 
 @pytest.mark.parametrize("named", ["", "nobody"])
@@ -224,9 +224,9 @@ def test_what_lies_at_a_rules_destination_starts_no_job(tmp_path):
 
 
 def test_a_key_cannot_lead_out_of_the_prefix(tmp_path):
-    arrival = Arrival("videos", "in/../../etc//x")
+    notification = S3Notification("videos", "in/../../etc//x")
     given = rule(destination={"bucket": "b", "prefix": "t/{key}"})
-    assert job_options(given, arrival)["destination"]["prefix"] == "t/in/etc/x"
+    assert job_options(given, notification)["destination"]["prefix"] == "t/in/etc/x"
 
 
 @pytest.mark.parametrize("prefix", ["", "thumbs", "/thumbs/{key}"])

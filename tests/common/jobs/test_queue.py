@@ -12,15 +12,20 @@ from typing import Any
 import pytest
 import redis
 
-from common.jobs.queue import Aside, CeleryDispatcher, RecordingDispatcher, celery_app
-from common.model import Bell
+from common.jobs.queue import (
+    BackgroundQueue,
+    CeleryDispatcher,
+    RecordingDispatcher,
+    celery_app,
+)
+from common.model import Message
 from common.settings.load import Settings
 from tests.common import valkey
 from tests.ports import free_port
 from tests.timing import quickest
 
-BELL = Bell("j:prepare", "prepare", "fast")
-SLOW = Bell("j:o:gif", "render", "slow")
+MESSAGE = Message("j:prepare", "prepare", "fast")
+SLOW = Message("j:o:gif", "render", "slow")
 
 
 @pytest.fixture
@@ -44,10 +49,10 @@ def messages(broker: redis.Redis, queue: str = "fast") -> list[Any]:
     return [json.loads(one) for one in reversed(found)]
 
 
-def test_bells_are_heard_in_the_order_of_their_ringing(
+def test_messages_are_heard_in_the_order_of_their_ringing(
     dispatcher: CeleryDispatcher, broker: redis.Redis
 ) -> None:
-    dispatcher.ring([Bell(f"p{n}", "prepare", "fast") for n in range(3)])
+    dispatcher.enqueue([Message(f"p{n}", "prepare", "fast") for n in range(3)])
     told = [one["headers"]["argsrepr"] for one in messages(broker)]
     assert told == ["['p0']", "['p1']", "['p2']"]
     assert dispatcher.backlog() == {"fast": 3, "slow": 0}
@@ -57,25 +62,25 @@ def test_more_threads_than_kombu_has_connections_may_ring(
     dispatcher: CeleryDispatcher, broker: redis.Redis
 ) -> None:
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda _: dispatcher.ring([BELL]), range(160)))
+        list(pool.map(lambda _: dispatcher.enqueue([MESSAGE]), range(160)))
     assert dispatcher.failures == 0
     assert broker.llen("fast") == 160
 
 
 def test_a_broker_that_is_away_delays_nobody() -> None:
     dispatcher = dispatcher_of(f"redis://127.0.0.1:{free_port()}/0")
-    assert quickest(lambda: dispatcher.ring([BELL, BELL])) < 1
+    assert quickest(lambda: dispatcher.enqueue([MESSAGE, MESSAGE])) < 1
     assert dispatcher.failures == 2 * 5
 
 
-def test_a_broker_that_comes_back_is_rung_again(tmp_path: Path) -> None:
+def test_a_broker_that_comes_back_is_alternative_again(tmp_path: Path) -> None:
     port = free_port()
     dispatcher = dispatcher_of(f"redis://127.0.0.1:{port}/0")
     with valkey.running(tmp_path, port=port):
-        dispatcher.ring([BELL])
-    dispatcher.ring([BELL])
+        dispatcher.enqueue([MESSAGE])
+    dispatcher.enqueue([MESSAGE])
     with valkey.running(tmp_path, port=port) as (url, _):
-        dispatcher.ring([BELL])
+        dispatcher.enqueue([MESSAGE])
         assert redis.Redis.from_url(url).llen("fast") == 1
     assert dispatcher.failures == 1
 
@@ -86,54 +91,54 @@ class Stalled(RecordingDispatcher):
     def __init__(self) -> None:
         super().__init__()
         self.entered, self.let = threading.Event(), threading.Event()
-        self.calls: list[list[Bell]] = []
-        self.rung = threading.Semaphore(0)
+        self.calls: list[list[Message]] = []
+        self.alternative = threading.Semaphore(0)
 
-    def ring(self, bells: Iterable[Bell]) -> None:
-        self.calls.append(list(bells))
+    def enqueue(self, messages: Iterable[Message]) -> None:
+        self.calls.append(list(messages))
         self.entered.set()
         assert self.let.wait(60)
-        self.rung.release()
+        self.alternative.release()
 
 
 def test_who_rings_aside_waits_for_nobody_and_rings_together() -> None:
     stalled = Stalled()
-    aside = Aside(stalled)
-    aside.ring([BELL])
+    background = BackgroundQueue(stalled)
+    background.enqueue([MESSAGE])
     assert stalled.entered.wait(60)
-    aside.ring([SLOW])
-    aside.ring([BELL])
+    background.enqueue([SLOW])
+    background.enqueue([MESSAGE])
     stalled.let.set()
-    assert stalled.rung.acquire(timeout=60)
-    assert stalled.rung.acquire(timeout=60)
-    assert stalled.calls == [[BELL], [BELL, SLOW]]
+    assert stalled.alternative.acquire(timeout=60)
+    assert stalled.alternative.acquire(timeout=60)
+    assert stalled.calls == [[MESSAGE], [MESSAGE, SLOW]]
 
 
 def test_a_process_that_ends_rings_for_what_it_holds() -> None:
     stalled = Stalled()
     stalled.let.set()
-    aside = Aside(stalled)
-    aside._waiting.append(BELL)
-    aside._flush()
-    assert stalled.calls == [[BELL]]
+    background = BackgroundQueue(stalled)
+    background._waiting.append(MESSAGE)
+    background._flush()
+    assert stalled.calls == [[MESSAGE]]
 
 
-def test_what_one_bell_raises_does_not_silence_the_next() -> None:
+def test_what_one_message_raises_does_not_silence_the_next() -> None:
     class Failing(RecordingDispatcher):
         first = True
         raised, heard = threading.Event(), threading.Event()
 
-        def ring(self, bells: Iterable[Bell]) -> None:
+        def enqueue(self, messages: Iterable[Message]) -> None:
             if self.first:
                 self.first = False
                 self.raised.set()
                 raise RuntimeError("a defect")
-            super().ring(bells)
+            super().enqueue(messages)
             self.heard.set()
 
     failing = Failing()
-    aside = Aside(failing)
-    aside.ring([BELL])
+    background = BackgroundQueue(failing)
+    background.enqueue([MESSAGE])
     assert failing.raised.wait(60)
-    aside.ring([SLOW])
+    background.enqueue([SLOW])
     assert failing.heard.wait(60)

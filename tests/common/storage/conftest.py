@@ -13,7 +13,7 @@ from common.settings.load import Settings
 from common.settings.sections import S3, Api, Blobs
 from common.storage import connect
 from common.storage.port import BlobStore
-from tests.api.uploads.lab import rclone
+from tests.api.uploads.context import rclone
 
 BUCKET = "framemill"
 SECRET = "contract-secret-" * 4

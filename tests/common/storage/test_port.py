@@ -204,8 +204,8 @@ def test_parts_when_joined_in_order_then_one_blob(
     data = os.urandom(2 * PART_BYTES + 100)
     key = prefix + "a"
     ref = store.begin_parts(key, content_type=TYPE)
-    pieces = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)]
-    parts = [store.put_part(key, ref, n, piece) for n, piece in enumerate(pieces, 1)]
+    tasks = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)]
+    parts = [store.put_part(key, ref, n, task) for n, task in enumerate(tasks, 1)]
     assert [part.number for part in store.list_parts(key, ref)] == [1, 2, 3]
     assert sum(part.size for part in store.list_parts(key, ref)) == len(data)
     info = store.join_parts(key, ref, parts)

@@ -20,7 +20,7 @@ from common.model import (
 )
 from common.settings.load import Settings
 from common.storage.signing import check_seal
-from tests.worker.world import make_runtime
+from tests.worker.context import make_runtime
 from worker.delivery.mail import Letter, Picture, compose, link_files, pick_picture
 
 JOB = "0123456789abcdef0123456789abcdef"

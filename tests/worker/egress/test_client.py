@@ -23,7 +23,7 @@ from common.errors import (
 from common.settings.sections import Egress
 from tests.worker.receiver import Receiver, Reply, Request, receiving
 from tests.worker.source.bad_urls import BAD_URLS
-from worker.egress import Door
+from worker.egress import EgressClient
 
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
 
@@ -48,25 +48,29 @@ def canary() -> Iterator[Receiver]:
         yield receiver
 
 
-def _strict(port: int, resolve: Callable[[str, int], list[str]] = _lookup) -> Door:
-    return Door(Egress(http=True, ports=[443, port]), resolve=resolve)
+def _strict(
+    port: int, resolve: Callable[[str, int], list[str]] = _lookup
+) -> EgressClient:
+    return EgressClient(Egress(http=True, ports=[443, port]), resolve=resolve)
 
 
-def _open(port: int, **more: object) -> Door:
+def _open(port: int, **more: object) -> EgressClient:
     """Give a door that may reach loopback, as a private set-up would."""
     settings = Egress.model_validate(
         {"http": True, "ports": [port], "private_networks": LOOPBACK, **more}
     )
-    return Door(settings, resolve=lambda _host, _port: ["127.0.0.1"])
+    return EgressClient(settings, resolve=lambda _host, _port: ["127.0.0.1"])
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_a_source_at_a_bad_address_never_reaches_the_canary(
     url: str, canary: Receiver, tmp_path: Path
 ) -> None:
-    door = _strict(canary.port)
+    egress = _strict(canary.port)
     with pytest.raises(AddressRefused):
-        door.download(url.replace("{p}", str(canary.port)), tmp_path / "x", max_bytes=9)
+        egress.download(
+            url.replace("{p}", str(canary.port)), tmp_path / "x", max_bytes=9
+        )
     assert canary.touched == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -75,32 +79,32 @@ def test_a_source_at_a_bad_address_never_reaches_the_canary(
 def test_a_webhook_at_a_bad_address_never_reaches_the_canary(
     url: str, canary: Receiver
 ) -> None:
-    door = _strict(canary.port)
+    egress = _strict(canary.port)
     with pytest.raises(AddressRefused):
-        door.post(url.replace("{p}", str(canary.port)), b"{}", {}, seconds=5)
+        egress.post(url.replace("{p}", str(canary.port)), b"{}", {}, seconds=5)
     assert canary.touched == 0
 
 
 def test_given_only_https_then_http_is_refused(canary: Receiver) -> None:
-    door = Door(Egress(ports=[canary.port], private_networks=LOOPBACK))
+    egress = EgressClient(Egress(ports=[canary.port], private_networks=LOOPBACK))
     with pytest.raises(AddressRefused, match="scheme 'http'"):
-        door.post(canary.url, b"", {}, seconds=5)
+        egress.post(canary.url, b"", {}, seconds=5)
     assert canary.touched == 0
 
 
 def test_given_a_rebinding_name_then_it_is_resolved_once(canary: Receiver) -> None:
     """The first answer is public, every later one is the canary."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     def rebind(host: str, _port: int) -> list[str]:
-        asked.append(host)
-        return ["192.0.0.1" if len(asked) > 1 else "127.0.0.1"]
+        requested.append(host)
+        return ["192.0.0.1" if len(requested) > 1 else "127.0.0.1"]
 
     settings = Egress(http=True, ports=[canary.port], private_networks=LOOPBACK)
-    Door(settings, resolve=rebind).post(
+    EgressClient(settings, resolve=rebind).post(
         f"http://re.test:{canary.port}/", b"", {}, seconds=5
     )
-    assert asked == ["re.test"]
+    assert requested == ["re.test"]
     assert canary.requests[0].headers["host"] == f"re.test:{canary.port}"
 
 
@@ -108,11 +112,11 @@ def test_given_a_name_that_turns_to_loopback_then_the_second_call_is_refused(
     canary: Receiver,
 ) -> None:
     answers = iter([["93.184.215.14"], ["127.0.0.1"]])
-    door = _strict(canary.port, lambda _host, _port: next(answers))
-    rules = door._rules  # the first answer must not be dialled here
+    egress = _strict(canary.port, lambda _host, _port: next(answers))
+    rules = egress._rules  # the first answer must not be dialled here
     rules.check_address(ip_address(next(answers)[0]), "re.test")
     with pytest.raises(AddressRefused):
-        door.post(f"http://re.test:{canary.port}/", b"", {}, seconds=5)
+        egress.post(f"http://re.test:{canary.port}/", b"", {}, seconds=5)
     assert canary.touched == 0
 
 
@@ -139,9 +143,9 @@ def test_a_source_that_redirects_to_a_bad_address_is_refused(
             ports=[first.port, canary.port],
             private_networks=["127.0.0.1/32"],
         )
-        door = Door(settings, resolve=lambda _host, _port: ["127.0.0.3"])
+        egress = EgressClient(settings, resolve=lambda _host, _port: ["127.0.0.3"])
         with pytest.raises(AddressRefused):
-            door.download(first.url, tmp_path / "x", max_bytes=99)
+            egress.download(first.url, tmp_path / "x", max_bytes=99)
     assert canary.touched == 0
 
 
@@ -233,7 +237,9 @@ def test_a_slow_resolver_is_ended_by_the_deadline() -> None:
         return []
 
     with pytest.raises(Unreachable, match="took too long"):
-        Door(Egress(), resolve=slow).post("https://a.test/", b"", {}, seconds=0.2)
+        EgressClient(Egress(), resolve=slow).post(
+            "https://a.test/", b"", {}, seconds=0.2
+        )
     let.set()
 
 

@@ -10,7 +10,7 @@ import pytest
 from common.errors import Unreachable
 from common.settings.sections import Egress
 from tests.worker.receiver import receiving
-from worker.egress import Door
+from worker.egress import EgressClient
 
 LOOPBACK = ["127.0.0.0/8", "::1/128"]
 
@@ -22,9 +22,9 @@ def _tls_server(certificate: Path, seen: list[str | None]) -> ssl.SSLContext:
     return context
 
 
-def _tls_door(port: int, trusted: Path | None) -> Door:
+def _tls_egress(port: int, trusted: Path | None) -> EgressClient:
     context = ssl.create_default_context(cafile=trusted) if trusted else None
-    return Door(
+    return EgressClient(
         Egress(ports=[port], private_networks=LOOPBACK),
         resolve=lambda _host, _port: ["127.0.0.1"],
         tls=context,
@@ -34,7 +34,7 @@ def _tls_door(port: int, trusted: Path | None) -> Door:
 def test_tls_goes_to_the_pinned_address_under_the_hosts_name(certificate: Path) -> None:
     seen: list[str | None] = []
     with receiving(tls=_tls_server(certificate, seen)) as server:
-        answer = _tls_door(server.port, certificate).post(
+        answer = _tls_egress(server.port, certificate).post(
             f"https://Hook.Test.:{server.port}/", b"x", {}, seconds=5
         )
     assert answer.status == 200
@@ -49,7 +49,7 @@ def test_a_certificate_that_is_not_valid_ends_the_call(
     host: str, trusted: bool, certificate: Path
 ) -> None:
     with receiving(tls=_tls_server(certificate, [])) as server:
-        door = _tls_door(server.port, certificate if trusted else None)
+        egress = _tls_egress(server.port, certificate if trusted else None)
         with pytest.raises(Unreachable, match="certificate not valid"):
-            door.post(f"https://{host}:{server.port}/", b"x", {}, seconds=5)
+            egress.post(f"https://{host}:{server.port}/", b"x", {}, seconds=5)
     assert server.requests == []

@@ -1,4 +1,4 @@
-"""The sweep: rescues, chores, and a process that outlives its surroundings."""
+"""The sweep: rescues, cleanups, and a process that outlives its surroundings."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from common.errors import (
 from common.jobs.queue import RecordingDispatcher
 from common.jobs.store import JobStore, Reaped
 from common.jobs.store.connection import open_client
-from common.model import Bell
+from common.model import Message
 from common.runtime import Runtime
 from common.settings.load import Settings
 from common.storage.port import BlobStore
 from common.uploads import NewUpload, Uploads
 from tests.common import valkey
-from tests.common.jobs.store.lab import IDLE, Lab, an_artifact
+from tests.common.jobs.store.context import IDLE, StoreContext, an_artifact
 from tests.ports import free_port
 from worker.maintenance import __main__ as process
 from worker.maintenance.__main__ import Maintenance
@@ -61,8 +61,8 @@ def client() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def lab(settings: Settings, client: redis.Redis) -> Lab:
-    return Lab(JobStore(settings, client), client)
+def store_context(settings: Settings, client: redis.Redis) -> StoreContext:
+    return StoreContext(JobStore(settings, client), client)
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def uploads(settings: Settings, client: redis.Redis, files: BlobStore) -> Upload
 
 
 @pytest.fixture
-def janitor(lab: Lab, files: BlobStore, uploads: Uploads) -> Janitor:
-    return Janitor(lab.store, files, uploads, 24)
+def janitor(store_context: StoreContext, files: BlobStore, uploads: Uploads) -> Janitor:
+    return Janitor(store_context.store, files, uploads, 24)
 
 
 def put(files: BlobStore, key: str) -> str:
@@ -91,9 +91,9 @@ def keys(files: BlobStore, prefix: str = "") -> list[str]:
     return [blob.key for blob in files.list(prefix)]
 
 
-def all_due(lab: Lab) -> None:
-    for member in lab.client.zrange(lab.key("chores"), 0, -1):
-        lab.has_run_out(str(member))
+def all_due(store_context: StoreContext) -> None:
+    for member in store_context.client.zrange(store_context.key("chores"), 0, -1):
+        store_context.has_run_out(str(member))
 
 
 class Broker(RecordingDispatcher):
@@ -109,59 +109,61 @@ class Broker(RecordingDispatcher):
             raise self.error
         return IDLE
 
-    def ring(self, bells: Sequence[Bell]) -> None:  # type: ignore[override]
+    def enqueue(self, messages: Sequence[Message]) -> None:  # type: ignore[override]
         time.sleep(self.slow)
-        super().ring(bells)
+        super().enqueue(messages)
 
 
-def test_a_lost_lease_is_rung_again(lab: Lab) -> None:
-    claim = lab.claim(f"{lab.opened()}:o:poster")
-    lab.reaper_was_here()
-    lab.expire(claim.piece)
+def test_a_lost_lease_is_alternative_again(store_context: StoreContext) -> None:
+    claim = store_context.claim(f"{store_context.opened()}:o:poster")
+    store_context.reaper_was_here()
+    store_context.expire(claim.task)
     broker = Broker()
-    assert Reaper(lab.store, broker, 5).sweep().expired == 1
-    assert [bell.piece for bell in broker.bells] == [claim.piece]
+    assert Reaper(store_context.store, broker, 5).sweep().expired == 1
+    assert [message.task for message in broker.messages] == [claim.task]
 
 
-def test_a_broker_that_is_away_delays_no_rescue(lab: Lab) -> None:
-    claim = lab.claim(f"{lab.opened()}:o:poster")
-    lab.reaper_was_here()
-    lab.expire(claim.piece)
+def test_a_broker_that_is_away_delays_no_rescue(store_context: StoreContext) -> None:
+    claim = store_context.claim(f"{store_context.opened()}:o:poster")
+    store_context.reaper_was_here()
+    store_context.expire(claim.task)
     broker = Broker(Unavailable("away"))
 
-    assert Reaper(lab.store, broker, 5).sweep().expired == 1
+    assert Reaper(store_context.store, broker, 5).sweep().expired == 1
 
-    assert broker.bells == []
-    lab.ripen(claim.piece, "pending:fast")
+    assert broker.messages == []
+    store_context.make_due(claim.task, "pending:fast")
     broker.error = None
-    Reaper(lab.store, broker, 5).sweep()
-    assert [bell.piece for bell in broker.bells] == [claim.piece]
+    Reaper(store_context.store, broker, 5).sweep()
+    assert [message.task for message in broker.messages] == [claim.task]
 
 
-def test_a_defect_of_the_dispatcher_is_not_swallowed(lab: Lab) -> None:
-    with pytest.raises(KeyError):
-        Reaper(lab.store, Broker(KeyError("x")), 5).sweep()
-
-
-def test_ringing_ends_in_time_for_the_next_pass(lab: Lab) -> None:
-    for _ in range(40):
-        lab.ripen(f"{lab.accept()}:prepare", "pending:fast")
-    lab.reaper_was_here()
-    broker = Broker(slow=0.05)
-    Reaper(lab.store, broker, 0.06).sweep()
-    assert 10 <= len(broker.bells) <= 30
-
-
-def test_litter_goes_and_artifacts_stay(
-    lab: Lab, files: BlobStore, janitor: Janitor
+def test_a_defect_of_the_dispatcher_is_not_swallowed(
+    store_context: StoreContext,
 ) -> None:
-    job_id = lab.opened()
-    claim = lab.claim(f"{job_id}:o:poster")
+    with pytest.raises(KeyError):
+        Reaper(store_context.store, Broker(KeyError("x")), 5).sweep()
+
+
+def test_ringing_ends_in_time_for_the_next_pass(store_context: StoreContext) -> None:
+    for _ in range(40):
+        store_context.make_due(f"{store_context.accept()}:prepare", "pending:fast")
+    store_context.reaper_was_here()
+    broker = Broker(slow=0.05)
+    Reaper(store_context.store, broker, 0.06).sweep()
+    assert 10 <= len(broker.messages) <= 30
+
+
+def test_orphans_goes_and_artifacts_stay(
+    store_context: StoreContext, files: BlobStore, janitor: Janitor
+) -> None:
+    job_id = store_context.opened()
+    claim = store_context.claim(f"{job_id}:o:poster")
     kept = put(files, an_artifact(claim).key)
     put(files, f"out/{job_id}/poster/{claim.fence + 7}/stale.jpg")
     other = put(files, f"out/{'f' * 32}/poster/1/a.jpg")
-    lab.store.finish(claim, [an_artifact(claim)])
-    lab.has_run_out(f"litter:{job_id}")
+    store_context.store.finish(claim, [an_artifact(claim)])
+    store_context.has_run_out(f"litter:{job_id}")
 
     assert janitor.clean() == 1
 
@@ -169,38 +171,41 @@ def test_litter_goes_and_artifacts_stay(
 
 
 def test_files_of_parts_stay_and_those_of_lost_parts_go(
-    lab: Lab, files: BlobStore, janitor: Janitor
+    store_context: StoreContext, files: BlobStore, janitor: Janitor
 ) -> None:
-    job_id = lab.accept("strip")
-    lab.open(job_id, strip=[1, 2])
+    job_id = store_context.accept("strip")
+    store_context.open(job_id, strip=[1, 2])
     kept = []
-    for piece in (f"{job_id}:o:strip:0", f"{job_id}:o:strip:1", f"{job_id}:o:strip"):
-        claim = lab.claim(piece)
+    for task in (f"{job_id}:o:strip:0", f"{job_id}:o:strip:1", f"{job_id}:o:strip"):
+        claim = store_context.claim(task)
         kept.append(put(files, an_artifact(claim).key))
-        lab.store.finish(claim, [an_artifact(claim)])
+        store_context.store.finish(claim, [an_artifact(claim)])
     put(files, f"out/{job_id}/strip/77/lost.gif")
-    lab.has_run_out(f"litter:{job_id}")
+    store_context.has_run_out(f"litter:{job_id}")
 
     janitor.clean()
 
     assert sorted(keys(files, "out/")) == sorted(kept)
 
 
-def test_litter_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
-    lab: Lab, files: BlobStore, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
+def test_orphans_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
+    store_context: StoreContext,
+    files: BlobStore,
+    janitor: Janitor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The chore was in the janitor's hands when somebody asked for a retry."""
-    job_id = lab.accept("strip")
-    lab.open(job_id, strip=[1, 2])
-    lab.ruin(f"{job_id}:o:strip:0")
-    lab.has_run_out(f"litter:{job_id}")
-    (chore,) = lab.store.chores()
-    lab.store.retry(job_id)
-    claim = lab.claim(f"{job_id}:o:strip:0")
+    """The cleanup was in the janitor's hands when somebody asked for a retry."""
+    job_id = store_context.accept("strip")
+    store_context.open(job_id, strip=[1, 2])
+    store_context.ruin(f"{job_id}:o:strip:0")
+    store_context.has_run_out(f"litter:{job_id}")
+    (cleanup,) = store_context.store.cleanups()
+    store_context.store.retry(job_id)
+    claim = store_context.claim(f"{job_id}:o:strip:0")
     key = put(files, an_artifact(claim).key)
-    lab.store.finish(claim, [an_artifact(claim)])
-    due = [[chore], []]
-    monkeypatch.setattr(lab.store, "chores", lambda _most: due.pop(0))
+    store_context.store.finish(claim, [an_artifact(claim)])
+    due = [[cleanup], []]
+    monkeypatch.setattr(store_context.store, "chores", lambda _most: due.pop(0))
 
     janitor.clean()
 
@@ -208,59 +213,59 @@ def test_litter_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
 
 
 def test_a_source_past_retention_goes_with_its_last_job(
-    lab: Lab, files: BlobStore, janitor: Janitor
+    store_context: StoreContext, files: BlobStore, janitor: Janitor
 ) -> None:
-    job_id = lab.done()
+    job_id = store_context.done()
     key = put(files, f"in/{job_id}/source")
-    lab.has_run_out(f"source:{job_id}:{key}")
+    store_context.has_run_out(f"source:{job_id}:{key}")
     janitor.clean()
     assert keys(files) == []
-    assert not lab.get(job_id).source_kept
+    assert not store_context.get(job_id).source_kept
 
 
 def test_a_record_past_retention_goes_with_its_results(
-    lab: Lab, files: BlobStore, janitor: Janitor
+    store_context: StoreContext, files: BlobStore, janitor: Janitor
 ) -> None:
-    job_id = lab.done()
+    job_id = store_context.done()
     put(files, f"out/{job_id}/poster/2/a.jpg")
     put(files, f"in/{job_id}/source")
-    all_due(lab)
+    all_due(store_context)
     janitor.clean()
     assert keys(files) == []
-    assert lab.store.chores() == []
-    assert lab.store.list() == ([], None)
+    assert store_context.store.cleanups() == []
+    assert store_context.store.list() == ([], None)
 
 
 def test_what_a_deletion_left_is_removed(
-    lab: Lab, files: BlobStore, janitor: Janitor
+    store_context: StoreContext, files: BlobStore, janitor: Janitor
 ) -> None:
-    job_id = lab.opened()
+    job_id = store_context.opened()
     put(files, f"in/{job_id}/source")
-    lab.store.delete(job_id)
+    store_context.store.delete(job_id)
     put(files, f"out/{job_id}/poster/2/late.jpg")
-    all_due(lab)
+    all_due(store_context)
     janitor.clean()
     assert keys(files) == []
 
 
 def test_an_upload_that_no_job_took_is_removed(
-    lab: Lab, files: BlobStore, janitor: Janitor
+    store_context: StoreContext, files: BlobStore, janitor: Janitor
 ) -> None:
-    lab.store.reserve_blob(put(files, "in/x/source"), -1)
-    lab.store.reserve_blob(put(files, "in/y/source"), 60)
+    store_context.store.reserve_blob(put(files, "in/x/source"), -1)
+    store_context.store.reserve_blob(put(files, "in/y/source"), 60)
     janitor.clean()
     assert keys(files) == ["in/y/source"]
 
 
 def test_an_expired_upload_is_dropped(
-    lab: Lab, files: BlobStore, uploads: Uploads, janitor: Janitor
+    store_context: StoreContext, files: BlobStore, uploads: Uploads, janitor: Janitor
 ) -> None:
     upload = uploads.create(
         NewUpload(owner="", mode="put", size=1, content_type="video/mp4")
     )
     put(files, upload.key)
     assert janitor.clean() == 0
-    lab.client.zadd(lab.key("uploads"), {upload.id: 1})
+    store_context.client.zadd(store_context.key("uploads"), {upload.id: 1})
     assert janitor.clean() == 1
     assert keys(files) == []
 
@@ -280,14 +285,14 @@ def test_parts_that_a_killed_writer_left_are_removed_once_they_are_old(
         list(files.list_parts("in/a/source", old))
 
 
-def test_an_unreachable_blob_store_defers_the_chore(
-    lab: Lab,
+def test_an_unreachable_blob_store_defers_the_cleanup(
+    store_context: StoreContext,
     files: BlobStore,
     janitor: Janitor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job_id = lab.done()
-    all_due(lab)
+    job_id = store_context.done()
+    all_due(store_context)
 
     def away(_prefix: str) -> int:
         raise StorageUnavailable("away")
@@ -295,25 +300,29 @@ def test_an_unreachable_blob_store_defers_the_chore(
     monkeypatch.setattr(files, "delete_prefix", away)
     janitor.clean()
 
-    assert lab.store.chores() == []
-    chores = lab.client.zrange(lab.key("chores"), 0, -1)
-    assert [str(one).split(":")[0] for one in chores] == ["record"]
-    assert job_id in str(chores)
+    assert store_context.store.cleanups() == []
+    cleanups = store_context.client.zrange(store_context.key("chores"), 0, -1)
+    assert [str(one).split(":")[0] for one in cleanups] == ["record"]
+    assert job_id in str(cleanups)
 
 
 @pytest.fixture
-def world(settings: Settings, lab: Lab, files: BlobStore) -> Runtime:
-    lab.store.check_server = lambda: None  # type: ignore[method-assign]
-    return Runtime(settings=settings, store=lab.store, blobs=files, dispatcher=Broker())
+def context(
+    settings: Settings, store_context: StoreContext, files: BlobStore
+) -> Runtime:
+    store_context.store.check_server = lambda: None  # type: ignore[method-assign]
+    return Runtime(
+        settings=settings, store=store_context.store, blobs=files, dispatcher=Broker()
+    )
 
 
-def run(world: Runtime, until: Callable[[], bool]) -> None:
+def run(context: Runtime, until: Callable[[], bool]) -> None:
     """Run a sweep in a thread until something holds; raise what it raised."""
     stop, raised = threading.Event(), list[BaseException]()
 
     def work() -> None:
         try:
-            Maintenance(world).run(stop)
+            Maintenance(context).run(stop)
         except BaseException as error:  # noqa: BLE001 - raised again below
             raised.append(error)
 
@@ -330,17 +339,19 @@ def run(world: Runtime, until: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, world: Runtime) -> Runtime:
-    lease = world.settings.lease.model_copy(update={"sweep_seconds": 0.02})
-    chosen = world.settings.model_copy(update={"lease": lease})
+def quick(monkeypatch: pytest.MonkeyPatch, context: Runtime) -> Runtime:
+    lease = context.settings.lease.model_copy(update={"sweep_seconds": 0.02})
+    chosen = context.settings.model_copy(update={"lease": lease})
     monkeypatch.setattr(
-        process.Uploads, "connect", lambda *_: Uploads(chosen, lab_client(world), None)
+        process.Uploads,
+        "connect",
+        lambda *_: Uploads(chosen, context_client(context), None),
     )
-    return Runtime(chosen, world.store, world.blobs, world.dispatcher)
+    return Runtime(chosen, context.store, context.blobs, context.dispatcher)
 
 
-def lab_client(world: Runtime) -> Any:
-    return world.store._client
+def context_client(context: Runtime) -> Any:
+    return context.store._client
 
 
 def test_a_store_outage_is_lived_through(
@@ -395,24 +406,24 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
         with valkey.running(tmp_path, port=port):
             settings = Settings.model_validate({"store": {"url": f"{url}/0"}})
             client = open_client(settings)
-            lab = Lab(JobStore(settings, client), client)
-            piece = f"{lab.accept()}:prepare"
-            lab.ripen(piece, "pending:fast")
+            store_context = StoreContext(JobStore(settings, client), client)
+            task = f"{store_context.accept()}:prepare"
+            store_context.make_due(task, "pending:fast")
             broker = redis.Redis(port=port, db=1)
 
-            until(lambda: piece.encode() in rung(broker))
+            until(lambda: task.encode() in alternative(broker))
 
-            reaper_age = lab.store.stats().reaper_seconds
+            reaper_age = store_context.store.stats().reaper_seconds
             assert reaper_age is not None
             process.send_signal(signal.SIGTERM)
             assert process.wait(WAIT_SECONDS) == 0
     finally:
         process.kill()
         process.wait(60)
-    assert "sweep.stopped" in log_path.read_text("utf-8")
+    assert "maintenance.stopped" in log_path.read_text("utf-8")
 
 
-def rung(broker: redis.Redis) -> bytes:
+def alternative(broker: redis.Redis) -> bytes:
     """Give the first message of the queue, its body decoded."""
     import base64
     import json

@@ -39,8 +39,10 @@ def make(ffmpeg: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[...,
 
     def _make(name: str, source: str, *words: str, copy: Path | None = None) -> Path:
         path = folder / name
-        asked = (source, words, copy)
-        assert made.setdefault(name, asked) == asked, f"{name} is another clip already"
+        requested = (source, words, copy)
+        assert made.setdefault(name, requested) == requested, (
+            f"{name} is another clip already"
+        )
         if not path.exists():
             given = ["-i", str(copy)] if copy else ["-f", "lavfi", "-i", source]
             argv = [ffmpeg, "-v", "error", "-nostdin", *given, *words, str(path)]

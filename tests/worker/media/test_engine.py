@@ -19,7 +19,7 @@ from common.errors import (
 from common.outputs.specs import AnimationSpec, ThumbnailSpec
 from worker.media import engine as engines
 from worker.media.engine import RenderJob, Watch
-from worker.media.ffmpeg.plan import Made, Plan, Rung, Step
+from worker.media.ffmpeg.plan import Alternative, Made, Plan, Step
 
 
 @pytest.fixture
@@ -258,29 +258,31 @@ def test_given_a_source_when_rendered_twice_then_the_bytes_are_the_same(render, 
 def plans(monkeypatch):
     """Put a plan of the test's own in the place of the thumbnail's recipe."""
 
-    def use(*rungs):
-        recipe = lambda *_: Plan(tuple(rungs))  # noqa: E731 - a stand-in
+    def use(*alternatives):
+        recipe = lambda *_: Plan(tuple(alternatives))  # noqa: E731 - a stand-in
         monkeypatch.setitem(engines.RECIPES, "thumbnail", recipe)
 
     return use
 
 
-def _rung(name, made, *words):
+def _alternative(name, made, *words):
     def run():
         yield Step(words, seconds=1, tolerant=True)
         return [made]
 
-    return Rung(name, run, warnings=(f"{name}_used",))
+    return Alternative(name, run, warnings=(f"{name}_used",))
 
 
 PICTURE = ("-f", "lavfi", "-i", "color=s=32x16", "-frames:v", "1", "a.png")
 MADE = Made("a.png", "a.png", "image/png", 32, 16)
 
 
-def test_given_a_rung_that_makes_nothing_when_run_then_the_next_is_used_and_said(
+def test_given_a_alternative_that_makes_nothing_when_run_then_the_next_is_used_and_said(
     plans, render, film
 ):
-    plans(_rung("first", MADE, "-version"), _rung("second", MADE, *PICTURE))
+    plans(
+        _alternative("first", MADE, "-version"), _alternative("second", MADE, *PICTURE)
+    )
 
     done = render(film)
 
@@ -290,11 +292,13 @@ def test_given_a_rung_that_makes_nothing_when_run_then_the_next_is_used_and_said
     assert done.warnings == ["second_used"]
 
 
-def test_given_a_stale_file_of_an_earlier_rung_when_run_then_it_never_counts(
+def test_given_a_stale_file_of_an_earlier_alternative_when_run_then_it_never_counts(
     plans, render, film
 ):
     wrong = replace(MADE, width=64)
-    plans(_rung("first", wrong, *PICTURE), _rung("second", MADE, "-version"))
+    plans(
+        _alternative("first", wrong, *PICTURE), _alternative("second", MADE, "-version")
+    )
 
     with pytest.raises(DecodeError) as caught:
         render(film)
@@ -307,7 +311,7 @@ def test_given_a_file_that_does_not_decode_when_checked_then_it_does_not_count(
     plans, render, film
 ):
     half = replace(MADE, text="not a picture")
-    plans(_rung("only", half, *PICTURE))
+    plans(_alternative("only", half, *PICTURE))
 
     with pytest.raises(DecodeError, match="does not decode"):
         render(film)
@@ -368,7 +372,7 @@ def test_given_a_whole_film_of_two_minutes_when_auto_looks_at_it_then_no_damage_
 
     done = render(film)
 
-    assert (done.reports[0].rung, done.warnings) == ("auto", [])
+    assert (done.reports[0].alternative, done.warnings) == ("auto", [])
 
 
 def _index(*named):
@@ -383,7 +387,7 @@ def test_given_an_index_when_it_names_what_was_made_then_its_names_are_told(
         yield Step(PICTURE, seconds=1)
         return [MADE, _index("a.png", "a.png")]
 
-    plans(Rung("only", run))
+    plans(Alternative("only", run))
 
     assert render(film).files[1].names == ["a.png"]
 
@@ -395,7 +399,7 @@ def test_given_an_index_when_it_names_a_file_nobody_made_then_it_is_our_defect(
         yield Step(PICTURE, seconds=1)
         return [MADE, _index("a.png", "b.png")]
 
-    plans(Rung("only", run))
+    plans(Alternative("only", run))
 
     with pytest.raises(InternalError, match=r"b\.png"):
         render(film)
@@ -404,7 +408,7 @@ def test_given_an_index_when_it_names_a_file_nobody_made_then_it_is_our_defect(
 def test_given_parts_when_joined_then_the_index_may_name_their_files(
     plans, engine, film, workdir
 ):
-    plans(Rung("only", lambda: _nothing([_index("b.png")])))
+    plans(Alternative("only", lambda: _nothing([_index("b.png")])))
     media = engine.probe(film)
     spec = ThumbnailSpec(kind="thumbnail")
     parts = [[{"name": "b.png"}], None]

@@ -54,15 +54,15 @@ def cut(make, ffmpeg):
 )
 @pytest.mark.parametrize("asked", [0.51, 1.37, 2.9])
 def test_given_a_coarse_clock_when_a_time_is_asked_then_a_frames_time_is_told(
-    render, make, name, words, asked
+    render, make, name, words, requested
 ):
     rate = 25 if name.endswith("mjpeg") else 24
     clip = make(name, _FILM, *words)
 
-    told = render(clip, "thumbnail", time=asked).files[0].time
+    told = render(clip, "thumbnail", time=requested).files[0].time
 
     assert told * rate == pytest.approx(round(told * rate), abs=0.01)
-    assert 0 <= asked - told < 1 / rate
+    assert 0 <= requested - told < 1 / rate
 
 
 def test_given_a_coarse_clock_when_a_gif_is_made_then_its_frames_are_all_there(

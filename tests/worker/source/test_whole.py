@@ -43,7 +43,7 @@ def test_a_pinned_source_arrives_whole(settings, store, tmp_path):
     assert pinned.size == 1000
 
 
-def test_the_second_piece_does_not_fetch_again(settings, store, tmp_path):
+def test_the_second_task_does_not_fetch_again(settings, store, tmp_path):
     sources = Sources(settings, store)
     pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
     sources.bring(pinned, tmp_path / "first")

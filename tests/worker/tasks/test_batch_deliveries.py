@@ -9,8 +9,8 @@ from typing import Any
 from common.jobs.store import NewBatch
 from common.model import Source
 from common.runtime import Runtime
+from tests.worker.context import make_runtime
 from tests.worker.receiver import receiving
-from tests.worker.world import make_runtime
 from worker.delivery.mail import Letter, compose
 from worker.delivery.webhook import MAX_BODY_BYTES
 from worker.tasks.deliver import deliver
@@ -36,7 +36,7 @@ def cancelled(runtime: Runtime, url: str, metadata: Any) -> None:
     hook = {"id": "s1", "type": "webhook", "url": url, "events": ["batch.cancelled"]}
     source = Source(kind="upload", key="in/x/source")
     new = NewBatch(BATCH, "me", [source], None, {}, metadata, [hook])
-    runtime.store.gather(new)
+    runtime.store.accept_batch(new)
     runtime.store.cancel_batch(BATCH)
 
 
@@ -58,9 +58,11 @@ def test_metadata_that_would_not_fit_is_left_out(tmp_path: Path) -> None:
 def test_a_mail_speaks_of_a_batch(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     cancelled(runtime, "https://a.test", None)
-    notice = runtime.store.notice(f"{BATCH}:n:1")
-    assert notice is not None
-    letter = Letter("you@example.org", "m", notice.event, BATCH, None, "https://a.test")
+    delivery = runtime.store.delivery(f"{BATCH}:n:1")
+    assert delivery is not None
+    letter = Letter(
+        "you@example.org", "m", delivery.event, BATCH, None, "https://a.test"
+    )
     mail = compose(letter, "me@example.org")
     text: Any = mail.get_body(("plain",))
     assert mail["Subject"] == "Your batch was cancelled"

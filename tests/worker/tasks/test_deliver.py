@@ -15,11 +15,11 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from common.jobs.store import Claim, Opening
 from common.model import Artifact, Event, MediaInfo
+from tests.worker.context import SECRET, accept_job, make_runtime
 from tests.worker.receiver import Reply, receiving
-from tests.worker.world import SECRET, accept_job, make_runtime
 from worker.delivery.mail import Letter, compose
 from worker.delivery.webhook import MAX_BODY_BYTES
-from worker.tasks.deliver import Couriers, deliver, retry_delay
+from worker.tasks.deliver import Channels, deliver, retry_delay
 
 OTHER_SECRET = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 
@@ -38,12 +38,12 @@ def hook(server, **more):
     }
 
 
-def send(runtime, piece):
-    deliver(runtime, piece, "task", "tester")
+def send(runtime, task):
+    deliver(runtime, task, "task", "tester")
 
 
-def wait_until_due(runtime, piece):
-    due = runtime.store.notice(piece).not_before
+def wait_until_due(runtime, task):
+    due = runtime.store.delivery(task).not_before
     while due is not None and time.time() * 1000 <= due:
         time.sleep(0.005)
 
@@ -60,7 +60,7 @@ def test_a_webhook_is_verified_by_the_standards_own_library(tmp_path):
     assert document["data"]["job"]["metadata"] == {"mine": 1}
     assert document["data"]["link"] == f"https://frames.test/v1/jobs/{job}"
     assert got.headers["webhook-id"].startswith(f"{job}.")
-    assert runtime.store.notice(f"{job}:n:1").state == "succeeded"
+    assert runtime.store.delivery(f"{job}:n:1").state == "succeeded"
 
 
 def test_a_subscriptions_own_secret_signs(tmp_path):
@@ -83,21 +83,21 @@ def test_a_receiver_that_fails_for_a_while_gets_it_later_under_the_same_id(tmp_p
             webhooks={"secret": SECRET, "retry_seconds": [0.02, 0.02, 0.02, 0.02]},
         )
         job = accept_job(runtime, hook(server))
-        piece = f"{job}:n:1"
+        task = f"{job}:n:1"
         for _ in range(4):
-            wait_until_due(runtime, piece)
-            send(runtime, piece)
-        send(runtime, piece)
+            wait_until_due(runtime, task)
+            send(runtime, task)
+        send(runtime, task)
     assert len({request.headers["webhook-id"] for request in server.requests}) == 1
     assert [request.path for request in server.requests] == ["/hook"] * 4
-    notice = runtime.store.notice(piece)
-    assert notice.state == "succeeded"
-    assert notice.result == {"status": 204}
-    failed = [one["error"] and one["error"]["code"] for one in notice.attempts]
+    delivery = runtime.store.delivery(task)
+    assert delivery.state == "succeeded"
+    assert delivery.result == {"status": 204}
+    failed = [one["error"] and one["error"]["code"] for one in delivery.attempts]
     assert failed == ["receiver_error", "receiver_error", "receiver_error", None]
 
 
-def test_a_doorbell_that_rings_too_early_sends_nothing(tmp_path):
+def test_a_message_that_rings_too_early_sends_nothing(tmp_path):
     with receiving(lambda _r: Reply(500)) as server:
         runtime = make_runtime(
             tmp_path,
@@ -110,16 +110,16 @@ def test_a_doorbell_that_rings_too_early_sends_nothing(tmp_path):
         assert len(server.requests) == 1
 
 
-def test_a_receiver_that_never_accepts_ends_the_notice_as_failed(tmp_path):
+def test_a_receiver_that_never_accepts_ends_the_delivery_as_failed(tmp_path):
     with receiving(lambda _r: Reply(500)) as server:
         runtime = make_runtime(tmp_path, egress=egress(server.port))
         job = accept_job(runtime, hook(server))
-        piece = f"{job}:n:1"
+        task = f"{job}:n:1"
         for _ in range(3):
-            wait_until_due(runtime, piece)
-            send(runtime, piece)
+            wait_until_due(runtime, task)
+            send(runtime, task)
         assert len(server.requests) == 2
-    assert runtime.store.notice(piece).state == "failed"
+    assert runtime.store.delivery(task).state == "failed"
     assert runtime.store.get(job).status == "accepted"
 
 
@@ -128,8 +128,8 @@ def test_a_receiver_that_is_gone_is_not_asked_again(tmp_path):
         runtime = make_runtime(tmp_path, egress=egress(server.port))
         job = accept_job(runtime, hook(server))
         send(runtime, f"{job}:n:1")
-    notice = runtime.store.notice(f"{job}:n:1")
-    assert (notice.state, notice.error.code) == ("failed", "receiver_gone")
+    delivery = runtime.store.delivery(f"{job}:n:1")
+    assert (delivery.state, delivery.error.code) == ("failed", "receiver_gone")
 
 
 def test_a_receiver_at_a_private_address_is_never_reached(tmp_path):
@@ -138,7 +138,7 @@ def test_a_receiver_at_a_private_address_is_never_reached(tmp_path):
         job = accept_job(runtime, hook(canary))
         send(runtime, f"{job}:n:1")
         assert canary.touched == 0
-    assert runtime.store.notice(f"{job}:n:1").error.code == "address_refused"
+    assert runtime.store.delivery(f"{job}:n:1").error.code == "address_refused"
 
 
 def test_a_receiver_that_is_down_is_tried_again(tmp_path):
@@ -147,24 +147,24 @@ def test_a_receiver_that_is_down_is_tried_again(tmp_path):
     runtime = make_runtime(tmp_path, egress=egress(server.port))
     job = accept_job(runtime, hook(server))
     send(runtime, f"{job}:n:1")
-    notice = runtime.store.notice(f"{job}:n:1")
-    assert notice.state == "queued"
-    assert notice.attempts[0]["error"]["code"] == "unreachable"
+    delivery = runtime.store.delivery(f"{job}:n:1")
+    assert delivery.state == "queued"
+    assert delivery.attempts[0]["error"]["code"] == "unreachable"
 
 
 def test_a_replay_sends_the_same_id_again(tmp_path):
     with receiving() as server:
         runtime = make_runtime(tmp_path, egress=egress(server.port))
         job = accept_job(runtime, hook(server))
-        piece = f"{job}:n:1"
-        send(runtime, piece)
-        assert runtime.store.replay_notice(piece).applied
-        send(runtime, piece)
+        task = f"{job}:n:1"
+        send(runtime, task)
+        assert runtime.store.replay_delivery(task).applied
+        send(runtime, task)
     first, second = server.requests
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-def test_a_notice_outlives_its_job(tmp_path):
+def test_a_delivery_outlives_its_job(tmp_path):
     with receiving() as server:
         runtime = make_runtime(tmp_path, egress=egress(server.port))
         job = accept_job(runtime, hook(server))
@@ -192,9 +192,9 @@ def test_a_worker_that_is_told_to_go_gives_the_attempt_back(tmp_path):
         runtime = make_runtime(tmp_path, egress=egress(server.port))
         job = accept_job(runtime, hook(server))
         with pytest.raises(SystemExit):
-            deliver(runtime, f"{job}:n:1", "task", "tester", Couriers(Leaving()))
+            deliver(runtime, f"{job}:n:1", "task", "tester", Channels(Leaving()))
         send(runtime, f"{job}:n:1")
-    assert runtime.store.notice(f"{job}:n:1").attempts[0]["attempt"] == 1
+    assert runtime.store.delivery(f"{job}:n:1").attempts[0]["attempt"] == 1
     assert len(server.requests) == 1
 
 
@@ -206,11 +206,11 @@ def test_a_defect_is_logged_as_one_and_tried_again(tmp_path):
     with receiving() as server:
         runtime = make_runtime(tmp_path)
         job = accept_job(runtime, hook(server))
-        deliver(runtime, f"{job}:n:1", "task", "tester", Couriers(Broken()))
-    notice = runtime.store.notice(f"{job}:n:1")
-    assert notice.state == "queued"
-    assert notice.attempts[0]["error"]["code"] == "internal_error"
-    assert server.url not in json.dumps(notice.attempts)
+        deliver(runtime, f"{job}:n:1", "task", "tester", Channels(Broken()))
+    delivery = runtime.store.delivery(f"{job}:n:1")
+    assert delivery.state == "queued"
+    assert delivery.attempts[0]["error"]["code"] == "internal_error"
+    assert server.url not in json.dumps(delivery.attempts)
 
 
 def test_without_any_secret_nothing_is_sent(tmp_path):
@@ -219,7 +219,7 @@ def test_without_any_secret_nothing_is_sent(tmp_path):
         job = accept_job(runtime, hook(server))
         send(runtime, f"{job}:n:1")
         assert server.touched == 0
-    assert runtime.store.notice(f"{job}:n:1").error.code == "receiver_gone"
+    assert runtime.store.delivery(f"{job}:n:1").error.code == "receiver_gone"
 
 
 def test_the_schedule_lasts_about_a_day_with_jitter(tmp_path):
@@ -232,8 +232,8 @@ def test_the_schedule_lasts_about_a_day_with_jitter(tmp_path):
 
 def test_a_receiver_may_ask_for_a_longer_pause(tmp_path):
     settings = make_runtime(tmp_path).settings
-    assert retry_delay(settings, 1, 0.5, asked=90) == 90
-    assert retry_delay(settings, 1, 0.5, asked=1e6) == 86_400
+    assert retry_delay(settings, 1, 0.5, requested=90) == 90
+    assert retry_delay(settings, 1, 0.5, requested=1e6) == 86_400
 
 
 class Mailbox:
@@ -321,7 +321,7 @@ def test_a_mail_shows_the_thumbnail_inline(tmp_path, mail_server):
     assert picture.get_content() == b"\xff\xd8picture"
     assert f"cid:{picture['Content-ID'].strip('<>')}" in html.get_content()
     assert f"https://frames.test/v1/jobs/{job}" in html.get_content()
-    assert runtime.store.notice(f"{job}:n:1").state == "succeeded"
+    assert runtime.store.delivery(f"{job}:n:1").state == "succeeded"
 
 
 def test_a_mail_without_a_picture_is_sent_all_the_same(tmp_path, mail_server):
@@ -359,8 +359,8 @@ def test_a_refused_recipient(tmp_path, mail_server, refusal, state, code):
     runtime = make_runtime(tmp_path, smtp=smtp)
     job = accept_job(runtime, mail_to(events=["job.accepted"]))
     send(runtime, f"{job}:n:1")
-    notice = runtime.store.notice(f"{job}:n:1")
-    assert (notice.state, notice.attempts[0]["error"]["code"]) == (state, code)
+    delivery = runtime.store.delivery(f"{job}:n:1")
+    assert (delivery.state, delivery.attempts[0]["error"]["code"]) == (state, code)
 
 
 @pytest.mark.parametrize("address", ["", "x", "a@b\r\nBcc: c@d", "a@b, c@d", "a b@c"])
@@ -370,4 +370,4 @@ def test_what_is_no_address_is_not_mailed(tmp_path, mail_server, address):
     job = accept_job(runtime, mail_to(address, events=["job.accepted"]))
     send(runtime, f"{job}:n:1")
     assert box.mails == []
-    assert runtime.store.notice(f"{job}:n:1").error.code == "receiver_gone"
+    assert runtime.store.delivery(f"{job}:n:1").error.code == "receiver_gone"

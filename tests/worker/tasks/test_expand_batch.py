@@ -1,4 +1,4 @@
-"""The piece of a batch: makes each job once, whatever ends its worker in the middle."""
+"""The task of a batch: makes each job once, whatever ends its worker in the middle."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from common.jobs.queue import RecordingDispatcher
 from common.jobs.store import Accepted, Claim
 from common.model import BatchRecord, Source
 from common.runtime import Runtime
-from tests.worker.world import keys_of, make_runtime
-from worker.lease import Workshop, run
-from worker.tasks.expand_batch import tend
+from tests.worker.context import keys_of, make_runtime
+from worker.lease import WorkerContext, run
+from worker.tasks.expand_batch import expand
 
 
-class Desk:
+class Case:
     """A world with one worker that tends batches."""
 
     def __init__(self, folder: Path, **sections: Any) -> None:
@@ -28,18 +28,18 @@ class Desk:
             folder, **{"worker": {"scratch": folder / "scratch"}} | sections
         )
         nothing = cast("Any", None)
-        self.workshop = Workshop(self.runtime, nothing, nothing, "worker")
+        self.context = WorkerContext(self.runtime, nothing, nothing, "worker")
 
     def submit(self, *keys: str, **fields: Any) -> str:
         sources = [Source(kind="s3", bucket="framemill", key=key) for key in keys]
-        asked = BatchSubmission(**{"owner": "me", "sources": sources} | fields)
-        return self.runtime.batches.submit(asked).batch.id
+        requested = BatchSubmission(**{"owner": "me", "sources": sources} | fields)
+        return self.runtime.batches.submit(requested).batch.id
 
     def under(self, prefix: str, suffix: str = "", **fields: Any) -> str:
         return self.submit(prefix=Prefix("framemill", prefix, suffix), **fields)
 
-    def tend(self, batch_id: str) -> None:
-        run(self.workshop, f"{batch_id}:batch", "task", tend)
+    def expand(self, batch_id: str) -> None:
+        run(self.context, f"{batch_id}:batch", "task", expand)
 
     def put(self, *keys: str) -> None:
         for key in keys:
@@ -64,84 +64,84 @@ class Desk:
 
 
 @pytest.fixture
-def make_desk(tmp_path: Path) -> Callable[..., Desk]:
-    return lambda **sections: Desk(tmp_path, **sections)
+def make_case(tmp_path: Path) -> Callable[..., Case]:
+    return lambda **sections: Case(tmp_path, **sections)
 
 
 @pytest.fixture
-def desk(make_desk: Callable[..., Desk]) -> Desk:
-    return make_desk()
+def case(make_case: Callable[..., Case]) -> Case:
+    return make_case()
 
 
-def test_each_source_gets_a_job_of_the_template(desk: Desk) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4", metadata={"film": 1})
-    desk.tend(batch_id)
-    jobs, _ = desk.runtime.store.list(batch=batch_id)
-    assert desk.keys(batch_id) == ["a.mp4", "b.mp4"]
+def test_each_source_gets_a_job_of_the_template(case: Case) -> None:
+    batch_id = case.submit("a.mp4", "b.mp4", metadata={"film": 1})
+    case.expand(batch_id)
+    jobs, _ = case.runtime.store.list(batch=batch_id)
+    assert case.keys(batch_id) == ["a.mp4", "b.mp4"]
     assert {job.owner for job in jobs} == {"me"}
     assert [one.name for one in jobs[0].outputs] == ["thumbnail", "animation"]
     assert jobs[0].metadata == {"film": 1}
-    assert desk.batch(batch_id).closed
+    assert case.batch(batch_id).closed
 
 
-def test_each_job_is_rung_for(desk: Desk) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4")
-    desk.tend(batch_id)
-    dispatcher = cast("RecordingDispatcher", desk.runtime.dispatcher)
-    rung = [bell.piece for bell in dispatcher.bells]
+def test_each_job_is_alternative_for(case: Case) -> None:
+    batch_id = case.submit("a.mp4", "b.mp4")
+    case.expand(batch_id)
+    dispatcher = cast("RecordingDispatcher", case.runtime.dispatcher)
+    alternative = [message.task for message in dispatcher.messages]
     children = [f"{child_id(batch_id, str(n))}:prepare" for n in range(2)]
-    assert rung == [f"{batch_id}:batch", *children]
+    assert alternative == [f"{batch_id}:batch", *children]
 
 
-def test_the_same_source_twice_gets_two_jobs(desk: Desk) -> None:
-    batch_id = desk.submit("a.mp4", "a.mp4")
-    desk.tend(batch_id)
-    assert desk.keys(batch_id) == ["a.mp4", "a.mp4"]
+def test_the_same_source_twice_gets_two_jobs(case: Case) -> None:
+    batch_id = case.submit("a.mp4", "a.mp4")
+    case.expand(batch_id)
+    assert case.keys(batch_id) == ["a.mp4", "a.mp4"]
 
 
-def test_objects_under_a_prefix_are_found_by_their_suffix(desk: Desk) -> None:
-    desk.put("films/a.mp4", "films/b.mov", "films/deep/c.mp4", "other/d.mp4")
-    batch_id = desk.under("films/", ".mp4")
-    desk.tend(batch_id)
-    assert desk.keys(batch_id) == ["films/a.mp4", "films/deep/c.mp4"]
+def test_objects_under_a_prefix_are_found_by_their_suffix(case: Case) -> None:
+    case.put("films/a.mp4", "films/b.mov", "films/deep/c.mp4", "other/d.mp4")
+    batch_id = case.under("films/", ".mp4")
+    case.expand(batch_id)
+    assert case.keys(batch_id) == ["films/a.mp4", "films/deep/c.mp4"]
 
 
-def test_files_of_our_own_are_no_sources(desk: Desk) -> None:
-    desk.put(f"in/{'0' * 32}/source", f"out/{'0' * 32}/a/1/a.gif", "in/films/a.mp4")
-    batch_id = desk.under("")
-    desk.tend(batch_id)
-    assert desk.keys(batch_id) == ["in/films/a.mp4"]
+def test_files_of_our_own_are_no_sources(case: Case) -> None:
+    case.put(f"in/{'0' * 32}/source", f"out/{'0' * 32}/a/1/a.gif", "in/films/a.mp4")
+    batch_id = case.under("")
+    case.expand(batch_id)
+    assert case.keys(batch_id) == ["in/films/a.mp4"]
 
 
-def test_a_prefix_without_objects_completes_with_a_warning(desk: Desk) -> None:
-    batch_id = desk.under("nothing/")
-    desk.tend(batch_id)
-    batch = desk.batch(batch_id)
+def test_a_prefix_without_objects_completes_with_a_warning(case: Case) -> None:
+    batch_id = case.under("nothing/")
+    case.expand(batch_id)
+    batch = case.batch(batch_id)
     assert (batch.status, batch.made) == ("completed", 0)
     assert batch.warnings == ["no object was found"]
 
 
 def test_more_objects_than_a_batch_takes_are_left_out_and_said(
-    make_desk: Callable[..., Desk],
+    make_case: Callable[..., Case],
 ) -> None:
-    desk = make_desk(limits={"batch_jobs": 2})
-    desk.put("films/a.mp4", "films/b.mp4", "films/c.mp4")
-    batch_id = desk.under("films/")
-    desk.tend(batch_id)
-    assert desk.keys(batch_id) == ["films/a.mp4", "films/b.mp4"]
-    assert "only the first 2" in desk.batch(batch_id).warnings[0]
+    case = make_case(limits={"batch_jobs": 2})
+    case.put("films/a.mp4", "films/b.mp4", "films/c.mp4")
+    batch_id = case.under("films/")
+    case.expand(batch_id)
+    assert case.keys(batch_id) == ["films/a.mp4", "films/b.mp4"]
+    assert "only the first 2" in case.batch(batch_id).warnings[0]
 
 
 def test_a_bucket_that_cannot_be_listed_fails_the_batch(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise SourceForbidden("the bucket may not be listed")
 
-    batch_id = desk.under("films/")
-    monkeypatch.setattr(desk.runtime.blobs, "list", refuse)
-    desk.tend(batch_id)
-    batch = desk.batch(batch_id)
+    batch_id = case.under("films/")
+    monkeypatch.setattr(case.runtime.blobs, "list", refuse)
+    case.expand(batch_id)
+    batch = case.batch(batch_id)
     assert batch.status == "failed"
     assert batch.error is not None
     assert batch.error.code == "source_forbidden"
@@ -151,9 +151,9 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-def break_at(desk: Desk, nth: int, error: BaseException, *, before: bool) -> None:
+def break_at(case: Case, nth: int, error: BaseException, *, before: bool) -> None:
     """Have the nth making of a job end in an error, before or after it is made."""
-    store = desk.runtime.store
+    store = case.runtime.store
     make = store.add_child
     calls = iter(range(1, 1000))
 
@@ -171,131 +171,131 @@ def break_at(desk: Desk, nth: int, error: BaseException, *, before: bool) -> Non
 @pytest.mark.parametrize("nth", [1, 3, 5])
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_batch_that_breaks_in_the_middle_makes_each_job_once(
-    desk: Desk, nth: int, *, before: bool, listed: bool
+    case: Case, nth: int, *, before: bool, listed: bool
 ) -> None:
     names = [f"films/{letter}.mp4" for letter in "abcde"]
-    desk.put(*names)
-    batch_id = desk.submit(*names) if listed else desk.under("films/")
-    break_at(desk, nth, Killed(), before=before)
+    case.put(*names)
+    batch_id = case.submit(*names) if listed else case.under("films/")
+    break_at(case, nth, Killed(), before=before)
     with pytest.raises(Killed):
-        desk.tend(batch_id)
-    assert desk.batch(batch_id).made == (nth - 1 if before else nth)
-    desk.tend(batch_id)
-    assert desk.keys(batch_id) == names
-    assert desk.batch(batch_id).counts["accepted"] == 5
+        case.expand(batch_id)
+    assert case.batch(batch_id).made == (nth - 1 if before else nth)
+    case.expand(batch_id)
+    assert case.keys(batch_id) == names
+    assert case.batch(batch_id).counts["accepted"] == 5
 
 
 @pytest.mark.parametrize("before", [True, False])
 def test_an_outage_of_the_store_in_the_middle_loses_nothing(
-    desk: Desk, *, before: bool
+    case: Case, *, before: bool
 ) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4", "c.mp4")
-    break_at(desk, 2, StoreUnavailable("away"), before=before)
-    desk.tend(batch_id)
-    client = desk.runtime.store._client
+    batch_id = case.submit("a.mp4", "b.mp4", "c.mp4")
+    break_at(case, 2, StoreUnavailable("away"), before=before)
+    case.expand(batch_id)
+    client = case.runtime.store._client
     client.hset(f"fm:piece:{batch_id}:batch", "not_before", 1)  # the delay is over
-    desk.tend(batch_id)
-    assert desk.keys(batch_id) == ["a.mp4", "b.mp4", "c.mp4"]
+    case.expand(batch_id)
+    assert case.keys(batch_id) == ["a.mp4", "b.mp4", "c.mp4"]
 
 
-def test_a_worker_that_froze_makes_nothing_beside_its_successor(desk: Desk) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4")
-    store = desk.runtime.store
+def test_a_worker_that_froze_makes_nothing_beside_its_successor(case: Case) -> None:
+    batch_id = case.submit("a.mp4", "b.mp4")
+    store = case.runtime.store
     frozen = store.claim(f"{batch_id}:batch", "frozen", "other")
     assert isinstance(frozen, Claim)
-    store.died(frozen.piece, "frozen")
-    desk.tend(batch_id)
-    batch = desk.batch(batch_id)
-    late = desk.runtime.batches.make_job(
+    store.died(frozen.task, "frozen")
+    case.expand(batch_id)
+    batch = case.batch(batch_id)
+    late = case.runtime.batches.make_job(
         frozen, batch, Source(kind="s3", bucket="framemill", key="late.mp4"), "9"
     )
     assert not isinstance(late, Accepted)
-    assert desk.keys(batch_id) == ["a.mp4", "b.mp4"]
+    assert case.keys(batch_id) == ["a.mp4", "b.mp4"]
 
 
-def test_a_key_with_few_jobs_at_once_gets_them_one_after_the_other(desk: Desk) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4", "c.mp4", jobs_at_once=2)
-    desk.tend(batch_id)
-    assert desk.batch(batch_id).made == 2
-    desk.end(batch_id)
-    desk.tend(batch_id)
-    assert desk.batch(batch_id).made == 3
-    assert desk.batch(batch_id).closed
+def test_a_key_with_few_jobs_at_once_gets_them_one_after_the_other(case: Case) -> None:
+    batch_id = case.submit("a.mp4", "b.mp4", "c.mp4", jobs_at_once=2)
+    case.expand(batch_id)
+    assert case.batch(batch_id).made == 2
+    case.end(batch_id)
+    case.expand(batch_id)
+    assert case.batch(batch_id).made == 3
+    assert case.batch(batch_id).closed
 
 
-def a_key(desk: Desk) -> Keys:
+def a_key(case: Case) -> Keys:
     """Make the key k1, in the job store as the API does."""
-    keys = keys_of(desk.runtime)
+    keys = keys_of(case.runtime)
     keys.create(KeyRecord(id="k1", name="test", owner="me"))
     return keys
 
 
-def test_the_day_of_a_key_holds_for_the_jobs_of_a_batch(desk: Desk) -> None:
-    a_key(desk)
-    batch_id = desk.submit("a.mp4", "b.mp4", key_id="k1", jobs_per_day=1)
-    desk.tend(batch_id)
-    assert desk.batch(batch_id).made == 1
-    piece = f"{batch_id}:batch"
-    assert desk.runtime.store.claim(piece, "t", "w").reason == "early"  # type: ignore[union-attr]
+def test_the_day_of_a_key_holds_for_the_jobs_of_a_batch(case: Case) -> None:
+    a_key(case)
+    batch_id = case.submit("a.mp4", "b.mp4", key_id="k1", jobs_per_day=1)
+    case.expand(batch_id)
+    assert case.batch(batch_id).made == 1
+    task = f"{batch_id}:batch"
+    assert case.runtime.store.claim(task, "t", "w").reason == "early"  # type: ignore[union-attr]
 
 
-def test_a_revoked_key_ends_its_batch_and_the_error_says_so(desk: Desk) -> None:
-    keys = a_key(desk)
-    batch_id = desk.submit("a.mp4", "b.mp4", "c.mp4", key_id="k1", jobs_at_once=1)
-    desk.tend(batch_id)
+def test_a_revoked_key_ends_its_batch_and_the_error_says_so(case: Case) -> None:
+    keys = a_key(case)
+    batch_id = case.submit("a.mp4", "b.mp4", "c.mp4", key_id="k1", jobs_at_once=1)
+    case.expand(batch_id)
     keys.revoke("k1")
-    desk.end(batch_id)
-    desk.tend(batch_id)
-    batch = desk.batch(batch_id)
+    case.end(batch_id)
+    case.expand(batch_id)
+    batch = case.batch(batch_id)
     assert (batch.made, batch.closed, batch.status) == (1, True, "failed")
     assert batch.error is not None
     assert batch.error.code == "key_revoked"
     assert "made 1 jobs" in batch.error.detail
 
 
-def test_a_rotated_key_goes_on_with_its_batch(desk: Desk) -> None:
-    keys = a_key(desk)
-    batch_id = desk.submit("a.mp4", "b.mp4", key_id="k1", jobs_at_once=1)
-    desk.tend(batch_id)
+def test_a_rotated_key_goes_on_with_its_batch(case: Case) -> None:
+    keys = a_key(case)
+    batch_id = case.submit("a.mp4", "b.mp4", key_id="k1", jobs_at_once=1)
+    case.expand(batch_id)
     keys.rotate("k1")
-    desk.end(batch_id)
-    desk.tend(batch_id)
-    assert (desk.batch(batch_id).made, desk.batch(batch_id).error) == (2, None)
+    case.end(batch_id)
+    case.expand(batch_id)
+    assert (case.batch(batch_id).made, case.batch(batch_id).error) == (2, None)
 
 
-def test_a_cancelled_batch_has_its_jobs_cancelled(desk: Desk) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4", "c.mp4", jobs_at_once=2)
-    desk.tend(batch_id)
-    desk.runtime.batches.cancel(batch_id, "me")
-    desk.tend(batch_id)
-    batch = desk.batch(batch_id)
+def test_a_cancelled_batch_has_its_jobs_cancelled(case: Case) -> None:
+    batch_id = case.submit("a.mp4", "b.mp4", "c.mp4", jobs_at_once=2)
+    case.expand(batch_id)
+    case.runtime.batches.cancel(batch_id, "me")
+    case.expand(batch_id)
+    batch = case.batch(batch_id)
     assert batch.status == "cancelled"
     assert (batch.counts["cancelled"], batch.made) == (2, 2)
 
 
 def test_a_batch_that_is_cancelled_while_it_expands_stops_at_the_next_job(
-    desk: Desk,
+    case: Case,
 ) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4", "c.mp4")
-    store = desk.runtime.store
+    batch_id = case.submit("a.mp4", "b.mp4", "c.mp4")
+    store = case.runtime.store
     make = store.add_child
 
     def cancelling(*arguments: Any) -> Any:
         made = make(*arguments)
-        if desk.batch(batch_id).made == 2:
+        if case.batch(batch_id).made == 2:
             store.cancel_batch(batch_id)
         return made
 
     store.add_child = cancelling  # type: ignore[method-assign]
-    desk.tend(batch_id)
-    assert desk.batch(batch_id).status == "cancelled"
-    assert desk.keys(batch_id) == ["a.mp4", "b.mp4"]
+    case.expand(batch_id)
+    assert case.batch(batch_id).status == "cancelled"
+    assert case.keys(batch_id) == ["a.mp4", "b.mp4"]
 
 
-def test_a_deleted_batch_takes_its_jobs_along(desk: Desk) -> None:
-    batch_id = desk.submit("a.mp4", "b.mp4")
-    desk.tend(batch_id)
-    desk.runtime.batches.delete(batch_id, "me")
-    desk.tend(batch_id)
-    assert desk.runtime.store.batch(batch_id, doomed=True) is None
-    assert desk.runtime.store.list("me") == ([], None)
+def test_a_deleted_batch_takes_its_jobs_along(case: Case) -> None:
+    batch_id = case.submit("a.mp4", "b.mp4")
+    case.expand(batch_id)
+    case.runtime.batches.delete(batch_id, "me")
+    case.expand(batch_id)
+    assert case.runtime.store.batch(batch_id, being_deleted=True) is None
+    assert case.runtime.store.list("me") == ([], None)

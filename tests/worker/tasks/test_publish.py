@@ -15,9 +15,9 @@ from common.jobs.service import new_id
 from common.jobs.store import Claim, NewJob, NewOutput, Opening
 from common.model import Artifact, Event, MediaInfo, Source
 from common.runtime import Runtime
-from tests.worker.world import make_runtime
+from tests.worker.context import make_runtime
 from worker.delivery.webhook import write_body
-from worker.lease import Workshop, run
+from worker.lease import WorkerContext, run
 from worker.media.engine import Engine
 from worker.source.whole import Sources
 from worker.tasks.publish import publish
@@ -44,7 +44,7 @@ def client() -> Iterator[Any]:
 
 
 @pytest.fixture
-def workshop(client: Any, tmp_path: Path) -> Workshop:
+def worker_context(client: Any, tmp_path: Path) -> WorkerContext:
     runtime = make_runtime(
         tmp_path,
         blobs={"backend": "s3"},
@@ -57,7 +57,7 @@ def workshop(client: Any, tmp_path: Path) -> Workshop:
         worker={"scratch": tmp_path / "scratch"},
     )
     settings = runtime.settings
-    return Workshop(
+    return WorkerContext(
         runtime, Engine(settings), Sources(settings, runtime.blobs), "tester"
     )
 
@@ -99,10 +99,10 @@ def copies(client: Any, bucket: str, job_id: str) -> int:
     return int(found["KeyCount"])
 
 
-def test_every_file_is_there_when_the_job_completes(workshop, client):
-    job_id = rendered(workshop.runtime)
-    run(workshop, f"{job_id}:o:poster", "task", publish)
-    job = workshop.runtime.store.get(job_id)
+def test_every_file_is_there_when_the_job_completes(worker_context, client):
+    job_id = rendered(worker_context.runtime)
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
+    job = worker_context.runtime.store.get(job_id)
     assert job.status == "completed"
     named = {one.name: one.copy_at for one in job.outputs[0].artifacts}
     for name, data in FILES.items():
@@ -111,55 +111,55 @@ def test_every_file_is_there_when_the_job_completes(workshop, client):
         assert found["Body"].read() == data
 
 
-def test_a_refused_destination_fails_the_output_at_once(workshop, client):
-    job_id = rendered(workshop.runtime, bucket="nobodys")
-    run(workshop, f"{job_id}:o:poster", "task", publish)
-    job = workshop.runtime.store.get(job_id)
+def test_a_refused_destination_fails_the_output_at_once(worker_context, client):
+    job_id = rendered(worker_context.runtime, bucket="nobodys")
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
+    job = worker_context.runtime.store.get(job_id)
     (output,) = job.outputs
     assert (job.status, output.error.code) == ("failed", "destination_forbidden")
     assert [one.rung for one in output.attempts] == ["publish"]
-    assert len(list(workshop.runtime.blobs.list(f"out/{job_id}/"))) == len(FILES)
+    assert len(list(worker_context.runtime.blobs.list(f"out/{job_id}/"))) == len(FILES)
 
 
-def test_a_retry_copies_once_the_bucket_is_there(workshop, client):
+def test_a_retry_copies_once_the_bucket_is_there(worker_context, client):
     bucket = f"later-{new_id()}"
-    job_id = rendered(workshop.runtime, bucket)
-    run(workshop, f"{job_id}:o:poster", "task", publish)
+    job_id = rendered(worker_context.runtime, bucket)
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
     client.create_bucket(Bucket=bucket)
-    workshop.runtime.intake.retry(job_id, "me")
-    run(workshop, f"{job_id}:o:poster", "task", publish)
-    assert workshop.runtime.store.get(job_id).status == "completed"
+    worker_context.runtime.jobs.retry(job_id, "me")
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
+    assert worker_context.runtime.store.get(job_id).status == "completed"
     assert copies(client, bucket, job_id) == len(FILES)
 
 
-def test_a_storage_that_is_away_is_tried_again(workshop, client, monkeypatch):
-    job_id = rendered(workshop.runtime)
+def test_a_storage_that_is_away_is_tried_again(worker_context, client, monkeypatch):
+    job_id = rendered(worker_context.runtime)
     away = make_runtime(
-        workshop.runtime.settings.worker.scratch,
+        worker_context.runtime.settings.worker.scratch,
         blobs={"backend": "s3"},
         s3={"endpoint_url": "http://127.0.0.1:1", "max_attempts": 1},
     ).blobs
-    monkeypatch.setattr(workshop.runtime.blobs, "export", away.export)
-    run(workshop, f"{job_id}:o:poster", "task", publish)
-    job = workshop.runtime.store.get(job_id)
+    monkeypatch.setattr(worker_context.runtime.blobs, "export", away.export)
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
+    job = worker_context.runtime.store.get(job_id)
     (output,) = job.outputs
     assert (output.status, output.attempts) == ("running", [])
     assert job.waiting.error.code == "storage_unavailable"
 
 
-def test_a_deleted_job_leaves_its_copies(workshop, client):
-    job_id = rendered(workshop.runtime)
-    run(workshop, f"{job_id}:o:poster", "task", publish)
-    workshop.runtime.intake.delete(job_id, "me")
-    assert list(workshop.runtime.blobs.list(f"out/{job_id}/")) == []
+def test_a_deleted_job_leaves_its_copies(worker_context, client):
+    job_id = rendered(worker_context.runtime)
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
+    worker_context.runtime.jobs.delete(job_id, "me")
+    assert list(worker_context.runtime.blobs.list(f"out/{job_id}/")) == []
     assert copies(client, "theirs", job_id) == len(FILES)
 
 
-def test_the_webhook_of_the_end_names_the_copies(workshop, client):
-    job_id = rendered(workshop.runtime)
-    run(workshop, f"{job_id}:o:poster", "task", publish)
+def test_the_webhook_of_the_end_names_the_copies(worker_context, client):
+    job_id = rendered(worker_context.runtime)
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
     event = Event(id="1-0", type="job.completed", at=0)
-    job = workshop.runtime.store.get(job_id)
+    job = worker_context.runtime.store.get(job_id)
     body = json.loads(write_body(job_id, event, job, "/v1"))
     (output,) = body["data"]["job"]["outputs"]
     keys = [f"films/{job_id}/poster/{name}" for name in FILES]
@@ -167,19 +167,21 @@ def test_the_webhook_of_the_end_names_the_copies(workshop, client):
 
 
 def test_the_kept_copy_of_the_source_goes_with_the_end_of_the_job(
-    workshop, client, monkeypatch
+    worker_context, client, monkeypatch
 ):
-    job_id = rendered(workshop.runtime)
+    job_id = rendered(worker_context.runtime)
     dropped: list[Source] = []
     monkeypatch.setattr(Sources, "drop", lambda _, source: dropped.append(source))
-    run(workshop, f"{job_id}:o:poster", "task", publish)
+    run(worker_context, f"{job_id}:o:poster", "task", publish)
     assert [one.key for one in dropped] == ["in/x/source"]
 
 
-def test_a_copier_that_comes_back_late_changes_nothing(workshop, client, monkeypatch):
-    runtime = workshop.runtime
+def test_a_copier_that_comes_back_late_changes_nothing(
+    worker_context, client, monkeypatch
+):
+    runtime = worker_context.runtime
     job_id = rendered(runtime)
-    piece = f"{job_id}:o:poster"
+    task = f"{job_id}:o:poster"
     export = runtime.blobs.export
     seen: list[dict[str, bytes]] = []
 
@@ -190,15 +192,15 @@ def test_a_copier_that_comes_back_late_changes_nothing(workshop, client, monkeyp
             store, prefix = runtime.store, runtime.settings.store.prefix
             now = store._client.time()[0] * 1000
             store._client.set(f"{prefix}reaper", now)
-            store._client.zadd(f"{prefix}leased", {piece: 1}, xx=True)
+            store._client.zadd(f"{prefix}leased", {task: 1}, xx=True)
             assert store.reap(10, {"fast": 0, "slow": 0}).expired == 1
-            run(workshop, piece, "other", publish)
+            run(worker_context, task, "other", publish)
             assert store.get(job_id).status == "completed"
             seen.append(bodies(client, job_id))
         export(artifact, to, place)
 
     monkeypatch.setattr(runtime.blobs, "export", late)
-    run(workshop, piece, "task", publish)
+    run(worker_context, task, "task", publish)
 
     assert bodies(client, job_id) == seen[0]
     job = runtime.store.get(job_id)

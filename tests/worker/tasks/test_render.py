@@ -11,7 +11,7 @@ from worker.tasks.render import _hold_cost
 
 
 def nothing(*errors: FramemillError) -> Rendered:
-    """Return what a part gave whose last rung, of nothing at all, was reached."""
+    """Return what a part gave that reached its last, empty alternative."""
     reports = [
         AttemptReport(attempt=1, rung="r", error=ErrorInfo(**error.as_dict()))
         for error in errors

@@ -208,8 +208,9 @@ def decoding_seconds(media: MediaInfo) -> float:
 def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
     """Give the options before ``-i`` that every run gets.
 
-    Autorotation is off: :mod:`worker.media.recipes.shared.picture` turns the small picture
-    instead of the large frame. Only an angle that is no quarter turn is left to it.
+    Autorotation is off: :mod:`worker.media.recipes.shared.picture` turns the small
+    picture instead of the large frame. Only an angle that is no quarter turn is left to
+    it.
     """
     options: dict[str, Any] = {
         "protocol_whitelist": PROTOCOLS,

@@ -1,11 +1,11 @@
-"""Plan > Rung > Step: how a spec is made, as pure values.
+"""Plan > Alternative > Step: how a spec is made, as pure values.
 
-A recipe turns a spec and a MediaInfo into a :class:`Plan`: rungs, best first. A
-rung is a generator that *yields* the FFmpeg runs it needs (:class:`Step`), is
+A recipe turns a spec and a MediaInfo into a :class:`Plan`: alternatives, best first. A
+alternative is a generator that *yields* the FFmpeg runs it needs (:class:`Step`), is
 *sent* what came of each (:class:`Done`), and *returns* the files it made
-(:class:`Made`). It does no I/O, reads no clock and draws no random number, so a
-test drives it with canned results. The engine runs the steps, checks the files
-and, when a rung raises or a file does not hold, goes on to the next rung.
+(:class:`Made`). It does no I/O, reads no clock and draws no random number, so a test
+drives it with canned results. The engine runs the steps, checks the files and, when an
+alternative raises or a file does not hold, goes on to the next alternative.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _DAMAGE = (
 class Step:
     """One FFmpeg run in the attempt's empty work folder.
 
-    ``argv`` is what follows the program's name; outputs are plain relative file
-    names. ``seconds`` is the media time the run has to go through: it sets the
-    deadline and is this step's share of the progress. ``capture`` is how many
-    bytes of standard output are wanted at most (0: none; argv writes ``pipe:1``).
-    ``silent`` is the CPU seconds that one picture of the output may take to encode,
-    in which FFmpeg reports nothing: it is not stuck then. ``tolerant`` accepts a
-    non-zero exit status as long as the rung can use what is there. Before the run the
-    engine writes ``texts`` (file name to content: words of a user never enter a filter
-    graph) and copies the named ``assets``. ``program`` gifsicle is optional: where it
-    is not installed, the exit status is not 0. ``holed`` says that packets are kept
-    from the decoder on purpose: its complaints tell nothing of the file then.
+    ``argv`` is what follows the program's name; outputs are plain relative file names.
+    ``seconds`` is the media time the run has to go through: it sets the deadline and is
+    this step's share of the progress. ``capture`` is how many bytes of standard output
+    are wanted at most (0: none; argv writes ``pipe:1``). ``silent`` is the CPU seconds
+    that one picture of the output may take to encode, in which FFmpeg reports nothing:
+    it is not stuck then. ``tolerant`` accepts a non-zero exit status as long as the
+    alternative can use what is there. Before the run the engine writes ``texts`` (file
+    name to content: words of a user never enter a filter graph) and copies the named
+    ``assets``. ``program`` gifsicle is optional: where it is not installed, the exit
+    status is not 0. ``holed`` says that packets are kept from the decoder on purpose:
+    its complaints tell nothing of the file then.
     """
 
     argv: tuple[str, ...]
@@ -103,21 +103,21 @@ class Made:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-RungRun = Generator[Step, Done, list[Made]]
+StepRun = Generator[Step, Done, list[Made]]
 
 
 @dataclass(frozen=True)
-class Rung:
+class Alternative:
     """One way to make it; ``warnings`` are added to the output when it is used."""
 
     name: str
-    run: Callable[[], RungRun]
+    run: Callable[[], StepRun]
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The rungs, best first. ``parts`` are JSON values that other workers can do."""
+    """The alternatives, best first. ``parts`` are JSON values for other workers."""
 
-    rungs: tuple[Rung, ...]
+    alternatives: tuple[Alternative, ...]
     warnings: tuple[str, ...] = ()

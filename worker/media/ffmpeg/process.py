@@ -1,9 +1,9 @@
 """Run one program to its end, within limits, and never leave it behind.
 
-The program is started through :mod:`worker.media.sandbox.launcher` in its own session and
-process group. :func:`run` watches it and sends SIGKILL to the whole group when it
-is told to stop, makes no progress, passes its cap, or holds too much memory.
-SIGTERM is of no use: FFmpeg does not look at it inside a filter loop.
+The program is started through :mod:`worker.media.sandbox.launcher` in its own session
+and process group. :func:`run` watches it and sends SIGKILL to the whole group when it
+is told to stop, makes no progress, passes its cap, or holds too much memory. SIGTERM is
+of no use: FFmpeg does not look at it inside a filter loop.
 
 Call :func:`run` from the main thread: PR_SET_PDEATHSIG follows the *thread* that
 started the child, so a helper thread's end would kill it (prctl(2)).

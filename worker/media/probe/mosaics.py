@@ -1,7 +1,7 @@
 """Put together, in a file's facts, the streams that make one picture.
 
-:mod:`worker.media.probe.isobmff` says which belong together. What results is one candidate
-for the film, in place of its tiles, with ``mosaic`` and ``alpha_mosaic`` as
+:mod:`worker.media.probe.isobmff` says which belong together. What results is one
+candidate for the film, in place of its tiles, with ``mosaic`` and ``alpha_mosaic`` as
 :class:`common.model.Mosaic` has them.
 """
 

@@ -12,12 +12,10 @@ from common.outputs.specs import AUTO, AnimationSpec
 from common.outputs.times import parse_time
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip
-from worker.media.ffmpeg.plan import Done, Plan, Rung, RungRun, Step
+from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content, start_search
 from worker.media.recipes.best_frame.content import Content
-from worker.media.recipes.shared import cost, gif, picture
-from worker.media.recipes.shared import fallback as standin
-from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared import cost, fallback, gif, moving, picture
 from worker.media.recipes.shared.moving import Look
 from worker.media.recipes.shared.span import Stretch, frames_of, sample, stillness
 from worker.media.recipes.size_limit import fit as fitting
@@ -70,11 +68,11 @@ def _fitted(
     # A stated end that lies after the video's moves no start back.
     held = spec.end is not None and clip.begin <= start < end
     room = max(end - (start if held else clip.begin), clip.frame_seconds)
-    asked = spec.duration is not None or spec.end is not None
+    requested = spec.duration is not None or spec.end is not None
     warnings = []
     if clip.video.frames == 1:
         warnings.append(codes.SINGLE_FRAME)
-    elif asked and length > room + clip.frame_seconds:
+    elif requested and length > room + clip.frame_seconds:
         warnings.append(codes.SHORTER)
     length = min(length, room)
     moved = max(clip.begin, min(start, end - length))
@@ -88,18 +86,18 @@ def _fitted(
 def plan(
     spec: AnimationSpec, clip: Clip, _part: Any = None, _parts: Sequence[Any] = ()
 ) -> Plan:
-    """Give the rungs for an animation spec; parts are not used.
+    """Give the alternatives for an animation spec; parts are not used.
 
-    Raises NoVideoStream. The rung of a window that is none raises SeekPastEnd.
+    Raises NoVideoStream. The alternative of a window that is none raises SeekPastEnd.
     """
-    canvas = standin.of_animation(spec)
+    canvas = fallback.of_animation(spec)
     seconds = _DEFAULT_SECONDS if spec.duration is None else spec.duration
 
-    def show(drawn: Any) -> RungRun:
-        return standin.held(drawn, "animation", spec, seconds, clip.threads)
+    def show(drawn: Any) -> StepRun:
+        return fallback.held(drawn, "animation", spec, seconds, clip.threads)
 
     frames = partial(_of_frames, spec, clip)
-    return standin.plan(spec.fallback, clip, frames, canvas, show)
+    return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
 def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
@@ -110,18 +108,20 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
     plain = replace(best, plain=True)
     early = replace(best, early=_EARLY_SECONDS)
     first = _Shooting(spec, clip, start, plain=True, early=float("inf"))
-    rungs = []
-    if movie.optimizes(spec):
-        rungs.append(Rung("optimized", partial(gif.optimized, best.make), mapped))
+    alternatives = []
+    if moving.optimizes(spec):
+        alternatives.append(
+            Alternative("optimized", partial(gif.optimized, best.make), mapped)
+        )
         mapped = (*mapped, codes.NOT_OPTIMIZED)
-    rungs += [
-        Rung("seek", best.make, mapped),
-        Rung("seek_plain", plain.make, clipped),
-        Rung("seek_early", early.make, mapped),
-        Rung("from_start", first.make, (codes.START_MOVED, *clipped)),
+    alternatives += [
+        Alternative("seek", best.make, mapped),
+        Alternative("seek_plain", plain.make, clipped),
+        Alternative("seek_early", early.make, mapped),
+        Alternative("from_start", first.make, (codes.START_MOVED, *clipped)),
     ]
     reduced = (codes.FPS_REDUCED,) if best.look.fps < spec.fps else ()
-    return Plan(tuple(rungs), stretch.warnings + reduced)
+    return Plan(tuple(alternatives), stretch.warnings + reduced)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class _Shooting:
         spec, video = self.spec, self.clip.video
         even = picture.is_even(spec.format)
         size = (video.width, video.height)
-        box = picture.fit(size, spec, movie.DEFAULT_WIDTH, even=even)
+        box = picture.fit(size, spec, moving.DEFAULT_WIDTH, even=even)
         fps = cost.rate(
             spec.fps,
             spec.format,
@@ -155,7 +155,7 @@ class _Shooting:
             stored=spec.max_bytes is not None,
         )
         if spec.boomerang:
-            fps = movie.fps_within_memory(fps, box, self.seconds)
+            fps = moving.fps_within_memory(fps, box, self.seconds)
         clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
         return Look(box, fps, spec.colors, spec.quality, clear=clear)
 
@@ -165,17 +165,17 @@ class _Shooting:
         return self.stretch.length / self.spec.speed
 
     @property
-    def span(self) -> movie.Span:
+    def span(self) -> moving.Span:
         """Return what a run reads, and how long the animation plays."""
         plays = self.seconds * (2 if self.spec.boomerang else 1)
-        return movie.Span(self.stretch.length + min(self.early, _EARLY_SECONDS), plays)
+        return moving.Span(self.stretch.length + min(self.early, _EARLY_SECONDS), plays)
 
     @property
     def file(self) -> str:
         """Return the name of the file."""
-        return movie.file_name("animation", self.spec.format)
+        return moving.file_name("animation", self.spec.format)
 
-    def sampled(self, look: Look) -> tuple[Any, movie.View | None]:
+    def sampled(self, look: Look) -> tuple[Any, moving.View | None]:
         """Return the drawn frames at the look's rate, and the view of a few."""
         clip, spec = self.clip, self.spec
         frames = sample(
@@ -196,9 +196,9 @@ class _Shooting:
         count = frames_of(clip, self.seconds, look.fps)
         clear = picture.keeps_alpha(clip, spec.format, spec.background)
         frames, view = content.view(frames, count, look.box.width, alpha=clear)
-        return movie.boomerang(frames) if spec.boomerang else frames, view
+        return moving.boomerang(frames) if spec.boomerang else frames, view
 
-    def make(self) -> RungRun:
+    def make(self) -> StepRun:
         """Make the file of the stretch, or of a better one where it is poor."""
         shown = yield from self.draw()
         if not (self.searches and shown.poor):
@@ -236,7 +236,7 @@ class _Shooting:
             done = yield from fitting.master(frames, spec.format, look, span.read, view)
         else:
             threads = self.clip.threads
-            done = yield from movie.encode(
+            done = yield from moving.encode(
                 frames, self.file, spec, look, span, threads, view=view
             )
             if self.file not in done.files:
@@ -245,7 +245,7 @@ class _Shooting:
             return Content()
         return content.read(content.samples(done, look.box.width))
 
-    def finish(self, shown: Content) -> RungRun:
+    def finish(self, shown: Content) -> StepRun:
         """Describe the file that was drawn, or search for one within ``max_bytes``."""
         spec, look = self.spec, self.look
         details: dict[str, Any] = {"start": self._time, "end": self._end}
@@ -258,7 +258,7 @@ class _Shooting:
             if look.fps != spec.fps:
                 details["fps"] = look.fps
             file = self.file
-            made = movie.made(file, file, spec.format, look, self._time, details)
+            made = moving.made(file, file, spec.format, look, self._time, details)
         still = yield from stillness(self.clip, self._window)
         shows = (code for code in shown.warnings if not still or code != codes.FROZEN)
         return [replace(made, warnings=(*still, *shows))]

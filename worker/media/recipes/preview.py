@@ -19,13 +19,10 @@ from common.outputs.specs import PreviewSpec
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip, argv, number
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
-from worker.media.ffmpeg.plan import Done, Plan, Rung, RungRun, Step
+from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content
 from worker.media.recipes.best_frame.sample import Sample
-from worker.media.recipes.shared import cost, gif, picture
-from worker.media.recipes.shared import fallback as standin
-from worker.media.recipes.shared import frame_at as moment
-from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared import cost, fallback, frame_at, gif, moving, picture
 from worker.media.recipes.shared.extent import extent, leaves_some
 from worker.media.recipes.shared.moving import Look
 from worker.media.recipes.shared.span import Stretch, sample
@@ -70,25 +67,27 @@ def plan(
     _part: Any = None,
     _parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the rungs for a preview spec; it is never cut into parts.
+    """Give the alternatives for a preview spec; it is never cut into parts.
 
     Raises NoVideoStream.
     """
     seconds = spec.segments * spec.segment_duration
 
-    def show(drawn: Any) -> RungRun:
-        return standin.held(drawn, "preview", spec, seconds, clip.threads)
+    def show(drawn: Any) -> StepRun:
+        return fallback.held(drawn, "preview", spec, seconds, clip.threads)
 
     frames = partial(_of_frames, spec, clip)
-    canvas = standin.of_animation(spec)
-    return standin.plan(spec.fallback, clip, frames, canvas, show)
+    canvas = fallback.of_animation(spec)
+    return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
 def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     windows = segments(spec, clip)
     video = clip.video
     even = picture.is_even(spec.format)
-    box = picture.fit((video.width, video.height), spec, movie.DEFAULT_WIDTH, even=even)
+    box = picture.fit(
+        (video.width, video.height), spec, moving.DEFAULT_WIDTH, even=even
+    )
     fps = _bearable(spec, windows, box)
     clear = picture.keeps_alpha(clip, spec.format, spec.background)
     look = Look(box, fps, spec.colors, spec.quality, clear=clear)
@@ -103,21 +102,23 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
         warnings.append(codes.FPS_REDUCED)
     cut = _Cut(spec, clip, windows, look)
     first = (Stretch(clip.begin, spec.segment_duration),)
-    rungs = []
-    if movie.optimizes(spec):
+    alternatives = []
+    if moving.optimizes(spec):
         best = partial(_make, cut)
-        rungs.append(Rung("optimized", partial(gif.optimized, best), mapped))
+        alternatives.append(
+            Alternative("optimized", partial(gif.optimized, best), mapped)
+        )
         mapped = (*mapped, codes.NOT_OPTIMIZED)
-    rungs += [
-        Rung("seeks", partial(_make, cut), mapped),
-        Rung("seeks_plain", partial(_make, replace(cut, plain=True)), clipped),
-        Rung(
+    alternatives += [
+        Alternative("seeks", partial(_make, cut), mapped),
+        Alternative("seeks_plain", partial(_make, replace(cut, plain=True)), clipped),
+        Alternative(
             "from_start",
             partial(_make, replace(cut, plain=True, windows=first)),
             (few, *clipped),
         ),
     ]
-    return Plan(tuple(rungs), tuple(warnings))
+    return Plan(tuple(alternatives), tuple(warnings))
 
 
 def segments(spec: PreviewSpec, clip: Clip) -> tuple[Stretch, ...]:
@@ -157,7 +158,7 @@ def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -
     return cost.rate(spec.fps, spec.format, box, _seconds(windows), stored=True)
 
 
-def _make(cut: _Cut) -> RungRun:
+def _make(cut: _Cut) -> StepRun:
     files, shown = yield from _take(cut)
     if not files or not shown:
         raise DecodeError("no frame of the video could be decoded")
@@ -169,20 +170,20 @@ def _make(cut: _Cut) -> RungRun:
         alpha=picture.keeps_alpha(cut.clip, cut.spec.format, cut.spec.background),
         most=_SAMPLES * len(shown),
     )
-    name = movie.file_name("preview", spec.format)
-    span = movie.Span(seconds, seconds)
+    name = moving.file_name("preview", spec.format)
+    span = moving.Span(seconds, seconds)
     if spec.max_bytes is not None:
         done = yield from fitting.master(frames, spec.format, look, span.read, view)
         made, trial = yield from fitting.fit(spec, look, span, cut.clip)
         made = replace(made, name=name)
     else:
         threads, trial = cut.clip.threads, {}
-        done = yield from movie.encode(
+        done = yield from moving.encode(
             frames, name, spec, look, span, threads, view=view
         )
         if name not in done.files:
             raise DecodeError("the segments could not be joined")
-        made = movie.made(name, name, spec.format, look, None, {})
+        made = moving.made(name, name, spec.format, look, None, {})
     seen = content.samples(done, look.box.width)
     if cut.clip.video.frames == 1:
         seen = []
@@ -240,7 +241,7 @@ def _take(
         done = yield Step(words, _seconds(batch), capture=_CAPTURE, tolerant=True)
         if file in done.files:
             files.append(file)
-            seen = moment.places(done.stdout)
+            seen = frame_at.places(done.stdout)
             shown += [
                 (one, seen[place])
                 for place, one in enumerate(batch, 1)
@@ -255,7 +256,7 @@ def _store(cut: _Cut, batch: Sequence[Stretch], file: str) -> tuple[str, ...]:
     fps = cut.look.fps
     drawn = [
         picture.draw(
-            moment.mark(sample(clip, window, fps), "pipe:1", place),
+            frame_at.mark(sample(clip, window, fps), "pipe:1", place),
             clip,
             cut.look.box,
             cut.spec.format,

@@ -1,7 +1,7 @@
 """The recipe of snippets: one short animation for each window of the whole video.
 
 The windows are cut into parts that different workers can do; a part carries its
-windows' times, so that all agree on them. The joining piece writes the manifest.
+windows' times, so that all agree on them. The joining task writes the manifest.
 Every second of the video lies in exactly one window; the last one ends with it.
 """
 
@@ -20,10 +20,9 @@ from common.model import MediaInfo, VideoInfo
 from common.outputs.specs import Fit, SnippetsSpec
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip, no_video
-from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content
-from worker.media.recipes.shared import cost, picture
-from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared import cost, moving, picture
 from worker.media.recipes.shared.moving import Look
 from worker.media.recipes.shared.span import Stretch, frames_of, sample, stillness
 
@@ -82,7 +81,7 @@ def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Stretch]:
 def cut(spec: SnippetsSpec, media: MediaInfo) -> list[Any]:
     """Give the parts: each a JSON object with the windows that it makes.
 
-    Empty where one piece can do it all, or where the length is unknown.
+    Empty where one task can do it all, or where the length is unknown.
     """
     video = media.video
     if video is None or media.duration is None:
@@ -116,7 +115,7 @@ def plan(
     part: Any = None,
     parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the rungs for a part, for the joining piece, or for the whole.
+    """Give the alternatives for a part, for the joining task, or for the whole.
 
     Raises NoVideoStream, and TooLong where decoding it all is over the limit.
     """
@@ -134,14 +133,14 @@ def plan(
     work = _Work(spec, clip, first, tuple(found), whole=part is None)
     plain = _Work(spec, clip, first, tuple(found), whole=part is None, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
-    rungs = [
-        Rung("windows", work.make, mapped),
-        Rung("windows_plain", plain.make, clipped),
+    alternatives = [
+        Alternative("windows", work.make, mapped),
+        Alternative("windows_plain", plain.make, clipped),
     ]
     if part is not None:
         # One bad stretch of the video must not fail the other parts' snippets.
-        rungs.append(Rung("nothing", _nothing, (codes.WINDOW_MISSING,)))
-    return Plan(tuple(rungs), _notes(spec, clip))
+        alternatives.append(Alternative("nothing", _nothing, (codes.WINDOW_MISSING,)))
+    return Plan(tuple(alternatives), _notes(spec, clip))
 
 
 def _until(spec: SnippetsSpec, clip: Clip) -> float:
@@ -179,7 +178,7 @@ def _rate(spec: SnippetsSpec, clip: Clip) -> float:
 
 @dataclass(frozen=True)
 class _Work:
-    """The windows that one piece makes; ``whole`` adds the manifest."""
+    """The windows that one task makes; ``whole`` adds the manifest."""
 
     spec: SnippetsSpec
     clip: Clip
@@ -197,11 +196,11 @@ class _Work:
         clear = picture.keeps_alpha(self.clip, spec.format, None)
         return Look(box, fps, spec.colors, spec.quality, every, clear)
 
-    def make(self) -> RungRun:
+    def make(self) -> StepRun:
         """Make the snippets one after another.
 
         A window in which nothing decodes is left out, and the manifest says so.
-        Raises DecodeError when no window of the piece gives anything.
+        Raises DecodeError when no window of the task gives anything.
         """
         made: list[Made] = []
         for place, window in enumerate(self.windows, self.first):
@@ -226,7 +225,7 @@ class _Work:
 
     def _one(self, place: int, window: Stretch) -> Generator[Step, Done, list[Made]]:
         spec, look, clip = self.spec, self.look, self.clip
-        name = movie.file_name(f"snippet-{place + 1:04d}", spec.format)
+        name = moving.file_name(f"snippet-{place + 1:04d}", spec.format)
         small = look.box.width * _SHRUNK <= clip.video.width
         frames = sample(clip, window, look.fps, small=small)
         frames = picture.draw(frames, clip, look.box, spec.format, plain=self.plain)
@@ -234,9 +233,9 @@ class _Work:
         clear = picture.keeps_alpha(clip, spec.format, None)
         frames, view = content.view(frames, count, look.box.width, alpha=clear)
         style = _Style(spec.format, spec.loop, spec.dither)
-        span = movie.Span(window.length, window.length, tolerant=True)
+        span = moving.Span(window.length, window.length, tolerant=True)
         threads = clip.threads
-        done = yield from movie.encode(
+        done = yield from moving.encode(
             frames, name, style, look, span, threads, view=view
         )
         if name not in done.files or done.returncode != 0 or not _holds(done, name):
@@ -254,7 +253,7 @@ class _Work:
             details["bytes"] = done.files[name].bytes
         still = yield from stillness(clip, window)
         time = round(window.start, 3)
-        one = movie.made(name, name, spec.format, look, time, details)
+        one = moving.made(name, name, spec.format, look, time, details)
         return [replace(one, warnings=(*still, *shows))]
 
 
@@ -266,24 +265,24 @@ def _holds(done: Done, name: str) -> bool:
         return False
 
 
-def _nothing() -> RungRun:
+def _nothing() -> StepRun:
     yield from ()
     return []
 
 
 def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
-    """Give the rung that writes the manifest of all parts' files."""
+    """Give the alternative that writes the manifest of all parts' files."""
     results = [result for part in parts for result in part or ()]
     # Parts are cut only where the length is known.
     count = len(windows(spec, 0.0, clip.end or 0.0))
     note = (codes.WINDOW_MISSING,) if len(results) < count else ()
     join = partial(_join, spec, clip, results, count)
-    return Plan((Rung("manifest", join, note),), _notes(spec, clip))
+    return Plan((Alternative("manifest", join, note),), _notes(spec, clip))
 
 
 def _join(
     spec: SnippetsSpec, clip: Clip, results: Sequence[Mapping[str, Any]], count: int
-) -> RungRun:
+) -> StepRun:
     """Write the manifest; needs no FFmpeg run."""
     yield from ()
     if not results:

@@ -14,13 +14,18 @@ from common.errors import DecodeError, SeekPastEnd
 from common.outputs.specs import ThumbnailSpec
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip, argv
-from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.best_frame import auto, scenes
 from worker.media.recipes.best_frame.histograms import moments
 from worker.media.recipes.best_frame.sample import Sample
-from worker.media.recipes.shared import cost, encode, picture, placeholder
-from worker.media.recipes.shared import fallback as standin
-from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared import (
+    cost,
+    encode,
+    fallback,
+    frame_at,
+    picture,
+    placeholder,
+)
 
 _DEFAULT_TIME = "50%"
 _SCENE_TIME = "10%"
@@ -69,10 +74,10 @@ class _Print:
             max(1, round(self.box.height * scale)),
         )
 
-    def pen(self, file: str) -> moment.Pen:
+    def pen(self, file: str) -> frame_at.Pen:
         """Give what writes the picture to a file and its small copy to stdout."""
         silent = cost.still(self.spec.format, self._pixels)
-        return moment.Pen(partial(self._write, file=file), self._tiny_bytes, silent)
+        return frame_at.Pen(partial(self._write, file=file), self._tiny_bytes, silent)
 
     @property
     def _pixels(self) -> int:
@@ -106,7 +111,7 @@ class _Print:
             ffmpeg.output(tiny, "pipe:1", **raw),
         )
 
-    def taken(self, shot: moment.Shot, done: Done) -> _Taken:
+    def taken(self, shot: frame_at.Shot, done: Done) -> _Taken:
         """Read the time and the small copy that a shot left."""
         details: dict[str, Any] = {}
         if len(done.stdout) == self._tiny_bytes:
@@ -133,31 +138,31 @@ class _Print:
 def plan(
     spec: ThumbnailSpec, clip: Clip, _part: Any = None, _parts: Sequence[Any] = ()
 ) -> Plan:
-    """Give the rungs for a thumbnail spec; parts are not used.
+    """Give the alternatives for a thumbnail spec; parts are not used.
 
     Raises NoVideoStream when there is nothing to show. Where policy ``exact`` asks for
-    a time after the known end, the rung of the frame raises SeekPastEnd.
+    a time after the known end, the alternative of the frame raises SeekPastEnd.
     """
-    canvas = standin.Canvas(
+    canvas = fallback.Canvas(
         spec.format, spec.width, spec.height, spec.fit, spec.background, spec.enlarge
     )
 
-    def show(drawn: Any) -> RungRun:
-        made = yield from standin.still(
+    def show(drawn: Any) -> StepRun:
+        made = yield from fallback.still(
             drawn, "thumbnail", canvas, spec.quality, clip.threads
         )
         return [made]
 
     frames = partial(_of_frames, spec, clip)
-    return standin.plan(spec.fallback, clip, frames, canvas, show)
+    return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
 def _of_frames(spec: ThumbnailSpec, clip: Clip) -> Plan:
     times = _times(spec, clip)
     policy: str = spec.policy or ("auto" if times is None else "exact")
     if times is None:
-        asked = _SCENE_TIME if policy == "scene" else _DEFAULT_TIME
-        times = [clip.within(clip.at(asked))]
+        requested = _SCENE_TIME if policy == "scene" else _DEFAULT_TIME
+        times = [clip.within(clip.at(requested))]
     elif policy == "auto":
         policy = "near"
     if policy == "exact":
@@ -166,8 +171,8 @@ def _of_frames(spec: ThumbnailSpec, clip: Clip) -> Plan:
             _checked(clip, time, f"/times/{place}" if many else "/time")
             for place, time in enumerate(times)
         ]
-        return Plan(tuple(_exact_rungs(spec, clip, checked)))
-    return Plan(tuple(_lenient_rungs(spec, clip, times, policy)))
+        return Plan(tuple(_exact_alternatives(spec, clip, checked)))
+    return Plan(tuple(_lenient_alternatives(spec, clip, times, policy)))
 
 
 def _times(spec: ThumbnailSpec, clip: Clip) -> list[float] | None:
@@ -200,20 +205,22 @@ def _checked(clip: Clip, time: float, pointer: str) -> float:
     return clip.within(time) if clip.end is not None and time >= clip.end else time
 
 
-def _exact_rungs(spec: ThumbnailSpec, clip: Clip, times: list[float]) -> list[Rung]:
+def _exact_alternatives(
+    spec: ThumbnailSpec, clip: Clip, times: list[float]
+) -> list[Alternative]:
     best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
     seek, early = _on_time(_exact), _on_time(_early)
     return [
-        Rung("exact", partial(_each, best, times, seek), mapped),
-        Rung("exact_plain", partial(_each, plain, times, seek), clipped),
-        Rung("exact_early", partial(_each, best, times, early), mapped),
-        Rung(
+        Alternative("exact", partial(_each, best, times, seek), mapped),
+        Alternative("exact_plain", partial(_each, plain, times, seek), clipped),
+        Alternative("exact_early", partial(_each, best, times, early), mapped),
+        Alternative(
             "exact_sequential",
             partial(_each, best, times, _sequential),
             (codes.SEEK_UNRELIABLE, *mapped),
         ),
-        Rung(
+        Alternative(
             "exact_late",
             partial(_each, best, times, _exact),
             (codes.OTHER_TIME, *mapped),
@@ -221,38 +228,40 @@ def _exact_rungs(spec: ThumbnailSpec, clip: Clip, times: list[float]) -> list[Ru
     ]
 
 
-def _lenient_rungs(
+def _lenient_alternatives(
     spec: ThumbnailSpec, clip: Clip, times: list[float], policy: str
-) -> list[Rung]:
+) -> list[Alternative]:
     best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
     past = (codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
-    first: dict[str, Callable[[_Print, list[float]], RungRun]] = {
+    first: dict[str, Callable[[_Print, list[float]], StepRun]] = {
         "auto": partial(_each, shoot=_auto),
         "near": _each_best,
         "scene": _scenes,
     }
     if clip.seekable:
         first["keyframe"] = partial(_each, shoot=_keyframe)
-    rungs = []
+    alternatives = []
     if policy in first and not past:
         run = partial(first[policy], best, times)
-        rungs.append(Rung("auto" if policy == "near" else policy, run, mapped))
+        alternatives.append(
+            Alternative("auto" if policy == "near" else policy, run, mapped)
+        )
     note = (codes.NO_SCENE_CHANGE,) if policy == "scene" else ()
     if not past:
         exact = partial(_each, best, times, _exact)
-        rungs.append(Rung("exact", exact, mapped + note))
+        alternatives.append(Alternative("exact", exact, mapped + note))
         exact = partial(_each, plain, times, _exact)
-        rungs.append(Rung("exact_plain", exact, clipped + note))
+        alternatives.append(Alternative("exact_plain", exact, clipped + note))
     moved = past or (codes.OTHER_TIME,)
     nearby = partial(_each, best, times, _nearby)
-    rungs.append(Rung("nearby", nearby, mapped + moved))
+    alternatives.append(Alternative("nearby", nearby, mapped + moved))
     nearby = partial(_each, plain, times, _nearby)
-    rungs.append(Rung("nearby_plain", nearby, clipped + moved))
-    return rungs
+    alternatives.append(Alternative("nearby_plain", nearby, clipped + moved))
+    return alternatives
 
 
-def _each(print_: _Print, times: list[float], shoot: Shoot) -> RungRun:
+def _each(print_: _Print, times: list[float], shoot: Shoot) -> StepRun:
     """Make one file per time; a single one has no number in its name.
 
     Where a ``count`` leads to a frame that is there already, there are fewer files.
@@ -261,7 +270,7 @@ def _each(print_: _Print, times: list[float], shoot: Shoot) -> RungRun:
     for place, time in enumerate(times, 1):
         file = _file(print_.spec, times, place)
         taken = yield from shoot(print_, time, file)
-        again = any(moment.is_same(taken.time, one.time) for one in made)
+        again = any(frame_at.is_same(taken.time, one.time) for one in made)
         if print_.spec.count is None or not again:
             name = _file(print_.spec, times, len(made) + 1)
             made.append(print_.made(file, name, taken))
@@ -275,7 +284,7 @@ def _file(spec: ThumbnailSpec, times: Sequence[float], place: int) -> str:
     return f"{stem}.{encode.extension(spec.format)}"
 
 
-def _take(print_: _Print, shot: moment.Shot, file: str) -> Take:
+def _take(print_: _Print, shot: frame_at.Shot, file: str) -> Take:
     """Run a shot; raises DecodeError when it wrote nothing."""
     done = yield shot.step
     if file not in done.files:
@@ -284,12 +293,12 @@ def _take(print_: _Print, shot: moment.Shot, file: str) -> Take:
 
 
 def _exact(print_: _Print, time: float, file: str) -> Take:
-    shot = moment.exact(print_.clip, time, print_.pen(file))
+    shot = frame_at.exact(print_.clip, time, print_.pen(file))
     return (yield from _take(print_, shot, file))
 
 
 def _early(print_: _Print, time: float, file: str) -> Take:
-    shot = moment.exact(print_.clip, time, print_.pen(file), early=_EARLY_SECONDS)
+    shot = frame_at.exact(print_.clip, time, print_.pen(file), early=_EARLY_SECONDS)
     return (yield from _take(print_, shot, file))
 
 
@@ -314,7 +323,7 @@ def _on_time(shoot: Shoot) -> Shoot:
 
 def _sequential(print_: _Print, time: float, file: str) -> Take:
     print_.clip.check_decoding("exact stills")
-    shot = moment.exact(
+    shot = frame_at.exact(
         print_.clip, time, print_.pen(file), early=math.inf, tolerant=True
     )
     done = yield shot.step
@@ -331,11 +340,11 @@ def _sequential(print_: _Print, time: float, file: str) -> Take:
 
 def _keyframe(print_: _Print, time: float, file: str) -> Take:
     clip = print_.clip
-    shot = moment.keyframe(clip, clip.within(time), print_.pen(file))
+    shot = frame_at.keyframe(clip, clip.within(time), print_.pen(file))
     return (yield from _take(print_, shot, file))
 
 
-def _scenes(print_: _Print, times: list[float]) -> RungRun:
+def _scenes(print_: _Print, times: list[float]) -> StepRun:
     """Show scenes that begin, and what is between where they are fewer.
 
     Raises DecodeError where none begins at all.
@@ -352,7 +361,7 @@ def _scenes(print_: _Print, times: list[float]) -> RungRun:
     return made
 
 
-def _each_best(print_: _Print, times: list[float]) -> RungRun:
+def _each_best(print_: _Print, times: list[float]) -> StepRun:
     """Take the best frame near each time, none that looks like another."""
     clip, seen = print_.clip, list[Sample]()
 
@@ -401,11 +410,13 @@ def _develop(print_: _Print, pick: auto.Pick, file: str) -> Take:
     pen = print_.pen(file)
     shots = [
         picture_of(print_.clip, print_.spec, pick, file),
-        moment.exact(print_.clip, pick.time, pen, tolerant=True),
+        frame_at.exact(print_.clip, pick.time, pen, tolerant=True),
     ]
     if pick.sought is None:
         # In films cut amid a group seeks may miss it, too.
-        early = moment.exact(print_.clip, pick.time, pen, early=math.inf, tolerant=True)
+        early = frame_at.exact(
+            print_.clip, pick.time, pen, early=math.inf, tolerant=True
+        )
         shots.append(early)
     for shot in shots:
         done = yield shot.step
@@ -417,11 +428,11 @@ def _develop(print_: _Print, pick: auto.Pick, file: str) -> Take:
 
 def picture_of(
     clip: Clip, spec: ThumbnailSpec, pick: auto.Pick, file: str
-) -> moment.Shot:
+) -> frame_at.Shot:
     """Give the shot of the frame that was picked, by the shortest way to it."""
     one = replace(clip, threads=1)
     pen = _Print(clip, spec).pen(file)
-    return moment.known(one, pick.time, pen, pick.sought)
+    return frame_at.known(one, pick.time, pen, pick.sought)
 
 
 def _nearby(print_: _Print, time: float, file: str) -> Take:
@@ -429,18 +440,20 @@ def _nearby(print_: _Print, time: float, file: str) -> Take:
     clip, pen = print_.clip, print_.pen(file)
     shots = []
     if clip.is_past_end(time):
-        found = yield from moment.last_time(clip)
+        found = yield from frame_at.last_time(clip)
         if found is None and (clip.end or 0) < _DECODE_ALL_SECONDS:
-            found = yield from moment.last_time(clip, seek=False)
+            found = yield from frame_at.last_time(clip, seek=False)
         if found is not None:
-            shots.append(moment.exact(clip, found, pen, tolerant=True))
+            shots.append(frame_at.exact(clip, found, pen, tolerant=True))
     else:
-        shots.append(moment.exact(clip, time, pen, early=_EARLY_SECONDS, tolerant=True))
+        shots.append(
+            frame_at.exact(clip, time, pen, early=_EARLY_SECONDS, tolerant=True)
+        )
     shots += [
-        moment.exact(clip, clip.within(time * share), pen, tolerant=True)
+        frame_at.exact(clip, clip.within(time * share), pen, tolerant=True)
         for share in _EARLIER
     ]
-    shots.append(moment.first(clip, pen, tolerant=True))
+    shots.append(frame_at.first(clip, pen, tolerant=True))
     for shot in shots:
         done = yield shot.step
         if file in done.files:

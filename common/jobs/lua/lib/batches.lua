@@ -2,7 +2,7 @@
 -- status of the child that it counts, so a batch's status is derived, never guessed.
 --
 --   batch:ID               hash  the batch; n:STATUS counts its children, n:deleted those
---                                that somebody removed; `want` is what its piece is to
+--                                that somebody removed; `want` is what its task is to
 --                                do (expand | cancel | delete), `closed` says that no
 --                                more children come, `cursor` how far it has come
 --   batch-sources:ID       list  {source, key?} of each child to be made
@@ -10,7 +10,7 @@
 --   batch-jobs:STATUS:ID   zset  its children, likewise; STATUS or "any"
 --   users:KEY              set   holds the batch's id too, until its children do
 local function read_batch(id) return read('batch', id) end
-local function steward_of(batch) return read_piece(batch.id .. ':batch') end
+local function steward_of(batch) return read_task(batch.id .. ':batch') end
 
 local function tally(batch, status, by)
   batch.f['n:' .. status] = text(redis.call('HINCRBY', batch.key, 'n:' .. status, by))
@@ -100,7 +100,7 @@ local function recount(job, was, status)
 end
 
 -- A child has ended or begun anew. Where the steward waits for room there is some.
-local function tell_parent(job)
+local function update_parent(job)
   local batch = job.f.batch and read_batch(job.f.batch)
   if not batch then return end
   wake(steward_of(batch))

@@ -4,32 +4,32 @@
 -- (1.0, empty lists, large integers). All times are Unix milliseconds by TIME.
 --
 -- Keys, all under cfg.prefix:
---   job:ID            hash    the job; `fence` counts all claims of all its pieces
+--   job:ID            hash    the job; `fence` counts all claims of all its tasks
 --   piece:ID          hash    one piece: record, holder, counters
 --   events:ID         stream  the job's history, capped
 --   idem:DIGEST       string  "job fingerprint" of an Idempotency-Key
 --   once:DIGEST       hash    the answer to another request with one
 --   call:NONCE        string  the answer of a call, kept for blind repeats
---   pending:QUEUE     zset    queued pieces by when to ring (again)
---   queued:QUEUE      zset    queued pieces by since when they could run
---   delayed           zset    queued pieces whose retry is not due, by due time
---   leased            zset    running pieces by the end of their lease
+--   pending:QUEUE     zset    queued tasks by when to ring (again)
+--   queued:QUEUE      zset    queued tasks by since when they could run
+--   delayed           zset    queued tasks whose retry is not due, by due time
+--   leased            zset    running tasks by the end of their lease
 --   jobs:STATUS[:OWNER]  zset jobs in lexical order of time and id; STATUS or "any"
---   notices[:OWNER]   zset    notices, likewise
+--   notices[:OWNER]   zset    deliveries, likewise
 --   users:KEY         set     jobs whose source is the blob KEY
---   chores            zset    what the sweep has to clean, by due time
---   dead, dead:info   zset, hash  pieces that were given up
+--   cleanups            zset    what the sweep has to clean, by due time
+--   dead, dead:info   zset, hash  tasks that were given up
 --   stats             hash    counters; reaper: string, when it last passed
 local cfg = cjson.decode(ARGV[1])
 local arg = cjson.decode(ARGV[2])
 local P = cfg.prefix
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local bells = {}
+local messages = {}
 
 local ENDED_JOB = {completed = true, partial = true, failed = true, cancelled = true}
 local ENDED = {succeeded = true, failed = true, cancelled = true}
--- Roles of the pieces that are no part of a job's work.
+-- Roles of the tasks that are no part of a job's work.
 local APART = {notice = true, batch = true}
 
 local function text(value)
@@ -50,7 +50,7 @@ end
 local function count(name, by) redis.call('HINCRBY', P .. 'stats', name, by or 1) end
 
 -- A repeated call (the client timed out and sent it again) gets the first answer.
-local function once(body)
+local function replay_safe(body)
   local key = P .. 'call:' .. arg.call
   local kept = redis.call('GET', key)
   if kept then return kept end
@@ -69,7 +69,7 @@ local function read(kind, id)
 end
 
 local function read_job(id) return read('job', id) end
-local function read_piece(id) return read('piece', id) end
+local function read_task(id) return read('piece', id) end
 
 local function set(record, fields)
   local flat = {}
@@ -106,52 +106,52 @@ local function index(command, job, status)
   end
 end
 
-local function ring(piece)
-  bells[#bells + 1] = {piece = piece.id, kind = piece.f.kind, queue = piece.f.queue}
+local function announce(task)
+  messages[#messages + 1] = {task = task.id, kind = task.f.kind, queue = task.f.queue}
 end
 
-local function unlist(piece)
-  redis.call('ZREM', P .. 'leased', piece.id)
-  redis.call('ZREM', P .. 'delayed', piece.id)
-  redis.call('ZREM', P .. 'pending:' .. piece.f.queue, piece.id)
-  redis.call('ZREM', P .. 'queued:' .. piece.f.queue, piece.id)
+local function unlist(task)
+  redis.call('ZREM', P .. 'leased', task.id)
+  redis.call('ZREM', P .. 'delayed', task.id)
+  redis.call('ZREM', P .. 'pending:' .. task.f.queue, task.id)
+  redis.call('ZREM', P .. 'queued:' .. task.f.queue, task.id)
 end
 
--- Back to its queue. A delayed piece has no message until the reaper rings for it.
-local function enqueue(piece, delay)
-  unlist(piece)
+-- Back to its queue. A delayed task has no message until the reaper rings for it.
+local function enqueue(task, delay)
+  unlist(task)
   local due = now + delay
-  set(piece, {
+  set(task, {
     state = 'queued', token = '', worker = '', cancel = 0, rings = 0,
     not_before = delay > 0 and due or 0, updated = now,
   })
-  redis.call('ZADD', P .. 'queued:' .. piece.f.queue, text(due), piece.id)
+  redis.call('ZADD', P .. 'queued:' .. task.f.queue, text(due), task.id)
   if delay > 0 then
-    redis.call('ZADD', P .. 'delayed', text(due), piece.id)
+    redis.call('ZADD', P .. 'delayed', text(due), task.id)
   else
     local again = text(now + cfg.grace_ms)
-    redis.call('ZADD', P .. 'pending:' .. piece.f.queue, again, piece.id)
-    ring(piece)
+    redis.call('ZADD', P .. 'pending:' .. task.f.queue, again, task.id)
+    announce(task)
   end
 end
 
--- What a deferred piece waits for has come.
-local function wake(piece)
-  if not piece or piece.f.state ~= 'queued' or piece.f.waits ~= '1' then return end
-  set(piece, {waits = 0})
-  enqueue(piece, 0)
+-- What a deferred task waits for has come.
+local function wake(task)
+  if not task or task.f.state ~= 'queued' or task.f.waits ~= '1' then return end
+  set(task, {waits = 0})
+  enqueue(task, 0)
 end
 
-local function make_piece(id, fields)
-  local piece = {id = id, key = P .. 'piece:' .. id, f = {}}
-  redis.call('DEL', piece.key)
-  set(piece, {
+local function make_task(id, fields)
+  local task = {id = id, key = P .. 'piece:' .. id, f = {}}
+  redis.call('DEL', task.key)
+  set(task, {
     state = 'waiting', attempt = 0, lost = 0, deaths = 0, refunds = 0, fence = 0,
     token = '', worker = '', cancel = 0, rings = 0, progress = 0, nparts = 0,
     created = now, updated = now,
   })
-  set(piece, fields)
-  return piece
+  set(task, fields)
+  return task
 end
 
 local function output_id(job, name) return job.id .. ':o:' .. name end
@@ -174,7 +174,7 @@ local function notify(job, subscription, id, kind, output, data)
   local n = redis.call('HINCRBY', job.key, 'notices', 1)
   local name = job.id .. ':n:' .. text(n)
   local order = string.format('%013.0f', now) .. name
-  local notice = make_piece(name, {
+  local delivery = make_task(name, {
     role = 'notice', kind = 'notice', queue = 'fast', job = job.id,
     owner = job.f.owner, order = order, source = job.f.source,
     options = job.f.options, subscription = subscription.raw, attempts = '[]',
@@ -183,10 +183,10 @@ local function notify(job, subscription, id, kind, output, data)
   })
   redis.call('ZADD', P .. 'notices', '0', order)
   redis.call('ZADD', P .. 'notices:' .. job.f.owner, '0', order)
-  enqueue(notice, 0)
+  enqueue(delivery, 0)
 end
 
--- One line of history, and a notice to each subscriber that wants it.
+-- One line of history, and a delivery to each subscriber that wants it.
 local function event(job, kind, output, data)
   local key = P .. 'events:' .. job.id
   local id = redis.call(
@@ -202,17 +202,17 @@ local function event(job, kind, output, data)
   end
 end
 
--- Every piece of a job but its notices.
-local function pieces_of(job)
+-- Every task of a job but its deliveries.
+local function tasks_of(job)
   local found = {}
-  local prepare = read_piece(job.id .. ':prepare')
+  local prepare = read_task(job.id .. ':prepare')
   if prepare then found[1] = prepare end
   for name in words(job.f.outputs) do
-    local output = read_piece(output_id(job, name))
+    local output = read_task(output_id(job, name))
     if output then
       found[#found + 1] = output
       for k = 0, number(output, 'nparts') - 1 do
-        local part = read_piece(part_id(output, k))
+        local part = read_task(part_id(output, k))
         if part then found[#found + 1] = part end
       end
     end
@@ -224,7 +224,7 @@ end
 local function dump(job)
   local outputs = {}
   for name in words(job.f.outputs) do
-    local output = read_piece(output_id(job, name))
+    local output = read_task(output_id(job, name))
     if not output then return nil end
     local n = number(output, 'nparts')
     if n > 0 then

@@ -1,23 +1,23 @@
 -- Outputs that failed or were cancelled become queued again, under the same ids. The
 -- job's fence goes on growing, so whoever still works for the old run is refused.
 
-local function renew(piece)
-  set(piece, {
+local function renew(task)
+  set(task, {
     attempt = 0, lost = 0, deaths = 0, refunds = 0, away_since = 0, progress = 0,
     error = '', result = '', begun = '', finished = '',
   })
-  redis.call('ZREM', P .. 'dead', piece.id)
-  redis.call('HDEL', P .. 'dead:info', piece.id)
+  redis.call('ZREM', P .. 'dead', task.id)
+  redis.call('HDEL', P .. 'dead:info', task.id)
 end
 
 local function revive(job)
-  for member in pairs(chores_of(job)) do redis.call('ZREM', P .. 'chores', member) end
+  for member in pairs(cleanups_of(job)) do redis.call('ZREM', P .. 'chores', member) end
   redis.call('PERSIST', job.key)
   redis.call('PERSIST', P .. 'events:' .. job.id)
-  for _, piece in ipairs(pieces_of(job)) do redis.call('PERSIST', piece.key) end
+  for _, task in ipairs(tasks_of(job)) do redis.call('PERSIST', task.key) end
   move(job, 'accepted')
   set(job, {finished = '', expires = '', error = '', begun = ''})
-  tell_parent(job)
+  update_parent(job)
 end
 
 -- Their files may be swept already, so all parts are made again, not the failed alone.
@@ -30,7 +30,7 @@ local function reopen_output(output)
   unlist(output)
   set(output, {state = 'waiting'})
   for k = 0, number(output, 'nparts') - 1 do
-    local part = read_piece(part_id(output, k))
+    local part = read_task(part_id(output, k))
     renew(part)
     set(part, {artifacts = '[]'})
     enqueue(part, 0)
@@ -39,7 +39,7 @@ end
 
 local function drop_parts(output)
   for k = 0, number(output, 'nparts') - 1 do
-    local part = read_piece(part_id(output, k))
+    local part = read_task(part_id(output, k))
     if part then
       unlist(part)
       redis.call('DEL', part.key)
@@ -52,14 +52,14 @@ end
 local function reopen(job, only)
   local chosen = {}
   for name in words(job.f.outputs) do
-    local output = read_piece(output_id(job, name))
+    local output = read_task(output_id(job, name))
     local again = output.f.state == 'failed' or output.f.state == 'cancelled'
     if again and (not only or only == name) then chosen[#chosen + 1] = output end
   end
   if #chosen == 0 then return 0 end
   if ENDED_JOB[job.f.status] then revive(job) end
   event(job, 'job.retried')
-  local prepare = read_piece(job.id .. ':prepare')
+  local prepare = read_task(job.id .. ':prepare')
   if prepare.f.state == 'succeeded' then
     for _, output in ipairs(chosen) do reopen_output(output) end
     return #chosen

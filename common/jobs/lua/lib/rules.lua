@@ -1,4 +1,4 @@
--- How pieces end and what that makes of their output and job. The job's status is
+-- How tasks end and what that makes of their output and job. The job's status is
 -- derived here, in the same call as the change that caused it, and nowhere else.
 
 local function move(job, status)
@@ -9,11 +9,11 @@ local function move(job, status)
   recount(job, was, status)
 end
 
-local function chores_of(job)
+local function cleanups_of(job)
   local place = job.f.order .. (job.f.batch and '/' .. job.f.batch or '')
   local due = {
     ['record:' .. job.f.status .. ':' .. place .. ':' .. job.f.owner] = cfg.job_ms,
-    ['litter:' .. job.id] = math.min(cfg.litter_ms, cfg.job_ms),
+    ['litter:' .. job.id] = math.min(cfg.orphan_ms, cfg.job_ms),
   }
   if job.f.source_key then
     due['source:' .. job.id .. ':' .. job.f.source_key] =
@@ -23,7 +23,7 @@ local function chores_of(job)
 end
 
 -- Who waits to copy this job's results need wait no longer (twin.lua).
-local function tell_twins(job, made)
+local function notify_duplicates(job, made)
   local digest = job.f.same
   local key = digest and P .. 'same:' .. digest
   if not key or redis.call('GET', key) ~= job.id then return end
@@ -33,7 +33,7 @@ local function tell_twins(job, made)
     redis.call('DEL', key)
   end
   local waiting = P .. 'same-wait:' .. digest
-  for _, id in ipairs(redis.call('SMEMBERS', waiting)) do wake(read_piece(id)) end
+  for _, id in ipairs(redis.call('SMEMBERS', waiting)) do wake(read_task(id)) end
   redis.call('DEL', waiting)
 end
 
@@ -46,14 +46,14 @@ local function end_job(job, status, reason)
   event(job, 'job.' .. status)
   redis.call('PEXPIREAT', job.key, text(expires))
   redis.call('PEXPIREAT', P .. 'events:' .. job.id, text(expires))
-  for _, piece in ipairs(pieces_of(job)) do
-    redis.call('PEXPIREAT', piece.key, text(expires))
+  for _, task in ipairs(tasks_of(job)) do
+    redis.call('PEXPIREAT', task.key, text(expires))
   end
-  for member, after in pairs(chores_of(job)) do
+  for member, after in pairs(cleanups_of(job)) do
     redis.call('ZADD', P .. 'chores', text(now + after), member)
   end
-  tell_twins(job, status == 'completed')
-  tell_parent(job)
+  notify_duplicates(job, status == 'completed')
+  update_parent(job)
   count(status)
 end
 
@@ -80,18 +80,18 @@ local function derive(job)
   return true
 end
 
-local function settle(piece, state)
-  unlist(piece)
-  set(piece, {state = state, token = '', finished = now, updated = now})
+local function settle(task, state)
+  unlist(task)
+  set(task, {state = state, token = '', finished = now, updated = now})
 end
 
-local function end_notice(notice, state, reason)
-  settle(notice, state)
-  set(notice, {error = reason or ''})
-  redis.call('PEXPIREAT', notice.key, text(now + cfg.notice_ms))
+local function end_delivery(delivery, state, reason)
+  settle(delivery, state)
+  set(delivery, {error = reason or ''})
+  redis.call('PEXPIREAT', delivery.key, text(now + cfg.delivery_ms))
   redis.call(
-    'ZADD', P .. 'chores', text(now + cfg.notice_ms),
-    'notice:' .. notice.f.order .. ':' .. notice.f.owner
+    'ZADD', P .. 'chores', text(now + cfg.delivery_ms),
+    'notice:' .. delivery.f.order .. ':' .. delivery.f.owner
   )
 end
 
@@ -99,7 +99,7 @@ local function end_output(job, output, state, reason)
   settle(output, state)
   set(output, {error = reason or ''})
   for k = 0, number(output, 'nparts') - 1 do
-    local part = read_piece(part_id(output, k))
+    local part = read_task(part_id(output, k))
     if part and part.f.state == 'running' then
       set(part, {cancel = 1})
     elseif part and not ENDED[part.f.state] then
@@ -112,19 +112,19 @@ end
 
 local function end_outputs(job, state, reason)
   for name in words(job.f.outputs) do
-    local output = read_piece(output_id(job, name))
+    local output = read_task(output_id(job, name))
     if output and not ENDED[output.f.state] then
       end_output(job, output, state, reason)
     end
   end
 end
 
-local function parent_of(part) return read_piece(part.f.parent) end
+local function parent_of(part) return read_task(part.f.parent) end
 
--- The output whose history a piece belongs to; prepare and notices have none.
-local function output_of(piece)
-  if piece.f.role == 'output' then return piece end
-  if piece.f.role == 'part' then return parent_of(piece) end
+-- The output whose history a task belongs to; prepare and deliveries have none.
+local function output_of(task)
+  if task.f.role == 'output' then return task end
+  if task.f.role == 'part' then return parent_of(task) end
   return nil
 end
 
@@ -141,7 +141,7 @@ end
 -- Answers whether it was borne.
 local COSTLY = {timeout = true, resource_limit = true}
 
-local function bear(part, reason)
+local function tolerate(part, reason)
   local output = part.f.role == 'part' and parent_of(part)
   local code = output and cjson.decode(reason).code
   if not output or not COSTLY[code] or output.f.borne == code then return false end
@@ -152,11 +152,11 @@ local function bear(part, reason)
   return true
 end
 
--- A batch whose piece fails has the children that were made until then.
-local function end_steward(steward, state, reason)
-  settle(steward, state)
-  set(steward, {error = reason or ''})
-  local batch = read_batch(steward.f.job)
+-- A batch whose task fails has the children that were made until then.
+local function end_batch_task(batch_task, state, reason)
+  settle(batch_task, state)
+  set(batch_task, {error = reason or ''})
+  local batch = read_batch(batch_task.f.job)
   if not batch then return end
   if reason then set(batch, {error = reason}) end
   close(batch, true)
@@ -164,49 +164,49 @@ local function end_steward(steward, state, reason)
   derive_batch(batch)
 end
 
-local function end_piece(job, piece, state, reason)
-  if piece.f.role == 'notice' then
-    end_notice(piece, state, reason)
-  elseif piece.f.role == 'batch' then
-    end_steward(piece, state, reason)
-  elseif piece.f.role == 'output' then
-    end_output(job, piece, state, reason)
-  elseif piece.f.role == 'part' then
-    settle(piece, state)
-    set(piece, {error = reason or ''})
-    local output = parent_of(piece)
+local function end_task(job, task, state, reason)
+  if task.f.role == 'notice' then
+    end_delivery(task, state, reason)
+  elseif task.f.role == 'batch' then
+    end_batch_task(task, state, reason)
+  elseif task.f.role == 'output' then
+    end_output(job, task, state, reason)
+  elseif task.f.role == 'part' then
+    settle(task, state)
+    set(task, {error = reason or ''})
+    local output = parent_of(task)
     if output and output.f.state == 'waiting' then
       end_output(job, output, state, reason)
     end
   else
-    settle(piece, state)
-    set(piece, {error = reason or ''})
+    settle(task, state)
+    set(task, {error = reason or ''})
     if reason then set(job, {error = reason}) end
     end_outputs(job, state, reason)
   end
 end
 
 -- Given up for want of attempts or of living workers: a person may redrive it.
-local function bury(piece, reason)
-  local output = output_of(piece)
+local function dead_letter(task, reason)
+  local output = output_of(task)
   local info = {
-    job = piece.f.job, owner = piece.f.owner, error = reason,
+    job = task.f.job, owner = task.f.owner, error = reason,
     output = output and output.f.name or '',
   }
-  redis.call('ZADD', P .. 'dead', text(now), piece.id)
-  redis.call('HSET', P .. 'dead:info', piece.id, cjson.encode(info))
+  redis.call('ZADD', P .. 'dead', text(now), task.id)
+  redis.call('HSET', P .. 'dead:info', task.id, cjson.encode(info))
   count('dead')
 end
 
-local function report(piece, reports)
-  local holder = piece.f.role == 'notice' and piece or output_of(piece)
+local function report(task, reports)
+  local holder = task.f.role == 'notice' and task or output_of(task)
   if holder then set(holder, {attempts = splice(holder.f.attempts, reports)}) end
 end
 
-local function requeue(job, piece, why, delay)
-  enqueue(piece, delay)
-  if piece.f.role == 'output' or piece.f.role == 'part' then
-    local output = output_of(piece)
+local function requeue(job, task, why, delay)
+  enqueue(task, delay)
+  if task.f.role == 'output' or task.f.role == 'part' then
+    local output = output_of(task)
     event(job, 'output.requeued', output.f.name, cjson.encode({reason = why}))
   elseif job then
     touch(job)
@@ -215,26 +215,26 @@ end
 
 -- The worker vanished: `what` is lost (lease ran out) or deaths. The attempt is given
 -- back, so that faults of machines do not use up what is meant for faults of media.
-local function bereave(job, piece, what, most)
-  set(piece, {
-    [what] = number(piece, what) + 1,
-    attempt = math.max(0, number(piece, 'attempt') - 1),
+local function record_worker_loss(job, task, what, most)
+  set(task, {
+    [what] = number(task, what) + 1,
+    attempt = math.max(0, number(task, 'attempt') - 1),
   })
-  local reason = string.gsub(cfg.errors[what], '{times}', piece.f[what])
-  if piece.f.cancel == '1' then
-    end_piece(job, piece, 'cancelled')
+  local reason = string.gsub(cfg.errors[what], '{times}', task.f[what])
+  if task.f.cancel == '1' then
+    end_task(job, task, 'cancelled')
     return 'cancelled'
   end
-  local line = '[{"attempt":' .. text(number(piece, 'attempt') + 1)
+  local line = '[{"attempt":' .. text(number(task, 'attempt') + 1)
     .. ',"rung":"' .. what .. '","error":' .. reason .. ',"worker":'
-    .. cjson.encode(piece.f.worker) .. ',"at":' .. text(now) .. '}]'
-  report(piece, line)
-  if number(piece, what) >= most then
-    bury(piece, reason)
-    end_piece(job, piece, 'failed', reason)
+    .. cjson.encode(task.f.worker) .. ',"at":' .. text(now) .. '}]'
+  report(task, line)
+  if number(task, what) >= most then
+    dead_letter(task, reason)
+    end_task(job, task, 'failed', reason)
     return 'failed'
   end
-  requeue(job, piece, what, 0)
+  requeue(job, task, what, 0)
   return 'queued'
 end
 
@@ -249,7 +249,7 @@ local function away(host)
   return kept and cjson.decode(kept) or nil
 end
 
-local function note_away(host, reason)
+local function record_outage(host, reason)
   local entry = away(host)
   if not entry or now > entry['until'] + cfg.forget_ms then
     entry = {since = now, tries = 0, ['until'] = 0}
@@ -265,49 +265,49 @@ local function note_away(host, reason)
   return entry
 end
 
--- The piece waits for that part, at no cost, until its own deadline. The job says so.
-local function hold(job, piece, entry)
-  local since = number(piece, 'away_since')
+-- The task waits for that part, at no cost, until its own deadline. The job says so.
+local function wait_for_service(job, task, entry)
+  local since = number(task, 'away_since')
   local first = since == 0
   if first then since = now end
   local deadline = since + cfg.outage_ms
   if now >= deadline then
-    bury(piece, entry.error)
-    end_piece(job, piece, 'failed', entry.error)
+    dead_letter(task, entry.error)
+    end_task(job, task, 'failed', entry.error)
     return
   end
-  set(piece, {away_since = since})
+  set(task, {away_since = since})
   if job and (job.f.waiting or '') == '' then set(job, {waiting_since = since}) end
   if job then set(job, {waiting = entry.error, waiting_until = deadline}) end
   local pause = math.min(math.max(entry['until'] - now, 1000), deadline - now)
-  if first then return requeue(job, piece, 'away', pause) end
-  enqueue(piece, pause)
+  if first then return requeue(job, task, 'away', pause) end
+  enqueue(task, pause)
   if job then touch(job) end
 end
 
 -- Work has got on: the parts that it stands on are there.
-local function got_on(job, piece)
-  redis.call('HDEL', P .. 'away', host_of(piece.f.worker))
-  if number(piece, 'away_since') > 0 then set(piece, {away_since = 0}) end
+local function clear_outage(job, task)
+  redis.call('HDEL', P .. 'away', host_of(task.f.worker))
+  if number(task, 'away_since') > 0 then set(task, {away_since = 0}) end
   if job and (job.f.waiting or '') ~= '' then set(job, {waiting = ''}) end
 end
 
--- The claimed piece, or nil and the answer for a claim that no longer counts.
-local function held()
-  local piece = read_piece(arg.piece)
-  if piece and piece.f.state == 'running' and piece.f.token == arg.token
-    and number(piece, 'fence') == arg.fence then
-    return piece
+-- The claimed task, or nil and the answer for a claim that no longer counts.
+local function claimed_task()
+  local task = read_task(arg.task)
+  if task and task.f.state == 'running' and task.f.token == arg.token
+    and number(task, 'fence') == arg.fence then
+    return task
   end
   count('refused')
   return nil, {applied = false, job_ended = false}
 end
 
-local function job_of(piece)
-  if APART[piece.f.role] then return nil end
-  return read_job(piece.f.job)
+local function job_of(task)
+  if APART[task.f.role] then return nil end
+  return read_job(task.f.job)
 end
 
 local function outcome(applied, job)
-  return {applied = applied, job_ended = job and derive(job) or false, bells = bells}
+  return {applied = applied, job_ended = job and derive(job) or false, messages = messages}
 end

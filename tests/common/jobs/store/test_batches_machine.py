@@ -26,7 +26,7 @@ from common.errors import Conflict, NotFound
 from common.jobs.store import Accepted, CalledOff, Caps, Claim, JobStore, NewBatch
 from common.jobs.store.connection import open_client
 from common.model import JOB_ENDED, BatchRecord, Source
-from tests.common.jobs.store.lab import Lab, TwiceStore, make_settings
+from tests.common.jobs.store.context import StoreContext, TwiceStore, make_settings
 from tests.common.jobs.store.test_jobs_machine import Life
 
 _NUMBERS = itertools.count(1)
@@ -36,7 +36,7 @@ SOURCES = 3
 
 
 class Family(Life):
-    """Jobs of their own, and batches whose piece comes and goes like any other."""
+    """Jobs of their own, and batches whose task comes and goes like any other."""
 
     batches: Values[str] = Values("batches")
     jobs: Values[str] = Values("jobs")
@@ -48,10 +48,10 @@ class Family(Life):
         self.children: dict[str, list[str]] = {}
 
     @rule(target=batches)
-    def gather(self) -> str:
+    def accept_batch(self) -> str:
         batch_id = f"b{next(_NUMBERS):031x}"
         sources = [Source(kind="upload", key=f"in/{n}") for n in range(SOURCES)]
-        self.lab.store.gather(NewBatch(batch_id, "", sources, None, {}))
+        self.context.store.accept_batch(NewBatch(batch_id, "", sources, None, {}))
         self.gathered.append(batch_id)
         self.children[batch_id] = []
         return batch_id
@@ -62,12 +62,14 @@ class Family(Life):
 
     @rule(target=jobs, claim=claims, room=st.sampled_from([None, None, 1]))
     def add(self, claim: Claim, room: int | None) -> Any:
-        batch = self.lab.store.batch(claim.job_id, doomed=True)
+        batch = self.context.store.batch(claim.job_id, being_deleted=True)
         if claim.kind != "batch" or batch is None or batch.made == SOURCES:
             return multiple()
-        job = self.lab.new_job("a")
-        held = self.lab.store.beat(claim) == "ok"
-        added = self.lab.store.add_child(claim, job, str(batch.made), Caps(owner=room))
+        job = self.context.new_job("a")
+        held = self.context.store.beat(claim) == "ok"
+        added = self.context.store.add_child(
+            claim, job, str(batch.made), Caps(owner=room)
+        )
         if not isinstance(added, Accepted):
             return multiple()
         assert held
@@ -85,13 +87,13 @@ class Family(Life):
 
     @rule(claim=consumes(claims))
     def defer(self, claim: Claim) -> None:
-        self.lab.store.release(claim, "defer", delay_seconds=60)
+        self.context.store.release(claim, "defer", delay_seconds=60)
 
     @rule(batch_id=batches, verb=st.sampled_from(["cancel_batch", "delete_batch"]))
     def call_off(self, batch_id: str, verb: str) -> None:
-        before = self.lab.store.batch(batch_id)
+        before = self.context.store.batch(batch_id)
         try:
-            getattr(self.lab.store, verb)(batch_id)
+            getattr(self.context.store, verb)(batch_id)
         except NotFound:
             assert before is None
         except Conflict:
@@ -99,59 +101,59 @@ class Family(Life):
             assert before.status in JOB_ENDED
 
     def do_what_is_wanted(self, claim: Claim) -> None:
-        batch = self.lab.store.batch(claim.job_id, doomed=True)
+        batch = self.context.store.batch(claim.job_id, being_deleted=True)
         while batch is not None and batch.want == "expand" and batch.made < SOURCES:
-            job = self.lab.new_job("a")
-            added = self.lab.store.add_child(claim, job, str(batch.made), Caps())
+            job = self.context.new_job("a")
+            added = self.context.store.add_child(claim, job, str(batch.made), Caps())
             if isinstance(added, CalledOff):
                 break
             self.children[batch.id].append(job.id)
             self.known.append(job.id)
-            batch = self.lab.store.batch(claim.job_id, doomed=True)
+            batch = self.context.store.batch(claim.job_id, being_deleted=True)
         if batch is None:
             return
         if batch.want != "expand":
             for job_id in self.children[batch.id]:
                 with suppress(Conflict, NotFound):
                     self.end_child(job_id, batch)
-        self.lab.store.end_stage(claim, batch.want)
+        self.context.store.end_stage(claim, batch.want)
 
     def end_child(self, job_id: str, batch: BatchRecord) -> None:
         if batch.want == "cancel":
-            self.lab.store.cancel(job_id)
-        elif self.lab.store.get(job_id) is not None:
-            self.lab.store.delete(job_id)
+            self.context.store.cancel(job_id)
+        elif self.context.store.get(job_id) is not None:
+            self.context.store.delete(job_id)
             self.known.remove(job_id)
 
     @invariant()
     def a_batch_counts_its_children(self) -> None:
         for batch_id in self.gathered:
-            batch = self.lab.store.batch(batch_id)
+            batch = self.context.store.batch(batch_id)
             if batch is None:
                 continue
-            records = [self.lab.store.get(one) for one in self.children[batch_id]]
+            records = [self.context.store.get(one) for one in self.children[batch_id]]
             found = Counter(one.status if one else "deleted" for one in records)
             assert {name: n for name, n in batch.counts.items() if n} == dict(found)
             assert batch.made == len(records) == int(batch.cursor or -1) + 1
-            listed, _ = self.lab.store.children(batch_id)
+            listed, _ = self.context.store.children(batch_id)
             assert sorted(listed) == sorted(one.id for one in records if one)
 
     @invariant()
     def a_batch_ends_with_its_last_child(self) -> None:
         for batch_id in self.gathered:
-            batch = self.lab.store.batch(batch_id)
+            batch = self.context.store.batch(batch_id)
             if batch is None:
                 continue
             over = batch.closed and batch.ended == batch.made
-            key = self.lab.key(f"batch:{batch_id}")
+            key = self.context.key(f"batch:{batch_id}")
             assert (batch.status in JOB_ENDED) == over
-            assert (self.lab.client.ttl(key) >= 0) == over
+            assert (self.context.client.ttl(key) >= 0) == over
 
     def teardown(self) -> None:
         super().teardown()
         for batch_id in self.gathered:
-            # One that is being deleted is hidden; if its piece fails, redrive goes on.
-            batch = self.lab.store.batch(batch_id)
+            # One that is being deleted is hidden; if its task fails, redrive goes on.
+            batch = self.context.store.batch(batch_id)
             assert batch is None or batch.status in JOB_ENDED
 
 
@@ -159,17 +161,20 @@ class Family(Life):
 def family(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Family]]:
     client = open_client(make_settings("f:", valkey_url))
 
-    def on_valkey() -> Lab:
+    def on_valkey() -> StoreContext:
         client.flushdb()
         chosen = make_settings(f"f{next(_NUMBERS)}:", valkey_url)
-        return Lab(JobStore(chosen, client), client)
+        return StoreContext(JobStore(chosen, client), client)
 
-    def on_fake() -> Lab:
+    def on_fake() -> StoreContext:
         fake = fakeredis.FakeRedis(decode_responses=True)
-        return Lab(TwiceStore(make_settings("f:"), fake), fake)
+        return StoreContext(TwiceStore(make_settings("f:"), fake), fake)
 
     make = on_valkey if request.param == "valkey" else on_fake
-    chosen = {"make_lab": staticmethod(make), "examples": EXAMPLES[request.param]}
+    chosen = {
+        "make_store_context": staticmethod(make),
+        "examples": EXAMPLES[request.param],
+    }
     yield type("FamilyHere", (Family,), chosen)
     client.close()
 

@@ -4,95 +4,107 @@ from __future__ import annotations
 
 import pytest
 
-from common.jobs.store import Claim, CopiedOutput, Outcome, Twin
-from tests.common.jobs.store.lab import MEDIA, Lab, an_artifact
+from common.jobs.store import Claim, CopiedOutput, Duplicate, Outcome
+from tests.common.jobs.store.context import MEDIA, StoreContext, an_artifact
 
 DIGEST = "d" * 64
 
 
-def ask(lab: Lab, job_id: str, **more: object) -> Twin:
-    claim = lab.claim(f"{job_id}:prepare")
-    return lab.store.find_twin(claim, DIGEST, **more)  # type: ignore[arg-type]
+def ask(store_context: StoreContext, job_id: str, **more: object) -> Duplicate:
+    claim = store_context.claim(f"{job_id}:prepare")
+    return store_context.store.find_duplicate(claim, DIGEST, **more)  # type: ignore[arg-type]
 
 
-def made(lab: Lab) -> str:
+def made(store_context: StoreContext) -> str:
     """Give a job that holds the digest and is completed."""
-    job_id = lab.accept()
-    claim = lab.claim(f"{job_id}:prepare")
-    assert lab.store.find_twin(claim, DIGEST).what == "run"
-    lab.store.release(claim, "refund")
-    lab.open(job_id)
-    lab.make(f"{job_id}:o:poster")
+    job_id = store_context.accept()
+    claim = store_context.claim(f"{job_id}:prepare")
+    assert store_context.store.find_duplicate(claim, DIGEST).what == "run"
+    store_context.store.release(claim, "refund")
+    store_context.open(job_id)
+    store_context.make(f"{job_id}:o:poster")
     return job_id
 
 
-def adopt(lab: Lab, claim: Claim, twin: str) -> Outcome:
+def copy_from_duplicate(
+    store_context: StoreContext, claim: Claim, duplicate: str
+) -> Outcome:
     copied = CopiedOutput("poster", [an_artifact(claim)], ["careful"])
-    return lab.store.adopt(claim, DIGEST, claim.source, lab.get(twin), [copied])
+    return store_context.store.copy_from_duplicate(
+        claim, DIGEST, claim.source, store_context.get(duplicate), [copied]
+    )
 
 
-def test_the_first_to_ask_makes_the_results(lab: Lab) -> None:
-    assert ask(lab, lab.accept()) == Twin("run")
+def test_the_first_to_ask_makes_the_results(store_context: StoreContext) -> None:
+    assert ask(store_context, store_context.accept()) == Duplicate("run")
 
 
-def test_who_asks_again_is_still_the_first(lab: Lab) -> None:
-    job_id = lab.accept()
-    claim = lab.claim(f"{job_id}:prepare")
-    assert lab.store.find_twin(claim, DIGEST) == Twin("run")
-    assert lab.store.find_twin(claim, DIGEST) == Twin("run")
+def test_who_asks_again_is_still_the_first(store_context: StoreContext) -> None:
+    job_id = store_context.accept()
+    claim = store_context.claim(f"{job_id}:prepare")
+    assert store_context.store.find_duplicate(claim, DIGEST) == Duplicate("run")
+    assert store_context.store.find_duplicate(claim, DIGEST) == Duplicate("run")
 
 
-def test_the_second_waits_for_the_first(lab: Lab) -> None:
-    first, second = lab.accept(), lab.accept()
-    ask(lab, first)
-    assert ask(lab, second) == Twin("wait", first)
+def test_the_second_waits_for_the_first(store_context: StoreContext) -> None:
+    first, second = store_context.accept(), store_context.accept()
+    ask(store_context, first)
+    assert ask(store_context, second) == Duplicate("wait", first)
 
 
-def test_who_may_not_wait_runs_and_leaves_the_first_its_place(lab: Lab) -> None:
-    first, second, third = lab.accept(), lab.accept(), lab.accept()
-    ask(lab, first)
-    assert ask(lab, second, wait=False) == Twin("run")
-    assert ask(lab, third) == Twin("wait", first)
+def test_who_may_not_wait_runs_and_leaves_the_first_its_place(
+    store_context: StoreContext,
+) -> None:
+    first, second, third = (
+        store_context.accept(),
+        store_context.accept(),
+        store_context.accept(),
+    )
+    ask(store_context, first)
+    assert ask(store_context, second, wait=False) == Duplicate("run")
+    assert ask(store_context, third) == Duplicate("wait", first)
 
 
-def test_results_of_a_completed_job_may_be_copied(lab: Lab) -> None:
-    first = made(lab)
-    assert ask(lab, lab.accept()) == Twin("copy", first)
+def test_results_of_a_completed_job_may_be_copied(store_context: StoreContext) -> None:
+    first = made(store_context)
+    assert ask(store_context, store_context.accept()) == Duplicate("copy", first)
 
 
-def test_a_twin_whose_files_are_gone_is_passed_over(lab: Lab) -> None:
-    first, second = made(lab), lab.accept()
-    assert ask(lab, second, lost=first) == Twin("run")
+def test_a_duplicate_whose_files_are_gone_is_passed_over(
+    store_context: StoreContext,
+) -> None:
+    first, second = made(store_context), store_context.accept()
+    assert ask(store_context, second, lost=first) == Duplicate("run")
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel", "delete"])
 def test_a_first_without_results_gives_its_place_to_who_waits(
-    lab: Lab, end: str
+    store_context: StoreContext, end: str
 ) -> None:
-    first, second = lab.accept(), lab.accept()
-    held = lab.claim(f"{first}:prepare")
-    lab.store.find_twin(held, DIGEST)
-    claim = lab.claim(f"{second}:prepare")
-    lab.store.find_twin(claim, DIGEST)
-    lab.store.release(claim, "defer", delay_seconds=60)
+    first, second = store_context.accept(), store_context.accept()
+    held = store_context.claim(f"{first}:prepare")
+    store_context.store.find_duplicate(held, DIGEST)
+    claim = store_context.claim(f"{second}:prepare")
+    store_context.store.find_duplicate(claim, DIGEST)
+    store_context.store.release(claim, "defer", delay_seconds=60)
     if end == "fail":
-        bells = lab.store.release(held, "fatal").bells
+        messages = store_context.store.release(held, "fatal").messages
     else:
-        bells = getattr(lab.store, end)(first).bells
-    assert [bell.piece for bell in bells] == [claim.piece]
-    assert ask(lab, second) == Twin("run")
+        messages = getattr(store_context.store, end)(first).messages
+    assert [message.task for message in messages] == [claim.task]
+    assert ask(store_context, second) == Duplicate("run")
 
 
-def test_what_is_known_goes_with_the_record(lab: Lab) -> None:
-    made(lab)
-    assert lab.client.ttl(lab.key(f"same:{DIGEST}")) > 0
+def test_what_is_known_goes_with_the_record(store_context: StoreContext) -> None:
+    made(store_context)
+    assert store_context.client.ttl(store_context.key(f"same:{DIGEST}")) > 0
 
 
-def test_copies_end_the_job(lab: Lab) -> None:
-    first, second = made(lab), lab.accept()
-    claim = lab.claim(f"{second}:prepare")
-    outcome = adopt(lab, claim, first)
-    job = lab.get(second)
+def test_copies_end_the_job(store_context: StoreContext) -> None:
+    first, second = made(store_context), store_context.accept()
+    claim = store_context.claim(f"{second}:prepare")
+    outcome = copy_from_duplicate(store_context, claim, first)
+    job = store_context.get(second)
     assert (outcome.applied, outcome.job_ended) == (True, True)
     assert (job.status, job.deduplicated_from) == ("completed", first)
     assert job.media == MEDIA
@@ -100,30 +112,32 @@ def test_copies_end_the_job(lab: Lab) -> None:
     assert job.outputs[0].warnings == ["careful"]
 
 
-def test_a_stale_claim_adopts_nothing(lab: Lab) -> None:
-    first, second = made(lab), lab.accept()
-    stale = lab.claim(f"{second}:prepare")
-    lab.store.died(stale.piece, stale.token)
-    lab.claim(f"{second}:prepare")
-    assert not adopt(lab, stale, first).applied
-    assert lab.status(second) == "processing"
-    assert lab.store.find_twin(stale, DIGEST).what == "lost"
+def test_a_stale_claim_adopts_nothing(store_context: StoreContext) -> None:
+    first, second = made(store_context), store_context.accept()
+    stale = store_context.claim(f"{second}:prepare")
+    store_context.store.died(stale.task, stale.token)
+    store_context.claim(f"{second}:prepare")
+    assert not copy_from_duplicate(store_context, stale, first).applied
+    assert store_context.status(second) == "processing"
+    assert store_context.store.find_duplicate(stale, DIGEST).what == "lost"
 
 
-def test_a_job_that_is_to_be_cancelled_adopts_nothing(lab: Lab) -> None:
-    first, second = made(lab), lab.accept()
-    claim = lab.claim(f"{second}:prepare")
-    lab.store.cancel(second)
-    assert not adopt(lab, claim, first).applied
-    assert lab.status(second) == "cancelled"
+def test_a_job_that_is_to_be_cancelled_adopts_nothing(
+    store_context: StoreContext,
+) -> None:
+    first, second = made(store_context), store_context.accept()
+    claim = store_context.claim(f"{second}:prepare")
+    store_context.store.cancel(second)
+    assert not copy_from_duplicate(store_context, claim, first).applied
+    assert store_context.status(second) == "cancelled"
 
 
-def test_with_a_destination_copies_go_on_to_it(lab: Lab) -> None:
-    first = made(lab)
-    second = lab.accept(options={"destination": {"bucket": "theirs"}})
-    claim = lab.claim(f"{second}:prepare")
-    (bell,) = adopt(lab, claim, first).bells
-    assert (bell.piece, bell.kind) == (f"{second}:o:poster", "publish")
-    assert lab.states(second) == ["running"]
-    lab.make(bell.piece)
-    assert lab.status(second) == "completed"
+def test_with_a_destination_copies_go_on_to_it(store_context: StoreContext) -> None:
+    first = made(store_context)
+    second = store_context.accept(options={"destination": {"bucket": "theirs"}})
+    claim = store_context.claim(f"{second}:prepare")
+    (message,) = copy_from_duplicate(store_context, claim, first).messages
+    assert (message.task, message.kind) == (f"{second}:o:poster", "publish")
+    assert store_context.states(second) == ["running"]
+    store_context.make(message.task)
+    assert store_context.status(second) == "completed"

@@ -26,11 +26,11 @@ from common.errors import Conflict
 from common.jobs.store import Claim, JobStore, Opening, Refusal
 from common.jobs.store.connection import open_client
 from common.model import JOB_ENDED
-from tests.common.jobs.store.lab import (
+from tests.common.jobs.store.context import (
     BAD,
     IDLE,
     MEDIA,
-    Lab,
+    StoreContext,
     TwiceStore,
     an_artifact,
     make_settings,
@@ -58,37 +58,37 @@ def derived(states: list[str]) -> str | None:
 class Life(RuleBasedStateMachine):
     """Jobs, workers that come and go, and a user who changes his mind."""
 
-    make_lab: Any = None
+    make_store_context: Any = None
     examples = 1
     jobs: Values[str] = Values("jobs")
     claims: Values[Claim] = Values("claims")
 
     def __init__(self) -> None:
         super().__init__()
-        self.lab: Lab = self.make_lab()
+        self.context: StoreContext = self.make_context()
         self.handed: list[Claim] = []
         self.known: list[str] = []
 
     @rule(target=jobs, names=st.sampled_from([("a",), ("a", "b")]))
     def accept(self, names: tuple[str, ...]) -> str:
         told = [{"id": "s", "type": "webhook", "events": ["job.completed"]}]
-        job_id = self.lab.accept(*names, subscriptions=told)
+        job_id = self.context.accept(*names, subscriptions=told)
         self.known.append(job_id)
         return job_id
 
     @rule(
         target=claims,
         job_id=jobs,
-        piece=st.sampled_from(["prepare", "o:a", "o:b", "o:a:0", "o:a:1", "n:1"]),
+        task=st.sampled_from(["prepare", "o:a", "o:b", "o:a:0", "o:a:1", "n:1"]),
     )
-    def claim(self, job_id: str, piece: str) -> Any:
+    def claim(self, job_id: str, task: str) -> Any:
         token = f"token{next(_NUMBERS)}"
-        claim = self.lab.store.claim(f"{job_id}:{piece}", token, "w")
+        claim = self.context.store.claim(f"{job_id}:{task}", token, "w")
         if isinstance(claim, Refusal):
             return multiple()
         earlier = [one for one in self.handed if one.job_id == job_id]
         if claim.kind == "notice":
-            earlier = [one for one in earlier if one.piece == claim.piece]
+            earlier = [one for one in earlier if one.task == claim.task]
         else:
             earlier = [one for one in earlier if one.kind != "notice"]
         assert all(claim.fence > one.fence for one in earlier)
@@ -97,12 +97,12 @@ class Life(RuleBasedStateMachine):
 
     @rule(claim=consumes(claims), parts=st.sampled_from([[], [1, 2]]))
     def end_well(self, claim: Claim, parts: list[int]) -> None:
-        before = self.lab.store.get(claim.job_id)
+        before = self.context.store.get(claim.job_id)
         if claim.kind == "prepare":
             openings = {"a": Opening(parts=parts), "b": Opening()}
-            outcome = self.lab.store.open(claim, MEDIA, claim.source, openings)
+            outcome = self.context.store.open(claim, MEDIA, claim.source, openings)
         else:
-            outcome = self.lab.store.finish(claim, [an_artifact(claim)], result=1)
+            outcome = self.context.store.finish(claim, [an_artifact(claim)], result=1)
         self.ended_once(claim, before, ended=outcome.job_ended)
 
     @rule(
@@ -111,54 +111,56 @@ class Life(RuleBasedStateMachine):
         delay=st.sampled_from([0, 60]),
     )
     def end_badly(self, claim: Claim, how: Any, delay: float) -> None:
-        before = self.lab.store.get(claim.job_id)
-        outcome = self.lab.store.release(claim, how, error=BAD, delay_seconds=delay)
+        before = self.context.store.get(claim.job_id)
+        outcome = self.context.store.release(claim, how, error=BAD, delay_seconds=delay)
         self.ended_once(claim, before, ended=outcome.job_ended)
 
     def ended_once(self, claim: Claim, before: Any, *, ended: bool) -> None:
         if before is not None:
-            was, now = before.status, self.lab.status(claim.job_id)
+            was, now = before.status, self.context.status(claim.job_id)
             assert ended == (was not in JOB_ENDED and now in JOB_ENDED)
 
     @rule(claim=claims, progress=st.integers(0, 100))
     def beat(self, claim: Claim, progress: int) -> None:
-        self.lab.store.beat(claim, progress)
+        self.context.store.beat(claim, progress)
 
     @rule(claim=claims)
     def die(self, claim: Claim) -> None:
-        self.lab.store.died(claim.piece, claim.token)
+        self.context.store.died(claim.task, claim.token)
 
     @rule(claim=claims)
     def vanish(self, claim: Claim) -> None:
-        leased = self.lab.key("leased")
-        self.lab.client.zadd(leased, {claim.piece: 1}, xx=True)
+        leased = self.context.key("leased")
+        self.context.client.zadd(leased, {claim.task: 1}, xx=True)
 
     @rule(backlog=st.sampled_from([None, IDLE, {"fast": 1, "slow": 0}]))
     def reap(self, backlog: dict[str, int] | None) -> None:
-        self.lab.reaper_was_here()
+        self.context.reaper_was_here()
         for name in ("delayed", "pending:fast"):
-            for piece in self.lab.client.zrange(self.lab.key(name), 0, -1):
-                self.lab.ripen(str(piece), name)
-        self.lab.store.reap(100, backlog)
+            for task in self.context.client.zrange(self.context.key(name), 0, -1):
+                self.context.make_due(str(task), name)
+        self.context.store.reap(100, backlog)
 
     @rule(job_id=jobs, verb=st.sampled_from(["cancel", "retry"]))
     def change_of_mind(self, job_id: str, verb: str) -> None:
-        states = self.lab.states(job_id)
+        states = self.context.states(job_id)
         try:
-            getattr(self.lab.store, verb)(job_id)
+            getattr(self.context.store, verb)(job_id)
         except Conflict:
             nothing = {"queued", "running", "succeeded"}
             assert set(states) <= (nothing if verb == "retry" else ENDED)
 
     @rule(job_id=consumes(jobs))
     def delete(self, job_id: str) -> None:
-        self.lab.store.delete(job_id)
+        self.context.store.delete(job_id)
         self.known.remove(job_id)
 
     @invariant()
     def one_claim_lives(self) -> None:
         living = Counter(
-            claim.piece for claim in self.handed if self.lab.store.beat(claim) != "lost"
+            claim.task
+            for claim in self.handed
+            if self.context.store.beat(claim) != "lost"
         )
         assert all(count == 1 for count in living.values())
 
@@ -167,27 +169,27 @@ class Life(RuleBasedStateMachine):
         for job_id in self.known:
             told = Counter(
                 (event.type, event.output)
-                for event in self.lab.store.events(job_id, limit=1000)
+                for event in self.context.store.events(job_id, limit=1000)
             )
-            for output in self.lab.get(job_id).outputs:
+            for output in self.context.get(job_id).outputs:
                 succeeded = told["output.succeeded", output.name]
                 assert succeeded == (output.status == "succeeded")
 
     @invariant()
     def jobs_are_what_their_outputs_make_them(self) -> None:
         for job_id in self.known:
-            job = self.lab.get(job_id)
+            job = self.context.get(job_id)
             ended = derived([output.status for output in job.outputs])
             if ended is None:
                 assert job.status in {"accepted", "processing"}
             else:
                 assert job.status == ended
-            key = self.lab.key(f"job:{job_id}")
-            assert (self.lab.client.ttl(key) >= 0) == (ended is not None)
+            key = self.context.key(f"job:{job_id}")
+            assert (self.context.client.ttl(key) >= 0) == (ended is not None)
 
     @invariant()
     def indexes_hold_what_records_say(self) -> None:
-        found = self.lab.snapshot()
+        found = self.context.snapshot()
 
         def members(*names: str) -> list[str]:
             return sorted(
@@ -199,8 +201,8 @@ class Life(RuleBasedStateMachine):
             for name, (fields, _) in found.items()
             if name.startswith("piece:")
         }
-        queued = sorted(piece for piece, state in states.items() if state == "queued")
-        running = sorted(piece for piece, state in states.items() if state == "running")
+        queued = sorted(task for task, state in states.items() if state == "queued")
+        running = sorted(task for task, state in states.items() if state == "running")
         assert members("queued:fast") == queued
         assert members("pending:fast", "delayed") == queued
         assert members("leased") == running
@@ -218,33 +220,33 @@ class Life(RuleBasedStateMachine):
             for claim in self.handed:
                 self.vanish(claim)
             self.reap(IDLE)
-            queued = self.lab.client.zrange(self.lab.key("queued:fast"), 0, -1)
+            queued = self.context.client.zrange(self.context.key("queued:fast"), 0, -1)
             if not queued:
                 break
-            for piece in queued:
-                claim = self.claim(*str(piece).split(":", 1))
+            for task in queued:
+                claim = self.claim(*str(task).split(":", 1))
                 if isinstance(claim, Claim):
                     self.end_well(claim, [1, 2])
         for job_id in self.known:
-            assert self.lab.status(job_id) in JOB_ENDED
+            assert self.context.status(job_id) in JOB_ENDED
 
 
 @pytest.fixture(params=["valkey", "fake-twice"])
 def life(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Life]]:
     client = open_client(make_settings("m:", valkey_url))
 
-    def on_valkey() -> Lab:
+    def on_valkey() -> StoreContext:
         client.flushdb()
         chosen = make_settings(f"m{next(_NUMBERS)}:", valkey_url)
-        return Lab(JobStore(chosen, client), client)
+        return StoreContext(JobStore(chosen, client), client)
 
-    def on_fake() -> Lab:
+    def on_fake() -> StoreContext:
         fake = fakeredis.FakeRedis(decode_responses=True)
-        return Lab(TwiceStore(make_settings("m:"), fake), fake)
+        return StoreContext(TwiceStore(make_settings("m:"), fake), fake)
 
     make = on_valkey if request.param == "valkey" else on_fake
     chosen = {
-        "make_lab": staticmethod(make),
+        "make_store_context": staticmethod(make),
         "examples": EXAMPLES[request.param],
     }
     yield type("LifeHere", (Life,), chosen)

@@ -9,49 +9,49 @@ import pytest
 from common.errors import Conflict, NotFound
 from common.jobs.store import JobStore, Refusal
 from common.settings.sections import Lease
-from tests.common.jobs.store.lab import BAD, IDLE, Lab
+from tests.common.jobs.store.context import BAD, IDLE, StoreContext
 
 
-def test_an_expired_lease_goes_back_to_its_queue(lab: Lab) -> None:
-    job_id = lab.opened()
-    claim = lab.claim(f"{job_id}:o:poster")
-    lab.reaper_was_here()
-    lab.expire(claim.piece)
+def test_an_expired_lease_goes_back_to_its_queue(store_context: StoreContext) -> None:
+    job_id = store_context.opened()
+    claim = store_context.claim(f"{job_id}:o:poster")
+    store_context.reaper_was_here()
+    store_context.expire(claim.task)
 
-    reaped = lab.store.reap(100, IDLE)
+    reaped = store_context.store.reap(100, IDLE)
 
     assert (reaped.expired, reaped.failed, reaped.outage) == (1, 0, False)
-    assert [bell.piece for bell in reaped.bells] == [claim.piece]
-    assert lab.states(job_id) == ["queued"]
-    again = lab.claim(claim.piece)
+    assert [message.task for message in reaped.messages] == [claim.task]
+    assert store_context.states(job_id) == ["queued"]
+    again = store_context.claim(claim.task)
     assert (again.attempt, again.lost) == (1, 1)
 
 
-def test_a_living_lease_is_left_alone(lab: Lab) -> None:
-    claim = lab.claim(f"{lab.opened()}:o:poster")
-    lab.reaper_was_here()
-    assert lab.store.reap().expired == 0
-    assert lab.store.beat(claim) == "ok"
+def test_a_living_lease_is_left_alone(store_context: StoreContext) -> None:
+    claim = store_context.claim(f"{store_context.opened()}:o:poster")
+    store_context.reaper_was_here()
+    assert store_context.store.reap().expired == 0
+    assert store_context.store.beat(claim) == "ok"
 
 
-def test_lost_leases_end_a_piece_at_their_own_limit(
-    make_lab: Callable[..., Lab],
+def test_lost_leases_end_a_task_at_their_own_limit(
+    make_store_context: Callable[..., StoreContext],
 ) -> None:
-    lab = make_lab(lease=Lease(max_lost_leases=3, max_attempts=1))
-    job_id = lab.opened()
-    piece = f"{job_id}:o:poster"
+    store_context = make_store_context(lease=Lease(max_lost_leases=3, max_attempts=1))
+    job_id = store_context.opened()
+    task = f"{job_id}:o:poster"
     passes = []
     for _ in range(3):
-        lab.claim(piece)
-        lab.reaper_was_here()
-        lab.expire(piece)
-        passes.append(lab.store.reap().failed)
+        store_context.claim(task)
+        store_context.reaper_was_here()
+        store_context.expire(task)
+        passes.append(store_context.store.reap().failed)
     assert passes == [0, 0, 1]
-    assert lab.status(job_id) == "failed"
-    (dead,) = lab.store.dead()
-    assert (dead.piece, dead.job_id, dead.output) == (piece, job_id, "poster")
+    assert store_context.status(job_id) == "failed"
+    (dead,) = store_context.store.dead()
+    assert (dead.task, dead.job_id, dead.output) == (task, job_id, "poster")
     assert dead.error.code == "worker_lost"
-    said = [report.error for report in lab.get(job_id).outputs[0].attempts]
+    said = [report.error for report in store_context.get(job_id).outputs[0].attempts]
     for number, error in enumerate(said, 1):
         assert error is not None
         assert error.detail.startswith("the worker vanished while it had this work")
@@ -60,133 +60,149 @@ def test_lost_leases_end_a_piece_at_their_own_limit(
 
 
 @pytest.mark.parametrize("seconds", [16, 3600])
-def test_after_an_outage_every_lease_is_extended(lab: Lab, seconds: int) -> None:
-    claim = lab.claim(f"{lab.opened()}:o:poster")
-    lab.expire(claim.piece)
-    lab.reaper_was_away(seconds)
+def test_after_an_outage_every_lease_is_extended(
+    store_context: StoreContext, seconds: int
+) -> None:
+    claim = store_context.claim(f"{store_context.opened()}:o:poster")
+    store_context.expire(claim.task)
+    store_context.reaper_was_away(seconds)
 
-    first, second = lab.store.reap(), lab.store.reap()
+    first, second = store_context.store.reap(), store_context.store.reap()
 
     assert (first.outage, first.expired) == (True, 0)
     assert (second.outage, second.expired) == (False, 0)
-    assert lab.store.beat(claim) == "ok"
+    assert store_context.store.beat(claim) == "ok"
 
 
-def test_a_short_pause_is_no_outage(lab: Lab) -> None:
-    lab.reaper_was_away(11)
-    assert not lab.store.reap().outage
+def test_a_short_pause_is_no_outage(store_context: StoreContext) -> None:
+    store_context.reaper_was_away(11)
+    assert not store_context.store.reap().outage
 
 
-def test_the_first_pass_ever_expires_nothing(lab: Lab) -> None:
-    claim = lab.claim(f"{lab.opened()}:o:poster")
-    lab.expire(claim.piece)
-    assert lab.store.reap().outage
-    assert lab.store.beat(claim) == "ok"
+def test_the_first_pass_ever_expires_nothing(store_context: StoreContext) -> None:
+    claim = store_context.claim(f"{store_context.opened()}:o:poster")
+    store_context.expire(claim.task)
+    assert store_context.store.reap().outage
+    assert store_context.store.beat(claim) == "ok"
 
 
-def test_a_cancelled_piece_whose_worker_vanished_is_cancelled(lab: Lab) -> None:
-    job_id = lab.opened()
-    claim = lab.claim(f"{job_id}:o:poster")
-    lab.store.cancel(job_id)
-    lab.reaper_was_here()
-    lab.expire(claim.piece)
-    assert lab.store.reap(100, IDLE).bells == []
-    assert lab.status(job_id) == "cancelled"
+def test_a_cancelled_task_whose_worker_vanished_is_cancelled(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.opened()
+    claim = store_context.claim(f"{job_id}:o:poster")
+    store_context.store.cancel(job_id)
+    store_context.reaper_was_here()
+    store_context.expire(claim.task)
+    assert store_context.store.reap(100, IDLE).messages == []
+    assert store_context.status(job_id) == "cancelled"
 
 
-def test_a_bell_that_led_to_nothing_is_rung_again(lab: Lab) -> None:
-    job_id = lab.accept()
-    piece = f"{job_id}:prepare"
-    lab.reaper_was_here()
-    assert lab.store.reap(100, IDLE).bells == []
+def test_a_message_that_led_to_nothing_is_alternative_again(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.accept()
+    task = f"{job_id}:prepare"
+    store_context.reaper_was_here()
+    assert store_context.store.reap(100, IDLE).messages == []
 
-    lab.ripen(piece, "pending:fast")
-    reaped = lab.store.reap(100, IDLE)
+    store_context.make_due(task, "pending:fast")
+    reaped = store_context.store.reap(100, IDLE)
 
-    assert [bell.piece for bell in reaped.bells] == [piece]
+    assert [message.task for message in reaped.messages] == [task]
     assert reaped.republished == 1
-    assert lab.store.reap(100, IDLE).bells == []
+    assert store_context.store.reap(100, IDLE).messages == []
 
 
-def test_the_pauses_between_rings_grow_to_ten_minutes(lab: Lab) -> None:
-    piece = f"{lab.accept()}:prepare"
+def test_the_pauses_between_rings_grow_to_ten_minutes(
+    store_context: StoreContext,
+) -> None:
+    task = f"{store_context.accept()}:prepare"
     pauses = []
     for _ in range(7):
-        lab.reaper_was_here()
-        lab.ripen(piece, "pending:fast")
-        lab.store.reap(100, IDLE)
-        due = lab.client.zscore(lab.key("pending:fast"), piece)
+        store_context.reaper_was_here()
+        store_context.make_due(task, "pending:fast")
+        store_context.store.reap(100, IDLE)
+        due = store_context.client.zscore(store_context.key("pending:fast"), task)
         assert isinstance(due, float)
-        pauses.append(round(due / 1000 - lab.client.time()[0], -1))
+        pauses.append(round(due / 1000 - store_context.client.time()[0], -1))
     assert pauses == [30, 60, 120, 240, 480, 600, 600]
 
 
-def test_what_waits_behind_its_message_is_not_rung_again(lab: Lab) -> None:
-    pieces = [f"{lab.accept()}:prepare" for _ in range(5)]
-    for piece in pieces:
-        lab.ripen(piece, "pending:fast")
-    lab.reaper_was_here()
+def test_what_waits_behind_its_message_is_not_alternative_again(
+    store_context: StoreContext,
+) -> None:
+    tasks = [f"{store_context.accept()}:prepare" for _ in range(5)]
+    for task in tasks:
+        store_context.make_due(task, "pending:fast")
+    store_context.reaper_was_here()
 
-    gated = lab.store.reap(100, {"fast": 5, "slow": 0})
-    one_lost = lab.store.reap(100, {"fast": 4, "slow": 9})
+    gated = store_context.store.reap(100, {"fast": 5, "slow": 0})
+    one_lost = store_context.store.reap(100, {"fast": 4, "slow": 9})
 
-    assert (gated.bells, gated.skipped) == ([], 5)
-    assert (len(one_lost.bells), one_lost.skipped) == (1, 4)
-
-
-def test_a_longer_backlog_than_pieces_rings_nothing(lab: Lab) -> None:
-    piece = f"{lab.accept()}:prepare"
-    lab.ripen(piece, "pending:fast")
-    lab.reaper_was_here()
-    assert lab.store.reap(100, {"fast": 50}).bells == []
+    assert (gated.messages, gated.skipped) == ([], 5)
+    assert (len(one_lost.messages), one_lost.skipped) == (1, 4)
 
 
-def test_the_limit_bounds_a_pass(lab: Lab) -> None:
+def test_a_longer_backlog_than_tasks_rings_nothing(store_context: StoreContext) -> None:
+    task = f"{store_context.accept()}:prepare"
+    store_context.make_due(task, "pending:fast")
+    store_context.reaper_was_here()
+    assert store_context.store.reap(100, {"fast": 50}).messages == []
+
+
+def test_the_limit_bounds_a_pass(store_context: StoreContext) -> None:
     for _ in range(5):
-        lab.ripen(f"{lab.accept()}:prepare", "pending:fast")
-    lab.reaper_was_here()
-    assert len(lab.store.reap(2, IDLE).bells) == 2
-    assert len(lab.store.reap(100, IDLE).bells) == 3
+        store_context.make_due(f"{store_context.accept()}:prepare", "pending:fast")
+    store_context.reaper_was_here()
+    assert len(store_context.store.reap(2, IDLE).messages) == 2
+    assert len(store_context.store.reap(100, IDLE).messages) == 3
 
 
-def test_while_the_broker_is_away_no_backoff_grows(lab: Lab) -> None:
-    piece = f"{lab.accept()}:prepare"
-    lab.ripen(piece, "pending:fast")
-    lab.reaper_was_here()
-    assert lab.store.reap(100, None).bells == []
-    assert [bell.piece for bell in lab.store.reap(100, IDLE).bells] == [piece]
+def test_while_the_broker_is_away_no_backoff_grows(store_context: StoreContext) -> None:
+    task = f"{store_context.accept()}:prepare"
+    store_context.make_due(task, "pending:fast")
+    store_context.reaper_was_here()
+    assert store_context.store.reap(100, None).messages == []
+    assert [
+        message.task for message in store_context.store.reap(100, IDLE).messages
+    ] == [task]
 
 
-def test_a_delayed_retry_is_rung_at_its_time_past_the_gate(lab: Lab) -> None:
-    job_id = lab.opened()
-    piece = f"{job_id}:o:poster"
-    lab.store.release(lab.claim(piece), "retry", error=BAD, delay_seconds=60)
-    lab.reaper_was_here()
-    assert lab.store.reap(100, IDLE).bells == []
+def test_a_delayed_retry_is_alternative_at_its_time_past_the_gate(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.opened()
+    task = f"{job_id}:o:poster"
+    store_context.store.release(
+        store_context.claim(task), "retry", error=BAD, delay_seconds=60
+    )
+    store_context.reaper_was_here()
+    assert store_context.store.reap(100, IDLE).messages == []
 
-    lab.ripen(piece, "delayed")
-    reaped = lab.store.reap(100, {"fast": 100, "slow": 100})
+    store_context.make_due(task, "delayed")
+    reaped = store_context.store.reap(100, {"fast": 100, "slow": 100})
 
-    assert [bell.piece for bell in reaped.bells] == [piece]
-    assert lab.store.reap(100, IDLE).bells == []
-
-
-def test_a_claimed_piece_is_not_rung(lab: Lab) -> None:
-    piece = f"{lab.opened()}:o:poster"
-    lab.claim(piece)
-    lab.reaper_was_here()
-    assert lab.client.zscore(lab.key("pending:fast"), piece) is None
-    assert lab.store.reap(100, IDLE).bells == []
+    assert [message.task for message in reaped.messages] == [task]
+    assert store_context.store.reap(100, IDLE).messages == []
 
 
-def test_counts_tell_the_state_of_the_store(lab: Lab) -> None:
-    lab.accept()
-    lab.claim(f"{lab.opened()}:o:poster")
-    lab.done()
-    lab.reaper_was_here()
-    lab.store.worker_alive("host:1", {"queues": ["fast"]})
+def test_a_claimed_task_is_not_alternative(store_context: StoreContext) -> None:
+    task = f"{store_context.opened()}:o:poster"
+    store_context.claim(task)
+    store_context.reaper_was_here()
+    assert store_context.client.zscore(store_context.key("pending:fast"), task) is None
+    assert store_context.store.reap(100, IDLE).messages == []
 
-    stats = lab.store.stats()
+
+def test_counts_tell_the_state_of_the_store(store_context: StoreContext) -> None:
+    store_context.accept()
+    store_context.claim(f"{store_context.opened()}:o:poster")
+    store_context.done()
+    store_context.reaper_was_here()
+    store_context.store.worker_alive("host:1", {"queues": ["fast"]})
+
+    stats = store_context.store.stats()
 
     assert stats.pending == {"fast": 1, "slow": 0}
     assert 0 <= stats.oldest_pending_seconds["fast"] < 60
@@ -198,140 +214,158 @@ def test_counts_tell_the_state_of_the_store(lab: Lab) -> None:
     assert stats.reaper_seconds < 60
 
 
-def test_living_workers_are_listed_and_silent_ones_not(lab: Lab) -> None:
-    lab.store.worker_alive("a:1", {"queues": ["fast"]})
-    lab.store.worker_alive("b:2", {})
-    (worker, _) = lab.store.workers()
+def test_living_workers_are_listed_and_silent_ones_not(
+    store_context: StoreContext,
+) -> None:
+    store_context.store.worker_alive("a:1", {"queues": ["fast"]})
+    store_context.store.worker_alive("b:2", {})
+    (worker, _) = store_context.store.workers()
     assert (worker["name"], worker["info"]) == ("a:1", {"queues": ["fast"]})
-    lab.client.zadd(lab.key("workers"), {"a:1": 1})
-    assert [one["name"] for one in lab.store.workers()] == ["b:2"]
+    store_context.client.zadd(store_context.key("workers"), {"a:1": 1})
+    assert [one["name"] for one in store_context.store.workers()] == ["b:2"]
 
 
-def kill(lab: Lab, piece: str) -> None:
-    """Let workers die on a piece until it is given up."""
-    while not isinstance(claim := lab.store.claim(piece, "t", "w"), Refusal):
-        lab.store.died(piece, claim.token)
+def kill(store_context: StoreContext, task: str) -> None:
+    """Let workers die on a task until it is given up."""
+    while not isinstance(claim := store_context.store.claim(task, "t", "w"), Refusal):
+        store_context.store.died(task, claim.token)
 
 
-def test_a_dead_output_is_redriven_with_renewed_attempts(lab: Lab) -> None:
-    job_id = lab.opened("one", "two")
-    kill(lab, f"{job_id}:o:one")
-    lab.ruin(f"{job_id}:o:two")
-    old = lab.client.hget(lab.key(f"job:{job_id}"), "fence")
+def test_a_dead_output_is_redriven_with_renewed_attempts(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.opened("one", "two")
+    kill(store_context, f"{job_id}:o:one")
+    store_context.ruin(f"{job_id}:o:two")
+    old = store_context.client.hget(store_context.key(f"job:{job_id}"), "fence")
 
-    outcome = lab.store.redrive(f"{job_id}:o:one")
+    outcome = store_context.store.redrive(f"{job_id}:o:one")
 
-    assert [bell.piece for bell in outcome.bells] == [f"{job_id}:o:one"]
-    assert lab.states(job_id) == ["queued", "failed"]
-    assert lab.store.dead() == []
-    claim = lab.claim(f"{job_id}:o:one")
+    assert [message.task for message in outcome.messages] == [f"{job_id}:o:one"]
+    assert store_context.states(job_id) == ["queued", "failed"]
+    assert store_context.store.dead() == []
+    claim = store_context.claim(f"{job_id}:o:one")
     assert (claim.attempt, claim.deaths) == (1, 0)
     assert claim.fence > int(str(old))
 
 
-def test_redriving_what_is_not_dead_is_refused(lab: Lab) -> None:
-    job_id = lab.done()
+def test_redriving_what_is_not_dead_is_refused(store_context: StoreContext) -> None:
+    job_id = store_context.done()
     with pytest.raises(Conflict):
-        lab.store.redrive(f"{job_id}:o:poster")
+        store_context.store.redrive(f"{job_id}:o:poster")
     with pytest.raises(NotFound):
-        lab.store.redrive("f" * 32 + ":o:poster")
+        store_context.store.redrive("f" * 32 + ":o:poster")
 
 
-def test_dead_pieces_are_purged_singly_or_all(lab: Lab) -> None:
-    pieces = [f"{lab.opened()}:o:poster" for _ in range(3)]
-    for piece in pieces:
-        kill(lab, piece)
-    assert lab.store.purge(pieces[0]) == 1
-    assert {dead.piece for dead in lab.store.dead()} == set(pieces[1:])
-    assert lab.store.purge() == 2
-    assert lab.store.dead() == []
+def test_dead_tasks_are_purged_singly_or_all(store_context: StoreContext) -> None:
+    tasks = [f"{store_context.opened()}:o:poster" for _ in range(3)]
+    for task in tasks:
+        kill(store_context, task)
+    assert store_context.store.purge(tasks[0]) == 1
+    assert {dead.task for dead in store_context.store.dead()} == set(tasks[1:])
+    assert store_context.store.purge() == 2
+    assert store_context.store.dead() == []
 
 
-def chores(store: JobStore) -> dict[str, str]:
-    return {chore.kind: chore.member for chore in store.chores()}
+def cleanups(store: JobStore) -> dict[str, str]:
+    return {cleanup.kind: cleanup.member for cleanup in store.cleanups()}
 
 
-def all_due(lab: Lab) -> None:
-    for member in lab.client.zrange(lab.key("chores"), 0, -1):
-        lab.has_run_out(str(member))
+def all_due(store_context: StoreContext) -> None:
+    for member in store_context.client.zrange(store_context.key("chores"), 0, -1):
+        store_context.has_run_out(str(member))
 
 
-def test_an_ended_job_leaves_its_chores(lab: Lab) -> None:
-    job_id = lab.done()
-    assert lab.store.chores() == []
-    all_due(lab)
-    assert set(chores(lab.store)) == {"litter", "source", "record"}
-    assert {chore.job_id for chore in lab.store.chores()} == {job_id}
+def test_an_ended_job_leaves_its_cleanups(store_context: StoreContext) -> None:
+    job_id = store_context.done()
+    assert store_context.store.cleanups() == []
+    all_due(store_context)
+    assert set(cleanups(store_context.store)) == {"litter", "source", "record"}
+    assert {cleanup.job_id for cleanup in store_context.store.cleanups()} == {job_id}
 
 
-def test_a_retried_job_has_no_chores(lab: Lab) -> None:
-    job_id = lab.opened()
-    lab.ruin(f"{job_id}:o:poster")
-    lab.store.retry(job_id)
-    assert not lab.client.exists(lab.key("chores"))
+def test_a_retried_job_has_no_cleanups(store_context: StoreContext) -> None:
+    job_id = store_context.opened()
+    store_context.ruin(f"{job_id}:o:poster")
+    store_context.store.retry(job_id)
+    assert not store_context.client.exists(store_context.key("chores"))
 
 
-def test_a_source_goes_when_its_last_job_has_let_go(lab: Lab) -> None:
-    first = lab.new_job()
-    lab.store.accept(first)
-    second = lab.accept(source=first.source)
+def test_a_source_goes_when_its_last_job_has_let_go(
+    store_context: StoreContext,
+) -> None:
+    first = store_context.new_job()
+    store_context.store.accept(first)
+    second = store_context.accept(source=first.source)
     for job_id in (first.id, second):
-        lab.open(job_id)
-        lab.make(f"{job_id}:o:poster")
-    all_due(lab)
-    ones, others = [chore for chore in lab.store.chores() if chore.kind == "source"]
+        store_context.open(job_id)
+        store_context.make(f"{job_id}:o:poster")
+    all_due(store_context)
+    ones, others = [
+        cleanup
+        for cleanup in store_context.store.cleanups()
+        if cleanup.kind == "source"
+    ]
 
-    lab.store.finish_chore(ones)
-    assert "blob" not in chores(lab.store)
-    lab.store.finish_chore(others)
+    store_context.store.finish_cleanup(ones)
+    assert "blob" not in cleanups(store_context.store)
+    store_context.store.finish_cleanup(others)
 
-    assert chores(lab.store)["blob"] == f"blob:{first.source.key}"
-    assert not lab.get(second).source_kept
+    assert cleanups(store_context.store)["blob"] == f"blob:{first.source.key}"
+    assert not store_context.get(second).source_kept
 
 
-def test_the_chore_of_a_record_removes_its_index_lines(lab: Lab) -> None:
-    job_id = lab.done(owner="a:b")
-    all_due(lab)
-    (record,) = [chore for chore in lab.store.chores() if chore.kind == "record"]
+def test_the_cleanup_of_a_record_removes_its_index_lines(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.done(owner="a:b")
+    all_due(store_context)
+    (record,) = [
+        cleanup
+        for cleanup in store_context.store.cleanups()
+        if cleanup.kind == "record"
+    ]
     assert record.job_id == job_id
     # the hashes go by their TTL
-    for key in lab.client.scan_iter(lab.key("*")):
-        if lab.client.ttl(key) > 0 and "call:" not in key:
-            lab.client.delete(key)
-    assert lab.store.list("a:b") == ([], None)
+    for key in store_context.client.scan_iter(store_context.key("*")):
+        if store_context.client.ttl(key) > 0 and "call:" not in key:
+            store_context.client.delete(key)
+    assert store_context.store.list("a:b") == ([], None)
 
-    lab.store.finish_chore(record)
+    store_context.store.finish_cleanup(record)
 
-    assert not [name for name in lab.snapshot() if name.startswith("jobs:")]
-
-
-def test_a_deferred_chore_comes_later(lab: Lab) -> None:
-    lab.done()
-    all_due(lab)
-    for chore in lab.store.chores():
-        lab.store.defer_chore(chore)
-    assert lab.store.chores() == []
+    assert not [name for name in store_context.snapshot() if name.startswith("jobs:")]
 
 
-def test_an_upload_that_no_job_took_is_cleaned(lab: Lab) -> None:
-    lab.store.reserve_blob("in/x/source", -1)
-    (chore,) = lab.store.chores()
-    assert (chore.kind, chore.key) == ("blob", "in/x/source")
+def test_a_deferred_cleanup_comes_later(store_context: StoreContext) -> None:
+    store_context.done()
+    all_due(store_context)
+    for cleanup in store_context.store.cleanups():
+        store_context.store.defer_cleanup(cleanup)
+    assert store_context.store.cleanups() == []
 
 
-def test_an_accepted_job_takes_its_upload(lab: Lab) -> None:
-    new = lab.new_job()
+def test_an_upload_that_no_job_took_is_cleaned(store_context: StoreContext) -> None:
+    store_context.store.reserve_blob("in/x/source", -1)
+    (cleanup,) = store_context.store.cleanups()
+    assert (cleanup.kind, cleanup.key) == ("blob", "in/x/source")
+
+
+def test_an_accepted_job_takes_its_upload(store_context: StoreContext) -> None:
+    new = store_context.new_job()
     assert new.source.key is not None
-    lab.store.reserve_blob(new.source.key, -1)
-    lab.store.accept(new)
-    assert lab.store.chores() == []
+    store_context.store.reserve_blob(new.source.key, -1)
+    store_context.store.accept(new)
+    assert store_context.store.cleanups() == []
 
 
-def test_a_deleted_job_leaves_its_files_to_the_sweep(lab: Lab) -> None:
-    job_id = lab.done()
-    lab.store.delete(job_id)
-    all_due(lab)
-    assert chores(lab.store) == {
+def test_a_deleted_job_leaves_its_files_to_the_sweep(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.done()
+    store_context.store.delete(job_id)
+    all_due(store_context)
+    assert cleanups(store_context.store) == {
         "deleted": f"deleted:{job_id}",
         "blob": f"blob:in/{job_id}/source",
     }

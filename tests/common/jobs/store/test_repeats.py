@@ -24,11 +24,11 @@ from common.jobs.store import (
 )
 from common.jobs.store.connection import open_client
 from common.model import Source
-from tests.common.jobs.store.lab import (
+from tests.common.jobs.store.context import (
     BAD,
     IDLE,
     MEDIA,
-    Lab,
+    StoreContext,
     an_artifact,
     make_settings,
 )
@@ -40,20 +40,22 @@ Answer = TypeVar("Answer")
 class Repeating(JobStore):
     """Sends every script again and sees that nothing changes by it."""
 
-    lab: Lab | None = None
+    store_context: StoreContext | None = None
     sent: set[str]
 
     def _raw(self, script: str, **arguments: Any) -> str:
         first = super()._raw(script, **arguments)
-        if self.lab is None:
+        if self.context is None:
             return first
-        # A chore put off twice is put off from the second time.
+        # A cleanup put off twice is put off from the second time.
         moments = {"leased", "workers", *(["chores"] if script == "cleanups" else [])}
-        before = self.lab.snapshot(moments)
+        before = self.context.snapshot(moments)
         again = super()._raw(script, **arguments)
-        assert self.lab.snapshot(moments) == before, f"{script} is not safe to repeat"
+        assert self.context.snapshot(moments) == before, (
+            f"{script} is not safe to repeat"
+        )
         if script == "claim":
-            # The notices of a claim are rung by its first answer.
+            # The notices of a claim are sent by its first answer.
             first, again = (
                 json.dumps(json.loads(one) | {"bells": []}) for one in (first, again)
             )
@@ -62,125 +64,131 @@ class Repeating(JobStore):
         return again
 
 
-def whole_life(lab: Lab) -> None:
+def whole_life(store_context: StoreContext) -> None:
     """Go through every script, with outcomes good and bad."""
-    store = lab.store
+    store = store_context.store
     told = [{"id": "s", "type": "webhook", "events": ["*"]}]
     key = Idempotency("k", "print")
-    job_id = lab.accept("strip", "poster", idempotency=key, subscriptions=told)
-    store.accept(lab.new_job(), key)
-    claim = lab.claim(f"{job_id}:prepare")
-    store.claim(claim.piece, "other", "w")
+    job_id = store_context.accept(
+        "strip", "poster", idempotency=key, subscriptions=told
+    )
+    store.accept(store_context.new_job(), key)
+    claim = store_context.claim(f"{job_id}:prepare")
+    store.claim(claim.task, "other", "w")
     store.release(claim, "refund")
-    lab.open(job_id, strip=[1, 2])
-    part = lab.claim(f"{job_id}:o:strip:0")
+    store_context.open(job_id, strip=[1, 2])
+    part = store_context.claim(f"{job_id}:o:strip:0")
     store.beat(part, 10)
     store.release(part, "retry", error=BAD, delay_seconds=5)
-    lab.ripen(part.piece, "delayed")
-    lab.reaper_was_here()
+    store_context.make_due(part.task, "delayed")
+    store_context.reaper_was_here()
     store.reap(100, IDLE)
-    lab.make(part.piece)
-    lost = lab.claim(f"{job_id}:o:strip:1")
-    lab.expire(lost.piece)
+    store_context.make(part.task)
+    lost = store_context.claim(f"{job_id}:o:strip:1")
+    store_context.expire(lost.task)
     store.reap(100, IDLE)
     store.finish(lost, result=1)
-    dying = lab.claim(lost.piece)
-    store.died(dying.piece, dying.token)
-    lab.make(lost.piece)
-    lab.make(f"{job_id}:o:strip")
-    running = lab.claim(f"{job_id}:o:poster")
+    dying = store_context.claim(lost.task)
+    store.died(dying.task, dying.token)
+    store_context.make(lost.task)
+    store_context.make(f"{job_id}:o:strip")
+    running = store_context.claim(f"{job_id}:o:poster")
     store.cancel(job_id)
     store.beat(running)
     store.release(running, "cancelled")
     store.retry(job_id)
-    lab.make(f"{job_id}:n:1")
+    store_context.make(f"{job_id}:n:1")
     store.redrive(f"{job_id}:n:1")
-    lab.ruin(f"{job_id}:o:poster")
+    store_context.ruin(f"{job_id}:o:poster")
     store.redrive(f"{job_id}:o:poster")
-    store.notices()
+    store.deliveries()
     store.list()
     store.stats()
     store.worker_alive("w", {})
     store.workers()
     store.purge()
     store.reserve_blob("in/x", -1)
-    for chore in store.chores():
-        store.defer_chore(chore)
-        store.finish_chore(chore)
+    for cleanup in store.cleanups():
+        store.defer_cleanup(cleanup)
+        store.finish_cleanup(cleanup)
     store.reap(100, IDLE)
     store.delete(job_id)
-    life_of_a_batch(lab)
-    life_of_twins(lab)
-    asked = Repeatable("me", "POST /", "key", "print", "token")
-    store.begin_answer(asked)
-    store.keep_answer(asked, "answer")
+    life_of_a_batch(store_context)
+    life_of_twins(store_context)
+    requested = Repeatable("me", "POST /", "key", "print", "token")
+    store.begin_answer(requested)
+    store.keep_answer(requested, "answer")
 
 
-def life_of_a_batch(lab: Lab) -> None:
-    """Go through what a batch's piece does, and what is done to it."""
-    store = lab.store
+def life_of_a_batch(store_context: StoreContext) -> None:
+    """Go through what a batch's task does, and what is done to it."""
+    store = store_context.store
     told = [{"id": "s", "type": "webhook", "events": ["*"]}]
     sources = [Source(kind="upload", key=f"in/{n}") for n in range(3)]
     new = NewBatch("b" * 32, "me", sources, None, {}, subscriptions=told)
-    store.gather(new, Idempotency("batch", "print"))
-    claim = lab.claim(f"{new.id}:batch")
+    store.accept_batch(new, Idempotency("batch", "print"))
+    claim = store_context.claim(f"{new.id}:batch")
     caps = Caps(owner=1, day=("k", 2))
-    jobs = [lab.new_job(owner="me") for _ in sources]
+    jobs = [store_context.new_job(owner="me") for _ in sources]
     store.add_child(claim, jobs[0], "0", caps)
     store.add_child(claim, jobs[1], "1", caps)
     store.release(claim, "defer", delay_seconds=60)
-    lab.ruin(f"{jobs[0].id}:prepare")
-    claim = lab.claim(claim.piece)
+    store_context.ruin(f"{jobs[0].id}:prepare")
+    claim = store_context.claim(claim.task)
     store.add_child(claim, jobs[1], "1", caps)
     store.end_stage(claim, "expand", short=True, warnings=["short"])
     store.retry(jobs[0].id)
     store.cancel_batch(new.id)
-    lab.ruin(f"{jobs[0].id}:prepare")
+    store_context.ruin(f"{jobs[0].id}:prepare")
     store.cancel(jobs[1].id)
-    store.end_stage(lab.claim(claim.piece), "cancel")
+    store.end_stage(store_context.claim(claim.task), "cancel")
     store.batches("me")
     store.batch_sources(new.id, 0, 10)
     store.children(new.id)
     store.delete_batch(new.id)
     for job in jobs[:2]:
         store.delete(job.id)
-    store.end_stage(lab.claim(claim.piece), "delete")
+    store.end_stage(store_context.claim(claim.task), "delete")
 
 
-def life_of_twins(lab: Lab) -> None:
+def life_of_twins(store_context: StoreContext) -> None:
     """Have one job wait for another's results, and take them over."""
-    store = lab.store
-    first, second = lab.accept(), lab.accept()
-    store.find_twin(lab.claim(f"{first}:prepare"), "digest")
-    claim = lab.claim(f"{second}:prepare")
-    store.find_twin(claim, "digest")
+    store = store_context.store
+    first, second = store_context.accept(), store_context.accept()
+    store.find_duplicate(store_context.claim(f"{first}:prepare"), "digest")
+    claim = store_context.claim(f"{second}:prepare")
+    store.find_duplicate(claim, "digest")
     store.release(claim, "defer", delay_seconds=60)
-    lab.expire(f"{first}:prepare")
+    store_context.expire(f"{first}:prepare")
     store.reap(100, IDLE)
-    lab.open(first)
-    lab.make(f"{first}:o:poster")
-    claim = lab.claim(f"{second}:prepare")
-    store.find_twin(claim, "digest")
+    store_context.open(first)
+    store_context.make(f"{first}:o:poster")
+    claim = store_context.claim(f"{second}:prepare")
+    store.find_duplicate(claim, "digest")
     assert store.recall("nobody", Idempotency("k", "print")) is None
     copied = CopiedOutput("poster", [an_artifact(claim)], ["copied"])
-    store.adopt(claim, "digest", claim.source, lab.get(first), [copied])
+    store.copy_from_duplicate(
+        claim, "digest", claim.source, store_context.get(first), [copied]
+    )
     store.delete(second)
 
 
-def test_every_script_bears_a_blind_repeat(make_lab: Callable[..., Lab]) -> None:
-    plain = make_lab()
+def test_every_script_bears_a_blind_repeat(
+    make_store_context: Callable[..., StoreContext],
+) -> None:
+    plain = make_store_context()
     store = Repeating(plain.store.settings, plain.client)
-    store.sent, store.lab = set(), plain
-    whole_life(Lab(store, plain.client))
+    store.sent, store.context = set(), plain
+    whole_life(StoreContext(store, plain.client))
     assert store.sent == set(store._scripts)
 
 
 @pytest.fixture
-def race(valkey_url: str) -> Lab:
+def race(valkey_url: str) -> StoreContext:
     settings = make_settings("race:", valkey_url)
     client = open_client(settings)
     client.flushdb()
-    return Lab(JobStore(settings, client), client)
+    return StoreContext(JobStore(settings, client), client)
 
 
 def at_once(call: Callable[[int], Answer]) -> list[Answer]:
@@ -195,14 +203,14 @@ def at_once(call: Callable[[int], Answer]) -> list[Answer]:
         return list(pool.map(run, range(THREADS)))
 
 
-def test_of_many_claimants_one_gets_the_piece(race: Lab) -> None:
-    piece = f"{race.opened()}:o:poster"
-    answers = at_once(lambda number: race.store.claim(piece, f"t{number}", "w"))
+def test_of_many_claimants_one_gets_the_task(race: StoreContext) -> None:
+    task = f"{race.opened()}:o:poster"
+    answers = at_once(lambda number: race.store.claim(task, f"t{number}", "w"))
     assert len([one for one in answers if isinstance(one, Claim)]) == 1
     assert answers.count(Refusal("busy")) == THREADS - 1
 
 
-def test_one_idempotency_key_makes_one_job(race: Lab) -> None:
+def test_one_idempotency_key_makes_one_job(race: StoreContext) -> None:
     jobs = [race.new_job() for _ in range(THREADS)]
     key = Idempotency("same", "print")
     answers = at_once(lambda number: race.store.accept(jobs[number], key))
@@ -212,16 +220,16 @@ def test_one_idempotency_key_makes_one_job(race: Lab) -> None:
     assert [one.created for one in accepted].count(True) == 1
 
 
-def test_the_last_of_many_parts_joins_once(race: Lab) -> None:
+def test_the_last_of_many_parts_joins_once(race: StoreContext) -> None:
     job_id = race.accept("strip")
     race.open(job_id, strip=list(range(THREADS)))
     claims = [race.claim(f"{job_id}:o:strip:{k}") for k in range(THREADS)]
     outcomes = at_once(lambda k: race.store.finish(claims[k], result=k))
-    bells = [bell.piece for outcome in outcomes for bell in outcome.bells]
-    assert bells == [f"{job_id}:o:strip"]
+    messages = [message.task for outcome in outcomes for message in outcome.messages]
+    assert messages == [f"{job_id}:o:strip"]
 
 
-def test_many_ends_of_one_claim_publish_once(race: Lab) -> None:
+def test_many_ends_of_one_claim_publish_once(race: StoreContext) -> None:
     job_id = race.opened()
     claim = race.claim(f"{job_id}:o:poster")
     at_once(
@@ -235,7 +243,7 @@ def test_many_ends_of_one_claim_publish_once(race: Lab) -> None:
     assert events.count("output.succeeded") + events.count("output.requeued") == 1
 
 
-def test_two_prepares_open_a_job_once(race: Lab) -> None:
+def test_two_prepares_open_a_job_once(race: StoreContext) -> None:
     job_id = race.accept()
     claim = race.claim(f"{job_id}:prepare")
     openings = {"poster": Opening()}

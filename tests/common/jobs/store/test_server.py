@@ -16,18 +16,18 @@ from common.jobs.store.connection import open_client
 from common.model import Source
 from common.settings.load import SettingsError
 from tests.common import valkey
-from tests.common.jobs.store.lab import Lab, make_settings
+from tests.common.jobs.store.context import StoreContext, make_settings
 from tests.ports import free_port
 from tests.timing import quickest
 
 
-def connect(url: str, timeout: float = 20.0) -> Lab:
+def connect(url: str, timeout: float = 20.0) -> StoreContext:
     settings = make_settings("s:", url)
     settings = settings.model_copy(
         update={"store": settings.store.model_copy(update={"timeout_seconds": timeout})}
     )
     client = open_client(settings)
-    return Lab(JobStore(settings, client), client)
+    return StoreContext(JobStore(settings, client), client)
 
 
 def test_a_server_that_is_away_is_unavailable_soon() -> None:
@@ -43,9 +43,9 @@ def test_a_server_that_is_away_is_unavailable_soon() -> None:
 
 def test_a_stalled_server_changes_a_job_once(tmp_path: Path) -> None:
     with valkey.running(tmp_path) as (url, server):
-        lab, hasty = connect(url), connect(url, timeout=0.3)
-        job_id = lab.opened()
-        claim = lab.claim(f"{job_id}:o:poster")
+        store_context, hasty = connect(url), connect(url, timeout=0.3)
+        job_id = store_context.opened()
+        claim = store_context.claim(f"{job_id}:o:poster")
         os.kill(server.pid, signal.SIGSTOP)
         try:
             with pytest.raises(StoreUnavailable):
@@ -54,27 +54,27 @@ def test_a_stalled_server_changes_a_job_once(tmp_path: Path) -> None:
             os.kill(server.pid, signal.SIGCONT)
 
         # the stalled server runs what was sent, and the worker tries again
-        assert lab.store.release(claim, "refund").applied
+        assert store_context.store.release(claim, "refund").applied
 
-        assert lab.events(job_id).count("output.requeued") == 1
-        assert lab.store.stats().counters["refunded"] == 1
+        assert store_context.events(job_id).count("output.requeued") == 1
+        assert store_context.store.stats().counters["refunded"] == 1
 
 
 def test_jobs_outlive_a_killed_server_and_its_script_cache(tmp_path: Path) -> None:
     port = free_port()
     options = ("--appendonly", "yes", "--appendfsync", "always")
     first = valkey.start(tmp_path, port, *options)
-    lab = connect(f"redis://127.0.0.1:{port}/0")
-    job_id = lab.opened()
+    store_context = connect(f"redis://127.0.0.1:{port}/0")
+    job_id = store_context.opened()
     first.kill()
     first.wait(60)
     with pytest.raises(StoreUnavailable):
-        lab.store.get(job_id)
+        store_context.store.get(job_id)
 
     second = valkey.start(tmp_path, port, *options)
     try:
-        lab.make(f"{job_id}:o:poster")
-        assert lab.status(job_id) == "completed"
+        store_context.make(f"{job_id}:o:poster")
+        assert store_context.status(job_id) == "completed"
     finally:
         second.kill()
         second.wait(60)
@@ -82,17 +82,17 @@ def test_jobs_outlive_a_killed_server_and_its_script_cache(tmp_path: Path) -> No
 
 def test_a_full_server_takes_no_job_and_keeps_the_others(tmp_path: Path) -> None:
     with valkey.running(tmp_path) as (url, _):
-        lab = connect(url)
-        kept = lab.accept()
-        lab.client.config_set("maxmemory", 1)
+        store_context = connect(url)
+        kept = store_context.accept()
+        store_context.client.config_set("maxmemory", 1)
 
-        new = lab.new_job()
+        new = store_context.new_job()
         with pytest.raises(StoreUnavailable):
-            lab.store.accept(new)
+            store_context.store.accept(new)
 
-        lab.client.config_set("maxmemory", 0)
-        assert lab.store.get(new.id) is None
-        assert lab.status(kept) == "accepted"
+        store_context.client.config_set("maxmemory", 0)
+        assert store_context.store.get(new.id) is None
+        assert store_context.status(kept) == "accepted"
 
 
 def test_a_server_that_evicts_is_refused(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import struct
 _AROUND = (b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov")
 
 
-def into_sample_entry(movie: bytes, codec: bytes, box: bytes) -> bytes:
+def into_sample_entry(moving: bytes, codec: bytes, box: bytes) -> bytes:
     """Append a box to the first sample entry, of that codec; moov comes last."""
-    entry = movie.index(codec, movie.index(b"stsd"))
-    data = bytearray(movie)
+    entry = moving.index(codec, moving.index(b"stsd"))
+    data = bytearray(moving)
     place = entry - 4 + struct.unpack(">I", data[entry - 4 : entry])[0]
     at = entry
     for name in (codec, *_AROUND):
@@ -21,11 +21,11 @@ def into_sample_entry(movie: bytes, codec: bytes, box: bytes) -> bytes:
     return bytes(data)
 
 
-def with_keyframes(movie: bytes, *samples: int) -> bytes:
+def with_keyframes(moving: bytes, *samples: int) -> bytes:
     """Let the index (``stss``) name other samples, counted from 1, as keyframes."""
-    place = movie.index(b"stss") + 12
-    (count,) = struct.unpack(">I", movie[place - 4 : place])
+    place = moving.index(b"stss") + 12
+    (count,) = struct.unpack(">I", moving[place - 4 : place])
     assert count == len(samples), f"the index has {count} keyframes"
-    data = bytearray(movie)
+    data = bytearray(moving)
     data[place : place + 4 * count] = struct.pack(f">{count}I", *samples)
     return bytes(data)

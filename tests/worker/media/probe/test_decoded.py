@@ -16,8 +16,8 @@ CLEAR_HEVC = CASES / "hevc_alpha_x265.mp4"
 @pytest.fixture
 def render(engine, workdir):
     def _render(path, **spec):
-        asked = OUTPUT_SPEC.validate_python(spec)
-        job = RenderJob(asked, engine.probe(path), path, workdir)
+        requested = OUTPUT_SPEC.validate_python(spec)
+        job = RenderJob(requested, engine.probe(path), path, workdir)
         return engine.render(job, Watch())
 
     return _render
@@ -35,9 +35,11 @@ def test_given_an_animated_webp_then_its_frames_have_their_times(engine):
     ("asked", "shown"), [(0, 0), (0.02, 0.02), (3, 0.02), (5.02, 5.02), (6, 5.02)]
 )
 def test_given_an_animated_webp_then_a_still_is_of_the_frame_at_its_time(
-    render, asked, shown
+    render, requested, shown
 ):
-    done = render(ANIMATED, kind="thumbnail", policy="exact", time=asked, format="png")
+    done = render(
+        ANIMATED, kind="thumbnail", policy="exact", time=requested, format="png"
+    )
 
     assert done.files[0].time == pytest.approx(shown, abs=0.001)
     assert done.warnings == []

@@ -16,7 +16,7 @@ from worker.media.probe.description import codec_name, dolby_profile, kept_size
 _FRAME = {"width": 320, "height": 240}
 
 
-def _with_clap(movie: bytes, *edges: int) -> bytes:
+def _with_clap(moving: bytes, *edges: int) -> bytes:
     """Put a clean aperture (ISO/IEC 14496-12, 12.1.4) into the first sample entry.
 
     ``edges`` are the pixels cut off left, right, top and bottom.
@@ -26,7 +26,7 @@ def _with_clap(movie: bytes, *edges: int) -> bytes:
     clap = struct.pack(
         ">I4s4I4i", 40, b"clap", *sides, left - right, 2, top - bottom, 2
     )
-    return into_sample_entry(movie, b"avc1", clap)
+    return into_sample_entry(moving, b"avc1", clap)
 
 
 @pytest.fixture(scope="session")

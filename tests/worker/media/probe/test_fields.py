@@ -29,8 +29,8 @@ def fields(request, make):
 @pytest.fixture
 def still(engine, workdir):
     def _still(path, **spec):
-        asked = {"kind": "thumbnail", "format": "png", "policy": "exact"} | spec
-        spec = OUTPUT_SPEC.validate_python(asked)
+        requested = {"kind": "thumbnail", "format": "png", "policy": "exact"} | spec
+        spec = OUTPUT_SPEC.validate_python(requested)
         done = engine.render(
             RenderJob(spec, engine.probe(path), path, workdir), Watch()
         )
@@ -83,8 +83,8 @@ def test_given_fields_then_an_animation_shows_them_in_their_order(
     engine, workdir, fields
 ):
     spec = {"kind": "animation", "start": 0.2, "duration": 0.5, "format": "gif"}
-    asked = OUTPUT_SPEC.validate_python(spec | {"fps": 20})
-    job = RenderJob(asked, engine.probe(fields), fields, workdir)
+    requested = OUTPUT_SPEC.validate_python(spec | {"fps": 20})
+    job = RenderJob(requested, engine.probe(fields), fields, workdir)
 
     done = engine.render(job, Watch())
 

@@ -43,8 +43,8 @@ def show(engine, workdir):
 
     def _show(path, **spec):
         media = engine.probe(path)
-        asked = {"kind": "thumbnail", "format": "png", "policy": "exact", "time": 0}
-        spec = OUTPUT_SPEC.validate_python(asked | spec)
+        requested = {"kind": "thumbnail", "format": "png", "policy": "exact", "time": 0}
+        spec = OUTPUT_SPEC.validate_python(requested | spec)
         done = engine.render(RenderJob(spec, media, path, workdir), Watch())
         with Image.open(done.files[0].path) as picture:
             return picture.convert("RGBA"), media

@@ -68,9 +68,11 @@ def test_given_a_picture_when_a_late_time_is_asked_then_it_is_shown(
     path = tmp_path / f"picture.{kind}"
     Image.new("RGB", (64, 48), "#c01818").save(path)
     spec = {"kind": "thumbnail", "policy": "exact", "time": 3600}
-    asked = OUTPUT_SPEC.validate_python(spec)
+    requested = OUTPUT_SPEC.validate_python(spec)
 
-    done = engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
+    done = engine.render(
+        RenderJob(requested, engine.probe(path), path, workdir), Watch()
+    )
 
     assert (done.files[0].width, done.files[0].time) == (64, 0)
 
@@ -82,18 +84,20 @@ def test_given_a_film_of_one_frame_when_a_late_time_is_asked_then_it_fails(
         "film-of-one-frame.mp4", "testsrc2=s=64x48:r=1:d=1", "-pix_fmt", "yuv420p"
     )
     spec = {"kind": "thumbnail", "policy": "exact", "time": 3600}
-    asked = OUTPUT_SPEC.validate_python(spec)
+    requested = OUTPUT_SPEC.validate_python(spec)
 
     with pytest.raises(SeekPastEnd):
-        engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
+        engine.render(RenderJob(requested, engine.probe(path), path, workdir), Watch())
 
 
 @pytest.mark.parametrize("time", [0, 0.5, 3600, "50%"])
 def test_given_a_photo_when_any_time_is_asked_then_it_is_shown(engine, workdir, time):
     path = CASES / "ultra-hdr-photo.jpg"
     spec = {"kind": "thumbnail", "policy": "exact", "time": time}
-    asked = OUTPUT_SPEC.validate_python(spec)
+    requested = OUTPUT_SPEC.validate_python(spec)
 
-    done = engine.render(RenderJob(asked, engine.probe(path), path, workdir), Watch())
+    done = engine.render(
+        RenderJob(requested, engine.probe(path), path, workdir), Watch()
+    )
 
     assert (done.files[0].width, done.files[0].time) == (640, 0)

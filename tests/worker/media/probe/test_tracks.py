@@ -12,18 +12,18 @@ from worker.media.engine import RenderJob, Watch
 _TRACK_ENABLED = 0x000001
 
 
-def _flagged(movie: bytes, track: int, flags: int) -> bytes:
+def _flagged(moving: bytes, track: int, flags: int) -> bytes:
     """Set the flags of a track header (tkhd), counted from 0."""
     at = -1
     for _ in range(track + 1):
-        at = movie.index(b"tkhd", at + 1)
-    return movie[: at + 5] + flags.to_bytes(3, "big") + movie[at + 8 :]
+        at = moving.index(b"tkhd", at + 1)
+    return moving[: at + 5] + flags.to_bytes(3, "big") + moving[at + 8 :]
 
 
-def _retagged(movie: bytes, old: bytes, new: bytes) -> bytes:
+def _retagged(moving: bytes, old: bytes, new: bytes) -> bytes:
     """Rename the first sample entry of that codec in the sample descriptions."""
-    at = movie.index(old, movie.index(b"stsd"))
-    return movie[:at] + new + movie[at + 4 :]
+    at = moving.index(old, moving.index(b"stsd"))
+    return moving[:at] + new + moving[at + 4 :]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def test_given_a_larger_track_that_is_disabled_then_the_enabled_one_is_the_film(
 def test_given_tracks_that_are_enabled_alike_then_the_largest_is_the_film(
     engine, two_tracks, tmp_path, first, second
 ):
-    movie = _flagged(two_tracks.read_bytes(), 0, first * _TRACK_ENABLED)
+    moving = _flagged(two_tracks.read_bytes(), 0, first * _TRACK_ENABLED)
     path = tmp_path / "alike.mov"
-    path.write_bytes(_flagged(movie, 1, second * _TRACK_ENABLED))
+    path.write_bytes(_flagged(moving, 1, second * _TRACK_ENABLED))
 
     assert engine.probe(path).video.width == 320
 

@@ -231,16 +231,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--clips", type=Path, help="a folder of more files")
     parser.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS)
-    asked = parser.parse_args()
+    requested = parser.parse_args()
     print(HEAD)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bench = Bench(Engine(Settings()), folder)
-        more = sorted(asked.clips.iterdir()) if asked.clips else []
+        more = sorted(requested.clips.iterdir()) if requested.clips else []
         found = [*clips(folder), *((path.name[:24], path) for path in more)]
         for place, (clip, path) in enumerate(found):
-            for turn, kind in enumerate(asked.formats):
+            for turn, kind in enumerate(requested.formats):
                 share = _SHARES[(place + turn) % len(_SHARES)]
                 try:
                     rows.append(bench.row(clip, path, kind, share))

@@ -55,11 +55,13 @@ def test_given_seven_hours_when_snippets_are_asked_then_one_error_says_so():
 def test_given_a_long_film_when_no_keyframe_can_be_used_then_a_storyboard_is_refused():
     clip = Clip("source", _media(7, 30.0), decoded_seconds=6 * HOURS)
     plan = storyboard.plan(StoryboardSpec(kind="storyboard"), clip)
-    decode = next(rung for rung in plan.rungs if rung.name == "decode")
+    decode = next(
+        alternative for alternative in plan.alternatives if alternative.name == "decode"
+    )
 
     with pytest.raises(TooLong, match="storyboards"):
         next(decode.run())
 
     within = replace(clip, decoded_seconds=8 * HOURS)
     plan = storyboard.plan(StoryboardSpec(kind="storyboard"), within)
-    assert next(next(r for r in plan.rungs if r.name == "decode").run()).argv
+    assert next(next(r for r in plan.alternatives if r.name == "decode").run()).argv

@@ -74,8 +74,8 @@ def test_excluding_everything_in_seconds_is_told() -> None:
         for end in (100.0, 200.0)
     )
 
-    assert codes.EXCLUSION_IGNORED in short.rungs[0].warnings
-    assert codes.EXCLUSION_IGNORED not in long.rungs[0].warnings
+    assert codes.EXCLUSION_IGNORED in short.alternatives[0].warnings
+    assert codes.EXCLUSION_IGNORED not in long.alternatives[0].warnings
 
 
 def test_a_rest_under_one_segment_does_not_bring_the_excluded_ends_back() -> None:
@@ -85,7 +85,7 @@ def test_a_rest_under_one_segment_does_not_bring_the_excluded_ends_back() -> Non
 
 
 def test_large_frames_are_decoded_one_segment_at_a_time() -> None:
-    run = preview.plan(spec(), clip(100.0, 3840, 2160)).rungs[0].run()
+    run = preview.plan(spec(), clip(100.0, 3840, 2160)).alternatives[0].run()
 
     assert next(run).argv.count("-i") == 1
 
@@ -154,7 +154,7 @@ def test_one_frame_gives_one_frame(tmp_path: Path, render: Render) -> None:
 def test_a_single_frame_is_no_lack_of_segments_from_the_start_either() -> None:
     plan = preview.plan(spec(), clip(0.04, frames=1))
 
-    told = [rung.warnings for rung in plan.rungs]
+    told = [alternative.warnings for alternative in plan.alternatives]
     assert all(codes.SINGLE_FRAME in warnings for warnings in told)
     assert all(codes.FEWER_SEGMENTS not in warnings for warnings in told)
 
@@ -174,7 +174,7 @@ def test_gifsicle_makes_a_preview_smaller(sample: Path, render: Render) -> None:
 def test_what_was_not_tone_mapped_does_not_say_so() -> None:
     plan = preview.plan(spec(), clip(60.0, hdr="hdr10"))
 
-    told = {rung.name: rung.warnings for rung in plan.rungs}
+    told = {alternative.name: alternative.warnings for alternative in plan.alternatives}
     assert codes.TONE_MAPPED in told["seeks"]
     assert codes.TONE_MAPPED not in told["seeks_plain"]
     assert codes.TONE_MAPPED not in plan.warnings

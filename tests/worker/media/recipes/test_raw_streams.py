@@ -34,10 +34,10 @@ _FILMS = [
     ids=["best", "four", "near", "exact"],
 )
 def test_given_a_raw_stream_when_a_still_is_made_then_its_time_is_the_frames(
-    engine, workdir, film, asked
+    engine, workdir, film, requested
 ):
     path = make.film(film)
-    spec = OUTPUT_SPEC.validate_python({"format": "png", **asked})
+    spec = OUTPUT_SPEC.validate_python({"format": "png", **requested})
 
     done = engine.render(RenderJob(spec, engine.probe(path), path, workdir), Watch())
 

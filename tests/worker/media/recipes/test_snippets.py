@@ -57,7 +57,7 @@ def test_a_film_is_cut_into_parts_of_some_windows() -> None:
     assert json.loads(json.dumps(parts)) == parts
 
 
-def test_a_short_video_is_one_piece() -> None:
+def test_a_short_video_is_one_task() -> None:
     assert snippets.cut(spec(), media(30.0)) == []
     assert snippets.cut(spec(), media(None)) == []
 
@@ -69,9 +69,11 @@ def test_the_number_of_windows_is_bounded() -> None:
 def test_a_part_without_frames_does_not_fail_the_others() -> None:
     part = {"first": 3, "windows": [[90.0, 30.0]]}
 
-    rungs = snippets.plan(spec(), Clip("source", media(120.0)), part, []).rungs
+    alternatives = snippets.plan(
+        spec(), Clip("source", media(120.0)), part, []
+    ).alternatives
 
-    assert [rung.name for rung in rungs][-1] == "nothing"
+    assert [alternative.name for alternative in alternatives][-1] == "nothing"
 
 
 def test_a_window_without_a_frame_leaves_the_others(
@@ -106,10 +108,10 @@ def test_windows_missing_at_the_end_are_told() -> None:
     plan = snippets.plan(spec(), Clip("source", media(90.0)), None, [[made], [], []])
 
     with pytest.raises(StopIteration) as end:
-        next(plan.rungs[0].run())
+        next(plan.alternatives[0].run())
 
     assert json.loads(end.value.value[0].text)["missing"] == [1, 2]
-    assert plan.rungs[0].warnings == ("window_missing",)
+    assert plan.alternatives[0].warnings == ("window_missing",)
 
 
 def test_one_frame_gives_one_snippet_and_says_so(
@@ -133,11 +135,11 @@ def test_the_manifest_states_the_window_that_was_used(
     length: float, window: float, warnings: tuple[str, ...]
 ) -> None:
     made = {"name": "a", "bytes": 9, "details": {"index": 0, "start": 0, "end": 1}}
-    asked, film = spec(window=1), Clip("source", media(length))
-    plan = snippets.plan(asked, film, None, [[made]])
+    requested, film = spec(window=1), Clip("source", media(length))
+    plan = snippets.plan(requested, film, None, [[made]])
 
     with pytest.raises(StopIteration) as end:
-        next(plan.rungs[0].run())
+        next(plan.alternatives[0].run())
 
     manifest = json.loads(end.value.value[0].text)
     assert (manifest["window"], manifest["asked_window"]) == (window, 1.0)
@@ -182,11 +184,11 @@ def test_a_snippet_starts_with_the_first_frame_of_its_window(
 
 
 def test_a_long_gif_is_drawn_twice_so_that_its_frames_need_not_wait() -> None:
-    asked = spec(window=600, width=640, fps=10)
+    requested = spec(window=600, width=640, fps=10)
 
-    plan = snippets.plan(asked, Clip("source", media(1200.0)))
+    plan = snippets.plan(requested, Clip("source", media(1200.0)))
 
-    words = " ".join(next(plan.rungs[0].run()).argv)
+    words = " ".join(next(plan.alternatives[0].run()).argv)
     assert "fps=10:" in words
     assert "palettegen" in words
     assert "paletteuse" not in words

@@ -1,8 +1,8 @@
 """Policy ``auto``: find the best frame with a bounded number of decodes.
 
-The clip is looked at in small (:mod:`worker.media.recipes.best_frame.sampling`), at most about as
-long as two stills take. Where that finds too little (one keyframe in all, only poor
-frames, a length that lies) there are up to two more bounded rounds.
+The clip is looked at in small (:mod:`worker.media.recipes.best_frame.sampling`), at
+most about as long as two stills take. Where that finds too little (one keyframe in all,
+only poor frames, a length that lies) there are up to two more bounded rounds.
 
 The frame that :func:`pick` names is to be decoded again, at full size.
 """
@@ -192,8 +192,8 @@ def _distinct(samples: list[Sample]) -> list[Sample]:
     seen: set[int] = set()
     kept = []
     for sample in samples:
-        moment = round(sample.time * 1000)
-        if moment not in seen:
-            seen.add(moment)
+        frame_at = round(sample.time * 1000)
+        if frame_at not in seen:
+            seen.add(frame_at)
             kept.append(sample)
     return kept

@@ -20,7 +20,7 @@ from worker.media.recipes.best_frame import histograms as planes
 from worker.media.recipes.best_frame import sampling as look
 from worker.media.recipes.best_frame.sample import SAMPLE_BYTES, Sample
 from worker.media.recipes.best_frame.score import soundness
-from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared import moving
 
 SAMPLES = 12
 # What FFmpeg's blackdetect takes for black: 98 of 100 pixels up to a tenth of white.
@@ -78,7 +78,7 @@ class Content:
 
 def view(
     frames: Any, count: int, width: int, *, alpha: bool = False, most: int = SAMPLES
-) -> tuple[Any, movie.View | None]:
+) -> tuple[Any, moving.View | None]:
     """Split a stream of about ``count`` drawn frames into itself and a view of a few.
 
     ``width`` is that of the frames in pixels, ``alpha`` says that they may be
@@ -96,16 +96,16 @@ def view(
     output = ffmpeg.output(
         samples, "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough"
     )
-    return both[0], movie.View(output, (-(-count // every) + 1) * SAMPLE_BYTES)
+    return both[0], moving.View(output, (-(-count // every) + 1) * SAMPLE_BYTES)
 
 
 def samples(done: Done, width: int) -> list[Sample]:
     """Read the samples that a run with a view left, timed as the file plays them."""
     times = look.read_marks(done.log)[0]
-    pieces = range(0, len(done.stdout) - SAMPLE_BYTES + 1, SAMPLE_BYTES)
+    tasks = range(0, len(done.stdout) - SAMPLE_BYTES + 1, SAMPLE_BYTES)
     return [
         Sample(time, done.stdout[at : at + SAMPLE_BYTES], width=width)
-        for time, at in zip(times, pieces, strict=False)
+        for time, at in zip(times, tasks, strict=False)
     ]
 
 

@@ -24,8 +24,7 @@ from worker.media.recipes.best_frame.sample import (
     Sample,
     nearness,
 )
-from worker.media.recipes.shared import frame_at as moment
-from worker.media.recipes.shared import picture
+from worker.media.recipes.shared import frame_at, picture
 
 # Work is counted in frames: packets of a group's rest, at one frame each. What was
 # measured with H.264: a keyframe costs six of them (0.7 ms of CPU per megapixel).
@@ -103,15 +102,15 @@ class Look:
         for place, start in enumerate(self.starts):
             before = None
             for mark in marks[place]:
-                piece = data[at : at + SAMPLE_BYTES]
+                task = data[at : at + SAMPLE_BYTES]
                 at += SAMPLE_BYTES
-                if len(piece) != SAMPLE_BYTES:
+                if len(task) != SAMPLE_BYTES:
                     continue
                 if before is None or mark - before > apart:
                     number_ += 1
                 before = mark
                 sought = start if self.seeks else None
-                found.append(Sample(mark, piece, number_, sought, self.width))
+                found.append(Sample(mark, task, number_, sought, self.width))
         return found
 
 
@@ -121,7 +120,7 @@ def read_marks(log: str) -> dict[int, list[float]]:
     time = 0.0
     for match in _MARK.finditer(log):
         if match[1] is not None:
-            time = moment.seconds(match[1])
+            time = frame_at.seconds(match[1])
         else:
             marks[int(match[2])].append(time)
     return marks
@@ -358,7 +357,7 @@ def _cheap(clip: Clip) -> dict[str, Any]:
     not know where a container's clock starts, and all times are off by that.
     """
     # What the decoder finds to be damaged is no candidate.
-    return moment.skipping(clip) | {
+    return frame_at.skipping(clip) | {
         "skip_loop_filter": "all",
         "err_detect:v": "explode",
     }

@@ -13,7 +13,7 @@ from itertools import pairwise
 from common.errors import DecodeError
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, Step
-from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared import frame_at
 
 _SHORTEST_SCENE = 0.2
 
@@ -26,7 +26,7 @@ def after(
     for time in times:
         later = min((one for one in times if one > time), default=float("inf"))
         try:
-            found.append((yield from moment.next_scene(clip, time, later)))
+            found.append((yield from frame_at.next_scene(clip, time, later)))
         except DecodeError:
             missed += 1
             found.append(time)
@@ -43,13 +43,13 @@ def spread(
     """
     end = clip.seconds
     part = (end - clip.begin) / len(times)
-    if part <= moment.SCENE_WINDOW:
-        cuts = yield from moment.scenes(clip, clip.begin, end - clip.begin)
+    if part <= frame_at.SCENE_WINDOW:
+        cuts = yield from frame_at.scenes(clip, clip.begin, end - clip.begin)
     else:
         cuts = []
         for time in times:
             start = time - part / 2
-            cuts += yield from moment.scenes(clip, start, moment.SCENE_WINDOW)
+            cuts += yield from frame_at.scenes(clip, start, frame_at.SCENE_WINDOW)
     cuts = sorted(set(cuts))
     chosen = nearest(cuts, times)
     return filled(chosen, len(times), clip.begin, end), len(times) - len(chosen)

@@ -17,7 +17,7 @@ from common.outputs.specs import ContactSheetSpec, Fit
 from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import PROTOCOLS
 from worker.media.ffmpeg.plan import Step
-from worker.media.recipes.contact_sheet import header as headline
+from worker.media.recipes.contact_sheet import header
 from worker.media.recipes.shared import cost, encode, picture
 
 FONT = "FramemillSans.ttf"
@@ -196,9 +196,9 @@ def _commands(shown: Sequence[float], clip: Clip) -> str:
 
 def stamps(shown: Sequence[float], end: float | None) -> list[str]:
     """Write the frames' times for people, in as many decimals as tell them apart."""
-    decimals = headline.decimals(end)
+    decimals = header.decimals(end)
     while True:
-        texts = [headline.length(seconds + _ROUNDING, decimals) for seconds in shown]
+        texts = [header.length(seconds + _ROUNDING, decimals) for seconds in shown]
         if len(set(texts)) == len(texts) or decimals == _MOST_DECIMALS:
             return texts
         decimals += 1
@@ -206,7 +206,7 @@ def stamps(shown: Sequence[float], end: float | None) -> list[str]:
 
 def _header(sheet: Sheet) -> dict[str, str]:
     """Give the header's lines by their file, top first."""
-    title, details = headline.lines(sheet.clip, _letters(sheet))
+    title, details = header.lines(sheet.clip, _letters(sheet))
     return {_TITLE: title, _DETAILS: details} if title else {_DETAILS: details}
 
 

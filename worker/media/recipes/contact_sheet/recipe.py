@@ -18,12 +18,10 @@ from common.errors import DecodeError
 from common.outputs.specs import ContactSheetSpec
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
-from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
+from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.contact_sheet import layout as sheet
 from worker.media.recipes.contact_sheet.layout import Sheet
-from worker.media.recipes.shared import cost, encode, picture
-from worker.media.recipes.shared import fallback as standin
-from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared import cost, encode, fallback, frame_at, picture
 from worker.media.recipes.shared import tile_runs as passes
 from worker.media.recipes.shared.extent import extent, leaves_some
 from worker.media.recipes.shared.frame_at import Pen
@@ -44,45 +42,49 @@ def plan(
     _part: Any = None,
     _parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the rungs for a contact sheet spec; it is never cut into parts.
+    """Give the alternatives for a contact sheet spec; it is never cut into parts.
 
     Where there is no frame, the sheet is the stand-in alone. Raises NoVideoStream.
     """
-    canvas = standin.Canvas(spec.format, spec.width, background=spec.background)
+    canvas = fallback.Canvas(spec.format, spec.width, background=spec.background)
 
-    def show(drawn: Any) -> RungRun:
-        made = yield from standin.still(
+    def show(drawn: Any) -> StepRun:
+        made = yield from fallback.still(
             drawn, _STEM, canvas, spec.quality, clip.threads
         )
         return [made]
 
     frames = partial(_of_frames, spec, clip)
-    return standin.plan(spec.fallback, clip, frames, canvas, show)
+    return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
 def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
     mapped, clipped = picture.colour_warnings(clip)
     best, plain = Sheet(spec, clip), Sheet(spec, clip, plain=True)
     if clip.seekable and clip.end is not None:
-        rungs = [
-            Rung("seeks", partial(_make, best, _by_good_seeks), mapped),
-            Rung(
+        alternatives = [
+            Alternative("seeks", partial(_make, best, _by_good_seeks), mapped),
+            Alternative(
                 "from_start",
                 partial(_make, best, _most_from_start),
                 (codes.SEEK_UNRELIABLE, *mapped),
             ),
-            Rung("seeks_few", partial(_make, best, _by_seeks), mapped),
+            Alternative("seeks_few", partial(_make, best, _by_seeks), mapped),
         ]
     else:
-        rungs = [
-            Rung("from_start", partial(_make, best, _from_start), mapped),
-            Rung("from_start_plain", partial(_make, plain, _from_start), clipped),
+        alternatives = [
+            Alternative("from_start", partial(_make, best, _from_start), mapped),
+            Alternative(
+                "from_start_plain", partial(_make, plain, _from_start), clipped
+            ),
         ]
-    rungs.append(Rung("seeks_plain", partial(_make, plain, _by_seeks), clipped))
+    alternatives.append(
+        Alternative("seeks_plain", partial(_make, plain, _by_seeks), clipped)
+    )
     notes = () if leaves_some(clip, spec) else (codes.EXCLUSION_IGNORED,)
     if best.is_reduced:
         notes = (*notes, codes.TILES_REDUCED)
-    return Plan(tuple(rungs), notes)
+    return Plan(tuple(alternatives), notes)
 
 
 def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
@@ -95,7 +97,7 @@ def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
     return [clip.within(start + (place + 0.5) * step) for place in range(count)]
 
 
-def _make(laid: Sheet, take: Take) -> RungRun:
+def _make(laid: Sheet, take: Take) -> StepRun:
     shown = yield from take(laid)
     if not shown:
         raise DecodeError("no frame of the video could be decoded")
@@ -155,14 +157,14 @@ def _sought(laid: Sheet) -> Generator[Step, Done, _Found]:
     shown = found.shown
     for at in times(laid.spec, clip):
         file = sheet.tile(len(shown) + 1)
-        shot = moment.exact(clip, at, _pen(laid, file), tolerant=True)
+        shot = frame_at.exact(clip, at, _pen(laid, file), tolerant=True)
         done = yield shot.step
         real = shot.time(done)
         found.damaged |= done.damaged
         # Without a time in the log, the file is one that took no place before.
         if file not in done.files or real is None:
             found.missed += 1
-        elif not shown or (real > shown[-1] and not moment.is_same(real, shown[-1])):
+        elif not shown or (real > shown[-1] and not frame_at.is_same(real, shown[-1])):
             shown.append(real)
         elif real > at + clip.frame_seconds:
             found.missed += 1
@@ -183,7 +185,7 @@ def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
     """Draw the first frame from each time on, or every one where they are few."""
     clip = laid.clip
     if clip.end is None:
-        last = yield from moment.last_time(clip, seek=False)
+        last = yield from frame_at.last_time(clip, seek=False)
         end = clip.begin if last is None else last + clip.frame_seconds
         media = clip.media.model_copy(update={"duration": end})
         clip = replace(clip, media=media)
@@ -191,8 +193,8 @@ def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
     wanted = times(laid.spec, clip)
     if (clip.video.frames or math.inf) > len(wanted):
         frames = _first_of_each(laid.spec, clip, frames)
-    done = yield _drawn_all(laid, moment.mark(frames, "pipe:1"), len(wanted))
-    seen = moment.marks(done.stdout.decode("ascii", "replace"))
+    done = yield _drawn_all(laid, frame_at.mark(frames, "pipe:1"), len(wanted))
+    seen = frame_at.marks(done.stdout.decode("ascii", "replace"))
     # The last of them may not have been drawn.
     drawn = [sheet.tile(place) in done.files for place in range(1, len(seen) + 1)]
     return [mark for mark, there in zip(seen, drawn, strict=True) if there]

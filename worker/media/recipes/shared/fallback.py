@@ -17,9 +17,8 @@ from common.errors import CannotFit, DecodeError, NoVideoStream, SeekPastEnd
 from common.outputs.specs import MAX_SIDE, Fallback, Fit
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip, argv, input_options, no_video, number
-from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.shared import cost, encode, picture, placeholder
-from worker.media.recipes.shared import moving as movie
+from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
+from worker.media.recipes.shared import cost, encode, moving, picture, placeholder
 
 _AUDIO_SECONDS = 3600.0
 _SHAPE = 9 / 16
@@ -68,7 +67,7 @@ class Canvas:
 
 
 # Turns the drawn picture into the files of an output.
-Show = Callable[[Any], RungRun]
+Show = Callable[[Any], StepRun]
 
 
 def plan(
@@ -78,60 +77,64 @@ def plan(
     canvas: Canvas,
     show: Show,
 ) -> Plan:
-    """Give the rungs of all entries of ``fallback``, in its order.
+    """Give the alternatives of all entries of ``fallback``, in its order.
 
     ``frames`` gives those that show the video. Where it raises SeekPastEnd, that is a
     rung's failure like any other: the next entry is shown. Raises what
     :func:`~worker.media.ffmpeg.clip.no_video` returns when nothing is left.
     """
-    rungs: list[Rung] = []
+    alternatives: list[Alternative] = []
     for way in fallback:
         if way != "frame":
-            rungs += _rungs(way, clip, canvas, show)
+            alternatives += _alternatives(way, clip, canvas, show)
         elif clip.media.video is not None:
-            rungs += _of_video(frames)
-    if not rungs:
+            alternatives += _of_video(frames)
+    if not alternatives:
         if clip.media.video is None:
             raise no_video(clip.media)
         raise NoVideoStream(
             "the file has nothing of what fallback names",
             hint='"fallback" can also show the frame, a waveform or an icon',
         )
-    return Plan(tuple(rungs))
+    return Plan(tuple(alternatives))
 
 
-def _of_video(frames: Callable[[], Plan]) -> list[Rung]:
+def _of_video(frames: Callable[[], Plan]) -> list[Alternative]:
     try:
         found = frames()
     except SeekPastEnd as error:
-        return [Rung("frame", partial(_refuse, error))]
+        return [Alternative("frame", partial(_refuse, error))]
     return [
-        replace(rung, warnings=(*found.warnings, *rung.warnings))
-        for rung in found.rungs
+        replace(alternative, warnings=(*found.warnings, *alternative.warnings))
+        for alternative in found.alternatives
     ]
 
 
-def _refuse(error: SeekPastEnd) -> RungRun:
+def _refuse(error: SeekPastEnd) -> StepRun:
     yield from ()
     raise error
 
 
-def _rungs(way: str, clip: Clip, canvas: Canvas, show: Show) -> list[Rung]:
-    """Give the rungs of one entry; none when the clip lacks it."""
+def _alternatives(
+    way: str, clip: Clip, canvas: Canvas, show: Show
+) -> list[Alternative]:
+    """Give the alternatives of one entry; none when the clip lacks it."""
     media = clip.media
     if way == "artwork":
         note = (codes.ARTWORK_SHOWN,)
         return [
-            Rung("artwork", partial(_shown, show, _artwork, clip, canvas, index), note)
+            Alternative(
+                "artwork", partial(_shown, show, _artwork, clip, canvas, index), note
+            )
             for index in media.artwork
         ]
     if way == "icon":
         run = partial(_shown, show, _icon, clip, canvas, 0)
-        return [Rung("icon", run, (codes.ICON_SHOWN,))]
+        return [Alternative("icon", run, (codes.ICON_SHOWN,))]
     if media.audio is None:
         return []
     run = partial(_shown, show, _waveform, clip, canvas, media.audio.index)
-    return [Rung("waveform", run, (codes.WAVEFORM_SHOWN,))]
+    return [Alternative("waveform", run, (codes.WAVEFORM_SHOWN,))]
 
 
 def _shown(
@@ -140,7 +143,7 @@ def _shown(
     clip: Clip,
     canvas: Canvas,
     stream: int,
-) -> RungRun:
+) -> StepRun:
     drawn = picture.scale(draw(clip, canvas, stream), **picture.target(canvas.format))
     drawn = drawn.filter("format", picture.OPAQUE[canvas.format]).filter("setsar", 1)
     return (yield from show(drawn))
@@ -179,7 +182,7 @@ def still(
     return Made(file, file, content_type, facts.width, facts.height, details=details)
 
 
-class Moving(movie.Style, picture.Boxed, Protocol):
+class Moving(moving.Style, picture.Boxed, Protocol):
     """A spec of an animation."""
 
     @property
@@ -207,11 +210,11 @@ def of_animation(spec: Moving) -> Canvas:
     """Give the canvas of an animation."""
     width, height = spec.width, spec.height
     if width is None and height is None:
-        width = movie.DEFAULT_WIDTH
+        width = moving.DEFAULT_WIDTH
     return Canvas(spec.format, width, height, spec.fit, spec.background, spec.enlarge)
 
 
-def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> RungRun:
+def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> StepRun:
     """Write the picture as an animation: one frame, or a clip that stands still.
 
     Raises CannotFit when it is over ``max_bytes``.
@@ -223,12 +226,12 @@ def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> R
         drawn = drawn.filter("settb", "AVTB")
         drawn = drawn.filter("setpts", f"N/{number(spec.fps)}/TB")
         drawn = drawn.filter("fps", number(spec.fps))
-    file = movie.file_name(stem, spec.format)
+    file = moving.file_name(stem, spec.format)
     # The size of artwork is unknown; 1 chooses encoders that take any.
     box = picture.Box((1, 1), 1, 1)
-    look = movie.Look(box, spec.fps, spec.colors, spec.quality, palette_every=1)
-    span = movie.Span(_SECONDS, 0.0)
-    done = yield from movie.encode(drawn, file, spec, look, span, threads)
+    look = moving.Look(box, spec.fps, spec.colors, spec.quality, palette_every=1)
+    span = moving.Span(_SECONDS, 0.0)
+    done = yield from moving.encode(drawn, file, spec, look, span, threads)
     if file not in done.files:
         raise DecodeError("the stand-in could not be made")
     size = done.files[file].bytes

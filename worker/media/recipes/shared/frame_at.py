@@ -140,10 +140,10 @@ def skipping(clip: Clip) -> dict[str, Any]:
 def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
     """Give the shot of a frame that is known to begin at ``at`` seconds.
 
-    No frame before it is needed, unlike for :func:`exact`: the seek leads to its
-    own keyframe. The frame is one that a look without the frames that no other
-    refers to has shown (:mod:`worker.media.recipes.best_frame.sampling`), so these are left out on
-    the way. ``sought`` is the seek of that look.
+    No frame before it is needed, unlike for :func:`exact`: the seek leads to its own
+    keyframe. The frame is one that a look without the frames that no other refers to
+    has shown (:mod:`worker.media.recipes.best_frame.sampling`), so these are left out
+    on the way. ``sought`` is the seek of that look.
     """
     start = sought if sought is not None else _before(clip, at)
     skip = {} if clip.video.interlaced else skipping(clip)

@@ -14,7 +14,7 @@ from typing import Any
 import ffmpeg
 
 from common.errors import DecodeError
-from worker.media.ffmpeg.plan import Done, Made, RungRun, Step
+from worker.media.ffmpeg.plan import Done, Made, Step, StepRun
 
 EVERY = 5
 _ALPHA = 48
@@ -75,8 +75,8 @@ def need_optimizer() -> Generator[Step, Done, None]:
         raise DecodeError("gifsicle is not installed")
 
 
-def optimized(make: Callable[[], RungRun]) -> RungRun:
-    """Run a rung that makes a GIF, then gifsicle; fails where that is missing."""
+def optimized(make: Callable[[], StepRun]) -> StepRun:
+    """Make a GIF, then run gifsicle over it. Fails where gifsicle is missing."""
     yield from need_optimizer()
     made = yield from make()
     return [(yield from optimize(made[0]))]

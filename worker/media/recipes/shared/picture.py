@@ -206,7 +206,7 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
 
 
 def colour_warnings(clip: Clip) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give the warnings of a rung that maps colours, and of one that does not."""
+    """Return the warnings for mapped colours, and for colours left as they are."""
     if clip.video.hdr:
         return (codes.TONE_MAPPED,), (codes.HDR_CLIPPED,)
     return (), (codes.COLOUR_GUESSED,)

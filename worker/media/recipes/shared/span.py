@@ -15,7 +15,7 @@ import ffmpeg
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
 from worker.media.ffmpeg.plan import Done, Step
-from worker.media.recipes.shared import frame_at as moment
+from worker.media.recipes.shared import frame_at
 
 # Enough for what tells the time of one frame.
 _SECOND_FRAME = 1024
@@ -87,9 +87,9 @@ def stillness(clip: Clip, stretch: Stretch) -> Generator[Step, Done, tuple[str, 
     frames = open_clip(clip, start=start, length=length)
     since, until = number(stretch.start + _INSTANT), number(stretch.end - _INSTANT)
     frames = frames.filter("select", f"gt(t,{since})*lt(t,{until})")
-    frames = moment.mark(frames, "pipe:1")
+    frames = frame_at.mark(frames, "pipe:1")
     options = {"f": "null", "frames:v": 1, "fps_mode": "passthrough"}
     words = argv(ffmpeg.output(frames, "-", **options))
     done = yield Step(words, length, _SECOND_FRAME, tolerant=True)
-    moves = moment.marks(done.stdout.decode("ascii", "replace"))
+    moves = frame_at.marks(done.stdout.decode("ascii", "replace"))
     return () if moves else (codes.SINGLE_FRAME,)

@@ -17,8 +17,7 @@ import ffmpeg
 from common.outputs.specs import StoryboardSpec
 from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
 from worker.media.ffmpeg.plan import Done, Step
-from worker.media.recipes.shared import frame_at as moment
-from worker.media.recipes.shared import picture
+from worker.media.recipes.shared import frame_at, picture
 from worker.media.recipes.shared.grid import SLACK, Grid
 
 _MARK = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
@@ -145,7 +144,7 @@ class Pass:
             plain=self.plain,
             lone=True,
         )
-        frames = moment.mark(frames, "pipe:1", place)
+        frames = frame_at.mark(frames, "pipe:1", place)
         # A quarter past the cell: "fps" drops a last frame that lies on its tick.
         cell = f"({cell_of('T', self._interval)}+0.25)/TB"
         return frames.filter("setpts", cell).filter("settb", "1/4")
@@ -184,7 +183,7 @@ class Pass:
         done = yield step
         if file not in done.files:
             return done.damaged
-        marks = [moment.seconds(mark) for mark in _MARK.findall(done.stdout)]
+        marks = [frame_at.seconds(mark) for mark in _MARK.findall(done.stdout)]
         if any(later <= mark for mark, later in pairwise(marks)):
             found.shuffled = True
             return done.damaged
@@ -205,4 +204,4 @@ class Pass:
             return
         found.files.append(file)
         for mark, place in _MARK_OF.findall(done.stdout):
-            found.times[int(place)] = moment.seconds(mark)
+            found.times[int(place)] = frame_at.seconds(mark)

@@ -18,8 +18,7 @@ from common.errors import DecodeError
 from worker.media.ffmpeg.clip import Clip, argv, number
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Done, FileFacts, Made, Step
-from worker.media.recipes.shared import moving as movie
-from worker.media.recipes.shared import picture
+from worker.media.recipes.shared import moving, picture
 from worker.media.recipes.shared.moving import Look
 from worker.media.recipes.shared.picture import Box
 from worker.media.recipes.size_limit import search
@@ -35,7 +34,7 @@ _LEAST_COMPARED = 32
 _PIXELS = {"gif": "bgra"}
 
 
-class Limited(movie.Style, Protocol):
+class Limited(moving.Style, Protocol):
     """A spec with a limit in bytes."""
 
     @property
@@ -71,7 +70,7 @@ class _Trial:
 
 
 def fit(
-    spec: Limited, look: Look, span: movie.Span, clip: Clip
+    spec: Limited, look: Look, span: moving.Span, clip: Clip
 ) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
     """Search for the look that fits; return the file and what was chosen.
 
@@ -87,13 +86,13 @@ def fit(
         step = search.settings(spec.format, place, look.colors, look.quality)
         dither = spec.dither if step.dithered else "none"
         small = _scaled(look, step, spec.format, seconds)
-        file = movie.file_name(f"trial-{len(trials) + 1}", spec.format)
-        done = yield from movie.encode(
+        file = moving.file_name(f"trial-{len(trials) + 1}", spec.format)
+        done = yield from moving.encode(
             _shrunk(look, small),
             file,
             spec,
             small,
-            movie.Span(seconds, seconds),
+            moving.Span(seconds, seconds),
             clip.threads,
             dither=dither,
         )
@@ -110,8 +109,8 @@ def fit(
         except StopIteration:
             break
     best = max(trials, key=lambda trial: -1.0 if trial.ssim is None else trial.ssim)
-    name = movie.file_name("animation", spec.format)
-    made = movie.made(best.file, name, spec.format, best.look, None, {})
+    name = moving.file_name("animation", spec.format)
+    made = moving.made(best.file, name, spec.format, best.look, None, {})
     return made, _details(best, trials, spec.format)
 
 
@@ -135,7 +134,7 @@ def _rounded(ssim: float | None) -> float | None:
 
 
 def master(
-    frames: Any, kind: str, look: Look, seconds: float, view: movie.View | None = None
+    frames: Any, kind: str, look: Look, seconds: float, view: moving.View | None = None
 ) -> Generator[Step, Done, Done]:
     """Write the frames without a loss, for :func:`fit`; ``view`` beside them.
 
@@ -144,7 +143,7 @@ def master(
     opaque = _PIXELS.get(kind, "yuv420p")
     frames = frames.filter("format", picture.CLEAR[kind] if look.clear else opaque)
     options = {"c:v": "ffv1", "level": 3, "f": "matroska", "fps_mode": "passthrough"}
-    beside, capture = movie.beside(view)
+    beside, capture = moving.beside(view)
     words = argv(ffmpeg.output(frames, _MASTER, an=None, **options), *beside)
     done = yield Step(words, seconds, capture)
     if _MASTER not in done.files:

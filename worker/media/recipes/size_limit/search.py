@@ -25,7 +25,7 @@ _STEP = math.log(0.8)
 _AIM = 0.97
 _NEAR = 0.93
 # A place as far from those known as this share of the room between them.
-_ASIDE = 0.12
+_BACKGROUND = 0.12
 _LEAST_ROOM = 0.04
 
 
@@ -44,9 +44,9 @@ class Settings:
 
 
 # Shares of fps, size, and of the asked colours or quality.
-_Rung = tuple[float, float, float]
+_Alternative = tuple[float, float, float]
 # A GIF gives up its dither first, then all three together.
-_GIF: tuple[_Rung, ...] = (
+_GIF: tuple[_Alternative, ...] = (
     (1.0, 1.0, 1.0),
     (0.93, 0.92, 0.97),
     (0.86, 0.86, 0.88),
@@ -69,7 +69,7 @@ _GIF: tuple[_Rung, ...] = (
     (0.13, 0.13, 0.04),
 )
 # Every frame of a WebP costs nearly as much as the first: it gives up frames.
-_WEBP: tuple[_Rung, ...] = (
+_WEBP: tuple[_Alternative, ...] = (
     (1.0, 1.0, 1.0),
     (0.9, 0.97, 0.95),
     (0.8, 0.93, 0.92),
@@ -92,7 +92,7 @@ _WEBP: tuple[_Rung, ...] = (
     (0.13, 0.13, 0.01),
 )
 # H.264 gives up quality until blocks would show, then frames and size.
-_MP4: tuple[_Rung, ...] = (
+_MP4: tuple[_Alternative, ...] = (
     (1.0, 1.0, 1.0),
     (1.0, 1.0, 0.9),
     (1.0, 1.0, 0.81),
@@ -115,7 +115,7 @@ _MP4: tuple[_Rung, ...] = (
     (0.13, 0.13, 0.01),
 )
 # AV1 and VP9 hold well at a low quality: it goes first, and nearly all of it.
-_CODED: tuple[_Rung, ...] = (
+_CODED: tuple[_Alternative, ...] = (
     (1.0, 1.0, 1.0),
     (1.0, 1.0, 0.85),
     (1.0, 1.0, 0.72),
@@ -211,9 +211,9 @@ def _next(sizes: dict[float, int], fits: list[float], limit: int) -> float:
         return min(LAST, max(guess, lowest + 0.5 * len(sizes)))
     best = min(fits)
     above = _above(sizes, best)
-    aside = min(_ASIDE * (best - above), (best - above) / 2)
+    background = min(_BACKGROUND * (best - above), (best - above) / 2)
     guess = _between(sizes, above, best, limit)
-    return min(best - aside, max(above + aside, guess))
+    return min(best - background, max(above + background, guess))
 
 
 def _between(sizes: dict[float, int], above: float, best: float, limit: int) -> float:

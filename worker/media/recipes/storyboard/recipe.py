@@ -24,9 +24,8 @@ from common.outputs.specs import StoryboardSpec
 from worker.media import warnings as codes
 from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
-from worker.media.ffmpeg.plan import Done, Made, Plan, Rung, RungRun, Step
-from worker.media.recipes.shared import cost, encode, grid, picture
-from worker.media.recipes.shared import fallback as standin
+from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
+from worker.media.recipes.shared import cost, encode, fallback, grid, picture
 from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import Found, Pass
 from worker.media.recipes.storyboard import index as storyboard_index
@@ -51,21 +50,21 @@ def plan(
     _part: Any = None,
     _parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the rungs for a storyboard spec; it is never cut into parts.
+    """Give the alternatives for a storyboard spec; it is never cut into parts.
 
     Where there is no frame, its one tile is the stand-in. Raises NoVideoStream.
     """
-    canvas = standin.Canvas(spec.format, spec.width, background="#000000")
+    canvas = fallback.Canvas(spec.format, spec.width, background="#000000")
     frames = partial(_of_frames, spec, clip)
     show = partial(_show, spec, clip, canvas)
-    return standin.plan(spec.fallback, clip, frames, canvas, show)
+    return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
 def _show(
-    spec: StoryboardSpec, clip: Clip, canvas: standin.Canvas, drawn: Any
-) -> RungRun:
+    spec: StoryboardSpec, clip: Clip, canvas: fallback.Canvas, drawn: Any
+) -> StepRun:
     """Lay a sheet of one tile that is shown from the start to the end."""
-    sheet = yield from standin.still(
+    sheet = yield from fallback.still(
         drawn, "storyboard-001", canvas, spec.quality, clip.threads
     )
     width, height = sheet.width or 1, sheet.height or 1
@@ -81,16 +80,18 @@ def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
     mapped, clipped = picture.colour_warnings(clip)
     best = Pass(spec, clip, laid)
     plain = Pass(spec, clip, laid, plain=True)
-    rungs = [
-        Rung("decode", partial(_make, best, keyframes=False), mapped),
-        Rung("decode_plain", partial(_make, plain, keyframes=False), clipped),
+    alternatives = [
+        Alternative("decode", partial(_make, best, keyframes=False), mapped),
+        Alternative("decode_plain", partial(_make, plain, keyframes=False), clipped),
     ]
     if clip.video.bitstream_pts:
-        rungs.insert(0, Rung("keyframes", partial(_make, best, keyframes=True), mapped))
-    return Plan(tuple(rungs), laid.warnings)
+        alternatives.insert(
+            0, Alternative("keyframes", partial(_make, best, keyframes=True), mapped)
+        )
+    return Plan(tuple(alternatives), laid.warnings)
 
 
-def _make(pass_: Pass, *, keyframes: bool) -> RungRun:
+def _make(pass_: Pass, *, keyframes: bool) -> StepRun:
     found = yield from (_by_keyframes if keyframes else _by_decoding)(pass_)
     if not found.times:
         raise DecodeError("no frame of the video could be decoded")
@@ -164,7 +165,7 @@ def _is_cheap(runs: list[tuple[int, int]], pass_: Pass) -> bool:
     return len(runs) == 1 or seconds < _SEEK_SHARE * end
 
 
-def _lay(pass_: Pass, found: Found) -> RungRun:
+def _lay(pass_: Pass, found: Found) -> StepRun:
     """Lay the sheets, write the indexes."""
     laid, spec = pass_.grid, pass_.spec
     cells = max(found.times) + 1

@@ -160,8 +160,10 @@ def test_pictures_without_marks_are_not_given_a_time():
 def test_a_picture_that_came_out_grey_is_sought_another_way():
     # Given a clip whose best frame was seen after the groups before it
     clip = _clip(10.0)
-    (rung, *_) = thumbnail.plan(ThumbnailSpec(kind="thumbnail"), clip).rungs
-    run = rung.run()
+    (alternative, *_) = thumbnail.plan(
+        ThumbnailSpec(kind="thumbnail"), clip
+    ).alternatives
+    run = alternative.run()
     next(run)
     run.send(_answer([sample(0.4 * k, scene()) for k in range(20)]))
     # When a seek leads to an even grey, twice / Then it is read from the begin

@@ -17,7 +17,7 @@ from tests.worker.media.recipes.ramps import ffmpeg, luma, ramp, read_time, x264
 from worker.media.engine import Rendered
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, FileFacts, Made, Step
-from worker.media.recipes.contact_sheet import header as headline
+from worker.media.recipes.contact_sheet import header
 from worker.media.recipes.contact_sheet import layout as sheet
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 
@@ -87,7 +87,7 @@ def test_a_hostile_title_is_only_text(tmp_path: Path, render: Render) -> None:
 
 def test_no_text_of_the_user_is_in_the_words_for_ffmpeg() -> None:
     spec = ContactSheetSpec(kind="contact_sheet", columns=1, rows=1)
-    run = contact_sheet.plan(spec, clip(HOSTILE)).rungs[0].run()
+    run = contact_sheet.plan(spec, clip(HOSTILE)).alternatives[0].run()
     tile = {"tile-001.png": FileFacts(1)}
     first = next(run)
 
@@ -133,9 +133,9 @@ def test_a_frame_that_takes_no_place_is_not_on_the_sheet(
 def drive(
     seen: list[float | None], told: str = "", **words: object
 ) -> tuple[list[Step], list[Made] | str]:
-    """Run the best rung; each seek shows a frame of that time, or none."""
+    """Run the best alternative; each seek shows a frame of that time, or none."""
     spec = ContactSheetSpec(kind="contact_sheet", rows=1, **words)
-    run = contact_sheet.plan(spec, clip()).rungs[0].run()
+    run = contact_sheet.plan(spec, clip()).alternatives[0].run()
     steps: list[Step] = []
     files = {f"tile-00{place}.png": FileFacts(1) for place in range(1, 9)}
     files["contact-sheet.jpg"] = FileFacts(1)
@@ -250,8 +250,11 @@ def test_a_video_of_unknown_length_fills_the_sheet(
 
 def test_a_file_of_a_time_before_is_not_shown_for_one_that_gave_no_frame() -> None:
     spec = ContactSheetSpec(kind="contact_sheet", columns=3, rows=1)
-    rungs = {rung.name: rung for rung in contact_sheet.plan(spec, clip()).rungs}
-    run = rungs["seeks_few"].run()
+    alternatives = {
+        alternative.name: alternative
+        for alternative in contact_sheet.plan(spec, clip()).alternatives
+    }
+    run = alternatives["seeks_few"].run()
     files = {f"tile-{place:03d}.png": FileFacts(1) for place in (1, 2)}
     next(run)
     run.send(Done(0, b"", "frame:0 pts_time:0.1\n", files))
@@ -267,7 +270,7 @@ def test_excluding_all_of_a_short_video_is_told() -> None:
 
     plan = contact_sheet.plan(spec, clip())
 
-    assert "exclusion_ignored" in plan.rungs[0].warnings
+    assert "exclusion_ignored" in plan.alternatives[0].warnings
     assert contact_sheet.times(spec, clip())[0] == pytest.approx(100 / 32)
 
 
@@ -286,7 +289,7 @@ def test_what_is_transparent_shows_the_background(
 
 
 def test_the_header_tells_length_size_and_codec() -> None:
-    title, facts = headline.lines(clip("a\tname.mp4"), 40)
+    title, facts = header.lines(clip("a\tname.mp4"), 40)
 
     assert title == "a name.mp4"
     assert [fact.strip() for fact in facts.split("\u00b7")] == [
@@ -307,19 +310,19 @@ def test_the_header_tells_the_kind_of_hdr(kind: str, told: str) -> None:
     video = plain.video.model_copy(update={"hdr": kind})
     media = plain.media.model_copy(update={"video": video})
 
-    _, facts = headline.lines(replace(plain, media=media), 40)
+    _, facts = header.lines(replace(plain, media=media), 40)
 
     assert told in [fact.strip() for fact in facts.split("\u00b7")]
 
 
 def test_emoji_leave_a_name_without_a_gap() -> None:
-    assert headline.clean("my \U0001f600 trip \U0001f44d\U0001f3fd.mp4", 40) == (
+    assert header.clean("my \U0001f600 trip \U0001f44d\U0001f3fd.mp4", 40) == (
         "my trip .mp4"
     )
 
 
 def test_a_long_name_is_cut_in_its_middle() -> None:
-    text = headline.clean("a" * 50 + "b" * 50 + ".mp4", 30)
+    text = header.clean("a" * 50 + "b" * 50 + ".mp4", 30)
 
     assert len(text) == 30
     assert text.startswith("aaa")
@@ -327,9 +330,9 @@ def test_a_long_name_is_cut_in_its_middle() -> None:
 
 
 def test_a_long_name_in_wide_letters_is_cut_sooner() -> None:
-    text = headline.clean("\u6620" * 60 + ".mp4", 30)
+    text = header.clean("\u6620" * 60 + ".mp4", 30)
 
-    assert headline.breadth(text) <= 30
+    assert header.breadth(text) <= 30
     assert len(text) < 24
     assert text.endswith("\u6620.mp4")
 
@@ -357,12 +360,12 @@ def test_the_font_draws_letters_of_many_scripts() -> None:
     ],
 )
 def test_times_are_written_for_people(seconds: float, decimals: int, text: str) -> None:
-    assert headline.length(seconds, decimals) == text
+    assert header.length(seconds, decimals) == text
 
 
 def test_the_header_rounds_the_length() -> None:
     media = clip().media.model_copy(update={"duration": 2.999})
 
-    _, facts = headline.lines(replace(clip(), media=media), 40)
+    _, facts = header.lines(replace(clip(), media=media), 40)
 
     assert facts.startswith("0:03.0 ")

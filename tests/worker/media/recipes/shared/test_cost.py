@@ -55,7 +55,7 @@ def test_given_a_costly_format_then_the_deadline_follows_the_pixels(engine, film
         kind="animation", start=0, format=kind, width=1280, enlarge=True, speed=0.25
     )
     clip = Clip("source", engine.probe(film))
-    step = next(animation.plan(spec, clip).rungs[0].run())
+    step = next(animation.plan(spec, clip).alternatives[0].run())
 
     cap = program.bounds(Settings(), step.seconds).cap_seconds
     pixels = 1280 * 720 * 15 * 20
@@ -88,7 +88,7 @@ def test_given_snippets_over_what_a_task_can_encode_then_all_have_a_lower_rate(
     spec = spec_of(kind="snippets", format="webm", width=640, fps=30, window=window)
 
     plan = snippets.plan(spec, clip)
-    step = next(plan.rungs[0].run())
+    step = next(plan.alternatives[0].run())
 
     assert (codes.FPS_REDUCED in plan.warnings) is reduced
     words = " ".join(step.argv)
@@ -107,8 +107,8 @@ def test_given_a_preview_over_what_the_disk_can_hold_then_it_has_a_lower_rate(
 
     plan = preview.plan(spec, clip)
 
-    assert (codes.FPS_REDUCED in plan.rungs[0].warnings) is reduced
-    words = " ".join(next(plan.rungs[0].run()).argv)
+    assert (codes.FPS_REDUCED in plan.alternatives[0].warnings) is reduced
+    words = " ".join(next(plan.alternatives[0].run()).argv)
     assert ("fps=30:" in words) is not reduced
 
 
@@ -128,7 +128,9 @@ def test_given_the_largest_sheet_then_its_frames_shrink_to_what_can_be_opened(
 
     most = sheet.AVIF_PIXELS / 7680 if kind == "avif" else sheet.MAX_SIDE
     assert 0.9 * most < tall <= most
-    assert codes.TILES_REDUCED in contact_sheet.plan(spec, clip).rungs[0].warnings
+    assert (
+        codes.TILES_REDUCED in contact_sheet.plan(spec, clip).alternatives[0].warnings
+    )
 
 
 def test_given_a_sheet_that_fits_then_its_frames_are_not_reduced(engine, film):
@@ -137,7 +139,7 @@ def test_given_a_sheet_that_fits_then_its_frames_are_not_reduced(engine, film):
 
     plan = contact_sheet.plan(spec, clip)
 
-    assert codes.TILES_REDUCED not in plan.rungs[0].warnings
+    assert codes.TILES_REDUCED not in plan.alternatives[0].warnings
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,9 @@ def test_given_sheets_of_a_storyboard_then_the_deadline_follows_their_pixels(
 ):
     clip = clip_of(engine, film, seconds=50, size=(640, 360))
     spec = spec_of(kind="storyboard", format=kind, width=640, interval=0.5)
-    run = next(r for r in storyboard.plan(spec, clip).rungs if r.name == "decode").run()
+    run = next(
+        r for r in storyboard.plan(spec, clip).alternatives if r.name == "decode"
+    ).run()
     next(run)
     times = "".join(f"m=1\npts_time:{at / 2}\n" for at in range(100))
     files = {"all.nut": FileFacts(1)}

@@ -63,11 +63,11 @@ def _planes(rgb: tuple[float, ...]) -> list[int]:
     return [round(value * 1023) for value in (one, p + 0.5, t + 0.5)]
 
 
-def _with_profile_5(movie: bytes) -> bytes:
+def _with_profile_5(moving: bytes) -> bytes:
     """Put Dolby Vision's configuration (dvcC) into the first sample entry."""
     flags = 5 << 9 | 6 << 3 | 0b101
     box = struct.pack(">I4sBBHI", 32, b"dvcC", 1, 0, flags, 0) + bytes(16)
-    return into_sample_entry(movie, b"hev1", box)
+    return into_sample_entry(moving, b"hev1", box)
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,13 @@ def test_given_a_time_between_two_milliseconds_then_picture_and_time_agree(
     engine, workdir, suffix
 ):
     path = make.film(of("cinema", suffix, "23.976 fps with B-frames", 10, fps=FILM))
-    asked = {"kind": "thumbnail", "policy": "exact", "times": _TIMES, "format": "png"}
-    spec = OUTPUT_SPEC.validate_python(asked)
+    requested = {
+        "kind": "thumbnail",
+        "policy": "exact",
+        "times": _TIMES,
+        "format": "png",
+    }
+    spec = OUTPUT_SPEC.validate_python(requested)
 
     done = engine.render(RenderJob(spec, engine.probe(path), path, workdir), Watch())
 

@@ -13,7 +13,7 @@ from worker.media.engine import Engine, Rendered, RenderJob, Watch
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done
 from worker.media.recipes import animation
-from worker.media.recipes.shared import moving as movie
+from worker.media.recipes.shared import moving
 from worker.media.recipes.shared.picture import Box
 
 
@@ -35,7 +35,7 @@ def render(engine: Engine, workdir: Path, film: Path):
 
 def _runs(engine: Engine, film: Path, **words: object) -> list[str]:
     spec = AnimationSpec(kind="animation", start=0, **words)
-    run = animation.plan(spec, Clip("source", engine.probe(film))).rungs[0].run()
+    run = animation.plan(spec, Clip("source", engine.probe(film))).alternatives[0].run()
     step = next(run)
     seen = [" ".join(step.argv)]
     try:
@@ -67,7 +67,7 @@ def test_given_two_runs_when_a_gif_is_made_then_it_looks_as_with_one(
 ):
     once = render(duration=2.0).files[0]
     kept = once.path.rename(once.path.parent.with_name("once.gif"))
-    monkeypatch.setattr(movie, "_HELD_BYTES", 0)
+    monkeypatch.setattr(moving, "_HELD_BYTES", 0)
 
     twice = render(duration=2.0).files[0]
 
@@ -114,7 +114,7 @@ def test_given_no_gifsicle_when_a_gif_is_optimized_then_the_plain_one_comes(
 def test_given_a_large_boomerang_when_its_rate_is_chosen_then_its_frames_fit(seconds):
     box = Box((1280, 1280), 1280, 1280)
 
-    fps = movie.fps_within_memory(30.0, box, seconds)
+    fps = moving.fps_within_memory(30.0, box, seconds)
 
     assert 4 * 1280 * 1280 * fps * seconds <= 330 * 2**20
 
@@ -127,4 +127,4 @@ def test_given_a_boomerang_over_the_memory_when_planned_then_its_rate_is_told(
 
     plan = animation.plan(spec, Clip("source", engine.probe(film)))
 
-    assert "fps_reduced" in plan.rungs[0].warnings
+    assert "fps_reduced" in plan.alternatives[0].warnings

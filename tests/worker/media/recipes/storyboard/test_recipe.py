@@ -35,10 +35,13 @@ def spec(**words: object) -> StoryboardSpec:
 
 
 def drive(
-    plan_clip: Clip, asked: StoryboardSpec, passes: list[list[float]], rung: int = 0
+    plan_clip: Clip,
+    requested: StoryboardSpec,
+    passes: list[list[float]],
+    alternative: int = 0,
 ) -> tuple[list[Step], list[Made]]:
-    """Run a rung; each pass finds frames at the given times of its own clock."""
-    run = storyboard.plan(asked, plan_clip).rungs[rung].run()
+    """Run an alternative; each pass finds frames at the given times of its clock."""
+    run = storyboard.plan(requested, plan_clip).alternatives[alternative].run()
     steps: list[Step] = []
     files: dict[str, FileFacts] = {}
     answer = None
@@ -68,7 +71,7 @@ def drive(
 def test_a_count_that_the_frames_do_not_reach_is_told(
     words: dict[str, object], found: list[float], told: tuple[str, ...]
 ) -> None:
-    _, made = drive(clip(), spec(**words), [found], rung=1)
+    _, made = drive(clip(), spec(**words), [found], alternative=1)
 
     assert made[0].warnings == told
 
@@ -116,9 +119,12 @@ def test_many_gaps_are_filled_by_decoding_all() -> None:
 
 
 def test_packets_without_times_are_decoded_at_once() -> None:
-    rungs = storyboard.plan(spec(), clip(bitstream_pts=False)).rungs
+    alternatives = storyboard.plan(spec(), clip(bitstream_pts=False)).alternatives
 
-    assert [rung.name for rung in rungs] == ["decode", "decode_plain"]
+    assert [alternative.name for alternative in alternatives] == [
+        "decode",
+        "decode_plain",
+    ]
 
 
 def test_tiles_carry_the_real_times() -> None:

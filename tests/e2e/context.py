@@ -15,7 +15,7 @@ import requests
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
-from tests.api.uploads import lab
+from tests.api.uploads import context
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
 
@@ -74,7 +74,7 @@ def moto() -> Iterator[str]:
 def rclone(folder: Path) -> Iterator[str]:
     """Run rclone's S3 server with our bucket; gives its endpoint."""
     (folder / BUCKET).mkdir(parents=True)
-    with lab.rclone(folder, KEYS) as endpoint:
+    with context.rclone(folder, KEYS) as endpoint:
         yield endpoint
 
 

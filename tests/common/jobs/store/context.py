@@ -1,6 +1,6 @@
 """A job store under test, with hands on its clockwork.
 
-Leases, delays and bells are made due by moving their scores, so no test sleeps.
+Leases, delays and messages are made due by moving their scores, so no test sleeps.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TwiceStore(JobStore):
 
 def _plain(answer: str) -> Any:
     decoded = json.loads(answer)
-    # Notices are rung by the first answer of a claim; the reaper stands in for it.
+    # Notices are sent by the first answer of a claim; the reaper stands in for it.
     if isinstance(decoded, dict) and "task" in decoded:
         decoded.pop("messages", None)
     return decoded
@@ -65,7 +65,7 @@ def an_artifact(claim: Claim, name: str = "a.jpg") -> Artifact:
     )
 
 
-class Lab:
+class StoreContext:
     """One store, its raw client, and short ways through a job's life."""
 
     def __init__(self, store: JobStore, client: redis.Redis) -> None:
@@ -96,8 +96,8 @@ class Lab:
         assert isinstance(accepted, Accepted)
         return accepted.job_id
 
-    def claim(self, piece: str, token: str | None = None) -> Claim:
-        claim = self.store.claim(piece, token or f"t{next(_NUMBERS)}", "host:1")
+    def claim(self, task: str, token: str | None = None) -> Claim:
+        claim = self.store.claim(task, token or f"t{next(_NUMBERS)}", "host:1")
         assert isinstance(claim, Claim), claim
         return claim
 
@@ -113,14 +113,14 @@ class Lab:
         self.open(job_id)
         return job_id
 
-    def make(self, piece: str) -> Outcome:
-        """Claim and finish a piece."""
-        claim = self.claim(piece)
-        return self.store.finish(claim, [an_artifact(claim)], result={"made": piece})
+    def make(self, task: str) -> Outcome:
+        """Claim and finish a task."""
+        claim = self.claim(task)
+        return self.store.finish(claim, [an_artifact(claim)], result={"made": task})
 
-    def ruin(self, piece: str) -> Outcome:
-        """Claim a piece and fail it for good."""
-        return self.store.release(self.claim(piece), "fatal", error=BAD)
+    def ruin(self, task: str) -> Outcome:
+        """Claim a task and fail it for good."""
+        return self.store.release(self.claim(task), "fatal", error=BAD)
 
     def done(self, *names: str, **fields: Any) -> str:
         """Give a job that is completed."""
@@ -152,18 +152,18 @@ class Lab:
         now = (self.client.time()[0] - seconds) * 1000
         self.client.set(self.key("reaper"), now)
 
-    def expire(self, piece: str) -> None:
+    def expire(self, task: str) -> None:
         """Let a lease have run out."""
-        self._move("leased", piece)
+        self._move("leased", task)
 
-    def ripen(self, piece: str, index: str) -> None:
-        """Let a bell or a delay be due."""
-        self._move(index, piece)
+    def make_due(self, task: str, index: str) -> None:
+        """Let a message or a delay be due."""
+        self._move(index, task)
         if index == "delayed":
-            self.client.hset(self.key(f"piece:{piece}"), "not_before", 1)
+            self.client.hset(self.key(f"piece:{task}"), "not_before", 1)
 
     def has_run_out(self, member: str) -> None:
-        """Let a chore be due."""
+        """Let a cleanup be due."""
         self._move("chores", member)
 
     def _move(self, index: str, member: str) -> None:

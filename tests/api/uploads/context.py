@@ -111,7 +111,7 @@ class Server:
 
 
 @dataclass
-class World:
+class Context:
     server: Server
     settings: Settings
     blobs: BlobStore
