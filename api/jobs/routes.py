@@ -214,13 +214,7 @@ def _submit_received(
     limits = context.runtime.settings.limits
     check_metadata(document, limits.metadata_bytes)
     if form.file is None:
-        faults.append(
-            {
-                "pointer": f"/{FILE}",
-                "detail": "the part 'file' is missing",
-                "hint": None,
-            }
-        )
+        faults += Invalid.one(f"/{FILE}", "the part 'file' is missing").faults
     try:
         requested = validate(_FORM, document)
     except Invalid as error:
