@@ -265,7 +265,7 @@ def test_who_lost_the_claim_while_copying_publishes_nothing(
         assert isinstance(store.claim(task, "other", "other"), Claim)
         return copy_from_duplicate(claim, *rest)
 
-    monkeypatch.setattr(store, "adopt", late)
+    monkeypatch.setattr(store, "copy_from_duplicate", late)
     run(case.context, task, "task", prepare)
     job = case.job(second)
     assert (job.status, job.deduplicated_from) == ("processing", None)

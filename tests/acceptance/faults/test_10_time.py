@@ -21,7 +21,7 @@ def film(tmp_path_factory, request):
     return path
 
 
-@pytest.mark.parametrize("asked", [{}, {"time": 0}, {"time": 0.02}])
+@pytest.mark.parametrize("requested", [{}, {"time": 0}, {"time": 0.02}])
 def test_a_stated_time_is_a_frames(service, film, requested):
     job = service.submit(film, [{"kind": "thumbnail", **requested}])
 

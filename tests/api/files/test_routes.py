@@ -280,7 +280,7 @@ def test_a_served_file_then_nothing_in_it_can_run(context: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "body", "content_range"),
+    ("requested", "status", "body", "content_range"),
     [
         ("bytes=2-4", 206, b"234", "bytes 2-4/10"),
         ("bytes=7-", 206, b"789", "bytes 7-9/10"),

@@ -113,7 +113,7 @@ def test_many_parts_then_pages(context: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [{}, {"size": 0}, {"size": 1.5}, {"size": 1, "x": 1}, {"size": 1, "job": {"y": 1}}],
 )
 def test_an_invalid_announcement_then_422(

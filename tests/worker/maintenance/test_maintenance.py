@@ -205,7 +205,7 @@ def test_orphans_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
     key = put(files, an_artifact(claim).key)
     store_context.store.finish(claim, [an_artifact(claim)])
     due = [[cleanup], []]
-    monkeypatch.setattr(store_context.store, "chores", lambda _most: due.pop(0))
+    monkeypatch.setattr(store_context.store, "cleanups", lambda _most: due.pop(0))
 
     janitor.clean()
 
@@ -376,7 +376,7 @@ def test_a_defect_of_the_janitor_ends_the_process(
     def broken(_limit: int) -> list[Any]:
         raise KeyError("defect")
 
-    monkeypatch.setattr(quick.store, "chores", broken)
+    monkeypatch.setattr(quick.store, "cleanups", broken)
     with pytest.raises(KeyError):
         run(quick, until=lambda: False)
 

@@ -52,7 +52,7 @@ def cut(make, ffmpeg):
         ("coarse.mjpeg", ["-r", "25"]),
     ],
 )
-@pytest.mark.parametrize("asked", [0.51, 1.37, 2.9])
+@pytest.mark.parametrize("requested", [0.51, 1.37, 2.9])
 def test_given_a_coarse_clock_when_a_time_is_asked_then_a_frames_time_is_told(
     render, make, name, words, requested
 ):

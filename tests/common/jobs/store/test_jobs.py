@@ -90,7 +90,7 @@ def test_the_key_of_a_deleted_job_is_free_again(store_context: StoreContext) -> 
     assert store_context.accept(idempotency=Idempotency("k", "other")) != first
 
 
-@pytest.mark.parametrize(("asked", "hours"), [(None, 24), (360, 360)])
+@pytest.mark.parametrize(("requested", "hours"), [(None, 24), (360, 360)])
 def test_an_idempotency_key_expires(
     store_context: StoreContext, requested: float | None, hours: int
 ) -> None:

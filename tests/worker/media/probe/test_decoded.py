@@ -32,7 +32,7 @@ def test_given_an_animated_webp_then_its_frames_have_their_times(engine):
 
 
 @pytest.mark.parametrize(
-    ("asked", "shown"), [(0, 0), (0.02, 0.02), (3, 0.02), (5.02, 5.02), (6, 5.02)]
+    ("requested", "shown"), [(0, 0), (0.02, 0.02), (3, 0.02), (5.02, 5.02), (6, 5.02)]
 )
 def test_given_an_animated_webp_then_a_still_is_of_the_frame_at_its_time(
     render, requested, shown

@@ -24,7 +24,7 @@ _FILMS = [
 
 @pytest.mark.parametrize("film", _FILMS, ids=lambda film: film.file)
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         {"kind": "thumbnail", "policy": "auto"},
         {"kind": "thumbnail", "policy": "auto", "count": 4},
