@@ -52,7 +52,7 @@ def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
             "part_spec": json.loads(task["part_spec"]) if role == "part" else None,
             "parts": [json.loads(one) for one in answer["results"] or []],
             "options": json.loads(job["options"]),
-            "notice": delivery,
+            "delivery": delivery,
             "worker": task["worker"],
             "lost": int(task["lost"]),
             "deaths": int(task["deaths"]),
