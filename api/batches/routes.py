@@ -9,7 +9,6 @@ from flask import Blueprint, Response, request
 from api.batches.schemas import BATCH, BatchListView, BatchRequest, present
 from api.http import headers
 from api.http import json_body as bodies
-from api.http.auth import Principal
 from api.http.validation import validate
 from api.jobs.destinations import job_options
 from api.jobs.outputs import check_metadata, chosen_outputs
@@ -23,6 +22,7 @@ from api.jobs.routes import (
     wait_for,
 )
 from api.jobs.subscriptions import BATCH_ENDINGS, about
+from common.access.principal import Principal
 from common.errors import Invalid
 from common.jobs.batches import BatchSubmission, Prefix
 from common.model import JOB_ENDED, BatchRecord

@@ -8,67 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from flask import Request, Response, g, request
+from flask import Request, Response, request
 
-from common.access import keys
-from common.access.keys import (
-    Admission,
-    DeclaredKey,
-    KeyRecord,
-    Keys,
-    Spent,
-    day_is_over,
-)
+from api.http.context import current
+from common.access.keys import DeclaredKey, Keys, Scope, Spent, day_is_over
+from common.access.principal import Principal, principal_of
 from common.errors import Forbidden, TooManyRequests, Unauthorized
 from common.settings.sections import Api, is_loopback
 
-Scope = keys.Scope
-ALL_SCOPES: frozenset[Scope] = frozenset({"submit", "read", "admin"})
 # A key is 46 characters; what is far longer is none and need not be hashed.
 _TOKEN_CHARS = 256
 _DAY_SECONDS = 86_400
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """What a key may use; None is no limit beyond the service's own."""
-
-    jobs_at_once: int | None = None
-    source_bytes: int | None = None
-    source_seconds: float | None = None
-    buckets: tuple[str, ...] = ()
-    prefixes: tuple[str, ...] = ()
-    destinations: tuple[str, ...] = ()
-    recipients: tuple[str, ...] = ()
-    jobs_per_day: int | None = None
-    uploads_at_once: int | None = None
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who is asking; ``owner`` names whose jobs these are.
-
-    ``subscriptions`` are the webhooks of the key, as the job store takes them.
-    """
-
-    owner: str
-    key_id: str | None = None
-    scopes: frozenset[Scope] = ALL_SCOPES
-    allowance: Allowance = field(default_factory=Allowance)
-    subscriptions: tuple[dict[str, Any], ...] = ()
-
-    def require(self, scope: Scope) -> None:
-        """Raise Forbidden unless the key has that scope (admin has all)."""
-        if scope not in self.scopes and "admin" not in self.scopes:
-            raise Forbidden(
-                f"this API key lacks the scope {scope!r}",
-                hint="framemill keys list shows the scopes of each key",
-            )
 
 
 class Authenticator(Protocol):
@@ -196,14 +151,14 @@ class KeyAuthenticator:
         admission = self._keys.admit(token) if len(token) <= _TOKEN_CHARS else None
         if admission is None:
             raise Unauthorized("this API key is not known, or was revoked")
-        g.admission = admission
+        current().admission = admission
         if not admission.granted:
             raise TooManyRequests(
                 f"this API key may make {admission.key.requests_per_second:g} requests "
                 f"a second, {admission.key.burst} at once",
                 retry_after=admission.wait,
             )
-        return _principal(admission.key)
+        return principal_of(admission.key)
 
     def spend(self, who: Principal) -> Spent | None:
         """Count one job of today (UTC); raises TooManyRequests over the quota."""
@@ -211,7 +166,7 @@ class KeyAuthenticator:
         if most is None or who.key_id is None:
             return None
         spent = self._keys.spend(who.key_id, most)
-        g.jobs_per_day = (most, spent)
+        current().day = (most, spent)
         if not spent.granted:
             raise day_is_over(most, spent.reset)
         return spent
@@ -221,7 +176,7 @@ class KeyAuthenticator:
         if spent is None:
             return
         self._keys.refund(spent)
-        _tell_day(1)
+        _adjust_day(1)
 
     def day(self, who: Principal, *, repeat: bool) -> tuple[str, int] | None:
         """Look at today (UTC) before the job's bytes are taken in.
@@ -232,40 +187,24 @@ class KeyAuthenticator:
         if most is None or who.key_id is None:
             return None
         today = self._keys.today(who.key_id, most)
-        g.jobs_per_day = (most, today)
+        current().day = (most, today)
         if not (today.granted or repeat):
             raise day_is_over(most, today.reset)
         return who.key_id, most
 
     def made(self) -> None:
         """Tell of one job less that today has left."""
-        _tell_day(-1)
+        _adjust_day(-1)
 
 
-def _tell_day(change: int) -> None:
-    if told := g.get("jobs_per_day"):
-        most, today = told
-        g.jobs_per_day = (most, replace(today, left=max(0, today.left + change)))
+def _adjust_day(change: int) -> None:
+    context = current()
+    if context.day is not None:
+        most, today = context.day
+        context.day = (most, replace(today, left=max(0, today.left + change)))
 
 
-def _principal(key: KeyRecord) -> Principal:
-    allowance = Allowance(
-        jobs_at_once=key.jobs_at_once,
-        source_bytes=key.source_bytes,
-        source_seconds=key.source_seconds,
-        buckets=tuple(key.buckets),
-        prefixes=tuple(key.prefixes),
-        destinations=tuple(key.destinations),
-        recipients=tuple(key.recipients),
-        jobs_per_day=key.jobs_per_day,
-        uploads_at_once=key.uploads_at_once,
-    )
-    return Principal(
-        key.owner, key.id, frozenset(key.scopes), allowance, tuple(key.webhooks)
-    )
-
-
-def tell_limits(response: Response) -> None:
+def add_rate_limit_headers(response: Response) -> None:
     """Add RateLimit-Policy and RateLimit, on granted answers and on refusals.
 
     After draft-ietf-httpapi-ratelimit-headers-11: lists of strings with parameters.
@@ -273,19 +212,20 @@ def tell_limits(response: Response) -> None:
     request, the other those that make a job.
     """
     policies, limits = [], []
-    admission: Admission | None = g.get("admission")
+    context = current()
+    admission = context.admission
     if admission is not None and admission.left is not None:
         rate = admission.key.requests_per_second or 1
         burst = admission.key.burst
         window = max(1, math.ceil(burst / rate))
         policies.append(f'"requests";q={burst};w={window}')
         limits.append(f'"requests";r={admission.left};t={admission.reset or 0}')
-    if told := g.get("jobs_per_day"):
-        most, spent = told
+    if context.day is not None:
+        most, spent = context.day
         policies.append(f'"jobs-per-day";q={most};w={_DAY_SECONDS}')
         limits.append(f'"jobs-per-day";r={spent.left};t={spent.reset}')
-    if met := g.get("met_quota"):
-        name, most = met
+    if context.exceeded is not None:
+        name, most = context.exceeded
         wait = response.headers.get("Retry-After", "0")
         policies.append(f'"{name}";q={most}')
         limits.append(f'"{name}";r=0;t={wait}')
@@ -312,8 +252,8 @@ def bearer(request: Request) -> str:
 
 def enter(authenticator: Authenticator, scope: Scope) -> Principal:
     """Identify who is asking, once a request, and require the scope."""
-    who: Principal | None = g.get("principal")
-    if who is None:
-        who = g.principal = authenticator.identify(request)
-    who.require(scope)
-    return who
+    context = current()
+    if context.principal is None:
+        context.principal = authenticator.identify(request)
+    context.principal.require(scope)
+    return context.principal

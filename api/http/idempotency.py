@@ -17,11 +17,13 @@ import time
 import uuid
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
 from api.http import headers
 from api.http import json_body as bodies
-from api.http.auth import Authenticator, Principal, enter
+from api.http.auth import Authenticator, enter
+from api.http.context import current
+from common.access.principal import Principal
 from common.errors import Conflict, StoreUnavailable
 from common.jobs.store import JobStore, Repeatable
 
@@ -52,12 +54,13 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
         )
         kept = _await_turn(store, requested)
         if kept is None:
-            g.repeatable = requested
+            current().execution = requested
         return kept
 
     @app.after_request
     def end(response: Response) -> Response:
-        requested: Repeatable | None = g.pop("repeatable", None)
+        context = current()
+        requested, context.execution = context.execution, None
         if requested is None:
             return response
         try:

@@ -12,9 +12,10 @@ import math
 import re
 from typing import Any, NoReturn
 
-from flask import Request, g
+from flask import Request
 from werkzeug.exceptions import HTTPException
 
+from api.http.context import current
 from api.http.validation import pointer
 from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaType
 
@@ -139,12 +140,12 @@ def read_body(request: Request, limit: int) -> bytes:
 
     Raises BodyTooLarge over ``limit`` bytes, BadRequest when it ends early.
     """
-    raw: bytes | None = g.get("body")
-    if raw is None:
-        raw = g.body = _read_stream(request, limit)
-    if len(raw) > limit:
+    context = current()
+    if context.body is None:
+        context.body = _read_stream(request, limit)
+    if len(context.body) > limit:
         raise _too_large(limit)
-    return raw
+    return context.body
 
 
 def _read_stream(request: Request, limit: int) -> bytes:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-import uuid
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api.http import headers
-from api.http.auth import tell_limits
+from api.http import context
+from api.http.auth import add_rate_limit_headers
 from api.metrics import Metrics
 from common.settings.sections import Api
 
@@ -43,10 +42,9 @@ def install(app: Flask, settings: Api, metrics: Metrics) -> None:
 
     @app.before_request
     def begin() -> None:
-        g.began = time.perf_counter()
-        g.request_id = headers.request_id(request) or uuid.uuid4().hex
+        request_id = context.begin().request_id
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -54,8 +52,8 @@ def install(app: Flask, settings: Api, metrics: Metrics) -> None:
         for name, value in _SECURITY_HEADERS.items():
             if name.lower() not in given:
                 response.headers.add(name, value)
-        response.headers["X-Request-Id"] = g.get("request_id", "")
-        tell_limits(response)
+        response.headers["X-Request-Id"] = context.current().request_id
+        add_rate_limit_headers(response)
         _allow_origin(response, settings.cors_origins)
         _record(response, metrics)
         return response
@@ -82,7 +80,7 @@ def _allow_origin(response: Response, allowed: list[str]) -> None:
 
 
 def _record(response: Response, metrics: Metrics) -> None:
-    seconds = time.perf_counter() - g.get("began", time.perf_counter())
+    seconds = time.perf_counter() - context.current().began
     route = request.url_rule.rule if request.url_rule else "unknown"
     status = response.status_code
     metrics.count_request(request.method, route, status, seconds)

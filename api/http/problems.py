@@ -12,10 +12,11 @@ import json
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g
+from flask import Flask, Response
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import HTTPException
 
+from api.http.context import current
 from common.errors import (
     BadRequest,
     BodyTooLarge,
@@ -68,14 +69,14 @@ def describe(error: FramemillError, request_id: str | None) -> dict[str, Any]:
 
 def answer(error: FramemillError) -> Response:
     """Make the HTTP answer of an error."""
-    document = describe(error, g.get("request_id"))
+    document = describe(error, current().request_id)
     response = Response(
         json.dumps(document, separators=(",", ":")), error.status, mimetype=PROBLEM
     )
     response.headers["Cache-Control"] = "no-store"
     if isinstance(error, TooManyRequests):
         response.headers["Retry-After"] = str(max(1, error.retry_after))
-        g.met_quota = error.quota
+        current().exceeded = error.quota
     elif isinstance(error, Unavailable):
         response.headers["Retry-After"] = str(AWAY_SECONDS)
     elif isinstance(error, Unauthorized):

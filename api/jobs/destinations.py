@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.http.auth import Principal
 from api.jobs.schemas import FormRequest, S3Destination
+from common.access.principal import Principal
 from common.errors import Forbidden, Invalid
 from common.model import Destination
 from common.runtime import Runtime

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from api.http import headers
 from api.http import json_body as bodies
-from api.http.auth import Authenticator, Principal, Scope, enter
+from api.http.auth import Authenticator, enter
 from api.http.links import Links
 from api.http.long_poll import LongPollSlots
 from api.http.multipart import FILE, Form, receive
@@ -24,6 +24,8 @@ from api.jobs.schemas import FormRequest, JobListView, JobRequest, JobView
 from api.jobs.sources import Sources
 from api.jobs.subscriptions import as_stored
 from api.jobs.views import present
+from common.access.keys import Scope
+from common.access.principal import Principal
 from common.errors import (
     BodyTooLarge,
     Fault,

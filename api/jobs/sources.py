@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from api.http.auth import Principal
 from api.jobs.schemas import S3Source, SourceRequest
+from common.access.principal import Principal
 from common.errors import Forbidden, Invalid, NotFound
 from common.model import Source
 from common.runtime import Runtime

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.http.auth import Principal
+from common.access.principal import Principal
 from common.errors import Forbidden, Invalid
 from common.settings.load import Settings
 from common.settings.sections import Egress

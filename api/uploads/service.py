@@ -10,12 +10,13 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import HTTPException
 
-from api.http.auth import Authenticator, Principal, enter
+from api.http.auth import Authenticator, enter
 from api.jobs.destinations import job_options
 from api.jobs.outputs import check_metadata, chosen_outputs
 from api.jobs.schemas import FormRequest
 from api.jobs.subscriptions import as_stored
 from common.access.keys import Scope, day_counter
+from common.access.principal import Principal
 from common.errors import BadRequest, BodyTooLarge, StoreUnavailable
 from common.jobs.service import Submission, name_outputs
 from common.jobs.store import Idempotency

@@ -22,12 +22,13 @@ from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 
 from api.http import json_body as bodies
-from api.http.auth import Authenticator, Principal
+from api.http.auth import Authenticator
 from api.http.multipart import DEFAULT_TYPE, media_type
 from api.http.problems import AWAY_SECONDS
 from api.http.validation import validate
 from api.jobs.schemas import FormRequest
 from api.uploads.service import UploadsContext, body_chunks
+from common.access.principal import Principal
 from common.errors import (
     BadRequest,
     BodyTooLarge,

@@ -13,12 +13,13 @@ from pydantic import BaseModel, TypeAdapter
 
 from api.http import headers
 from api.http import json_body as bodies
-from api.http.auth import Authenticator, Principal, enter
+from api.http.auth import Authenticator, enter
 from api.http.validation import validate
 from api.jobs.subscriptions import WebhookSubscription, check_receiver, shown
 from api.jobs.views import timestamp
 from api.webhooks.schemas import NewWebhookView, WebhookListView, WebhookView
 from common.access.keys import MOST_WEBHOOKS, KeyRecord, Keys
+from common.access.principal import Principal
 from common.errors import Conflict, NotFound
 from common.runtime import Runtime
 
