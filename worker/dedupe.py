@@ -18,7 +18,7 @@ from common.errors import SourceNotFound
 from common.jobs.store import CopiedOutput, Outcome
 from common.model import Artifact, JobRecord, MediaInfo, OutputRecord, Source
 from worker.lease import Attempt
-from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import binary
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,7 @@ def fingerprint(attempt: Attempt, source: Source, job: JobRecord) -> str | None:
         [one.name, json.dumps(one.spec, sort_keys=True)] for one in job.outputs
     )
     named = any(one.kind in _NAMING for one in job.outputs)
-    edition = program.edition(attempt.context.runtime.settings)
+    edition = binary.edition(attempt.context.runtime.settings)
     text = json.dumps(
         [job.owner, content, specs, source.name if named else None, edition]
     )

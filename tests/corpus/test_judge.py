@@ -16,7 +16,7 @@ from tests.corpus.inventory import OK, Entry
 from tests.corpus.table import Row
 from tests.corpus.verdict import Bench
 from worker.media.engine import Engine, Rendered, RenderedFile, RenderJob, Watch
-from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import binary
 
 Judge = Callable[..., list[str]]
 
@@ -26,7 +26,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds, the first of them black."""
     path = tmp_path_factory.mktemp("judge") / "clip.mp4"
     source = "testsrc2=s=320x180:r=25:d=3,drawbox=t=fill:color=black:enable='lt(t,1)'"
-    argv = [program.path(Settings()), "-v", "error", "-f", "lavfi", "-i", source]
+    argv = [binary.path(Settings()), "-v", "error", "-f", "lavfi", "-i", source]
     argv += ["-pix_fmt", "yuv420p", str(path)]
     subprocess.run(argv, check=True, timeout=60)
     return path

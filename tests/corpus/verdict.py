@@ -16,7 +16,7 @@ from tests.corpus.measures import colour_error, is_blank, on_black, ssim
 from tests.corpus.table import Row
 from tests.corpus.truth import Truth, Wanted
 from worker.media.engine import Rendered, RenderedFile
-from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import binary
 
 STILL_SSIM, GIF_SSIM, TILE_SSIM = 0.9, 0.88, 0.88
 COLOUR_ERROR = 6.0
@@ -44,7 +44,7 @@ class Bench:
         self._entry, self._media, self._row = entry, media, row
         self._video = media.video
         self._folder = folder
-        self._ffmpeg = program.path(settings)
+        self._ffmpeg = binary.path(settings)
         self._truth = Truth(entry.file, media, self._ffmpeg)
 
     def judge(self, made: dict[str, Rendered]) -> None:

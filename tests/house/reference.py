@@ -19,9 +19,9 @@ from common import errors
 from common.jobs import presets
 from common.outputs import specs
 from common.settings.load import Settings
-from worker.media.recipes.contact_sheet import layout as sheet
+from worker.media.recipes.contact_sheet import layout
 from worker.media.recipes.shared import cost, grid, moving
-from worker.media.warnings import WARNINGS
+from worker.media.warning_codes import WARNINGS
 
 # Pictures of ``tests/docs/pictures.py``, by kind: file and what is to be seen.
 _PICTURES = {
@@ -154,8 +154,8 @@ def _bounded() -> Iterator[tuple[str, str, str]]:
     slower, smaller = "a lower rate, `fps_reduced`", "smaller frames, `tiles_reduced`"
     yield "frames under `max_bytes` or of a preview", _mega(cost.STORED_PIXELS), slower
     yield "a boomerang's frames, one way", _mega(moving.REVERSE_BYTES / 4), slower
-    yield "a contact sheet as avif", _mega(sheet.AVIF_PIXELS), smaller
-    yield "any contact sheet", f"{sheet.MAX_SIDE:,} pixels high", smaller
+    yield "a contact sheet as avif", _mega(layout.AVIF_PIXELS), smaller
+    yield "any contact sheet", f"{layout.MAX_SIDE:,} pixels high", smaller
     yield (
         "a sheet of a storyboard",
         f"{_mega(grid.MAX_PIXELS)}, {grid.MAX_SIDE:,} pixels a side",

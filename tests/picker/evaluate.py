@@ -31,7 +31,7 @@ from tests.picker.real import RealClip, labelled_clips, real_clips
 from tests.picker.recipes import held_out, recipes
 from tests.picker.second_hand import second_hand
 from worker.media.engine import Engine
-from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import binary
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done
 from worker.media.recipes.best_frame.auto import Pick, pick
@@ -80,7 +80,7 @@ def run(words: Sequence[str], folder: Path) -> Run:
 
 def run_step(words: Sequence[str], folder: Path) -> Run:
     """Run a recipe's step under the global options that the engine gives it."""
-    argv = program.command(Settings(), "ffmpeg", words)
+    argv = binary.command(Settings(), "ffmpeg", words)
     argv[argv.index("{progress}")] = os.devnull
     return _run(argv, folder)
 

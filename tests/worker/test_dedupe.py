@@ -17,7 +17,7 @@ from common.runtime import Runtime
 from tests.worker.context import make_runtime
 from worker.lease import WorkerContext, run
 from worker.media.engine import Engine
-from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import binary
 from worker.source.whole import Sources
 from worker.tasks.prepare import prepare
 from worker.tasks.publish import publish
@@ -142,7 +142,7 @@ def test_a_newer_engine_makes_its_own(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.made()
-    monkeypatch.setattr(program, "edition", lambda _: "newer")
+    monkeypatch.setattr(binary, "edition", lambda _: "newer")
     assert case.job(case.made()).deduplicated_from is None
 
 

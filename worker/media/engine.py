@@ -28,14 +28,11 @@ from common.errors import (
 from common.model import AttemptReport, ErrorInfo, MediaInfo
 from common.outputs.specs import OutputSpec
 from common.settings.load import Settings
-from worker.media import index_names as names
-from worker.media import warnings as codes
-from worker.media.ffmpeg import binary as program
-from worker.media.ffmpeg import process, timeline
-from worker.media.ffmpeg import verify as check
+from worker.media import index_names, warning_codes
+from worker.media.ffmpeg import binary, process, timeline, verify
 from worker.media.ffmpeg.clip import Clip, decoding_seconds
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step
-from worker.media.probe import judge as probe
+from worker.media.probe import judge
 from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.storyboard import recipe as storyboard
@@ -124,13 +121,13 @@ class Engine:
         self, path: Path, should_stop: Callable[[], bool] = lambda: False
     ) -> MediaInfo:
         """Look at a file; raises the MediaError that says what is wrong with it."""
-        media = probe.probe(path, self._settings, should_stop)
+        media = judge.probe(path, self._settings, should_stop)
         if not timeline.jumps(media):
             return media
         with tempfile.TemporaryDirectory(prefix="timeline-") as folder:
             copy = Path(folder) / _SOURCE
             timeline.rewrite(path, copy, self._settings, should_stop)
-            facts = probe.probe(copy, self._settings, should_stop)
+            facts = judge.probe(copy, self._settings, should_stop)
         return timeline.as_of(media, facts)
 
     def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
@@ -209,7 +206,7 @@ class _PlanRunner:
                 continue
             self._report(alternative, started, None)
             shown = [code for one in made for code in one.warnings]
-            damage = [codes.DAMAGED] if self._damaged else []
+            damage = [warning_codes.DAMAGED] if self._damaged else []
             found = dict.fromkeys(
                 [*plan.warnings, *alternative.warnings, *shown, *damage]
             )
@@ -252,11 +249,11 @@ class _PlanRunner:
             self._watch.progress(base + (1 - base) * _STEP_SHARE * share)
 
         _lay(workdir, step)
-        argv = program.command(settings, step.program, step.argv)
+        argv = binary.command(settings, step.program, step.argv)
         done = process.run(
             argv,
             cwd=workdir,
-            bounds=program.bounds(settings, step.seconds, step.silent),
+            bounds=binary.bounds(settings, step.seconds, step.silent),
             capture=step.capture,
             progress=report,
             should_stop=self._watch.should_stop,
@@ -264,7 +261,7 @@ class _PlanRunner:
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:
             raise _failure(done)
-        files = check.Folder(workdir, settings, self._watch.should_stop)
+        files = verify.Folder(workdir, settings, self._watch.should_stop)
         came = Done(done.returncode, done.stdout, done.log, files)
         self._damaged |= came.damaged and not step.holed
         return came
@@ -276,12 +273,12 @@ class _PlanRunner:
             path.write_text(made.text, encoding="utf-8")
         if not path.is_file() or not path.stat().st_size:
             raise DecodeError(f"{made.file} was not made")
-        facts = check.look(path, self._settings, self._watch.should_stop)
+        facts = verify.look(path, self._settings, self._watch.should_stop)
         for side in ("width", "height"):
             wanted, found = getattr(made, side), getattr(facts, side)
             if wanted is not None and wanted != found:
                 raise DecodeError(f"{made.file}: {side} is {found}, not {wanted}")
-        if check.is_picture(made.file) and (facts.frames or 0) < made.frames:
+        if verify.is_picture(made.file) and (facts.frames or 0) < made.frames:
             raise DecodeError(
                 f"{made.file} has {facts.frames} frames, not {made.frames}"
             )
@@ -295,7 +292,7 @@ class _PlanRunner:
             facts.duration,
             made.time,
             dict(made.details),
-            names.read(made.content_type, made.text or ""),
+            index_names.read(made.content_type, made.text or ""),
         )
 
     def _report(

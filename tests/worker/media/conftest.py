@@ -11,7 +11,7 @@ import pytest
 
 from common.settings.load import Settings
 from worker.media.engine import Engine
-from worker.media.ffmpeg import binary as program
+from worker.media.ffmpeg import binary
 
 Make = Callable[..., Path]
 
@@ -28,7 +28,7 @@ def engine(settings: Settings) -> Engine:
 
 @pytest.fixture(scope="session")
 def ffmpeg(settings: Settings) -> str:
-    return program.path(settings)
+    return binary.path(settings)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from worker.media import index_names as names
+from worker.media import index_names
 from worker.media.recipes.shared.grid import Grid, Sheet, Tile
 from worker.media.recipes.shared.picture import Box
-from worker.media.recipes.storyboard import index as storyboard_index
+from worker.media.recipes.storyboard import index
 
 VTT = """WEBVTT
 
@@ -56,7 +56,7 @@ JSON = json.dumps(
 def test_an_index_then_the_files_it_names_once_in_order(
     kind: str, text: str, found: list[str]
 ) -> None:
-    assert names.read(kind, text) == found
+    assert index_names.read(kind, text) == found
 
 
 def test_the_indexes_of_a_storyboard_then_its_sheets() -> None:
@@ -66,8 +66,8 @@ def test_the_indexes_of_a_storyboard_then_its_sheets() -> None:
     sheets = [Sheet(1, 1, 1, 1.0), Sheet(1, 1, 1, 1.0)]
     sheet_names = ["storyboard-001.jpg", "storyboard-002.jpg"]
 
-    made = storyboard_index.files(grid, tiles, sheets, sheet_names, "decode")
+    made = index.files(grid, tiles, sheets, sheet_names, "decode")
 
     assert len(made) == 3
     for one in made:
-        assert names.read(one.content_type, one.text or "") == sheet_names
+        assert index_names.read(one.content_type, one.text or "") == sheet_names

@@ -20,7 +20,7 @@ from common.errors import MediaError, NoVideoStream, TooLong, UnsupportedFormat
 from common.model import MediaInfo, Mosaic, VideoInfo
 from common.outputs.times import parse_time
 from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS, MAX_STREAMS, PROTOCOLS
-from worker.media.warnings import ODD_ROTATION, SEEK_UNRELIABLE
+from worker.media.warning_codes import ODD_ROTATION, SEEK_UNRELIABLE
 
 _STAND_INS = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
 _SHORTEST_LEAD = 0.1

@@ -13,9 +13,8 @@ from pathlib import Path
 from common.errors import DecodeError, DiskFull
 from common.model import MediaInfo
 from common.settings.load import Settings
-from worker.media import warnings as codes
-from worker.media.ffmpeg import binary as program
-from worker.media.ffmpeg import process
+from worker.media import warning_codes
+from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 
 # What the copy may add to the size of the file.
@@ -24,7 +23,7 @@ _ROOM = 16 * 1024 * 1024
 
 def jumps(media: MediaInfo) -> bool:
     """Return whether the file's own clock cannot be used."""
-    return codes.CLOCK_JUMPS in media.warnings and not media.rewritten
+    return warning_codes.CLOCK_JUMPS in media.warnings and not media.rewritten
 
 
 def rewrite(
@@ -38,7 +37,7 @@ def rewrite(
     Raises DecodeError, DiskFull, Timeout, Interrupted.
     """
     size = source.stat().st_size
-    limits = program.bounds(settings, settings.limits.source_seconds)
+    limits = binary.bounds(settings, settings.limits.source_seconds)
     bounds = process.Bounds(
         limits.memory_bytes,
         limits.resident_bytes,
@@ -47,7 +46,7 @@ def rewrite(
         limits.cap_seconds,
     )
     argv = [
-        program.path(settings),
+        binary.path(settings),
         *("-hide_banner", "-nostdin", "-loglevel", "warning", "-y"),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", FORMATS),
         *("-max_streams", str(MAX_STREAMS), "-fflags", "+genpts"),
@@ -63,8 +62,8 @@ def rewrite(
 
 def as_of(media: MediaInfo, copy: MediaInfo) -> MediaInfo:
     """Return the facts of the copy, under the name, size and warnings of the file."""
-    warnings = dict.fromkeys([codes.CLOCK_JUMPS, *copy.warnings])
-    warnings.pop(codes.DURATION_CORRECTED, None)
+    warnings = dict.fromkeys([warning_codes.CLOCK_JUMPS, *copy.warnings])
+    warnings.pop(warning_codes.DURATION_CORRECTED, None)
     return copy.model_copy(
         update={
             "container": media.container,

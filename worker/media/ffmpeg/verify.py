@@ -14,8 +14,7 @@ from pathlib import Path
 
 from common.errors import DecodeError
 from common.settings.load import Settings
-from worker.media.ffmpeg import binary as program
-from worker.media.ffmpeg import process
+from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import FileFacts
 
@@ -57,7 +56,7 @@ def look(path: Path, settings: Settings, should_stop: Callable[[], bool]) -> Fil
     if not is_picture(path.name):
         return FileFacts(size)
     argv = [
-        *program.head(settings),
+        *binary.head(settings),
         *(_ONE_BY_ONE if path.suffix == ".avif" else ()),
         *("-err_detect", "explode", "-xerror"),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", _FORMATS),
@@ -69,7 +68,7 @@ def look(path: Path, settings: Settings, should_stop: Callable[[], bool]) -> Fil
     done = process.run(
         argv,
         cwd=path.parent,
-        bounds=program.bounds(settings, _SECONDS, size * _SECONDS_A_BYTE),
+        bounds=binary.bounds(settings, _SECONDS, size * _SECONDS_A_BYTE),
         capture=_CAPTURE,
         should_stop=should_stop,
     )

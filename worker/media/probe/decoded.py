@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common.settings.load import Settings
-from worker.media.ffmpeg import binary as program
-from worker.media.ffmpeg import process
+from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 
 _CAPTURE = 4 * 1024 * 1024
@@ -66,9 +65,9 @@ def look(
         # As for the probe: the name must not matter.
         (Path(folder) / "source").symlink_to(path.resolve())
         done = process.run(
-            [*program.head(settings), "-loglevel", "info", *words],
+            [*binary.head(settings), "-loglevel", "info", *words],
             cwd=Path(folder),
-            bounds=program.probe_bounds(settings),
+            bounds=binary.probe_bounds(settings),
             capture=_CAPTURE,
             should_stop=should_stop,
         )

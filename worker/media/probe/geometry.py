@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.probe.description import kept_size
 
 _QUARTER = 90
@@ -70,5 +70,7 @@ def _oriented(frame: dict[str, Any], warnings: list[str]) -> tuple[int, bool]:
     if found is not None:
         return found
     usable = any(matrix[place] for place in (0, 1, 3, 4))
-    warnings.append(codes.ODD_ROTATION if usable else codes.ROTATION_IGNORED)
+    warnings.append(
+        warning_codes.ODD_ROTATION if usable else warning_codes.ROTATION_IGNORED
+    )
     return 0, False

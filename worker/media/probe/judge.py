@@ -27,12 +27,10 @@ from common.errors import (
 )
 from common.model import AudioInfo, Colour, MediaInfo, VideoInfo
 from common.settings.load import Settings
-from worker.media import warnings as codes
-from worker.media.ffmpeg import binary as program
-from worker.media.ffmpeg import process
+from worker.media import warning_codes
+from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS
-from worker.media.probe import colour, decoded, description, isobmff, mosaics
-from worker.media.probe import geometry as shapes
+from worker.media.probe import colour, decoded, description, geometry, isobmff, mosaics
 from worker.media.probe.sniff import Sniffed, sniff
 
 _FACTS = Path(__file__).with_name("child.py")
@@ -104,7 +102,7 @@ def _read(
         done = process.run(
             [sys.executable, "-I", str(_FACTS), str(link), json.dumps(options)],
             cwd=Path(folder),
-            bounds=program.probe_bounds(settings),
+            bounds=binary.probe_bounds(settings),
             capture=_CAPTURE,
             should_stop=should_stop,
         )
@@ -129,7 +127,7 @@ def judge(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo
     video = None if chosen is None else _video(chosen, facts, warnings)
     undecodable = facts.get("undecodable", [])
     if chosen and any(one["default"] for one in undecodable):
-        warnings.append(codes.OTHER_TRACK)
+        warnings.append(warning_codes.OTHER_TRACK)
     duration = _duration(video, facts, warnings)
     limit = settings.limits.source_seconds
     if video is not None and duration is not None and duration > limit:
@@ -350,9 +348,9 @@ def _clock_warnings(
     video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
 ) -> None:
     if video.get("jumps"):
-        warnings.append(codes.CLOCK_JUMPS)
+        warnings.append(warning_codes.CLOCK_JUMPS)
     if facts.get("changes") or _goes_on(video, facts):
-        warnings.append(codes.STREAM_CHANGES)
+        warnings.append(warning_codes.STREAM_CHANGES)
 
 
 def _goes_on(video: dict[str, Any], facts: dict[str, Any]) -> bool:
@@ -373,20 +371,20 @@ def _video(
 ) -> VideoInfo:
     frame = video["frames"][0]
     text = facts.get("description", "")
-    shape = shapes.judge(video, text, warnings)
+    shape = geometry.judge(video, text, warnings)
     counted = video["packets"] if facts["complete"] else video["declared_frames"]
     start, due = (_since_zero(video[when], facts) for when in ("first", "due"))
     profile = description.dolby_profile(text, video["index"])
     names, hdr = colour.judge(frame, video["tag"], profile)
     if names["matrix"] == colour.NO_BASE_LAYER:
-        warnings.append(codes.NO_BASE_LAYER)
+        warnings.append(warning_codes.NO_BASE_LAYER)
     if start - due > _CUT_SECONDS:
-        warnings.append(codes.BEGIN_CUT)
+        warnings.append(warning_codes.BEGIN_CUT)
     _clock_warnings(video, facts, warnings)
     if video["failures"]:
-        warnings.append(codes.DAMAGED)
+        warnings.append(warning_codes.DAMAGED)
     if not video.get("seekable", True):
-        warnings.append(codes.SEEK_UNRELIABLE)
+        warnings.append(warning_codes.SEEK_UNRELIABLE)
     return VideoInfo(
         index=video["index"],
         codec=video["codec"].removeprefix("lib"),
@@ -437,14 +435,14 @@ def _duration(
     if video.duration is not None and video.duration > 0:
         known = video.start_time + video.duration
     if known is None:
-        warnings.append(codes.DURATION_UNKNOWN)
+        warnings.append(warning_codes.DURATION_UNKNOWN)
         return None
     if declared is None:
         return known  # nothing is stated by an APNG, a raw stream or a still
     if abs(declared - known) > max(1.0, 0.1 * known):
         audio = max((a["duration"] or 0.0 for a in facts["audios"]), default=0.0)
         if abs(audio - declared) > 1.0:
-            warnings.append(codes.DURATION_CORRECTED)
+            warnings.append(warning_codes.DURATION_CORRECTED)
     return known
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from common.errors import DecodeError, SeekPastEnd
 from common.outputs.specs import AUTO, AnimationSpec
 from common.outputs.times import parse_time
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content, start_search
@@ -18,7 +18,7 @@ from worker.media.recipes.best_frame.content import Content
 from worker.media.recipes.shared import cost, fallback, gif, moving, picture
 from worker.media.recipes.shared.moving import Look
 from worker.media.recipes.shared.span import Stretch, frames_of, sample, stillness
-from worker.media.recipes.size_limit import fit as fitting
+from worker.media.recipes.size_limit import fit
 
 # Where "auto" looks first.
 _USUAL_START = "10%"
@@ -71,15 +71,15 @@ def _fitted(
     requested = spec.duration is not None or spec.end is not None
     warnings = []
     if clip.video.frames == 1:
-        warnings.append(codes.SINGLE_FRAME)
+        warnings.append(warning_codes.SINGLE_FRAME)
     elif requested and length > room + clip.frame_seconds:
-        warnings.append(codes.SHORTER)
+        warnings.append(warning_codes.SHORTER)
     length = min(length, room)
     moved = max(clip.begin, min(start, end - length))
     if clip.is_past_end(start):
-        warnings.append(codes.TIME_PAST_END)
+        warnings.append(warning_codes.TIME_PAST_END)
     elif start - moved > clip.frame_seconds and not parse_time(_usual(spec.start))[1]:
-        warnings.append(codes.START_MOVED)
+        warnings.append(warning_codes.START_MOVED)
     return Window(moved, length, tuple(warnings))
 
 
@@ -113,14 +113,14 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
         alternatives.append(
             Alternative("optimized", partial(gif.optimized, best.make), mapped)
         )
-        mapped = (*mapped, codes.NOT_OPTIMIZED)
+        mapped = (*mapped, warning_codes.NOT_OPTIMIZED)
     alternatives += [
         Alternative("seek", best.make, mapped),
         Alternative("seek_plain", plain.make, clipped),
         Alternative("seek_early", early.make, mapped),
-        Alternative("from_start", first.make, (codes.START_MOVED, *clipped)),
+        Alternative("from_start", first.make, (warning_codes.START_MOVED, *clipped)),
     ]
-    reduced = (codes.FPS_REDUCED,) if best.look.fps < spec.fps else ()
+    reduced = (warning_codes.FPS_REDUCED,) if best.look.fps < spec.fps else ()
     return Plan(tuple(alternatives), stretch.warnings + reduced)
 
 
@@ -233,7 +233,7 @@ class _Shooting:
         spec, look, span = self.spec, self.look, self.span
         frames, view = self.sampled(look)
         if spec.max_bytes is not None:
-            done = yield from fitting.master(frames, spec.format, look, span.read, view)
+            done = yield from fit.master(frames, spec.format, look, span.read, view)
         else:
             threads = self.clip.threads
             done = yield from moving.encode(
@@ -252,7 +252,7 @@ class _Shooting:
         if spec.start == AUTO:
             details["passed_over"] = list(self.passed_over)
         if spec.max_bytes is not None:
-            made, trial = yield from fitting.fit(spec, look, self.span, self.clip)
+            made, trial = yield from fit.fit(spec, look, self.span, self.clip)
             made = replace(made, time=self._time, details=details | trial)
         else:
             if look.fps != spec.fps:
@@ -260,7 +260,9 @@ class _Shooting:
             file = self.file
             made = moving.made(file, file, spec.format, look, self._time, details)
         still = yield from stillness(self.clip, self._window)
-        shows = (code for code in shown.warnings if not still or code != codes.FROZEN)
+        shows = (
+            code for code in shown.warnings if not still or code != warning_codes.FROZEN
+        )
         return [replace(made, warnings=(*still, *shows))]
 
     @property

@@ -16,7 +16,7 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.outputs.specs import PreviewSpec
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv, number
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
@@ -26,7 +26,7 @@ from worker.media.recipes.shared import cost, fallback, frame_at, gif, moving, p
 from worker.media.recipes.shared.extent import extent, leaves_some
 from worker.media.recipes.shared.moving import Look
 from worker.media.recipes.shared.span import Stretch, sample
-from worker.media.recipes.size_limit import fit as fitting
+from worker.media.recipes.size_limit import fit
 
 # Decoders of one process: about 30 frames each, 12 megapixels in all.
 _PIXELS = 12_000_000
@@ -93,13 +93,17 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     look = Look(box, fps, spec.colors, spec.quality, clear=clear)
     mapped, clipped = picture.colour_warnings(clip)
     warnings = []
-    few = codes.SINGLE_FRAME if video.frames == 1 else codes.FEWER_SEGMENTS
+    few = (
+        warning_codes.SINGLE_FRAME
+        if video.frames == 1
+        else warning_codes.FEWER_SEGMENTS
+    )
     if len(windows) < spec.segments or video.frames == 1:
         warnings.append(few)
     if not leaves_some(clip, spec):
-        warnings.append(codes.EXCLUSION_IGNORED)
+        warnings.append(warning_codes.EXCLUSION_IGNORED)
     if look.fps < spec.fps:
-        warnings.append(codes.FPS_REDUCED)
+        warnings.append(warning_codes.FPS_REDUCED)
     cut = _Cut(spec, clip, windows, look)
     first = (Stretch(clip.begin, spec.segment_duration),)
     alternatives = []
@@ -108,7 +112,7 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
         alternatives.append(
             Alternative("optimized", partial(gif.optimized, best), mapped)
         )
-        mapped = (*mapped, codes.NOT_OPTIMIZED)
+        mapped = (*mapped, warning_codes.NOT_OPTIMIZED)
     alternatives += [
         Alternative("seeks", partial(_make, cut), mapped),
         Alternative("seeks_plain", partial(_make, replace(cut, plain=True)), clipped),
@@ -173,8 +177,8 @@ def _make(cut: _Cut) -> StepRun:
     name = moving.file_name("preview", spec.format)
     span = moving.Span(seconds, seconds)
     if spec.max_bytes is not None:
-        done = yield from fitting.master(frames, spec.format, look, span.read, view)
-        made, trial = yield from fitting.fit(spec, look, span, cut.clip)
+        done = yield from fit.master(frames, spec.format, look, span.read, view)
+        made, trial = yield from fit.fit(spec, look, span, cut.clip)
         made = replace(made, name=name)
     else:
         threads, trial = cut.clip.threads, {}
@@ -189,7 +193,7 @@ def _make(cut: _Cut) -> StepRun:
         seen = []
     segments, notes = _described(cut, shown, seen)
     details = {"segments": segments, "fps": round(look.fps, 3)} | trial
-    few = (codes.WINDOW_MISSING,) if len(shown) < len(cut.windows) else ()
+    few = (warning_codes.WINDOW_MISSING,) if len(shown) < len(cut.windows) else ()
     time = round(shown[0][0].start, 3)
     return [replace(made, time=time, details=details, warnings=(*few, *notes))]
 

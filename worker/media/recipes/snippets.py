@@ -18,7 +18,7 @@ from typing import Any, Literal
 from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
 from common.outputs.specs import Fit, SnippetsSpec
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, no_video
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content
@@ -139,7 +139,9 @@ def plan(
     ]
     if part is not None:
         # One bad stretch of the video must not fail the other parts' snippets.
-        alternatives.append(Alternative("nothing", _nothing, (codes.WINDOW_MISSING,)))
+        alternatives.append(
+            Alternative("nothing", _nothing, (warning_codes.WINDOW_MISSING,))
+        )
     return Plan(tuple(alternatives), _notes(spec, clip))
 
 
@@ -155,11 +157,11 @@ def _notes(spec: SnippetsSpec, clip: Clip) -> tuple[str, ...]:
     """Give the warnings that the facts of the clip tell."""
     notes = []
     if clip.video.frames == 1:
-        notes.append(codes.SINGLE_FRAME)
+        notes.append(warning_codes.SINGLE_FRAME)
     if window_seconds(spec, 0.0, _until(spec, clip)) > spec.window:
-        notes.append(codes.INTERVAL_STRETCHED)
+        notes.append(warning_codes.INTERVAL_STRETCHED)
     if _rate(spec, clip) < spec.fps:
-        notes.append(codes.FPS_REDUCED)
+        notes.append(warning_codes.FPS_REDUCED)
     return tuple(notes)
 
 
@@ -275,7 +277,7 @@ def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
     results = [result for part in parts for result in part or ()]
     # Parts are cut only where the length is known.
     count = len(windows(spec, 0.0, clip.end or 0.0))
-    note = (codes.WINDOW_MISSING,) if len(results) < count else ()
+    note = (warning_codes.WINDOW_MISSING,) if len(results) < count else ()
     join = partial(_join, spec, clip, results, count)
     return Plan((Alternative("manifest", join, note),), _notes(spec, clip))
 

@@ -12,15 +12,15 @@ import ffmpeg
 
 from common.errors import DecodeError, SeekPastEnd
 from common.outputs.specs import ThumbnailSpec
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.best_frame import auto, scenes
-from worker.media.recipes.best_frame.histograms import moments
+from worker.media.recipes.best_frame.grey_planes import moments
 from worker.media.recipes.best_frame.sample import Sample
 from worker.media.recipes.shared import (
     cost,
-    encode,
+    encoders,
     fallback,
     frame_at,
     picture,
@@ -63,7 +63,7 @@ class _Print:
         video = self.clip.video
         even = picture.is_even(self.spec.format)
         size = (video.width, video.height)
-        return picture.fit(size, self.spec, encode.STILL_WIDTH, even=even)
+        return picture.fit(size, self.spec, encoders.STILL_WIDTH, even=even)
 
     @property
     def tiny(self) -> tuple[int, int]:
@@ -101,8 +101,8 @@ class _Print:
         tiny = picture.scale(both[1], *self.tiny, kernel="area")
         tiny = tiny.filter("format", "rgba")
         clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
-        streams = encode.streams(both[0], spec.format, clear=clear)
-        options = encode.still(
+        streams = encoders.streams(both[0], spec.format, clear=clear)
+        options = encoders.still(
             spec.format, spec.quality, self.clip.threads, self._pixels
         )
         raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
@@ -127,7 +127,7 @@ class _Print:
         return Made(
             file,
             name,
-            encode.CONTENT_TYPES[self.spec.format],
+            encoders.CONTENT_TYPES[self.spec.format],
             self.box.width,
             self.box.height,
             time=taken.time,
@@ -218,12 +218,12 @@ def _exact_alternatives(
         Alternative(
             "exact_sequential",
             partial(_each, best, times, _sequential),
-            (codes.SEEK_UNRELIABLE, *mapped),
+            (warning_codes.SEEK_UNRELIABLE, *mapped),
         ),
         Alternative(
             "exact_late",
             partial(_each, best, times, _exact),
-            (codes.OTHER_TIME, *mapped),
+            (warning_codes.OTHER_TIME, *mapped),
         ),
     ]
 
@@ -233,7 +233,7 @@ def _lenient_alternatives(
 ) -> list[Alternative]:
     best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
-    past = (codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
+    past = (warning_codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
     first: dict[str, Callable[[_Print, list[float]], StepRun]] = {
         "auto": partial(_each, shoot=_auto),
         "near": _each_best,
@@ -247,13 +247,13 @@ def _lenient_alternatives(
         alternatives.append(
             Alternative("auto" if policy == "near" else policy, run, mapped)
         )
-    note = (codes.NO_SCENE_CHANGE,) if policy == "scene" else ()
+    note = (warning_codes.NO_SCENE_CHANGE,) if policy == "scene" else ()
     if not past:
         exact = partial(_each, best, times, _exact)
         alternatives.append(Alternative("exact", exact, mapped + note))
         exact = partial(_each, plain, times, _exact)
         alternatives.append(Alternative("exact_plain", exact, clipped + note))
-    moved = past or (codes.OTHER_TIME,)
+    moved = past or (warning_codes.OTHER_TIME,)
     nearby = partial(_each, best, times, _nearby)
     alternatives.append(Alternative("nearby", nearby, mapped + moved))
     nearby = partial(_each, plain, times, _nearby)
@@ -275,13 +275,13 @@ def _each(print_: _Print, times: list[float], shoot: Shoot) -> StepRun:
             name = _file(print_.spec, times, len(made) + 1)
             made.append(print_.made(file, name, taken))
     if len(made) < len(times):
-        made[0] = replace(made[0], warnings=(codes.FEWER_FRAMES,))
+        made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
     return made
 
 
 def _file(spec: ThumbnailSpec, times: Sequence[float], place: int) -> str:
     stem = "thumbnail" if len(times) == 1 else f"thumbnail-{place:03d}"
-    return f"{stem}.{encode.extension(spec.format)}"
+    return f"{stem}.{encoders.extension(spec.format)}"
 
 
 def _take(print_: _Print, shot: frame_at.Shot, file: str) -> Take:
@@ -356,7 +356,7 @@ def _scenes(print_: _Print, times: list[float]) -> StepRun:
         raise DecodeError("no new scene begins there")
     made = yield from _each(print_, found, _exact)
     if missed:
-        notes = (*made[0].warnings, codes.NO_SCENE_CHANGE)
+        notes = (*made[0].warnings, warning_codes.NO_SCENE_CHANGE)
         made[0] = replace(made[0], warnings=notes)
     return made
 

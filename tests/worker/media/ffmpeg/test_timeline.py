@@ -19,8 +19,7 @@ from tests.acceptance import marks
 from tests.acceptance.films import make
 from tests.acceptance.films.recipes import H264, MPEG2, groups, of
 from worker.media.ffmpeg import timeline
-from worker.media.probe import child as facts
-from worker.media.probe import judge as probe
+from worker.media.probe import child, judge
 
 _FRAMES = 20
 _RATE = 10
@@ -76,7 +75,7 @@ def test_joined_recordings_are_noticed_and_put_one_after_another(
 ):
     path, copy = joined(suffix, *starts), tmp_path / "copy.nut"
 
-    media = probe.probe(path, settings)
+    media = judge.probe(path, settings)
     timeline.rewrite(path, copy, settings, lambda: False)
 
     assert timeline.jumps(media)
@@ -112,7 +111,7 @@ def test_facts_of_a_copy_do_not_warn_of_the_copys_own_duration():
 @pytest.mark.parametrize("start", [1, 2**33 / 90_000 - 1])
 def test_an_ordinary_stream_has_no_jump(settings, joined, start):
     # The second one reaches the end of the clock's 33 bits in its middle.
-    media = probe.probe(joined("ts", start), settings)
+    media = judge.probe(joined("ts", start), settings)
 
     assert "clock_jumps" not in media.warnings
     assert not timeline.jumps(media)
@@ -122,7 +121,7 @@ def test_an_ordinary_stream_has_no_jump(settings, joined, start):
 def test_the_stream_that_wraps_really_wraps(joined):
     data = joined("ts", 2**33 / 90_000 - 1).read_bytes()
 
-    stamps = [facts._pes_seconds(one[1]) for one in facts._STAMP.finditer(data)]
+    stamps = [child._pes_seconds(one[1]) for one in child._STAMP.finditer(data)]
 
     assert max(stamps) > 95_000
     assert min(stamps) < 2
@@ -142,21 +141,21 @@ def test_a_file_too_large_to_be_read_is_looked_at_in_places(
     settings, joined, monkeypatch, starts, jumps
 ):
     path = joined("ts", *starts)
-    monkeypatch.setattr(facts, "_WINDOW_BYTES", path.stat().st_size // 12)
-    options = facts.Options(probe.FORMATS, 10**7, 1000, 3.0)
-    monkeypatch.setattr(facts, "_enough", lambda track: track.packets > 2)
-    monkeypatch.setattr(facts, "_read_end", lambda *_: None)
-    monkeypatch.setattr(facts, "_try_seek", lambda *_, **__: True)
+    monkeypatch.setattr(child, "_WINDOW_BYTES", path.stat().st_size // 12)
+    options = child.Options(judge.FORMATS, 10**7, 1000, 3.0)
+    monkeypatch.setattr(child, "_enough", lambda track: track.packets > 2)
+    monkeypatch.setattr(child, "_read_end", lambda *_: None)
+    monkeypatch.setattr(child, "_try_seek", lambda *_, **__: True)
 
-    found = facts.read(path, options)
+    found = child.read(path, options)
 
     assert not found["complete"]
     assert bool(found["videos"][0]["jumps"]) is jumps
-    assert bool(facts._sampled_jumps(path)) is jumps
+    assert bool(child._sampled_jumps(path)) is jumps
 
 
 def _followed(*times: float) -> int:
-    track = facts.Track(SimpleNamespace())
+    track = child.Track(SimpleNamespace())
     for now in times:
         track.follow(now)
     return track.jumps
@@ -180,7 +179,7 @@ def test_a_jump_is_a_step_back_or_one_far_over_the_usual(times, jumps):
 
 
 def test_forgetting_what_was_read_makes_a_seek_no_jump():
-    track = facts.Track(SimpleNamespace())
+    track = child.Track(SimpleNamespace())
     track.follow(100.0)
     track.forget()
     track.follow(0.0)

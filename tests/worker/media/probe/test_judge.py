@@ -11,8 +11,7 @@ from common.errors import FramemillError, TooLarge, TooLong
 from common.settings.load import Settings
 from common.settings.sections import Limits
 from worker.media.engine import Engine
-from worker.media.probe import geometry as shapes
-from worker.media.probe import judge as probe
+from worker.media.probe import geometry, judge
 
 
 def _fixed(degrees: float, *, mirrored: bool = False) -> list[int]:
@@ -29,14 +28,14 @@ def test_given_a_display_matrix_when_it_is_read_then_turn_and_mirror_are_known(
 ):
     matrix = _fixed(degrees, mirrored=mirrored)
 
-    assert shapes.orientation(matrix) == (degrees, mirrored)
+    assert geometry.orientation(matrix) == (degrees, mirrored)
 
 
 @pytest.mark.parametrize("matrix", [[0] * 9, _fixed(17), _fixed(45)])
 def test_given_no_quarter_turn_when_the_matrix_is_read_then_it_has_no_orientation(
     matrix,
 ):
-    assert shapes.orientation(matrix) is None
+    assert geometry.orientation(matrix) is None
 
 
 def test_given_a_film_when_it_is_probed_then_its_facts_are_right(engine, film):
@@ -56,7 +55,7 @@ def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
     # Given two minutes of which only the begin and the end are read
     words = ("-g", "50", "-sc_threshold", "0")
     clip = make(f"two_minutes{suffix}", "testsrc2=s=64x36:r=25:d=120", *words)
-    monkeypatch.setattr(probe, "_SCAN_BYTES", 1)
+    monkeypatch.setattr(judge, "_SCAN_BYTES", 1)
 
     media = engine.probe(clip)
     gap = media.video.keyframe_interval

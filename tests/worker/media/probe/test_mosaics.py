@@ -14,8 +14,7 @@ from common.settings.sections import Limits
 from tests.conftest import CASES
 from tests.worker.media.probe.heif import ALPHA, Heif, coded, grid, overlay
 from worker.media.engine import RenderJob, Watch
-from worker.media.probe import isobmff
-from worker.media.probe import judge as probe
+from worker.media.probe import isobmff, judge
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 _COLOURS = ("red", "lime", "blue", "white")
@@ -159,7 +158,7 @@ def test_given_a_grid_over_the_limit_of_pixels_then_it_is_refused(tiles, tmp_pat
     limits = Limits(source_pixels=128 * 96 - 1)
 
     with pytest.raises(TooManyPixels, match="128x96"):
-        probe.probe(path, Settings(limits=limits))
+        judge.probe(path, Settings(limits=limits))
 
 
 def test_given_a_sequence_with_an_alpha_track_then_each_frame_is_transparent(show):

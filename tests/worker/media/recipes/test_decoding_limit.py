@@ -13,7 +13,7 @@ from common.settings.load import Settings
 from worker.media.engine import Engine
 from worker.media.ffmpeg.clip import Clip, decoding_seconds
 from worker.media.recipes import snippets
-from worker.media.recipes.storyboard import recipe as storyboard
+from worker.media.recipes.storyboard import recipe
 
 HOURS = 3600.0
 
@@ -54,7 +54,7 @@ def test_given_seven_hours_when_snippets_are_asked_then_one_error_says_so():
 
 def test_given_a_long_film_when_no_keyframe_can_be_used_then_a_storyboard_is_refused():
     clip = Clip("source", _media(7, 30.0), decoded_seconds=6 * HOURS)
-    plan = storyboard.plan(StoryboardSpec(kind="storyboard"), clip)
+    plan = recipe.plan(StoryboardSpec(kind="storyboard"), clip)
     decode = next(
         alternative for alternative in plan.alternatives if alternative.name == "decode"
     )
@@ -63,5 +63,5 @@ def test_given_a_long_film_when_no_keyframe_can_be_used_then_a_storyboard_is_ref
         next(decode.run())
 
     within = replace(clip, decoded_seconds=8 * HOURS)
-    plan = storyboard.plan(StoryboardSpec(kind="storyboard"), within)
+    plan = recipe.plan(StoryboardSpec(kind="storyboard"), within)
     assert next(next(r for r in plan.alternatives if r.name == "decode").run()).argv

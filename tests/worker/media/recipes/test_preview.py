@@ -14,7 +14,7 @@ from common.outputs.specs import PreviewSpec
 from tests.worker.media.probe import boxes
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes import preview
 
@@ -74,8 +74,8 @@ def test_excluding_everything_in_seconds_is_told() -> None:
         for end in (100.0, 200.0)
     )
 
-    assert codes.EXCLUSION_IGNORED in short.alternatives[0].warnings
-    assert codes.EXCLUSION_IGNORED not in long.alternatives[0].warnings
+    assert warning_codes.EXCLUSION_IGNORED in short.alternatives[0].warnings
+    assert warning_codes.EXCLUSION_IGNORED not in long.alternatives[0].warnings
 
 
 def test_a_rest_under_one_segment_does_not_bring_the_excluded_ends_back() -> None:
@@ -129,7 +129,7 @@ def test_a_segment_without_frames_is_not_listed_and_told(
 
     starts = [one["start"] for one in done.files[0].details["segments"]]
     assert starts == pytest.approx([3.0, 20.75, 38.5])
-    assert done.warnings == [codes.WINDOW_MISSING]
+    assert done.warnings == [warning_codes.WINDOW_MISSING]
 
 
 def test_max_bytes_is_kept(tmp_path: Path, render: Render) -> None:
@@ -148,15 +148,15 @@ def test_one_frame_gives_one_frame(tmp_path: Path, render: Render) -> None:
     done = render(source, kind="preview")
 
     assert done.files[0].frames == 1
-    assert done.warnings == [codes.SINGLE_FRAME]
+    assert done.warnings == [warning_codes.SINGLE_FRAME]
 
 
 def test_a_single_frame_is_no_lack_of_segments_from_the_start_either() -> None:
     plan = preview.plan(spec(), clip(0.04, frames=1))
 
     told = [alternative.warnings for alternative in plan.alternatives]
-    assert all(codes.SINGLE_FRAME in warnings for warnings in told)
-    assert all(codes.FEWER_SEGMENTS not in warnings for warnings in told)
+    assert all(warning_codes.SINGLE_FRAME in warnings for warnings in told)
+    assert all(warning_codes.FEWER_SEGMENTS not in warnings for warnings in told)
 
 
 @pytest.mark.skipif(shutil.which("gifsicle") is None, reason="no gifsicle here")
@@ -175,6 +175,6 @@ def test_what_was_not_tone_mapped_does_not_say_so() -> None:
     plan = preview.plan(spec(), clip(60.0, hdr="hdr10"))
 
     told = {alternative.name: alternative.warnings for alternative in plan.alternatives}
-    assert codes.TONE_MAPPED in told["seeks"]
-    assert codes.TONE_MAPPED not in told["seeks_plain"]
-    assert codes.TONE_MAPPED not in plan.warnings
+    assert warning_codes.TONE_MAPPED in told["seeks"]
+    assert warning_codes.TONE_MAPPED not in told["seeks_plain"]
+    assert warning_codes.TONE_MAPPED not in plan.warnings

@@ -17,8 +17,8 @@ from typing import Any
 from common.errors import DecodeError
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, Step
-from worker.media.recipes.best_frame import sampling as look
-from worker.media.recipes.best_frame.histograms import moments
+from worker.media.recipes.best_frame import sampling
+from worker.media.recipes.best_frame.grey_planes import moments
 from worker.media.recipes.best_frame.sample import Sample, difference
 from worker.media.recipes.best_frame.score import Judgement, judge
 
@@ -91,7 +91,7 @@ def survey(clip: Clip) -> Generator[Step, Done, tuple[list[Sample], list[Judgeme
     """
     # Frame threads would decode further ahead than is wanted.
     clip = replace(clip, threads=1)
-    first = look.look(clip)
+    first = sampling.look(clip)
     samples = first.samples((yield first.step), 0)
     judged = judge(samples, clip.end)
     for enough, more in _second_looks(clip, samples):
@@ -120,7 +120,7 @@ def around(
     judged: list[Judgement] = []
     # Where heads of groups tell nothing good, what is close to the time is read.
     for stretch in (within, _middle(clip, at, within)):
-        seen = look.around(clip, *stretch)
+        seen = sampling.around(clip, *stretch)
         found = seen.samples((yield seen.step), len(samples))
         samples += (one for one in found if since <= one.time < until)
         judged = judge(samples, None, keep=len(samples))
@@ -168,23 +168,23 @@ def _choose(judged: list[Judgement], clip: Clip, considered: int) -> Pick:
 
 def _second_looks(
     clip: Clip, samples: list[Sample]
-) -> Iterator[tuple[float, Callable[[], look.Look | None]]]:
+) -> Iterator[tuple[float, Callable[[], sampling.Look | None]]]:
     """Give what may help where the best scores less than so much, cheapest first."""
     windows = {one.window for one in _distinct(samples)}
     if len(samples) < _FEW_SAMPLES:
         # Short, damaged, or of a kind that takes no shortcut.
-        yield _ALWAYS, partial(look.read, clip, whole=True)
-    elif look.is_short(clip):
+        yield _ALWAYS, partial(sampling.read, clip, whole=True)
+    elif sampling.is_short(clip):
         if len(samples) >= _FEW_OF_SHORT:
-            yield _DOUBTFUL_OF_SHORT, partial(look.scan_between, clip)
-            yield _POOR, partial(look.read, clip)
+            yield _DOUBTFUL_OF_SHORT, partial(sampling.scan_between, clip)
+            yield _POOR, partial(sampling.read, clip)
         else:
-            yield _ALWAYS, partial(look.read, clip)
+            yield _ALWAYS, partial(sampling.read, clip)
     elif len(windows) < _FEW_WINDOWS:
-        yield _ALWAYS, partial(look.read, clip)
+        yield _ALWAYS, partial(sampling.read, clip)
     else:
-        yield _DOUBTFUL, partial(look.visit, clip, 0.0, times=2)
-        yield _DOUBTFUL, partial(look.visit, clip, 0.25, times=3)
+        yield _DOUBTFUL, partial(sampling.visit, clip, 0.0, times=2)
+        yield _DOUBTFUL, partial(sampling.visit, clip, 0.25, times=3)
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:

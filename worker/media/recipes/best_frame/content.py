@@ -14,10 +14,9 @@ from typing import Any
 
 import ffmpeg
 
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.plan import Done
-from worker.media.recipes.best_frame import histograms as planes
-from worker.media.recipes.best_frame import sampling as look
+from worker.media.recipes.best_frame import grey_planes, sampling
 from worker.media.recipes.best_frame.sample import SAMPLE_BYTES, Sample
 from worker.media.recipes.best_frame.score import soundness
 from worker.media.recipes.shared import moving
@@ -69,9 +68,9 @@ class Content:
     def warnings(self) -> tuple[str, ...]:
         """The codes that a person should see."""
         found = {
-            codes.BLACK: self.black >= _MUCH,
-            codes.FLAT: self.flat >= _MUCH,
-            codes.FROZEN: self.frozen,
+            warning_codes.BLACK: self.black >= _MUCH,
+            warning_codes.FLAT: self.flat >= _MUCH,
+            warning_codes.FROZEN: self.frozen,
         }
         return tuple(code for code, is_so in found.items() if is_so)
 
@@ -92,7 +91,7 @@ def view(
     # A stream of few frames a second tells times too coarsely to number samples by.
     few = both[1].filter("select", f"not(mod(n,{every}))").filter("settb", "AVTB")
     # What is transparent may be black, and nobody sees it.
-    samples = look.views(width, few, 0, _GROUND if alpha else None)
+    samples = sampling.views(width, few, 0, _GROUND if alpha else None)
     output = ffmpeg.output(
         samples, "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough"
     )
@@ -101,7 +100,7 @@ def view(
 
 def samples(done: Done, width: int) -> list[Sample]:
     """Read the samples that a run with a view left, timed as the file plays them."""
-    times = look.read_marks(done.log)[0]
+    times = sampling.read_marks(done.log)[0]
     tasks = range(0, len(done.stdout) - SAMPLE_BYTES + 1, SAMPLE_BYTES)
     return [
         Sample(time, done.stdout[at : at + SAMPLE_BYTES], width=width)
@@ -123,26 +122,26 @@ def read(seen: Sequence[Sample]) -> Content:
 
 def emptiness(seen: Sequence[Sample]) -> list[str]:
     """Return the warnings of a stretch much of which is black or flat, if any."""
-    return [code for code in read(seen).warnings if code != codes.FROZEN]
+    return [code for code in read(seen).warnings if code != warning_codes.FROZEN]
 
 
 def is_black(sample: Sample) -> bool:
     """Check whether all but a few pixels are black or nearly so."""
     counts = sample.points.histogram()
-    return planes.share(counts, _BLACK_LEVEL) >= _BLACK_SHARE
+    return grey_planes.share(counts, _BLACK_LEVEL) >= _BLACK_SHARE
 
 
 def is_flat(sample: Sample) -> bool:
     """Check whether it is of one even colour, and not black."""
     _, u, v = sample.cells
     parts = (sample.points.tobytes(), u, v)
-    even = all(planes.moments(part)[1] < _EVEN for part in parts)
+    even = all(grey_planes.moments(part)[1] < _EVEN for part in parts)
     return even and not is_black(sample)
 
 
 def moves(one: Sample, other: Sample) -> bool:
     """Check whether anything but the noise of an encoder differs."""
-    counts = planes.apart(one.points, other.points)
+    counts = grey_planes.apart(one.points, other.points)
     return sum(counts[_MOVED_LEVEL + 1 :]) >= _MOVED_POINTS
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from worker.media.recipes.best_frame import histograms as planes
+from worker.media.recipes.best_frame import grey_planes
 from worker.media.recipes.best_frame.texture import (
     Focus,
     Texture,
@@ -67,19 +67,19 @@ class Sample:
         return b"".join(self.light[at : at + width : 2] for at in rows)
 
     @cached_property
-    def strip(self) -> planes.Plane:
+    def strip(self) -> grey_planes.Plane:
         """Give the cells' Y, U and V side by side."""
-        return planes.plane(self.data[_CELLS_AT:], 3 * CELLS[0])
+        return grey_planes.plane(self.data[_CELLS_AT:], 3 * CELLS[0])
 
     @cached_property
-    def points(self) -> planes.Plane:
+    def points(self) -> grey_planes.Plane:
         """Give the points' luma."""
-        return planes.plane(self.data[:_NEAR_AT], POINTS[0])
+        return grey_planes.plane(self.data[:_NEAR_AT], POINTS[0])
 
     @cached_property
-    def near(self) -> planes.Plane:
+    def near(self) -> grey_planes.Plane:
         """Give the luma of the pixels near the points."""
-        return planes.plane(self.data[_NEAR_AT:_CELLS_AT], POINTS[0])
+        return grey_planes.plane(self.data[_NEAR_AT:_CELLS_AT], POINTS[0])
 
     @cached_property
     def focus(self) -> Focus:
@@ -94,7 +94,7 @@ class Sample:
     @cached_property
     def even(self) -> float:
         """Give the share of cells that are as light as those beside and below."""
-        return planes.even_share(planes.plane(self.light, CELLS[0]))
+        return grey_planes.even_share(grey_planes.plane(self.light, CELLS[0]))
 
 
 def nearness(width: int) -> int:
@@ -118,4 +118,4 @@ def ramp(value: float, low: float, high: float) -> float:
 
 def difference(a: Sample, b: Sample) -> float:
     """Give how far two frames are apart: 0 equal, 1 all values at the other end."""
-    return planes.mean(planes.apart(a.strip, b.strip)) / 255
+    return grey_planes.mean(grey_planes.apart(a.strip, b.strip)) / 255

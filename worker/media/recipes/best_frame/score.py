@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import dist, sqrt
 from operator import sub
 
-from worker.media.recipes.best_frame import histograms as planes
+from worker.media.recipes.best_frame import grey_planes
 from worker.media.recipes.best_frame.sample import CELLS, Sample, ramp
 from worker.media.recipes.best_frame.texture import Texture
 from worker.media.recipes.best_frame.transition import calmness
@@ -41,14 +41,17 @@ class Judgement:
 
 
 def _light(sample: Sample) -> tuple[float, float]:
-    mean, spread = planes.moments(sample.light)
+    mean, spread = grey_planes.moments(sample.light)
     return mean / 255, spread / 255
 
 
 def _colour(sample: Sample) -> float:
     """Give how rich the colours are: spread and strength of the chroma, 0 to 1."""
     _, u, v = sample.cells
-    (u_mean, u_spread), (v_mean, v_spread) = planes.moments(u), planes.moments(v)
+    (u_mean, u_spread), (v_mean, v_spread) = (
+        grey_planes.moments(u),
+        grey_planes.moments(v),
+    )
     spread = u_spread + v_spread
     strength = abs(u_mean - 128) + abs(v_mean - 128)
     return ramp(spread + 0.3 * strength, 0, 30)
@@ -73,7 +76,7 @@ def _kinship(values: bytes) -> float:
     It is the correlation of neighbours across or down, whichever is less.
     """
     many = len(values)
-    power = planes.moments(values)[1] ** 2
+    power = grey_planes.moments(values)[1] ** 2
     if power <= 1:
         return 1.0
     worst = max(
@@ -120,8 +123,8 @@ def _both(one: bytes, other: bytes) -> int:
 
 def _natural(sample: Sample) -> float:
     """Tell a picture from a test card: large even areas of pure colours."""
-    _, u, v = (planes.plane(values, CELLS[0]) for values in sample.cells)
-    pure = 1 - planes.share(planes.strength(u, v, zero=128), _PURE)
+    _, u, v = (grey_planes.plane(values, CELLS[0]) for values in sample.cells)
+    pure = 1 - grey_planes.share(grey_planes.strength(u, v, zero=128), _PURE)
     return 1 - 0.85 * ramp(pure, 0.3, 0.55) * ramp(sample.even, 0.2, 0.45)
 
 

@@ -13,8 +13,7 @@ from itertools import pairwise
 
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, Step
-from worker.media.recipes.best_frame import auto
-from worker.media.recipes.best_frame import sampling as look
+from worker.media.recipes.best_frame import auto, sampling
 from worker.media.recipes.best_frame.content import (
     Content,
     is_black,
@@ -49,7 +48,7 @@ def find(
     In seconds on the clip's clock; none where nothing better was seen. Yields at most
     three steps.
     """
-    short = look.is_short(clip)
+    short = sampling.is_short(clip)
     known = clip.end is None or clip.end - clip.begin > length + clip.frame_seconds
     if not known or not (short or clip.seekable):
         return []

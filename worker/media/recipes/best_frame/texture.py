@@ -9,8 +9,8 @@ from operator import sub
 from statistics import median
 from typing import NamedTuple
 
-from worker.media.recipes.best_frame import histograms as planes
-from worker.media.recipes.best_frame.histograms import Plane
+from worker.media.recipes.best_frame import grey_planes
+from worker.media.recipes.best_frame.grey_planes import Plane
 
 _BAND = 6
 _EVEN = 0.5
@@ -50,12 +50,12 @@ class Texture:
 
 def read_texture(points: Plane, near: Plane) -> Texture:
     """Measure points and the pixels near them."""
-    across = planes.steps(points, across=1).histogram()
+    across = grey_planes.steps(points, across=1).histogram()
     return Texture(
-        planes.upper(across, 0.05),
-        planes.upper(across, 0.01),
-        planes.share(across, 1),
-        planes.upper(planes.apart(points, near), 0.75),
+        grey_planes.upper(across, 0.05),
+        grey_planes.upper(across, 0.01),
+        grey_planes.share(across, 1),
+        grey_planes.upper(grey_planes.apart(points, near), 0.75),
         _dominance(points),
         _tear(points),
     )
@@ -67,10 +67,13 @@ def read_focus(points: Plane, near: Plane, far: int, share: float) -> Focus:
     A blurred edge changes evenly, so that within a ``share`` of that distance only
     that share of its step is seen; at a sharp edge all of it is, where it lies.
     """
-    step = planes.mean_square(planes.apart(points, near))
-    steps = planes.mean_square(planes.steps(points, across=far).histogram()) + _EVEN
+    step = grey_planes.mean_square(grey_planes.apart(points, near))
+    steps = (
+        grey_planes.mean_square(grey_planes.steps(points, across=far).histogram())
+        + _EVEN
+    )
     counts = points.histogram()
-    power = planes.mean_square(counts) - planes.mean(counts) ** 2
+    power = grey_planes.mean_square(counts) - grey_planes.mean(counts) ** 2
     alike = 1 - step / (2 * power) if power > 1 else 1.0
     return Focus((sqrt(step / steps) - share) / (1 - share), alike)
 
@@ -82,7 +85,7 @@ def _dominance(points: Plane) -> float:
 
 def _tear(points: Plane) -> tuple[int, float]:
     """Find the row whose steps are largest, beside the usual row's."""
-    rows = planes.row_means(planes.steps(points, down=1))
+    rows = grey_planes.row_means(grey_planes.steps(points, down=1))
     usual = median(rows) + 5
     inner = range(len(rows) // 8, len(rows) - len(rows) // 8)
     row = max(inner, key=rows.__getitem__)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import dist, sqrt
 
-from worker.media.recipes.best_frame import histograms as planes
+from worker.media.recipes.best_frame import grey_planes
 from worker.media.recipes.best_frame.sample import Sample, difference, ramp
 
 _REACH = 4
@@ -80,7 +80,7 @@ def _blends(samples: Sequence[Sample]) -> list[float]:
     two would be alike beside black.
     """
     lights = [sample.gist for sample in samples]
-    means, spreads = zip(*map(planes.moments, lights), strict=True)
+    means, spreads = zip(*map(grey_planes.moments, lights), strict=True)
     apart = {
         (one, other): dist(lights[one], lights[other]) ** 2 / len(lights[one])
         - (means[one] - means[other]) ** 2

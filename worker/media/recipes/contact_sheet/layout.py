@@ -18,7 +18,7 @@ from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import PROTOCOLS
 from worker.media.ffmpeg.plan import Step
 from worker.media.recipes.contact_sheet import header
-from worker.media.recipes.shared import cost, encode, picture
+from worker.media.recipes.shared import cost, encoders, picture
 
 FONT = "FramemillSans.ttf"
 # The frames, as they are drawn before they are laid.
@@ -162,9 +162,9 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
         top += _lead(sheet, name)
     frames = picture.scale(frames, **picture.target(spec.format))
     frames = frames.filter("format", picture.OPAQUE[spec.format])
-    frames = encode.tagged(frames, spec.format)
+    frames = encoders.tagged(frames, spec.format)
     pixels = spec.width * (rows * (sheet.box.height + sheet.gap) + 2 * margin + height)
-    options = encode.still(spec.format, spec.quality, sheet.clip.threads, pixels)
+    options = encoders.still(spec.format, spec.quality, sheet.clip.threads, pixels)
     run = argv(ffmpeg.output(frames, file, **options))
     if spec.timestamps:
         texts = texts | {_STAMPS: _commands(shown, sheet.clip)}

@@ -16,13 +16,19 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.outputs.specs import ContactSheetSpec
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.contact_sheet import layout as sheet
+from worker.media.recipes.contact_sheet import layout
 from worker.media.recipes.contact_sheet.layout import Sheet
-from worker.media.recipes.shared import cost, encode, fallback, frame_at, picture
-from worker.media.recipes.shared import tile_runs as passes
+from worker.media.recipes.shared import (
+    cost,
+    encoders,
+    fallback,
+    frame_at,
+    picture,
+    tile_runs,
+)
 from worker.media.recipes.shared.extent import extent, leaves_some
 from worker.media.recipes.shared.frame_at import Pen
 from worker.media.recipes.shared.grid import SLACK
@@ -67,7 +73,7 @@ def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
             Alternative(
                 "from_start",
                 partial(_make, best, _most_from_start),
-                (codes.SEEK_UNRELIABLE, *mapped),
+                (warning_codes.SEEK_UNRELIABLE, *mapped),
             ),
             Alternative("seeks_few", partial(_make, best, _by_seeks), mapped),
         ]
@@ -81,9 +87,9 @@ def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
     alternatives.append(
         Alternative("seeks_plain", partial(_make, plain, _by_seeks), clipped)
     )
-    notes = () if leaves_some(clip, spec) else (codes.EXCLUSION_IGNORED,)
+    notes = () if leaves_some(clip, spec) else (warning_codes.EXCLUSION_IGNORED,)
     if best.is_reduced:
-        notes = (*notes, codes.TILES_REDUCED)
+        notes = (*notes, warning_codes.TILES_REDUCED)
     return Plan(tuple(alternatives), notes)
 
 
@@ -104,8 +110,8 @@ def _make(laid: Sheet, take: Take) -> StepRun:
     spec, box = laid.spec, laid.box
     columns = min(spec.columns, len(shown))
     rows = math.ceil(len(shown) / columns)
-    file = f"{_STEM}.{encode.extension(spec.format)}"
-    done = yield sheet.lay(laid, columns, shown, file)
+    file = f"{_STEM}.{encoders.extension(spec.format)}"
+    done = yield layout.lay(laid, columns, shown, file)
     if file not in done.files:
         raise DecodeError("the contact sheet could not be laid")
     details = {
@@ -115,9 +121,9 @@ def _make(laid: Sheet, take: Take) -> StepRun:
         "tile_width": box.width,
         "tile_height": box.height,
     }
-    kind = encode.CONTENT_TYPES[spec.format]
+    kind = encoders.CONTENT_TYPES[spec.format]
     few = len(shown) < spec.columns * spec.rows
-    notes = (codes.FEWER_FRAMES,) if few else ()
+    notes = (warning_codes.FEWER_FRAMES,) if few else ()
     return [Made(file, file, kind, time=shown[0], warnings=notes, details=details)]
 
 
@@ -156,7 +162,7 @@ def _sought(laid: Sheet) -> Generator[Step, Done, _Found]:
     clip, found = laid.clip, _Found()
     shown = found.shown
     for at in times(laid.spec, clip):
-        file = sheet.tile(len(shown) + 1)
+        file = layout.tile(len(shown) + 1)
         shot = frame_at.exact(clip, at, _pen(laid, file), tolerant=True)
         done = yield shot.step
         real = shot.time(done)
@@ -196,7 +202,7 @@ def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
     done = yield _drawn_all(laid, frame_at.mark(frames, "pipe:1"), len(wanted))
     seen = frame_at.marks(done.stdout.decode("ascii", "replace"))
     # The last of them may not have been drawn.
-    drawn = [sheet.tile(place) in done.files for place in range(1, len(seen) + 1)]
+    drawn = [layout.tile(place) in done.files for place in range(1, len(seen) + 1)]
     return [mark for mark, there in zip(seen, drawn, strict=True) if there]
 
 
@@ -207,14 +213,16 @@ def _first_of_each(spec: ContactSheetSpec, clip: Clip, frames: Any) -> Any:
     first = start + step / 2
     begin, until = (when - SLACK for when in (first, end + step / 2))
     frames = frames.filter("trim", start=number(max(0.0, begin)), end=number(until))
-    return passes.first_of_cells(frames, number(step), first)
+    return tile_runs.first_of_cells(frames, number(step), first)
 
 
 def _drawn_all(laid: Sheet, frames: Any, count: int) -> Step:
     clip = laid.clip
-    options = encode.still("png", 100, clip.threads) | {"frames:v": count}
+    options = encoders.still("png", 100, clip.threads) | {"frames:v": count}
     del options["update"]
-    words = argv(ffmpeg.output(_drawn(laid, frames, lone=True), sheet.TILES, **options))
+    words = argv(
+        ffmpeg.output(_drawn(laid, frames, lone=True), layout.TILES, **options)
+    )
     seconds, silent = max(clip.seconds, count * _tile_cost(laid)), _tile_cost(laid)
     return Step(words, seconds, _CAPTURE, silent, tolerant=True)
 
@@ -232,7 +240,7 @@ def _drawn(laid: Sheet, frames: Any, *, lone: bool = False) -> Any:
 
 
 def _pen(laid: Sheet, file: str) -> Pen:
-    options = encode.still("png", 100, laid.clip.threads)
+    options = encoders.still("png", 100, laid.clip.threads)
 
     def write(frames: Any) -> tuple[str, ...]:
         return argv(ffmpeg.output(_drawn(laid, frames), file, **options))

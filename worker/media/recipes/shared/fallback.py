@@ -15,10 +15,10 @@ import ffmpeg
 
 from common.errors import CannotFit, DecodeError, NoVideoStream, SeekPastEnd
 from common.outputs.specs import MAX_SIDE, Fallback, Fit
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv, input_options, no_video, number
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.shared import cost, encode, moving, picture, placeholder
+from worker.media.recipes.shared import cost, encoders, moving, picture, placeholder
 
 _AUDIO_SECONDS = 3600.0
 _SHAPE = 9 / 16
@@ -48,7 +48,7 @@ class Canvas:
         width = self.width
         if width is None and self.height is not None:
             width = min(MAX_SIDE, round(self.height / _SHAPE))
-        width = width or encode.STILL_WIDTH
+        width = width or encoders.STILL_WIDTH
         height = self.height or max(1, round(width * _SHAPE))
         if picture.is_even(self.format):
             return max(2, width // 2 * 2), max(2, height // 2 * 2)
@@ -121,7 +121,7 @@ def _alternatives(
     """Give the alternatives of one entry; none when the clip lacks it."""
     media = clip.media
     if way == "artwork":
-        note = (codes.ARTWORK_SHOWN,)
+        note = (warning_codes.ARTWORK_SHOWN,)
         return [
             Alternative(
                 "artwork", partial(_shown, show, _artwork, clip, canvas, index), note
@@ -130,11 +130,11 @@ def _alternatives(
         ]
     if way == "icon":
         run = partial(_shown, show, _icon, clip, canvas, 0)
-        return [Alternative("icon", run, (codes.ICON_SHOWN,))]
+        return [Alternative("icon", run, (warning_codes.ICON_SHOWN,))]
     if media.audio is None:
         return []
     run = partial(_shown, show, _waveform, clip, canvas, media.audio.index)
-    return [Alternative("waveform", run, (codes.WAVEFORM_SHOWN,))]
+    return [Alternative("waveform", run, (warning_codes.WAVEFORM_SHOWN,))]
 
 
 def _shown(
@@ -154,8 +154,8 @@ def still(
 ) -> Generator[Step, Done, Made]:
     """Write the picture as one still; it has a placeholder like any other."""
     kind, most = canvas.format, canvas.most_pixels
-    file = f"{stem}.{encode.extension(kind)}"
-    both = encode.tagged(drawn, kind).filter_multi_output("split")
+    file = f"{stem}.{encoders.extension(kind)}"
+    both = encoders.tagged(drawn, kind).filter_multi_output("split")
     tiny = picture.scale(
         both[1],
         placeholder.SMALL,
@@ -165,7 +165,7 @@ def still(
     )
     raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
     words = argv(
-        ffmpeg.output(both[0], file, **encode.still(kind, quality, threads, most)),
+        ffmpeg.output(both[0], file, **encoders.still(kind, quality, threads, most)),
         ffmpeg.output(tiny.filter("format", "rgba"), "pipe:1", **raw),
     )
     capture, silent = 4 * placeholder.SMALL**2, cost.still(kind, most)
@@ -178,7 +178,7 @@ def still(
     tall = (facts.height or 0) > (facts.width or 0)
     size = (other, placeholder.SMALL) if tall else (placeholder.SMALL, other)
     details = placeholder.describe(done.stdout, *size) if other else {}
-    content_type = encode.CONTENT_TYPES[kind]
+    content_type = encoders.CONTENT_TYPES[kind]
     return Made(file, file, content_type, facts.width, facts.height, details=details)
 
 
@@ -241,7 +241,7 @@ def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> S
             pointer="/max_bytes",
             hint="allow more bytes or ask for a smaller picture",
         )
-    return [Made(file, file, encode.CONTENT_TYPES[spec.format])]
+    return [Made(file, file, encoders.CONTENT_TYPES[spec.format])]
 
 
 def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
@@ -252,7 +252,7 @@ def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
     art = picture.flatten(art, canvas.background or "#000000")
     even = 2 if picture.is_even(canvas.format) else 1
     if canvas.width is None or canvas.height is None:
-        width = canvas.width or canvas.height or encode.STILL_WIDTH
+        width = canvas.width or canvas.height or encoders.STILL_WIDTH
         height = canvas.height or min(MAX_SIDE, _TALLEST * width)
         return _inside(art, width, height, canvas, even)
     width, height = canvas.size

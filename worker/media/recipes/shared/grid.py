@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.outputs.specs import Fit, StoryboardSpec
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes.shared import picture
 
@@ -93,7 +93,7 @@ def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
             interval = max(length / spec.count, 2 * SLACK)
         elif length / interval > MAX_TILES:
             interval = length / MAX_TILES
-            warnings.append(codes.INTERVAL_STRETCHED)
+            warnings.append(warning_codes.INTERVAL_STRETCHED)
         cells = min(MAX_TILES, max(1, math.ceil((length - SLACK) / interval)))
     box = picture.fit(
         (video.width, video.height),
@@ -109,7 +109,7 @@ def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
     rows = spec.rows if cells is None else min(spec.rows, math.ceil(cells / columns))
     if rows > max(1, most):
         rows = max(1, most)
-        warnings.append(codes.ROWS_REDUCED)
+        warnings.append(warning_codes.ROWS_REDUCED)
     return Grid(interval, cells, box, columns, rows, tuple(warnings))
 
 

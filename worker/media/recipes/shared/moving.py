@@ -11,8 +11,7 @@ import ffmpeg
 
 from worker.media.ffmpeg.clip import argv
 from worker.media.ffmpeg.plan import Done, Made, Step
-from worker.media.recipes.shared import cost, gif
-from worker.media.recipes.shared import encode as encoders
+from worker.media.recipes.shared import cost, encoders, gif
 from worker.media.recipes.shared.picture import Box
 
 DEFAULT_WIDTH = 320

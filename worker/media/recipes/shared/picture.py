@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import ffmpeg
 
 from common.outputs.specs import MAX_SIDE
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes.shared import dolby
 
@@ -208,8 +208,8 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
 def colour_warnings(clip: Clip) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the warnings for mapped colours, and for colours left as they are."""
     if clip.video.hdr:
-        return (codes.TONE_MAPPED,), (codes.HDR_CLIPPED,)
-    return (), (codes.COLOUR_GUESSED,)
+        return (warning_codes.TONE_MAPPED,), (warning_codes.HDR_CLIPPED,)
+    return (), (warning_codes.COLOUR_GUESSED,)
 
 
 def colour_word(text: str) -> str:

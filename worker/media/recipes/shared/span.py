@@ -12,7 +12,7 @@ from typing import Any
 
 import ffmpeg
 
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
 from worker.media.ffmpeg.plan import Done, Step
 from worker.media.recipes.shared import frame_at
@@ -92,4 +92,4 @@ def stillness(clip: Clip, stretch: Stretch) -> Generator[Step, Done, tuple[str, 
     words = argv(ffmpeg.output(frames, "-", **options))
     done = yield Step(words, length, _SECOND_FRAME, tolerant=True)
     moves = frame_at.marks(done.stdout.decode("ascii", "replace"))
-    return () if moves else (codes.SINGLE_FRAME,)
+    return () if moves else (warning_codes.SINGLE_FRAME,)

@@ -21,14 +21,14 @@ import ffmpeg
 
 from common.errors import DecodeError
 from common.outputs.specs import StoryboardSpec
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.shared import cost, encode, fallback, grid, picture
+from worker.media.recipes.shared import cost, encoders, fallback, grid, picture
 from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import Found, Pass
-from worker.media.recipes.storyboard import index as storyboard_index
+from worker.media.recipes.storyboard import index
 
 # Seeking pays while it decodes clearly less than all; a seek costs about as much
 # as decoding three seconds.
@@ -71,7 +71,7 @@ def _show(
     end = clip.end or _LAST_SECONDS
     laid = Grid(end, 1, picture.Box((width, height), width, height), 1, 1)
     tiles, sheets = grid.tiles(laid, {0: 0.0}, end), grid.sheets(laid, 1, end)
-    indexes = storyboard_index.files(laid, tiles, sheets, [sheet.name], "standin")
+    indexes = index.files(laid, tiles, sheets, [sheet.name], "standin")
     return [replace(sheet, details={}), *indexes]
 
 
@@ -185,21 +185,21 @@ def _lay(pass_: Pass, found: Found) -> StepRun:
         seconds=max(float(cells), cells * tile),
         silent=laid.per_sheet * tile,
     )
-    suffix = encode.extension(spec.format)
+    suffix = encoders.extension(spec.format)
     names = [f"storyboard-{place:03d}.{suffix}" for place in range(1, len(sheets) + 1)]
     made = [
         Made(
             name,
             name,
-            encode.CONTENT_TYPES[spec.format],
+            encoders.CONTENT_TYPES[spec.format],
             sheet.columns * laid.box.width,
             sheet.rows * laid.box.height,
         )
         for name, sheet in zip(names, sheets, strict=True)
     ]
     if spec.count is not None and len(times) < spec.count:
-        made[0] = replace(made[0], warnings=(codes.FEWER_FRAMES,))
-    return made + storyboard_index.files(laid, tiles, sheets, names, found.method)
+        made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
+    return made + index.files(laid, tiles, sheets, names, found.method)
 
 
 def _sheet_words(
@@ -226,10 +226,10 @@ def _sheet_words(
     if spec.format == "jpeg":
         frames = picture.scale(frames, in_range="limited", out_range="full")
         frames = frames.filter("format", "yuvj420p")
-    frames = encode.tagged(frames, spec.format)
+    frames = encoders.tagged(frames, spec.format)
     pixels = laid.per_sheet * laid.box.width * laid.box.height
     options = _sheet_options(spec, pass_.clip.threads, pixels)
-    suffix = encode.extension(spec.format)
+    suffix = encoders.extension(spec.format)
     full, last = sheets[:-1], sheets[-1]
     both = frames.filter_multi_output("split") if full else [frames]
     outputs = []
@@ -246,7 +246,7 @@ def _sheet_words(
 
 def _sheet_options(spec: StoryboardSpec, threads: int, pixels: int) -> dict[str, Any]:
     """Give the encoder options for a run of pictures, one file each."""
-    options = encode.still(spec.format, spec.quality, threads, pixels)
+    options = encoders.still(spec.format, spec.quality, threads, pixels)
     options = {k: v for k, v in options.items() if k not in ("frames:v", "update")}
     if spec.format == "avif":
         # "still-picture" ends the encoder after one frame.

@@ -17,11 +17,9 @@ from tests.worker.media.recipes.ramps import ffmpeg, luma, ramp, read_time, x264
 from worker.media.engine import Rendered
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, FileFacts, Made, Step
-from worker.media.recipes.contact_sheet import header
-from worker.media.recipes.contact_sheet import layout as sheet
-from worker.media.recipes.contact_sheet import recipe as contact_sheet
+from worker.media.recipes.contact_sheet import header, layout, recipe
 
-ASSETS = Path(contact_sheet.__file__).parents[2] / "assets"
+ASSETS = Path(recipe.__file__).parents[2] / "assets"
 
 HOSTILE = "';[v]movie=/etc/passwd[x];%{pts}:\\ \n\u202eend"
 
@@ -87,7 +85,7 @@ def test_a_hostile_title_is_only_text(tmp_path: Path, render: Render) -> None:
 
 def test_no_text_of_the_user_is_in_the_words_for_ffmpeg() -> None:
     spec = ContactSheetSpec(kind="contact_sheet", columns=1, rows=1)
-    run = contact_sheet.plan(spec, clip(HOSTILE)).alternatives[0].run()
+    run = recipe.plan(spec, clip(HOSTILE)).alternatives[0].run()
     tile = {"tile-001.png": FileFacts(1)}
     first = next(run)
 
@@ -135,7 +133,7 @@ def drive(
 ) -> tuple[list[Step], list[Made] | str]:
     """Run the best alternative; each seek shows a frame of that time, or none."""
     spec = ContactSheetSpec(kind="contact_sheet", rows=1, **words)
-    run = contact_sheet.plan(spec, clip()).alternatives[0].run()
+    run = recipe.plan(spec, clip()).alternatives[0].run()
     steps: list[Step] = []
     files = {f"tile-00{place}.png": FileFacts(1) for place in range(1, 9)}
     files["contact-sheet.jpg"] = FileFacts(1)
@@ -163,9 +161,9 @@ def test_the_stamps_tell_the_frames_real_times() -> None:
 
 
 def test_stamps_have_the_decimals_that_tell_frames_apart() -> None:
-    assert sheet.stamps([0.0, 3.0], 100.0) == ["0:00", "0:03"]
-    assert sheet.stamps([0.0, 3.0], 9.0) == ["0:00.0", "0:03.0"]
-    assert sheet.stamps([0.0, 0.033333, 0.066667], 0.1) == [
+    assert layout.stamps([0.0, 3.0], 100.0) == ["0:00", "0:03"]
+    assert layout.stamps([0.0, 3.0], 9.0) == ["0:00.0", "0:03.0"]
+    assert layout.stamps([0.0, 0.033333, 0.066667], 0.1) == [
         *("0:00.00", "0:00.03", "0:00.06")
     ]
 
@@ -200,7 +198,7 @@ def test_what_damage_took_is_not_sought_by_decoding_all() -> None:
 def test_a_long_film_is_not_decoded_whole_for_one_frame(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(contact_sheet, "_DECODE_ALL_SECONDS", 99.0)
+    monkeypatch.setattr(recipe, "_DECODE_ALL_SECONDS", 99.0)
 
     _, made = drive([None, 36.0, 61.0, 86.0], columns=4)
 
@@ -252,7 +250,7 @@ def test_a_file_of_a_time_before_is_not_shown_for_one_that_gave_no_frame() -> No
     spec = ContactSheetSpec(kind="contact_sheet", columns=3, rows=1)
     alternatives = {
         alternative.name: alternative
-        for alternative in contact_sheet.plan(spec, clip()).alternatives
+        for alternative in recipe.plan(spec, clip()).alternatives
     }
     run = alternatives["seeks_few"].run()
     files = {f"tile-{place:03d}.png": FileFacts(1) for place in (1, 2)}
@@ -268,10 +266,10 @@ def test_a_file_of_a_time_before_is_not_shown_for_one_that_gave_no_frame() -> No
 def test_excluding_all_of_a_short_video_is_told() -> None:
     spec = ContactSheetSpec(kind="contact_sheet", exclude_start=60, exclude_end=60)
 
-    plan = contact_sheet.plan(spec, clip())
+    plan = recipe.plan(spec, clip())
 
     assert "exclusion_ignored" in plan.alternatives[0].warnings
-    assert contact_sheet.times(spec, clip())[0] == pytest.approx(100 / 32)
+    assert recipe.times(spec, clip())[0] == pytest.approx(100 / 32)
 
 
 def test_what_is_transparent_shows_the_background(
@@ -338,7 +336,7 @@ def test_a_long_name_in_wide_letters_is_cut_sooner() -> None:
 
 
 def test_the_font_draws_letters_of_many_scripts() -> None:
-    font = ImageFont.truetype(ASSETS / sheet.FONT, 20)
+    font = ImageFont.truetype(ASSETS / layout.FONT, 20)
 
     def drawn(letter: str) -> bytes:
         return bytes(font.getmask(letter))

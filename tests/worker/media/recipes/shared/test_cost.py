@@ -10,17 +10,16 @@ import pytest
 from common.errors import Timeout
 from common.outputs.specs import OUTPUT_SPEC, AnimationSpec
 from common.settings.load import Settings
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.engine import Engine, RenderJob, Watch
-from worker.media.ffmpeg import binary as program
-from worker.media.ffmpeg import process
+from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, FileFacts
 from worker.media.ffmpeg.process import Bounds
 from worker.media.recipes import animation, preview, snippets
-from worker.media.recipes.contact_sheet import layout as sheet
+from worker.media.recipes.contact_sheet import layout
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
-from worker.media.recipes.shared import cost, encode
+from worker.media.recipes.shared import cost, encoders
 from worker.media.recipes.shared.picture import Box
 from worker.media.recipes.storyboard import recipe as storyboard
 
@@ -57,7 +56,7 @@ def test_given_a_costly_format_then_the_deadline_follows_the_pixels(engine, film
     clip = Clip("source", engine.probe(film))
     step = next(animation.plan(spec, clip).alternatives[0].run())
 
-    cap = program.bounds(Settings(), step.seconds).cap_seconds
+    cap = binary.bounds(Settings(), step.seconds).cap_seconds
     pixels = 1280 * 720 * 15 * 20
     assert cap >= 60 + cost.seconds(kind, pixels * 0.7)
 
@@ -90,7 +89,7 @@ def test_given_snippets_over_what_a_task_can_encode_then_all_have_a_lower_rate(
     plan = snippets.plan(spec, clip)
     step = next(plan.alternatives[0].run())
 
-    assert (codes.FPS_REDUCED in plan.warnings) is reduced
+    assert (warning_codes.FPS_REDUCED in plan.warnings) is reduced
     words = " ".join(step.argv)
     assert ("fps=30:" in words) is not reduced
     assert cost.rate(30, "webm", Box((640, 640), 640, 640), window) < 30 or not reduced
@@ -107,7 +106,7 @@ def test_given_a_preview_over_what_the_disk_can_hold_then_it_has_a_lower_rate(
 
     plan = preview.plan(spec, clip)
 
-    assert (codes.FPS_REDUCED in plan.alternatives[0].warnings) is reduced
+    assert (warning_codes.FPS_REDUCED in plan.alternatives[0].warnings) is reduced
     words = " ".join(next(plan.alternatives[0].run()).argv)
     assert ("fps=30:" in words) is not reduced
 
@@ -121,15 +120,16 @@ def test_given_the_largest_sheet_then_its_frames_shrink_to_what_can_be_opened(
     spec = spec_of(
         kind="contact_sheet", format=kind, width=7680, columns=columns, rows=rows
     )
-    laid = sheet.Sheet(spec, clip)
+    laid = layout.Sheet(spec, clip)
 
     tall = 2 * laid.margin + rows * (laid.box.height + laid.gap)
     tall += round(2.5 * laid.font_size) + laid.margin // 2
 
-    most = sheet.AVIF_PIXELS / 7680 if kind == "avif" else sheet.MAX_SIDE
+    most = layout.AVIF_PIXELS / 7680 if kind == "avif" else layout.MAX_SIDE
     assert 0.9 * most < tall <= most
     assert (
-        codes.TILES_REDUCED in contact_sheet.plan(spec, clip).alternatives[0].warnings
+        warning_codes.TILES_REDUCED
+        in contact_sheet.plan(spec, clip).alternatives[0].warnings
     )
 
 
@@ -139,7 +139,7 @@ def test_given_a_sheet_that_fits_then_its_frames_are_not_reduced(engine, film):
 
     plan = contact_sheet.plan(spec, clip)
 
-    assert codes.TILES_REDUCED not in plan.alternatives[0].warnings
+    assert warning_codes.TILES_REDUCED not in plan.alternatives[0].warnings
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_given_one_large_picture_then_its_encoder_may_be_silent_that_long(
 def test_given_a_sheet_is_laid_then_its_encoder_may_be_silent_that_long(engine, film):
     clip = clip_of(engine, film, seconds=60, size=(640, 360))
     spec = spec_of(kind="contact_sheet", format="avif", width=7680, rows=2)
-    laid = sheet.Sheet(spec, clip)
+    laid = layout.Sheet(spec, clip)
 
-    step = sheet.lay(laid, 4, [float(at) for at in range(8)], "contact-sheet.avif")
+    step = layout.lay(laid, 4, [float(at) for at in range(8)], "contact-sheet.avif")
 
     assert step.silent >= cost.still("avif", 7680 * 2 * laid.box.height)
 
@@ -228,8 +228,8 @@ def test_given_a_large_webp_then_libwebp_holds_no_tokens(
 def test_given_a_large_avif_then_it_is_encoded_in_the_mode_of_less_memory():
     side = 7680
 
-    large = encode.still("avif", 80, pixels=side * side)
-    small = encode.still("avif", 80, pixels=3840 * 2160)
+    large = encoders.still("avif", 80, pixels=side * side)
+    small = encoders.still("avif", 80, pixels=3840 * 2160)
 
     assert large["usage"] == "allintra"
     assert "usage" not in small

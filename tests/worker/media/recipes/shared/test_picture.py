@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.outputs.specs import ThumbnailSpec
-from worker.media.recipes.shared import encode, picture
+from worker.media.recipes.shared import encoders, picture
 
 
 def _fit(source, even=False, **words):
@@ -86,14 +86,14 @@ def test_given_video_when_fitted_then_both_sides_are_even(source):
 def test_given_a_quality_when_it_is_for_jpeg_then_the_scale_follows_libjpeg(
     quality, scale
 ):
-    assert encode.jpeg_scale(quality) == scale
+    assert encoders.jpeg_scale(quality) == scale
 
 
 @pytest.mark.parametrize(("times", "loop"), [(0, 0), (1, -1), (2, 1), (65535, 65534)])
 def test_given_how_often_it_plays_when_a_gif_is_written_then_repeats_are_one_less(
     times, loop
 ):
-    assert encode.gif_loop(times) == loop
+    assert encoders.gif_loop(times) == loop
 
 
 def test_given_a_strip_when_cover_may_enlarge_it_then_what_is_cropped_stays_bounded():

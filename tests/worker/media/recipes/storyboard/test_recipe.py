@@ -6,11 +6,11 @@ import pytest
 
 from common.model import MediaInfo, VideoInfo
 from common.outputs.specs import StoryboardSpec
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, FileFacts, Made, Step
 from worker.media.recipes.shared import grid
-from worker.media.recipes.storyboard import recipe as storyboard
+from worker.media.recipes.storyboard import recipe
 
 
 def clip(
@@ -41,7 +41,7 @@ def drive(
     alternative: int = 0,
 ) -> tuple[list[Step], list[Made]]:
     """Run an alternative; each pass finds frames at the given times of its clock."""
-    run = storyboard.plan(requested, plan_clip).alternatives[alternative].run()
+    run = recipe.plan(requested, plan_clip).alternatives[alternative].run()
     steps: list[Step] = []
     files: dict[str, FileFacts] = {}
     answer = None
@@ -64,7 +64,7 @@ def drive(
     ("words", "found", "told"),
     [
         ({"count": 5}, [0.0, 19.0, 38.0, 57.0, 76.0], ()),
-        ({"count": 5}, [0.0, 38.0], (codes.FEWER_FRAMES,)),
+        ({"count": 5}, [0.0, 38.0], (warning_codes.FEWER_FRAMES,)),
         ({"interval": 19.0}, [0.0, 38.0], ()),
     ],
 )
@@ -119,7 +119,7 @@ def test_many_gaps_are_filled_by_decoding_all() -> None:
 
 
 def test_packets_without_times_are_decoded_at_once() -> None:
-    alternatives = storyboard.plan(spec(), clip(bitstream_pts=False)).alternatives
+    alternatives = recipe.plan(spec(), clip(bitstream_pts=False)).alternatives
 
     assert [alternative.name for alternative in alternatives] == [
         "decode",
@@ -160,7 +160,7 @@ def test_the_interval_grows_where_there_would_be_too_many_tiles() -> None:
 
     assert laid.cells == grid.MAX_TILES
     assert laid.interval == 4.0
-    assert codes.INTERVAL_STRETCHED in laid.warnings
+    assert warning_codes.INTERVAL_STRETCHED in laid.warnings
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])
@@ -193,7 +193,7 @@ def test_a_sheet_stays_within_what_readers_open() -> None:
 
     assert laid.rows * laid.box.height <= 16_383
     assert laid.columns * laid.rows * laid.box.width * laid.box.height <= 32_000_000
-    assert codes.ROWS_REDUCED in laid.warnings
+    assert warning_codes.ROWS_REDUCED in laid.warnings
 
 
 def test_the_last_sheet_has_the_rows_that_it_needs() -> None:
