@@ -91,7 +91,7 @@ def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
 
 def _families(stats: Stats) -> Iterator[Metric]:
     depth = GaugeMetricFamily(
-        "framemill_pieces_pending", "Pieces that wait for a worker.", labels=["queue"]
+        "framemill_pieces_pending", "Tasks that wait for a worker.", labels=["queue"]
     )
     for queue, count in stats.pending.items():
         depth.add_metric([queue], count)
@@ -108,8 +108,8 @@ def _families(stats: Stats) -> Iterator[Metric]:
     for status, count in stats.jobs.items():
         jobs.add_metric([status], count)
     yield jobs
-    yield _gauge("pieces_leased", "Pieces in the hands of workers.", stats.leased)
-    yield _gauge("pieces_dead", "Pieces given up.", stats.dead)
+    yield _gauge("pieces_leased", "Tasks in the hands of workers.", stats.leased)
+    yield _gauge("pieces_dead", "Tasks given up.", stats.dead)
     yield _gauge("workers", "Workers heard of lately.", stats.workers)
     if stats.reaper_seconds is not None:
         yield _gauge(

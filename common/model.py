@@ -339,7 +339,7 @@ class Event(Record):
 
 @dataclass(frozen=True)
 class Message:
-    """What to ring: one message that says "look at this piece", nothing more.
+    """A message to a worker: "look at this task", nothing more.
 
     Losing it or hearing it ten times changes nothing; the record decides.
     """

@@ -2,7 +2,7 @@
 
 The results are copied under the new job's own prefix, by the storage itself. So each
 job's files live and go with it: no other job's deletion or retention touches them. A
-job that asks while its duplicate is at work waits for the twin's end, and costs nothing
+job that asks while its duplicate is at work waits for that to end, and costs nothing
 meanwhile. Whatever is missing of a duplicate, the job is made as any other.
 """
 
@@ -22,7 +22,7 @@ from worker.media.ffmpeg import binary
 
 log = structlog.get_logger(__name__)
 
-# A twin's end wakes who waits; this is for where its record was lost.
+# The end of a duplicate wakes the jobs that wait for it, unless its record was lost.
 _WAIT_SECONDS = 30.0
 # These show the source's name.
 _NAMING = frozenset({"contact_sheet"})
@@ -31,7 +31,7 @@ _NAMING = frozenset({"contact_sheet"})
 def reuse(
     attempt: Attempt, source: Source, check: Callable[[MediaInfo], None], *, wait: bool
 ) -> Outcome | None:
-    """Fill the claimed job with a twin's results; None says that it has to make them.
+    """Fill the claimed job with a duplicate's results; None: it has to make its own.
 
     ``source`` is pinned. ``check`` refuses media that this job may not have, by
     raising. With ``wait`` a duplicate that is still at work is waited for. Raises
@@ -103,7 +103,7 @@ def fingerprint(attempt: Attempt, source: Source, job: JobRecord) -> str | None:
 
 
 def _copies(attempt: Attempt, duplicate: JobRecord) -> list[CopiedOutput] | None:
-    """Copy a twin's files under the claim's fence; None when one of them is gone."""
+    """Copy a duplicate's files under the claim's fence; None if one of them is gone."""
     try:
         return [
             CopiedOutput(
@@ -114,7 +114,7 @@ def _copies(attempt: Attempt, duplicate: JobRecord) -> list[CopiedOutput] | None
             for output in duplicate.outputs
         ]
     except SourceNotFound:
-        log.info("job.twin_lost", duplicate=duplicate.id)
+        log.info("job.duplicate_lost", duplicate=duplicate.id)
         return None
 
 

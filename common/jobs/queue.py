@@ -1,9 +1,9 @@
 """The Dispatcher port: messages that tell workers to look at a task.
 
-A message carries the piece's id and nothing else. Losing one, or hearing it ten
+A message carries the task's id and nothing else. Losing one, or hearing it ten
 times, changes nothing: the job store decides what is to be done, and the reaper
-rings again for whatever waits too long. This is the only home of Celery besides
-``worker/app.py``.
+sends another one for a task that waits too long. Celery is imported here and in
+``worker/app.py`` only.
 """
 
 from __future__ import annotations
@@ -139,10 +139,10 @@ class CeleryDispatcher:
 
 
 class BackgroundQueue:
-    """Rings in a thread of its own, so that nobody waits for the broker.
+    """Send messages in a thread of its own, so that no request waits for the broker.
 
-    Bells that come meanwhile are sent together. A process that ends with messages
-    unrung, or a broker that was away for thousands of them, leaves them to the reaper.
+    Messages that come meanwhile are sent together. The reaper sends what a process had
+    not sent when it ended, and what did not fit while the broker was away.
     """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
@@ -168,7 +168,7 @@ class BackgroundQueue:
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(
-                    target=self._work, name="bells", daemon=True
+                    target=self._work, name="messages", daemon=True
                 )
                 self._thread.start()
                 atexit.register(self._flush)

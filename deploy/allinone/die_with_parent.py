@@ -1,7 +1,7 @@
 """Become a program that the kernel ends when its parent ends.
 
-Run as ``python -I -S leash.py PARENT PROGRAM ARG...``. PR_SET_PDEATHSIG outlives
-exec, so the supervisor may be killed in any way and none of its children stays.
+Run as ``python -I -S die_with_parent.py PARENT PROGRAM ARG...``. PR_SET_PDEATHSIG
+outlives exec, so however the supervisor is killed, none of its children stays.
 """
 
 from __future__ import annotations

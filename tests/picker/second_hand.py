@@ -265,7 +265,7 @@ def _looks(easel: Easel, cards: Cards) -> list[Recipe]:
 
 
 def _screens(easel: Easel) -> list[Recipe]:
-    context, other = easel.desktop("desk", 6), easel.desktop("other", 16)
+    context, other = easel.desktop("desktop", 6), easel.desktop("other", 16)
     shells = [easel.terminal(f"shell-{rows}", rows) for rows in (6, 14, 22)]
     wave = "sine=f=90:d=4,showwaves=s=640x360:r=24:mode=line"
     plain = "null"

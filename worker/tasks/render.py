@@ -62,7 +62,7 @@ def _discard(blobs: BlobStore, prefix: str) -> None:
     try:
         blobs.delete_prefix(prefix)
     except Unavailable as error:
-        log.warning("render.litter_left", prefix=prefix, error=error.detail)
+        log.warning("render.orphans_left", prefix=prefix, error=error.detail)
 
 
 def _job(attempt: Attempt, source: Path) -> RenderJob:

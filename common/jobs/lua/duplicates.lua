@@ -1,6 +1,6 @@
 -- Jobs of one owner with the same bytes and the same specs: the first makes the results,
 -- the others get copies. arg: op, call, task, token, fence (of a claimed prepare) and
---   ask: digest, lost? (a twin whose files are gone), wait? Answers {run} (it is this
+--   ask: digest, lost? (a duplicate whose files are gone), wait? Answers {run} (it is this
 --     job's turn), {from = job} (its results may be copied), {wait = job} (it is still
 --     at it; its end wakes who waits) or {stale}.
 --   adopt: digest, from, media, source, source_key?, warnings, publish?, outputs

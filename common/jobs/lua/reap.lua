@@ -1,5 +1,5 @@
 -- One pass of the reaper. arg: call, limit, backlog? {queue: messages}; without it (the
--- broker is away) nothing is rung again, so that no backoff grows in vain.
+-- broker is away) no message is sent again, so that no backoff grows in vain.
 -- After a pause of the reaper or the store no lease is held against its worker.
 
 local function expire(answer)
@@ -37,8 +37,8 @@ local function ring_later(task)
   redis.call('ZADD', P .. 'pending:' .. task.f.queue, text(now + pause), task.id)
 end
 
--- Retries whose delay is over: nobody has rung for them yet.
-local function ripen()
+-- Retries whose delay is over: no message has been sent for them yet.
+local function promote_delayed()
   local ids = redis.call(
     'ZRANGEBYSCORE', P .. 'delayed', '-inf', text(now), 'LIMIT', '0', text(arg.limit)
   )
@@ -52,7 +52,7 @@ local function ripen()
   end
 end
 
-local function rung(queue)
+local function sent(queue)
   local n = 0
   for _, message in ipairs(messages) do if message.queue == queue then n = n + 1 end end
   return n
@@ -60,7 +60,7 @@ end
 
 local function republish(queue, answer)
   local key = P .. 'pending:' .. queue
-  local waiting = redis.call('ZCARD', key) - rung(queue)
+  local waiting = redis.call('ZCARD', key) - sent(queue)
   local room = math.max(0, waiting - (arg.backlog[queue] or 0))
   local due = redis.call('ZCOUNT', key, '-inf', text(now))
   local take = math.min(room, due, arg.limit)
@@ -100,7 +100,7 @@ return replay_safe(function()
   answer.outage = not last or now - last > 3 * cfg.sweep_ms
   if answer.outage then extend() else expire(answer) end
   if arg.backlog then
-    ripen()
+    promote_delayed()
     republish('fast', answer)
     republish('slow', answer)
   end

@@ -193,7 +193,7 @@ class Batches(Jobs):
         short: bool = False,
         warnings: Sequence[str] = (),
     ) -> Outcome | None:
-        """End a batch's piece: all there was to expand, cancel or delete is.
+        """End a batch's task: all its jobs are made, cancelled or deleted.
 
         ``short`` says that sources were left out. None: the batch has something else
         to be done by now, and the claim goes on.

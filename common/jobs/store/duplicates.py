@@ -74,7 +74,7 @@ class Duplicates(Connection):
         duplicate: JobRecord,
         outputs: Sequence[CopiedOutput],
     ) -> Outcome:
-        """End a job's prepare and its outputs with copies of a twin's results.
+        """End a job's prepare and its outputs with copies of a duplicate's results.
 
         Where the job has a destination, its outputs go on to be copied there.
         """

@@ -100,7 +100,7 @@ class Upkeep(Connection):
         return [_read_dead(one) for one in answer["dead"] or []]
 
     def redrive(self, task_id: str) -> Outcome:
-        """Run a dead piece's output (or notice) again, with renewed attempts.
+        """Run the output (or delivery) of a dead task again, with renewed attempts.
 
         Raises NotFound; Conflict when it has not ended, or ended well.
         """

@@ -125,7 +125,7 @@ class Full:
 
 @dataclass(frozen=True)
 class Deleted:
-    """A job as it was; ``bells`` are of who waited for it."""
+    """A job as it was; ``messages`` are for those who waited for it."""
 
     job: JobRecord
     messages: list[Message]
@@ -152,7 +152,8 @@ class Claim:
     ``part_spec`` for one part; ``parts`` holds the results of all parts, in order,
     when the claim is to join them. ``notice`` is ``{"event", "subscription"}``.
     ``artifacts`` are what a claim of kind publish has to copy.
-    ``bells`` are of notices that the claim caused (job.processing, output.running).
+    ``messages`` are for deliveries that the claim caused (job.processing,
+    output.running).
     """
 
     task: str
@@ -197,7 +198,7 @@ class Outcome:
 
     ``applied`` is false for a stale claim (fence refused) and for one that was
     cancelled meanwhile: nothing of it is published. ``job_ended`` says that this very
-    call ended the job. ``bells`` are to be sent now.
+    call ended the job. ``messages`` are to be sent now.
     """
 
     applied: bool
@@ -240,7 +241,7 @@ class Reaped:
 class Cleanup:
     """Something for the sweep to clean away, due now.
 
-    litter: blobs of ``job_id`` that no artifact names. source: its uploaded source.
+    "litter": blobs of ``job_id`` that no artifact names. source: its uploaded source.
     record: the job, past its retention. deleted: all results of a deleted job.
     blob: the blob ``key``. notice: a delivery's log entry. batch: ``job_id`` is one
     past its retention.

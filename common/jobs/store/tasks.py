@@ -1,4 +1,4 @@
-"""Pieces in the hands of workers: claimed, kept alive, ended."""
+"""Tasks in the hands of workers: claimed, kept alive, ended."""
 
 from __future__ import annotations
 

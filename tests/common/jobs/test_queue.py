@@ -1,4 +1,4 @@
-"""Doorbells: one message each, and nobody who waits for a broker."""
+"""The queue: one message a task, and nobody waits for the broker."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 --
 -- Keys, all under cfg.prefix:
 --   job:ID            hash    the job; `fence` counts all claims of all its tasks
---   piece:ID          hash    one piece: record, holder, counters
+--   piece:ID          hash    one task: record, holder, counters
 --   events:ID         stream  the job's history, capped
 --   idem:DIGEST       string  "job fingerprint" of an Idempotency-Key
 --   once:DIGEST       hash    the answer to another request with one
@@ -17,7 +17,7 @@
 --   jobs:STATUS[:OWNER]  zset jobs in lexical order of time and id; STATUS or "any"
 --   notices[:OWNER]   zset    deliveries, likewise
 --   users:KEY         set     jobs whose source is the blob KEY
---   cleanups            zset    what the sweep has to clean, by due time
+--   chores            zset    what the janitor has to clean up, by due time
 --   dead, dead:info   zset, hash  tasks that were given up
 --   stats             hash    counters; reaper: string, when it last passed
 local cfg = cjson.decode(ARGV[1])

@@ -22,7 +22,7 @@ local function cleanups_of(job)
   return due
 end
 
--- Who waits to copy this job's results need wait no longer (twin.lua).
+-- Who waits to copy this job's results need wait no longer (duplicates.lua).
 local function notify_duplicates(job, made)
   local digest = job.f.same
   local key = digest and P .. 'same:' .. digest

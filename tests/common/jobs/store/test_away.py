@@ -25,7 +25,7 @@ def shut(store_context: StoreContext, task: str) -> Claim:
 
 
 def reopens(store_context: StoreContext, task: str) -> None:
-    """Let the host's pause, and the piece's, be over."""
+    """Let the host's pause, and the task's, be over."""
     store_context.make_due(task, "delayed")
     store_context.client.hdel(store_context.key("away"), "host")
 
@@ -142,9 +142,7 @@ def test_the_pause_is_longer_each_time_in_a_row_and_over_with_the_next_success(
         until = entry(store_context)["until"]
         pauses.append(round((until - store_context.client.time()[0] * 1000) / 1000))
         store_context.store.part_away(HOST, AWAY)
-        assert entry(store_context)["until"] == until, (
-            "a second piece of the same pause"
-        )
+        assert entry(store_context)["until"] == until, "a second task of the same pause"
         passes(store_context, "host")
     # The clock is read in whole seconds.
     assert pauses == pytest.approx([5, 10, 20, 40, 80, 120, 120], abs=1)

@@ -1,4 +1,4 @@
-"""Twins: jobs with the same bytes and specs, of which one makes the results."""
+"""Duplicates: jobs with the same bytes and specs, of which one makes the results."""
 
 from __future__ import annotations
 

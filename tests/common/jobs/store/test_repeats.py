@@ -57,7 +57,7 @@ class Repeating(JobStore):
         if script == "claim":
             # The notices of a claim are sent by its first answer.
             first, again = (
-                json.dumps(json.loads(one) | {"bells": []}) for one in (first, again)
+                json.dumps(json.loads(one) | {"messages": []}) for one in (first, again)
             )
         assert script in {"stats", "workers"} or again == first, script
         self.sent.add(script)
@@ -114,7 +114,7 @@ def whole_life(store_context: StoreContext) -> None:
     store.reap(100, IDLE)
     store.delete(job_id)
     life_of_a_batch(store_context)
-    life_of_twins(store_context)
+    life_of_duplicates(store_context)
     requested = Repeatable("me", "POST /", "key", "print", "token")
     store.begin_answer(requested)
     store.keep_answer(requested, "answer")
@@ -151,7 +151,7 @@ def life_of_a_batch(store_context: StoreContext) -> None:
     store.end_stage(store_context.claim(claim.task), "delete")
 
 
-def life_of_twins(store_context: StoreContext) -> None:
+def life_of_duplicates(store_context: StoreContext) -> None:
     """Have one job wait for another's results, and take them over."""
     store = store_context.store
     first, second = store_context.accept(), store_context.accept()

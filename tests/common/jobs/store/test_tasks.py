@@ -1,4 +1,4 @@
-"""Pieces: claimed, kept alive, joined from parts, ended."""
+"""Tasks: claimed, kept alive, joined from parts, ended."""
 
 from __future__ import annotations
 
@@ -461,5 +461,5 @@ def test_a_claim_ends_by_its_own_verb(store_context: StoreContext, verb: str) ->
 
     store_context.store.open(prepare, MEDIA, prepare.source, {"poster": Opening()})
     claim = store_context.claim(f"{job_id}:o:poster")
-    with pytest.raises(ValueError, match="piece"):
+    with pytest.raises(ValueError, match="task"):
         misuse(claim)

@@ -79,8 +79,8 @@ def plan(
 ) -> Plan:
     """Give the alternatives of all entries of ``fallback``, in its order.
 
-    ``frames`` gives those that show the video. Where it raises SeekPastEnd, that is a
-    rung's failure like any other: the next entry is shown. Raises what
+    ``frames`` gives those that show the video. Where it raises SeekPastEnd, that
+    entry has failed like any other: the next entry is shown. Raises what
     :func:`~worker.media.ffmpeg.clip.no_video` returns when nothing is left.
     """
     alternatives: list[Alternative] = []
