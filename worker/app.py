@@ -29,10 +29,9 @@ from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
 from common.runtime import Runtime, build_runtime
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
-from worker.lease import WorkerContext, clear_dead_scratch_dirs, run
-from worker.media.engine import Engine
+from worker.lease import WorkerContext, run
 from worker.media.sandbox.launcher import die_with_parent
-from worker.source.whole import Sources
+from worker.scratch import remove_abandoned
 from worker.storage_watch import StorageWatch
 from worker.tasks.deliver import deliver
 from worker.tasks.expand_batch import expand
@@ -55,13 +54,12 @@ def context() -> WorkerContext:
     if pid not in _contexts:
         runtime = build_runtime(SETTINGS, CeleryDispatcher(app))
         _contexts.clear()
-        _contexts[pid] = WorkerContext(
-            runtime=runtime,
-            engine=Engine(SETTINGS),
-            sources=Sources(SETTINGS, runtime.blobs),
-            name=f"{socket.gethostname()}:{pid}",
-        )
+        _contexts[pid] = WorkerContext.build(runtime, _process_name())
     return _contexts[pid]
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 @app.task(name=TASKS["prepare"], bind=True)  # type: ignore[untyped-decorator]
@@ -91,7 +89,7 @@ def batch_task(self: Task, task: str) -> None:
 @app.task(name=TASKS["notice"], bind=True)  # type: ignore[untyped-decorator]
 def deliver_task(self: Task, task: str) -> None:
     """Deliver one notice to one subscriber."""
-    deliver(context().runtime, task, self.request.id, context().name)
+    run(context(), task, self.request.id, deliver)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -101,7 +99,7 @@ def _log_as_we_do(**_: Any) -> None:
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def _clear_before_work(**_: Any) -> None:
-    clear_dead_scratch_dirs(SETTINGS.worker.scratch)
+    remove_abandoned(SETTINGS.worker.scratch)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -109,7 +107,7 @@ def _begin_child(**_: Any) -> None:
     # A child whose main process was killed would work on, unseen by anybody.
     die_with_parent()
     # Its predecessor in the pool may have been killed with a folder in its hands.
-    removed = clear_dead_scratch_dirs(SETTINGS.worker.scratch)
+    removed = remove_abandoned(SETTINGS.worker.scratch)
     if removed:
         log.info("scratch.cleared", folders=removed)
 
@@ -117,7 +115,7 @@ def _begin_child(**_: Any) -> None:
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _begin_heartbeat(**_: Any) -> None:
     runtime = build_runtime(SETTINGS, CeleryDispatcher(app))
-    watch = StorageWatch(runtime, f"{socket.gethostname()}:{os.getpid()}")
+    watch = StorageWatch(runtime, _process_name())
     for name, work in (("alive", _heartbeat), ("storage", _watch_storage)):
         threading.Thread(
             target=work, args=(runtime, watch), name=name, daemon=True
@@ -134,7 +132,7 @@ def _watch_storage(_world: Runtime, watch: StorageWatch) -> None:
 
 
 def _heartbeat(runtime: Runtime, watch: StorageWatch) -> None:
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = _process_name()
     while True:
         info = {"queues": list(SETTINGS.worker.queues), "clock_skew": watch.skew}
         try:

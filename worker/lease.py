@@ -1,22 +1,24 @@
-"""One claim in this process: its folder, its heartbeat, its end.
+"""Run one task of the job store: claim it, keep the lease, settle it once.
 
-Everything that can happen to an attempt ends in exactly one call on the job store.
-While the store is away that call is tried again for a minute; after that the lease
-runs out and the reaper gives the task to somebody else. Whoever comes late is
-refused by the fence.
+Every kind of task runs through :func:`run`. The caller supplies the work; this
+module does what is the same for all: the claim, the heartbeat, the scratch folder,
+the retry after an error and the messages for what comes next.
+
+However an attempt ends, it ends in exactly one call on the job store. While the store
+is away that call is repeated for a minute. After that the lease runs out and the
+reaper queues the task for another worker. The store refuses a late worker by its fence.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import random
-import shutil
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -31,28 +33,42 @@ from common.errors import (
     StoreUnavailable,
 )
 from common.jobs.store import Claim, Outcome, Refusal
-from common.model import AttemptReport, Source
+from common.model import AttemptReport, ErrorInfo, Source
 from common.runtime import Runtime
+from worker.egress import EgressClient
 from worker.media.engine import Engine, Watch
-from worker.retry import judge
+from worker.retry import RetryPolicy, plan_release
+from worker.scratch import ScratchDir
 from worker.source.whole import Sources
 
 log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS = 60.0
-_NEWBORN_SECONDS = 60.0
 _TICK_SECONDS = 1.0
 _VISIBLE_STEP = 0.02
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a worker process works with; ``name`` tells it from others."""
+    """What the tasks of a worker process share; ``name`` identifies the process."""
 
     runtime: Runtime
     engine: Engine
     sources: Sources
+    egress: EgressClient
     name: str
+
+    @classmethod
+    def build(cls, runtime: Runtime, name: str) -> Self:
+        """Build the context from the settings of ``runtime``."""
+        settings = runtime.settings
+        return cls(
+            runtime=runtime,
+            engine=Engine(settings),
+            sources=Sources(settings, runtime.blobs),
+            egress=EgressClient(settings.egress),
+            name=name,
+        )
 
 
 Work = Callable[["Attempt"], Outcome]
@@ -60,10 +76,12 @@ Answer = TypeVar("Answer")
 
 
 def run(context: WorkerContext, task: str, task_id: str, work: Work) -> None:
-    """Claim a task, do the work, settle it, ring for what comes next.
+    """Claim a task, do the work, settle the claim and enqueue what comes next.
 
-    Raises only what ends the process (SystemExit and the like), after giving the
-    claim back; StoreUnavailable before a claim is had (the reaper rings again).
+    ``task`` is the id in the job store, ``task_id`` that of the Celery message. Errors
+    of the work are settled, not raised. Raises only what ends the process (SystemExit
+    and the like), after releasing the claim, and StoreUnavailable where the claim
+    itself failed; then the reaper enqueues the task again.
     """
     runtime = context.runtime
     # A redelivered message has the same task id: only the random half makes two
@@ -77,13 +95,10 @@ def run(context: WorkerContext, task: str, task_id: str, work: Work) -> None:
     with structlog.contextvars.bound_contextvars(
         job=claim.job_id, task=task, attempt=claim.attempt, fence=claim.fence
     ):
-        started = time.monotonic()
         with Attempt(context, claim) as attempt:
             outcome = attempt.finish(work)
         log.info(
-            "task.settled",
-            applied=outcome.applied,
-            seconds=round(time.monotonic() - started, 3),
+            "task.settled", applied=outcome.applied, seconds=round(attempt.seconds, 3)
         )
         runtime.dispatcher.enqueue(outcome.messages)
         if outcome.job_ended and attempt.source is not None:
@@ -91,29 +106,43 @@ def run(context: WorkerContext, task: str, task_id: str, work: Work) -> None:
 
 
 class Attempt:
-    """A live claim. A context manager: it owns a folder and a heartbeat thread."""
+    """A live claim: a context manager that sends the heartbeat until it is left.
+
+    ``source`` is the source that the attempt used, None before it did. The attempt
+    that ends the job drops this source from the host's cache. ``label`` names the
+    attempt in the reports that users see.
+    """
 
     def __init__(self, context: WorkerContext, claim: Claim) -> None:
         self.context = context
         self.claim = claim
         self.source: Source | None = None
+        self.label: str = claim.kind
         self._store = context.runtime.store
         self._beat_seconds = context.runtime.settings.lease.beat_seconds
+        self._began = time.monotonic()
         self._progress = 0.0
         self._stop_reason: str | None = None
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._scratch_dir = ScratchDir.make(context.runtime.settings.worker.scratch)
 
     @property
     def folder(self) -> Path:
-        """The attempt's own folder; it goes with the attempt."""
+        """The attempt's own folder, made at first use and removed with the attempt.
+
+        Raises DiskFull, StorageUnavailable.
+        """
         return self._scratch_dir.path
 
     @property
     def watch(self) -> Watch:
-        """What the engine reports progress to, and hears a stop from."""
+        """The engine's view of the attempt: it reports progress and sees a stop."""
         return Watch(self._set_progress, lambda: self._stop_reason is not None)
+
+    @property
+    def seconds(self) -> float:
+        """The age of the attempt in seconds."""
+        return time.monotonic() - self._began
 
     def __enter__(self) -> Self:
         self._heart.start()
@@ -127,22 +156,23 @@ class Attempt:
     ) -> None:
         self._ended.set()
         self._heart.join()
-        self._scratch_dir.remove()
+        if "_scratch_dir" in self.__dict__:
+            self._scratch_dir.remove()
 
     def finish(self, work: Work) -> Outcome:
-        """Do the work and settle the claim, whatever comes of it."""
+        """Do the work and settle the claim, whether it succeeds or raises."""
         try:
             return work(self)
         except BaseException as error:
-            outcome = self._give_back(error)
+            outcome = self._release(error)
             if not isinstance(error, Exception):
                 raise
             return outcome
 
     def bring(self, source: Source) -> Path:
-        """Put the pinned source into the folder, once.
+        """Put the pinned source into the folder, once, and return its path.
 
-        Raises what Sources.bring raises.
+        Raises what Sources.bring raises, and Interrupted.
         """
         self.source = source
         path = self.folder / "source"
@@ -152,12 +182,15 @@ class Attempt:
         return path
 
     def check(self) -> None:
-        """Raise Interrupted when the attempt was told to stop."""
+        """Raise Interrupted if the attempt has to stop."""
         if self._stop_reason is not None:
             raise Interrupted(f"the attempt was stopped: {self._stop_reason}")
 
     def settle(self, transition: Callable[[], Answer]) -> Answer | Outcome:
-        """Call the store, again and again through an outage of up to a minute."""
+        """Call the store, and repeat the call through an outage of up to a minute.
+
+        After that return an Outcome that was not applied.
+        """
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
             try:
@@ -169,42 +202,52 @@ class Attempt:
                     return Outcome(applied=False, job_ended=False, messages=[])
                 time.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - jitter, no secret
 
-    def _give_back(self, error: BaseException) -> Outcome:
+    def report(self, error: ErrorInfo | None = None) -> AttemptReport:
+        """Write the line that users see of this attempt; it ends now."""
+        return AttemptReport(
+            attempt=self.claim.attempt,
+            rung=self.label,
+            error=error,
+            seconds=round(self.seconds, 3),
+            worker=self.context.name,
+            at=round(time.time() * 1000),
+        )
+
+    def _release(self, error: BaseException) -> Outcome:
         claim = self.claim
-        verdict = judge(error, claim.attempt, random.random())  # noqa: S311 - jitter
+        policy = RetryPolicy.of(claim.kind, self.context.runtime.settings)
+        spread = random.random()  # noqa: S311 - jitter, no secret
+        release = plan_release(error, claim.attempt, policy, spread)
         if self._stop_reason == "lost":
             log.warning("task.lost")
             return Outcome(applied=False, job_ended=False, messages=[])
-        defect = verdict.error and verdict.error.code == InternalError.code
+        defect = release.error and release.error.code == InternalError.code
         alarm = defect or isinstance(error, StorageDenied)
         log.log(
             logging.ERROR if alarm else logging.INFO,
-            "task.given_back",
-            how=verdict.how,
+            "task.released",
+            how=release.how,
             error=repr(error),
             exc_info=error if defect else None,
         )
         reports: Sequence[AttemptReport] = ()
         if isinstance(error, MediaError):
             reports = error.reports
-        if not reports and verdict.error is not None and verdict.how != "wait":
-            reports = [
-                AttemptReport(
-                    attempt=claim.attempt,
-                    rung=claim.kind,
-                    error=verdict.error,
-                    at=round(time.time() * 1000),
-                )
-            ]
+        if not reports and release.error is not None and release.how != "wait":
+            reports = [self.report(release.error)]
         return self.settle(
             lambda: self._store.release(
                 claim,
-                verdict.how,
-                error=verdict.error,
-                delay_seconds=verdict.delay_seconds,
+                release.how,
+                error=release.error,
+                delay_seconds=release.delay_seconds,
                 reports=list(reports),
             )
         )
+
+    @cached_property
+    def _scratch_dir(self) -> ScratchDir:
+        return ScratchDir(self.context.runtime.settings.worker.scratch)
 
     def _set_progress(self, share: float) -> None:
         self._progress = max(self._progress, min(1.0, share))
@@ -227,43 +270,3 @@ class Attempt:
             if answer != "ok":
                 self._stop_reason = answer
                 return
-
-
-class ScratchDir:
-    """An attempt's folder, held by a lock so that a dead one's can be told."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = (path / ".lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-
-    @classmethod
-    def make(cls, scratch: Path) -> ScratchDir:
-        """Make a new folder under ``scratch``."""
-        path = scratch.resolve() / "attempts" / uuid.uuid4().hex
-        path.mkdir(parents=True)
-        return cls(path)
-
-    def remove(self) -> None:
-        """Remove the folder with all that is in it."""
-        shutil.rmtree(self.path, ignore_errors=False)
-        self._lock.close()
-
-
-def clear_dead_scratch_dirs(scratch: Path) -> int:
-    """Remove the folders whose process died; give how many."""
-    removed = 0
-    for path in (scratch / "attempts").glob("*"):
-        try:
-            with (path / ".lock").open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path)
-                removed += 1
-        except BlockingIOError:
-            continue  # its process lives
-        except FileNotFoundError:
-            # Not locked yet, or gone already: another process is at it.
-            if path.exists() and time.time() - path.stat().st_mtime > _NEWBORN_SECONDS:
-                shutil.rmtree(path)
-                removed += 1
-    return removed

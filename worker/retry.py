@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,21 +13,61 @@ from common.errors import (
     InternalError,
     Interrupted,
     PartAway,
+    ReceiverError,
     Timeout,
 )
-from common.model import ErrorInfo
+from common.model import ErrorInfo, TaskKind
+from common.settings.load import Settings
 
 BACKOFF_SECONDS = (5.0, 30.0, 120.0)
 _JITTER = 0.2
+_MAX_DELAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
-class Decision:
-    """How to give a claim back.
+class RetryPolicy:
+    """How a kind of task is retried.
 
-    refund: as if it had never been claimed. wait: as well, until a part of the service
-    is back. retry: again after ``delay_seconds``.
-    fatal: the task has failed. cancelled: it was told to stop.
+    ``delays`` are the pauses in seconds after the first failed attempt, the second
+    and so on; the last one repeats, and none at all means no pause. ``retried`` are
+    errors that are retried although they are not marked retryable. ``waits`` is true
+    where an outage of the service itself costs the task no attempt.
+    """
+
+    delays: Sequence[float] = BACKOFF_SECONDS
+    retried: tuple[type[FramemillError], ...] = (InternalError,)
+    waits: bool = True
+
+    @classmethod
+    def of(cls, kind: TaskKind, settings: Settings) -> RetryPolicy:
+        """Return the policy for a kind of task."""
+        if kind != "notice":
+            return cls()
+        # The receiver's time, not ours: one that is too slow may be faster later. And
+        # an outage that a delivery meets must not stop the other work of this host.
+        return cls(
+            settings.webhooks.retry_seconds, (InternalError, Timeout), waits=False
+        )
+
+    def delay(self, attempt: int, spread: float, requested: float = 0.0) -> float:
+        """Return the pause in seconds after failed attempt number ``attempt`` (from 1).
+
+        The pause varies by a fifth either way, by ``spread`` (0 to 1). ``requested``
+        is what the receiver asked for (Retry-After); the longer pause counts, up to a
+        day.
+        """
+        base = self.delays[min(attempt, len(self.delays)) - 1] if self.delays else 0.0
+        jittered = base * (1 + _JITTER * (2 * spread - 1))
+        return min(max(jittered, requested), _MAX_DELAY_SECONDS)
+
+
+@dataclass(frozen=True)
+class Release:
+    """How to release a claim whose work raised an error.
+
+    refund: the attempt does not count. wait: nor does it here, and the task waits for
+    the end of an outage. retry: the task runs again after ``delay_seconds``. fatal:
+    the task has failed. cancelled: the work stopped as requested.
     """
 
     how: Literal["refund", "wait", "retry", "fatal", "cancelled"]
@@ -34,25 +75,32 @@ class Decision:
     delay_seconds: float = 0.0
 
 
-def judge(error: BaseException, attempt: int, spread: float = 0.5) -> Decision:
-    """Decide; ``spread`` (0 to 1) says where in the jitter's range the delay falls.
+def plan_release(
+    error: BaseException,
+    attempt: int,
+    policy: RetryPolicy | None = None,
+    spread: float = 0.5,
+) -> Release:
+    """Return how to release the claim of attempt number ``attempt`` (from 1).
 
-    What the source or the spec is to blame for is fatal at once; what the
-    surroundings are to blame for is tried again; for a part of the service itself the
-    work waits; a worker that is told to go gives its attempt back.
+    An error of the source or the spec is fatal at once. An error of the environment
+    is retried, after a pause that ``spread`` (0 to 1) places within the jitter's
+    range. During an outage of the service itself the task waits. A worker process
+    that ends gives the attempt back.
     """
+    policy = policy or RetryPolicy()
     if isinstance(error, Interrupted):
-        return Decision("cancelled")
+        return Release("cancelled")
     if not isinstance(error, Exception):
-        return Decision("refund")
+        return Release("refund")
     public = _public(error)
     info = ErrorInfo(**public.as_dict())
-    if isinstance(public, PartAway):
-        return Decision("wait", info)
-    if public.retryable or isinstance(public, InternalError):
-        base = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS)) - 1]
-        return Decision("retry", info, base * (1 + _JITTER * (2 * spread - 1)))
-    return Decision("fatal", info)
+    if policy.waits and isinstance(public, PartAway):
+        return Release("wait", info)
+    if public.retryable or isinstance(public, policy.retried):
+        requested = public.retry_after if isinstance(public, ReceiverError) else 0.0
+        return Release("retry", info, policy.delay(attempt, spread, requested))
+    return Release("fatal", info)
 
 
 def _public(error: Exception) -> FramemillError:

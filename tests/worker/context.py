@@ -1,7 +1,8 @@
-"""A small world for the worker's ways out and in: fakeredis runs the real Lua."""
+"""A runtime and a worker for tests: fakeredis runs the real Lua."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,19 @@ from common.jobs.store import Accepted, JobStore, NewJob, NewOutput
 from common.model import Source
 from common.runtime import Runtime
 from common.settings.load import Settings
+from worker.lease import WorkerContext, run
+from worker.tasks.deliver import deliver
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 def make_runtime(folder: Path, **sections: Any) -> Runtime:
-    """Build a runtime whose door may reach loopback; ``sections`` change settings."""
+    """Build a runtime whose webhooks are signed; ``sections`` change settings."""
     given: dict[str, Any] = {
         "blobs": {"backend": "local", "path": folder / "blobs"},
         "api": {"secret": "x" * 32, "public_url": "https://frames.test"},
         "webhooks": {"secret": SECRET, "retry_seconds": [0.05], "timeout_seconds": 30},
+        "worker": {"scratch": folder / "scratch"},
     }
     given.update(sections)
     settings = Settings.model_validate(given)
@@ -36,6 +40,16 @@ def make_runtime(folder: Path, **sections: Any) -> Runtime:
         blobs=blobs.connect(settings),
         dispatcher=RecordingDispatcher(),
     )
+
+
+def make_context(runtime: Runtime, **parts: Any) -> WorkerContext:
+    """Build the context of a worker; ``parts`` replace what it stands on."""
+    return replace(WorkerContext.build(runtime, "tester"), **parts)
+
+
+def send(runtime: Runtime, task: str, **parts: Any) -> None:
+    """Run one delivery task; ``parts`` as in :func:`make_context`."""
+    run(make_context(runtime, **parts), task, "task", deliver)
 
 
 def keys_of(runtime: Runtime) -> Keys:

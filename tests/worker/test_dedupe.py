@@ -14,11 +14,9 @@ from common.jobs.store import Claim
 from common.model import JobRecord, Source
 from common.outputs.specs import OUTPUT_SPEC
 from common.runtime import Runtime
-from tests.worker.context import make_runtime
-from worker.lease import WorkerContext, run
-from worker.media.engine import Engine
+from tests.worker.context import make_context, make_runtime
+from worker.lease import run
 from worker.media.ffmpeg import binary
-from worker.source.whole import Sources
 from worker.tasks.prepare import prepare
 from worker.tasks.publish import publish
 from worker.tasks.render import render
@@ -34,13 +32,7 @@ class Case:
         self.runtime: Runtime = make_runtime(
             folder, worker={"scratch": folder / "scratch"}
         )
-        settings = self.runtime.settings
-        self.context = WorkerContext(
-            self.runtime,
-            Engine(settings),
-            Sources(settings, self.runtime.blobs),
-            "worker",
-        )
+        self.context = make_context(self.runtime)
         self.clip = sample
         self.sha256 = hashlib.sha256(sample.read_bytes()).hexdigest()
         self.uploads = 0

@@ -14,10 +14,9 @@ from common.errors import StoreUnavailable
 from common.ingest.s3_notifications import S3Notifications
 from common.jobs.store import Claim
 from common.model import ErrorInfo
-from tests.worker.context import keys_of, make_runtime
+from tests.worker.context import keys_of, make_runtime, send
 from tests.worker.receiver import receiving
 from worker.s3_poller import Poller, open_queue
-from worker.tasks.deliver import deliver
 
 KEYS = {"access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"}
 
@@ -166,7 +165,7 @@ def test_an_object_that_arrives_becomes_a_job_and_its_end_a_webhook(cloud, make)
         ended = runtime.store.release(claim, "fatal", error=error)
         messages = [message for message in ended.messages if message.kind == "notice"]
         assert len(messages) == 1
-        deliver(runtime, messages[0].task, "task", "tester")
+        send(runtime, messages[0].task)
     (got,) = server.requests
     assert json.loads(got.body)["type"] == "job.failed"
 

@@ -12,7 +12,6 @@ from common.jobs.store import Opening, Outcome
 from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
 from common.outputs.specs import OUTPUT_SPEC
 from worker.dedupe import reuse
-from worker.egress import EgressClient
 from worker.lease import Attempt
 from worker.media.ffmpeg.clip import no_video
 
@@ -98,8 +97,7 @@ def _pinned(attempt: Attempt) -> Source:
 def _downloaded(attempt: Attempt, path: Path) -> Source:
     claim, runtime = attempt.claim, attempt.context.runtime
     limit = runtime.settings.limits.source_bytes
-    egress = EgressClient(runtime.settings.egress)
-    got = egress.download(
+    got = attempt.context.egress.download(
         claim.source.url or "",
         path,
         max_bytes=min(limit, claim.options.get("max_bytes", limit)),

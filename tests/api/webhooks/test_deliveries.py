@@ -6,9 +6,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.api.context import make_app
-from tests.worker.context import SECRET, accept_job
+from tests.worker.context import SECRET, accept_job, send
 from tests.worker.receiver import Reply, receiving
-from worker.tasks.deliver import deliver
 
 DELIVERIES = "/v1/webhooks/deliveries"
 HOOK = {
@@ -78,11 +77,11 @@ def test_a_replay_reaches_the_receiver_under_the_same_id(tmp_path):
         runtime, client = make_app(tmp_path, egress=egress)
         job = accept_job(runtime, HOOK | {"url": server.url}, owner="")
         task = f"{job}:n:1"
-        deliver(runtime, task, "task", "tester")
+        send(runtime, task)
         answer = client.post(f"{DELIVERIES}/{task}/replay")
         assert (answer.status_code, answer.json["status"]) == (202, "queued")
         assert runtime.dispatcher.messages[-1].task == task
-        deliver(runtime, task, "task", "tester")
+        send(runtime, task)
     ids = [request.headers["webhook-id"] for request in server.requests]
     assert ids == [client.get(f"{DELIVERIES}/{task}").json["message_id"]] * 2
 
@@ -96,7 +95,7 @@ def test_the_log_tells_each_attempt(tmp_path):
         }
         runtime, client = make_app(tmp_path, egress=egress)
         job = accept_job(runtime, HOOK | {"url": server.url}, owner="")
-        deliver(runtime, f"{job}:n:1", "task", "tester")
+        send(runtime, f"{job}:n:1")
     (one,) = client.get(DELIVERIES).json["deliveries"]
     assert one["status"] == "queued"
     assert one["next_attempt_at"] is not None
@@ -119,7 +118,7 @@ def test_a_job_may_say_who_is_told(tmp_path):
         one = {"type": "webhook", "url": server.url, "secret": SECRET}
         answer = submit(client, notify=[one | {"events": ["job.accepted"]}])
         assert answer.status_code == 202, answer.text
-        deliver(runtime, f"{answer.json['id']}:n:1", "task", "tester")
+        send(runtime, f"{answer.json['id']}:n:1")
     (got,) = server.requests
     Webhook(SECRET).verify(got.body, got.headers)
 

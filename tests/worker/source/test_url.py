@@ -12,12 +12,10 @@ from common.jobs.service import Submission
 from common.jobs.store import Outcome
 from common.model import JobRecord, Source
 from common.uploads import Uploads
-from tests.worker.context import make_runtime
+from tests.worker.context import make_context, make_runtime
 from tests.worker.receiver import Receiver, Reply, receiving
-from worker.lease import Attempt, Work, WorkerContext, run
+from worker.lease import Attempt, Work, run
 from worker.maintenance.janitor import Janitor
-from worker.media.engine import Engine
-from worker.source.whole import Sources
 from worker.tasks.prepare import prepare
 
 
@@ -36,9 +34,7 @@ class Case:
                 "private_networks": ["127.0.0.0/8"],
             },
         )
-        settings, blobs = self.runtime.settings, self.runtime.blobs
-        sources = Sources(settings, blobs)
-        self.context = WorkerContext(self.runtime, Engine(settings), sources, "worker")
+        self.context = make_context(self.runtime)
         self.url = f"{server.url}/clip.mp4"
 
     def prepare(self, work: Work = prepare, **options: Any) -> JobRecord:

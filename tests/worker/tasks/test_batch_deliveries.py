@@ -9,11 +9,10 @@ from typing import Any
 from common.jobs.store import NewBatch
 from common.model import Source
 from common.runtime import Runtime
-from tests.worker.context import make_runtime
+from tests.worker.context import make_runtime, send
 from tests.worker.receiver import receiving
 from worker.delivery.mail import Letter, compose
 from worker.delivery.webhook import MAX_BODY_BYTES
-from worker.tasks.deliver import deliver
 
 BATCH = "b" * 32
 
@@ -25,7 +24,7 @@ def told(folder: Path, metadata: Any) -> dict[str, Any]:
         reach["private_networks"] = ["127.0.0.0/8"]
         runtime = make_runtime(folder, egress=reach)
         cancelled(runtime, f"{server.url}/hook", metadata)
-        deliver(runtime, f"{BATCH}:n:1", "task", "tester")
+        send(runtime, f"{BATCH}:n:1")
     (got,) = server.requests
     assert len(got.body) < MAX_BODY_BYTES
     document: dict[str, Any] = json.loads(got.body)

@@ -15,11 +15,11 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from common.jobs.store import Claim, Opening
 from common.model import Artifact, Event, MediaInfo
-from tests.worker.context import SECRET, accept_job, make_runtime
+from tests.worker.context import SECRET, accept_job, make_runtime, send
 from tests.worker.receiver import Reply, receiving
 from worker.delivery.mail import Letter, compose
 from worker.delivery.webhook import MAX_BODY_BYTES
-from worker.tasks.deliver import Channels, deliver, retry_delay
+from worker.retry import RetryPolicy
 
 OTHER_SECRET = "whsec_ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 
@@ -36,10 +36,6 @@ def hook(server, **more):
         "events": ["job.accepted"],
         **more,
     }
-
-
-def send(runtime, task):
-    deliver(runtime, task, "task", "tester")
 
 
 def wait_until_due(runtime, task):
@@ -192,7 +188,7 @@ def test_a_worker_that_is_told_to_go_gives_the_attempt_back(tmp_path):
         runtime = make_runtime(tmp_path, egress=egress(server.port))
         job = accept_job(runtime, hook(server))
         with pytest.raises(SystemExit):
-            deliver(runtime, f"{job}:n:1", "task", "tester", Channels(Leaving()))
+            send(runtime, f"{job}:n:1", egress=Leaving())
         send(runtime, f"{job}:n:1")
     assert runtime.store.delivery(f"{job}:n:1").attempts[0]["attempt"] == 1
     assert len(server.requests) == 1
@@ -206,7 +202,7 @@ def test_a_defect_is_logged_as_one_and_tried_again(tmp_path):
     with receiving() as server:
         runtime = make_runtime(tmp_path)
         job = accept_job(runtime, hook(server))
-        deliver(runtime, f"{job}:n:1", "task", "tester", Channels(Broken()))
+        send(runtime, f"{job}:n:1", egress=Broken())
     delivery = runtime.store.delivery(f"{job}:n:1")
     assert delivery.state == "queued"
     assert delivery.attempts[0]["error"]["code"] == "internal_error"
@@ -225,15 +221,16 @@ def test_without_any_secret_nothing_is_sent(tmp_path):
 def test_the_schedule_lasts_about_a_day_with_jitter(tmp_path):
     settings = make_runtime(tmp_path, webhooks={}).settings
     attempts = range(1, len(settings.webhooks.retry_seconds) + 1)
-    shortest = sum(retry_delay(settings, n, 0.0) for n in attempts)
-    longest = sum(retry_delay(settings, n, 1.0) for n in attempts)
+    policy = RetryPolicy.of("notice", settings)
+    shortest = sum(policy.delay(n, 0.0) for n in attempts)
+    longest = sum(policy.delay(n, 1.0) for n in attempts)
     assert 18 * 3600 < shortest < 24 * 3600 < longest < 36 * 3600
 
 
 def test_a_receiver_may_ask_for_a_longer_pause(tmp_path):
-    settings = make_runtime(tmp_path).settings
-    assert retry_delay(settings, 1, 0.5, requested=90) == 90
-    assert retry_delay(settings, 1, 0.5, requested=1e6) == 86_400
+    policy = RetryPolicy.of("notice", make_runtime(tmp_path).settings)
+    assert policy.delay(1, 0.5, requested=90) == 90
+    assert policy.delay(1, 0.5, requested=1e6) == 86_400
 
 
 class Mailbox:

@@ -15,8 +15,8 @@ from common.jobs.queue import RecordingDispatcher
 from common.jobs.store import Accepted, Claim
 from common.model import BatchRecord, Source
 from common.runtime import Runtime
-from tests.worker.context import keys_of, make_runtime
-from worker.lease import WorkerContext, run
+from tests.worker.context import keys_of, make_context, make_runtime
+from worker.lease import run
 from worker.tasks.expand_batch import expand
 
 
@@ -27,8 +27,7 @@ class Case:
         self.runtime: Runtime = make_runtime(
             folder, **{"worker": {"scratch": folder / "scratch"}} | sections
         )
-        nothing = cast("Any", None)
-        self.context = WorkerContext(self.runtime, nothing, nothing, "worker")
+        self.context = make_context(self.runtime)
 
     def submit(self, *keys: str, **fields: Any) -> str:
         sources = [Source(kind="s3", bucket="framemill", key=key) for key in keys]

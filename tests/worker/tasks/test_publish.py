@@ -15,10 +15,9 @@ from common.jobs.service import new_id
 from common.jobs.store import Claim, NewJob, NewOutput, Opening
 from common.model import Artifact, Event, MediaInfo, Source
 from common.runtime import Runtime
-from tests.worker.context import make_runtime
+from tests.worker.context import make_context, make_runtime
 from worker.delivery.webhook import write_body
 from worker.lease import WorkerContext, run
-from worker.media.engine import Engine
 from worker.source.whole import Sources
 from worker.tasks.publish import publish
 
@@ -56,10 +55,7 @@ def worker_context(client: Any, tmp_path: Path) -> WorkerContext:
         },
         worker={"scratch": tmp_path / "scratch"},
     )
-    settings = runtime.settings
-    return WorkerContext(
-        runtime, Engine(settings), Sources(settings, runtime.blobs), "tester"
-    )
+    return make_context(runtime)
 
 
 def rendered(runtime: Runtime, bucket: str = "theirs") -> str:
