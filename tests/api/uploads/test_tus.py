@@ -163,6 +163,19 @@ def test_a_client_when_it_breaks_off_then_what_came_counts(
     assert context.blob(url_id(url)) == data
 
 
+def test_bytes_below_a_part_when_continued_then_only_the_newest_rest_is_kept(
+    context: Context,
+) -> None:
+    url = begin(context, 3000)
+    for offset in (0, 1000):
+        assert patch(url, offset, b"x" * 1000).status_code == 204
+
+    upload = context.uploads.get(url_id(url), None)
+
+    rests = [key for key in context.leftovers(url_id(url)) if "/rest-" in key]
+    assert rests == [upload.rest]
+
+
 @pytest.mark.parametrize("offset", [1, 5, 11])
 def test_a_wrong_offset_then_409_and_nothing_changes(
     context: Context, offset: int

@@ -73,7 +73,7 @@ def test_a_broker_that_is_away_delays_nobody() -> None:
     assert dispatcher.failures == 2 * 5
 
 
-def test_a_broker_that_comes_back_is_alternative_again(tmp_path: Path) -> None:
+def test_a_broker_that_comes_back_is_sent_again(tmp_path: Path) -> None:
     port = free_port()
     dispatcher = dispatcher_of(f"redis://127.0.0.1:{port}/0")
     with valkey.running(tmp_path, port=port):

@@ -114,7 +114,7 @@ class Broker(RecordingDispatcher):
         super().enqueue(messages)
 
 
-def test_a_lost_lease_is_alternative_again(store_context: StoreContext) -> None:
+def test_a_lost_lease_is_sent_again(store_context: StoreContext) -> None:
     claim = store_context.claim(f"{store_context.opened()}:o:poster")
     store_context.reaper_was_here()
     store_context.expire(claim.task)

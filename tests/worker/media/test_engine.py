@@ -277,7 +277,7 @@ PICTURE = ("-f", "lavfi", "-i", "color=s=32x16", "-frames:v", "1", "a.png")
 MADE = Made("a.png", "a.png", "image/png", 32, 16)
 
 
-def test_given_a_alternative_that_makes_nothing_when_run_then_the_next_is_used_and_said(
+def test_given_an_alternative_that_makes_nothing_when_run_then_the_next_is_used(
     plans, render, film
 ):
     plans(
@@ -314,6 +314,15 @@ def test_given_a_file_that_does_not_decode_when_checked_then_it_does_not_count(
     plans(_alternative("only", half, *PICTURE))
 
     with pytest.raises(DecodeError, match="does not decode"):
+        render(film)
+
+
+def test_given_fewer_frames_than_promised_when_checked_then_the_file_does_not_count(
+    plans, render, film
+):
+    plans(_alternative("only", replace(MADE, frames=2), *PICTURE))
+
+    with pytest.raises(DecodeError, match="has 1 frames, not 2"):
         render(film)
 
 

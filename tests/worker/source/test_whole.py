@@ -1,5 +1,9 @@
 """The local copy of a source."""
 
+import hashlib
+import os
+import time
+
 import pytest
 
 from common import storage as blobs
@@ -108,3 +112,47 @@ def test_a_dropped_source_leaves_nothing(settings, store, tmp_path):
     sources.drop(pinned)
 
     assert list((tmp_path / "scratch" / "cache").iterdir()) == []
+
+
+def test_the_cache_gives_up_first_what_was_used_longest_ago(settings, store, tmp_path):
+    sources = Sources(settings, store)
+    now = time.time()
+    pinned = {}
+    for age, name in enumerate("ab"):
+        pinned[name] = sources.pin(put(store, tmp_path, f"in/{name}/source", 1_000_000))
+        sources.bring(pinned[name], tmp_path / name)
+        lock = _kept(settings, pinned[name]).with_suffix(".lock")
+        os.utime(lock, (now - 100 + age, now - 100 + age))
+    sources.bring(pinned["a"], tmp_path / "a again")  # now b was used longest ago
+
+    third = sources.pin(put(store, tmp_path, "in/c/source", 1_000_000))
+    sources.bring(third, tmp_path / "c")
+
+    assert _kept(settings, pinned["a"]).exists()
+    assert not _kept(settings, pinned["b"]).exists()
+
+
+def test_what_nobody_used_for_an_hour_leaves_the_cache_though_there_is_room(
+    settings, store, tmp_path
+):
+    sources = Sources(settings, store)
+    idle, recent = (
+        sources.pin(put(store, tmp_path, f"in/{name}/source", 1000)) for name in "ab"
+    )
+    for pinned, age in ((idle, 3700), (recent, 3500)):
+        sources.bring(pinned, tmp_path / (pinned.key or "").replace("/", "-"))
+        then = time.time() - age
+        os.utime(_kept(settings, pinned).with_suffix(".lock"), (then, then))
+
+    third = sources.pin(put(store, tmp_path, "in/c/source", 1000))
+    sources.bring(third, tmp_path / "c")
+
+    assert not _kept(settings, idle).exists()
+    assert _kept(settings, recent).exists()
+
+
+def _kept(settings, pinned):
+    """Return where the cache keeps a source: under the digest of its pin."""
+    pin = "\n".join([pinned.bucket or "", pinned.key, pinned.etag])
+    name = hashlib.sha256(pin.encode()).hexdigest()
+    return settings.worker.scratch / "cache" / name

@@ -83,7 +83,7 @@ def test_each_source_gets_a_job_of_the_template(case: Case) -> None:
     assert case.batch(batch_id).closed
 
 
-def test_each_job_is_alternative_for(case: Case) -> None:
+def test_each_job_is_sent_for(case: Case) -> None:
     batch_id = case.submit("a.mp4", "b.mp4")
     case.expand(batch_id)
     dispatcher = cast("RecordingDispatcher", case.runtime.dispatcher)

@@ -8,7 +8,16 @@ import time
 import pytest
 
 from common.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
-from common.jobs.store import Accepted, Caps, Full, Idempotency, Opening, Refusal
+from common.jobs.store import (
+    Accepted,
+    Caps,
+    Full,
+    Idempotency,
+    JobStore,
+    Opening,
+    Refusal,
+    connection,
+)
 from common.model import Source
 from tests.common.jobs.store.context import BAD, MEDIA, StoreContext
 
@@ -218,6 +227,23 @@ def test_events_are_read_after_a_line(store_context: StoreContext) -> None:
     assert store_context.store.events(job_id, None, 2) == events[:2]
     with pytest.raises(Invalid):
         store_context.store.events(job_id, "x")
+
+
+def test_a_history_keeps_its_newest_events_alone(
+    store_context: StoreContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_MAX_EVENTS", 7)
+    plain = store_context.store
+    store = JobStore(plain.settings, plain._client)
+    job_id = store_context.accept()
+
+    for _ in range(5):
+        store.cancel(job_id)
+        store.retry(job_id, Caps())
+
+    kept = store_context.client.xrange(store_context.key(f"events:{job_id}"))
+    assert len(kept) == 7
+    assert kept[-1][1]["type"] == store.events(job_id)[-1].type == "job.retried"
 
 
 def test_the_version_grows_with_every_visible_change(

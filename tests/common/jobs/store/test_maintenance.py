@@ -98,7 +98,7 @@ def test_a_cancelled_task_whose_worker_vanished_is_cancelled(
     assert store_context.status(job_id) == "cancelled"
 
 
-def test_a_message_that_led_to_nothing_is_alternative_again(
+def test_a_message_that_led_to_nothing_is_sent_again(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.accept()
@@ -129,7 +129,7 @@ def test_the_pauses_between_rings_grow_to_ten_minutes(
     assert pauses == [30, 60, 120, 240, 480, 600, 600]
 
 
-def test_what_waits_behind_its_message_is_not_alternative_again(
+def test_what_waits_behind_its_message_is_not_sent_again(
     store_context: StoreContext,
 ) -> None:
     tasks = [f"{store_context.accept()}:prepare" for _ in range(5)]
@@ -169,7 +169,7 @@ def test_while_the_broker_is_away_no_backoff_grows(store_context: StoreContext) 
     ] == [task]
 
 
-def test_a_delayed_retry_is_alternative_at_its_time_past_the_gate(
+def test_a_delayed_retry_is_sent_at_its_time_past_the_gate(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.opened()
@@ -187,7 +187,7 @@ def test_a_delayed_retry_is_alternative_at_its_time_past_the_gate(
     assert store_context.store.reap(100, IDLE).messages == []
 
 
-def test_a_claimed_task_is_not_alternative(store_context: StoreContext) -> None:
+def test_a_claimed_task_is_not_sent(store_context: StoreContext) -> None:
     task = f"{store_context.opened()}:o:poster"
     store_context.claim(task)
     store_context.reaper_was_here()

@@ -147,7 +147,7 @@ def test_given_a_cancel_during_the_copy_then_the_claim_hears_it(
     assert store_context.status(job_id) == "cancelled"
 
 
-def test_given_a_worker_that_dies_then_the_copy_is_alternative_for_again(
+def test_given_a_worker_that_dies_then_the_copy_is_sent_for_again(
     store_context: StoreContext,
 ) -> None:
     job_id = rendered(store_context)

@@ -213,3 +213,24 @@ def test_given_a_finished_run_when_it_is_measured_then_peak_and_cpu_are_told(tmp
 
 def _read(path: Path) -> str:
     return path.read_text() if path.exists() else ""
+
+
+def test_given_a_run_when_it_starts_then_it_gains_no_privileges_and_leaves_no_core(
+    tmp_path,
+):
+    code = (
+        "import resource, pathlib\n"
+        "status = pathlib.Path('/proc/self/status').read_text()\n"
+        "print(status.split('NoNewPrivs:')[1].split()[0])\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))"
+    )
+
+    done = _run(code, tmp_path, capture=1000)
+
+    assert done.stdout.decode().split("\n")[:2] == ["1", "(0, 0)"]
+
+
+def test_given_a_run_when_it_makes_a_file_then_others_cannot_read_it(tmp_path):
+    _run("open('made', 'w').close()", tmp_path)
+
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o600
