@@ -1,4 +1,4 @@
-"""A client of the public HTTP API, by the standard library, for the command line."""
+"""A client of the HTTP API, by the standard library alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -16,63 +16,88 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from urllib.parse import urljoin, urlsplit
 
-from common.model import JOB_ENDED
+from .errors import Refused, Unreached
 
+ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 CHUNK_BYTES = 256 * 1024
 _TIMEOUT_SECONDS = 90.0
 _MAX_REDIRECTS = 5
-_PASSING = frozenset({429, 502, 503, 504})
+_TEMPORARY = frozenset({429, 502, 503, 504})
 _PAUSE_SECONDS, _PATIENCE_SECONDS = 1.0, 60.0
 
 Progress = Callable[[float], None]
 
 
-class Refused(Exception):
-    """The service answered with a problem; ``problem`` is the document."""
-
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
-        super().__init__(str(problem.get("detail") or f"HTTP status {status}"))
-        self.status = status
-        self.problem = problem
+def _ignore(_: float) -> None:
+    """Draw no progress."""
 
 
-class Unreached(Exception):
-    """The service did not answer."""
-
-
-class _Silence:
+class _Outage:
     """A service that is away for a while, as at a restart: the job goes on."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
 
-    def bear(self, error: Refused | Unreached) -> None:
-        """Pause before the next try; raises what is no passing trouble, or lasts."""
-        passing = not isinstance(error, Refused) or error.status in _PASSING
-        if not passing or time.monotonic() - self._began > _PATIENCE_SECONDS:
+    def pause(self, error: Refused | Unreached) -> None:
+        """Pause before the next try; raise an error that is not temporary, or lasts."""
+        temporary = not isinstance(error, Refused) or error.status in _TEMPORARY
+        if not temporary or time.monotonic() - self._began > _PATIENCE_SECONDS:
             raise error
         time.sleep(_PAUSE_SECONDS)
 
 
+def remote_source(text: str) -> dict[str, Any]:
+    """Return ``s3://BUCKET/KEY`` or a URL as the API takes a source.
+
+    Raises ValueError for an ``s3://`` address without a bucket or a key.
+    """
+    if not text.startswith("s3://"):
+        return {"url": text}
+    bucket, slash, key = text.removeprefix("s3://").partition("/")
+    if not (bucket and slash):
+        raise ValueError(f"{text!r} is not s3://BUCKET/KEY")
+    return {"s3": {"bucket": bucket, "key": key}}
+
+
 @dataclass(frozen=True)
 class Client:
-    """Talks to the service at ``root``; ``key`` is an API key or None."""
+    """A client of the service at ``root``, such as ``http://127.0.0.1:8000``.
+
+    ``key`` is an API key; None where the service asks for none. Documents of jobs and
+    batches are dicts, as docs/reference/api.md describes them. Every method raises
+    Refused where the service refuses, Unreached where it does not answer, and OSError
+    where a local file cannot be read or written. ``progress`` is called with the share
+    that is done, from 0 to 1.
+    """
 
     root: str
     key: str | None = None
 
     def submit(
-        self, file: Path, fields: dict[str, Any], progress: Progress
+        self,
+        source: str | Path,
+        requested: Mapping[str, Any] | None = None,
+        progress: Progress = _ignore,
     ) -> dict[str, Any]:
-        """Upload a file as a job, streaming; ``progress`` gets 0 to 1."""
+        """Submit a job and return its document.
+
+        ``source`` is a local file, which is uploaded as a stream, or a text with
+        ``://``: an ``https://`` URL or ``s3://BUCKET/KEY``. ``requested`` holds the
+        other members of the request: ``outputs``, ``preset``, ``metadata`` and so on.
+        """
+        requested = requested or {}
+        if isinstance(source, str) and "://" in source:
+            document = {**requested, "source": remote_source(source)}
+            return self._post_json("/v1/jobs", document)
+        file = Path(source)
         boundary = uuid.uuid4().hex
-        head, tail = _frame(file.name, fields, boundary)
+        head, tail = _frame(file.name, requested, boundary)
         size = file.stat().st_size
-        with file.open("rb") as source:
+        with file.open("rb") as content:
             return self._json(
                 "POST",
                 "/v1/jobs",
-                _stream(head, source, size, tail, progress),
+                _stream(head, content, size, tail, progress),
                 {
                     "Content-Type": f"multipart/form-data; boundary={boundary}",
                     "Content-Length": str(len(head) + size + len(tail)),
@@ -81,8 +106,8 @@ class Client:
                 },
             )
 
-    def upload(self, file: Path, progress: Progress) -> str:
-        """Upload a file for a later job, by one tus request; gives the upload's id."""
+    def upload(self, file: Path, progress: Progress = _ignore) -> str:
+        """Upload a file for a later job or batch, and return the upload's id."""
         size = file.stat().st_size
         name = b64encode(os.fsencode(file.name)).decode()
         headers = {
@@ -101,15 +126,13 @@ class Client:
                     raise Unreached(f"{self.root} answered {response.status} to tus")
         return place.rpartition("/")[2]
 
-    def submit_batch(self, requested: dict[str, Any]) -> dict[str, Any]:
-        """Submit a batch, once however often the request is sent."""
-        body = json.dumps(requested).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "Idempotency-Key": uuid.uuid4().hex,
-        }
-        return self._json("POST", "/v1/batches", iter([body]), headers)
+    def submit_batch(self, requested: Mapping[str, Any]) -> dict[str, Any]:
+        """Submit a batch and return its document.
+
+        ``requested`` is the whole request: ``sources`` (as of a job) or ``prefix``, and
+        what applies to every job, such as ``outputs``.
+        """
+        return self._post_json("/v1/batches", requested)
 
     def jobs(self, batch_id: str) -> list[dict[str, Any]]:
         """Return the documents of all jobs of a batch, newest first."""
@@ -123,7 +146,7 @@ class Client:
         return found
 
     def is_uploaded(self, upload: str) -> bool:
-        """Return True when an upload is there and whole."""
+        """Return True if an upload is there and complete."""
         headers = {"Tus-Resumable": "1.0.0"}
         with self._ask("HEAD", f"/v1/tus/{upload}", None, headers) as response:
             offset = response.headers.get("Upload-Offset")
@@ -133,14 +156,19 @@ class Client:
     def wait(
         self,
         job: dict[str, Any],
-        progress: Progress,
+        progress: Progress = _ignore,
         seconds: float | None = None,
         kind: Literal["jobs", "batches"] = "jobs",
     ) -> dict[str, Any]:
-        """Follow a job or a batch to its end, or for ``seconds``; gives it as then."""
+        """Wait for the end of a job, and return its document as it is then.
+
+        After ``seconds`` it returns the document of a job that has not ended. For a
+        batch, ``kind`` is "batches". A service that is away is asked again for a
+        minute.
+        """
         deadline = None if seconds is None else time.monotonic() + seconds
-        silence = _Silence()
-        while job["status"] not in JOB_ENDED:
+        outage = _Outage()
+        while job["status"] not in ENDED:
             if deadline is not None and time.monotonic() > deadline:
                 break
             try:
@@ -149,14 +177,40 @@ class Client:
                     "GET", f"/v1/{kind}/{job['id']}", None, {"Prefer": "wait=2"}
                 )
             except (Refused, Unreached) as error:
-                silence.bear(error)
+                outage.pause(error)
                 continue
-            silence = _Silence()
+            outage = _Outage()
             progress(job["progress"] / 100)
         return job
 
+    def save(
+        self,
+        job: dict[str, Any],
+        folder: Path,
+        saved: Callable[[Path], None] = lambda _: None,
+    ) -> list[Path]:
+        """Download every file of a job to ``folder/OUTPUT/FILE``; return the paths.
+
+        A file that is there with the right size is not downloaded again; ``saved`` is
+        called with the path of each one that is.
+        """
+        paths = []
+        for output in job["outputs"]:
+            # Both names are the service's; only their last parts become paths. Each
+            # output has a folder, because indexes name its other files beside them.
+            place = folder / Path(output["name"]).name
+            for artifact in output["artifacts"]:
+                path = place / Path(artifact["name"]).name
+                paths.append(path)
+                if path.is_file() and path.stat().st_size == artifact["bytes"]:
+                    continue
+                place.mkdir(parents=True, exist_ok=True)
+                self.fetch(artifact["url"], path)
+                saved(path)
+        return paths
+
     def fetch(self, url: str, path: Path) -> None:
-        """Bring an artifact to ``path``, whole or not at all."""
+        """Download an artifact to ``path``, whole or not at all."""
         part = path.with_name(path.name + ".part")
         try:
             with self._follow(url) as response, part.open("wb") as target:
@@ -165,6 +219,15 @@ class Client:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+    def _post_json(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        body = json.dumps(document).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Idempotency-Key": uuid.uuid4().hex,
+        }
+        return self._json("POST", path, iter([body]), headers)
 
     def _json(
         self,
@@ -242,7 +305,7 @@ def _read(response: HTTPResponse) -> Any:
     return document
 
 
-def _frame(name: str, fields: dict[str, Any], boundary: str) -> tuple[bytes, bytes]:
+def _frame(name: str, fields: Mapping[str, Any], boundary: str) -> tuple[bytes, bytes]:
     lines = []
     for field, value in fields.items():
         lines += [

@@ -1,4 +1,4 @@
-"""What ``framemill batch`` is given: files, folders, S3 keys, URLs."""
+"""The sources of ``framemill batch``: files, folders, S3 keys, URLs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from .client import remote_source
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,16 @@ class Origin:
 
 
 def find_origins(texts: list[str], suffix: str) -> list[Origin]:
-    """Return what the texts name, a folder's files in order of their names.
+    """Return the videos that the texts name, a folder's in the order of their names.
 
-    ``suffix`` narrows folders. Hidden files are passed over. Raises ValueError when a
-    folder holds nothing that fits or there is none to narrow, OSError when a file is
-    not there.
+    Of folders only files that end in ``suffix`` count, and no hidden ones. Raises
+    ValueError for a folder without any, or a suffix without a folder; OSError for a
+    file that is not there.
     """
     if suffix and texts and not any(Path(text).is_dir() for text in texts):
-        raise ValueError("--suffix narrows a folder or --prefix; none is named")
+        raise ValueError(
+            "--suffix selects files of a folder or of --prefix; you named neither"
+        )
     found: list[Origin] = []
     for text in texts:
         if "://" in text:
@@ -45,13 +49,19 @@ def find_origins(texts: list[str], suffix: str) -> list[Origin]:
             continue
         inside = [_local(one) for one in _files(path, suffix)]
         if not inside:
-            raise ValueError(f"{text}: the folder holds no file {suffix}".rstrip())
+            raise ValueError(_nothing_in(text, suffix))
         found += inside
     return _each_once(found)
 
 
+def _nothing_in(folder: str, suffix: str) -> str:
+    return f"{folder}: no file in this folder" + (
+        f" ends in {suffix}" if suffix else ""
+    )
+
+
 def _each_once(origins: list[Origin]) -> list[Origin]:
-    """Return each video under the name that came first, with the others as copies."""
+    """Return each video once, under its first name, with the others as copies."""
     names: dict[str, list[str]] = {}
     for origin in origins:
         texts = names.setdefault(origin.identity, [])
@@ -76,14 +86,6 @@ def identity_of(source: dict[str, Any]) -> str:
     return str(source["url"])
 
 
-def s3_place(text: str) -> dict[str, str]:
-    """Read ``s3://BUCKET/KEY``; raises ValueError for anything else."""
-    bucket, slash, key = text.removeprefix("s3://").partition("/")
-    if not (text.startswith("s3://") and bucket and slash):
-        raise ValueError(f"{text!r} is not s3://BUCKET/KEY")
-    return {"bucket": bucket, "key": key}
-
-
 def _files(folder: Path, suffix: str) -> list[Path]:
     return sorted(
         path
@@ -101,6 +103,4 @@ def _local(path: Path) -> Origin:
 
 
 def _remote(text: str) -> Origin:
-    if text.startswith("s3://"):
-        return Origin(text, text, source={"s3": s3_place(text)})
-    return Origin(text, text, source={"url": text})
+    return Origin(text, text, source=remote_source(text))

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from api.cli.client import Client, Refused
-from api.cli.origins import Origin, identity_of
+from .client import Client
+from .errors import Refused
+from .origins import Origin, identity_of
 
 _RECORD = "framemill.json"
 _GONE = frozenset({404, 410})
 _UNFIT = frozenset({"failed", "cancelled", "partial"})
-
-Save = Callable[[Client, dict[str, Any], Path], None]
 
 
 def unique_folders(names: Sequence[str]) -> list[str]:
@@ -92,7 +91,12 @@ class BatchFolder:
         self.uploads.clear()
         self._write()
 
-    def save(self, client: Client, jobs: list[dict[str, Any]], save: Save) -> None:
+    def save(
+        self,
+        client: Client,
+        jobs: list[dict[str, Any]],
+        saved: Callable[[Path], None],
+    ) -> None:
         """Save the files of every job as ``folder/SOURCE/OUTPUT/FILE``.
 
         Sources of one name get folders told apart by their content, so that each keeps
@@ -111,7 +115,7 @@ class BatchFolder:
             if counts[name] > 1:
                 digest = hashlib.sha256(identity.encode()).hexdigest()
                 name = f"{name} ({digest[:8]})"
-            save(client, job, self.folder / name)
+            client.save(job, self.folder / name, saved)
 
     def _write(self) -> None:
         fresh = self.folder / f"{_RECORD}.part"

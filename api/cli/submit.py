@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.cli import local_service
-from api.cli.client import Client, Refused
-from api.cli.origins import Origin, find_origins, s3_place
-from api.cli.results import BatchFolder, unique_folders
-from common.model import JOB_ENDED
+from . import local_service
+from .client import ENDED, Client
+from .errors import Refused
+from .origins import Origin, find_origins
+from .results import BatchFolder, unique_folders
 
 EXIT_CODES = {"completed": 0, "partial": 3, "failed": 1, "cancelled": 1}
 _LATE = 5
@@ -125,7 +125,7 @@ def _submit(options: argparse.Namespace) -> int:
         jobs = _await_jobs(client, jobs, options.timeout)
     for job, place in zip(jobs, places, strict=True):
         if place:
-            _save(client, job, place)
+            client.save(job, place, _print_saved)
     _print_jobs(jobs, files, whole=options.json)
     return _exit_code("job", jobs, options.timeout) if waits else 0
 
@@ -145,7 +145,7 @@ def _exit_code(
     kind: str, ended: Sequence[dict[str, Any]], timeout: float | None
 ) -> int:
     """Return the code for all: what has not ended first, then how many succeeded."""
-    late = [one for one in ended if one["status"] not in JOB_ENDED]
+    late = [one for one in ended if one["status"] not in ENDED]
     for one in late:
         warn(f"{kind} {one['id']} has not ended within {timeout:g} s")
     if late:
@@ -154,19 +154,8 @@ def _exit_code(
     return codes.pop() if len(codes) == 1 else EXIT_CODES["partial"]
 
 
-def _save(client: Client, job: dict[str, Any], folder: Path) -> None:
-    """Save each file of a job as ``folder/OUTPUT/FILE``, those not there yet."""
-    for output in job["outputs"]:
-        # Both names are the service's; only their last parts become paths. A folder
-        # for each output, because indexes name its other files beside themselves.
-        place = folder / Path(output["name"]).name
-        for artifact in output["artifacts"]:
-            path = place / Path(artifact["name"]).name
-            if path.is_file() and path.stat().st_size == artifact["bytes"]:
-                continue
-            place.mkdir(parents=True, exist_ok=True)
-            client.fetch(artifact["url"], path)
-            warn(f"saved {path}")
+def _print_saved(path: Path) -> None:
+    warn(f"saved {path}")
 
 
 def _print_jobs(jobs: list[dict[str, Any]], files: list[Path], *, whole: bool) -> None:
@@ -199,17 +188,22 @@ def _batch(options: argparse.Namespace) -> int:
     # A rerun is given what an earlier run made, rather than have it made again.
     requested["dedupe"] = True
     if options.prefix:
-        place = s3_place(options.prefix)
-        prefix = {"bucket": place["bucket"], "prefix": place["key"]}
-        requested["prefix"] = {"s3": prefix | {"suffix": options.suffix}}
+        requested["prefix"] = _prefix(options.prefix, options.suffix)
         run = _Run(batch=client.submit_batch(requested))
     else:
         run = _submit_sources(client, origins, requested, folder)
     if options.wait or folder:
         run.wait(client, options.timeout)
     if folder:
-        folder.save(client, run.jobs, _save)
+        folder.save(client, run.jobs, _print_saved)
     return run.report(options)
+
+
+def _prefix(text: str, suffix: str) -> dict[str, Any]:
+    bucket, slash, prefix = text.removeprefix("s3://").partition("/")
+    if not (text.startswith("s3://") and bucket and slash):
+        raise ValueError(f"--prefix {text!r} is not s3://BUCKET/PREFIX")
+    return {"s3": {"bucket": bucket, "prefix": prefix, "suffix": suffix}}
 
 
 @dataclass

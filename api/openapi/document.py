@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the models that validate and present.
 
-``python -m api.cli.main openapi > docs/openapi.json`` writes the committed copy; a test
+``python -m api.cli openapi > docs/openapi.json`` writes the committed copy; a test
 compares it with what is served.
 """
 

@@ -201,7 +201,7 @@ class Service:
         ``environment`` comes on top of this process's own.
         """
         return subprocess.run(
-            [sys.executable, "-m", "api.cli.main", *map(str, words)],
+            [sys.executable, "-m", "api.cli", *map(str, words)],
             cwd=self.tree or ROOT,
             env=os.environ | environment,
             check=False,

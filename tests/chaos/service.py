@@ -206,7 +206,7 @@ class Service:
     def command(self, *words: str) -> str:
         """Run the command line beside the service; gives what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "api.cli.main", *words],
+            [sys.executable, "-m", "api.cli", *words],
             cwd=ROOT,
             env=self.environment,
             check=True,

@@ -33,7 +33,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def command(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "api.cli.main", "submit", *map(str, words)]
+    return [sys.executable, "-m", "api.cli", "submit", *map(str, words)]
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:

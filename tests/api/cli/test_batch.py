@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client, Progress, Refused
+from api.cli import Client, Refused
+from api.cli.client import Progress
 from api.cli.main import main
 from api.cli.origins import find_origins
 from api.cli.results import BatchFolder

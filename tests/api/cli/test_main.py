@@ -175,6 +175,16 @@ def test_given_no_valid_change_then_code_2_and_the_key_stays(
     assert (record.jobs_per_day, record.scopes) == (5, ["submit", "read"])
 
 
+@pytest.mark.parametrize("option", ["--burst", "--scope"])
+def test_a_limit_that_every_key_has_cannot_be_none(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["keys", "limits", "x", option, "none"])
+    assert stop.value.code == 2
+    assert f"argument {option}: cannot be none: " in capsys.readouterr().err
+
+
 def test_given_a_rotated_key_then_the_new_secret_alone_opens(
     operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:

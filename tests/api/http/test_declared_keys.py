@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.keys import _own
+from api.admin.keys import _changeable
 from common.access.keys import KeyRecord, Keys, digest
 from common.settings.load import SettingsError
 from tests.api.conftest import Context
@@ -101,7 +101,7 @@ def test_given_a_declared_key_then_the_commands_leave_it_alone(
     context = serve(make_context, CONTEXT)
     status(context, "fm_shop")
     keys = Keys.connect(context.runtime.settings)
-    monkeypatch.setattr("api.cli.keys._keys", lambda _: keys)
+    monkeypatch.setattr("api.admin.keys._keys", lambda _: keys)
     with pytest.raises(ValueError, match="FRAMEMILL_API_KEYS"):
-        _own(Namespace(id="shop"))
-    assert _own(Namespace(id="another")) is keys
+        _changeable(Namespace(id="shop"))
+    assert _changeable(Namespace(id="another")) is keys

@@ -25,7 +25,7 @@ def addresses(context: Context) -> set[str]:
 
 def test_given_the_models_then_the_committed_document_is_theirs() -> None:
     assert COMMITTED.read_text() == openapi.text(), (
-        "write it again: python -m api.cli.main openapi > docs/openapi.json"
+        "write it again: python -m api.cli openapi > docs/openapi.json"
     )
 
 

@@ -1,0 +1,33 @@
+"""Which service an operator's command is about."""
+
+from __future__ import annotations
+
+import argparse
+
+from api.cli import local_service
+from common.settings.load import Settings, SettingsError, fill_environment
+
+
+def load_settings(options: argparse.Namespace) -> Settings:
+    """Return the settings of the service that the command is about.
+
+    Variables of the environment come first, then those of the ``./dev`` that runs on
+    ``options.data``. Raises SettingsError when neither names the job store: the server
+    at its default address may belong to anybody.
+    """
+    service = local_service.find(options.data)
+    if service is not None:
+        fill_environment(service.settings)
+    settings = Settings.load()
+    if "url" not in settings.store.model_fields_set:
+        raise SettingsError(
+            f"it is not known which service is meant: {_missing(options)}, and "
+            "FRAMEMILL_STORE_URL is not set; start ./dev, or set it to the job store "
+            "of your service, for example redis://127.0.0.1:6380/0"
+        )
+    return settings
+
+
+def _missing(options: argparse.Namespace) -> str:
+    folder = options.data or local_service.DATA
+    return f"no ./dev runs on {folder}" if folder else "this is not a checkout"

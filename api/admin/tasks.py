@@ -1,0 +1,32 @@
+"""``framemill dead`` and ``framemill redrive``: tasks that failed for good."""
+
+from __future__ import annotations
+
+import argparse
+
+from api.admin.service import load_settings
+from common.runtime import Runtime, build_runtime
+from common.telemetry import logging as telemetry
+
+
+def show_dead(options: argparse.Namespace) -> int:
+    """Print each dead task on a line: its id, the error's code, the error's detail."""
+    for task in _runtime(options).store.dead():
+        print(f"{task.task}\t{task.error.code}\t{task.error.detail}")
+    return 0
+
+
+def redrive(options: argparse.Namespace) -> int:
+    """Run dead tasks again, the named ones or all; print the id of each."""
+    runtime = _runtime(options)
+    tasks = options.task or [one.task for one in runtime.store.dead()]
+    for task in tasks:
+        runtime.dispatcher.enqueue(runtime.store.redrive(task).messages)
+        print(task)
+    return 0
+
+
+def _runtime(options: argparse.Namespace) -> Runtime:
+    settings = load_settings(options)
+    telemetry.configure(settings.log)
+    return build_runtime(settings)
