@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 from flask import Request, Response, request
 
 from api.http.context import current
-from common.access.keys import DeclaredKey, Keys, Scope, Spent, day_is_over
+from common.access.keys import DeclaredKey, Keys, Scope
 from common.access.principal import Principal, principal_of
+from common.access.quota import DailyQuota, quota_used_up
 from common.errors import Forbidden, TooManyRequests, Unauthorized
 from common.settings.sections import Api, is_loopback
 
@@ -32,24 +33,15 @@ class Authenticator(Protocol):
     def identify(self, request: Request) -> Principal:
         """Give the principal; raises Unauthorized or TooManyRequests."""
 
-    def spend(self, who: Principal) -> Spent | None:
-        """Count one job of today; raises TooManyRequests over the quota.
+    def quota(self, who: Principal, *, repeat: bool = False) -> DailyQuota | None:
+        """Return the quota that a new job counts against; None where there is none.
 
-        None is a principal without a daily quota.
+        Raises TooManyRequests where it is used up already, unless the request may be
+        the ``repeat`` of one that made a job.
         """
 
-    def refund(self, spent: Spent | None) -> None:
-        """Take back what was spent: no upload came of it."""
-
-    def day(self, who: Principal, *, repeat: bool) -> tuple[str, int] | None:
-        """Give the key and the quota of the day that a new job counts against.
-
-        None is a principal without one. Raises TooManyRequests where the day is used
-        up already, unless the request may be the ``repeat`` of one that made a job.
-        """
-
-    def made(self) -> None:
-        """Hear that the job store has counted a job of this request."""
+    def job_counted(self) -> None:
+        """Note that a job of this request was counted against the quota."""
 
 
 class Open:
@@ -104,17 +96,11 @@ class Open:
         own = f"{request.scheme}://{request.host}"
         return origin == own or "*" in self._origins or origin in self._origins
 
-    def spend(self, who: Principal) -> None:
-        """Count nothing."""
+    def quota(self, who: Principal, *, repeat: bool = False) -> None:
+        """Return None: nothing is counted."""
 
-    def refund(self, spent: Spent | None) -> None:
-        """Give nothing back."""
-
-    def day(self, who: Principal, *, repeat: bool) -> None:
-        """Count against no day."""
-
-    def made(self) -> None:
-        """Count nothing."""
+    def job_counted(self) -> None:
+        """Do nothing."""
 
 
 _ANYBODY = Principal(owner="")
@@ -160,48 +146,27 @@ class KeyAuthenticator:
             )
         return principal_of(admission.key)
 
-    def spend(self, who: Principal) -> Spent | None:
-        """Count one job of today (UTC); raises TooManyRequests over the quota."""
-        most = who.allowance.jobs_per_day
-        if most is None or who.key_id is None:
-            return None
-        spent = self._keys.spend(who.key_id, most)
-        current().day = (most, spent)
-        if not spent.granted:
-            raise day_is_over(most, spent.reset)
-        return spent
-
-    def refund(self, spent: Spent | None) -> None:
-        """Take back what was spent: no upload came of it."""
-        if spent is None:
-            return
-        self._keys.refund(spent)
-        _adjust_day(1)
-
-    def day(self, who: Principal, *, repeat: bool) -> tuple[str, int] | None:
+    def quota(self, who: Principal, *, repeat: bool = False) -> DailyQuota | None:
         """Look at today (UTC) before the job's bytes are taken in.
 
-        The job store counts, and refuses, in the call that puts the job on record.
+        It is the store that counts, and refuses, in the call that puts the job or its
+        upload on record.
         """
         most = who.allowance.jobs_per_day
         if most is None or who.key_id is None:
             return None
-        today = self._keys.today(who.key_id, most)
-        current().day = (most, today)
-        if not (today.granted or repeat):
-            raise day_is_over(most, today.reset)
-        return who.key_id, most
+        quota = DailyQuota(who.key_id, most)
+        today = current().today = self._keys.today(quota)
+        if today.left == 0 and not repeat:
+            raise quota_used_up(quota, today.reset)
+        return quota
 
-    def made(self) -> None:
-        """Tell of one job less that today has left."""
-        _adjust_day(-1)
-
-
-def _adjust_day(change: int) -> None:
-    context = current()
-    if context.day is not None:
-        most, today = context.day
-        context.day = (most, replace(today, left=max(0, today.left + change)))
+    def job_counted(self) -> None:
+        """Lower what the answer's RateLimit header says of today by one job."""
+        context = current()
+        if context.today is not None:
+            left = max(0, context.today.left - 1)
+            context.today = replace(context.today, left=left)
 
 
 def add_rate_limit_headers(response: Response) -> None:
@@ -220,10 +185,9 @@ def add_rate_limit_headers(response: Response) -> None:
         window = max(1, math.ceil(burst / rate))
         policies.append(f'"requests";q={burst};w={window}')
         limits.append(f'"requests";r={admission.left};t={admission.reset or 0}')
-    if context.day is not None:
-        most, spent = context.day
-        policies.append(f'"jobs-per-day";q={most};w={_DAY_SECONDS}')
-        limits.append(f'"jobs-per-day";r={spent.left};t={spent.reset}')
+    if (today := context.today) is not None:
+        policies.append(f'"jobs-per-day";q={today.quota.jobs};w={_DAY_SECONDS}')
+        limits.append(f'"jobs-per-day";r={today.left};t={today.reset}')
     if context.exceeded is not None:
         name, most = context.exceeded
         wait = response.headers.get("Retry-After", "0")

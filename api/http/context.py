@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from flask import g, request
 
 from api.http import headers
-from common.access.keys import Admission, Spent
+from common.access.keys import Admission
 from common.access.principal import Principal
+from common.access.quota import Today
 from common.jobs.store import Repeatable
 
 
@@ -28,8 +29,8 @@ class RequestContext:
     principal: Principal | None = None
     # The API key's rate limit, as it was when this request was counted.
     admission: Admission | None = None
-    # The key's jobs a day, and what today has left of them.
-    day: tuple[int, Spent] | None = None
+    # What today has left of the key's jobs a day.
+    today: Today | None = None
     # The name and the size of the quota that refused this request.
     exceeded: tuple[str, int] | None = None
     # This execution of a request with an Idempotency-Key, until its answer is kept.

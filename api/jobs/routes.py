@@ -26,6 +26,7 @@ from api.jobs.subscriptions import as_stored
 from api.jobs.views import present
 from common.access.keys import Scope
 from common.access.principal import Principal
+from common.access.quota import DailyQuota
 from common.errors import (
     BodyTooLarge,
     Fault,
@@ -49,7 +50,6 @@ _PLAIN = frozenset({"preset"})
 _MULTIPART = "multipart/form-data"
 _ADDRESS = "POST /v1/jobs"
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
-Day = tuple[str, int] | None
 Waited = TypeVar("Waited", JobRecord, BatchRecord)
 _JOB: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 _FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
@@ -134,15 +134,15 @@ def _create(context: JobsContext) -> Response:
             hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
         )
     submit = _submit_form if request.mimetype == _MULTIPART else _submit_json
-    day = context.authenticator.day(who, repeat=key is not None)
-    submitted = submit(context, who, key, day)
+    quota = context.authenticator.quota(who, repeat=key is not None)
+    submitted = submit(context, who, key, quota)
     if submitted.created:
-        context.authenticator.made()
+        context.authenticator.job_counted()
     return _accepted(context, submitted.job)
 
 
 def _submit_json(
-    context: JobsContext, who: Principal, key: str | None, day: Day
+    context: JobsContext, who: Principal, key: str | None, quota: DailyQuota | None
 ) -> Submitted:
     limits = context.runtime.settings.limits
     document = bodies.read_json(request, limits.json_bytes)
@@ -166,13 +166,13 @@ def _submit_json(
             options=job_options(context.runtime, who, requested),
             idempotency=known,
             jobs_at_once=who.allowance.jobs_at_once,
-            day=day,
+            quota=quota,
         )
     )
 
 
 def _submit_form(
-    context: JobsContext, who: Principal, key: str | None, day: Day
+    context: JobsContext, who: Principal, key: str | None, quota: DailyQuota | None
 ) -> Submitted:
     runtime, job_id = context.runtime, new_id()
     blob_key = source_key(job_id)
@@ -191,7 +191,7 @@ def _submit_form(
             limits=limits,
         )
         stored = form.file is not None
-        submitted = _submit_received(context, who, form, key, job_id, day)
+        submitted = _submit_received(context, who, form, key, job_id, quota)
     except StoreUnavailable:
         # The store may have accepted the job without our hearing it: keep the blob.
         raise
@@ -210,7 +210,7 @@ def _submit_received(
     form: Form,
     key: str | None,
     job_id: str,
-    day: Day,
+    quota: DailyQuota | None,
 ) -> Submitted:
     document, faults = _read_fields(form.fields)
     limits = context.runtime.settings.limits
@@ -247,7 +247,7 @@ def _submit_received(
                 _ADDRESS, key, {"fields": document, "file": file.sha256}
             ),
             jobs_at_once=who.allowance.jobs_at_once,
-            day=day,
+            quota=quota,
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flask import request
@@ -15,9 +15,9 @@ from api.jobs.destinations import job_options
 from api.jobs.outputs import check_metadata, chosen_outputs
 from api.jobs.schemas import FormRequest
 from api.jobs.subscriptions import as_stored
-from common.access.keys import Scope, day_counter
+from common.access.keys import Scope
 from common.access.principal import Principal
-from common.errors import BadRequest, BodyTooLarge, StoreUnavailable
+from common.errors import BadRequest, BodyTooLarge
 from common.jobs.service import Submission, name_outputs
 from common.jobs.store import Idempotency
 from common.outputs.specs import OUTPUT_SPEC
@@ -58,21 +58,9 @@ class UploadsContext:
             room = who.allowance.uploads_at_once or limits.uploads_at_once
         if new.job is None:
             return self.uploads.create(new, room)
-        spent = self.authenticator.spend(who)
-        if spent is not None:
-            # Whoever drops the upload gives it back to that day, unless the job began.
-            counter = day_counter(
-                self.runtime.settings.store.prefix, spent.key_id, spent.day
-            )
-            new = replace(new, job={**new.job, "spent": counter})
-        try:
-            return self.uploads.create(new, room)
-        except StoreUnavailable:
-            # It may be on record without our hearing it; then its end gives it back.
-            raise
-        except BaseException:
-            self.authenticator.refund(spent)
-            raise
+        upload = self.uploads.create(new, room, self.authenticator.quota(who))
+        self.authenticator.job_counted()
+        return upload
 
     def attach(self, requested: FormRequest, who: Principal) -> dict[str, Any]:
         """Check a job that is to start later; gives what the upload keeps of it.

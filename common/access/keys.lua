@@ -3,22 +3,14 @@
 -- its arguments as JSON.
 --
 --   PREFIX rate:ID        hash    tokens, at: the bucket of requests, expires when full
---   PREFIX day:ID:DAY     string  jobs submitted on that UTC day
 --
--- A blind repeat of admit or spend takes a second token: a limit may count one request
--- twice after an outage, and never lets more through.
+-- A blind repeat of admit takes a second token: the limit may count one request twice
+-- after an outage, and never lets more through. quota.lua stands before this script.
 local step, arg = ARGV[1], cjson.decode(ARGV[2])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local day_ms = 86400000
 
 local function whole(value) return string.format('%.0f', value) end
-
-local today = math.floor(now / day_ms)
-
-local function day_key(day) return KEYS[3] .. 'day:' .. arg.id .. ':' .. whole(day) end
-
-local function seconds_to_midnight() return math.ceil((day_ms - now % day_ms) / 1000) end
 
 if step == 'put' then
   if redis.call('HSETNX', KEYS[2], arg.id, arg.digest) == 0 then
@@ -87,22 +79,9 @@ if step == 'drop' then
   return cjson.encode({dropped = true})
 end
 
-if step == 'spend' or step == 'today' then
-  local key = day_key(today)
-  local used = tonumber(redis.call('GET', key) or '0')
-  local answer = {granted = used < arg.most, day = today, wait = seconds_to_midnight()}
-  if answer.granted and step == 'spend' then
-    used = redis.call('INCR', key)
-    redis.call('PEXPIRE', key, whole(2 * day_ms))
-  end
-  answer.left = math.max(0, arg.most - used)
-  return cjson.encode(answer)
-end
-
-if step == 'refund' then
-  local key = day_key(arg.day)
-  if tonumber(redis.call('GET', key) or '0') > 0 then redis.call('DECR', key) end
-  return '{}'
+if step == 'today' then
+  local left, reset = quota.read(arg.prefix, arg.id, arg.most, now)
+  return cjson.encode({left = left, reset = reset})
 end
 
 -- admit: find the key by its digest and take one token from its bucket.

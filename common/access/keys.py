@@ -21,7 +21,8 @@ from typing import Annotated, Any, Literal, Self, cast
 import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from common.errors import Conflict, NotFound, TooManyRequests
+from common.access.quota import QUOTA_LUA, DailyQuota, Today
+from common.errors import Conflict, NotFound
 from common.redis.errors import mapped
 from common.settings.load import Settings, SettingsError
 from common.settings.types import PLACE, RECIPIENT
@@ -109,33 +110,6 @@ class Admission:
     reset: int | None = None
 
 
-@dataclass(frozen=True)
-class Spent:
-    """One job counted against the daily quota of a key, if it was ``granted``.
-
-    ``day`` counts UTC days from 1970; ``left`` is what that day has left, ``reset``
-    the seconds until it ends.
-    """
-
-    key_id: str
-    granted: bool
-    day: int
-    left: int
-    reset: int
-
-
-def day_counter(prefix: str, key_id: str, day: int) -> str:
-    """Name the store's counter of a key's jobs on one day."""
-    return f"{prefix}key:day:{key_id}:{day}"
-
-
-def day_is_over(most: int, wait: int) -> TooManyRequests:
-    """Make the refusal of a job whose key's day is used up for ``wait`` seconds."""
-    return TooManyRequests(
-        f"this API key may submit {most} jobs a day (UTC)", retry_after=wait
-    )
-
-
 def new_key_id() -> str:
     """Make an id for a key: 12 hex digits, shown in lists and logs."""
     return uuid.uuid4().hex[:12]
@@ -152,7 +126,9 @@ class Keys:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._names = [f"{prefix}keys", f"{prefix}key-ids", f"{prefix}key:"]
-        self._script = client.register_script(_SCRIPT.read_text("utf-8"))
+        self._prefix = prefix
+        script = _SCRIPT.read_text("utf-8")
+        self._script = client.register_script(f"{QUOTA_LUA}\n{script}")
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -252,27 +228,12 @@ class Keys:
             reset=answer.get("reset"),
         )
 
-    def spend(self, key_id: str, most: int) -> Spent:
-        """Count one job of today (UTC), if today has one left."""
-        return self._day("spend", key_id, most)
-
-    def today(self, key_id: str, most: int) -> Spent:
-        """Tell what today (UTC) has left, and count nothing."""
-        return self._day("today", key_id, most)
-
-    def _day(self, step: Literal["spend", "today"], key_id: str, most: int) -> Spent:
-        answer = self._call(step, id=key_id, most=most)
-        return Spent(
-            key_id=key_id,
-            granted=answer["granted"],
-            day=int(answer["day"]),
-            left=int(answer["left"]),
-            reset=int(answer["wait"]),
+    def today(self, quota: DailyQuota) -> Today:
+        """Return what today (UTC) has left of a quota; count nothing."""
+        answer = self._call(
+            "today", prefix=self._prefix, id=quota.key_id, most=quota.jobs
         )
-
-    def refund(self, spent: Spent) -> None:
-        """Take back what :meth:`spend` counted, on its day: there was no new job."""
-        self._call("refund", id=spent.key_id, day=spent.day)
+        return Today(quota, int(answer["left"]), int(answer["reset"]))
 
     def _call(self, step: str, **arguments: Any) -> dict[str, Any]:
         with mapped():

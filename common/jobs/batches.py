@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from common.access.quota import DailyQuota
 from common.errors import Invalid, NotFound
 from common.jobs.queue import Dispatcher
 from common.jobs.service import check_bucket, new_id, new_outputs
@@ -159,7 +160,7 @@ class Batches:
     ) -> Accepted | Full | CalledOff:
         """Make the next job of a batch, by whoever has claimed its task."""
         template = batch.template
-        day = template["jobs_per_day"]
+        most = template["jobs_per_day"]
         added = self._store.add_child(
             claim,
             NewJob(
@@ -175,7 +176,7 @@ class Batches:
             Caps(
                 owner=template["jobs_at_once"],
                 total=self._settings.limits.queued_jobs,
-                day=None if day is None else (template["key_id"], day),
+                quota=None if most is None else DailyQuota(template["key_id"], most),
             ),
             template["key_id"],
         )

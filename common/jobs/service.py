@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.access.keys import day_is_over
+from common.access.quota import DailyQuota, quota_used_up
 from common.errors import Fault, Invalid, NotFound, TooManyRequests, Unavailable
 from common.jobs.queue import Dispatcher
 from common.jobs.store import Caps, Full, Idempotency, JobStore, NewJob, NewOutput
@@ -38,7 +38,7 @@ def source_key(job_id: str) -> str:
 class Submission:
     """A job that somebody wants. ``outputs`` empty asks for the natural pair.
 
-    ``day`` is the API key whose day it counts against, and that day's quota.
+    ``quota`` is what it counts against, None nothing.
     """
 
     owner: str
@@ -50,7 +50,7 @@ class Submission:
     job_id: str = field(default_factory=new_id)
     idempotency: Idempotency | None = None
     jobs_at_once: int | None = None
-    day: tuple[str, int] | None = None
+    quota: DailyQuota | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class JobService:
             check_bucket(self._settings, requested.source.bucket, "/source/s3/bucket")
         outputs = new_outputs(requested.outputs, self._settings.limits.outputs_per_job)
         caps = Caps(
-            requested.jobs_at_once, self._settings.limits.queued_jobs, requested.day
+            requested.jobs_at_once, self._settings.limits.queued_jobs, requested.quota
         )
         accepted = self._store.accept(
             NewJob(
@@ -254,8 +254,8 @@ def queue_of(spec: OutputSpec) -> Queue:
 
 
 def _full(full: Full, caps: Caps) -> Exception:
-    if full.scope == "day" and caps.day is not None:
-        return day_is_over(caps.day[1], full.wait)
+    if full.scope == "day" and caps.quota is not None:
+        return quota_used_up(caps.quota, full.wait)
     if full.scope == "owner":
         refusal = TooManyRequests(
             f"{caps.owner} unfinished jobs are the most that this API key may have",

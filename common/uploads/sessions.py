@@ -19,6 +19,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from common.access.quota import QUOTA_LUA, DailyQuota, quota_used_up
 from common.errors import (
     BodyTooLarge,
     Conflict,
@@ -114,7 +115,8 @@ class Uploads:
         self._settings = settings
         self.blobs = blobs
         self._prefix = settings.store.prefix
-        self._script = client.register_script(_SCRIPT.read_text("utf-8"))
+        script = _SCRIPT.read_text("utf-8")
+        self._script = client.register_script(f"{QUOTA_LUA}\n{script}")
 
     @classmethod
     def connect(cls, settings: Settings, blobs: BlobStore) -> Self:
@@ -130,10 +132,17 @@ class Uploads:
         )
         return cls(settings, client, blobs)
 
-    def create(self, new: NewUpload, most: int | None = None) -> Upload:
-        """Open an upload, of at most that many that its owner has not finished.
+    def create(
+        self,
+        new: NewUpload,
+        most: int | None = None,
+        quota: DailyQuota | None = None,
+    ) -> Upload:
+        """Open an upload, of at most ``most`` that its owner has not finished.
 
-        Raises BodyTooLarge, TooManyRequests, or what the blob store raises.
+        Its job counts against the ``quota`` from now on; :meth:`drop` gives that back
+        unless the job has begun. Raises BodyTooLarge, TooManyRequests, or what the blob
+        store raises.
         """
         if new.size > (limit := self._settings.limits.source_bytes):
             raise BodyTooLarge(
@@ -152,12 +161,21 @@ class Uploads:
             "ref": ref,
             "part_bytes": part_bytes(new.size),
         }
-        found = self._call("create", new.id, doc=json.dumps(doc), most=most)
-        if found["answer"] == "full":
-            if ref is not None:
-                self.blobs.drop_parts(key, ref)
-            raise _full(most or 0)
-        return _read(found["record"])
+        found = self._call(
+            "create",
+            new.id,
+            doc=json.dumps(doc),
+            most=most,
+            quota_key=quota and quota.key_id,
+            quota_jobs=quota and quota.jobs,
+        )
+        if found["answer"] == "ok":
+            return _read(found["record"])
+        if ref is not None:
+            self.blobs.drop_parts(key, ref)
+        if found["answer"] == "day" and quota is not None:
+            raise quota_used_up(quota, int(found["wait"]))
+        raise _full(most or 0)
 
     def get(self, upload_id: str, owner: str | None) -> Upload:
         """Read an upload; NotFound when there is none or it is another owner's."""

@@ -8,6 +8,9 @@
 --   open-uploads:OWNER  zset  an owner's unfinished uploads by expiry: they are counted
 --                             in the call that adds one, and an expired one no more
 --
+-- An upload with a job reserves its place of the day's quota in the call that opens it;
+-- quota.lua stands before this script.
+--
 -- Every step bears a blind repeat: create keeps the first, take knows its token, save
 -- its offsets. The newest writer wins; an older one is refused at its next save.
 local step, arg = ARGV[1], cjson.decode(ARGV[2])
@@ -62,6 +65,13 @@ end
 if step == 'create' then
   if redis.call('HEXISTS', key, 'doc') == 0 then
     if crowded() then return cjson.encode({answer = 'full', record = {}}) end
+    if arg.quota_key then
+      local left, reset = quota.read(prefix, arg.quota_key, arg.quota_jobs, now)
+      if left == 0 then
+        return cjson.encode({answer = 'day', wait = reset, record = {}})
+      end
+      quota.reserve(prefix, arg.quota_key, now, arg.id)
+    end
     redis.call('HSET', key, 'doc', arg.doc, 'state', 'open', 'offset', '0', 'parts', '[]', 'rest', '',
       'fence', '0', 'token', '', 'etag', '', 'used', '')
     keep()
@@ -71,13 +81,11 @@ elseif step == 'expired' then
   return cjson.encode(redis.call('ZRANGEBYSCORE', all, '-inf', text(now), 'LIMIT', '0',
     text(arg.limit)))
 elseif step == 'drop' then
-  -- The day's quota that an attached job was counted against gets it back, once.
   local doc = redis.call('HGET', key, 'doc')
+  quota.release(prefix, arg.id)
+  -- An upload that an older version opened names the counter itself.
   local job = doc and not used() and cjson.decode(doc).job
-  local spent = type(job) == 'table' and job.spent
-  if spent and tonumber(redis.call('GET', spent) or '0') > 0 then
-    redis.call('DECR', spent)
-  end
+  if type(job) == 'table' and job.spent then quota.uncount(job.spent) end
   if doc then redis.call('ZREM', open_of(doc), arg.id) end
   redis.call('DEL', key)
   redis.call('ZREM', all, arg.id)

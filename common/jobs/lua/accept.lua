@@ -1,24 +1,16 @@
 -- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
 -- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?,
--- owner_cap?, total_cap?, day_key?, day_cap?. A batch's child has also task, token,
+-- owner_cap?, total_cap?, quota_key?, quota_jobs?. A batch's child has also task, token,
 -- fence (of the claim that makes it), cursor (how far the batch is with it) and key?
 -- (the id of the API key that the batch came with).
 -- Answers {job_id, created, at?, messages}, {full, wait?}, {mismatch} or {off}.
-local day_ms = 86400000
-
--- The counter of keys.lua, so that uploads and other jobs share the key's day.
-local function day()
-  return arg.day_key and P .. 'key:day:' .. arg.day_key .. ':'
-    .. text(math.floor(now / day_ms))
-end
 
 local function full()
   local refused = crowded(arg.owner)
   if refused then return refused end
-  if day() and tonumber(redis.call('GET', day()) or '0') >= arg.day_cap then
-    return {full = 'day', wait = math.ceil((day_ms - now % day_ms) / 1000)}
-  end
-  return nil
+  if not arg.quota_key then return nil end
+  local left, reset = quota.read(P, arg.quota_key, arg.quota_jobs, now)
+  return left == 0 and {full = 'day', wait = reset} or nil
 end
 
 local function known()
@@ -80,10 +72,8 @@ local function create(batch)
   enqueue(prepare, 0)
   event(job, 'job.accepted')
   remember(job.id)
-  if day() then
-    redis.call('INCR', day())
-    redis.call('PEXPIRE', day(), text(2 * day_ms))
-  end
+  local reserved = quota.commit(P, job.id)
+  if arg.quota_key and not reserved then quota.count(P, arg.quota_key, now) end
   if batch then join_batch(batch, job) end
   count('accepted')
   return {job_id = job.id, created = true, at = now, messages = messages}

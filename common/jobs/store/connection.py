@@ -13,6 +13,7 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
+from common.access.quota import QUOTA_LUA
 from common.errors import WorkerLost
 from common.model import ErrorInfo, Message
 from common.redis.errors import mapped
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 _LUA = Path(__file__).parent.parent / "lua"
 _RULES = ("prelude", "batches", "rules")
 _SCRIPTS = {
-    "accept": (*_RULES, "idempotency", "limits"),
+    "accept": ("quota", *_RULES, "idempotency", "limits"),
     "accept_batch": (*_RULES, "idempotency"),
     "answers": ("prelude",),
     "batch": (*_RULES, "reopen"),
@@ -78,6 +79,12 @@ def new_call() -> str:
 def read_messages(answer: dict[str, Any]) -> list[Message]:
     """Take the messages out of a script's answer (Lua writes an empty list as {})."""
     return [Message(**message) for message in answer.get("messages") or []]
+
+
+def _library(name: str) -> str:
+    if name == "quota":
+        return QUOTA_LUA
+    return (_LUA / "lib" / f"{name}.lua").read_text("utf-8")
 
 
 def _ms(seconds: float) -> int:
@@ -171,9 +178,9 @@ class Connection:
         self._scripts = {name: self._load(name) for name in _SCRIPTS}
 
     def _load(self, name: str) -> Script:
-        files = (*(f"lib/{library}" for library in _SCRIPTS[name]), name)
-        text = "\n".join((_LUA / f"{one}.lua").read_text("utf-8") for one in files)
-        return self._client.register_script(text)
+        libraries = [_library(one) for one in _SCRIPTS[name]]
+        script = (_LUA / f"{name}.lua").read_text("utf-8")
+        return self._client.register_script("\n".join([*libraries, script]))
 
     def _call(self, script: str, **arguments: Any) -> Any:
         """Run a script; None arguments are left out. Gives its decoded JSON."""

@@ -81,8 +81,8 @@ def describe_caps(caps: Caps) -> dict[str, Any]:
     return {
         "owner_cap": caps.owner,
         "total_cap": caps.total,
-        "day_key": caps.day and caps.day[0],
-        "day_cap": caps.day and caps.day[1],
+        "quota_key": caps.quota and caps.quota.key_id,
+        "quota_jobs": caps.quota and caps.quota.jobs,
     }
 
 

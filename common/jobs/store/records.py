@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from common.access.quota import DailyQuota
 from common.model import (
     Artifact,
     ErrorInfo,
@@ -87,15 +88,16 @@ class Idempotency:
 
 @dataclass(frozen=True)
 class Caps:
-    """How many jobs may be unfinished at once; None is no cap.
+    """How many jobs there may be; None is no cap.
 
-    ``day`` is an API key's id and its jobs a day (UTC). The job is counted in the call
-    that puts it on record, so a repeat costs nothing and no job goes uncounted.
+    ``owner`` and ``total`` are the most that may be unfinished at once, of the owner
+    and of the service. The job counts against the ``quota`` in the call that puts it on
+    record, so a repeat costs nothing and no job goes uncounted.
     """
 
     owner: int | None = None
     total: int | None = None
-    day: tuple[str, int] | None = None
+    quota: DailyQuota | None = None
 
 
 @dataclass(frozen=True)

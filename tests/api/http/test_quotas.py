@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -40,6 +41,14 @@ def left_today(context: Context, headers: dict[str, str]) -> int:
     found = re.search(r'"jobs-per-day";r=(\d+)', answer.headers["RateLimit"])
     assert found is not None
     return int(found[1]) + 1
+
+
+def counters(context: Context) -> tuple[str, str]:
+    """Return the names of the one key's counters of today and of yesterday."""
+    store = context.runtime.store
+    (counter,) = store._client.scan_iter(f"{store._prefix}key:day:*")
+    key, _, day = counter.rpartition(":")
+    return counter, f"{key}:{int(day) - 1}"
 
 
 def end_by_abort(context: Context, upload_id: str, headers: dict[str, str]) -> None:
@@ -223,16 +232,55 @@ def test_given_yesterdays_upload_then_today_gets_nothing(guarded: Context) -> No
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
     store = guarded.runtime.store
-    (counter,) = store._client.scan_iter(f"{store._prefix}key:day:*")
-    key, _, day = counter.rpartition(":")
-    today = f"{key}:{int(day)}"
-    yesterday = f"{key}:{int(day) - 1}"
-    record = store._client.hget(f"{store._prefix}upload:{upload['id']}", "doc")
-    older = record.replace(today, yesterday)
-    store._client.hset(f"{store._prefix}upload:{upload['id']}", "doc", older)
+    today, yesterday = counters(guarded)
+    store._client.set(f"{store._prefix}key:reserved:{upload['id']}", yesterday)
     store._client.set(yesterday, 1)
     end_by_abort(guarded, upload["id"], headers)
     assert store._client.mget(today, yesterday) == ["1", "0"]
+
+
+def test_given_an_upload_that_an_older_version_opened_then_its_place_is_given_back(
+    guarded: Context,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers).json
+    store, (today, _) = guarded.runtime.store, counters(guarded)
+    store._client.delete(f"{store._prefix}key:reserved:{upload['id']}")
+    record = f"{store._prefix}upload:{upload['id']}"
+    document = json.loads(store._client.hget(record, "doc"))
+    document["job"]["spent"] = today
+    store._client.hset(record, "doc", json.dumps(document))
+    end_by_abort(guarded, upload["id"], headers)
+    assert store._client.get(today) == "0"
+
+
+def test_given_a_job_whose_record_is_gone_then_its_upload_gives_nothing_back(
+    guarded: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers).json
+    put = upload["put"]
+    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Uploads, "use", lambda *_: None)
+        path = f"/v1/uploads/{upload['id']}/complete"
+        assert guarded.client.post(path, headers=headers).status_code == 200
+    guarded.runtime.jobs.delete(upload["id"], None)
+    store = guarded.runtime.store
+    store._client.delete(f"{store._prefix}users:in/{upload['id']}/source")
+    end_by_abort(guarded, upload["id"], headers)
+    assert left_today(guarded, headers) == 2
+
+
+def test_given_parallel_uploads_with_jobs_then_no_more_than_the_day_has(
+    guarded: Context,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=3, burst=100)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(
+            pool.map(lambda _: announce(guarded, headers).status_code, range(16))
+        )
+    assert sorted(found) == [201] * 3 + [429] * 13
 
 
 def test_given_both_limits_then_both_are_told_on_a_granted_answer(

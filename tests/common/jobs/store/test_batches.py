@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from common.access.keys import Keys
+from common.access.quota import DailyQuota
 from common.errors import IdempotencyMismatch
 from common.jobs.store import (
     Accepted,
@@ -262,15 +263,16 @@ def test_children_and_other_jobs_share_the_day_of_their_key(
     store_context: StoreContext,
 ) -> None:
     keys = Keys(store_context.client, store_context.prefix)
-    keys.spend("k1", 2)
+    quota = DailyQuota("k1", 2)
+    store_context.store.accept(store_context.new_job(), caps=Caps(quota=quota))
     batch_id = accept_batch(store_context, "in/a", "in/b")
     claim = store_context.claim(f"{batch_id}:batch")
-    day = Caps(day=("k1", 2))
+    day = Caps(quota=quota)
     assert isinstance(add(store_context, claim, "0", day), Accepted)
     full = add(store_context, claim, "1", day)
     assert full.scope == "day"
     assert 0 < full.wait <= 86_400
-    assert not keys.spend("k1", 2).granted
+    assert keys.today(quota).left == 0
 
 
 def test_uploads_pass_from_the_batch_to_its_children(
