@@ -38,9 +38,11 @@ def test_no_answer_shows_a_secret(api_context):
     runtime, client = api_context
     job = accept_job(runtime, HOOK, owner="")
     for path in (DELIVERIES, f"{DELIVERIES}/{job}:n:1", f"/v1/jobs/{job}"):
-        text = client.get(path).text
-        assert "s3cret" not in text
-        assert SECRET not in text
+        shown = client.get(path)
+        assert shown.status_code == 200
+        assert job in shown.text
+        assert "s3cret" not in shown.text
+        assert SECRET not in shown.text
 
 
 def test_another_owners_delivery_is_not_there(api_context):
