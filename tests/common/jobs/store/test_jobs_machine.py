@@ -24,8 +24,8 @@ from hypothesis.stateful import (
 
 from common.errors import Conflict
 from common.jobs.store import Claim, JobStore, Opening, Refusal
-from common.jobs.store.connection import open_client
 from common.model import JOB_ENDED
+from common.redis.client import open_client
 from tests.common.jobs.store.context import (
     BAD,
     IDLE,
@@ -65,7 +65,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.context: StoreContext = self.make_context()
+        self.context: StoreContext = self.make_store_context()
         self.handed: list[Claim] = []
         self.known: list[str] = []
 

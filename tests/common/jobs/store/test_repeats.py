@@ -22,8 +22,8 @@ from common.jobs.store import (
     Refusal,
     Repeatable,
 )
-from common.jobs.store.connection import open_client
 from common.model import Source
+from common.redis.client import open_client
 from tests.common.jobs.store.context import (
     BAD,
     IDLE,
@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 class Repeating(JobStore):
     """Sends every script again and sees that nothing changes by it."""
 
-    store_context: StoreContext | None = None
+    context: StoreContext | None = None
     sent: set[str]
 
     def _raw(self, script: str, **arguments: Any) -> str:
@@ -55,7 +55,7 @@ class Repeating(JobStore):
             f"{script} is not safe to repeat"
         )
         if script == "claim":
-            # The notices of a claim are sent by its first answer.
+            # The messages of a claim are sent by its first answer.
             first, again = (
                 json.dumps(json.loads(one) | {"messages": []}) for one in (first, again)
             )
