@@ -2,12 +2,14 @@
 
 from api.app import create_app
 from common.jobs import queue as dispatch
-from common.runtime import build_runtime
+from common.runtime import build_runtime, check_store
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
 
 _settings = Settings.load()
 telemetry.configure(_settings.log)
-app = create_app(
-    build_runtime(_settings, dispatch.BackgroundQueue(dispatch.connect(_settings)))
+_runtime = build_runtime(
+    _settings, dispatch.BackgroundQueue(dispatch.connect(_settings))
 )
+check_store(_runtime.store)
+app = create_app(_runtime)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from common import storage as blobs
+from common.errors import StoreUnavailable
 from common.jobs import queue as dispatch
 from common.jobs.batches import Batches
 from common.jobs.queue import Dispatcher
@@ -12,6 +15,8 @@ from common.jobs.service import JobService
 from common.jobs.store import JobStore
 from common.settings.load import Settings
 from common.storage.port import BlobStore
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,3 +47,15 @@ def build_runtime(settings: Settings, dispatcher: Dispatcher | None = None) -> R
         blobs=blobs.connect(settings),
         dispatcher=dispatcher or dispatch.connect(settings),
     )
+
+
+def check_store(store: JobStore) -> None:
+    """Raise SettingsError at the start of a process whose store is not fit.
+
+    A store that is away is logged and not waited for: requests and tasks meet that
+    again, and the service is up once the store is.
+    """
+    try:
+        store.check_server()
+    except StoreUnavailable as error:
+        log.warning("store.not_checked", error=error.detail)

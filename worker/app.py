@@ -26,8 +26,9 @@ from celery.signals import (
 
 from common.errors import StoreUnavailable
 from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
-from common.runtime import Runtime, build_runtime
-from common.settings.load import Settings
+from common.jobs.store import JobStore
+from common.runtime import Runtime, build_runtime, check_store
+from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
 from worker.lease import WorkerContext, run
 from worker.media.sandbox.launcher import die_with_parent
@@ -95,6 +96,15 @@ def deliver_task(self: Task, task: str) -> None:
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log_as_we_do(**_: Any) -> None:
     telemetry.configure(SETTINGS.log)
+
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]
+def _check_before_work(**_: Any) -> None:
+    try:
+        check_store(JobStore.connect(SETTINGS))
+    except SettingsError as error:
+        # Celery logs other errors of a signal's receiver, and goes on.
+        raise SystemExit(f"framemill: {error}") from error
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]

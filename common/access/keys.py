@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.access.quota import QUOTA_LUA, DailyQuota, Today
 from common.errors import Conflict, NotFound
+from common.redis.client import open_client
 from common.redis.errors import mapped
 from common.settings.load import Settings, SettingsError
 from common.settings.types import PLACE, RECIPIENT
@@ -133,14 +134,7 @@ class Keys:
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Make the keys of the store that the settings name; connects on first use."""
-        client = redis.Redis.from_url(
-            settings.store.url,
-            decode_responses=True,
-            socket_timeout=settings.store.timeout_seconds,
-            socket_connect_timeout=settings.store.timeout_seconds,
-            health_check_interval=10,
-        )
-        return cls(client, settings.store.prefix)
+        return cls(open_client(settings), settings.store.prefix)
 
     def create(self, record: KeyRecord) -> str:
         """Store a new key; gives the key itself, for the only time.

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
 from common.access.quota import QUOTA_LUA, DailyQuota, quota_used_up
 from common.errors import (
@@ -30,6 +28,7 @@ from common.errors import (
     TooManyRequests,
 )
 from common.model import Source
+from common.redis.client import open_client
 from common.redis.errors import mapped
 from common.settings.load import Settings
 from common.storage.port import MAX_PARTS, PART_BYTES, BlobInfo, BlobStore, Part
@@ -121,16 +120,7 @@ class Uploads:
     @classmethod
     def connect(cls, settings: Settings, blobs: BlobStore) -> Self:
         """Make the client of the job store's server; it connects on first use."""
-        timeout = settings.store.timeout_seconds
-        client = redis.Redis.from_url(
-            settings.store.url,
-            decode_responses=True,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            health_check_interval=10,
-            retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
-        )
-        return cls(settings, client, blobs)
+        return cls(settings, open_client(settings), blobs)
 
     def create(
         self,

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from common.jobs.store import JobStore
-from common.jobs.store.connection import open_client
+from common.redis.client import open_client
 from tests.common import valkey
 from tests.common.jobs.store.context import StoreContext, TwiceStore, make_settings
 

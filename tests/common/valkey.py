@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 
 from tests.ports import free_port
 
 START_SECONDS = 60.0
+_SLOTS = 16384
 
 
 def binary() -> Path:
@@ -60,3 +62,43 @@ def running(
     finally:
         server.kill()
         server.wait(60)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[list[str]]:
+    """Run a cluster of three primaries that hold all slots; give their URLs."""
+    nodes: list[tuple[int, subprocess.Popen[bytes]]] = []
+    try:
+        for number in range(3):
+            home = folder / str(number)
+            home.mkdir()
+            port, bus = free_port(), free_port()
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(bus))
+            nodes.append((port, start(home, port, *options)))
+            _take_slots(port, number, bus, nodes[0][0])
+        _await_cluster([port for port, _ in nodes])
+        yield [f"redis://127.0.0.1:{port}/0" for port, _ in nodes]
+    finally:
+        for _, server in nodes:
+            server.kill()
+            server.wait(60)
+
+
+def _take_slots(port: int, number: int, bus: int, first: int) -> None:
+    """Give a node a third of the slots, and have the first node meet it."""
+    begin, end = number * _SLOTS // 3, (number + 1) * _SLOTS // 3 - 1
+    redis.Redis(port=port).execute_command("CLUSTER ADDSLOTSRANGE", begin, end)
+    if port != first:
+        redis.Redis(port=first).execute_command("CLUSTER MEET", "127.0.0.1", port, bus)
+
+
+def _await_cluster(ports: list[int]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    for port in ports:
+        client = redis.Redis(port=port, decode_responses=True)
+        while True:
+            facts: Any = client.execute_command("CLUSTER INFO")
+            if (facts["cluster_state"], facts["cluster_known_nodes"]) == ("ok", "3"):
+                break
+            assert time.monotonic() < deadline, "the nodes did not form a cluster"
+            time.sleep(0.05)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Self
 
 from common.jobs.store.batches import Batches
-from common.jobs.store.connection import open_client
 from common.jobs.store.deliveries import Deliveries
 from common.jobs.store.duplicates import CopiedOutput, Duplicate, Duplicates
 from common.jobs.store.idempotency import Answers, Repeatable, Turn
@@ -40,6 +39,7 @@ from common.jobs.store.records import (
 )
 from common.jobs.store.tasks import Tasks
 from common.model import Message
+from common.redis.client import open_client
 from common.settings.load import Settings
 
 

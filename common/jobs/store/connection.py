@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
-import structlog
-from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from common.access.quota import QUOTA_LUA
 from common.errors import WorkerLost
 from common.model import ErrorInfo, Message
+from common.redis import server
 from common.redis.errors import mapped
-from common.settings.load import Settings, SettingsError
-
-log = structlog.get_logger(__name__)
+from common.settings.load import Settings
 
 _LUA = Path(__file__).parent.parent / "lua"
 _RULES = ("prelude", "batches", "rules")
@@ -48,7 +44,6 @@ _SCRIPTS = {
     "worker_died": _RULES,
     "workers": _RULES,
 }
-_OLDEST_SERVER = (6, 2)
 
 # How long a call's answer is kept for a blind repeat of the same call; redis-py's own
 # retries and a worker's minute of trying lie well within.
@@ -146,24 +141,6 @@ def _configuration(settings: Settings) -> str:
     )
 
 
-def open_client(settings: Settings) -> redis.Redis:
-    """Make the client; it connects on first use.
-
-    One retry keeps a call within twice the timeout while the server is away. A timed
-    out command may have been executed, so every script bears a blind repeat.
-    """
-    timeout = settings.store.timeout_seconds
-    return redis.Redis.from_url(
-        settings.store.url,
-        decode_responses=True,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        socket_keepalive=True,
-        health_check_interval=10,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
-    )
-
-
 class Connection:
     """Calls scripts. All parts of the job store share it.
 
@@ -198,36 +175,5 @@ class Connection:
             self._client.ping()
 
     def check_server(self) -> None:
-        """Refuse a server that would lose jobs.
-
-        Raises SettingsError for one older than 6.2 or one that evicts keys, and
-        StoreUnavailable. A server that hides its policy gets a warning in the log.
-        """
-        with mapped():
-            facts = self._client.info("server")
-            memory = self._client.info("memory")
-        version = str(facts.get("redis_version", "0"))
-        if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_SERVER:
-            raise SettingsError(
-                f"FRAMEMILL_STORE_URL: the server is version {version}; 6.2 or newer "
-                "is needed"
-            )
-        policy = memory.get("maxmemory_policy") or self._configured_policy()
-        if policy is None:
-            log.warning("store.policy_unknown", needed="maxmemory-policy noeviction")
-        elif policy != "noeviction":
-            raise SettingsError(
-                f"FRAMEMILL_STORE_URL: the server's maxmemory-policy is {policy!r}, "
-                "which deletes jobs when memory is full; set it to 'noeviction'"
-            )
-
-    def _configured_policy(self) -> str | None:
-        try:
-            with mapped():
-                kept = cast(
-                    "dict[str, str]", self._client.config_get("maxmemory-policy")
-                )
-        except redis.ResponseError as error:
-            log.warning("store.config_forbidden", error=str(error))
-            return None
-        return kept.get("maxmemory-policy")
+        """Raise SettingsError for a server that is not fit; see common.redis.server."""
+        server.check_server(self._client)

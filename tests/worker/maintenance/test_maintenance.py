@@ -25,8 +25,8 @@ from common.errors import (
 )
 from common.jobs.queue import RecordingDispatcher
 from common.jobs.store import JobStore, Reaped
-from common.jobs.store.connection import open_client
 from common.model import Message
+from common.redis.client import open_client
 from common.runtime import Runtime
 from common.settings.load import Settings
 from common.storage.port import BlobStore

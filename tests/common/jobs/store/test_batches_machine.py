@@ -24,8 +24,8 @@ from hypothesis.stateful import (
 
 from common.errors import Conflict, NotFound
 from common.jobs.store import Accepted, CalledOff, Caps, Claim, JobStore, NewBatch
-from common.jobs.store.connection import open_client
 from common.model import JOB_ENDED, BatchRecord, Source
+from common.redis.client import open_client
 from tests.common.jobs.store.context import StoreContext, TwiceStore, make_settings
 from tests.common.jobs.store.test_jobs_machine import Life
 

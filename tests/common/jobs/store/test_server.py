@@ -1,4 +1,4 @@
-"""The server under the job store: away, stalled, full, or of the wrong kind."""
+"""The server under the job store: away, stalled, or full."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 
 from common.errors import StoreUnavailable
 from common.jobs.store import JobStore, NewJob, NewOutput
-from common.jobs.store.connection import open_client
 from common.model import Source
-from common.settings.load import SettingsError
+from common.redis.client import open_client
 from tests.common import valkey
 from tests.common.jobs.store.context import StoreContext, make_settings
 from tests.ports import free_port
@@ -93,45 +92,6 @@ def test_a_full_server_takes_no_job_and_keeps_the_others(tmp_path: Path) -> None
         store_context.client.config_set("maxmemory", 0)
         assert store_context.store.get(new.id) is None
         assert store_context.status(kept) == "accepted"
-
-
-def test_a_server_that_evicts_is_refused(tmp_path: Path) -> None:
-    with (
-        valkey.running(tmp_path, policy="allkeys-lru") as (url, _),
-        pytest.raises(SettingsError, match="noeviction"),
-    ):
-        connect(url).store.check_server()
-
-
-def test_a_fit_server_passes(valkey_url: str) -> None:
-    connect(valkey_url).store.check_server()
-
-
-@pytest.mark.parametrize("version", ["6.0.16", "5.0.3"])
-def test_an_old_server_is_refused(
-    monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
-    client = fakeredis.FakeRedis(decode_responses=True)
-    monkeypatch.setattr(client, "info", lambda _section: {"redis_version": version})
-    store = JobStore(make_settings("s:"), client)
-    with pytest.raises(SettingsError, match=version):
-        store.check_server()
-
-
-def test_a_server_that_hides_its_policy_is_warned_of(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    client = fakeredis.FakeRedis(decode_responses=True)
-    monkeypatch.setattr(client, "info", lambda _section: {"redis_version": "7.2.4"})
-
-    def forbidden(_name: str) -> None:
-        import redis
-
-        raise redis.ResponseError("NOPERM no permission")
-
-    monkeypatch.setattr(client, "config_get", forbidden)
-    JobStore(make_settings("s:"), client).check_server()
-    assert "policy_unknown" in capsys.readouterr().out
 
 
 def test_a_job_needs_an_output() -> None:

@@ -1,0 +1,48 @@
+"""The one way to open a client of the job store's server.
+
+Everything in one process that uses the same settings shares one pool, so the number
+of connections follows the number of threads that wait for an answer at the same time.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from common.settings.load import Settings
+
+# A thread holds one connection while it waits for an answer. The settings bound the
+# threads, so this bounds nothing more: redis-py's own limit, 100, would be below them.
+_MAX_CONNECTIONS = 100_000
+
+
+def open_client(settings: Settings) -> redis.Redis:
+    """Return a client; it connects on first use and decodes answers to text.
+
+    A call that meets no server, or no answer within ``store.timeout_seconds``, is
+    sent once more and then raises. So it takes at most twice that time, and whatever
+    it sends must bear being sent twice: a call that timed out may have been executed.
+    """
+    store = settings.store
+    return redis.Redis(
+        connection_pool=_pool(store.url, store.timeout_seconds, os.getpid())
+    )
+
+
+# A child process gets a pool of its own (``_pid``): no socket or lock crosses a fork.
+@functools.lru_cache(maxsize=16)
+def _pool(url: str, timeout_seconds: float, _pid: int) -> redis.ConnectionPool:
+    return redis.ConnectionPool.from_url(
+        url,
+        max_connections=_MAX_CONNECTIONS,
+        decode_responses=True,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
+    )
