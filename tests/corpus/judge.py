@@ -47,7 +47,7 @@ class _Meter:
         self.cpu = 0.0
         self._run = process.run
 
-    def __call__(self, argv: Sequence[str], **words: Any) -> process.Finished:
+    def __call__(self, argv: Sequence[str], **words: Any) -> process.ProcessResult:
         done = self._run(argv, **words)
         self.peak = max(self.peak, done.peak_bytes)
         self.cpu += done.cpu_seconds

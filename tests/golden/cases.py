@@ -68,7 +68,7 @@ PLAIN = media()
 _PQ = Colour(primaries="bt2020", transfer="smpte2084", matrix="bt2020nc")
 HDR = media(hdr="hdr10", colour=_PQ, pixel_format="yuv420p10le")
 TURNED = media(rotation=90, mirrored=True, width=1080, height=1920)
-CLEAR = media(codec="vp9", alpha=True)
+WITH_ALPHA = media(codec="vp9", alpha=True)
 OLD = media(interlaced=True, sample_aspect_ratio="16:15", width=2048)
 STREAM = media(container="mpegts", start_time=0.1)
 UNSOUGHT = media(("seek_unreliable",))
@@ -98,8 +98,8 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     "thumbnail_turned": (THUMB | {"time": 1.0}, TURNED),
     "thumbnail_odd_rotation": (THUMB | {"time": 1.0}, ODD),
     "thumbnail_interlaced": (THUMB | {"time": 1.0}, OLD),
-    "thumbnail_alpha_png": (THUMB | {"time": 1.0, "format": "png"}, CLEAR),
-    "thumbnail_alpha_jpeg": (THUMB | {"time": 1.0}, CLEAR),
+    "thumbnail_alpha_png": (THUMB | {"time": 1.0, "format": "png"}, WITH_ALPHA),
+    "thumbnail_alpha_jpeg": (THUMB | {"time": 1.0}, WITH_ALPHA),
     "thumbnail_pad": (
         THUMB | {"time": 1.0, "width": 300, "height": 300, "fit": "pad"},
         PLAIN,
@@ -123,7 +123,7 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
         THUMB
         | {"time": 1.0, "width": 90, "height": 90, "fit": "stretch"}
         | {"format": "webp", "background": "#ff8800"},
-        CLEAR,
+        WITH_ALPHA,
     ),
     "thumbnail_artwork": (THUMB | {"fallback": ["artwork"]}, SONG),
     "thumbnail_waveform": (THUMB | {"fallback": ["waveform"]}, SONG),
@@ -133,9 +133,9 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     "animation_webm": (ANIM | {"format": "webm"}, PLAIN),
     "animation_webp": (ANIM | {"format": "webp", "loop": 3}, PLAIN),
     "animation_avif": (ANIM | {"format": "avif"}, PLAIN),
-    "animation_alpha_avif": (ANIM | {"format": "avif"}, CLEAR),
-    "animation_alpha_webm": (ANIM | {"format": "webm"}, CLEAR),
-    "thumbnail_alpha_avif": (THUMB | {"time": 1.0, "format": "avif"}, CLEAR),
+    "animation_alpha_avif": (ANIM | {"format": "avif"}, WITH_ALPHA),
+    "animation_alpha_webm": (ANIM | {"format": "webm"}, WITH_ALPHA),
+    "thumbnail_alpha_avif": (THUMB | {"time": 1.0, "format": "avif"}, WITH_ALPHA),
     "animation_boomerang": (ANIM | {"boomerang": True, "speed": 2.0}, PLAIN),
     "animation_stream": (ANIM, STREAM),
     "animation_max_bytes": (ANIM | {"max_bytes": 20_000}, PLAIN),
@@ -183,7 +183,7 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
         PREVIEW
         | {"segments": 1, "palette": "diff", "bayer_scale": 3, "optimize": True}
         | {"background": "#ffffff"},
-        CLEAR,
+        WITH_ALPHA,
     ),
     "contact_sheet_bare": (
         SHEET

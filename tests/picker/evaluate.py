@@ -35,7 +35,7 @@ from worker.media.ffmpeg import binary
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done
 from worker.media.recipes.best_frame.auto import Pick, pick
-from worker.media.recipes.thumbnail import picture_of
+from worker.media.recipes.thumbnail import grab_of_pick
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 TIME = re.compile(r"pts_time:(-?[\d.]+)")
@@ -184,7 +184,7 @@ def compare(result: Result, path: Path, folder: Path, engine: Engine) -> None:
     result.pick, spent, own = choose(clip, folder)
     result.times["auto"] = result.pick.time
     name = f"{result.recipe.name}.jpg"
-    final = picture_of(clip, ThumbnailSpec(kind="thumbnail"), result.pick, name)
+    final = grab_of_pick(clip, ThumbnailSpec(kind="thumbnail"), result.pick, name)
     result.score_cpu = own
     result.auto_cpu = spent + own + run_step(final.step.argv, folder).cpu
     half = ["-ss", str(result.recipe.seconds / 2), "-i", str(path)]

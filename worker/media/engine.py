@@ -211,13 +211,13 @@ class _PlanRunner:
                 [*plan.warnings, *alternative.warnings, *shown, *damage]
             )
             result = [_summary(file) for file in files]
-            self._hold_names(files)
+            self._check_names(files)
             return Rendered(files, result, list(found), self._reports)
-        telling = _telling(self._errors)
-        telling.reports = tuple(self._reports)
-        raise telling
+        failure = _most_specific(self._errors)
+        failure.reports = tuple(self._reports)
+        raise failure
 
-    def _hold_names(self, files: Sequence[RenderedFile]) -> None:
+    def _check_names(self, files: Sequence[RenderedFile]) -> None:
         """Raise InternalError where an index names a file that nobody made."""
         known = {file.name for file in files}
         known |= {one["name"] for part in self._job.parts for one in part or ()}
@@ -248,7 +248,7 @@ class _PlanRunner:
             share = min(1.0, seconds / step.seconds) if step.seconds > 0 else 0.0
             self._watch.progress(base + (1 - base) * _STEP_SHARE * share)
 
-        _lay(workdir, step)
+        _write_inputs(workdir, step)
         argv = binary.command(settings, step.program, step.argv)
         done = process.run(
             argv,
@@ -261,7 +261,7 @@ class _PlanRunner:
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:
             raise _failure(done)
-        files = verify.Folder(workdir, settings, self._watch.should_stop)
+        files = verify.CheckedFiles(workdir, settings, self._watch.should_stop)
         came = Done(done.returncode, done.stdout, done.log, files)
         self._damaged |= came.damaged and not step.holed
         return came
@@ -273,7 +273,7 @@ class _PlanRunner:
             path.write_text(made.text, encoding="utf-8")
         if not path.is_file() or not path.stat().st_size:
             raise DecodeError(f"{made.file} was not made")
-        facts = verify.look(path, self._settings, self._watch.should_stop)
+        facts = verify.check_file(path, self._settings, self._watch.should_stop)
         for side in ("width", "height"):
             wanted, found = getattr(made, side), getattr(facts, side)
             if wanted is not None and wanted != found:
@@ -311,7 +311,7 @@ class _PlanRunner:
         )
 
 
-def _lay(workdir: Path, step: Step) -> None:
+def _write_inputs(workdir: Path, step: Step) -> None:
     """Put the texts and assets that a step reads into the work folder."""
     for name, text in step.texts.items():
         (workdir / name).write_text(text, encoding="utf-8")
@@ -347,7 +347,7 @@ def _empty(folder: Path) -> None:
             entry.unlink()
 
 
-def _failure(done: process.Finished) -> Exception:
+def _failure(done: process.ProcessResult) -> Exception:
     """Tell from a failed run's log what kind of failure it was."""
     log = done.log
     if "No space left on device" in log:
@@ -371,12 +371,12 @@ def _last_line(log: str) -> str:
     return lines[-1][-200:] if lines else "no message"
 
 
-_TELLING: tuple[type[MediaError], ...] = (SeekPastEnd, ResourceLimit)
+_SPECIFIC: tuple[type[MediaError], ...] = (SeekPastEnd, ResourceLimit)
 
 
-def _telling(errors: list[MediaError]) -> MediaError:
+def _most_specific(errors: list[MediaError]) -> MediaError:
     """Pick the error that says most: a named cause before a failed decode."""
-    for kind in _TELLING:
+    for kind in _SPECIFIC:
         for error in errors:
             if isinstance(error, kind):
                 return error

@@ -50,7 +50,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Finished:
+class ProcessResult:
     """What came of a run: ``log`` is the tail of standard error.
 
     ``returncode`` is negative when a signal ended it. ``peak_bytes`` is the most
@@ -262,7 +262,7 @@ def run(
     capture: int = 0,
     progress: Callable[[float], None] = _ignore,
     should_stop: Callable[[], bool] = _go_on,
-) -> Finished:
+) -> ProcessResult:
     """Run ``argv`` (its first word a path) in ``cwd`` and wait for its end.
 
     The word ``{progress}`` in ``argv`` becomes the pipe on which FFmpeg's
@@ -281,11 +281,11 @@ def run(
             if child.moved():
                 last = now
             child.tell(progress)
-            _judge(child, bounds, now - started, now - last, should_stop)
+            _check_bounds(child, bounds, now - started, now - last, should_stop)
         child.tell(progress)
     finally:
         status = child.end()
-    return Finished(
+    return ProcessResult(
         status,
         bytes(child.out),
         child.log.text(),
@@ -295,7 +295,7 @@ def run(
     )
 
 
-def _judge(
+def _check_bounds(
     child: _Child,
     bounds: Bounds,
     total: float,

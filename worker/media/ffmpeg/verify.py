@@ -47,7 +47,9 @@ def is_picture(file: str) -> bool:
     return Path(file).suffix in _PICTURES
 
 
-def look(path: Path, settings: Settings, should_stop: Callable[[], bool]) -> FileFacts:
+def check_file(
+    path: Path, settings: Settings, should_stop: Callable[[], bool]
+) -> FileFacts:
     """Give the facts of a made file; pictures are decoded, all else is measured.
 
     Raises DecodeError when a picture does not decode to its end.
@@ -102,7 +104,7 @@ def _facts(path: Path, size: int, text: str) -> FileFacts:
     return FileFacts(size, best.size[0], best.size[1], best.frames, duration)
 
 
-class Folder(Mapping[str, FileFacts]):
+class CheckedFiles(Mapping[str, FileFacts]):
     """The files of a work folder; facts are found when they are asked for."""
 
     def __init__(
@@ -124,7 +126,7 @@ class Folder(Mapping[str, FileFacts]):
             raise KeyError(name)
         if name not in self._facts:
             path = self._path / name
-            self._facts[name] = look(path, self._settings, self._should_stop)
+            self._facts[name] = check_file(path, self._settings, self._should_stop)
         return self._facts[name]
 
     def __contains__(self, name: object) -> bool:

@@ -49,7 +49,7 @@ _BARE_PROFILE = 5
 RANGES = {1: "limited", 2: "full"}
 
 
-def judge(
+def describe(
     frame: dict[str, Any], tag: str | None, profile: int | None
 ) -> tuple[dict[str, str | None], Hdr | None]:
     """Give the words for a frame's colour numbers, and the kind of HDR.

@@ -26,7 +26,17 @@ _FIELDS = {"T": "top", "B": "bottom"}
 _BASE = re.compile(rb"^#tb 0: (\d+)/(\d+)", re.MULTILINE)
 _PACKET = re.compile(rb"^0, *-?\d+, *(-?\d+), *(\d+),", re.MULTILINE)
 _LOST = "Skipping invalid undecodable NALU"
-_CLEAR = ("yuva", "rgba", "bgra", "argb", "abgr", "gbrap", "ya8", "ya16", "pal8")
+_ALPHA_FORMATS = (
+    "yuva",
+    "rgba",
+    "bgra",
+    "argb",
+    "abgr",
+    "gbrap",
+    "ya8",
+    "ya16",
+    "pal8",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Decoded:
     packets: list[tuple[float, float]]
 
 
-def look(
+def decode(
     path: Path,
     index: int,
     settings: Settings,
@@ -80,7 +90,7 @@ def _frame(log: str) -> dict[str, Any] | None:
         return None
     # Without its parameter sets (FFmpeg's Matroska muxer drops them) an alpha layer
     # would hide the whole picture.
-    alpha = found[1].startswith(_CLEAR) and _LOST not in log
+    alpha = found[1].startswith(_ALPHA_FORMATS) and _LOST not in log
     size = {"width": int(found[2]), "height": int(found[3])}
     field = _FIELDS.get(found[4])
     return size | {"pixel_format": found[1], "alpha": alpha, "field": field}

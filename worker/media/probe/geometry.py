@@ -24,7 +24,7 @@ class Shape:
     mirrored: bool
 
 
-def judge(video: dict[str, Any], description: str, warnings: list[str]) -> Shape:
+def read_shape(video: dict[str, Any], description: str, warnings: list[str]) -> Shape:
     """Give the shape of a stream by its facts and FFmpeg's description of the file.
 
     What is not usable is left out, and ``warnings`` gets its code.

@@ -25,7 +25,7 @@ _MOST_SIDE = 65_535
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedImage:
     """A stream's picture, by the id of its item or track, at a place of a canvas."""
 
     id: int
@@ -34,16 +34,16 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Canvas:
+class DerivedImage:
     """A picture that is put together: its size in pixels, and what lies on it."""
 
     width: int
     height: int
-    parts: tuple[Placed, ...]
+    parts: tuple[PlacedImage, ...]
 
 
 @dataclass(frozen=True)
-class Picture:
+class PrimaryImage:
     """The primary item of a HEIF file.
 
     ``canvas`` is None where the item is coded as one picture. ``matrix`` is the
@@ -53,10 +53,10 @@ class Picture:
     """
 
     id: int
-    canvas: Canvas | None = None
+    canvas: DerivedImage | None = None
     matrix: tuple[int, int, int, int] = (1, 0, 0, 1)
     crop: tuple[int, int, int, int] | None = None
-    alpha: Canvas | None = None
+    alpha: DerivedImage | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Assembly:
     ``alpha_tracks`` gives the id of the alpha track by that of the track it is for.
     """
 
-    picture: Picture | None = None
+    picture: PrimaryImage | None = None
     alpha_tracks: dict[int, int] = field(default_factory=dict)
 
 
@@ -189,7 +189,7 @@ class _Items:
         self._properties = _properties(boxes.get(b"iprp", b""))
         self._places = _places(boxes.get(b"iloc", b""))
 
-    def read(self) -> Picture | None:
+    def read(self) -> PrimaryImage | None:
         """Return the primary item."""
         item = self._primary
         if item not in self._kinds:
@@ -199,15 +199,17 @@ class _Items:
         canvas = self._canvas(item)
         size = (canvas.width, canvas.height) if canvas else self._size(item)
         matrix, crop = _shown(self._properties.get(item, []), size)
-        return Picture(item, canvas, matrix, crop, alpha)
+        return PrimaryImage(item, canvas, matrix, crop, alpha)
 
-    def _alpha(self, item: int) -> Canvas | None:
+    def _alpha(self, item: int) -> DerivedImage | None:
         for kind, one, others in self._references:
             if kind != b"auxl" or item not in others:
                 continue
             for name, body in self._properties.get(one, []):
                 if name == b"auxC" and any(urn in body for urn in _ALPHA):
-                    return self._canvas(one) or Canvas(*self._size(one), (Placed(one),))
+                    return self._canvas(one) or DerivedImage(
+                        *self._size(one), (PlacedImage(one),)
+                    )
         return None
 
     def _size(self, item: int) -> tuple[int, int]:
@@ -217,7 +219,7 @@ class _Items:
                 return width, height
         raise ValueError("an item has no size")
 
-    def _canvas(self, item: int, depth: int = 0) -> Canvas | None:
+    def _canvas(self, item: int, depth: int = 0) -> DerivedImage | None:
         """Return what a derived item is made of; None for a coded one."""
         kind = self._kinds[item]
         inputs = self._inputs(item)
@@ -225,7 +227,9 @@ class _Items:
             return None
         if kind == b"iden":
             below = self._canvas(inputs[0], depth + 1)
-            return below or Canvas(*self._size(inputs[0]), (Placed(inputs[0]),))
+            return below or DerivedImage(
+                *self._size(inputs[0]), (PlacedImage(inputs[0]),)
+            )
         data = _Bytes(self._data(item))
         return self._grid(data, inputs) if kind == b"grid" else _overlay(data, inputs)
 
@@ -235,7 +239,7 @@ class _Items:
         )
         return next(found, ())
 
-    def _grid(self, data: _Bytes, inputs: tuple[int, ...]) -> Canvas:
+    def _grid(self, data: _Bytes, inputs: tuple[int, ...]) -> DerivedImage:
         data.number(1)
         wide = 4 if data.number(1) & 1 else 2
         rows, columns = data.number(1) + 1, data.number(1) + 1
@@ -244,10 +248,10 @@ class _Items:
             raise ValueError("a grid has not as many tiles as places")
         width, height = self._size(inputs[0])
         places = (
-            Placed(one, n % columns * width, n // columns * height)
+            PlacedImage(one, n % columns * width, n // columns * height)
             for n, one in enumerate(inputs)
         )
-        return Canvas(*size, tuple(places))
+        return DerivedImage(*size, tuple(places))
 
     def _data(self, item: int) -> bytes:
         method, offset, length = self._places[item]
@@ -334,15 +338,15 @@ def _places(box: bytes) -> dict[int, tuple[int, int, int]]:
     return found
 
 
-def _overlay(data: _Bytes, inputs: tuple[int, ...]) -> Canvas:
+def _overlay(data: _Bytes, inputs: tuple[int, ...]) -> DerivedImage:
     data.number(1)
     wide = 4 if data.number(1) & 1 else 2
     data.number(8)  # what lies behind, 16 bits each of red, green, blue and alpha
     size = data.number(wide), data.number(wide)
-    places = [Placed(one, data.number(wide), data.number(wide)) for one in inputs]
+    places = [PlacedImage(one, data.number(wide), data.number(wide)) for one in inputs]
     if any(max(one.x, one.y) > _MOST_SIDE // 2 for one in places):
         raise ValueError("a picture lies outside of its canvas")
-    return Canvas(*size, tuple(places))
+    return DerivedImage(*size, tuple(places))
 
 
 def _shown(

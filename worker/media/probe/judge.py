@@ -83,7 +83,7 @@ def probe(
     if facts.get("container", "").startswith("mov") and len(videos) > 1:
         facts["videos"] = mosaics.join(videos, isobmff.read(path))
     _decode(path, facts, settings, should_stop)
-    return judge(head, facts, settings)
+    return media_info(head, facts, settings)
 
 
 def _read(
@@ -118,7 +118,7 @@ def _read(
     raise InternalError(f"the probe failed: {done.log.strip()[-300:]}")
 
 
-def judge(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo:
+def media_info(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo:
     """Turn the child's facts into a MediaInfo, or raise what is wrong."""
     _check_opened(head, facts)
     videos = [video for video in facts["videos"] if video.get("width") is not None]
@@ -280,13 +280,13 @@ def _decode(
     for video in facts.get("videos", []):
         fields = _is_of_fields(video)
         if (video.get("layered") and video["frames"]) or fields:
-            seen = decoded.look(path, video["index"], settings, should_stop)
+            seen = decoded.decode(path, video["index"], settings, should_stop)
             if seen.frame is not None:
                 video["frames"] = [one | seen.frame for one in video["frames"]]
             if fields:
                 video.update(_woven(video))
         elif facts["container"] == _WEBP and not video.get("frames"):
-            seen = decoded.look(path, 0, settings, should_stop, whole=True)
+            seen = decoded.decode(path, 0, settings, should_stop, whole=True)
             if seen.frame is not None and seen.packets:
                 facts["container"], facts["complete"] = ANIMATED_WEBP, True
                 facts["duration"] = sum(seen.packets[-1])
@@ -371,11 +371,11 @@ def _video(
 ) -> VideoInfo:
     frame = video["frames"][0]
     text = facts.get("description", "")
-    shape = geometry.judge(video, text, warnings)
+    shape = geometry.read_shape(video, text, warnings)
     counted = video["packets"] if facts["complete"] else video["declared_frames"]
     start, due = (_since_zero(video[when], facts) for when in ("first", "due"))
     profile = description.dolby_profile(text, video["index"])
-    names, hdr = colour.judge(frame, video["tag"], profile)
+    names, hdr = colour.describe(frame, video["tag"], profile)
     if names["matrix"] == colour.NO_BASE_LAYER:
         warnings.append(warning_codes.NO_BASE_LAYER)
     if start - due > _CUT_SECONDS:
@@ -407,7 +407,7 @@ def _video(
         keyframe_interval=video.get("key_gap"),
         pixel_format=frame["pixel_format"],
         bit_depth=frame["bits"],
-        alpha=_is_clear(video),
+        alpha=_has_alpha(video),
         interlaced=any(one["interlaced"] for one in video["frames"]),
         hdr=hdr,
         colour=Colour(**names),
@@ -418,7 +418,7 @@ def _video(
     )
 
 
-def _is_clear(video: dict[str, Any]) -> bool:
+def _has_alpha(video: dict[str, Any]) -> bool:
     """Return whether a stream has transparency: in its frames, or beside them."""
     frame = video["frames"][0]
     return bool(frame["alpha"] or video["alpha_mode"] or video.get("alpha_mosaic"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.media.probe.isobmff import Assembly, Canvas, Picture
+from worker.media.probe.isobmff import Assembly, DerivedImage, PrimaryImage
 
 Video = dict[str, Any]
 Kept = tuple[int, int, int, int]
@@ -56,7 +56,7 @@ def _size(video: Video) -> tuple[int, int]:
 
 
 def _picture(
-    picture: Picture, items: dict[int, Video]
+    picture: PrimaryImage, items: dict[int, Video]
 ) -> tuple[Video | None, list[int]]:
     """Return the primary item as one video, and the streams that it is made of."""
     alpha = picture.alpha and _mosaic(picture.alpha, picture, items)
@@ -80,13 +80,13 @@ def _picture(
     return video, [*used, *(tile["stream"] for tile in mosaic["tiles"])]
 
 
-def _matrix(picture: Picture) -> list[int]:
+def _matrix(picture: PrimaryImage) -> list[int]:
     a, b, c, d = (one * _FIXED for one in picture.matrix)
     return [a, b, 0, c, d, 0, 0, 0, 1 << 30]
 
 
 def _mosaic(
-    canvas: Canvas, picture: Picture, items: dict[int, Video]
+    canvas: DerivedImage, picture: PrimaryImage, items: dict[int, Video]
 ) -> dict[str, Any] | None:
     """Return where the tiles lie and what is kept; None when a tile did not decode."""
     tiles = []
@@ -99,7 +99,7 @@ def _mosaic(
     return {"width": width, "height": height, "x": x, "y": y, "tiles": tiles}
 
 
-def _kept(canvas: Canvas, picture: Picture) -> Kept:
+def _kept(canvas: DerivedImage, picture: PrimaryImage) -> Kept:
     """Return width, height, x and y of what the picture shows of a canvas."""
     whole = picture.canvas
     if picture.crop is None or whole is None:

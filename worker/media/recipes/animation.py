@@ -16,8 +16,8 @@ from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content, start_search
 from worker.media.recipes.best_frame.content import Content
 from worker.media.recipes.shared import cost, fallback, gif, moving, picture
-from worker.media.recipes.shared.moving import Look
-from worker.media.recipes.shared.span import Stretch, frames_of, sample, stillness
+from worker.media.recipes.shared.moving import Rendition
+from worker.media.recipes.shared.span import Span, frames_of, sample, stillness
 from worker.media.recipes.size_limit import fit
 
 # Where "auto" looks first.
@@ -28,15 +28,13 @@ _EARLY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Window:
-    """A stretch of the clip: ``start`` on its clock, ``length`` in seconds."""
+class RequestedSpan(Span):
+    """The span to show, and the warnings about how it differs from the spec."""
 
-    start: float
-    length: float
     warnings: tuple[str, ...] = ()
 
 
-def window(spec: AnimationSpec, clip: Clip) -> Window:
+def requested_span(spec: AnimationSpec, clip: Clip) -> RequestedSpan:
     """Find the stretch that was asked, moved back or cut so that it fits.
 
     Raises SeekPastEnd when ``end`` does not come after ``start``.
@@ -54,7 +52,7 @@ def window(spec: AnimationSpec, clip: Clip) -> Window:
             )
     length = min(length, _LONGEST)
     if clip.end is None:
-        return Window(start, length)
+        return RequestedSpan(start, length)
     return _fitted(spec, clip, start, length, clip.end)
 
 
@@ -64,7 +62,7 @@ def _usual(start: float | str) -> float | str:
 
 def _fitted(
     spec: AnimationSpec, clip: Clip, start: float, length: float, end: float
-) -> Window:
+) -> RequestedSpan:
     # A stated end that lies after the video's moves no start back.
     held = spec.end is not None and clip.begin <= start < end
     room = max(end - (start if held else clip.begin), clip.frame_seconds)
@@ -80,7 +78,7 @@ def _fitted(
         warnings.append(warning_codes.TIME_PAST_END)
     elif start - moved > clip.frame_seconds and not parse_time(_usual(spec.start))[1]:
         warnings.append(warning_codes.START_MOVED)
-    return Window(moved, length, tuple(warnings))
+    return RequestedSpan(moved, length, tuple(warnings))
 
 
 def plan(
@@ -90,24 +88,24 @@ def plan(
 
     Raises NoVideoStream. The alternative of a window that is none raises SeekPastEnd.
     """
-    canvas = fallback.of_animation(spec)
+    canvas = fallback.animation_canvas(spec)
     seconds = _DEFAULT_SECONDS if spec.duration is None else spec.duration
 
     def show(drawn: Any) -> StepRun:
-        return fallback.held(drawn, "animation", spec, seconds, clip.threads)
+        return fallback.still_animation(drawn, "animation", spec, seconds, clip.threads)
 
     frames = partial(_of_frames, spec, clip)
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
 def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
-    stretch = window(spec, clip)
+    span = requested_span(spec, clip)
     mapped, clipped = picture.colour_warnings(clip)
-    start = replace(stretch, start=clip.begin)
-    best = _Shooting(spec, clip, stretch, searches=spec.start == AUTO)
+    start = replace(span, start=clip.begin)
+    best = _AnimationRun(spec, clip, span, searches=spec.start == AUTO)
     plain = replace(best, plain=True)
     early = replace(best, early=_EARLY_SECONDS)
-    first = _Shooting(spec, clip, start, plain=True, early=float("inf"))
+    first = _AnimationRun(spec, clip, start, plain=True, early=float("inf"))
     alternatives = []
     if moving.optimizes(spec):
         alternatives.append(
@@ -120,12 +118,12 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
         Alternative("seek_early", early.make, mapped),
         Alternative("from_start", first.make, (warning_codes.START_MOVED, *clipped)),
     ]
-    reduced = (warning_codes.FPS_REDUCED,) if best.look.fps < spec.fps else ()
-    return Plan(tuple(alternatives), stretch.warnings + reduced)
+    reduced = (warning_codes.FPS_REDUCED,) if best.rendition.fps < spec.fps else ()
+    return Plan(tuple(alternatives), span.warnings + reduced)
 
 
 @dataclass(frozen=True)
-class _Shooting:
+class _AnimationRun:
     """One way to make the animation of a stretch.
 
     ``searches`` says that another stretch may be shown where this one is poor;
@@ -134,14 +132,14 @@ class _Shooting:
 
     spec: AnimationSpec
     clip: Clip
-    stretch: Window
+    span: RequestedSpan
     plain: bool = False
     early: float = 0.0
     searches: bool = False
     passed_over: tuple[dict[str, Any], ...] = field(default=())
 
     @property
-    def look(self) -> Look:
+    def rendition(self) -> Rendition:
         """Give the look that was asked for."""
         spec, video = self.spec, self.clip.video
         even = picture.is_even(spec.format)
@@ -151,51 +149,51 @@ class _Shooting:
             spec.fps,
             spec.format,
             box,
-            self.span.plays,
+            self.timing.plays,
             stored=spec.max_bytes is not None,
         )
         if spec.boomerang:
             fps = moving.fps_within_memory(fps, box, self.seconds)
-        clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
-        return Look(box, fps, spec.colors, spec.quality, clear=clear)
+        has_alpha = picture.keeps_alpha(self.clip, spec.format, spec.background)
+        return Rendition(box, fps, spec.colors, spec.quality, has_alpha=has_alpha)
 
     @property
     def seconds(self) -> float:
         """Give how long the animation plays, one way."""
-        return self.stretch.length / self.spec.speed
+        return self.span.length / self.spec.speed
 
     @property
-    def span(self) -> moving.Span:
+    def timing(self) -> moving.Timing:
         """Return what a run reads, and how long the animation plays."""
         plays = self.seconds * (2 if self.spec.boomerang else 1)
-        return moving.Span(self.stretch.length + min(self.early, _EARLY_SECONDS), plays)
+        return moving.Timing(self.span.length + min(self.early, _EARLY_SECONDS), plays)
 
     @property
     def file(self) -> str:
         """Return the name of the file."""
         return moving.file_name("animation", self.spec.format)
 
-    def sampled(self, look: Look) -> tuple[Any, moving.View | None]:
+    def sampled(self, rendition: Rendition) -> tuple[Any, moving.View | None]:
         """Return the drawn frames at the look's rate, and the view of a few."""
         clip, spec = self.clip, self.spec
         frames = sample(
             clip,
-            self._window,
-            look.fps,
+            self.span,
+            rendition.fps,
             speed=spec.speed,
             early=self.early,
         )
         frames = picture.draw(
             frames,
             clip,
-            look.box,
+            rendition.box,
             spec.format,
             background=spec.background,
             plain=self.plain,
         )
-        count = frames_of(clip, self.seconds, look.fps)
-        clear = picture.keeps_alpha(clip, spec.format, spec.background)
-        frames, view = content.view(frames, count, look.box.width, alpha=clear)
+        count = frames_of(clip, self.seconds, rendition.fps)
+        has_alpha = picture.keeps_alpha(clip, spec.format, spec.background)
+        frames, view = content.view(frames, count, rendition.box.width, alpha=has_alpha)
         return moving.boomerang(frames) if spec.boomerang else frames, view
 
     def make(self) -> StepRun:
@@ -203,7 +201,7 @@ class _Shooting:
         shown = yield from self.draw()
         if not (self.searches and shown.poor):
             return (yield from self.finish(shown))
-        length = self.stretch.length
+        length = self.span.length
         starts = yield from start_search.find(self.clip, length, shown)
         best, last = (self, shown), self
         for start in starts:
@@ -218,61 +216,61 @@ class _Shooting:
             shown = yield from chosen.draw()
         return (yield from chosen.finish(shown))
 
-    def instead(self, start: float, shown: Content) -> _Shooting:
+    def instead(self, start: float, shown: Content) -> _AnimationRun:
         """Return the way to show the stretch from ``start``, and say why."""
         left = {"start": self._time, "warnings": list(shown.warnings)}
-        stretch = replace(self.stretch, start=start)
+        span = replace(self.span, start=start)
         passed_over = (*self.passed_over, left)
-        return replace(self, stretch=stretch, passed_over=passed_over)
+        return replace(self, span=span, passed_over=passed_over)
 
     def draw(self) -> Generator[Step, Done, Content]:
         """Write the file, or what trials for ``max_bytes`` read; judge what it shows.
 
         Raises DecodeError when no frame came.
         """
-        spec, look, span = self.spec, self.look, self.span
-        frames, view = self.sampled(look)
+        spec, rendition, timing = self.spec, self.rendition, self.timing
+        frames, view = self.sampled(rendition)
         if spec.max_bytes is not None:
-            done = yield from fit.master(frames, spec.format, look, span.read, view)
+            done = yield from fit.write_master(
+                frames, spec.format, rendition, timing.read, view
+            )
         else:
             threads = self.clip.threads
             done = yield from moving.encode(
-                frames, self.file, spec, look, span, threads, view=view
+                frames, self.file, spec, rendition, timing, threads, view=view
             )
             if self.file not in done.files:
                 raise DecodeError("no frame could be decoded there")
         if self.clip.video.frames == 1:
             return Content()
-        return content.read(content.samples(done, look.box.width))
+        return content.read(content.samples(done, rendition.box.width))
 
     def finish(self, shown: Content) -> StepRun:
         """Describe the file that was drawn, or search for one within ``max_bytes``."""
-        spec, look = self.spec, self.look
+        spec, rendition = self.spec, self.rendition
         details: dict[str, Any] = {"start": self._time, "end": self._end}
         if spec.start == AUTO:
             details["passed_over"] = list(self.passed_over)
         if spec.max_bytes is not None:
-            made, trial = yield from fit.fit(spec, look, self.span, self.clip)
+            made, trial = yield from fit.best_trial(
+                spec, rendition, self.timing, self.clip
+            )
             made = replace(made, time=self._time, details=details | trial)
         else:
-            if look.fps != spec.fps:
-                details["fps"] = look.fps
+            if rendition.fps != spec.fps:
+                details["fps"] = rendition.fps
             file = self.file
-            made = moving.made(file, file, spec.format, look, self._time, details)
-        still = yield from stillness(self.clip, self._window)
+            made = moving.made(file, file, spec.format, rendition, self._time, details)
+        still = yield from stillness(self.clip, self.span)
         shows = (
             code for code in shown.warnings if not still or code != warning_codes.FROZEN
         )
         return [replace(made, warnings=(*still, *shows))]
 
     @property
-    def _window(self) -> Stretch:
-        return Stretch(self.stretch.start, self.stretch.length)
-
-    @property
     def _time(self) -> float:
-        return round(self.stretch.start, 3)
+        return round(self.span.start, 3)
 
     @property
     def _end(self) -> float:
-        return round(self.stretch.start + self.stretch.length, 3)
+        return round(self.span.end, 3)

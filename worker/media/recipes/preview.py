@@ -24,8 +24,8 @@ from worker.media.recipes.best_frame import content
 from worker.media.recipes.best_frame.sample import Sample
 from worker.media.recipes.shared import cost, fallback, frame_at, gif, moving, picture
 from worker.media.recipes.shared.extent import extent, leaves_some
-from worker.media.recipes.shared.moving import Look
-from worker.media.recipes.shared.span import Stretch, sample
+from worker.media.recipes.shared.moving import Rendition
+from worker.media.recipes.shared.span import Span, sample
 from worker.media.recipes.size_limit import fit
 
 # Decoders of one process: about 30 frames each, 12 megapixels in all.
@@ -44,13 +44,13 @@ _STORED: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class _Cut:
+class _PreviewRun:
     """What is taken from the clip, at which size and pace."""
 
     spec: PreviewSpec
     clip: Clip
-    windows: tuple[Stretch, ...]
-    look: Look
+    windows: tuple[Span, ...]
+    rendition: Rendition
     plain: bool = False
 
     @property
@@ -74,10 +74,10 @@ def plan(
     seconds = spec.segments * spec.segment_duration
 
     def show(drawn: Any) -> StepRun:
-        return fallback.held(drawn, "preview", spec, seconds, clip.threads)
+        return fallback.still_animation(drawn, "preview", spec, seconds, clip.threads)
 
     frames = partial(_of_frames, spec, clip)
-    canvas = fallback.of_animation(spec)
+    canvas = fallback.animation_canvas(spec)
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
@@ -88,9 +88,9 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
     box = picture.fit(
         (video.width, video.height), spec, moving.DEFAULT_WIDTH, even=even
     )
-    fps = _bearable(spec, windows, box)
-    clear = picture.keeps_alpha(clip, spec.format, spec.background)
-    look = Look(box, fps, spec.colors, spec.quality, clear=clear)
+    fps = _affordable_fps(spec, windows, box)
+    has_alpha = picture.keeps_alpha(clip, spec.format, spec.background)
+    rendition = Rendition(box, fps, spec.colors, spec.quality, has_alpha=has_alpha)
     mapped, clipped = picture.colour_warnings(clip)
     warnings = []
     few = (
@@ -102,30 +102,30 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
         warnings.append(few)
     if not leaves_some(clip, spec):
         warnings.append(warning_codes.EXCLUSION_IGNORED)
-    if look.fps < spec.fps:
+    if rendition.fps < spec.fps:
         warnings.append(warning_codes.FPS_REDUCED)
-    cut = _Cut(spec, clip, windows, look)
-    first = (Stretch(clip.begin, spec.segment_duration),)
+    run = _PreviewRun(spec, clip, windows, rendition)
+    first = (Span(clip.begin, spec.segment_duration),)
     alternatives = []
     if moving.optimizes(spec):
-        best = partial(_make, cut)
+        best = partial(_make, run)
         alternatives.append(
             Alternative("optimized", partial(gif.optimized, best), mapped)
         )
         mapped = (*mapped, warning_codes.NOT_OPTIMIZED)
     alternatives += [
-        Alternative("seeks", partial(_make, cut), mapped),
-        Alternative("seeks_plain", partial(_make, replace(cut, plain=True)), clipped),
+        Alternative("seeks", partial(_make, run), mapped),
+        Alternative("seeks_plain", partial(_make, replace(run, plain=True)), clipped),
         Alternative(
             "from_start",
-            partial(_make, replace(cut, plain=True, windows=first)),
+            partial(_make, replace(run, plain=True, windows=first)),
             (few, *clipped),
         ),
     ]
     return Plan(tuple(alternatives), tuple(warnings))
 
 
-def segments(spec: PreviewSpec, clip: Clip) -> tuple[Stretch, ...]:
+def segments(spec: PreviewSpec, clip: Clip) -> tuple[Span, ...]:
     """Spread the segments evenly over what is not excluded; none overlap.
 
     A video with room for fewer gives fewer; one shorter than a single segment is
@@ -134,16 +134,16 @@ def segments(spec: PreviewSpec, clip: Clip) -> tuple[Stretch, ...]:
     """
     length = spec.segment_duration
     if clip.end is None:
-        return (Stretch(clip.begin, length),)
+        return (Span(clip.begin, length),)
     start, end = _widened(extent(clip, spec), length, (clip.begin, clip.end))
     room = end - start
     if room <= length:
-        return (Stretch(start, max(room, clip.frame_seconds)),)
+        return (Span(start, max(room, clip.frame_seconds)),)
     count = max(1, min(spec.segments, int(room / length)))
     if count == 1:
-        return (Stretch(start + (room - length) / 2, length),)
+        return (Span(start + (room - length) / 2, length),)
     step = (room - length) / (count - 1)
-    return tuple(Stretch(start + place * step, length) for place in range(count))
+    return tuple(Span(start + place * step, length) for place in range(count))
 
 
 def _widened(
@@ -157,49 +157,53 @@ def _widened(
     return start, min(whole[1], start + length)
 
 
-def _bearable(spec: PreviewSpec, windows: Sequence[Stretch], box: picture.Box) -> float:
+def _affordable_fps(
+    spec: PreviewSpec, windows: Sequence[Span], box: picture.Box
+) -> float:
     """Return the asked frame rate, or what the disk and the encoder can bear."""
     return cost.rate(spec.fps, spec.format, box, _seconds(windows), stored=True)
 
 
-def _make(cut: _Cut) -> StepRun:
-    files, shown = yield from _take(cut)
+def _make(run: _PreviewRun) -> StepRun:
+    files, shown = yield from _store_segments(run)
     if not files or not shown:
         raise DecodeError("no frame of the video could be decoded")
-    spec, look, seconds = cut.spec, cut.look, _seconds(cut.windows)
+    spec, rendition, seconds = run.spec, run.rendition, _seconds(run.windows)
     frames, view = content.view(
-        _joined(cut, files),
+        _joined(run, files),
         sum(count for _, count in shown),
-        look.box.width,
-        alpha=picture.keeps_alpha(cut.clip, cut.spec.format, cut.spec.background),
+        rendition.box.width,
+        alpha=picture.keeps_alpha(run.clip, run.spec.format, run.spec.background),
         most=_SAMPLES * len(shown),
     )
     name = moving.file_name("preview", spec.format)
-    span = moving.Span(seconds, seconds)
+    timing = moving.Timing(seconds, seconds)
     if spec.max_bytes is not None:
-        done = yield from fit.master(frames, spec.format, look, span.read, view)
-        made, trial = yield from fit.fit(spec, look, span, cut.clip)
+        done = yield from fit.write_master(
+            frames, spec.format, rendition, timing.read, view
+        )
+        made, trial = yield from fit.best_trial(spec, rendition, timing, run.clip)
         made = replace(made, name=name)
     else:
-        threads, trial = cut.clip.threads, {}
+        threads, trial = run.clip.threads, {}
         done = yield from moving.encode(
-            frames, name, spec, look, span, threads, view=view
+            frames, name, spec, rendition, timing, threads, view=view
         )
         if name not in done.files:
             raise DecodeError("the segments could not be joined")
-        made = moving.made(name, name, spec.format, look, None, {})
-    seen = content.samples(done, look.box.width)
-    if cut.clip.video.frames == 1:
+        made = moving.made(name, name, spec.format, rendition, None, {})
+    seen = content.samples(done, rendition.box.width)
+    if run.clip.video.frames == 1:
         seen = []
-    segments, notes = _described(cut, shown, seen)
-    details = {"segments": segments, "fps": round(look.fps, 3)} | trial
-    few = (warning_codes.WINDOW_MISSING,) if len(shown) < len(cut.windows) else ()
+    segments, notes = _described(run, shown, seen)
+    details = {"segments": segments, "fps": round(rendition.fps, 3)} | trial
+    few = (warning_codes.WINDOW_MISSING,) if len(shown) < len(run.windows) else ()
     time = round(shown[0][0].start, 3)
     return [replace(made, time=time, details=details, warnings=(*few, *notes))]
 
 
 def _described(
-    cut: _Cut, shown: Sequence[tuple[Stretch, int]], seen: Sequence[Sample]
+    run: _PreviewRun, shown: Sequence[tuple[Span, int]], seen: Sequence[Sample]
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Return what the document says of each segment, and warnings of empty ones.
 
@@ -209,7 +213,7 @@ def _described(
     notes: dict[str, None] = {}
     begin = 0.0
     for window, count in shown:
-        end = begin + count / cut.look.fps
+        end = begin + count / run.rendition.fps
         inside = [one for one in seen if begin <= one.time + _TICK < end]
         entry: dict[str, Any] = {
             "start": round(window.start, 3),
@@ -225,23 +229,23 @@ def _described(
     return segments, tuple(notes)
 
 
-def _seconds(windows: Sequence[Stretch]) -> float:
+def _seconds(windows: Sequence[Span]) -> float:
     return sum(window.length for window in windows)
 
 
-def _take(
-    cut: _Cut,
-) -> Generator[Step, Done, tuple[list[str], list[tuple[Stretch, int]]]]:
+def _store_segments(
+    run: _PreviewRun,
+) -> Generator[Step, Done, tuple[list[str], list[tuple[Span, int]]]]:
     """Draw the segments, as many in one process as memory allows.
 
     Returns the files, and the segments that have frames in them, with how many.
     """
     files: list[str] = []
-    shown: list[tuple[Stretch, int]] = []
-    for first in range(0, len(cut.windows), cut.inputs):
-        batch = cut.windows[first : first + cut.inputs]
+    shown: list[tuple[Span, int]] = []
+    for first in range(0, len(run.windows), run.inputs):
+        batch = run.windows[first : first + run.inputs]
         file = f"segments-{first}.nut"
-        words = _store(cut, batch, file)
+        words = _store(run, batch, file)
         done = yield Step(words, _seconds(batch), capture=_CAPTURE, tolerant=True)
         if file in done.files:
             files.append(file)
@@ -254,18 +258,18 @@ def _take(
     return files, shown
 
 
-def _store(cut: _Cut, batch: Sequence[Stretch], file: str) -> tuple[str, ...]:
+def _store(run: _PreviewRun, batch: Sequence[Span], file: str) -> tuple[str, ...]:
     # One thread each: the inputs are decoded side by side.
-    clip = replace(cut.clip, threads=1) if len(batch) > 1 else cut.clip
-    fps = cut.look.fps
+    clip = replace(run.clip, threads=1) if len(batch) > 1 else run.clip
+    fps = run.rendition.fps
     drawn = [
         picture.draw(
             frame_at.mark(sample(clip, window, fps), "pipe:1", place),
             clip,
-            cut.look.box,
-            cut.spec.format,
-            background=cut.spec.background,
-            plain=cut.plain,
+            run.rendition.box,
+            run.spec.format,
+            background=run.spec.background,
+            plain=run.plain,
         )
         for place, window in enumerate(batch, 1)
     ]
@@ -278,8 +282,8 @@ def _concat(streams: Sequence[Any]) -> Any:
     return ffmpeg.filter(list(streams), "concat", n=len(streams), v=1, a=0)
 
 
-def _joined(cut: _Cut, files: Sequence[str]) -> Any:
+def _joined(run: _PreviewRun, files: Sequence[str]) -> Any:
     """Put the stored segments one after another."""
     words = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
     stored = [ffmpeg.input(f"file:{name}", **words)["v:0"] for name in files]
-    return _concat(stored).filter("setpts", f"N/{number(cut.look.fps)}/TB")
+    return _concat(stored).filter("setpts", f"N/{number(run.rendition.fps)}/TB")

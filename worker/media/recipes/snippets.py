@@ -17,14 +17,14 @@ from typing import Any, Literal
 
 from common.errors import DecodeError
 from common.model import MediaInfo, VideoInfo
-from common.outputs.specs import Fit, SnippetsSpec
+from common.outputs.specs import SnippetsSpec
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, no_video
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content
 from worker.media.recipes.shared import cost, moving, picture
-from worker.media.recipes.shared.moving import Look
-from worker.media.recipes.shared.span import Stretch, frames_of, sample, stillness
+from worker.media.recipes.shared.moving import Rendition
+from worker.media.recipes.shared.span import Span, frames_of, sample, stillness
 
 MANIFEST = "snippets.json"
 MOST_WINDOWS = 1000
@@ -41,17 +41,7 @@ _LEAST_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class _Size:
-    """A box of that width that keeps the shape and never grows."""
-
-    width: int
-    height: int | None = None
-    fit: Fit = "contain"
-    enlarge: bool = False
-
-
-@dataclass(frozen=True)
-class _Style:
+class _SnippetStyle:
     """How snippets are written; what the spec does not say is as in animations."""
 
     format: Literal["gif", "webp", "avif", "mp4", "webm"]
@@ -66,7 +56,7 @@ def window_seconds(spec: SnippetsSpec, begin: float, end: float) -> float:
     return max(spec.window, (end - begin) / MOST_WINDOWS)
 
 
-def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Stretch]:
+def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Span]:
     """Cut the time from ``begin`` to ``end`` into windows, without a gap.
 
     Windows grow where there would be more than a thousand.
@@ -75,7 +65,7 @@ def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Stretch]:
     count = max(1, math.ceil((end - begin - _LEAST_SECONDS) / length))
     edges = [begin + place * length for place in range(count)]
     edges.append(max(end, begin + _LEAST_SECONDS))
-    return [Stretch(start, until - start) for start, until in pairwise(edges)]
+    return [Span(start, until - start) for start, until in pairwise(edges)]
 
 
 def cut(spec: SnippetsSpec, media: MediaInfo) -> list[Any]:
@@ -127,14 +117,14 @@ def plan(
         raise no_video(clip.media, hint)
     if part is not None:
         first = int(part["first"])
-        found = [Stretch(start, length) for start, length in part["windows"]]
+        found = [Span(start, length) for start, length in part["windows"]]
     else:
         first, found = 0, windows(spec, 0.0, _until(spec, clip))
-    work = _Work(spec, clip, first, tuple(found), whole=part is None)
-    plain = _Work(spec, clip, first, tuple(found), whole=part is None, plain=True)
+    mapped_run = _SnippetRun(spec, clip, first, tuple(found), whole=part is None)
+    plain = _SnippetRun(spec, clip, first, tuple(found), whole=part is None, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
     alternatives = [
-        Alternative("windows", work.make, mapped),
+        Alternative("windows", mapped_run.make, mapped),
         Alternative("windows_plain", plain.make, clipped),
     ]
     if part is not None:
@@ -168,7 +158,7 @@ def _notes(spec: SnippetsSpec, clip: Clip) -> tuple[str, ...]:
 def _box(spec: SnippetsSpec, clip: Clip) -> picture.Box:
     size = (clip.video.width, clip.video.height)
     even = picture.is_even(spec.format)
-    return picture.fit(size, _Size(spec.width), spec.width, even=even)
+    return picture.fit(size, picture.MaxSize(spec.width), spec.width, even=even)
 
 
 def _rate(spec: SnippetsSpec, clip: Clip) -> float:
@@ -179,24 +169,24 @@ def _rate(spec: SnippetsSpec, clip: Clip) -> float:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _SnippetRun:
     """The windows that one task makes; ``whole`` adds the manifest."""
 
     spec: SnippetsSpec
     clip: Clip
     first: int
-    windows: tuple[Stretch, ...]
+    windows: tuple[Span, ...]
     whole: bool = False
     plain: bool = False
 
     @property
-    def look(self) -> Look:
+    def rendition(self) -> Rendition:
         """Give size, rate, colours and quality of every snippet."""
         spec, box = self.spec, _box(self.spec, self.clip)
         fps = _rate(spec, self.clip)
         every = max(1, round(fps * _PALETTE_SECONDS))
-        clear = picture.keeps_alpha(self.clip, spec.format, None)
-        return Look(box, fps, spec.colors, spec.quality, every, clear)
+        has_alpha = picture.keeps_alpha(self.clip, spec.format, None)
+        return Rendition(box, fps, spec.colors, spec.quality, every, has_alpha)
 
     def make(self) -> StepRun:
         """Make the snippets one after another.
@@ -225,20 +215,22 @@ class _Work:
         found = len(made) if self.clip.end is None else len(self.windows)
         return [*made, _manifest(self.spec, self.clip, results, found)]
 
-    def _one(self, place: int, window: Stretch) -> Generator[Step, Done, list[Made]]:
-        spec, look, clip = self.spec, self.look, self.clip
+    def _one(self, place: int, window: Span) -> Generator[Step, Done, list[Made]]:
+        spec, rendition, clip = self.spec, self.rendition, self.clip
         name = moving.file_name(f"snippet-{place + 1:04d}", spec.format)
-        small = look.box.width * _SHRUNK <= clip.video.width
-        frames = sample(clip, window, look.fps, small=small)
-        frames = picture.draw(frames, clip, look.box, spec.format, plain=self.plain)
-        count = frames_of(clip, window.length, look.fps)
-        clear = picture.keeps_alpha(clip, spec.format, None)
-        frames, view = content.view(frames, count, look.box.width, alpha=clear)
-        style = _Style(spec.format, spec.loop, spec.dither)
-        span = moving.Span(window.length, window.length, tolerant=True)
+        small = rendition.box.width * _SHRUNK <= clip.video.width
+        frames = sample(clip, window, rendition.fps, small=small)
+        frames = picture.draw(
+            frames, clip, rendition.box, spec.format, plain=self.plain
+        )
+        count = frames_of(clip, window.length, rendition.fps)
+        has_alpha = picture.keeps_alpha(clip, spec.format, None)
+        frames, view = content.view(frames, count, rendition.box.width, alpha=has_alpha)
+        style = _SnippetStyle(spec.format, spec.loop, spec.dither)
+        timing = moving.Timing(window.length, window.length, tolerant=True)
         threads = clip.threads
         done = yield from moving.encode(
-            frames, name, style, look, span, threads, view=view
+            frames, name, style, rendition, timing, threads, view=view
         )
         if name not in done.files or done.returncode != 0 or not _holds(done, name):
             return []
@@ -248,14 +240,14 @@ class _Work:
             # A window is never too short to read; the film may be.
             "end": round(min(window.end, clip.end or window.end), 3),
         }
-        seen = content.samples(done, look.box.width)
+        seen = content.samples(done, rendition.box.width)
         shows = () if clip.video.frames == 1 else content.emptiness(seen)
         details["shows"] = shows[0] if shows else None
         if self.whole:
             details["bytes"] = done.files[name].bytes
         still = yield from stillness(clip, window)
         time = round(window.start, 3)
-        one = moving.made(name, name, spec.format, look, time, details)
+        one = moving.made(name, name, spec.format, rendition, time, details)
         return [replace(one, warnings=(*still, *shows))]
 
 

@@ -38,19 +38,19 @@ _NEAR_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class _Taken:
+class _GrabbedFrame:
     """A frame that was written: its time and what the document shows of it."""
 
     time: float | None
     details: dict[str, Any] = field(default_factory=dict)
 
 
-Take = Generator[Step, Done, _Taken]
-Shoot = Callable[["_Print", float, str], Take]
+GrabRun = Generator[Step, Done, _GrabbedFrame]
+Grabber = Callable[["_StillRenderer", float, str], GrabRun]
 
 
 @dataclass(frozen=True)
-class _Print:
+class _StillRenderer:
     """How every picture of one spec is drawn and written."""
 
     clip: Clip
@@ -74,10 +74,12 @@ class _Print:
             max(1, round(self.box.height * scale)),
         )
 
-    def pen(self, file: str) -> frame_at.Pen:
+    def writer(self, file: str) -> frame_at.FrameWriter:
         """Give what writes the picture to a file and its small copy to stdout."""
         silent = cost.still(self.spec.format, self._pixels)
-        return frame_at.Pen(partial(self._write, file=file), self._tiny_bytes, silent)
+        return frame_at.FrameWriter(
+            partial(self._write, file=file), self._tiny_bytes, silent
+        )
 
     @property
     def _pixels(self) -> int:
@@ -100,8 +102,8 @@ class _Print:
         both = drawn.filter_multi_output("split")
         tiny = picture.scale(both[1], *self.tiny, kernel="area")
         tiny = tiny.filter("format", "rgba")
-        clear = picture.keeps_alpha(self.clip, spec.format, spec.background)
-        streams = encoders.streams(both[0], spec.format, clear=clear)
+        has_alpha = picture.keeps_alpha(self.clip, spec.format, spec.background)
+        streams = encoders.streams(both[0], spec.format, has_alpha=has_alpha)
         options = encoders.still(
             spec.format, spec.quality, self.clip.threads, self._pixels
         )
@@ -111,18 +113,18 @@ class _Print:
             ffmpeg.output(tiny, "pipe:1", **raw),
         )
 
-    def taken(self, shot: frame_at.Shot, done: Done) -> _Taken:
+    def grabbed(self, grab: frame_at.FrameGrab, done: Done) -> _GrabbedFrame:
         """Read the time and the small copy that a shot left."""
         details: dict[str, Any] = {}
         if len(done.stdout) == self._tiny_bytes:
             details = dict(placeholder.describe(done.stdout, *self.tiny))
-        return _Taken(shot.time(done), details)
+        return _GrabbedFrame(grab.time(done), details)
 
     def contrast(self, done: Done) -> float:
         """Give the standard deviation of the small copy's green, 0 to 128."""
         return moments(done.stdout[1::4])[1]
 
-    def made(self, file: str, name: str, taken: _Taken) -> Made:
+    def made(self, file: str, name: str, grabbed: _GrabbedFrame) -> Made:
         """Give the file as it is published, by that name."""
         return Made(
             file,
@@ -130,8 +132,8 @@ class _Print:
             encoders.CONTENT_TYPES[self.spec.format],
             self.box.width,
             self.box.height,
-            time=taken.time,
-            details=taken.details,
+            time=grabbed.time,
+            details=grabbed.details,
         )
 
 
@@ -208,7 +210,7 @@ def _checked(clip: Clip, time: float, pointer: str) -> float:
 def _exact_alternatives(
     spec: ThumbnailSpec, clip: Clip, times: list[float]
 ) -> list[Alternative]:
-    best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
+    best, plain = _StillRenderer(clip, spec), _StillRenderer(clip, spec, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
     seek, early = _on_time(_exact), _on_time(_early)
     return [
@@ -231,16 +233,16 @@ def _exact_alternatives(
 def _lenient_alternatives(
     spec: ThumbnailSpec, clip: Clip, times: list[float], policy: str
 ) -> list[Alternative]:
-    best, plain = _Print(clip, spec), _Print(clip, spec, plain=True)
+    best, plain = _StillRenderer(clip, spec), _StillRenderer(clip, spec, plain=True)
     mapped, clipped = picture.colour_warnings(clip)
     past = (warning_codes.TIME_PAST_END,) if any(map(clip.is_past_end, times)) else ()
-    first: dict[str, Callable[[_Print, list[float]], StepRun]] = {
-        "auto": partial(_each, shoot=_auto),
+    first: dict[str, Callable[[_StillRenderer, list[float]], StepRun]] = {
+        "auto": partial(_each, grabber=_auto),
         "near": _each_best,
         "scene": _scenes,
     }
     if clip.seekable:
-        first["keyframe"] = partial(_each, shoot=_keyframe)
+        first["keyframe"] = partial(_each, grabber=_keyframe)
     alternatives = []
     if policy in first and not past:
         run = partial(first[policy], best, times)
@@ -261,19 +263,19 @@ def _lenient_alternatives(
     return alternatives
 
 
-def _each(print_: _Print, times: list[float], shoot: Shoot) -> StepRun:
+def _each(renderer: _StillRenderer, times: list[float], grabber: Grabber) -> StepRun:
     """Make one file per time; a single one has no number in its name.
 
     Where a ``count`` leads to a frame that is there already, there are fewer files.
     """
     made: list[Made] = []
     for place, time in enumerate(times, 1):
-        file = _file(print_.spec, times, place)
-        taken = yield from shoot(print_, time, file)
-        again = any(frame_at.is_same(taken.time, one.time) for one in made)
-        if print_.spec.count is None or not again:
-            name = _file(print_.spec, times, len(made) + 1)
-            made.append(print_.made(file, name, taken))
+        file = _file(renderer.spec, times, place)
+        grabbed = yield from grabber(renderer, time, file)
+        again = any(frame_at.is_same(grabbed.time, one.time) for one in made)
+        if renderer.spec.count is None or not again:
+            name = _file(renderer.spec, times, len(made) + 1)
+            made.append(renderer.made(file, name, grabbed))
     if len(made) < len(times):
         made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
     return made
@@ -284,51 +286,53 @@ def _file(spec: ThumbnailSpec, times: Sequence[float], place: int) -> str:
     return f"{stem}.{encoders.extension(spec.format)}"
 
 
-def _take(print_: _Print, shot: frame_at.Shot, file: str) -> Take:
+def _run_grab(renderer: _StillRenderer, grab: frame_at.FrameGrab, file: str) -> GrabRun:
     """Run a shot; raises DecodeError when it wrote nothing."""
-    done = yield shot.step
+    done = yield grab.step
     if file not in done.files:
         raise DecodeError("no frame could be decoded there")
-    return print_.taken(shot, done)
+    return renderer.grabbed(grab, done)
 
 
-def _exact(print_: _Print, time: float, file: str) -> Take:
-    shot = frame_at.exact(print_.clip, time, print_.pen(file))
-    return (yield from _take(print_, shot, file))
+def _exact(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+    grab = frame_at.exact(renderer.clip, time, renderer.writer(file))
+    return (yield from _run_grab(renderer, grab, file))
 
 
-def _early(print_: _Print, time: float, file: str) -> Take:
-    shot = frame_at.exact(print_.clip, time, print_.pen(file), early=_EARLY_SECONDS)
-    return (yield from _take(print_, shot, file))
+def _early(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+    grab = frame_at.exact(
+        renderer.clip, time, renderer.writer(file), early=_EARLY_SECONDS
+    )
+    return (yield from _run_grab(renderer, grab, file))
 
 
-def _on_time(shoot: Shoot) -> Shoot:
+def _on_time(grabber: Grabber) -> Grabber:
     """Refuse a frame that begins well after the time: a false index leads to it.
 
     Of a long film it is taken: to decode all of it may cost minutes, and a pause in a
     stream looks the same.
     """
 
-    def take(print_: _Print, time: float, file: str) -> Take:
-        taken = yield from shoot(print_, time, file)
-        clip, real = print_.clip, taken.time
+    def grab_on_time(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+        grabbed = yield from grabber(renderer, time, file)
+        clip, real = renderer.clip, grabbed.time
         short = (clip.end or 0.0) < _DECODE_ALL_SECONDS and time >= clip.begin
         slack = max(_LATE_SECONDS, 2 * clip.frame_seconds)
         if short and real is not None and real - time > slack:
             raise DecodeError(f"the seek to {time:g} s led to the frame at {real:g} s")
-        return taken
+        return grabbed
 
-    return take
+    return grab_on_time
 
 
-def _sequential(print_: _Print, time: float, file: str) -> Take:
-    print_.clip.check_decoding("exact stills")
-    shot = frame_at.exact(
-        print_.clip, time, print_.pen(file), early=math.inf, tolerant=True
+def _sequential(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+    renderer.clip.check_decoding("exact stills")
+    grab = frame_at.exact(
+        renderer.clip, time, renderer.writer(file), early=math.inf, tolerant=True
     )
-    done = yield shot.step
+    done = yield grab.step
     if file in done.files:
-        return print_.taken(shot, done)
+        return renderer.grabbed(grab, done)
     if done.returncode != 0:
         raise DecodeError(f"no frame could be decoded at {time:g} s")
     raise SeekPastEnd(
@@ -338,44 +342,44 @@ def _sequential(print_: _Print, time: float, file: str) -> Take:
     )
 
 
-def _keyframe(print_: _Print, time: float, file: str) -> Take:
-    clip = print_.clip
-    shot = frame_at.keyframe(clip, clip.within(time), print_.pen(file))
-    return (yield from _take(print_, shot, file))
+def _keyframe(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+    clip = renderer.clip
+    grab = frame_at.keyframe(clip, clip.within(time), renderer.writer(file))
+    return (yield from _run_grab(renderer, grab, file))
 
 
-def _scenes(print_: _Print, times: list[float]) -> StepRun:
+def _scenes(renderer: _StillRenderer, times: list[float]) -> StepRun:
     """Show scenes that begin, and what is between where they are fewer.
 
     Raises DecodeError where none begins at all.
     """
-    several = print_.spec.count is not None and len(times) > 1
+    several = renderer.spec.count is not None and len(times) > 1
     choose = scenes.spread if several else scenes.after
-    found, missed = yield from choose(print_.clip, times)
+    found, missed = yield from choose(renderer.clip, times)
     if missed == len(times):
         raise DecodeError("no new scene begins there")
-    made = yield from _each(print_, found, _exact)
+    made = yield from _each(renderer, found, _exact)
     if missed:
         notes = (*made[0].warnings, warning_codes.NO_SCENE_CHANGE)
         made[0] = replace(made[0], warnings=notes)
     return made
 
 
-def _each_best(print_: _Print, times: list[float]) -> StepRun:
+def _each_best(renderer: _StillRenderer, times: list[float]) -> StepRun:
     """Take the best frame near each time, none that looks like another."""
-    clip, seen = print_.clip, list[Sample]()
+    clip, seen = renderer.clip, list[Sample]()
 
-    def shoot(print_: _Print, time: float, file: str) -> Take:
+    def grabber(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
         within = _around(clip, time, times, most=None if spread else _NEAR_SECONDS)
         try:
             pick, sample = yield from auto.around(clip, time, within, seen)
         except DecodeError:
-            return (yield from _exact(print_, time, file))
+            return (yield from _exact(renderer, time, file))
         seen.append(sample)
-        return (yield from _develop(print_, pick, file))
+        return (yield from _grab_pick(renderer, pick, file))
 
-    spread = print_.spec.count is not None
-    return (yield from _each(print_, times, shoot))
+    spread = renderer.spec.count is not None
+    return (yield from _each(renderer, times, grabber))
 
 
 def _around(
@@ -395,67 +399,67 @@ def _around(
     return max(clip.begin, since), max(min(until, end), since + clip.frame_seconds)
 
 
-def _auto(print_: _Print, _time: float, file: str) -> Take:
+def _auto(renderer: _StillRenderer, _time: float, file: str) -> GrabRun:
     """Take the frame that scores best; the fall-backs use the time."""
-    pick = yield from auto.pick(print_.clip)
-    return (yield from _develop(print_, pick, file))
+    pick = yield from auto.pick(renderer.clip)
+    return (yield from _grab_pick(renderer, pick, file))
 
 
-def _develop(print_: _Print, pick: auto.Pick, file: str) -> Take:
+def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, file: str) -> GrabRun:
     """Write the frame that was picked; raises DecodeError where no way leads to it.
 
     Where its keyframe is damaged, a seek leads to an even grey instead of what was
     seen after the groups before it; to read from the begin leads to that again.
     """
-    pen = print_.pen(file)
-    shots = [
-        picture_of(print_.clip, print_.spec, pick, file),
-        frame_at.exact(print_.clip, pick.time, pen, tolerant=True),
+    writer = renderer.writer(file)
+    grabs = [
+        grab_of_pick(renderer.clip, renderer.spec, pick, file),
+        frame_at.exact(renderer.clip, pick.time, writer, tolerant=True),
     ]
     if pick.sought is None:
         # In films cut amid a group seeks may miss it, too.
         early = frame_at.exact(
-            print_.clip, pick.time, pen, early=math.inf, tolerant=True
+            renderer.clip, pick.time, writer, early=math.inf, tolerant=True
         )
-        shots.append(early)
-    for shot in shots:
-        done = yield shot.step
-        if file in done.files and print_.contrast(done) >= pick.contrast / 3:
-            taken = print_.taken(shot, done)
-            return _Taken(taken.time, {**taken.details, **pick.details})
+        grabs.append(early)
+    for grab in grabs:
+        done = yield grab.step
+        if file in done.files and renderer.contrast(done) >= pick.contrast / 3:
+            grabbed = renderer.grabbed(grab, done)
+            return _GrabbedFrame(grabbed.time, {**grabbed.details, **pick.details})
     raise DecodeError("the frame that was chosen could not be decoded again")
 
 
-def picture_of(
+def grab_of_pick(
     clip: Clip, spec: ThumbnailSpec, pick: auto.Pick, file: str
-) -> frame_at.Shot:
+) -> frame_at.FrameGrab:
     """Give the shot of the frame that was picked, by the shortest way to it."""
     one = replace(clip, threads=1)
-    pen = _Print(clip, spec).pen(file)
-    return frame_at.known(one, pick.time, pen, pick.sought)
+    writer = _StillRenderer(clip, spec).writer(file)
+    return frame_at.known(one, pick.time, writer, pick.sought)
 
 
-def _nearby(print_: _Print, time: float, file: str) -> Take:
+def _nearby(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
     """Take the last frame for a time past the end; else earlier ones, then any."""
-    clip, pen = print_.clip, print_.pen(file)
-    shots = []
+    clip, writer = renderer.clip, renderer.writer(file)
+    grabs = []
     if clip.is_past_end(time):
         found = yield from frame_at.last_time(clip)
         if found is None and (clip.end or 0) < _DECODE_ALL_SECONDS:
             found = yield from frame_at.last_time(clip, seek=False)
         if found is not None:
-            shots.append(frame_at.exact(clip, found, pen, tolerant=True))
+            grabs.append(frame_at.exact(clip, found, writer, tolerant=True))
     else:
-        shots.append(
-            frame_at.exact(clip, time, pen, early=_EARLY_SECONDS, tolerant=True)
+        grabs.append(
+            frame_at.exact(clip, time, writer, early=_EARLY_SECONDS, tolerant=True)
         )
-    shots += [
-        frame_at.exact(clip, clip.within(time * share), pen, tolerant=True)
+    grabs += [
+        frame_at.exact(clip, clip.within(time * share), writer, tolerant=True)
         for share in _EARLIER
     ]
-    shots.append(frame_at.first(clip, pen, tolerant=True))
-    for shot in shots:
-        done = yield shot.step
+    grabs.append(frame_at.first(clip, writer, tolerant=True))
+    for grab in grabs:
+        done = yield grab.step
         if file in done.files:
-            return print_.taken(shot, done)
+            return renderer.grabbed(grab, done)
     raise DecodeError("no frame of the video could be decoded")

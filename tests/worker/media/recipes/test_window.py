@@ -8,7 +8,7 @@ from common.errors import SeekPastEnd
 from common.model import MediaInfo, VideoInfo
 from common.outputs.specs import AnimationSpec
 from worker.media.ffmpeg.clip import Clip
-from worker.media.recipes.animation import window
+from worker.media.recipes.animation import requested_span
 
 
 def _clip(duration, begin=0.0, frames=None):
@@ -28,7 +28,7 @@ def _clip(duration, begin=0.0, frames=None):
 
 
 def _window(clip, **words):
-    found = window(AnimationSpec(kind="animation", **words), clip)
+    found = requested_span(AnimationSpec(kind="animation", **words), clip)
     return pytest.approx((found.start, found.length)), found.warnings
 
 

@@ -20,7 +20,7 @@ from worker.media.ffmpeg.plan import Done, Step
 from worker.media.recipes.best_frame import sampling
 from worker.media.recipes.best_frame.grey_planes import moments
 from worker.media.recipes.best_frame.sample import Sample, difference
-from worker.media.recipes.best_frame.score import Judgement, judge
+from worker.media.recipes.best_frame.score import ScoredSample, rank
 
 _RUNNERS_UP = 3
 _FEW_WINDOWS = 2
@@ -78,31 +78,33 @@ def pick(clip: Clip) -> Generator[Step, Done, Pick]:
     """
     if clip.video.frames == 1:
         return Pick(clip.begin)
-    samples, judged = yield from survey(clip)
-    if not judged:
+    samples, scored = yield from survey(clip)
+    if not scored:
         raise DecodeError("no frame of the video could be decoded")
-    return _choose(judged, clip, len(samples))
+    return _choose(scored, clip, len(samples))
 
 
-def survey(clip: Clip) -> Generator[Step, Done, tuple[list[Sample], list[Judgement]]]:
+def survey(
+    clip: Clip,
+) -> Generator[Step, Done, tuple[list[Sample], list[ScoredSample]]]:
     """Look at the clip in small; return what was seen, and its best, best first.
 
     Yields at most three steps.
     """
     # Frame threads would decode further ahead than is wanted.
     clip = replace(clip, threads=1)
-    first = sampling.look(clip)
+    first = sampling.first_run(clip)
     samples = first.samples((yield first.step), 0)
-    judged = judge(samples, clip.end)
-    for enough, more in _second_looks(clip, samples):
-        if judged and judged[0].score >= enough:
+    scored = rank(samples, clip.end)
+    for enough, more in _second_runs(clip, samples):
+        if scored and scored[0].score >= enough:
             break
         if (another := more()) is None:
             continue
         seen = another.samples((yield another.step), len(samples))
         samples = _distinct([*samples, *seen])
-        judged = judge(samples, clip.end)
-    return samples, judged
+        scored = rank(samples, clip.end)
+    return samples, scored
 
 
 def around(
@@ -117,26 +119,26 @@ def around(
     clip = replace(clip, threads=1)
     since, until = within
     samples: list[Sample] = []
-    judged: list[Judgement] = []
+    scored: list[ScoredSample] = []
     # Where heads of groups tell nothing good, what is close to the time is read.
     for stretch in (within, _middle(clip, at, within)):
         seen = sampling.around(clip, *stretch)
         found = seen.samples((yield seen.step), len(samples))
         samples += (one for one in found if since <= one.time < until)
-        judged = judge(samples, None, keep=len(samples))
-        if not seen.seeks or (judged and judged[0].score >= _DOUBTFUL):
+        scored = rank(samples, None, keep=len(samples))
+        if not seen.seeks or (scored and scored[0].score >= _DOUBTFUL):
             break
-    if not judged:
+    if not scored:
         raise DecodeError(f"no frame near {at:g} s could be decoded")
     reach = max(at - since, until - at, clip.frame_seconds)
 
-    def worth(one: Judgement) -> float:
+    def worth(one: ScoredSample) -> float:
         far = abs(one.sample.time - at) / reach
         again = any(difference(one.sample, other) < _ALIKE for other in unlike)
         return one.score * (1 - _FAR * far) * (_AGAIN if again else 1.0)
 
-    judged.sort(key=worth, reverse=True)
-    return _choose(judged, clip, len(samples)), judged[0].sample
+    scored.sort(key=worth, reverse=True)
+    return _choose(scored, clip, len(samples)), scored[0].sample
 
 
 def _middle(clip: Clip, at: float, within: tuple[float, float]) -> tuple[float, float]:
@@ -145,11 +147,11 @@ def _middle(clip: Clip, at: float, within: tuple[float, float]) -> tuple[float, 
     return max(within[0], at - half), min(within[1], at + half)
 
 
-def _choose(judged: list[Judgement], clip: Clip, considered: int) -> Pick:
-    best = judged[0]
+def _choose(scored: list[ScoredSample], clip: Clip, considered: int) -> Pick:
+    best = scored[0]
     apart = max(0.5, ((clip.end or 0.0) - clip.begin) / 20)
-    others: list[Judgement] = []
-    for one in judged[1:]:
+    others: list[ScoredSample] = []
+    for one in scored[1:]:
         near = (abs(one.sample.time - o.sample.time) < apart for o in [best, *others])
         if not any(near):
             others.append(one)
@@ -166,9 +168,9 @@ def _choose(judged: list[Judgement], clip: Clip, considered: int) -> Pick:
     )
 
 
-def _second_looks(
+def _second_runs(
     clip: Clip, samples: list[Sample]
-) -> Iterator[tuple[float, Callable[[], sampling.Look | None]]]:
+) -> Iterator[tuple[float, Callable[[], sampling.SamplingRun | None]]]:
     """Give what may help where the best scores less than so much, cheapest first."""
     windows = {one.window for one in _distinct(samples)}
     if len(samples) < _FEW_SAMPLES:
@@ -192,8 +194,8 @@ def _distinct(samples: list[Sample]) -> list[Sample]:
     seen: set[int] = set()
     kept = []
     for sample in samples:
-        frame_at = round(sample.time * 1000)
-        if frame_at not in seen:
-            seen.add(frame_at)
+        milliseconds = round(sample.time * 1000)
+        if milliseconds not in seen:
+            seen.add(milliseconds)
             kept.append(sample)
     return kept

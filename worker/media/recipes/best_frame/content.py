@@ -101,10 +101,10 @@ def view(
 def samples(done: Done, width: int) -> list[Sample]:
     """Read the samples that a run with a view left, timed as the file plays them."""
     times = sampling.read_marks(done.log)[0]
-    tasks = range(0, len(done.stdout) - SAMPLE_BYTES + 1, SAMPLE_BYTES)
+    offsets = range(0, len(done.stdout) - SAMPLE_BYTES + 1, SAMPLE_BYTES)
     return [
         Sample(time, done.stdout[at : at + SAMPLE_BYTES], width=width)
-        for time, at in zip(times, tasks, strict=False)
+        for time, at in zip(times, offsets, strict=False)
     ]
 
 
@@ -128,7 +128,7 @@ def emptiness(seen: Sequence[Sample]) -> list[str]:
 def is_black(sample: Sample) -> bool:
     """Check whether all but a few pixels are black or nearly so."""
     counts = sample.points.histogram()
-    return grey_planes.share(counts, _BLACK_LEVEL) >= _BLACK_SHARE
+    return grey_planes.share_up_to(counts, _BLACK_LEVEL) >= _BLACK_SHARE
 
 
 def is_flat(sample: Sample) -> bool:
@@ -141,7 +141,7 @@ def is_flat(sample: Sample) -> bool:
 
 def moves(one: Sample, other: Sample) -> bool:
     """Check whether anything but the noise of an encoder differs."""
-    counts = grey_planes.apart(one.points, other.points)
+    counts = grey_planes.difference_histogram(one.points, other.points)
     return sum(counts[_MOVED_LEVEL + 1 :]) >= _MOVED_POINTS
 
 

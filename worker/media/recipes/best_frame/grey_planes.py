@@ -30,14 +30,14 @@ def plane(data: bytes, width: int) -> Plane:
     return Image.frombytes("L", (width, len(data) // width), data)
 
 
-def steps(picture: Plane, across: int = 0, down: int = 0) -> Plane:
+def differences(picture: Plane, across: int = 0, down: int = 0) -> Plane:
     """Give how far each value is from the one so many columns and rows on."""
     width, height = picture.size
     here = picture.crop((0, 0, width - across, height - down))
     return ImageChops.difference(here, picture.crop((across, down, width, height)))
 
 
-def apart(one: Plane, other: Plane) -> Histogram:
+def difference_histogram(one: Plane, other: Plane) -> Histogram:
     """Count the differences of two pictures of one size."""
     return ImageChops.difference(one, other).histogram()
 
@@ -45,12 +45,12 @@ def apart(one: Plane, other: Plane) -> Histogram:
 def even_share(picture: Plane) -> float:
     """Give the share of values that the ones beside and below are within one of."""
     width, height = picture.size
-    across = steps(picture, across=1).crop((0, 0, width - 1, height - 1))
-    down = steps(picture, down=1).crop((0, 0, width - 1, height - 1))
-    return share(ImageChops.lighter(across, down).histogram(), 1)
+    across = differences(picture, across=1).crop((0, 0, width - 1, height - 1))
+    down = differences(picture, down=1).crop((0, 0, width - 1, height - 1))
+    return share_up_to(ImageChops.lighter(across, down).histogram(), 1)
 
 
-def strength(one: Plane, other: Plane, zero: int) -> Histogram:
+def distance_histogram(one: Plane, other: Plane, zero: int) -> Histogram:
     """Count the sums of both values' distances from a zero level."""
     level = Image.new("L", one.size, zero)
     first, second = (ImageChops.difference(part, level) for part in (one, other))
@@ -72,12 +72,12 @@ def mean(counts: Histogram) -> float:
     return float(sum(map(mul, counts, _LEVELS)) / sum(counts))
 
 
-def share(counts: Histogram, most: int) -> float:
+def share_up_to(counts: Histogram, most: int) -> float:
     """Give the share of values up to ``most``."""
     return sum(counts[: most + 1]) / sum(counts)
 
 
-def upper(counts: Histogram, part: float) -> int:
+def upper_quantile(counts: Histogram, part: float) -> int:
     """Give the value that such a share of all reach."""
     wanted = part * sum(counts)
     for level in reversed(_LEVELS):

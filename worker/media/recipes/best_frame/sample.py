@@ -118,4 +118,4 @@ def ramp(value: float, low: float, high: float) -> float:
 
 def difference(a: Sample, b: Sample) -> float:
     """Give how far two frames are apart: 0 equal, 1 all values at the other end."""
-    return grey_planes.mean(grey_planes.apart(a.strip, b.strip)) / 255
+    return grey_planes.mean(grey_planes.difference_histogram(a.strip, b.strip)) / 255

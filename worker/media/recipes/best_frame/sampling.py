@@ -74,7 +74,7 @@ _MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)|\bwindow=(\d+)")
 
 
 @dataclass(frozen=True)
-class Look:
+class SamplingRun:
     """A step, and from where each of its windows is sought, in the clip's seconds.
 
     ``seeks`` says that the windows were sought, so that a frame of theirs is reached
@@ -102,15 +102,15 @@ class Look:
         for place, start in enumerate(self.starts):
             before = None
             for mark in marks[place]:
-                task = data[at : at + SAMPLE_BYTES]
+                chunk = data[at : at + SAMPLE_BYTES]
                 at += SAMPLE_BYTES
-                if len(task) != SAMPLE_BYTES:
+                if len(chunk) != SAMPLE_BYTES:
                     continue
                 if before is None or mark - before > apart:
                     number_ += 1
                 before = mark
                 sought = start if self.seeks else None
-                found.append(Sample(mark, task, number_, sought, self.width))
+                found.append(Sample(mark, chunk, number_, sought, self.width))
         return found
 
 
@@ -126,7 +126,7 @@ def read_marks(log: str) -> dict[int, list[float]]:
     return marks
 
 
-def look(clip: Clip, phase: float = 0.5) -> Look:
+def first_run(clip: Clip, phase: float = 0.5) -> SamplingRun:
     """Give the first look at a clip, by its length; ``phase`` moves its windows."""
     return scan(clip) if is_short(clip) else visit(clip, phase)
 
@@ -143,17 +143,17 @@ def is_short(clip: Clip) -> bool:
     return frames <= _SHORT_FRAMES
 
 
-def scan(clip: Clip) -> Look:
+def scan(clip: Clip) -> SamplingRun:
     """Look at the whole of a short clip: all groups of pictures, or their heads."""
     return _scan(clip, first=None) or read(clip)
 
 
-def scan_between(clip: Clip) -> Look | None:
+def scan_between(clip: Clip) -> SamplingRun | None:
     """Look at other groups than :func:`scan` did; None where it read the whole clip."""
     return _scan(clip, first=0.5)
 
 
-def _scan(clip: Clip, first: float | None) -> Look | None:
+def _scan(clip: Clip, first: float | None) -> SamplingRun | None:
     """Look at the heads of groups, from a share of their distance on."""
     extent = _extent(clip)
     groups = _groups(clip)
@@ -173,7 +173,7 @@ def _scan(clip: Clip, first: float | None) -> Look | None:
     return _read(clip, frames, step, extent)
 
 
-def read(clip: Clip, *, whole: bool = False) -> Look:
+def read(clip: Clip, *, whole: bool = False) -> SamplingRun:
     """Look at frames from the start on, as far as the most work goes.
 
     ``whole`` leaves out every shortcut, for streams that cannot take them.
@@ -187,16 +187,16 @@ def read(clip: Clip, *, whole: bool = False) -> Look:
     return _read(clip, frames, step, length)
 
 
-def _read(clip: Clip, frames: Any, step: float, length: float) -> Look:
+def _read(clip: Clip, frames: Any, step: float, length: float) -> SamplingRun:
     most = 2 * _SAMPLES
     later = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{number(step)})"
     frames = frames.filter("select", later).filter("trim", end_frame=most)
     seen = views(clip.video.coded_width, frames, 0)
     run = _run([seen], length, most)
-    return Look(run, (0.0,), step, clip.video.coded_width)
+    return SamplingRun(run, (0.0,), step, clip.video.coded_width)
 
 
-def around(clip: Clip, since: float, until: float) -> Look:
+def around(clip: Clip, since: float, until: float) -> SamplingRun:
     """Look at a stretch of the clip, in its seconds.
 
     A stretch of few groups of pictures is read, a group's length of it at most; of a
@@ -217,7 +217,7 @@ def visit(
     phase: float = 0.5,
     times: int = 1,
     within: tuple[float, float] | None = None,
-) -> Look:
+) -> SamplingRun:
     """Look at the keyframes before some times of a long clip, and just after them.
 
     The times are spread without a rhythm: films may have one. ``times`` more windows
@@ -242,7 +242,7 @@ def visit(
     run = _run(parts, 2.0 * windows, windows * packets)
     # Some packets behind the window reach the decoder before FFmpeg stops reading.
     run = replace(run, holed=clip.video.bitstream_pts)
-    return Look(run, starts, step, clip.video.coded_width, seeks=True)
+    return SamplingRun(run, starts, step, clip.video.coded_width, seeks=True)
 
 
 def _window(clip: Clip, start: float, packets: int, step: float) -> Any:

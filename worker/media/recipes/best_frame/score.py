@@ -32,7 +32,7 @@ _INVERSE = bytes(range(255, -1, -1))
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ScoredSample:
     """A sample's score and the factors it is the product of."""
 
     sample: Sample
@@ -124,7 +124,9 @@ def _both(one: bytes, other: bytes) -> int:
 def _natural(sample: Sample) -> float:
     """Tell a picture from a test card: large even areas of pure colours."""
     _, u, v = (grey_planes.plane(values, CELLS[0]) for values in sample.cells)
-    pure = 1 - grey_planes.share(grey_planes.strength(u, v, zero=128), _PURE)
+    pure = 1 - grey_planes.share_up_to(
+        grey_planes.distance_histogram(u, v, zero=128), _PURE
+    )
     return 1 - 0.85 * ramp(pure, 0.3, 0.55) * ramp(sample.even, 0.2, 0.45)
 
 
@@ -137,60 +139,60 @@ def _varied(sample: Sample) -> float:
     return 1 - 0.7 * ramp(sample.even, 0.25, 0.65)
 
 
-def judge(
+def rank(
     samples: Sequence[Sample], end: float | None, keep: int = 8
-) -> list[Judgement]:
+) -> list[ScoredSample]:
     """Score the samples against each other, best first.
 
     ``samples`` are in order of window and time; ``end`` is the video's length in
     seconds where it is known. The points are read for ``keep`` samples that
     are good without them; only those are given back.
     """
-    stretches, rest = _shortlist(_first_look(samples, end), keep)
+    stretches, rest = _shortlist(_score_alone(samples, end), keep)
     spread = [one.sample.texture for one in stretches]
     textures = [*spread, *(one.sample.texture for one in rest)]
     both = list(zip([*stretches, *rest], textures, strict=True))
     edges = (texture.edges * one.factors["picture"] for one, texture in both)
     sharpest = max(edges, default=0.0)
-    judged = [_second_look(*each, spread, sharpest) for each in both]
-    judged.sort(key=_by_score, reverse=True)
-    return _without_specks(judged)
+    scored = [_score_beside(*each, spread, sharpest) for each in both]
+    scored.sort(key=_by_score, reverse=True)
+    return _without_specks(scored)
 
 
-def _without_specks(judged: list[Judgement]) -> list[Judgement]:
+def _without_specks(scored: list[ScoredSample]) -> list[ScoredSample]:
     """Look for blocks of strange colours in the best, until one has none."""
-    seen: list[Judgement] = []
-    while judged and (not seen or judged[0].score > max(map(_by_score, seen))):
-        first = judged.pop(0)
+    seen: list[ScoredSample] = []
+    while scored and (not seen or scored[0].score > max(map(_by_score, seen))):
+        first = scored.pop(0)
         seen.append(
             _with(first, pure=1 - 0.8 * ramp(_specks(first.sample), 0.045, 0.075))
         )
-    return sorted([*seen, *judged], key=_by_score, reverse=True)
+    return sorted([*seen, *scored], key=_by_score, reverse=True)
 
 
 def _shortlist(
-    judged: list[Judgement], keep: int
-) -> tuple[list[Judgement], list[Judgement]]:
+    scored: list[ScoredSample], keep: int
+) -> tuple[list[ScoredSample], list[ScoredSample]]:
     """Take the best of each stretch of the clip, and then the best of the rest.
 
     Faults that show in comparison only (a tear, noise, blur) need other stretches.
     """
-    size = -(-len(judged) // (keep // 2 + 1)) or 1
-    stretches = (judged[at : at + size] for at in range(0, len(judged), size))
+    size = -(-len(scored) // (keep // 2 + 1)) or 1
+    stretches = (scored[at : at + size] for at in range(0, len(scored), size))
     best = [max(part, key=_by_score) for part in stretches]
     taken = {id(one) for one in best}
     rest = sorted(
-        (one for one in judged if id(one) not in taken), key=_by_score, reverse=True
+        (one for one in scored if id(one) not in taken), key=_by_score, reverse=True
     )
     return best, rest[: keep - len(best)]
 
 
-def _by_score(one: Judgement) -> float:
+def _by_score(one: ScoredSample) -> float:
     return one.score
 
 
-def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]:
-    judged = []
+def _score_alone(samples: Sequence[Sample], end: float | None) -> list[ScoredSample]:
+    scored = []
     for sample, calm in zip(samples, calmness(samples), strict=True):
         factors = {
             "exposure": _exposure(*_light(sample)),
@@ -202,24 +204,24 @@ def _first_look(samples: Sequence[Sample], end: float | None) -> list[Judgement]
             "typical": 0.75 + 0.25 * _typical(sample, samples),
             "place": _place(sample.time, end),
         }
-        judged.append(Judgement(sample, _product(factors), factors))
-    return _in_focus(judged)
+        scored.append(ScoredSample(sample, _product(factors), factors))
+    return _in_focus(scored)
 
 
-def _in_focus(judged: list[Judgement]) -> list[Judgement]:
+def _in_focus(scored: list[ScoredSample]) -> list[ScoredSample]:
     """Tell pictures from noise, and compare their focus with the clip's best."""
-    found = [one.sample.focus for one in judged]
-    judged = [_with(one, picture=_picture(one.sample)) for one in judged]
+    found = [one.sample.focus for one in scored]
+    scored = [_with(one, picture=_picture(one.sample)) for one in scored]
     sharp = [min(edge, _SHARP) for edge, _ in found]
-    least = _COMPARED * max(map(_by_score, judged), default=0.0)
+    least = _COMPARED * max(map(_by_score, scored), default=0.0)
     best = max(
-        (edge for edge, one in zip(sharp, judged, strict=True) if one.score >= least),
+        (edge for edge, one in zip(sharp, scored, strict=True) if one.score >= least),
         default=0.0,
     )
     weight = 0.85 * ramp(best, 0.02, 0.08)
     return [
         _with(one, focus=1 - weight * (1 - ramp(edge, 0, 0.6 * best or 1)))
-        for one, edge in zip(judged, sharp, strict=True)
+        for one, edge in zip(scored, sharp, strict=True)
     ]
 
 
@@ -229,14 +231,14 @@ def _picture(sample: Sample) -> float:
     return 0.03 + 0.97 * ramp(alike, 0.2, 0.35)
 
 
-def _with(one: Judgement, **more: float) -> Judgement:
+def _with(one: ScoredSample, **more: float) -> ScoredSample:
     factors = one.factors | more
-    return Judgement(one.sample, _product(factors), factors)
+    return ScoredSample(one.sample, _product(factors), factors)
 
 
-def _second_look(
-    one: Judgement, texture: Texture, spread: list[Texture], sharpest: float
-) -> Judgement:
+def _score_beside(
+    one: ScoredSample, texture: Texture, spread: list[Texture], sharpest: float
+) -> ScoredSample:
     row, strength = texture.tear
     near = range(row - 1, row + 2)
     same = sum(1 for t in spread if t.tear[0] in near and t.tear[1] > 2.5)

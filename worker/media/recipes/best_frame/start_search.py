@@ -22,7 +22,7 @@ from worker.media.recipes.best_frame.content import (
     moves,
 )
 from worker.media.recipes.best_frame.sample import Sample
-from worker.media.recipes.best_frame.score import Judgement, judge
+from worker.media.recipes.best_frame.score import ScoredSample, rank
 
 _MOST_STARTS = 2
 _EMPTY = 1 / 3
@@ -32,11 +32,11 @@ _STILL = 0.4
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _SeenSample:
     """A sample with what it is worth."""
 
     sample: Sample
-    judged: Judgement
+    scored: ScoredSample
     empty: bool
 
 
@@ -53,10 +53,10 @@ def find(
     if not known or not (short or clip.seekable):
         return []
     samples, _ = yield from auto.survey(clip)
-    judged = judge(samples, clip.end, keep=len(samples))
-    by_sample = {id(one.sample): one for one in judged}
+    scored = rank(samples, clip.end, keep=len(samples))
+    by_sample = {id(one.sample): one for one in scored}
     seen = [
-        _Seen(one, by_sample[id(one)], is_black(one) or is_flat(one))
+        _SeenSample(one, by_sample[id(one)], is_black(one) or is_flat(one))
         for one in sorted(samples, key=lambda one: one.time)
         if id(one) in by_sample
     ]
@@ -70,7 +70,7 @@ def find(
 
 
 def _starts(
-    clip: Clip, seen: Sequence[_Seen], length: float, *, short: bool
+    clip: Clip, seen: Sequence[_SeenSample], length: float, *, short: bool
 ) -> set[float]:
     """Return starts from which a sample is shown at once, or in the middle."""
     end = clip.end
@@ -82,14 +82,16 @@ def _starts(
     return {max(clip.begin, min(start, last)) for start in (*starts, last)}
 
 
-def _shown(seen: Sequence[_Seen], start: float, length: float) -> list[_Seen]:
+def _shown(
+    seen: Sequence[_SeenSample], start: float, length: float
+) -> list[_SeenSample]:
     """Return what is on screen at the start, and what comes in the stretch."""
     before = [one for one in seen if one.sample.time <= start]
     inside = [one for one in seen if start < one.sample.time < start + length]
     return [*before[-1:], *inside]
 
 
-def _is_better(shown: Sequence[_Seen], instead_of: Content) -> bool:
+def _is_better(shown: Sequence[_SeenSample], instead_of: Content) -> bool:
     """Check that what was seen has not the fault for which it is looked at."""
     if sum(one.empty for one in shown) >= _EMPTY * len(shown):
         return False
@@ -98,15 +100,15 @@ def _is_better(shown: Sequence[_Seen], instead_of: Content) -> bool:
     return not (instead_of.broken and is_broken([one.sample for one in shown]))
 
 
-def _moving(shown: Sequence[_Seen]) -> bool:
+def _moving(shown: Sequence[_SeenSample]) -> bool:
     return any(moves(one.sample, other.sample) for one, other in pairwise(shown))
 
 
-def _worth(shown: Sequence[_Seen], start: float, length: float) -> float:
+def _worth(shown: Sequence[_SeenSample], start: float, length: float) -> float:
     """Return the mean of the scores, each weighed by how long it is on screen."""
     times = [start, *(one.sample.time for one in shown[1:]), start + length]
     worth = sum(
-        one.judged.score * (until - since)
+        one.scored.score * (until - since)
         for one, (since, until) in zip(shown, pairwise(times), strict=True)
     )
     worth *= _EMPTY_FIRST if shown[0].empty else 1.0

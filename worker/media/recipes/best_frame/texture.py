@@ -50,12 +50,14 @@ class Texture:
 
 def read_texture(points: Plane, near: Plane) -> Texture:
     """Measure points and the pixels near them."""
-    across = grey_planes.steps(points, across=1).histogram()
+    across = grey_planes.differences(points, across=1).histogram()
     return Texture(
-        grey_planes.upper(across, 0.05),
-        grey_planes.upper(across, 0.01),
-        grey_planes.share(across, 1),
-        grey_planes.upper(grey_planes.apart(points, near), 0.75),
+        grey_planes.upper_quantile(across, 0.05),
+        grey_planes.upper_quantile(across, 0.01),
+        grey_planes.share_up_to(across, 1),
+        grey_planes.upper_quantile(
+            grey_planes.difference_histogram(points, near), 0.75
+        ),
         _dominance(points),
         _tear(points),
     )
@@ -67,9 +69,9 @@ def read_focus(points: Plane, near: Plane, far: int, share: float) -> Focus:
     A blurred edge changes evenly, so that within a ``share`` of that distance only
     that share of its step is seen; at a sharp edge all of it is, where it lies.
     """
-    step = grey_planes.mean_square(grey_planes.apart(points, near))
+    step = grey_planes.mean_square(grey_planes.difference_histogram(points, near))
     steps = (
-        grey_planes.mean_square(grey_planes.steps(points, across=far).histogram())
+        grey_planes.mean_square(grey_planes.differences(points, across=far).histogram())
         + _EVEN
     )
     counts = points.histogram()
@@ -85,7 +87,7 @@ def _dominance(points: Plane) -> float:
 
 def _tear(points: Plane) -> tuple[int, float]:
     """Find the row whose steps are largest, beside the usual row's."""
-    rows = grey_planes.row_means(grey_planes.steps(points, down=1))
+    rows = grey_planes.row_means(grey_planes.differences(points, down=1))
     usual = median(rows) + 5
     inner = range(len(rows) // 8, len(rows) - len(rows) // 8)
     row = max(inner, key=rows.__getitem__)

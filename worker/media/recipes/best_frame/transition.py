@@ -58,7 +58,7 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
         for pair in zip([False, *same], [*same, False], strict=True)
     ]
     return [
-        _beside(samples, alone, at) * _clear_of(cuts, sample.time) * midst[at]
+        _beside(samples, alone, at) * _away_from(cuts, sample.time) * midst[at]
         for at, sample in enumerate(samples)
     ]
 
@@ -133,6 +133,6 @@ def _beside(samples: Sequence[Sample], alone: list[float], at: int) -> float:
     return 0.6 * alone[at] + 0.4 * min(near)
 
 
-def _clear_of(cuts: list[float], time: float) -> float:
+def _away_from(cuts: list[float], time: float) -> float:
     nearest = min((abs(cut - time) for cut in cuts), default=1.0)
     return 0.85 + 0.15 * ramp(nearest, 0.0, 0.8)

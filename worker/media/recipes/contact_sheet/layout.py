@@ -13,7 +13,7 @@ from typing import Any
 
 import ffmpeg
 
-from common.outputs.specs import ContactSheetSpec, Fit
+from common.outputs.specs import ContactSheetSpec
 from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import PROTOCOLS
 from worker.media.ffmpeg.plan import Step
@@ -37,17 +37,7 @@ _ROUNDING = 0.0005
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """A box that keeps the shape; the sheet's width is asked, so it may grow."""
-
-    width: int
-    height: int
-    fit: Fit = "contain"
-    enlarge: bool = True
-
-
-@dataclass(frozen=True)
-class Sheet:
+class SheetLayout:
     """Sizes of a sheet in pixels, and what is drawn on it."""
 
     spec: ContactSheetSpec
@@ -87,7 +77,9 @@ class Sheet:
         width = max(2, room // spec.columns)
         # The border and the header take six margins.
         height = (most - 6 * self.margin) / spec.rows - self.gap
-        cell = _Cell(width, int(min(height, round(width * _TALLEST))))
+        # The spec asks for the sheet's width, so small frames are enlarged to fill it.
+        tallest = int(min(height, round(width * _TALLEST)))
+        cell = picture.MaxSize(width, tallest, enlarge=True)
         box = picture.fit((video.width, video.height), cell, width, even=True)
         # Rounding up to an even size may not push the grid over the border.
         return box if box.width <= width else _narrow(box)
@@ -127,7 +119,7 @@ def tile(place: int) -> str:
     return TILES % place
 
 
-def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
+def lay(sheet: SheetLayout, columns: int, shown: Sequence[float], file: str) -> Step:
     """Lay the frames of these times, the border and the header; encode the sheet."""
     spec, margin, count = sheet.spec, sheet.margin, len(shown)
     texts = _header(sheet) if spec.header else {}
@@ -161,7 +153,7 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
         frames = frames.filter("drawtext", **words, x=left, y=top, y_align="font")
         top += _lead(sheet, name)
     frames = picture.scale(frames, **picture.target(spec.format))
-    frames = frames.filter("format", picture.OPAQUE[spec.format])
+    frames = frames.filter("format", picture.OPAQUE_PIXELS[spec.format])
     frames = encoders.tagged(frames, spec.format)
     pixels = spec.width * (rows * (sheet.box.height + sheet.gap) + 2 * margin + height)
     options = encoders.still(spec.format, spec.quality, sheet.clip.threads, pixels)
@@ -172,7 +164,7 @@ def lay(sheet: Sheet, columns: int, shown: Sequence[float], file: str) -> Step:
     return Step(run, _LAY_SECONDS, silent=silent, texts=texts, assets=(FONT,))
 
 
-def _stamped(sheet: Sheet, frames: Any) -> Any:
+def _stamped(sheet: SheetLayout, frames: Any) -> Any:
     """Write each frame's time into its corner: commands change one filter's text."""
     size = sheet.stamp_size
     words = _style(size, "#ffffff") | {
@@ -204,20 +196,20 @@ def stamps(shown: Sequence[float], end: float | None) -> list[str]:
         decimals += 1
 
 
-def _header(sheet: Sheet) -> dict[str, str]:
+def _header(sheet: SheetLayout) -> dict[str, str]:
     """Give the header's lines by their file, top first."""
     title, details = header.lines(sheet.clip, _letters(sheet))
     return {_TITLE: title, _DETAILS: details} if title else {_DETAILS: details}
 
 
-def _lead(sheet: Sheet, name: str) -> int:
+def _lead(sheet: SheetLayout, name: str) -> int:
     """Give the height of a header line with the space under it."""
     if name == _TITLE:
         return round(1.45 * sheet.font_size)
     return round(1.5 * sheet.small_size)
 
 
-def _letters(sheet: Sheet) -> int:
+def _letters(sheet: SheetLayout) -> int:
     """Give how many letters of the title fit, see :func:`headline.breadth`."""
     room = sheet.spec.width - 2 * sheet.margin
     return max(12, int(room / (0.6 * sheet.font_size)))

@@ -20,7 +20,7 @@ from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.contact_sheet import layout
-from worker.media.recipes.contact_sheet.layout import Sheet
+from worker.media.recipes.contact_sheet.layout import SheetLayout
 from worker.media.recipes.shared import (
     cost,
     encoders,
@@ -30,7 +30,7 @@ from worker.media.recipes.shared import (
     tile_runs,
 )
 from worker.media.recipes.shared.extent import extent, leaves_some
-from worker.media.recipes.shared.frame_at import Pen
+from worker.media.recipes.shared.frame_at import FrameWriter
 from worker.media.recipes.shared.grid import SLACK
 
 _STEM = "contact-sheet"
@@ -39,7 +39,7 @@ _CAPTURE = 256 * 1024
 _DECODE_ALL_SECONDS = 600.0
 
 # Draws the frames into the files that :func:`sheet.tile` names, gives their times.
-Take = Callable[[Sheet], Generator[Step, Done, list[float]]]
+DrawTiles = Callable[[SheetLayout], Generator[Step, Done, list[float]]]
 
 
 def plan(
@@ -66,7 +66,7 @@ def plan(
 
 def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
     mapped, clipped = picture.colour_warnings(clip)
-    best, plain = Sheet(spec, clip), Sheet(spec, clip, plain=True)
+    best, plain = SheetLayout(spec, clip), SheetLayout(spec, clip, plain=True)
     if clip.seekable and clip.end is not None:
         alternatives = [
             Alternative("seeks", partial(_make, best, _by_good_seeks), mapped),
@@ -103,15 +103,15 @@ def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
     return [clip.within(start + (place + 0.5) * step) for place in range(count)]
 
 
-def _make(laid: Sheet, take: Take) -> StepRun:
-    shown = yield from take(laid)
+def _make(sheet: SheetLayout, take: DrawTiles) -> StepRun:
+    shown = yield from take(sheet)
     if not shown:
         raise DecodeError("no frame of the video could be decoded")
-    spec, box = laid.spec, laid.box
+    spec, box = sheet.spec, sheet.box
     columns = min(spec.columns, len(shown))
     rows = math.ceil(len(shown) / columns)
     file = f"{_STEM}.{encoders.extension(spec.format)}"
-    done = yield layout.lay(laid, columns, shown, file)
+    done = yield layout.lay(sheet, columns, shown, file)
     if file not in done.files:
         raise DecodeError("the contact sheet could not be laid")
     details = {
@@ -128,7 +128,7 @@ def _make(laid: Sheet, take: Take) -> StepRun:
 
 
 @dataclass
-class _Found:
+class _SoughtFrames:
     """What seeks gave: the frames' real times, and how many places got none."""
 
     shown: list[float] = field(default_factory=list)
@@ -136,36 +136,36 @@ class _Found:
     damaged: bool = False
 
 
-def _by_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
-    return (yield from _sought(laid)).shown
+def _by_seeks(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
+    return (yield from _sought(sheet)).shown
 
 
-def _by_good_seeks(laid: Sheet) -> Generator[Step, Done, list[float]]:
+def _by_good_seeks(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
     """Raise DecodeError where seeks missed what decoding from the start may find.
 
     What a damaged video lacks, that would not find either.
     """
-    found = yield from _sought(laid)
-    places, missed = len(times(laid.spec, laid.clip)), found.missed
-    short = (laid.clip.end or 0.0) <= _DECODE_ALL_SECONDS and not found.damaged
+    found = yield from _sought(sheet)
+    places, missed = len(times(sheet.spec, sheet.clip)), found.missed
+    short = (sheet.clip.end or 0.0) <= _DECODE_ALL_SECONDS and not found.damaged
     if missed > places / 2 or (missed and short):
         raise DecodeError(f"seeks found no frame for {missed} of {places} places")
     return found.shown
 
 
-def _sought(laid: Sheet) -> Generator[Step, Done, _Found]:
+def _sought(sheet: SheetLayout) -> Generator[Step, Done, _SoughtFrames]:
     """Draw the frame on screen at each time.
 
     A time that gives no frame, or the frame before once more, takes no place. It is
     missed, unless that frame is still on screen then.
     """
-    clip, found = laid.clip, _Found()
+    clip, found = sheet.clip, _SoughtFrames()
     shown = found.shown
-    for at in times(laid.spec, clip):
+    for at in times(sheet.spec, clip):
         file = layout.tile(len(shown) + 1)
-        shot = frame_at.exact(clip, at, _pen(laid, file), tolerant=True)
-        done = yield shot.step
-        real = shot.time(done)
+        grab = frame_at.exact(clip, at, _writer(sheet, file), tolerant=True)
+        done = yield grab.step
+        real = grab.time(done)
         found.damaged |= done.damaged
         # Without a time in the log, the file is one that took no place before.
         if file not in done.files or real is None:
@@ -177,29 +177,29 @@ def _sought(laid: Sheet) -> Generator[Step, Done, _Found]:
     return found
 
 
-def _most_from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
+def _most_from_start(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
     """Raise DecodeError where less than half of the frames came."""
-    shown = yield from _from_start(laid)
-    places = laid.spec.columns * laid.spec.rows
-    expected = min(places, laid.clip.video.frames or places)
+    shown = yield from _from_start(sheet)
+    places = sheet.spec.columns * sheet.spec.rows
+    expected = min(places, sheet.clip.video.frames or places)
     if 2 * len(shown) < expected:
         raise DecodeError(f"decoding gave {len(shown)} of {expected} frames")
     return shown
 
 
-def _from_start(laid: Sheet) -> Generator[Step, Done, list[float]]:
+def _from_start(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
     """Draw the first frame from each time on, or every one where they are few."""
-    clip = laid.clip
+    clip = sheet.clip
     if clip.end is None:
         last = yield from frame_at.last_time(clip, seek=False)
         end = clip.begin if last is None else last + clip.frame_seconds
         media = clip.media.model_copy(update={"duration": end})
         clip = replace(clip, media=media)
     frames = open_clip(clip)
-    wanted = times(laid.spec, clip)
+    wanted = times(sheet.spec, clip)
     if (clip.video.frames or math.inf) > len(wanted):
-        frames = _first_of_each(laid.spec, clip, frames)
-    done = yield _drawn_all(laid, frame_at.mark(frames, "pipe:1"), len(wanted))
+        frames = _first_of_each(sheet.spec, clip, frames)
+    done = yield _drawn_all(sheet, frame_at.mark(frames, "pipe:1"), len(wanted))
     seen = frame_at.marks(done.stdout.decode("ascii", "replace"))
     # The last of them may not have been drawn.
     drawn = [layout.tile(place) in done.files for place in range(1, len(seen) + 1)]
@@ -216,37 +216,37 @@ def _first_of_each(spec: ContactSheetSpec, clip: Clip, frames: Any) -> Any:
     return tile_runs.first_of_cells(frames, number(step), first)
 
 
-def _drawn_all(laid: Sheet, frames: Any, count: int) -> Step:
-    clip = laid.clip
+def _drawn_all(sheet: SheetLayout, frames: Any, count: int) -> Step:
+    clip = sheet.clip
     options = encoders.still("png", 100, clip.threads) | {"frames:v": count}
     del options["update"]
     words = argv(
-        ffmpeg.output(_drawn(laid, frames, lone=True), layout.TILES, **options)
+        ffmpeg.output(_drawn(sheet, frames, lone=True), layout.TILES, **options)
     )
-    seconds, silent = max(clip.seconds, count * _tile_cost(laid)), _tile_cost(laid)
+    seconds, silent = max(clip.seconds, count * _tile_cost(sheet)), _tile_cost(sheet)
     return Step(words, seconds, _CAPTURE, silent, tolerant=True)
 
 
-def _drawn(laid: Sheet, frames: Any, *, lone: bool = False) -> Any:
+def _drawn(sheet: SheetLayout, frames: Any, *, lone: bool = False) -> Any:
     return picture.draw(
         frames,
-        laid.clip,
-        laid.box,
+        sheet.clip,
+        sheet.box,
         "png",
-        background=laid.spec.background,
-        plain=laid.plain,
+        background=sheet.spec.background,
+        plain=sheet.plain,
         lone=lone,
     )
 
 
-def _pen(laid: Sheet, file: str) -> Pen:
-    options = encoders.still("png", 100, laid.clip.threads)
+def _writer(sheet: SheetLayout, file: str) -> FrameWriter:
+    options = encoders.still("png", 100, sheet.clip.threads)
 
     def write(frames: Any) -> tuple[str, ...]:
-        return argv(ffmpeg.output(_drawn(laid, frames), file, **options))
+        return argv(ffmpeg.output(_drawn(sheet, frames), file, **options))
 
-    return Pen(write, silent=_tile_cost(laid))
+    return FrameWriter(write, silent=_tile_cost(sheet))
 
 
-def _tile_cost(laid: Sheet) -> float:
-    return cost.still("png", laid.box.width * laid.box.height)
+def _tile_cost(sheet: SheetLayout) -> float:
+    return cost.still("png", sheet.box.width * sheet.box.height)

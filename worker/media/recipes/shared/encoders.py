@@ -33,7 +33,7 @@ _AVIF_ALPHA = {"c:v:1": "libaom-av1", "cpu-used:v:1": 8, "usage:v:1": "realtime"
 # That needs the alpha plane, so what is transparent itself goes the other way.
 WEBP_PIXELS = "yuva420p"
 _WEBP = {"c:v": "libwebp", "cr_threshold": 512}
-_WEBP_CLEAR = {"c:v": "libwebp_anim"}
+_WEBP_ALPHA = {"c:v": "libwebp_anim"}
 # From level 3 on libwebp holds all tokens of a picture, of noise 28 bytes a pixel: 3.2
 # GiB for the largest sheet. Level 2 holds none, and its files are a hundredth larger.
 # libaom takes 999 MiB for 59 megapixels of noise, and a seventh less in this mode.
@@ -76,14 +76,14 @@ def tagged(frames: Any, kind: str) -> Any:
     return frames.filter("setparams", **tags) if tags else frames
 
 
-def streams(frames: Any, kind: str, *, clear: bool) -> list[Any]:
+def streams(frames: Any, kind: str, *, has_alpha: bool) -> list[Any]:
     """Tag drawn frames and split them into the streams that a file is written from.
 
     An AVIF keeps its transparency in a grey stream of its own, whose codes use all
     values; ``clear`` says that there is some.
     """
     frames = tagged(frames, kind)
-    if kind != "avif" or not clear:
+    if kind != "avif" or not has_alpha:
         return [frames]
     both = frames.filter_multi_output("split")
     alpha = both[1].filter("alphaextract").filter("format", "gray")
@@ -143,7 +143,7 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
     width: int,
     height: int,
     fps: float,
-    clear: bool = False,
+    has_alpha: bool = False,
     threads: int = 2,
 ) -> dict[str, Any]:
     """Return the output options of an animation or clip; ``loop`` 0 is endless.
@@ -155,10 +155,10 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
         return common | {"c:v": "gif", "loop": gif_loop(loop), "f": "gif"}
     if kind == "webp":
         words = {"quality": quality, "loop": loop, "f": "webp"}
-        return common | words | (_WEBP_CLEAR if clear else _WEBP)
+        return common | words | (_WEBP_ALPHA if has_alpha else _WEBP)
     if kind == "avif":
         words = _avif(quality, loop, min(width, height))
-        return common | words | (_AVIF_ALPHA if clear else {})
+        return common | words | (_AVIF_ALPHA if has_alpha else {})
     if kind == "mp4":
         return common | {
             "c:v": "libx264",

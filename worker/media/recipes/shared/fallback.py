@@ -23,19 +23,19 @@ from worker.media.recipes.shared import cost, encoders, moving, picture, placeho
 _AUDIO_SECONDS = 3600.0
 _SHAPE = 9 / 16
 _TALLEST = 2
-_PAPER = "#202428"
-_PEN = "#9fb4c7"
+_BACKGROUND = "#202428"
+_FOREGROUND = "#9fb4c7"
 _SECONDS = 10.0
 # The loudest sound leaves a margin: filled to the edges, it would be a flat picture.
 _WAVE_SHARE = 0.88
-_HELD = ("mp4", "webm")
+_VIDEO_FORMATS = ("mp4", "webm")
 
 
 @dataclass(frozen=True)
 class Canvas:
     """The size and format that are asked of a stand-in; sides may be open."""
 
-    format: picture.Ink
+    format: picture.Format
     width: int | None
     height: int | None = None
     fit: Fit = "contain"
@@ -63,7 +63,7 @@ class Canvas:
     @property
     def ground(self) -> str:
         """Give the colour behind what is drawn."""
-        return picture.colour_word(self.background or _PAPER)
+        return picture.colour_word(self.background or _BACKGROUND)
 
 
 # Turns the drawn picture into the files of an output.
@@ -84,9 +84,9 @@ def plan(
     :func:`~worker.media.ffmpeg.clip.no_video` returns when nothing is left.
     """
     alternatives: list[Alternative] = []
-    for way in fallback:
-        if way != "frame":
-            alternatives += _alternatives(way, clip, canvas, show)
+    for entry in fallback:
+        if entry != "frame":
+            alternatives += _alternatives(entry, clip, canvas, show)
         elif clip.media.video is not None:
             alternatives += _of_video(frames)
     if not alternatives:
@@ -116,11 +116,11 @@ def _refuse(error: SeekPastEnd) -> StepRun:
 
 
 def _alternatives(
-    way: str, clip: Clip, canvas: Canvas, show: Show
+    entry: str, clip: Clip, canvas: Canvas, show: Show
 ) -> list[Alternative]:
     """Give the alternatives of one entry; none when the clip lacks it."""
     media = clip.media
-    if way == "artwork":
+    if entry == "artwork":
         note = (warning_codes.ARTWORK_SHOWN,)
         return [
             Alternative(
@@ -128,7 +128,7 @@ def _alternatives(
             )
             for index in media.artwork
         ]
-    if way == "icon":
+    if entry == "icon":
         run = partial(_shown, show, _icon, clip, canvas, 0)
         return [Alternative("icon", run, (warning_codes.ICON_SHOWN,))]
     if media.audio is None:
@@ -145,7 +145,9 @@ def _shown(
     stream: int,
 ) -> StepRun:
     drawn = picture.scale(draw(clip, canvas, stream), **picture.target(canvas.format))
-    drawn = drawn.filter("format", picture.OPAQUE[canvas.format]).filter("setsar", 1)
+    drawn = drawn.filter("format", picture.OPAQUE_PIXELS[canvas.format]).filter(
+        "setsar", 1
+    )
     return (yield from show(drawn))
 
 
@@ -182,7 +184,7 @@ def still(
     return Made(file, file, content_type, facts.width, facts.height, details=details)
 
 
-class Moving(moving.Style, picture.Boxed, Protocol):
+class AnimationFields(moving.Style, picture.SizeFields, Protocol):
     """A spec of an animation."""
 
     @property
@@ -206,7 +208,7 @@ class Moving(moving.Style, picture.Boxed, Protocol):
         """The most bytes that the file may have."""
 
 
-def of_animation(spec: Moving) -> Canvas:
+def animation_canvas(spec: AnimationFields) -> Canvas:
     """Give the canvas of an animation."""
     width, height = spec.width, spec.height
     if width is None and height is None:
@@ -214,12 +216,14 @@ def of_animation(spec: Moving) -> Canvas:
     return Canvas(spec.format, width, height, spec.fit, spec.background, spec.enlarge)
 
 
-def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> StepRun:
+def still_animation(
+    drawn: Any, stem: str, spec: AnimationFields, seconds: float, threads: int
+) -> StepRun:
     """Write the picture as an animation: one frame, or a clip that stands still.
 
     Raises CannotFit when it is over ``max_bytes``.
     """
-    if spec.format in _HELD:
+    if spec.format in _VIDEO_FORMATS:
         count = max(2, round(seconds * spec.fps))
         drawn = drawn.filter("loop", loop=count - 1, size=1)
         # A drawn picture's clock counts seconds: shorter clips would hold no frame.
@@ -229,9 +233,11 @@ def held(drawn: Any, stem: str, spec: Moving, seconds: float, threads: int) -> S
     file = moving.file_name(stem, spec.format)
     # The size of artwork is unknown; 1 chooses encoders that take any.
     box = picture.Box((1, 1), 1, 1)
-    look = moving.Look(box, spec.fps, spec.colors, spec.quality, palette_every=1)
-    span = moving.Span(_SECONDS, 0.0)
-    done = yield from moving.encode(drawn, file, spec, look, span, threads)
+    rendition = moving.Rendition(
+        box, spec.fps, spec.colors, spec.quality, palette_every=1
+    )
+    timing = moving.Timing(_SECONDS, 0.0)
+    done = yield from moving.encode(drawn, file, spec, rendition, timing, threads)
     if file not in done.files:
         raise DecodeError("the stand-in could not be made")
     size = done.files[file].bytes
@@ -288,15 +294,15 @@ def _waveform(clip: Clip, canvas: Canvas, index: int) -> Any:
     width, height = canvas.size
     words = input_options(clip, decode=False) | {"t": _AUDIO_SECONDS}
     audio = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
-    pen = picture.colour_word(_PEN)
+    foreground = picture.colour_word(_FOREGROUND)
     # Peaks as people know them; the root, so that quiet sound is no mere line.
     size = f"{width}x{max(1, round(height * _WAVE_SHARE))}"
     wave = audio.filter("aformat", channel_layouts="mono").filter(
-        "showwavespic", s=size, colors=pen, filter="peak", scale="sqrt"
+        "showwavespic", s=size, colors=foreground, filter="peak", scale="sqrt"
     )
     line = max(1, height // 180)
     ground = _blank(canvas).filter(
-        "drawbox", 0, f"(ih-{line})/2", "iw", line, color=pen, t="fill"
+        "drawbox", 0, f"(ih-{line})/2", "iw", line, color=foreground, t="fill"
     )
     return ffmpeg.overlay(ground, wave, y="(H-h)/2", format="rgb")
 
@@ -309,10 +315,12 @@ def _blank(canvas: Canvas) -> Any:
 
 def _icon(_clip: Clip, canvas: Canvas, _index: int) -> Any:
     """Draw a frame of film with a bar of sound: a sign, not a picture."""
-    pen = picture.colour_word(_PEN)
+    foreground = picture.colour_word(_FOREGROUND)
     line = max(1, min(canvas.size) // 40)
     drawn = _blank(canvas)
-    drawn = drawn.filter("drawbox", "iw/4", "ih/4", "iw/2", "ih/2", color=pen, t=line)
+    drawn = drawn.filter(
+        "drawbox", "iw/4", "ih/4", "iw/2", "ih/2", color=foreground, t=line
+    )
     for place, tall in enumerate((0.1, 0.22, 0.32, 0.18, 0.26, 0.12)):
         drawn = drawn.filter(
             "drawbox",
@@ -320,7 +328,7 @@ def _icon(_clip: Clip, canvas: Canvas, _index: int) -> Any:
             f"ih*{0.5 - tall / 2:.3f}",
             "iw*0.04",
             f"ih*{tall}",
-            color=pen,
+            color=foreground,
             t="fill",
         )
     return drawn

@@ -39,7 +39,7 @@ _SAME_SECONDS = 0.0005
 
 
 @dataclass(frozen=True)
-class Pen:
+class FrameWriter:
     """How frames become files: ``write`` appends filters and outputs to a stream.
 
     It gives the words after the program's name. ``capture`` is how many bytes it
@@ -57,7 +57,7 @@ class Pen:
 
 
 @dataclass(frozen=True)
-class Shot:
+class FrameGrab:
     """A step, and the wanted time: of the frames in its log, which one was written."""
 
     step: Step
@@ -109,8 +109,13 @@ def places(output: bytes) -> Counter[int]:
 
 
 def exact(
-    clip: Clip, at: float, pen: Pen, *, early: float = 0.0, tolerant: bool = False
-) -> Shot:
+    clip: Clip,
+    at: float,
+    writer: FrameWriter,
+    *,
+    early: float = 0.0,
+    tolerant: bool = False,
+) -> FrameGrab:
     """Give the shot of the frame on screen at ``at`` seconds.
 
     ``early`` seconds more are decoded before it, for files in which a seek leads
@@ -125,7 +130,7 @@ def exact(
     frames = frames.filter("fps", _RATE, start_time=begin, round="near")
     # Without it the filter repeats the frame a thousand times a second of a slide.
     frames = frames.filter("trim", end_frame=1)
-    return Shot(pen.step(frames, length, tolerant=tolerant), at)
+    return FrameGrab(writer.step(frames, length, tolerant=tolerant), at)
 
 
 def skipping(clip: Clip) -> dict[str, Any]:
@@ -137,7 +142,9 @@ def skipping(clip: Clip) -> dict[str, Any]:
     return {"skip_frame": "noref"} if clip.video.bitstream_pts else {}
 
 
-def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
+def known(
+    clip: Clip, at: float, writer: FrameWriter, sought: float | None = None
+) -> FrameGrab:
     """Give the shot of a frame that is known to begin at ``at`` seconds.
 
     No frame before it is needed, unlike for :func:`exact`: the seek leads to its own
@@ -150,23 +157,25 @@ def known(clip: Clip, at: float, pen: Pen, sought: float | None = None) -> Shot:
     frames = open_clip(clip, start=start, noaccurate_seek=None, **skip)
     later = f"gte(t,{number(at - _EARLY_TICK)})"
     frames = mark(frames.filter("select", later).filter("trim", end_frame=1))
-    return Shot(pen.step(frames, _WINDOW, tolerant=True), _FIRST)
+    return FrameGrab(writer.step(frames, _WINDOW, tolerant=True), _FIRST)
 
 
 def _before(clip: Clip, at: float) -> float:
     return max(0.0, at + _TICK if clip.indexed else at - clip.lead)
 
 
-def keyframe(clip: Clip, at: float, pen: Pen) -> Shot:
+def keyframe(clip: Clip, at: float, writer: FrameWriter) -> FrameGrab:
     """Give the shot of the keyframe at or before ``at``: one frame is decoded."""
     frames = open_clip(clip, start=at, skip_frame="nokey", noaccurate_seek=None)
-    return Shot(pen.step(mark(frames).filter("trim", end_frame=1), _WINDOW), _FIRST)
+    return FrameGrab(
+        writer.step(mark(frames).filter("trim", end_frame=1), _WINDOW), _FIRST
+    )
 
 
-def first(clip: Clip, pen: Pen, *, tolerant: bool = False) -> Shot:
+def first(clip: Clip, writer: FrameWriter, *, tolerant: bool = False) -> FrameGrab:
     """Give the shot of the first frame that decodes."""
     frames = mark(open_clip(clip)).filter("trim", end_frame=1)
-    return Shot(pen.step(frames, _WINDOW, tolerant=tolerant), _FIRST)
+    return FrameGrab(writer.step(frames, _WINDOW, tolerant=tolerant), _FIRST)
 
 
 def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float | None]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from common.outputs.specs import Fit, StoryboardSpec
+from common.outputs.specs import StoryboardSpec
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes.shared import picture
@@ -24,16 +24,6 @@ _TALLEST = 3
 # WebP ends at 16383 pixels a side; a sheet of 32 megapixels takes 50 MB raw.
 MAX_SIDE = 16_000
 MAX_PIXELS = 32_000_000
-
-
-@dataclass(frozen=True)
-class _Bounds:
-    """A box that keeps the shape and never grows (see :class:`picture.Boxed`)."""
-
-    width: int | None
-    height: int | None
-    fit: Fit = "contain"
-    enlarge: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +87,7 @@ def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
         cells = min(MAX_TILES, max(1, math.ceil((length - SLACK) / interval)))
     box = picture.fit(
         (video.width, video.height),
-        _Bounds(spec.width, spec.width * _TALLEST),
+        picture.MaxSize(spec.width, spec.width * _TALLEST),
         spec.width,
         even=True,
     )

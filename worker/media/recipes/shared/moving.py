@@ -69,7 +69,7 @@ def optimizes(style: Optimized) -> bool:
 
 
 @dataclass(frozen=True)
-class Look:
+class Rendition:
     """Size, rate, colours (gif) and quality (all others) of an animation.
 
     A GIF's palette is made from every ``palette_every``-th frame. ``clear`` says that
@@ -81,7 +81,7 @@ class Look:
     colors: int = 256
     quality: int = 75
     palette_every: int = gif.EVERY
-    clear: bool = False
+    has_alpha: bool = False
 
 
 def file_name(stem: str, kind: str) -> str:
@@ -90,7 +90,7 @@ def file_name(stem: str, kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Span:
+class Timing:
     """Seconds that a run reads, and that the animation plays.
 
     ``tolerant`` as in :class:`Step`.
@@ -118,8 +118,8 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
     frames: Any,
     file: str,
     style: Style,
-    look: Look,
-    span: Span,
+    rendition: Rendition,
+    timing: Timing,
     threads: int,
     *,
     dither: str | None = None,
@@ -134,11 +134,11 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
     follows what is read or what the encoder costs, whichever is more.
     """
     dither = dither or style.dither
-    pixels = look.box.width * look.box.height * look.fps * span.plays
-    seconds = max(span.read, cost.seconds(style.format, pixels))
+    pixels = rendition.box.width * rendition.box.height * rendition.fps * timing.plays
+    seconds = max(timing.read, cost.seconds(style.format, pixels))
     if style.format == "gif" and 4 * pixels > _HELD_BYTES:
-        words = _palette_words(frames, style, look, pixels)
-        done = yield Step(words, seconds, tolerant=span.tolerant)
+        words = _palette_words(frames, style, rendition, pixels)
+        done = yield Step(words, seconds, tolerant=timing.tolerant)
         if _PALETTE not in done.files:
             return done
         colours = ffmpeg.input(f"file:{_PALETTE}", f="png_pipe")["v"]
@@ -146,39 +146,41 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
     elif style.format == "gif":
         frames = gif.palette(
             frames,
-            colors=look.colors,
+            colors=rendition.colors,
             dither=dither,
             bayer_scale=style.bayer_scale,
             stats=style.palette,
-            every=look.palette_every,
+            every=rendition.palette_every,
         )
-    if style.format == "webp" and not look.clear:
+    if style.format == "webp" and not rendition.has_alpha:
         frames = frames.filter("format", encoders.WEBP_PIXELS)
-    options = _options(style, look, threads)
-    streams = encoders.streams(frames, style.format, clear=look.clear)
+    options = _options(style, rendition, threads)
+    streams = encoders.streams(frames, style.format, has_alpha=rendition.has_alpha)
     others, capture = beside(view)
     words = argv(ffmpeg.output(*streams, file, **options), *others)
-    return (yield Step(words, seconds, capture, tolerant=span.tolerant))
+    return (yield Step(words, seconds, capture, tolerant=timing.tolerant))
 
 
-def _options(style: Style, look: Look, threads: int) -> dict[str, Any]:
+def _options(style: Style, rendition: Rendition, threads: int) -> dict[str, Any]:
     return encoders.moving(
         style.format,
-        look.quality,
+        rendition.quality,
         loop=style.loop,
-        width=look.box.width,
-        height=look.box.height,
-        fps=look.fps,
-        clear=look.clear,
+        width=rendition.box.width,
+        height=rendition.box.height,
+        fps=rendition.fps,
+        has_alpha=rendition.has_alpha,
         threads=threads,
     )
 
 
 def _palette_words(
-    frames: Any, style: Style, look: Look, pixels: float
+    frames: Any, style: Style, rendition: Rendition, pixels: float
 ) -> tuple[str, ...]:
-    every = max(look.palette_every, math.ceil(pixels / _PALETTE_PIXELS))
-    colours = gif.table(frames, colors=look.colors, stats=style.palette, every=every)
+    every = max(rendition.palette_every, math.ceil(pixels / _PALETTE_PIXELS))
+    colours = gif.table(
+        frames, colors=rendition.colors, stats=style.palette, every=every
+    )
     options = {"frames:v": 1, "update": 1, "f": "image2", "c:v": "png"}
     return argv(ffmpeg.output(colours, _PALETTE, **options))
 
@@ -187,12 +189,12 @@ def made(
     file: str,
     name: str,
     kind: str,
-    look: Look,
+    rendition: Rendition,
     time: float | None,
     details: Mapping[str, Any],
 ) -> Made:
     """Describe a file of that look."""
-    box = look.box
+    box = rendition.box
     content_type = encoders.CONTENT_TYPES[kind]
     return Made(
         file, name, content_type, box.width, box.height, time=time, details=details

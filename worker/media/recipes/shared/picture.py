@@ -12,24 +12,24 @@ from typing import Any, Literal, Protocol
 
 import ffmpeg
 
-from common.outputs.specs import MAX_SIDE
+from common.outputs.specs import MAX_SIDE, Fit
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes.shared import dolby
 
-Ink = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
+Format = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
 _HD_LINES = 720
 # HDR's reference white (ITU-R BT.2408): linear light 1.0 for the tone curve.
 _WHITE_NITS = 203
 # Up to this share of white the tone curve changes nothing; skin lies below it.
 _KNEE = 0.5
-_FULL_RANGE_INKS = ("jpeg",)
-_BT601_INKS = ("jpeg", "webp")
-_RGB_INKS = ("png", "gif", "raw")
-_EVEN_INKS = ("avif", "mp4", "webm")
+_FULL_RANGE_FORMATS = ("jpeg",)
+_BT601_FORMATS = ("jpeg", "webp")
+_RGB_FORMATS = ("png", "gif", "raw")
+_EVEN_FORMATS = ("avif", "mp4", "webm")
 # How swscale rounds: by its default, white becomes #fffdff or #fdfdfd, grey 126.
 _EXACT = "accurate_rnd+full_chroma_int"
-OPAQUE = {
+OPAQUE_PIXELS = {
     "jpeg": "yuvj420p",
     "webp": "yuv420p",
     "png": "rgb24",
@@ -40,7 +40,7 @@ OPAQUE = {
     "raw": "rgba",
 }
 # The formats that can be transparent.
-CLEAR = {
+ALPHA_PIXELS = {
     "png": "rgba",
     "webp": "bgra",
     "avif": "yuva420p",
@@ -50,7 +50,7 @@ CLEAR = {
 }
 
 
-class Boxed(Protocol):
+class SizeFields(Protocol):
     """What a spec says about the size of its picture."""
 
     @property
@@ -62,12 +62,25 @@ class Boxed(Protocol):
         """Pixels, or None for what the width gives."""
 
     @property
-    def fit(self) -> Literal["contain", "cover", "stretch", "pad"]:
+    def fit(self) -> Fit:
         """How the picture comes into the box."""
 
     @property
     def enlarge(self) -> bool:
         """Whether it may become larger than the source."""
+
+
+@dataclass(frozen=True)
+class MaxSize:
+    """The largest size of a picture that keeps its shape, in pixels.
+
+    A height of None follows from the width.
+    """
+
+    width: int
+    height: int | None = None
+    fit: Fit = "contain"
+    enlarge: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,9 +106,9 @@ class Box:
         return self.scaled[0] < self.width or self.scaled[1] < self.height
 
 
-def is_even(ink: str) -> bool:
+def is_even(file_format: str) -> bool:
     """Tell whether the format's encoder takes even sizes only (4:2:0 video)."""
-    return ink in _EVEN_INKS
+    return file_format in _EVEN_FORMATS
 
 
 def _whole(value: float, *, even: bool) -> int:
@@ -105,7 +118,7 @@ def _whole(value: float, *, even: bool) -> int:
 
 
 def fit(
-    source: tuple[int, int], spec: Boxed, default_width: int, *, even: bool = False
+    source: tuple[int, int], spec: SizeFields, default_width: int, *, even: bool = False
 ) -> Box:
     """Compute the sizes for a source of that display size.
 
@@ -151,16 +164,16 @@ def fit(
     return Box(size, *size)
 
 
-def keeps_alpha(clip: Clip, ink: Ink, background: str | None) -> bool:
+def keeps_alpha(clip: Clip, file_format: Format, background: str | None) -> bool:
     """Tell whether transparency survives: the clip, the format and the spec agree."""
-    return clip.video.alpha and ink in CLEAR and background is None
+    return clip.video.alpha and file_format in ALPHA_PIXELS and background is None
 
 
 def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     stream: Any,
     clip: Clip,
     box: Box,
-    ink: Ink,
+    file_format: Format,
     *,
     background: str | None = None,
     plain: bool = False,
@@ -183,23 +196,23 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
         stream = stream.filter("field", "top")
     elif video.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
-    stream = _scale(stream, clip, box, ink, mapped=mapped, plain=plain)
+    stream = _scale(stream, clip, box, file_format, mapped=mapped, plain=plain)
     if mapped:
         stream = _tone_map(stream, clip)
     stream = _turn(stream, video.rotation, mirrored=video.mirrored)
     if box.crops:
         stream = stream.filter("crop", box.width, box.height)
-    clear = keeps_alpha(clip, ink, background)
-    if video.alpha and not clear:
+    has_alpha = keeps_alpha(clip, file_format, background)
+    if video.alpha and not has_alpha:
         stream = flatten(stream, background or "#000000")
     if box.pads:
-        colour = "black@0" if clear else colour_word(background or "#000000")
+        colour = "black@0" if has_alpha else colour_word(background or "#000000")
         stream = stream.filter(
             "pad", box.width, box.height, "(ow-iw)/2", "(oh-ih)/2", color=colour
         )
     if mapped or video.alpha or box.pads:
-        stream = scale(stream, **target(ink))
-    pixels = CLEAR[ink] if clear else OPAQUE[ink]
+        stream = scale(stream, **target(file_format))
+    pixels = ALPHA_PIXELS[file_format] if has_alpha else OPAQUE_PIXELS[file_format]
     # A display matrix that stayed would turn the upright picture once more.
     stream = stream.filter("sidedata", "delete")
     return stream.filter("format", pixels).filter("setsar", 1)
@@ -217,16 +230,16 @@ def colour_word(text: str) -> str:
     return "0x" + text.removeprefix("#")
 
 
-def target(ink: Ink) -> dict[str, str]:
+def target(file_format: Format) -> dict[str, str]:
     """Give the matrix and range that the format's readers expect.
 
     JFIF is BT.601 in full range, WebP BT.601 in limited range; video is tagged
     BT.709 in limited range.
     """
-    if ink in _RGB_INKS:
+    if file_format in _RGB_FORMATS:
         return {}
-    matrix = "bt601" if ink in _BT601_INKS else "bt709"
-    full = ink in _FULL_RANGE_INKS
+    matrix = "bt601" if file_format in _BT601_FORMATS else "bt709"
+    full = file_format in _FULL_RANGE_FORMATS
     return {"out_color_matrix": matrix, "out_range": "full" if full else "limited"}
 
 
@@ -245,7 +258,7 @@ def _source_matrix(clip: Clip, *, plain: bool) -> dict[str, str]:
 
 
 def _scale(
-    stream: Any, clip: Clip, box: Box, ink: Ink, *, mapped: bool, plain: bool
+    stream: Any, clip: Clip, box: Box, file_format: Format, *, mapped: bool, plain: bool
 ) -> Any:
     width, height = box.scaled
     if clip.video.rotation % 180:
@@ -257,12 +270,15 @@ def _scale(
     if clip.video.alpha:
         return scale(stream, width, height, **words).filter("format", "rgba")
     if not box.pads:
-        words |= target(ink)
+        words |= target(file_format)
     stream = scale(stream, width, height, **words)
     if not (box.crops or box.pads):
         return stream
     # On halved colour planes, crop rounds odd sizes down and pad fails.
-    return stream.filter("format", OPAQUE[ink] if ink in _RGB_INKS else "yuv444p")
+    return stream.filter(
+        "format",
+        OPAQUE_PIXELS[file_format] if file_format in _RGB_FORMATS else "yuv444p",
+    )
 
 
 def _describe_hdr(stream: Any, clip: Clip) -> Any:

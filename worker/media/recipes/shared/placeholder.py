@@ -48,17 +48,19 @@ def thumbhash(rgba: bytes, width: int, height: int) -> bytes:
     if len(rgba) != 4 * width * height:
         raise ValueError(f"{len(rgba)} bytes are not {width}x{height} pixels of RGBA")
     luma, yellow, red, alpha = _planes(rgba)
-    clear = min(alpha) < 1
-    most = 5 if clear else 7
+    has_alpha = min(alpha) < 1
+    most = 5 if has_alpha else 7
     longest = max(width, height)
     across = max(1, _round(most * width / longest))
     down = max(1, _round(most * height / longest))
     size = (width, height)
     light = _transform(luma, size, max(3, across), max(3, down))
     tints = [_transform(plane, size, 3, 3) for plane in (yellow, red)]
-    veil = [_transform(alpha, size, 5, 5)] if clear else []
+    veil = [_transform(alpha, size, 5, 5)] if has_alpha else []
     shorter = down if width > height else across
-    head = _header(light, tints, clear=clear, wide=width > height, shorter=shorter)
+    head = _header(
+        light, tints, has_alpha=has_alpha, wide=width > height, shorter=shorter
+    )
     if veil:
         head.append(_round(15 * veil[0].mean) | _round(15 * veil[0].scale) << 4)
     terms = [term for channel in (light, *tints, *veil) for term in channel.terms]
@@ -71,7 +73,7 @@ def thumbhash(rgba: bytes, width: int, height: int) -> bytes:
 
 
 def _header(
-    light: _Channel, tints: list[_Channel], *, clear: bool, wide: bool, shorter: int
+    light: _Channel, tints: list[_Channel], *, has_alpha: bool, wide: bool, shorter: int
 ) -> list[int]:
     yellow, red = tints
     first = (
@@ -79,7 +81,7 @@ def _header(
         | _round(31.5 + 31.5 * yellow.mean) << 6
         | _round(31.5 + 31.5 * red.mean) << 12
         | _round(31 * light.scale) << 18
-        | int(clear) << 23
+        | int(has_alpha) << 23
     )
     second = (
         shorter

@@ -23,7 +23,7 @@ _INSTANT = 0.001
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Span:
     """``start`` on the clip's clock and ``length``, both in seconds."""
 
     start: float
@@ -47,7 +47,7 @@ def frames_of(clip: Clip, seconds: float, fps: float) -> int:
 
 def sample(
     clip: Clip,
-    stretch: Stretch,
+    span: Span,
     fps: float,
     *,
     speed: float = 1.0,
@@ -61,31 +61,31 @@ def sample(
     that the picture shrinks to where unfiltered block edges cannot be seen: frames
     that no other refers to are not deblocked.
     """
-    start = max(0.0, stretch.start - clip.lead - early)
+    start = max(0.0, span.start - clip.lead - early)
     options: dict[str, Any] = {"skip_loop_filter": "noref"} if small else {}
-    frames = open_clip(clip, start=start, length=stretch.end - start, **options)
-    clock = f"PTS-{number(stretch.start)}/TB"
+    frames = open_clip(clip, start=start, length=span.end - start, **options)
+    clock = f"PTS-{number(span.start)}/TB"
     clock = clock if speed == 1 else f"({clock})/{number(speed)}"
     frames = frames.filter("setpts", clock)
     # eof_action: a video shorter than one slot gives its frame, too.
     frames = frames.filter("fps", number(fps), start_time=0, eof_action="pass")
-    count = frames_of(clip, stretch.length / speed, fps)
+    count = frames_of(clip, span.length / speed, fps)
     return frames.filter("trim", end_frame=count)
 
 
-def stillness(clip: Clip, stretch: Stretch) -> Generator[Step, Done, tuple[str, ...]]:
+def stillness(clip: Clip, span: Span) -> Generator[Step, Done, tuple[str, ...]]:
     """Return ``single_frame`` where no frame begins within a stretch.
 
     Such a stretch shows nothing but the frame that is on screen as it begins. Only a
     clip with frames as long as the stretch is looked at, up to the second frame.
     """
     longest = max(clip.video.longest_frame or 0.0, clip.frame_seconds)
-    if clip.video.frames == 1 or longest < stretch.length:
+    if clip.video.frames == 1 or longest < span.length:
         return ()
-    start = max(0.0, stretch.start - clip.lead)
-    length = stretch.end - start
+    start = max(0.0, span.start - clip.lead)
+    length = span.end - start
     frames = open_clip(clip, start=start, length=length)
-    since, until = number(stretch.start + _INSTANT), number(stretch.end - _INSTANT)
+    since, until = number(span.start + _INSTANT), number(span.end - _INSTANT)
     frames = frames.filter("select", f"gt(t,{since})*lt(t,{until})")
     frames = frame_at.mark(frames, "pipe:1")
     options = {"f": "null", "frames:v": 1, "fps_mode": "passthrough"}

@@ -32,7 +32,7 @@ _PIXELS = 36_000_000
 
 
 @dataclass
-class Found:
+class FoundTiles:
     """What the passes gave: real times by cell, and the files with the tiles."""
 
     method: str
@@ -59,7 +59,7 @@ def cell_of(time: str, interval: str, begin: float = 0.0) -> str:
 
 
 @dataclass(frozen=True)
-class Pass:
+class TileRun:
     """One run that picks the first frame of every cell from a stretch."""
 
     spec: StoryboardSpec
@@ -120,7 +120,7 @@ class Pass:
         return self._store(frames, file, max(seconds, _LEAST_SECONDS))
 
     @property
-    def _ink(self) -> picture.Ink:
+    def _tile_format(self) -> picture.Format:
         """Tiles are stored in limited range, which is all that utvideo has."""
         return "avif" if self.spec.format == "avif" else "webp"
 
@@ -139,7 +139,7 @@ class Pass:
             frames,
             self.clip,
             self.grid.box,
-            self._ink,
+            self._tile_format,
             background="#000000",
             plain=self.plain,
             lone=True,
@@ -166,7 +166,7 @@ class Pass:
 
     def take(
         self,
-        found: Found,
+        found: FoundTiles,
         step: Step,
         file: str,
         *,
@@ -196,7 +196,7 @@ class Pass:
         return done.damaged
 
     def take_apart(
-        self, found: Found, cells: Sequence[int], file: str
+        self, found: FoundTiles, cells: Sequence[int], file: str
     ) -> Generator[Step, Done, None]:
         """Run :meth:`apart` and note what it found."""
         done = yield self.apart(file, cells)

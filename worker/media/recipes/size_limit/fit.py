@@ -19,7 +19,7 @@ from worker.media.ffmpeg.clip import Clip, argv, number
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Done, FileFacts, Made, Step
 from worker.media.recipes.shared import moving, picture
-from worker.media.recipes.shared.moving import Look
+from worker.media.recipes.shared.moving import Rendition
 from worker.media.recipes.shared.picture import Box
 from worker.media.recipes.size_limit import search
 
@@ -51,26 +51,26 @@ class _Trial:
     """A file that was tried; ``ssim`` is None for one that is too large."""
 
     file: str
-    look: Look
+    rendition: Rendition
     dither: str
     bytes: int
     ssim: float | None
 
     def described(self, kind: str) -> dict[str, Any]:
         """Give its settings, as far as they matter for the format."""
-        box, look = self.look.box, self.look
+        box, rendition = self.rendition.box, self.rendition
         shared: dict[str, Any] = {
-            "fps": look.fps,
+            "fps": rendition.fps,
             "width": box.width,
             "height": box.height,
         }
         if kind == "gif":
-            return shared | {"colors": look.colors, "dither": self.dither}
-        return shared | {"quality": look.quality}
+            return shared | {"colors": rendition.colors, "dither": self.dither}
+        return shared | {"quality": rendition.quality}
 
 
-def fit(
-    spec: Limited, look: Look, span: moving.Span, clip: Clip
+def best_trial(
+    spec: Limited, rendition: Rendition, timing: moving.Timing, clip: Clip
 ) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
     """Search for the look that fits; return the file and what was chosen.
 
@@ -78,21 +78,23 @@ def fit(
     trials, DecodeError when one gave no file.
     """
     limit = spec.max_bytes or 0
-    seconds = span.plays
-    hunt = search.search(limit)
+    seconds = timing.plays
+    places = search.search(limit)
     trials: list[_Trial] = []
-    place = next(hunt)
+    place = next(places)
     while True:
-        step = search.settings(spec.format, place, look.colors, look.quality)
+        step = search.ladder_step(
+            spec.format, place, rendition.colors, rendition.quality
+        )
         dither = spec.dither if step.dithered else "none"
-        small = _scaled(look, step, spec.format, seconds)
+        small = _scaled(rendition, step, spec.format, seconds)
         file = moving.file_name(f"trial-{len(trials) + 1}", spec.format)
         done = yield from moving.encode(
-            _shrunk(look, small),
+            _shrunk(rendition, small),
             file,
             spec,
             small,
-            moving.Span(seconds, seconds),
+            moving.Timing(seconds, seconds),
             clip.threads,
             dither=dither,
         )
@@ -101,16 +103,16 @@ def fit(
         facts = done.files[file]
         ssim = None
         if facts.bytes <= limit:
-            trial = _seen(file, spec.format, facts, clear=look.clear)
-            ssim = yield from _compare(trial, look, seconds)
+            trial = _as_viewed(file, spec.format, facts, has_alpha=rendition.has_alpha)
+            ssim = yield from _ssim(trial, rendition, seconds)
         trials.append(_Trial(file, small, dither, facts.bytes, ssim))
         try:
-            place = hunt.send(facts.bytes)
+            place = places.send(facts.bytes)
         except StopIteration:
             break
     best = max(trials, key=lambda trial: -1.0 if trial.ssim is None else trial.ssim)
     name = moving.file_name("animation", spec.format)
-    made = moving.made(best.file, name, spec.format, best.look, None, {})
+    made = moving.made(best.file, name, spec.format, best.rendition, None, {})
     return made, _details(best, trials, spec.format)
 
 
@@ -133,15 +135,21 @@ def _rounded(ssim: float | None) -> float | None:
     return None if ssim is None else round(ssim, 4)
 
 
-def master(
-    frames: Any, kind: str, look: Look, seconds: float, view: moving.View | None = None
+def write_master(
+    frames: Any,
+    kind: str,
+    rendition: Rendition,
+    seconds: float,
+    view: moving.View | None = None,
 ) -> Generator[Step, Done, Done]:
     """Write the frames without a loss, for :func:`fit`; ``view`` beside them.
 
     Raises DecodeError when no frame came.
     """
     opaque = _PIXELS.get(kind, "yuv420p")
-    frames = frames.filter("format", picture.CLEAR[kind] if look.clear else opaque)
+    frames = frames.filter(
+        "format", picture.ALPHA_PIXELS[kind] if rendition.has_alpha else opaque
+    )
     options = {"c:v": "ffv1", "level": 3, "f": "matroska", "fps_mode": "passthrough"}
     beside, capture = moving.beside(view)
     words = argv(ffmpeg.output(frames, _MASTER, an=None, **options), *beside)
@@ -156,66 +164,76 @@ def _open(file: str, **words: Any) -> Any:
     return ffmpeg.input(f"file:{file}", **words)
 
 
-def _seen(file: str, kind: str, facts: FileFacts, *, clear: bool) -> Any:
+def _as_viewed(file: str, kind: str, facts: FileFacts, *, has_alpha: bool) -> Any:
     """Open a trial as a viewer sees it.
 
     An animated AVIF begins with its first frame as a still; transparency is a stream
     behind the colours'. FFmpeg's own VP9 decoder leaves it out.
     """
     if kind != "avif":
-        words = {"c:v": "libvpx-vp9"} if kind == "webm" and clear else {}
+        words = {"c:v": "libvpx-vp9"} if kind == "webm" and has_alpha else {}
         return _open(file, **words)["v:0"]
-    streams = 2 if clear else 1
+    streams = 2 if has_alpha else 1
     first = streams if (facts.frames or 0) > 1 else 0
     opened = _open(file)
     frames = opened[f"v:{first}"]
-    if not clear:
+    if not has_alpha:
         return frames
     alpha = opened[f"v:{first + 1}"].filter("format", "gray")
     return ffmpeg.filter([frames, alpha], "alphamerge")
 
 
-def _scaled(look: Look, step: search.Settings, kind: str, seconds: float) -> Look:
+def _scaled(
+    rendition: Rendition, step: search.LadderStep, kind: str, seconds: float
+) -> Rendition:
     """Give the look of a step of the ladder; never below 16 pixels or 2 fps.
 
     Nor below two frames: of one that is short, slower rates would leave none.
     """
-    box = look.box
+    box = rendition.box
     share = max(step.size, min(1.0, _LEAST_SIDE / min(box.width, box.height)))
     even = 2 if kind in ("avif", "mp4", "webm") else 1
     width = max(even, round(box.width * share / even) * even)
     height = max(even, round(box.height * share / even) * even)
     least = max(_LEAST_FPS, 2 / seconds)
-    fps = max(look.fps * step.fps, min(look.fps, least))
+    fps = max(rendition.fps * step.fps, min(rendition.fps, least))
     small = Box((width, height), width, height)
     return replace(
-        look, box=small, fps=round(fps, 3), colors=step.colors, quality=step.quality
+        rendition,
+        box=small,
+        fps=round(fps, 3),
+        colors=step.colors,
+        quality=step.quality,
     )
 
 
-def _shrunk(look: Look, small: Look) -> Any:
+def _shrunk(rendition: Rendition, small: Rendition) -> Any:
     """Give the master's frames at the rate and size of a trial."""
     frames = _open(_MASTER)["v:0"]
-    if small.fps != look.fps:
+    if small.fps != rendition.fps:
         frames = frames.filter("fps", number(small.fps))
-    if small.box != look.box:
+    if small.box != rendition.box:
         size = (small.box.width, small.box.height)
         frames = picture.scale(frames, *size)
     return frames
 
 
-def _compare(trial: Any, look: Look, seconds: float) -> Generator[Step, Done, float]:
+def _ssim(
+    trial: Any, rendition: Rendition, seconds: float
+) -> Generator[Step, Done, float]:
     """Give the mean SSIM of a trial and the master, at the master's size and rate.
 
     What is transparent counts as black: colours that nobody sees must not.
     """
-    full = (look.box.width, look.box.height)
+    full = (rendition.box.width, rendition.box.height)
     size = tuple(max(side, _LEAST_COMPARED) for side in full)
     both = [trial, _open(_MASTER)["v:0"]]
-    if look.clear:
+    if rendition.has_alpha:
         both = [_on_black(frames) for frames in both]
     # Both on one clock, else a frame is compared with its neighbour, too.
-    both = [frames.filter("fps", number(look.fps), start_time=0) for frames in both]
+    both = [
+        frames.filter("fps", number(rendition.fps), start_time=0) for frames in both
+    ]
     both[0] = both[0].filter("scale", *full, flags="bicubic")
     if size != full:
         both = [frames.filter("scale", *size, flags="neighbor") for frames in both]

@@ -25,12 +25,12 @@ _STEP = math.log(0.8)
 _AIM = 0.97
 _NEAR = 0.93
 # A place as far from those known as this share of the room between them.
-_BACKGROUND = 0.12
+_MARGIN_SHARE = 0.12
 _LEAST_ROOM = 0.04
 
 
 @dataclass(frozen=True)
-class Settings:
+class LadderStep:
     """One place: shares of the asked fps and size, colours (gif) or quality.
 
     ``dithered`` says whether a GIF keeps the asked dither.
@@ -44,9 +44,9 @@ class Settings:
 
 
 # Shares of fps, size, and of the asked colours or quality.
-_Alternative = tuple[float, float, float]
+_Shares = tuple[float, float, float]
 # A GIF gives up its dither first, then all three together.
-_GIF: tuple[_Alternative, ...] = (
+_GIF: tuple[_Shares, ...] = (
     (1.0, 1.0, 1.0),
     (0.93, 0.92, 0.97),
     (0.86, 0.86, 0.88),
@@ -69,7 +69,7 @@ _GIF: tuple[_Alternative, ...] = (
     (0.13, 0.13, 0.04),
 )
 # Every frame of a WebP costs nearly as much as the first: it gives up frames.
-_WEBP: tuple[_Alternative, ...] = (
+_WEBP: tuple[_Shares, ...] = (
     (1.0, 1.0, 1.0),
     (0.9, 0.97, 0.95),
     (0.8, 0.93, 0.92),
@@ -92,7 +92,7 @@ _WEBP: tuple[_Alternative, ...] = (
     (0.13, 0.13, 0.01),
 )
 # H.264 gives up quality until blocks would show, then frames and size.
-_MP4: tuple[_Alternative, ...] = (
+_MP4: tuple[_Shares, ...] = (
     (1.0, 1.0, 1.0),
     (1.0, 1.0, 0.9),
     (1.0, 1.0, 0.81),
@@ -115,7 +115,7 @@ _MP4: tuple[_Alternative, ...] = (
     (0.13, 0.13, 0.01),
 )
 # AV1 and VP9 hold well at a low quality: it goes first, and nearly all of it.
-_CODED: tuple[_Alternative, ...] = (
+_CODED: tuple[_Shares, ...] = (
     (1.0, 1.0, 1.0),
     (1.0, 1.0, 0.85),
     (1.0, 1.0, 0.72),
@@ -141,7 +141,7 @@ _LADDERS = {"gif": _GIF, "webp": _WEBP, "mp4": _MP4}
 LAST = float(len(_CODED) - 1)
 
 
-def settings(kind: str, place: float, colors: int, quality: int) -> Settings:
+def ladder_step(kind: str, place: float, colors: int, quality: int) -> LadderStep:
     """Give the settings of a place, 0 to :data:`LAST`; those asked for at 0."""
     ladder = _LADDERS.get(kind, _CODED)
     step = min(int(place), len(ladder) - 2)
@@ -150,7 +150,7 @@ def settings(kind: str, place: float, colors: int, quality: int) -> Settings:
         round(high ** (1 - part) * low**part, 6)
         for high, low in zip(ladder[step], ladder[step + 1], strict=True)
     )
-    return Settings(
+    return LadderStep(
         fps,
         size,
         max(2, round(colors * rest)) if kind == "gif" else colors,
@@ -211,9 +211,9 @@ def _next(sizes: dict[float, int], fits: list[float], limit: int) -> float:
         return min(LAST, max(guess, lowest + 0.5 * len(sizes)))
     best = min(fits)
     above = _above(sizes, best)
-    background = min(_BACKGROUND * (best - above), (best - above) / 2)
+    margin = min(_MARGIN_SHARE * (best - above), (best - above) / 2)
     guess = _between(sizes, above, best, limit)
-    return min(best - background, max(above + background, guess))
+    return min(best - margin, max(above + margin, guess))
 
 
 def _between(sizes: dict[float, int], above: float, best: float, limit: int) -> float:

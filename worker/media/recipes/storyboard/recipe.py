@@ -27,7 +27,7 @@ from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.shared import cost, encoders, fallback, grid, picture
 from worker.media.recipes.shared.grid import Grid
-from worker.media.recipes.shared.tile_runs import Found, Pass
+from worker.media.recipes.shared.tile_runs import FoundTiles, TileRun
 from worker.media.recipes.storyboard import index
 
 # Seeking pays while it decodes clearly less than all; a seek costs about as much
@@ -69,17 +69,17 @@ def _show(
     )
     width, height = sheet.width or 1, sheet.height or 1
     end = clip.end or _LAST_SECONDS
-    laid = Grid(end, 1, picture.Box((width, height), width, height), 1, 1)
-    tiles, sheets = grid.tiles(laid, {0: 0.0}, end), grid.sheets(laid, 1, end)
-    indexes = index.files(laid, tiles, sheets, [sheet.name], "standin")
+    tile_grid = Grid(end, 1, picture.Box((width, height), width, height), 1, 1)
+    tiles, sheets = grid.tiles(tile_grid, {0: 0.0}, end), grid.sheets(tile_grid, 1, end)
+    indexes = index.files(tile_grid, tiles, sheets, [sheet.name], "standin")
     return [replace(sheet, details={}), *indexes]
 
 
 def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
-    laid = grid.lay(spec, clip)
+    tile_grid = grid.lay(spec, clip)
     mapped, clipped = picture.colour_warnings(clip)
-    best = Pass(spec, clip, laid)
-    plain = Pass(spec, clip, laid, plain=True)
+    best = TileRun(spec, clip, tile_grid)
+    plain = TileRun(spec, clip, tile_grid, plain=True)
     alternatives = [
         Alternative("decode", partial(_make, best, keyframes=False), mapped),
         Alternative("decode_plain", partial(_make, plain, keyframes=False), clipped),
@@ -88,102 +88,104 @@ def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
         alternatives.insert(
             0, Alternative("keyframes", partial(_make, best, keyframes=True), mapped)
         )
-    return Plan(tuple(alternatives), laid.warnings)
+    return Plan(tuple(alternatives), tile_grid.warnings)
 
 
-def _make(pass_: Pass, *, keyframes: bool) -> StepRun:
-    found = yield from (_by_keyframes if keyframes else _by_decoding)(pass_)
+def _make(tile_run: TileRun, *, keyframes: bool) -> StepRun:
+    found = yield from (_by_keyframes if keyframes else _by_decoding)(tile_run)
     if not found.times:
         raise DecodeError("no frame of the video could be decoded")
-    return (yield from _lay(pass_, found))
+    return (yield from _lay(tile_run, found))
 
 
-def _by_decoding(pass_: Pass) -> Generator[Step, Done, Found]:
+def _by_decoding(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
     """Decode all of the clip; raises TooLong where that is over the limit."""
-    pass_.clip.check_decoding("storyboards")
-    found = Found("decode")
-    yield from pass_.take(found, pass_.decode("all.nut"), "all.nut")
+    tile_run.clip.check_decoding("storyboards")
+    found = FoundTiles("decode")
+    yield from tile_run.take(found, tile_run.decode("all.nut"), "all.nut")
     return found
 
 
-def _by_keyframes(pass_: Pass) -> Generator[Step, Done, Found]:
+def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
     """Take keyframes, then what they leave open; decode all where that is more.
 
     Raises DecodeError when no keyframe came, or not one after another.
     """
-    found, laid = Found("keyframes"), pass_.grid
+    found, tile_grid = FoundTiles("keyframes"), tile_run.grid
     file = "keyframes.nut"
-    damaged = yield from pass_.take(found, pass_.keyframes(file), file, alone=True)
-    if damaged and (pass_.clip.end or 0.0) < _DECODE_ALL_SECONDS:
+    damaged = yield from tile_run.take(
+        found, tile_run.keyframes(file), file, alone=True
+    )
+    if damaged and (tile_run.clip.end or 0.0) < _DECODE_ALL_SECONDS:
         # What a damaged keyframe lacks, the frames before it may still show.
         raise DecodeError("some of the keyframes are damaged")
-    if found.shuffled and _is_worth_seeks(pass_):
-        yield from _apart(pass_, found)
+    if found.shuffled and _is_worth_seeks(tile_run):
+        yield from _apart(tile_run, found)
     if not found.times:
         raise DecodeError("the packets give no keyframes in order of time")
-    runs = grid.gaps(laid, found.times)
-    if not _is_cheap(runs, pass_):
-        return (yield from _by_decoding(pass_))
+    runs = grid.gaps(tile_grid, found.times)
+    if not _is_cheap(runs, tile_run):
+        return (yield from _by_decoding(tile_run))
     for first, last in runs:
         file = f"gap-{first}.nut"
         before = len(found.times)
-        step = pass_.decode(file, first, last)
-        yield from pass_.take(found, step, file)
+        step = tile_run.decode(file, first, last)
+        yield from tile_run.take(found, step, file)
         if len(found.times) > before:
             found.method = "keyframes+seeks"
     return found
 
 
-def _is_worth_seeks(pass_: Pass) -> bool:
+def _is_worth_seeks(tile_run: TileRun) -> bool:
     """Tell whether a seek for every cell costs clearly less than decoding all."""
-    laid, clip = pass_.grid, pass_.clip
-    if laid.cells is None or not (clip.seekable and clip.indexed):
+    tile_grid, clip = tile_run.grid, tile_run.clip
+    if tile_grid.cells is None or not (clip.seekable and clip.indexed):
         return False
-    few = laid.cells <= _MOST_BATCHES * pass_.at_once
-    return few and laid.interval > _APART_SECONDS
+    few = tile_grid.cells <= _MOST_BATCHES * tile_run.at_once
+    return few and tile_grid.interval > _APART_SECONDS
 
 
-def _apart(pass_: Pass, found: Found) -> Generator[Step, Done, None]:
+def _apart(tile_run: TileRun, found: FoundTiles) -> Generator[Step, Done, None]:
     """Take the keyframe of every cell by a seek and a decoder of its own."""
-    cells = range(pass_.grid.cells or 0)
-    for first in range(0, len(cells), pass_.at_once):
-        batch = cells[first : first + pass_.at_once]
-        yield from pass_.take_apart(found, batch, f"apart-{first}.nut")
+    cells = range(tile_run.grid.cells or 0)
+    for first in range(0, len(cells), tile_run.at_once):
+        batch = cells[first : first + tile_run.at_once]
+        yield from tile_run.take_apart(found, batch, f"apart-{first}.nut")
     found.method = "keyframes+seeks"
 
 
-def _is_cheap(runs: list[tuple[int, int]], pass_: Pass) -> bool:
+def _is_cheap(runs: list[tuple[int, int]], tile_run: TileRun) -> bool:
     """Tell whether seeking to the gaps costs clearly less than decoding all."""
-    laid, end = pass_.grid, pass_.clip.seconds
-    unsure = not (pass_.clip.seekable and pass_.clip.indexed)
+    tile_grid, end = tile_run.grid, tile_run.clip.seconds
+    unsure = not (tile_run.clip.seekable and tile_run.clip.indexed)
     if len(runs) > _MOST_SEEKS or (runs and unsure):
         return False
     seconds = len(runs) * _SEEK_SECONDS
     for first, last in runs:
-        until = end if last < 0 else (last + 1) * laid.interval
-        seconds += max(0.0, until - first * laid.interval)
+        until = end if last < 0 else (last + 1) * tile_grid.interval
+        seconds += max(0.0, until - first * tile_grid.interval)
     return len(runs) == 1 or seconds < _SEEK_SHARE * end
 
 
-def _lay(pass_: Pass, found: Found) -> StepRun:
+def _lay(tile_run: TileRun, found: FoundTiles) -> StepRun:
     """Lay the sheets, write the indexes."""
-    laid, spec = pass_.grid, pass_.spec
+    tile_grid, spec = tile_run.grid, tile_run.spec
     cells = max(found.times) + 1
-    if laid.cells is not None and pass_.clip.video.frames is not None:
+    if tile_grid.cells is not None and tile_run.clip.video.frames is not None:
         # All packets were counted: a last frame that long is a slide, no lie.
-        cells = max(cells, laid.cells)
+        cells = max(cells, tile_grid.cells)
     cells = min(cells, grid.MAX_TILES)
     times = {cell: time for cell, time in found.times.items() if cell < cells}
-    end = max(pass_.clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
-    if laid.cells is not None and laid.cells > cells:
-        end = min(end, cells * laid.interval)
-    sheets = grid.sheets(laid, cells, end)
-    tiles = grid.tiles(laid, times, end)
-    tile = cost.still(spec.format, laid.box.width * laid.box.height)
+    end = max(tile_run.clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
+    if tile_grid.cells is not None and tile_grid.cells > cells:
+        end = min(end, cells * tile_grid.interval)
+    sheets = grid.sheets(tile_grid, cells, end)
+    tiles = grid.tiles(tile_grid, times, end)
+    tile = cost.still(spec.format, tile_grid.box.width * tile_grid.box.height)
     yield Step(
-        _sheet_words(pass_, found, sheets),
+        _sheet_words(tile_run, found, sheets),
         seconds=max(float(cells), cells * tile),
-        silent=laid.per_sheet * tile,
+        silent=tile_grid.per_sheet * tile,
     )
     suffix = encoders.extension(spec.format)
     names = [f"storyboard-{place:03d}.{suffix}" for place in range(1, len(sheets) + 1)]
@@ -192,21 +194,21 @@ def _lay(pass_: Pass, found: Found) -> StepRun:
             name,
             name,
             encoders.CONTENT_TYPES[spec.format],
-            sheet.columns * laid.box.width,
-            sheet.rows * laid.box.height,
+            sheet.columns * tile_grid.box.width,
+            sheet.rows * tile_grid.box.height,
         )
         for name, sheet in zip(names, sheets, strict=True)
     ]
     if spec.count is not None and len(times) < spec.count:
         made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
-    return made + index.files(laid, tiles, sheets, names, found.method)
+    return made + index.files(tile_grid, tiles, sheets, names, found.method)
 
 
 def _sheet_words(
-    pass_: Pass, found: Found, sheets: Sequence[grid.Sheet]
+    tile_run: TileRun, found: FoundTiles, sheets: Sequence[grid.Sheet]
 ) -> tuple[str, ...]:
     """Interleave the files, repeat tiles into empty cells, lay and encode sheets."""
-    laid, spec = pass_.grid, pass_.spec
+    tile_grid, spec = tile_run.grid, tile_run.spec
     inputs = [
         ffmpeg.input(
             f"file:{file}", protocol_whitelist=PROTOCOLS, format_whitelist=FORMATS
@@ -227,17 +229,17 @@ def _sheet_words(
         frames = picture.scale(frames, in_range="limited", out_range="full")
         frames = frames.filter("format", "yuvj420p")
     frames = encoders.tagged(frames, spec.format)
-    pixels = laid.per_sheet * laid.box.width * laid.box.height
-    options = _sheet_options(spec, pass_.clip.threads, pixels)
+    pixels = tile_grid.per_sheet * tile_grid.box.width * tile_grid.box.height
+    options = _sheet_options(spec, tile_run.clip.threads, pixels)
     suffix = encoders.extension(spec.format)
     full, last = sheets[:-1], sheets[-1]
     both = frames.filter_multi_output("split") if full else [frames]
     outputs = []
     if full:
-        head = both[0].filter("trim", end_frame=len(full) * laid.per_sheet)
-        head = head.filter("tile", f"{laid.columns}x{laid.rows}")
+        head = both[0].filter("trim", end_frame=len(full) * tile_grid.per_sheet)
+        head = head.filter("tile", f"{tile_grid.columns}x{tile_grid.rows}")
         outputs.append(ffmpeg.output(head, f"storyboard-%03d.{suffix}", **options))
-    tail = both[-1].filter("trim", start_frame=len(full) * laid.per_sheet)
+    tail = both[-1].filter("trim", start_frame=len(full) * tile_grid.per_sheet)
     tail = tail.filter("tile", f"{last.columns}x{last.rows}")
     file = f"storyboard-{len(sheets):03d}.{suffix}"
     outputs.append(ffmpeg.output(tail, file, **options, update=1))

@@ -30,36 +30,36 @@ def _filter(words):
 
 
 def test_of_short_groups_only_the_heads_reach_the_decoder():
-    words = sampling.look(_clip(20.0, 1.0)).step.argv
+    words = sampling.first_run(_clip(20.0, 1.0)).step.argv
     assert words.count("-i") == 1
     assert _filter(words).startswith("noise=drop=")
 
 
 def test_a_short_clip_of_one_group_is_decoded_whole():
-    words = sampling.look(_clip(8.0, 8.0, side=(640, 360))).step.argv
+    words = sampling.first_run(_clip(8.0, 8.0, side=(640, 360))).step.argv
     assert _filter(words) is None
 
 
 def test_packets_without_times_are_not_dropped():
-    words = sampling.look(_clip(20.0, 1.0, bitstream_pts=False)).step.argv
+    words = sampling.first_run(_clip(20.0, 1.0, bitstream_pts=False)).step.argv
     assert _filter(words) is None
 
 
 def test_where_all_are_keyframes_not_all_are_decoded():
-    assert "mod(ld(0)-1,2)" in _filter(sampling.look(_clip(20.0, 0.04)).step.argv)
-    assert "mod(ld(0)-1" not in _filter(sampling.look(_clip(20.0, 0.5)).step.argv)
+    assert "mod(ld(0)-1,2)" in _filter(sampling.first_run(_clip(20.0, 0.04)).step.argv)
+    assert "mod(ld(0)-1" not in _filter(sampling.first_run(_clip(20.0, 0.5)).step.argv)
 
 
 @pytest.mark.parametrize("gap", [0.5, 2.0, 10.0])
 def test_a_long_film_is_opened_a_few_times_whatever_its_groups(gap):
-    hour, day = (sampling.look(_clip(3600.0 * hours, gap)) for hours in (1, 24))
+    hour, day = (sampling.first_run(_clip(3600.0 * hours, gap)) for hours in (1, 24))
     assert 3 <= len(hour.starts) <= 5
     assert len(day.starts) <= len(hour.starts)
 
 
 def test_windows_keep_no_rhythm():
     # Given a film in which every 24 seconds are alike
-    starts = sampling.look(
+    starts = sampling.first_run(
         _clip(3600.0, 2.0, side=(640, 360), container="matroska")
     ).starts
     places = [start % 24 for start in starts]
@@ -97,7 +97,7 @@ def test_nothing_lies_between_where_all_was_read():
 
 def test_frames_far_apart_are_not_of_one_window():
     # Given the answer to a scan: two heads of groups, three seconds apart
-    scan = sampling.look(_clip(20.0, 1.0))
+    scan = sampling.first_run(_clip(20.0, 1.0))
     times = [0.0, 0.16, 0.32, 3.0, 3.16]
     log = "".join(f"frame:0 pts_time:{time}\nwindow=0\n" for time in times)
     data = b"".join(sample(time, flat(9)).data for time in times)
@@ -108,7 +108,7 @@ def test_frames_far_apart_are_not_of_one_window():
 
 
 def test_a_window_remembers_its_seek():
-    visit = sampling.look(_clip(3600.0, 2.0))
+    visit = sampling.first_run(_clip(3600.0, 2.0))
     begin = visit.starts[1] - 1.5
     log = f"frame:0 pts_time:{begin}\nwindow=1\n"
     found = visit.samples(Done(0, sample(0, flat(9)).data, log, {}), 0)

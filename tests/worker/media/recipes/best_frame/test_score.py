@@ -13,12 +13,12 @@ from tests.worker.media.recipes.frames import (
     soft,
 )
 from worker.media.recipes.best_frame.sample import SAMPLE_BYTES
-from worker.media.recipes.best_frame.score import is_poor, judge
+from worker.media.recipes.best_frame.score import is_poor, rank
 from worker.media.recipes.best_frame.transition import calmness
 
 
 def _best(samples):
-    return judge(samples, samples[-1].time + 0.2)[0].sample.time
+    return rank(samples, samples[-1].time + 0.2)[0].sample.time
 
 
 def test_a_sample_has_the_size_that_it_says():
@@ -50,8 +50,8 @@ def test_a_picture_beats_what_is_none(bad):
 def test_only_faults_are_called_poor():
     black = [sample(0.2 * k, flat(0), tint=128) for k in range(4)]
     film = [sample(0.2 * k, scene()) for k in range(4)]
-    assert is_poor(judge(black, 1.0)[0].score)
-    assert not is_poor(judge(film, 1.0)[0].score)
+    assert is_poor(rank(black, 1.0)[0].score)
+    assert not is_poor(rank(film, 1.0)[0].score)
 
 
 def test_blocks_that_never_came_are_seen():

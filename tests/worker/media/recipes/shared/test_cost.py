@@ -120,10 +120,10 @@ def test_given_the_largest_sheet_then_its_frames_shrink_to_what_can_be_opened(
     spec = spec_of(
         kind="contact_sheet", format=kind, width=7680, columns=columns, rows=rows
     )
-    laid = layout.Sheet(spec, clip)
+    sheet = layout.SheetLayout(spec, clip)
 
-    tall = 2 * laid.margin + rows * (laid.box.height + laid.gap)
-    tall += round(2.5 * laid.font_size) + laid.margin // 2
+    tall = 2 * sheet.margin + rows * (sheet.box.height + sheet.gap)
+    tall += round(2.5 * sheet.font_size) + sheet.margin // 2
 
     most = layout.AVIF_PIXELS / 7680 if kind == "avif" else layout.MAX_SIDE
     assert 0.9 * most < tall <= most
@@ -173,11 +173,11 @@ def test_given_one_large_picture_then_its_encoder_may_be_silent_that_long(
 def test_given_a_sheet_is_laid_then_its_encoder_may_be_silent_that_long(engine, film):
     clip = clip_of(engine, film, seconds=60, size=(640, 360))
     spec = spec_of(kind="contact_sheet", format="avif", width=7680, rows=2)
-    laid = layout.Sheet(spec, clip)
+    sheet = layout.SheetLayout(spec, clip)
 
-    step = layout.lay(laid, 4, [float(at) for at in range(8)], "contact-sheet.avif")
+    step = layout.lay(sheet, 4, [float(at) for at in range(8)], "contact-sheet.avif")
 
-    assert step.silent >= cost.still("avif", 7680 * 2 * laid.box.height)
+    assert step.silent >= cost.still("avif", 7680 * 2 * sheet.box.height)
 
 
 @pytest.mark.parametrize("kind", ["avif", "webp"])

@@ -7,7 +7,7 @@ import pytest
 from worker.media.recipes.shared import placeholder
 
 
-def _ramps(width: int, height: int, *, clear: bool = False) -> bytes:
+def _ramps(width: int, height: int, *, has_alpha: bool = False) -> bytes:
     return bytes(
         value
         for y in range(height)
@@ -16,7 +16,7 @@ def _ramps(width: int, height: int, *, clear: bool = False) -> bytes:
             x * 255 // (width - 1),
             y * 255 // (height - 1),
             x * y * 7 % 256,
-            255 * (x + y) // (width + height - 2) if clear else 255,
+            255 * (x + y) // (width + height - 2) if has_alpha else 255,
         )
     )
 
@@ -38,12 +38,12 @@ def test_a_hash_equals_the_reference_encoders(width, height, known):
 
 def test_transparency_is_marked_and_carried():
     # Given the same picture opaque and with an alpha channel
-    clear = placeholder.thumbhash(_ramps(20, 20, clear=True), 20, 20)
+    has_alpha = placeholder.thumbhash(_ramps(20, 20, has_alpha=True), 20, 20)
     opaque = placeholder.thumbhash(_ramps(20, 20), 20, 20)
     # Then bit 23 tells them apart, and alpha's own mean stands in the sixth byte
-    assert clear[2] & 0x80
+    assert has_alpha[2] & 0x80
     assert not opaque[2] & 0x80
-    assert clear[5] & 15 == 7
+    assert has_alpha[5] & 15 == 7
 
 
 def test_one_colour_is_given_as_it_is():

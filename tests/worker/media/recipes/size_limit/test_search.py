@@ -81,15 +81,15 @@ def test_given_nothing_fits_when_searched_then_the_error_tells_the_smallest():
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "avif", "mp4", "webm"])
 def test_given_a_ladder_when_it_is_read_then_it_begins_with_what_was_asked(kind):
-    first = search.settings(kind, 0, 200, 60)
+    first = search.ladder_step(kind, 0, 200, 60)
 
-    assert first == search.Settings(1.0, 1.0, 200, 60, dithered=True)
+    assert first == search.LadderStep(1.0, 1.0, 200, 60, dithered=True)
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "avif", "mp4", "webm"])
 def test_given_a_ladder_when_one_goes_down_then_nothing_grows(kind):
     places = [search.LAST * share / 200 for share in range(201)]
-    steps = [search.settings(kind, place, 200, 60) for place in places]
+    steps = [search.ladder_step(kind, place, 200, 60) for place in places]
 
     for above, below in pairwise(steps):
         assert below.fps <= above.fps
