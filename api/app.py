@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from flask import Flask
 
-from api import health as ops
+from api import health
 from api.batches import routes as batches
 from api.files import routes as files
-from api.http import idempotency as repeats
-from api.http import middleware as edge
-from api.http import problems as errors
+from api.http import idempotency, middleware, problems
 from api.http.auth import Authenticator, KeyAuthenticator, Open
 from api.http.long_poll import LongPollSlots
-from api.jobs import events as stream
+from api.http.services import Services
+from api.jobs import events
 from api.jobs import routes as jobs
-from api.jobs.sources import Sources
 from api.metrics import Metrics
 from api.s3_events import routes as s3_events
-from api.uploads import direct as uploads
-from api.uploads import tus
+from api.uploads import direct, tus
 from api.web import pages
-from api.webhooks import deliveries as webhooks
-from api.webhooks import routes as key_webhooks
+from api.webhooks import deliveries
+from api.webhooks import routes as webhooks
 from common.access.keys import Keys, declared_keys
 from common.runtime import Runtime
 from common.settings.load import SettingsError
@@ -31,7 +28,7 @@ _SECRET_CHARS = 32
 
 
 def create_app(runtime: Runtime) -> Flask:
-    """Build the WSGI app over one world.
+    """Return the WSGI app over a runtime.
 
     Raises SettingsError when links cannot be signed, or declared keys are not valid.
     """
@@ -46,29 +43,36 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
     metrics = Metrics(runtime.store)
+    services = _services(runtime)
+    middleware.install(app, settings, metrics)
+    idempotency.install(app, services.authenticator, runtime.store)
+    problems.register(app)
+    app.register_blueprint(jobs.blueprint(services))
+    app.register_blueprint(batches.blueprint(services))
+    app.register_blueprint(events.blueprint(services))
+    app.register_blueprint(deliveries.blueprint(services))
+    app.register_blueprint(webhooks.blueprint(services))
+    app.register_blueprint(s3_events.blueprint(runtime))
+    app.register_blueprint(files.blueprint)
+    app.register_blueprint(direct.blueprint(services))
+    app.register_blueprint(tus.blueprint(services))
+    app.register_blueprint(health.blueprint(services, metrics))
+    app.register_blueprint(pages.blueprint())
+    return app
+
+
+def _services(runtime: Runtime) -> Services:
+    settings = runtime.settings.api
     declared = declared_keys(runtime.settings)
     keys = Keys.connect(runtime.settings) if settings.auth else None
     authenticator: Authenticator = (
         Open(settings) if keys is None else KeyAuthenticator(keys, declared)
     )
-    long_polls = LongPollSlots(settings.threads // 4)
-    streams = LongPollSlots(settings.transfers // 4)
-    edge.install(app, settings, metrics)
-    repeats.install(app, authenticator, runtime.store)
-    errors.register(app)
-    sessions = Uploads.connect(runtime.settings, runtime.blobs)
-    context = jobs.JobsContext(
-        runtime, authenticator, long_polls, Sources(runtime, sessions)
+    return Services(
+        runtime=runtime,
+        authenticator=authenticator,
+        keys=keys,
+        uploads=Uploads.connect(runtime.settings, runtime.blobs),
+        long_polls=LongPollSlots(settings.threads // 4),
+        event_streams=LongPollSlots(settings.transfers // 4),
     )
-    app.register_blueprint(jobs.blueprint(runtime, context))
-    app.register_blueprint(batches.blueprint(runtime, context))
-    app.register_blueprint(stream.blueprint(runtime, authenticator, streams))
-    app.register_blueprint(webhooks.blueprint(runtime, authenticator))
-    app.register_blueprint(key_webhooks.blueprint(runtime, authenticator, keys))
-    app.register_blueprint(s3_events.blueprint(runtime))
-    app.register_blueprint(files.blueprint)
-    app.register_blueprint(uploads.blueprint(runtime, authenticator, sessions))
-    app.register_blueprint(tus.blueprint(runtime, authenticator, sessions))
-    app.register_blueprint(ops.blueprint(runtime, authenticator, metrics))
-    app.register_blueprint(pages.blueprint())
-    return app

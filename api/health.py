@@ -6,7 +6,7 @@ import json
 
 from flask import Blueprint, Response
 
-from api.http.auth import Authenticator, enter
+from api.http.services import Services
 from api.metrics import Metrics
 from common.errors import FramemillError, Unavailable
 from common.jobs.store import Stats
@@ -18,10 +18,8 @@ _SKEW_SECONDS = 30.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def blueprint(
-    runtime: Runtime, authenticator: Authenticator, metrics: Metrics
-) -> Blueprint:
-    """Make the views over one world."""
+def blueprint(services: Services, metrics: Metrics) -> Blueprint:
+    """Return the routes."""
     routes = Blueprint("ops", __name__)
 
     @routes.get("/healthz")
@@ -30,11 +28,11 @@ def blueprint(
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        return _json(_check(runtime))
+        return _json(_check(services.runtime))
 
     @routes.get("/metrics")
     def scrape() -> Response:
-        enter(authenticator, "admin")
+        services.enter("admin")
         return Response(metrics.expose(), content_type=_TEXT)
 
     return routes

@@ -8,13 +8,23 @@ from typing import Any, TypeVar
 from flask import Request
 from werkzeug.http import parse_list_header, unquote_header_value
 
-from common.errors import Fault, Invalid
+from common.errors import Fault, Invalid, NotFound
 
 MAX_WAIT_SECONDS = 60
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
 T = TypeVar("T", bound=str)
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _WAIT = re.compile(r"wait\s*=\s*(.+)", re.IGNORECASE)
+_ID = re.compile(r"[0-9a-f]{32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def check_id(given: str, kind: str = "job") -> str:
+    """Return the id; raises NotFound unless it can be the id of a ``kind``."""
+    if not _ID.fullmatch(given):
+        raise NotFound(f"there is no such {kind}", hint="an id is 32 hex digits")
+    return given
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -79,6 +89,11 @@ def whole_number(values: dict[str, str], name: str, default: int, top: int) -> i
     raise Invalid.one(
         f"/{name}", f"{name} is not valid", f"a whole number from 1 to {top}"
     )
+
+
+def page_size(values: dict[str, str]) -> int:
+    """Read ``limit``, the records on a page; raises Invalid."""
+    return whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE)
 
 
 def choice(values: dict[str, str], name: str, among: tuple[T, ...]) -> T | None:

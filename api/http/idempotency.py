@@ -15,6 +15,7 @@ import hashlib
 import json
 import time
 import uuid
+from typing import Any
 
 import structlog
 from flask import Flask, Response, request
@@ -25,7 +26,7 @@ from api.http.auth import Authenticator, enter
 from api.http.context import current
 from common.access.principal import Principal
 from common.errors import Conflict, StoreUnavailable
-from common.jobs.store import JobStore, Repeatable
+from common.jobs.store import Idempotency, JobStore, Repeatable
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,17 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
             # What was done is done and is told; the key is free in two minutes.
             log.warning("answer.not_kept", error=error.detail)
         return response
+
+
+def accept_key(address: str, key: str | None, document: Any) -> Idempotency | None:
+    """Return what the record of a new job or batch keeps to know a repeat by.
+
+    None without an Idempotency-Key. ``document`` is all that the request amounts to.
+    """
+    if key is None:
+        return None
+    text = address.encode() + b"\n" + bodies.canonical(document)
+    return Idempotency(key, hashlib.sha256(text).hexdigest())
 
 
 def _concerned() -> bool:

@@ -10,14 +10,22 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
-from flask import Request
+from flask import Request, Response
 from werkzeug.exceptions import HTTPException
 
 from api.http.context import current
 from api.http.validation import pointer
 from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaType
+
+
+class Document(Protocol):
+    """What an answer shows; every pydantic model is one."""
+
+    def model_dump_json(self) -> str:
+        """Return it as JSON."""
+
 
 MAX_DEPTH = 32
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -166,6 +174,13 @@ def _too_large(limit: int) -> BodyTooLarge:
         f"the body is over {limit} bytes",
         hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_JSON_BYTES)",
     )
+
+
+def json_response(view: Document, status: int = 200) -> Response:
+    """Return a document as the answer, which nobody but the caller may keep."""
+    response = Response(view.model_dump_json(), status, mimetype=JSON_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def canonical(document: Any) -> bytes:

@@ -18,9 +18,8 @@ import structlog
 from flask import Blueprint, Response, request
 
 from api.http import headers
-from api.http.auth import Authenticator, enter
-from api.http.long_poll import LongPollSlots
-from api.jobs.routes import check_id
+from api.http.headers import check_id
+from api.http.services import Services
 from api.jobs.views import timestamp
 from common.errors import StoreUnavailable, TooManyRequests
 from common.model import JOB_ENDED, Event, JobRecord
@@ -36,16 +35,15 @@ _PAGE = 100
 log = structlog.get_logger(__name__)
 
 
-def blueprint(
-    runtime: Runtime, authenticator: Authenticator, long_polls: LongPollSlots
-) -> Blueprint:
-    """Make the view over one world; ``waiters`` caps the streams."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the route; ``event_streams`` caps the streams."""
+    runtime = services.runtime
     routes = Blueprint("stream", __name__, url_prefix="/v1/jobs")
 
     @routes.get("/<job_id>/events")
     def events(job_id: str) -> Response:
         headers.query(request)
-        owner = enter(authenticator, "read").owner
+        owner = services.enter("read").owner
         job = runtime.jobs.get(check_id(job_id), owner)
         after = request.headers.get("Last-Event-ID") or None
         # Also tells an id that cannot be one, while there is still a status to send.
@@ -53,7 +51,7 @@ def blueprint(
         if after and not missed and job.status in JOB_ENDED:
             return Response(status=204)  # EventSource takes it as: do not come back
         with ExitStack() as stack:
-            if not stack.enter_context(long_polls.place()):
+            if not stack.enter_context(services.event_streams.place()):
                 raise TooManyRequests(
                     "all event streams of this server are taken",
                     retry_after=BUSY_SECONDS,

@@ -3,142 +3,140 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from api.http.services import Services
 from api.jobs.schemas import S3Source, SourceRequest
 from common.access.principal import Principal
 from common.errors import Forbidden, Invalid, NotFound
 from common.model import Source
-from common.runtime import Runtime
 from common.storage.dispositions import url_name
 from common.storage.names import display_name, is_own
-from common.uploads import Uploads
 
 _URL = re.compile(r"[\x21-\x7e]+")
 
 
-@dataclass(frozen=True)
-class Sources:
-    """Finds what a request names as its source."""
+def resolve_source(
+    services: Services, requested: SourceRequest, who: Principal, where: str = "/source"
+) -> Source:
+    """Return the source that a request names at ``where`` in its body.
 
-    runtime: Runtime
-    uploads: Uploads
+    Raises Invalid, Forbidden or Conflict.
+    """
+    if requested.s3 is not None:
+        return _object(services, requested.s3, who, f"{where}/s3")
+    if requested.url is not None:
+        return _address(services, requested.url, f"{where}/url")
+    if requested.upload is not None:
+        return _upload(services, requested.upload, who, f"{where}/upload")
+    return _job(services, requested.job or "", who, f"{where}/job")
 
-    def resolve(
-        self, requested: SourceRequest, who: Principal, where: str = "/source"
-    ) -> Source:
-        """Give the source, which lies at ``where`` in the request.
 
-        Raises Invalid, Forbidden or Conflict.
-        """
-        if requested.s3 is not None:
-            return self._object(requested.s3, who, f"{where}/s3")
-        if requested.url is not None:
-            return self._address(requested.url, f"{where}/url")
-        if requested.upload is not None:
-            return self._upload(requested.upload, who, f"{where}/upload")
-        return self._job(requested.job or "", who, f"{where}/job")
+def _object(
+    services: Services, requested: S3Source, who: Principal, where: str
+) -> Source:
+    own = services.runtime.settings.blobs.bucket
+    if requested.bucket == own and is_own(requested.key):
+        raise Invalid.one(
+            f"{where}/key",
+            "this key belongs to another job",
+            'keys "in/JOB/..." and "out/JOB/..." of our own bucket are no sources',
+        )
+    check_place(requested.bucket, requested.key, who, where, "key")
+    if not services.runtime.blobs.admits(requested.key, bucket=requested.bucket):
+        raise Invalid.one(
+            f"{where}/key",
+            "the storage of this service cannot hold such a key",
+            "segments parted by /, none of them empty or '.'; where files are "
+            "kept in a folder also none that begins with a dot, holds a backslash "
+            "or has over 255 bytes",
+        )
+    name = display_name(requested.key.rpartition("/")[2])
+    return Source(kind="s3", bucket=requested.bucket, key=requested.key, name=name)
 
-    def _object(self, requested: S3Source, who: Principal, where: str) -> Source:
-        own = self.runtime.settings.blobs.bucket
-        if requested.bucket == own and is_own(requested.key):
-            raise Invalid.one(
-                f"{where}/key",
-                "this key belongs to another job",
-                'keys "in/JOB/..." and "out/JOB/..." of our own bucket are no sources',
-            )
-        self.check_place(requested.bucket, requested.key, who, where, "key")
-        if not self.runtime.blobs.admits(requested.key, bucket=requested.bucket):
-            raise Invalid.one(
-                f"{where}/key",
-                "the storage of this service cannot hold such a key",
-                "segments parted by /, none of them empty or '.'; where files are "
-                "kept in a folder also none that begins with a dot, holds a backslash "
-                "or has over 255 bytes",
-            )
-        name = display_name(requested.key.rpartition("/")[2])
-        return Source(kind="s3", bucket=requested.bucket, key=requested.key, name=name)
 
-    def check_place(
-        self, bucket: str, key: str, who: Principal, where: str, name: str = "prefix"
-    ) -> None:
-        """Raise Forbidden unless the caller's API key may read there.
+def check_place(
+    bucket: str, key: str, who: Principal, where: str, name: str = "prefix"
+) -> None:
+    """Raise Forbidden unless the caller's API key may read there.
 
-        ``key`` is one object's or begins many, and stands at ``where/name``.
-        """
-        allowed = who.allowance
-        if allowed.buckets and bucket not in allowed.buckets:
+    ``key`` is one object's or begins many, and stands at ``where/name``.
+    """
+    allowed = who.allowance
+    if allowed.buckets and bucket not in allowed.buckets:
+        raise Forbidden(
+            f"this API key may not read the bucket {bucket!r}",
+            pointer=f"{where}/bucket",
+        )
+    if allowed.prefixes and not key.startswith(allowed.prefixes):
+        raise Forbidden(
+            f"this API key may not read that {name}", pointer=f"{where}/{name}"
+        )
+
+
+def _address(services: Services, url: str, where: str) -> Source:
+    """Check the form only: the worker judges where it leads."""
+    settings = services.runtime.settings
+    if not settings.source.urls:
+        raise Invalid.one(
+            where,
+            "this service takes no sources by URL",
+            "the setting is FRAMEMILL_SOURCE_URLS",
+        )
+    schemes = sorted(settings.egress.schemes, reverse=True)
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in schemes and bool(parts.hostname)
+        fits = fits and parts.username is None and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or not _URL.fullmatch(url):
+        raise Invalid.one(
+            where,
+            "the URL is not one that can be fetched",
+            f"{' or '.join(schemes)}, with a host, without user and password, "
+            "percent-encoded",
+        )
+    name = display_name(url_name(parts.path))
+    return Source(kind="url", url=url, name=name)
+
+
+def _upload(services: Services, upload_id: str, who: Principal, where: str) -> Source:
+    try:
+        upload = services.uploads.get(upload_id, who.owner)
+    except NotFound as error:
+        raise _unknown("upload", where) from error
+    # Crash window: from here on the upload no longer keeps the blob, and the job
+    # does not yet. It is reserved: the sweep takes what no job has taken.
+    seconds = services.runtime.settings.retention.upload_hours * 3600
+    services.runtime.store.reserve_blob(upload.key, seconds)
+    return services.uploads.use(upload)
+
+
+def _job(services: Services, job_id: str, who: Principal, where: str) -> Source:
+    try:
+        job = services.runtime.jobs.get(job_id, who.owner)
+    except NotFound as error:
+        raise _unknown("job", where) from error
+    if not job.source_kept:
+        raise Invalid.one(
+            where,
+            "the source of this job is not kept",
+            "name an unexpired job, or upload the source again",
+        )
+    if job.source.kind == "s3":
+        # Another key of this owner may have submitted it, or this one with more
+        # rights than it has by now.
+        bucket, key = job.source.bucket or "", job.source.key or ""
+        try:
+            check_place(bucket, key, who, where)
+        except Forbidden as error:
             raise Forbidden(
-                f"this API key may not read the bucket {bucket!r}",
-                pointer=f"{where}/bucket",
-            )
-        if allowed.prefixes and not key.startswith(allowed.prefixes):
-            raise Forbidden(
-                f"this API key may not read that {name}", pointer=f"{where}/{name}"
-            )
-
-    def _address(self, url: str, where: str) -> Source:
-        """Check the form only: the worker's one door judges where it leads."""
-        settings = self.runtime.settings
-        if not settings.source.urls:
-            raise Invalid.one(
-                where,
-                "this service takes no sources by URL",
-                "the setting is FRAMEMILL_SOURCE_URLS",
-            )
-        schemes = sorted(settings.egress.schemes, reverse=True)
-        try:
-            parts = urlsplit(url)
-            fits = parts.scheme in schemes and bool(parts.hostname)
-            fits = fits and parts.username is None and parts.port != 0
-        except ValueError:
-            fits = False
-        if not fits or not _URL.fullmatch(url):
-            raise Invalid.one(
-                where,
-                "the URL is not one that can be fetched",
-                f"{' or '.join(schemes)}, with a host, without user and password, "
-                "percent-encoded",
-            )
-        name = display_name(url_name(parts.path))
-        return Source(kind="url", url=url, name=name)
-
-    def _upload(self, upload_id: str, who: Principal, where: str) -> Source:
-        try:
-            upload = self.uploads.get(upload_id, who.owner)
-        except NotFound as error:
-            raise _unknown("upload", where) from error
-        # Crash window: from here on the upload no longer keeps the blob, and the job
-        # does not yet. It is reserved: the sweep takes what no job has taken.
-        seconds = self.runtime.settings.retention.upload_hours * 3600
-        self.runtime.store.reserve_blob(upload.key, seconds)
-        return self.uploads.use(upload)
-
-    def _job(self, job_id: str, who: Principal, where: str) -> Source:
-        try:
-            job = self.runtime.jobs.get(job_id, who.owner)
-        except NotFound as error:
-            raise _unknown("job", where) from error
-        if not job.source_kept:
-            raise Invalid.one(
-                where,
-                "the source of this job is not kept",
-                "name an unexpired job, or upload the source again",
-            )
-        if job.source.kind == "s3":
-            # Another key of this owner may have submitted it, or this one with more
-            # rights than it has by now.
-            bucket, key = job.source.bucket or "", job.source.key or ""
-            try:
-                self.check_place(bucket, key, who, where)
-            except Forbidden as error:
-                raise Forbidden(
-                    "this API key may not read the source of that job",
-                    pointer=where,
-                    hint="it lies beyond the key's buckets or prefixes",
-                ) from error
-        return job.source
+                "this API key may not read the source of that job",
+                pointer=where,
+                hint="it lies beyond the key's buckets or prefixes",
+            ) from error
+    return job.source
 
 
 def _unknown(kind: str, where: str) -> Invalid:

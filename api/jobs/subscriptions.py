@@ -145,27 +145,26 @@ def shown(url: str) -> str:
 
 def about(
     kind: Literal["job", "batch"],
-    requested: list[WebhookSubscription | EmailSubscription],
-    who: Principal,
-    settings: Settings,
+    requested: Sequence[WebhookSubscription | EmailSubscription],
+    stored: Sequence[dict[str, Any]],
     default: list[str],
 ) -> list[dict[str, Any]]:
-    """Give those of a batch's subscriptions that hear of it, or of its jobs.
+    """Return those of a batch's subscriptions that are told of it, or of its jobs.
 
-    ``default`` is what those of the request hear of who did not say. Raises what
-    :func:`as_stored` raises.
+    ``stored`` is what :func:`as_stored` returned of ``requested``. ``default`` are the
+    events of a subscription of the request that names none.
     """
     said = [
         one.events if "events" in one.model_fields_set else default for one in requested
     ]
-    said += [one["events"] for one in who.subscriptions]
+    said += [one["events"] for one in stored[len(requested) :]]
     heard = []
-    for wanted, stored in zip(said, as_stored(requested, who, settings), strict=True):
+    for wanted, one in zip(said, stored, strict=True):
         events = [
             event
             for event in wanted
             if event == "*" or event.startswith("batch.") == (kind == "batch")
         ]
         if events:
-            heard.append(stored | {"events": events})
+            heard.append(one | {"events": events})
     return heard

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from api.files.routes import reachable
 from api.http import headers
 from api.http import json_body as bodies
-from api.http.auth import Authenticator
 from api.http.multipart import DEFAULT_TYPE, media_type
+from api.http.services import Services
 from api.http.validation import validate
+from api.jobs.submission import check_terms
 from api.uploads.schemas import (
     MAX_NUMBER,
     CompleteRequest,
@@ -30,12 +31,11 @@ from api.uploads.schemas import (
     UploadRequest,
     UploadView,
 )
-from api.uploads.service import UploadsContext
+from api.uploads.service import close_upload, find_upload, open_upload
 from common.errors import Conflict, Invalid
-from common.runtime import Runtime
 from common.storage.names import display_name
 from common.storage.port import Grant
-from common.uploads import MIN_SPLIT_BYTES, NewUpload, Upload, Uploads
+from common.uploads import MIN_SPLIT_BYTES, NewUpload, Upload
 
 PAGE = 100
 
@@ -44,51 +44,51 @@ _NEW: TypeAdapter[UploadRequest] = TypeAdapter(UploadRequest)
 _COMPLETE: TypeAdapter[CompleteRequest] = TypeAdapter(CompleteRequest)
 
 
-def blueprint(
-    runtime: Runtime, authenticator: Authenticator, uploads: Uploads
-) -> Blueprint:
-    """Make the views over one world."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the routes."""
     routes = Blueprint("uploads", __name__, url_prefix="/v1/uploads")
-    context = UploadsContext(runtime, uploads, authenticator)
 
     @routes.post("")
     def create() -> Response:
         headers.query(request)
-        return _create(context)
+        return _create(services)
 
     @routes.get("/<upload_id>")
     def show(upload_id: str) -> Response:
         headers.query(request)
-        return _answer(context, context.find(upload_id), 200)
+        return _answer(services, find_upload(services, upload_id), 200)
 
     @routes.get("/<upload_id>/parts")
     def parts(upload_id: str) -> Response:
         values = headers.query(request, "from")
         first = headers.whole_number(values, "from", 1, MAX_NUMBER)
-        upload = _direct(context.find(upload_id))
-        return _json(_parts(context, upload, first), 200)
+        upload = _direct(find_upload(services, upload_id))
+        return bodies.json_response(_parts(services, upload, first))
 
     @routes.post("/<upload_id>/complete")
     def complete(upload_id: str) -> Response:
         headers.query(request)
-        return _complete(context, _direct(context.find(upload_id)))
+        return _complete(services, _direct(find_upload(services, upload_id)))
 
     @routes.delete("/<upload_id>")
     def abort(upload_id: str) -> Response:
         headers.query(request)
-        uploads.drop(context.find(upload_id))
+        services.uploads.drop(find_upload(services, upload_id))
         return Response(status=204)
 
     return routes
 
 
-def _create(context: UploadsContext) -> Response:
-    who = context.enter("submit")
-    limits = context.runtime.settings.limits
+def _create(services: Services) -> Response:
+    who = services.enter("submit")
+    limits = services.runtime.settings.limits
     requested = validate(_NEW, bodies.read_json(request, limits.json_bytes))
-    job = None if requested.job is None else context.attach(requested.job, who)
+    job = None
+    if requested.job is not None:
+        job = check_terms(services.runtime, who, requested.job, "/job").dump()
     mode = requested.mode or ("parts" if requested.size >= MIN_SPLIT_BYTES else "put")
-    upload = context.create(
+    upload = open_upload(
+        services,
         who,
         NewUpload(
             owner=who.owner,
@@ -99,8 +99,8 @@ def _create(context: UploadsContext) -> Response:
             job=job,
         ),
     )
-    response = _answer(context, upload, 201)
-    response.headers["Location"] = f"{context.root()}/v1/uploads/{upload.id}"
+    response = _answer(services, upload, 201)
+    response.headers["Location"] = f"{services.root()}/v1/uploads/{upload.id}"
     return response
 
 
@@ -110,8 +110,8 @@ def _direct(upload: Upload) -> Upload:
     return upload
 
 
-def _complete(context: UploadsContext, upload: Upload) -> Response:
-    limits = context.runtime.settings.limits
+def _complete(services: Services, upload: Upload) -> Response:
+    limits = services.runtime.settings.limits
     document: Any = {}
     if request.content_length or request.mimetype == bodies.JSON_TYPE:
         most = max(limits.json_bytes, MAX_NUMBER * 256)
@@ -122,11 +122,11 @@ def _complete(context: UploadsContext, upload: Upload) -> Response:
         if upload.mode != "put":
             raise Invalid.one("/etag", "each part has an ETag of its own", "parts")
         etags[1] = told.etag
-    return _answer(context, context.settle(upload, etags), 200)
+    return _answer(services, close_upload(services, upload, etags), 200)
 
 
-def _answer(context: UploadsContext, upload: Upload, status: int) -> Response:
-    root = context.root()
+def _answer(services: Services, upload: Upload, status: int) -> Response:
+    root = services.root()
     here = f"{root}/v1/uploads/{upload.id}"
     is_open = upload.state == "open"
     view = UploadView(
@@ -138,8 +138,8 @@ def _answer(context: UploadsContext, upload: Upload, status: int) -> Response:
         size=upload.size,
         etag=upload.etag or None,
         expires_at=_timestamp(upload.expires_at / 1000),
-        put=_put(context, upload) if is_open and upload.mode == "put" else None,
-        parts=_parts(context, upload, 1)
+        put=_put(services, upload) if is_open and upload.mode == "put" else None,
+        parts=_parts(services, upload, 1)
         if is_open and upload.mode == "parts"
         else None,
         links=UploadLinks(
@@ -148,18 +148,11 @@ def _answer(context: UploadsContext, upload: Upload, status: int) -> Response:
             job=f"{root}/v1/jobs/{upload.id}" if upload.job and not is_open else None,
         ),
     )
-    return _json(view, status)
+    return bodies.json_response(view, status)
 
 
-def _json(view: BaseModel, status: int) -> Response:
-    response = Response(view.model_dump_json(), status, mimetype=bodies.JSON_TYPE)
-    # It holds grants: nobody else may see or keep them.
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def _put(context: UploadsContext, upload: Upload) -> GrantView:
-    runtime = context.runtime
+def _put(services: Services, upload: Upload) -> GrantView:
+    runtime = services.runtime
     grant = runtime.blobs.grant_put(
         upload.key,
         content_type=upload.content_type,
@@ -169,10 +162,10 @@ def _put(context: UploadsContext, upload: Upload) -> GrantView:
     return GrantView(**_permission(grant))
 
 
-def _parts(context: UploadsContext, upload: Upload, first: int) -> PartsView:
+def _parts(services: Services, upload: Upload, first: int) -> PartsView:
     if upload.ref is None or upload.state != "open":
         raise Conflict("this upload takes no parts", hint="PUT it whole")
-    runtime = context.runtime
+    runtime = services.runtime
     after = min(first + PAGE, upload.count + 1)
     items = []
     for number in range(first, after):
@@ -185,7 +178,7 @@ def _parts(context: UploadsContext, upload: Upload, first: int) -> PartsView:
             seconds=runtime.settings.blobs.grant_seconds,
         )
         items.append(PartGrantView(number=number, size=size, **_permission(grant)))
-    more = f"{context.root()}/v1/uploads/{upload.id}/parts?from={after}"
+    more = f"{services.root()}/v1/uploads/{upload.id}/parts?from={after}"
     return PartsView(
         part_bytes=upload.part_bytes,
         count=upload.count,

@@ -22,12 +22,18 @@ from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
 
 from api.http import json_body as bodies
-from api.http.auth import Authenticator
 from api.http.multipart import DEFAULT_TYPE, media_type
 from api.http.problems import AWAY_SECONDS
+from api.http.services import Services
 from api.http.validation import validate
 from api.jobs.schemas import FormRequest
-from api.uploads.service import UploadsContext, body_chunks
+from api.jobs.submission import check_terms
+from api.uploads.service import (
+    body_chunks,
+    close_upload,
+    find_upload,
+    open_upload,
+)
 from common.access.principal import Principal
 from common.errors import (
     BadRequest,
@@ -39,10 +45,9 @@ from common.errors import (
     UnsupportedMediaType,
     UploadLocked,
 )
-from common.runtime import Runtime
 from common.storage.dispositions import repaired
 from common.storage.names import display_name
-from common.uploads import Appender, NewUpload, Upload, Uploads
+from common.uploads import Appender, NewUpload, Upload
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
@@ -52,12 +57,9 @@ _LABEL_BYTES = 16 * 1024
 _FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
 
 
-def blueprint(
-    runtime: Runtime, authenticator: Authenticator, uploads: Uploads
-) -> Blueprint:
-    """Make the views over one world."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the routes."""
     routes = Blueprint("tus", __name__, url_prefix="/v1/tus")
-    context = UploadsContext(runtime, uploads, authenticator)
 
     @routes.after_request
     def stamp(response: Response) -> Response:
@@ -77,28 +79,28 @@ def blueprint(
 
     @routes.route("", methods=["OPTIONS"], provide_automatic_options=False)
     def options() -> Response:
-        return _options(runtime.settings.limits.source_bytes)
+        return _options(services.runtime.settings.limits.source_bytes)
 
     @routes.route("/<upload_id>", methods=["OPTIONS"], provide_automatic_options=False)
     def options_of_one(upload_id: str) -> Response:  # noqa: ARG001 - all are alike
-        return _options(runtime.settings.limits.source_bytes)
+        return _options(services.runtime.settings.limits.source_bytes)
 
     @routes.post("")
     def create() -> Response:
-        return _create(context)
+        return _create(services)
 
     @routes.route("/<upload_id>", methods=["HEAD", "PATCH", "DELETE", "POST"])
     def one(upload_id: str) -> Response:
-        return _one(context, upload_id)
+        return _one(services, upload_id)
 
     return routes
 
 
-def _one(context: UploadsContext, upload_id: str) -> Response:
+def _one(services: Services, upload_id: str) -> Response:
     if (method := _method()) not in _VERBS:
         return Response(status=405, headers={"Allow": ", ".join(_VERBS)})
     try:
-        return _VERBS[method](context, context.find(upload_id))
+        return _VERBS[method](services, find_upload(services, upload_id))
     except TooManyRequests as error:
         # tus-js-client gives a PATCH up at any 4xx but 409 and 423.
         raise UploadLocked.of(error) from error
@@ -130,32 +132,32 @@ def _options(limit: int) -> Response:
     return Response(status=204, headers=told)
 
 
-def _create(context: UploadsContext) -> Response:
-    who = context.enter("submit")
-    new = _announced(context, who)
+def _create(services: Services) -> Response:
+    who = services.enter("submit")
+    new = _announced(services, who)
     chunked = request.content_length is None and "wsgi.input_terminated" in (
         request.environ
     )
     with_bytes = request.mimetype == OFFSET_TYPE and bool(
         request.content_length or chunked
     )
-    upload = context.create(who, new)
+    upload = open_upload(services, who, new)
     if with_bytes:
-        upload = _append(context, upload, 0)
+        upload = _append(services, upload, 0)
     elif upload.size == 0:
-        upload = context.settle(upload)
-    response = _told(context, upload, 201)
-    response.headers["Location"] = f"{context.root()}/v1/tus/{upload.id}"
+        upload = close_upload(services, upload)
+    response = _told(services, upload, 201)
+    response.headers["Location"] = f"{services.root()}/v1/tus/{upload.id}"
     return response
 
 
-def _announced(context: UploadsContext, who: Principal) -> NewUpload:
+def _announced(services: Services, who: Principal) -> NewUpload:
     if "Upload-Defer-Length" in request.headers:
         raise BadRequest(
             "the length of an upload is told at once", hint="Upload-Length"
         )
     size = _number("Upload-Length")
-    limit = context.runtime.settings.limits.source_bytes
+    limit = services.runtime.settings.limits.source_bytes
     if size > limit:
         raise BodyTooLarge(
             f"{size} bytes are over the limit for a source",
@@ -171,14 +173,15 @@ def _announced(context: UploadsContext, who: Principal) -> NewUpload:
         size=size,
         content_type=media_type(kind.decode("utf-8", "replace")) or DEFAULT_TYPE,
         name=display_name(repaired(told.get("filename", b""))),
-        job=None if job is None else context.attach(_job(job), who),
+        job=None if job is None else _terms(services, job, who),
         label=label,
     )
 
 
-def _job(raw: bytes) -> FormRequest:
+def _terms(services: Services, raw: bytes, who: Principal) -> dict[str, Any]:
     document = bodies.parse_json(raw or b"{}", "the metadata 'job'")
-    return validate(_FORM, document, ("job",))
+    requested = validate(_FORM, document, ("job",))
+    return check_terms(services.runtime, who, requested, "/job").dump()
 
 
 def _metadata(header: str) -> dict[str, bytes]:
@@ -203,17 +206,17 @@ def _number(name: str) -> int:
     return int(text)
 
 
-def _head(context: UploadsContext, upload: Upload) -> Response:
+def _head(services: Services, upload: Upload) -> Response:
     if upload.mode == "tus" and upload.offset == upload.size:
-        upload = context.settle(upload)
-    response = _told(context, upload, 200)
+        upload = close_upload(services, upload)
+    response = _told(services, upload, 200)
     response.headers["Upload-Length"] = str(upload.size)
     if upload.label:
         response.headers["Upload-Metadata"] = upload.label
     return response
 
 
-def _patch(context: UploadsContext, upload: Upload) -> Response:
+def _patch(services: Services, upload: Upload) -> Response:
     if request.mimetype != OFFSET_TYPE:
         raise UnsupportedMediaType(
             f"a body of type {request.mimetype!r}"[:200], hint=f"send {OFFSET_TYPE}"
@@ -222,18 +225,18 @@ def _patch(context: UploadsContext, upload: Upload) -> Response:
     if upload.mode != "tus":
         raise Conflict("this upload is not a resumable one")
     if upload.state == "complete" and offset == upload.size:
-        return _told(context, context.settle(upload), 204)
-    upload = _append(context, upload, offset)
-    return _told(context, upload, 204)
+        return _told(services, close_upload(services, upload), 204)
+    upload = _append(services, upload, offset)
+    return _told(services, upload, 204)
 
 
-def _append(context: UploadsContext, upload: Upload, offset: int) -> Upload:
+def _append(services: Services, upload: Upload, offset: int) -> Upload:
     length = request.content_length
     if length is not None and offset + length > upload.size:
         raise BodyTooLarge(f"the upload was announced with {upload.size} bytes")
     digest, expected = _checksum()
-    upload = context.uploads.take(upload, offset)
-    appender = Appender(context.uploads, upload, hold=digest is not None)
+    upload = services.uploads.take(upload, offset)
+    appender = Appender(services.uploads, upload, hold=digest is not None)
     try:
         for chunk in body_chunks():
             if digest is not None:
@@ -250,7 +253,7 @@ def _append(context: UploadsContext, upload: Upload, offset: int) -> Upload:
         appender.discard()
         raise ChecksumMismatch("the bytes are not those of Upload-Checksum")
     upload = appender.close()
-    return context.settle(upload) if upload.offset == upload.size else upload
+    return close_upload(services, upload) if upload.offset == upload.size else upload
 
 
 def _checksum() -> tuple[Any, bytes]:
@@ -269,19 +272,19 @@ def _checksum() -> tuple[Any, bytes]:
         raise BadRequest("Upload-Checksum is not base64") from error
 
 
-def _delete(context: UploadsContext, upload: Upload) -> Response:
-    context.uploads.drop(upload)
+def _delete(services: Services, upload: Upload) -> Response:
+    services.uploads.drop(upload)
     return Response(status=204)
 
 
-def _told(context: UploadsContext, upload: Upload, status: int) -> Response:
+def _told(services: Services, upload: Upload, status: int) -> Response:
     response = Response(status=status)
     response.headers["Upload-Offset"] = str(upload.offset)
     if upload.state == "open":
         expires = datetime.fromtimestamp(upload.expires_at / 1000, UTC)
         response.headers["Upload-Expires"] = format_datetime(expires, usegmt=True)
     elif upload.job is not None:
-        link = f'<{context.root()}/v1/jobs/{upload.id}>; rel="related"'
+        link = f'<{services.root()}/v1/jobs/{upload.id}>; rel="related"'
         response.headers["Link"] = link
     return response
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from api.http import headers
 from api.http import json_body as bodies
-from api.http.auth import Authenticator, enter
+from api.http.services import Services
 from api.jobs.schemas import ErrorView
 from api.jobs.subscriptions import shown
 from api.jobs.views import timestamp
@@ -19,50 +19,42 @@ from common.jobs.store import DeliveryRecord
 from common.model import AttemptReport, ErrorInfo
 from common.runtime import Runtime
 
-MAX_PAGE = 200
-DEFAULT_PAGE = 50
 _ID = re.compile(r"[0-9a-f]{32}:n:[0-9]{1,9}")
 
 
-def blueprint(runtime: Runtime, authenticator: Authenticator) -> Blueprint:
-    """Make the views over one world."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the routes."""
+    runtime = services.runtime
     routes = Blueprint("webhooks", __name__, url_prefix="/v1/webhooks/deliveries")
 
     @routes.get("")
     def index() -> Response:
         values = headers.query(request, "limit", "cursor")
-        who = enter(authenticator, "read")
-        limit = headers.whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE)
+        who = services.enter("read")
         found, following = runtime.store.deliveries(
-            who.owner, limit=limit, cursor=values.get("cursor")
+            who.owner, limit=headers.page_size(values), cursor=values.get("cursor")
         )
         page = DeliveryListView(
             deliveries=[present(one) for one in found], next=following
         )
-        return _answer(page.model_dump_json(), 200)
+        return bodies.json_response(page)
 
     @routes.get("/<delivery_id>")
     def show(delivery_id: str) -> Response:
         headers.query(request)
-        delivery = _find(runtime, delivery_id, enter(authenticator, "read").owner)
-        return _answer(present(delivery).model_dump_json(), 200)
+        delivery = _find(runtime, delivery_id, services.enter("read").owner)
+        return bodies.json_response(present(delivery))
 
     @routes.post("/<delivery_id>/replay")
     def replay(delivery_id: str) -> Response:
         headers.query(request)
-        owner = enter(authenticator, "submit").owner
+        owner = services.enter("submit").owner
         delivery = _find(runtime, delivery_id, owner)
         runtime.dispatcher.enqueue(runtime.store.replay_delivery(delivery.id).messages)
         queued = _find(runtime, delivery_id, owner)
-        return _answer(present(queued).model_dump_json(), 202)
+        return bodies.json_response(present(queued), 202)
 
     return routes
-
-
-def _answer(text: str, status: int) -> Response:
-    response = Response(text, status, mimetype=bodies.JSON_TYPE)
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 def _find(runtime: Runtime, delivery_id: str, owner: str) -> DeliveryRecord:

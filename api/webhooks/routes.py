@@ -9,51 +9,49 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from api.http import headers
 from api.http import json_body as bodies
-from api.http.auth import Authenticator, enter
+from api.http.services import Services
 from api.http.validation import validate
 from api.jobs.subscriptions import WebhookSubscription, check_receiver, shown
 from api.jobs.views import timestamp
 from api.webhooks.schemas import NewWebhookView, WebhookListView, WebhookView
-from common.access.keys import MOST_WEBHOOKS, KeyRecord, Keys
-from common.access.principal import Principal
+from common.access.keys import MOST_WEBHOOKS, KeyRecord, Keys, Scope
 from common.errors import Conflict, NotFound
-from common.runtime import Runtime
 
 _NEW: TypeAdapter[WebhookSubscription] = TypeAdapter(WebhookSubscription)
 
 
-def blueprint(
-    runtime: Runtime, authenticator: Authenticator, keys: Keys | None
-) -> Blueprint:
-    """Make the views; ``keys`` None is a service that asks for no keys."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the routes."""
+    settings = services.runtime.settings
     routes = Blueprint("key_webhooks", __name__, url_prefix="/v1/webhooks")
 
     @routes.get("")
     def index() -> Response:
         headers.query(request)
-        store, key_id = _key(keys, enter(authenticator, "read"))
+        store, key_id = _key(services, "read")
         found = [WebhookView(**_view(one)) for one in store.find(key_id).webhooks]
-        return _answer(WebhookListView(webhooks=found), 200)
+        return bodies.json_response(WebhookListView(webhooks=found))
 
     @routes.post("")
     def create() -> Response:
         headers.query(request)
-        store, key_id = _key(keys, enter(authenticator, "submit"))
-        document = bodies.read_json(request, runtime.settings.limits.json_bytes)
+        store, key_id = _key(services, "submit")
+        document = bodies.read_json(request, settings.limits.json_bytes)
         requested = validate(_NEW, document)
-        check_receiver(requested.url, runtime.settings.egress, "/url")
+        check_receiver(requested.url, settings.egress, "/url")
         made = add(store, key_id, requested)
-        return _answer(NewWebhookView(**_view(made), secret=made["secret"]), 201)
+        view = NewWebhookView(**_view(made), secret=made["secret"])
+        return bodies.json_response(view, 201)
 
     # Of just that length: "deliveries" is an address of its own.
     @routes.delete("/<string(length=13):webhook_id>")
     def delete(webhook_id: str) -> Response:
         headers.query(request)
-        store, key_id = _key(keys, enter(authenticator, "submit"))
+        store, key_id = _key(services, "submit")
         remove(store, key_id, webhook_id)
         return Response(status=204)
 
@@ -100,7 +98,8 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _key(keys: Keys | None, who: Principal) -> tuple[Keys, str]:
+def _key(services: Services, scope: Scope) -> tuple[Keys, str]:
+    keys, who = services.keys, services.enter(scope)
     if keys is None or who.key_id is None:
         raise Conflict(
             "webhooks belong to an API key, and this service asks for none",
@@ -116,9 +115,3 @@ def _view(webhook: dict[str, Any]) -> dict[str, Any]:
         "events": webhook["events"],
         "created_at": timestamp(webhook["created_at"]),
     }
-
-
-def _answer(view: BaseModel, status: int) -> Response:
-    response = Response(view.model_dump_json(), status, mimetype=bodies.JSON_TYPE)
-    response.headers["Cache-Control"] = "no-store"
-    return response

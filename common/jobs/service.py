@@ -182,18 +182,24 @@ def check_bucket(settings: Settings, bucket: str | None, pointer: str) -> None:
         )
 
 
-def new_outputs(requested: Sequence[OutputSpec], most: int) -> list[NewOutput]:
-    """Name the outputs of a job, none asked being the natural pair; raises Invalid."""
+def new_outputs(
+    requested: Sequence[OutputSpec], most: int, base: str = ""
+) -> list[NewOutput]:
+    """Name the outputs of a job; none asked for is the natural pair.
+
+    Raises Invalid, with pointers below ``base``, for more than ``most`` outputs and for
+    a name that two of them have.
+    """
     specs = list(requested) or natural_pair()
     if len(specs) > most:
         raise Invalid.one(
-            "/outputs",
+            f"{base}/outputs",
             f"{len(specs)} outputs are too many",
             f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
         )
     return [
         NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
-        for name, spec in zip(name_outputs(specs), specs, strict=True)
+        for name, spec in zip(name_outputs(specs, base), specs, strict=True)
     ]
 
 

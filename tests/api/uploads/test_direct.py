@@ -129,6 +129,7 @@ def test_an_invalid_announcement_then_422(
         ({"preset": "none"}, "/job/preset"),
         ({"preset": "web", "outputs": [{"kind": "thumbnail"}]}, "/job/preset"),
         ({"outputs": [{"kind": "thumbnail", "name": "a"}] * 2}, "/job/outputs/1/name"),
+        ({"outputs": [{"kind": "thumbnail"}] * 33}, "/job/outputs"),
         ({"metadata": "x" * 100_000}, "/job/metadata"),
     ],
 )

@@ -1,0 +1,359 @@
+"""What a request submits, read, checked and put together: the one place for it.
+
+A submission has two halves. Its terms say what to make, for whom, and where results
+go; a JSON body, a form, the announcement of an upload and a batch all have them. Its
+source is named in the body, comes with the form, or is the upload itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+from pydantic import TypeAdapter
+
+from api.http import json_body as bodies
+from api.http.idempotency import accept_key
+from api.http.multipart import FILE, Form, ReceivedFile, receive
+from api.http.services import Services
+from api.http.validation import validate
+from api.jobs.schemas import FormRequest, JobRequest, S3Destination
+from api.jobs.sources import resolve_source
+from api.jobs.subscriptions import as_stored
+from common.access.principal import Principal
+from common.access.quota import DailyQuota
+from common.errors import (
+    BodyTooLarge,
+    Fault,
+    Forbidden,
+    Invalid,
+    RequestError,
+    StoreUnavailable,
+)
+from common.jobs.presets import outputs_of
+from common.jobs.service import (
+    Submission,
+    Submitted,
+    new_id,
+    new_outputs,
+    source_key,
+)
+from common.jobs.store import Idempotency
+from common.model import Destination, Source
+from common.outputs.specs import OUTPUT_SPEC, OutputSpec
+from common.runtime import Runtime
+from common.settings.load import Settings
+from common.settings.sections import Limits
+from common.storage.names import as_path
+
+ADDRESS = "POST /v1/jobs"
+# The folders of our own bucket in which sources and results lie.
+_OWN = frozenset({"in", "out"})
+# Fields of a form that may be written without JSON's quotation marks.
+_PLAIN = frozenset({"preset"})
+# Room in a multipart body for the other parts and the boundaries.
+_FRAMING_BYTES = 1024 * 1024
+_JOB: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+_FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
+
+
+@dataclass(frozen=True)
+class JobTerms:
+    """All of a submission but its source. ``outputs`` empty is the natural pair."""
+
+    owner: str
+    outputs: Sequence[OutputSpec]
+    subscriptions: list[dict[str, Any]]
+    metadata: Any
+    options: dict[str, Any]
+    jobs_at_once: int | None
+
+    def over(
+        self,
+        source: Source,
+        *,
+        job_id: str | None = None,
+        idempotency: Idempotency | None = None,
+        quota: DailyQuota | None = None,
+    ) -> Submission:
+        """Return the submission of a job on these terms over a source."""
+        return Submission(
+            owner=self.owner,
+            source=source,
+            outputs=self.outputs,
+            metadata=self.metadata,
+            options=self.options,
+            subscriptions=self.subscriptions,
+            job_id=job_id or new_id(),
+            idempotency=idempotency,
+            jobs_at_once=self.jobs_at_once,
+            quota=quota,
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Return what an upload keeps of the job that starts when it is complete."""
+        return {
+            "outputs": [spec.model_dump(mode="json") for spec in self.outputs],
+            "subscriptions": self.subscriptions,
+            "metadata": self.metadata,
+            "options": self.options,
+            "jobs_at_once": self.jobs_at_once,
+        }
+
+    @classmethod
+    def load(cls, owner: str, kept: dict[str, Any]) -> JobTerms:
+        """Read what :meth:`dump` wrote."""
+        return cls(
+            owner=owner,
+            outputs=[
+                OUTPUT_SPEC.validate_json(json.dumps(one)) for one in kept["outputs"]
+            ],
+            subscriptions=kept["subscriptions"],
+            metadata=kept["metadata"],
+            options=kept["options"],
+            jobs_at_once=kept["jobs_at_once"],
+        )
+
+
+def check_terms(
+    runtime: Runtime, who: Principal, requested: FormRequest, base: str = ""
+) -> JobTerms:
+    """Return the terms of a request, which lies at ``base`` in the body.
+
+    A preset becomes its outputs now: what was asked for does not change with the
+    settings. Raises Invalid and Forbidden.
+    """
+    settings = runtime.settings
+    _check_metadata(requested.metadata, settings.limits.metadata_bytes, base)
+    outputs = _chosen_outputs(settings, requested, base)
+    # Refused here, a job that is to start later is refused while its caller listens.
+    new_outputs(outputs, settings.limits.outputs_per_job, base)
+    return JobTerms(
+        owner=who.owner,
+        outputs=outputs,
+        subscriptions=as_stored(requested.notify, who, settings, base),
+        metadata=requested.metadata,
+        options=_options(runtime, who, requested, base),
+        jobs_at_once=who.allowance.jobs_at_once,
+    )
+
+
+def submit_json(
+    services: Services, who: Principal, key: str | None, quota: DailyQuota | None
+) -> Submitted:
+    """Submit the job of a JSON body, which names its source.
+
+    ``key`` is its Idempotency-Key. Raises what the checks and the job service raise.
+    """
+    jobs = services.runtime.jobs
+    document = bodies.read_json(request, services.runtime.settings.limits.json_bytes)
+    requested = validate(_JOB, document)
+    known = accept_key(ADDRESS, key, document)
+    terms = check_terms(services.runtime, who, requested)
+    try:
+        source = resolve_source(services, requested.source, who)
+    except RequestError:
+        # What an earlier request named may be gone since; its answer is not.
+        if earlier := jobs.recall(who.owner, known):
+            return earlier
+        raise
+    return jobs.submit(terms.over(source, idempotency=known, quota=quota))
+
+
+def submit_form(
+    services: Services, who: Principal, key: str | None, quota: DailyQuota | None
+) -> Submitted:
+    """Submit the job of a multipart body, which brings its source with it.
+
+    ``key`` is its Idempotency-Key. Raises what the checks, the storage and the job
+    service raise; then nothing is left of the file.
+    """
+    runtime, job_id = services.runtime, new_id()
+    blob_key = source_key(job_id)
+    limits = _limits(runtime.settings.limits, who)
+    _check_length(limits.source_bytes)
+    # Crash window: from the commit of the blob to the record a crash leaves a blob
+    # without a job. It is reserved first: the sweep takes what no job has taken.
+    runtime.store.reserve_blob(blob_key, runtime.settings.retention.upload_hours * 3600)
+    stored = False
+    try:
+        form = receive(
+            request.stream,
+            request.content_type or "",
+            open_writer=lambda kind: runtime.blobs.writer(blob_key, content_type=kind),
+            known=FormRequest.model_fields.keys(),
+            limits=limits,
+        )
+        stored = form.file is not None
+        submitted = runtime.jobs.submit(
+            _of_form(runtime, who, form, key, job_id=job_id, quota=quota)
+        )
+    except StoreUnavailable:
+        # The store may have accepted the job without our hearing it: keep the blob.
+        raise
+    except BaseException:
+        if stored:
+            runtime.blobs.delete(blob_key)
+        raise
+    if not submitted.created:
+        runtime.blobs.delete(blob_key)
+    return submitted
+
+
+def _of_form(
+    runtime: Runtime,
+    who: Principal,
+    form: Form,
+    key: str | None,
+    *,
+    job_id: str,
+    quota: DailyQuota | None,
+) -> Submission:
+    document, faults = _read_fields(form.fields)
+    if form.file is None:
+        faults += Invalid.one(f"/{FILE}", "the part 'file' is missing").faults
+    try:
+        requested = validate(_FORM, document)
+    except Invalid as error:
+        raise Invalid([*faults, *error.faults]) from error
+    if form.file is None or faults:
+        raise Invalid(faults)
+    known = accept_key(ADDRESS, key, {"fields": document, "file": form.file.sha256})
+    terms = check_terms(runtime, who, requested)
+    return terms.over(
+        _received(form.file), job_id=job_id, idempotency=known, quota=quota
+    )
+
+
+def _received(file: ReceivedFile) -> Source:
+    return Source(
+        kind="upload",
+        key=file.blob.key,
+        name=file.name,
+        size=file.blob.size,
+        etag=file.blob.etag,
+        version=file.blob.version,
+        sha256=file.sha256,
+        content_type=file.content_type,
+    )
+
+
+def _read_fields(fields: dict[str, str]) -> tuple[dict[str, Any], list[Fault]]:
+    document: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name, text in fields.items():
+        if name in _PLAIN and text[:1] != '"' and text != "null":
+            document[name] = text
+            continue
+        try:
+            document[name] = bodies.parse_json(text.encode(), f"the part {name!r}")
+        except Invalid as error:
+            faults += [
+                {**fault, "pointer": f"/{name}{fault['pointer']}"}
+                for fault in error.faults
+            ]
+    return document, faults
+
+
+def _limits(limits: Limits, who: Principal) -> Limits:
+    most = who.allowance.source_bytes
+    if most is None or most >= limits.source_bytes:
+        return limits
+    return limits.model_copy(update={"source_bytes": most})
+
+
+def _check_length(limit: int) -> None:
+    if (request.content_length or 0) > limit + _FRAMING_BYTES:
+        raise BodyTooLarge(
+            f"the body is over the limit of {limit} bytes for a file",
+            hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_SOURCE_BYTES)",
+        )
+
+
+def _check_metadata(metadata: Any, limit: int, base: str) -> None:
+    text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
+    if metadata is not None and len(text.encode()) > limit:
+        raise Invalid.one(
+            f"{base}/metadata",
+            f"metadata is over {limit} bytes of JSON",
+            f"at most {limit} bytes (FRAMEMILL_LIMITS_METADATA_BYTES)",
+        )
+
+
+def _chosen_outputs(
+    settings: Settings, requested: FormRequest, base: str
+) -> Sequence[OutputSpec]:
+    if requested.preset is None:
+        return requested.outputs or ()
+    if requested.outputs is not None:
+        raise Invalid.one(
+            f"{base}/preset",
+            "the request has both outputs and a preset",
+            "leave one of them out",
+        )
+    return outputs_of(settings, requested.preset, f"{base}/preset")
+
+
+def _options(
+    runtime: Runtime, who: Principal, requested: FormRequest, base: str
+) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "max_bytes": who.allowance.source_bytes,
+        "max_seconds": who.allowance.source_seconds,
+        "dedupe": requested.dedupe or None,
+    }
+    if requested.destination is not None:
+        target = requested.destination.s3
+        _check_destination(runtime, who, target, f"{base}/destination/s3")
+        options["destination"] = Destination(
+            bucket=target.bucket,
+            prefix=target.prefix.rstrip("/"),
+            cache_control=target.cache_control,
+            acl=target.acl,
+            tags=target.tags,
+        ).model_dump(mode="json")
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _check_destination(
+    runtime: Runtime, who: Principal, target: S3Destination, pointer: str
+) -> None:
+    settings = runtime.settings
+    if settings.blobs.backend != "s3":
+        raise Invalid.one(
+            pointer,
+            "this service keeps its files in a folder and reaches no bucket",
+            "leave the destination out; the setting is FRAMEMILL_BLOBS_BACKEND",
+        )
+    first = as_path(target.prefix).split("/")[0]
+    if target.bucket == settings.blobs.bucket and first in _OWN:
+        raise Invalid.one(
+            f"{pointer}/prefix",
+            "the service keeps its own files under 'in/' and 'out/' of this bucket",
+            "choose another prefix",
+        )
+    allowed = who.allowance.destinations
+    if who.key_id is None:
+        allowed = tuple(settings.blobs.destinations)
+    place = f"{target.bucket}/{target.prefix.rstrip('/')}".rstrip("/") + "/"
+    if not any(_covers(one, place) for one in allowed):
+        raise Forbidden(
+            "results may not be stored there",
+            pointer=pointer,
+            hint="the operator allows it: framemill keys limits ID --destination "
+            "BUCKET/PREFIX/ (without keys: FRAMEMILL_BLOBS_DESTINATIONS)",
+        )
+    if not runtime.blobs.admits(place.partition("/")[2] + "x", bucket=target.bucket):
+        raise Invalid.one(
+            f"{pointer}/prefix",
+            f"the storage cannot hold keys that begin with {target.prefix!r}",
+            "segments parted by /, none of them empty or '.'",
+        )
+
+
+def _covers(allowed: str, place: str) -> bool:
+    """Return whether ``BUCKET`` or ``BUCKET/PREFIX`` begins a place that ends in /."""
+    return place.startswith(allowed if "/" in allowed else f"{allowed}/")
