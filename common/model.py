@@ -95,6 +95,7 @@ class VideoInfo(Record):
     ``width`` and ``height`` are as shown: after cropping, pixel aspect and
     rotation. ``rotation`` is clockwise degrees (0, 90, 180, 270) as applied by
     FFmpeg's autorotation; ``mirrored`` says that the display matrix also flips.
+    ``coded_rate`` is the rate, such as "50/1", that a raw stream must be read at.
     ``tick`` is the unit of its timestamps in seconds, ``start_time`` when its first
     decodable frame is shown, ``stream_start`` when its first packet is due.
     ``longest_frame`` is the longest time between two frames that were seen,
@@ -120,6 +121,7 @@ class VideoInfo(Record):
     rotation: int = 0
     mirrored: bool = False
     fps: float | None = None
+    coded_rate: str | None = None
     frames: int | None = None
     duration: float | None = None
     start_time: float = 0.0

@@ -20,6 +20,7 @@ STREAM_CHANGES = "stream_changes"
 OTHER_TIME = "other_time"
 OTHER_TRACK = "other_track"
 COLOUR_GUESSED = "colour_guessed"
+FPS_GUESSED = "fps_guessed"
 FPS_REDUCED = "fps_reduced"
 ARTWORK_SHOWN = "artwork_shown"
 WAVEFORM_SHOWN = "waveform_shown"
@@ -61,6 +62,8 @@ WARNINGS: dict[str, str] = {
     OTHER_TRACK: "The file has a default video track of a codec that is not supported; "
     "another track is shown.",
     COLOUR_GUESSED: "The file's colour description is not usable and was guessed.",
+    FPS_GUESSED: "The file states neither times nor a frame rate; 25 frames a second "
+    "were assumed.",
     FPS_REDUCED: "The frame rate was reduced to what memory, disk and the time of a "
     "task can bear.",
     ARTWORK_SHOWN: "The embedded artwork is shown instead of a frame.",

@@ -219,6 +219,8 @@ def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
         "threads": clip.threads,
     }
     video = clip.media.video
+    if video is not None and video.coded_rate:
+        options["framerate"] = video.coded_rate
     if decode:
         options["max_pixels"] = clip.pixels
         # A new size in mid-stream must not restart the clock and the palette; the

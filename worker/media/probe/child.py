@@ -65,6 +65,9 @@ _STAMP = re.compile(
 # Raw streams whose packets get times by being counted, and frames by being decoded.
 _COUNTED = {"mpegvideo", "m4v", "h263", "vc1", "cavsvideo"}
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
+# Raw streams that FFmpeg times at 25 frames a second, whatever rate they state.
+_RATED = {"h264", "hevc", "vvc"}
+_SLOWEST, _FASTEST = Fraction(1, 60), 1000
 
 
 @dataclass(frozen=True)
@@ -343,9 +346,21 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
         "key_gap": track.group,
         "seekable": track.seekable,
         "jumps": track.jumps,
+        "coded_rate": _coded_rate(context),
         "layered": track.layered,
         "counted": track.counted,
     }
+
+
+def _coded_rate(context: Any) -> str | None:
+    """Return the frames per second that the codec's own headers state: "50/1".
+
+    None where they state none, or one that no film has.
+    """
+    rate = context.framerate
+    if not rate or not _SLOWEST <= rate <= _FASTEST:
+        return None
+    return f"{rate.numerator}/{rate.denominator}"
 
 
 def _has_layers(packet: Any, context: Any) -> bool:
@@ -534,6 +549,18 @@ def _pes_seconds(data: bytes) -> float:
 
 
 def _open(path: Path, options: Options) -> Any:
+    """Open a file; a raw stream at the rate that its headers state."""
+    container = _open_at(path, options)
+    if container.format.name not in _RATED:
+        return container
+    rate = _coded_rate(container.streams.video[0].codec_context)
+    if rate is None:
+        return container
+    container.close()
+    return _open_at(path, options, framerate=rate)
+
+
+def _open_at(path: Path, options: Options, **more: str) -> Any:
     return av.open(
         f"file:{path}",
         options={
@@ -542,6 +569,7 @@ def _open(path: Path, options: Options) -> Any:
             "max_pixels": str(options.pixels),
             "max_streams": "200",
             "threads": "1",
+            **more,
         },
     )
 

@@ -41,6 +41,9 @@ _CHAINED = 1.2
 _CUT_SECONDS = 0.25
 _SLIDE_SECONDS = 60.0
 _LONGEST_SANE = 100 * 366 * 86_400.0
+# Streams without times, and those of them that FFmpeg must be told the rate of.
+_UNTIMED = ("h263", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "cavsvideo")
+_RATED = ("h264", "hevc", "vvc")
 _WEBP, _MILLISECOND = "webp_pipe", 0.001
 # A frame of which no colour and no orientation is known.
 _PLAIN_FRAME: dict[str, Any] = {
@@ -347,6 +350,10 @@ def _since_zero(stamp: float | None, facts: dict[str, Any]) -> float:
 def _clock_warnings(
     video: dict[str, Any], facts: dict[str, Any], warnings: list[str]
 ) -> None:
+    if video["first"] is not None and video["first"] - video["due"] > _CUT_SECONDS:
+        warnings.append(warning_codes.BEGIN_CUT)
+    if _is_rate_guessed(video, facts):
+        warnings.append(warning_codes.FPS_GUESSED)
     if video.get("jumps"):
         warnings.append(warning_codes.CLOCK_JUMPS)
     if facts.get("changes") or _goes_on(video, facts):
@@ -378,8 +385,6 @@ def _video(
     names, hdr = colour.describe(frame, video["tag"], profile)
     if names["matrix"] == colour.NO_BASE_LAYER:
         warnings.append(warning_codes.NO_BASE_LAYER)
-    if start - due > _CUT_SECONDS:
-        warnings.append(warning_codes.BEGIN_CUT)
     _clock_warnings(video, facts, warnings)
     if video["failures"]:
         warnings.append(warning_codes.DAMAGED)
@@ -397,6 +402,7 @@ def _video(
         rotation=shape.rotation,
         mirrored=shape.mirrored,
         fps=round(video["fps"], 4) or None,
+        coded_rate=video["coded_rate"] if facts["container"] in _RATED else None,
         frames=counted or None,
         duration=_length(video, facts),
         start_time=start,
@@ -416,6 +422,13 @@ def _video(
         mosaic=video.get("mosaic"),
         alpha_mosaic=video.get("alpha_mosaic"),
     )
+
+
+def _is_rate_guessed(video: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Return whether frames stand in a file without times, and without a rate."""
+    container = facts["container"]
+    untimed = container in (*_UNTIMED, *_RATED) or container.endswith("_pipe")
+    return untimed and video["packets"] > 1 and not video["coded_rate"]
 
 
 def _has_alpha(video: dict[str, Any]) -> bool:
