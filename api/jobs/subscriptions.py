@@ -99,6 +99,7 @@ def as_stored(
             _check_recipient(one.to, who, settings, f"{where}/to")
         else:
             check_receiver(one.url, settings.egress, f"{where}/url")
+            _check_signed(one, settings, f"{where}/secret")
     own = [
         {"id": f"s{number}", **one.model_dump(mode="json")}
         for number, one in enumerate(requested, 1)
@@ -114,6 +115,16 @@ def check_receiver(url: str, egress: Egress, pointer: str) -> None:
     if fault := egress.fault_of(url):
         detail, hint = fault
         raise Invalid.one(pointer, f"a webhook's URL: {detail}", hint)
+
+
+def _check_signed(one: WebhookSubscription, settings: Settings, pointer: str) -> None:
+    if not one.secret and not settings.webhooks.secret:
+        raise Invalid.one(
+            pointer,
+            "the webhook has no secret to sign with, and this service has none either",
+            'give a "secret": whsec_ and base64 of 24 to 64 bytes; the service\'s is '
+            "the setting FRAMEMILL_WEBHOOKS_SECRET",
+        )
 
 
 def _check_recipient(

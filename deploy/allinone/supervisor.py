@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import os
 import secrets
@@ -46,7 +47,10 @@ class Supervisor:
             "FRAMEMILL_BLOBS_PATH": str(self._data / "blobs"),
             # What runs longer at Ctrl-C is given back and done at the next start.
             "FRAMEMILL_WORKER_SHUTDOWN_SECONDS": "3",
-            "FRAMEMILL_API_SECRET": self._secret(),
+            "FRAMEMILL_API_SECRET": self._kept("secret", secrets.token_hex(32)),
+            "FRAMEMILL_WEBHOOKS_SECRET": self._kept(
+                "webhooks-secret", _webhook_secret()
+            ),
             **environment,
             "PYTHONPATH": str(ROOT),
             "PYTHONSAFEPATH": "1",
@@ -180,14 +184,19 @@ class Supervisor:
         }
         return servers | given
 
-    def _secret(self) -> str:
-        """Give the key that signs links; kept, so that links outlive a restart."""
-        path = self._data / "secret"
+    def _kept(self, name: str, fresh: str) -> str:
+        """Return a secret that outlives a restart: ``fresh`` where none is kept."""
+        path = self._data / name
         if not path.exists():
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32))
+                file.write(fresh)
         return path.read_text()
+
+
+def _webhook_secret() -> str:
+    """Return a new secret after Standard Webhooks: 256 random bits."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def report(error: BaseException) -> None:

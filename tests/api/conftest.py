@@ -20,6 +20,7 @@ from common.jobs.store import Claim, JobStore, Opening
 from common.model import Artifact, MediaInfo
 from common.runtime import Runtime
 from common.settings.load import Settings
+from tests.api.context import WEBHOOK_SECRET
 from tests.common import valkey
 
 _PREFIXES = (f"api{number}:" for number in itertools.count(1))
@@ -103,6 +104,7 @@ def make_context(redis_url: str, tmp_path: Path) -> Callable[..., Context]:
             "prefix": next(_PREFIXES),
             **sections.pop("store", {}),
         }
+        sections = {"webhooks": {"secret": WEBHOOK_SECRET}, **sections}
         files = {"path": tmp_path / "blobs", **sections.pop("blobs", {})}
         settings = Settings(api=api, store=store, blobs=files, **sections)
         dispatcher = RecordingDispatcher()

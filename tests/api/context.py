@@ -8,10 +8,16 @@ from typing import Any
 from api.app import create_app
 from tests.worker.context import make_runtime
 
+WEBHOOK_SECRET = "whsec_" + "A" * 32
+
 
 def make_app(folder, **sections: Any):
     """Give the runtime and a test client of the app over it."""
-    given = {"api": {"secret": "x" * 32, "auth": False, "transfers": 8}} | sections
+    given = {
+        "api": {"secret": "x" * 32, "auth": False, "transfers": 8},
+        "webhooks": {"secret": WEBHOOK_SECRET},
+        **sections,
+    }
     runtime = make_runtime(folder, **given)
     return runtime, create_app(runtime).test_client()
 

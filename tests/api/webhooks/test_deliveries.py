@@ -146,6 +146,19 @@ def test_a_bad_subscription_is_refused_with_its_place(api_context, one, pointer)
     assert answer.json["pointer"] == pointer
 
 
+def test_a_webhook_that_nobody_could_sign_is_refused(tmp_path):
+    _, client = make_app(tmp_path, webhooks={})
+    one = {"type": "webhook", "url": "https://a.test/"}
+
+    answer = submit(client, notify=[one])
+    signed = submit(client, notify=[one | {"secret": SECRET}])
+
+    assert answer.status_code == 422
+    assert answer.json["pointer"] == "/notify/0/secret"
+    assert "FRAMEMILL_WEBHOOKS_SECRET" in answer.text
+    assert signed.status_code == 202
+
+
 def test_a_preset_names_the_outputs(api_context):
     _, client = api_context
     names = [one["name"] for one in submit(client, preset="scrubber").json["outputs"]]
