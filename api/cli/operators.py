@@ -17,7 +17,8 @@ from . import local_service
 from .errors import CommandFailed
 
 NONE = "none"
-_SERVER_PACKAGES = ("api", "common")
+# The wheel has this package as framemill, without the server beside it.
+_IN_CHECKOUT = __name__.startswith("api.")
 
 
 @dataclass(frozen=True)
@@ -213,19 +214,18 @@ def _parser(limit: Limit) -> Callable[[str], Any]:
 
 
 def _run(command: str, options: argparse.Namespace) -> int:
+    if not _IN_CHECKOUT:
+        raise CommandFailed(
+            f"framemill {command} needs the server's code, which pip install framemill "
+            "does not bring: run ./framemill in a checkout, or python -m api.cli in a "
+            "container of the API"
+        )
     try:
         server = importlib.import_module("api.admin.commands")
     except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if missing.partition(".")[0] not in _SERVER_PACKAGES:
-            raise CommandFailed(
-                f"framemill {command} needs the Python package {missing}, which is not "
-                "installed here; ./dev install installs everything in a checkout"
-            ) from error
         raise CommandFailed(
-            f"framemill {command} needs the server's code, which this installation "
-            "does not have; run ./framemill in a checkout, or "
-            "python -m api.cli in a container of the API"
+            f"framemill {command} needs the Python package {error.name}, which is not "
+            "installed here: ./dev install installs everything in a checkout"
         ) from error
     code: int = server.run(command, options)
     return code

@@ -1,0 +1,138 @@
+"""The wheel: one import package, the client and its command line, nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from tests.api.cli.test_main import clip, server
+from tests.conftest import ROOT
+
+__all__ = ["clip", "server"]  # fixtures
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DIST_INFO = f"framemill-{PROJECT['version']}.dist-info"
+
+
+def find_uv() -> str:
+    """Find the uv that ``./dev`` uses; a CI without one has a fault."""
+    beside = Path(sys.prefix).resolve().parent / ".tools" / "bin" / "uv"
+    found = shutil.which("uv") or (str(beside) if beside.exists() else None)
+    if found is None:
+        assert not os.environ.get("CI"), "./dev install brings uv"
+        pytest.skip("no uv; ./dev install brings it")
+    return found
+
+
+def run_uv(*words: str | Path) -> None:
+    settings = {"UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true"}
+    done = subprocess.run(
+        [find_uv(), *words],
+        check=False,
+        env=settings | os.environ,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    if "Failed to fetch" in done.stderr and not os.environ.get("CI"):
+        pytest.skip("no way to the package index, where setuptools is")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from a copy, since setuptools writes beside what it reads."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("pyproject.toml", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, tree)
+    for name in ("api", "common", "worker", "deploy", "docs"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tree / name, ignore=ignored)
+    run_uv("build", "--quiet", "--wheel", "--python", sys.executable, tree)
+    (path,) = (tree / "dist").glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site-packages")
+    python = ("--python", sys.executable)
+    run_uv(
+        "pip", "install", "--no-deps", "--no-index", *python, "--target", folder, wheel
+    )
+    return folder
+
+
+def framemill(
+    installed: Path, *words: str, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run the wheel's command without any other package; -S hides site-packages."""
+    done = subprocess.run(
+        [sys.executable, "-S", installed / "bin" / "framemill", *words],
+        check=False,
+        cwd=installed,
+        env={"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_it_installs_one_import_package_and_asks_for_no_other(wheel, installed):
+    there = {path.name for path in installed.iterdir()} - {".lock"}
+    assert there == {"framemill", DIST_INFO, "bin"}
+    assert [path.name for path in (installed / "bin").iterdir()] == ["framemill"]
+
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read(f"{DIST_INFO}/METADATA").decode()
+    here = {f"framemill/{path.name}" for path in (ROOT / "api/cli").glob("*.py")}
+    packed = {name for name in names if name.startswith("framemill/")}
+    assert packed == here | {"framemill/py.typed"}
+    assert Parser().parsestr(metadata).get_all("Requires-Dist") is None
+
+
+def test_the_client_of_the_wheel_makes_a_job(installed, server, clip):
+    code = f"""
+from framemill import Client, Refused
+client = Client({server!r})
+print(client.submit({str(clip)!r}, {{"metadata": 7}})["metadata"])
+try:
+    client.submit({str(clip)!r}, {{"outputs": 5}})
+except Refused as refused:
+    print(refused.status, refused.problem["code"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        check=True,
+        env={"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "7\n422 invalid_request\n"
+
+
+def test_the_command_of_the_wheel_submits(installed, server, clip):
+    assert "submit" in framemill(installed, "--help").stdout
+
+    done = framemill(installed, "submit", str(clip), "--server", server)
+
+    assert done.stdout.startswith(f"accepted {server}/v1/jobs/")
+
+
+def test_an_operators_command_of_the_wheel_says_where_it_runs(installed):
+    told = framemill(installed, "keys", "list", code=4).stderr
+
+    assert "framemill keys list needs the server's code" in told
+    assert "./framemill in a checkout" in told
