@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from common.access.quota import DailyQuota
 from common.jobs.store import (
     Accepted,
     Caps,
@@ -128,7 +129,7 @@ def life_of_a_batch(store_context: StoreContext) -> None:
     new = NewBatch("b" * 32, "me", sources, None, {}, subscriptions=told)
     store.accept_batch(new, Idempotency("batch", "print"))
     claim = store_context.claim(f"{new.id}:batch")
-    caps = Caps(owner=1, day=("k", 2))
+    caps = Caps(owner=1, quota=DailyQuota("k", 2))
     jobs = [store_context.new_job(owner="me") for _ in sources]
     store.add_child(claim, jobs[0], "0", caps)
     store.add_child(claim, jobs[1], "1", caps)
