@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from api.admin.service import load_settings
 from api.cli.operators import LIMITS, NONE
 from api.jobs.subscriptions import WebhookSubscription, check_receiver, shown
-from api.webhooks.routes import add, remove
 from common.access.keys import KeyRecord, Keys, new_key_id
 from common.errors import NotFound
 
@@ -82,7 +81,8 @@ def add_webhook(options: argparse.Namespace) -> int:
         raise ValueError("; ".join(one["msg"] for one in error.errors())) from error
     settings = load_settings(options)
     check_receiver(requested.url, settings.egress, "/url")
-    made = add(Keys.connect(settings), options.id, requested)
+    keys = Keys.connect(settings)
+    made = keys.add_webhook(options.id, requested.model_dump(mode="json"))
     _inform(f"webhook {made['id']}; its secret is shown only now:")
     print(made["secret"])
     return 0
@@ -90,7 +90,7 @@ def add_webhook(options: argparse.Namespace) -> int:
 
 def remove_webhook(options: argparse.Namespace) -> int:
     """Remove a webhook from a key."""
-    remove(_keys(options), options.id, options.webhook)
+    _keys(options).remove_webhook(options.id, options.webhook)
     return 0
 
 

@@ -25,8 +25,8 @@ from api.jobs.schemas import (
     View,
     check_key,
 )
-from api.jobs.views import timestamp
 from common.model import JOB_ENDED, BatchRecord, JobStatus
+from common.timestamps import rfc3339
 
 _ALMOST = 99.0
 
@@ -146,10 +146,10 @@ def present(batch: BatchRecord, links: Links) -> BatchView:
         error=batch.error and ErrorView(**batch.error.model_dump()),
         warnings=batch.warnings,
         metadata=batch.metadata,
-        created_at=timestamp(batch.created_at),
-        updated_at=timestamp(batch.updated_at),
-        finished_at=timestamp(batch.finished_at),
-        expires_at=timestamp(batch.expires_at),
+        created_at=rfc3339(batch.created_at),
+        updated_at=rfc3339(batch.updated_at),
+        finished_at=rfc3339(batch.finished_at),
+        expires_at=rfc3339(batch.expires_at),
         links=BatchLinks(
             self=links.batch(batch.id),
             cancel=links.batch(batch.id, "cancel"),

@@ -20,10 +20,10 @@ from flask import Blueprint, Response, request
 from api.http import headers
 from api.http.headers import check_id
 from api.http.services import Services
-from api.jobs.views import timestamp
 from common.errors import StoreUnavailable, TooManyRequests
 from common.model import JOB_ENDED, Event, JobRecord
 from common.runtime import Runtime
+from common.timestamps import rfc3339
 
 HEARTBEAT_SECONDS = 15.0
 RECONNECT_MILLISECONDS = 2000
@@ -106,7 +106,7 @@ def _event(job_id: str, event: Event) -> str:
     data = {
         "job_id": job_id,
         "type": event.type,
-        "at": timestamp(event.at),
+        "at": rfc3339(event.at),
         "output": event.output,
         "details": event.data,
     }

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Literal, overload
+from typing import Literal
 
 from api.http.links import Links
 from api.jobs.schemas import (
@@ -30,18 +29,7 @@ from common.model import (
     Source,
     Waiting,
 )
-
-
-@overload
-def timestamp(milliseconds: int) -> str: ...
-@overload
-def timestamp(milliseconds: int | None) -> str | None: ...
-def timestamp(milliseconds: int | None) -> str | None:
-    """Write Unix milliseconds after RFC 3339, in UTC."""
-    if milliseconds is None:
-        return None
-    frame_at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return frame_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from common.timestamps import rfc3339
 
 
 def present(job: JobRecord, links: Links) -> JobView:
@@ -53,10 +41,10 @@ def present(job: JobRecord, links: Links) -> JobView:
         deduplicated_from=job.deduplicated_from,
         status=job.status,
         progress=job.progress,
-        created_at=timestamp(job.created_at),
-        updated_at=timestamp(job.updated_at),
-        finished_at=timestamp(job.finished_at),
-        expires_at=timestamp(job.expires_at),
+        created_at=rfc3339(job.created_at),
+        updated_at=rfc3339(job.updated_at),
+        finished_at=rfc3339(job.finished_at),
+        expires_at=rfc3339(job.expires_at),
         source=_source(job.source),
         media=job.media and _media(job.media),
         outputs=outputs,
@@ -128,7 +116,7 @@ def _attempt(report: AttemptReport) -> AttemptView:
         rung=report.rung,
         error=report.error and _error(report.error),
         seconds=report.seconds,
-        at=timestamp(report.at),
+        at=rfc3339(report.at),
     )
 
 
@@ -145,8 +133,8 @@ def _error(error: ErrorInfo) -> ErrorView:
 def _waiting(waiting: Waiting) -> WaitingView:
     return WaitingView(
         error=_error(waiting.error),
-        since=timestamp(waiting.since),
-        until=timestamp(waiting.until),
+        since=rfc3339(waiting.since),
+        until=rfc3339(waiting.until),
     )
 
 

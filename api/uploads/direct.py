@@ -8,7 +8,6 @@ upload's id starts by itself on completion. Grants of the local store lead to
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -35,6 +34,7 @@ from api.uploads.service import close_upload, find_upload, open_upload
 from common.errors import Conflict, Invalid
 from common.storage.names import display_name
 from common.storage.port import Grant
+from common.timestamps import rfc3339
 from common.uploads import MIN_SPLIT_BYTES, NewUpload, Upload
 
 PAGE = 100
@@ -137,7 +137,7 @@ def _answer(services: Services, upload: Upload, status: int) -> Response:
         content_type=upload.content_type,
         size=upload.size,
         etag=upload.etag or None,
-        expires_at=_timestamp(upload.expires_at / 1000),
+        expires_at=rfc3339(upload.expires_at),
         put=_put(services, upload) if is_open and upload.mode == "put" else None,
         parts=_parts(services, upload, 1)
         if is_open and upload.mode == "parts"
@@ -192,10 +192,5 @@ def _permission(grant: Grant) -> dict[str, Any]:
         "method": grant.method,
         "url": reachable(grant),
         "headers": dict(grant.headers),
-        "expires_at": _timestamp(grant.expires_at),
+        "expires_at": rfc3339(grant.expires_at * 1000),
     }
-
-
-def _timestamp(seconds: float) -> str:
-    frame_at = datetime.fromtimestamp(seconds, UTC)
-    return frame_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,12 +12,12 @@ from api.http import json_body as bodies
 from api.http.services import Services
 from api.jobs.schemas import ErrorView
 from api.jobs.subscriptions import shown
-from api.jobs.views import timestamp
 from api.webhooks.schemas import DeliveryAttemptView, DeliveryListView, DeliveryView
 from common.errors import NotFound
 from common.jobs.store import DeliveryRecord
 from common.model import AttemptReport, ErrorInfo
 from common.runtime import Runtime
+from common.timestamps import rfc3339
 
 _ID = re.compile(r"[0-9a-f]{32}:n:[0-9]{1,9}")
 
@@ -83,21 +83,21 @@ def present(delivery: DeliveryRecord) -> DeliveryView:
         target=target if kind == "email" else shown(target),
         event=delivery.event.type,
         output=delivery.event.output,
-        occurred_at=timestamp(delivery.event.at),
+        occurred_at=rfc3339(delivery.event.at),
         status=delivery.state,
         attempts=[_attempt(one) for one in reports],
         error=delivery.error and _error(delivery.error),
-        created_at=timestamp(delivery.created_at),
-        updated_at=timestamp(delivery.updated_at),
-        finished_at=timestamp(delivery.finished_at),
-        next_attempt_at=timestamp(delivery.not_before) if waits else None,
+        created_at=rfc3339(delivery.created_at),
+        updated_at=rfc3339(delivery.updated_at),
+        finished_at=rfc3339(delivery.finished_at),
+        next_attempt_at=rfc3339(delivery.not_before) if waits else None,
     )
 
 
 def _attempt(report: AttemptReport) -> DeliveryAttemptView:
     return DeliveryAttemptView(
         number=report.attempt,
-        at=timestamp(report.at),
+        at=rfc3339(report.at),
         seconds=report.seconds,
         error=report.error and _error(report.error),
     )

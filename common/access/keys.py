@@ -7,13 +7,14 @@ by ``lua/keys.lua`` with the server's clock.
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -116,6 +117,11 @@ def new_key_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
+def new_webhook_secret() -> str:
+    """Return a signing secret as Standard Webhooks has them: 256 random bits."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
 def digest(token: str) -> str:
     """Give what is stored of a key. 256 random bits need no slow hash."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
@@ -191,6 +197,47 @@ class Keys:
             if answer["state"] == "done":
                 return new
         raise Conflict(f"the key {key_id!r} is being changed by others all the time")
+
+    def add_webhook(
+        self, key_id: str, subscription: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Store one more webhook of a key, and return it with its id and secret.
+
+        ``subscription`` has ``url``, ``events`` and ``secret``; an empty secret becomes
+        a new one. Jobs that are submitted from now on get the webhook. Raises Conflict
+        when the key has ten, NotFound when there is no such key.
+        """
+        made = {
+            **subscription,
+            "id": f"w{uuid.uuid4().hex[:12]}",
+            "secret": subscription["secret"] or new_webhook_secret(),
+            "created_at": int(time.time() * 1000),
+        }
+
+        def edit(record: KeyRecord) -> KeyRecord:
+            if len(record.webhooks) >= MOST_WEBHOOKS:
+                raise Conflict(
+                    f"an API key has at most {MOST_WEBHOOKS} webhooks",
+                    hint="delete one that is not needed",
+                )
+            return record.model_copy(update={"webhooks": [*record.webhooks, made]})
+
+        self.change(key_id, edit)
+        return made
+
+    def remove_webhook(self, key_id: str, webhook_id: str) -> None:
+        """Remove a webhook of a key; jobs that were submitted before keep it.
+
+        Raises NotFound.
+        """
+
+        def edit(record: KeyRecord) -> KeyRecord:
+            left = [one for one in record.webhooks if one["id"] != webhook_id]
+            if len(left) == len(record.webhooks):
+                raise NotFound("this API key has no such webhook")
+            return record.model_copy(update={"webhooks": left})
+
+        self.change(key_id, edit)
 
     def _find(self, key_id: str) -> str:
         record: str | None = self._call("find", id=key_id).get("record")

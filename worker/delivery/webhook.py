@@ -10,12 +10,12 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from common.errors import ReceiverError, ReceiverGone
 from common.model import BatchRecord, Event, JobRecord
 from common.settings.load import Settings
+from common.timestamps import rfc3339
 from worker.egress import Answer
 
 MAX_BODY_BYTES = 20_000
@@ -100,12 +100,6 @@ def write_batch_body(
         return body
     slim = batch.model_copy(update={"metadata": None})
     return write_batch_body(batch_id, event, slim, link)
-
-
-def rfc3339(milliseconds: int) -> str:
-    """Write a time of day as the API does."""
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _brief(job: JobRecord) -> dict[str, Any]:
