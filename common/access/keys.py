@@ -26,6 +26,7 @@ from common.access.quota import QUOTA_LUA, DailyQuota, Today
 from common.errors import Conflict, NotFound
 from common.redis.client import open_client
 from common.redis.errors import mapped
+from common.redis.scripts import load_script
 from common.settings.load import Settings, SettingsError
 from common.settings.types import PLACE, RECIPIENT
 
@@ -33,7 +34,7 @@ Scope = Literal["submit", "read", "admin"]
 TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
 MOST_WEBHOOKS = 10
 _TRIES = 20
-_SCRIPT = Path(__file__).with_name("keys.lua")
+SCRIPT_FILES = (QUOTA_LUA, Path(__file__).with_name("keys.lua"))
 
 
 class KeyRecord(BaseModel):
@@ -134,8 +135,7 @@ class Keys:
         self._client = client
         self._names = [f"{prefix}keys", f"{prefix}key-ids", f"{prefix}key:"]
         self._prefix = prefix
-        script = _SCRIPT.read_text("utf-8")
-        self._script = client.register_script(f"{QUOTA_LUA}\n{script}")
+        self._script = load_script(client, SCRIPT_FILES)
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from common.errors import TooManyRequests
 
-# To put before each script that counts.
-QUOTA_LUA = Path(__file__).with_name("quota.lua").read_text("utf-8")
+# Stands before each script that counts.
+QUOTA_LUA = Path(__file__).with_name("quota.lua")
 
 
 @dataclass(frozen=True)

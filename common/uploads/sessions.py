@@ -30,6 +30,7 @@ from common.errors import (
 from common.model import Source
 from common.redis.client import open_client
 from common.redis.errors import mapped
+from common.redis.scripts import load_script
 from common.settings.load import Settings
 from common.storage.port import MAX_PARTS, PART_BYTES, BlobInfo, BlobStore, Part
 
@@ -37,7 +38,7 @@ Mode = Literal["put", "parts", "tus"]
 RETRY_AFTER_FULL = 30
 MIN_SPLIT_BYTES = 4 * PART_BYTES
 _MIB = 1024 * 1024
-_SCRIPT = Path(__file__).with_name("uploads.lua")
+SCRIPT_FILES = (QUOTA_LUA, Path(__file__).with_name("uploads.lua"))
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,7 @@ class Uploads:
         self._settings = settings
         self.blobs = blobs
         self._prefix = settings.store.prefix
-        script = _SCRIPT.read_text("utf-8")
-        self._script = client.register_script(f"{QUOTA_LUA}\n{script}")
+        self._script = load_script(client, SCRIPT_FILES)
 
     @classmethod
     def connect(cls, settings: Settings, blobs: BlobStore) -> Self:

@@ -8,41 +8,48 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
-from redis.commands.core import Script
 
 from common.access.quota import QUOTA_LUA
 from common.errors import WorkerLost
 from common.model import ErrorInfo, Message
 from common.redis import server
 from common.redis.errors import mapped
+from common.redis.scripts import ScriptFiles, load_script
 from common.settings.load import Settings
 
 _LUA = Path(__file__).parent.parent / "lua"
-_RULES = ("prelude", "batches", "rules")
-_SCRIPTS = {
-    "accept": ("quota", *_RULES, "idempotency", "limits"),
-    "accept_batch": (*_RULES, "idempotency"),
-    "answers": ("prelude",),
-    "batch": (*_RULES, "reopen"),
+_PRELUDE = (_LUA / "lib" / "prelude.lua",)
+_RULES = (*_PRELUDE, _LUA / "lib" / "batches.lua", _LUA / "lib" / "rules.lua")
+_IDEMPOTENCY = _LUA / "lib" / "idempotency.lua"
+_LIMITS = _LUA / "lib" / "limits.lua"
+_REOPEN = _LUA / "lib" / "reopen.lua"
+_LIBRARIES: dict[str, ScriptFiles] = {
+    "accept": (QUOTA_LUA, *_RULES, _IDEMPOTENCY, _LIMITS),
+    "accept_batch": (*_RULES, _IDEMPOTENCY),
+    "answers": _PRELUDE,
+    "batch": (*_RULES, _REOPEN),
     "cancel": _RULES,
     "claim": _RULES,
     "cleanups": _RULES,
-    "dead_letters": (*_RULES, "reopen"),
+    "dead_letters": (*_RULES, _REOPEN),
     "delete": _RULES,
-    "deliveries": ("prelude",),
+    "deliveries": _PRELUDE,
     "duplicates": _RULES,
-    "find_repeat": ("prelude", "idempotency"),
+    "find_repeat": (*_PRELUDE, _IDEMPOTENCY),
     "finish": _RULES,
-    "get": ("prelude",),
+    "get": _PRELUDE,
     "heartbeat": _RULES,
-    "list": ("prelude",),
-    "open_outputs": (*_RULES, "reopen"),
+    "list": _PRELUDE,
+    "open_outputs": (*_RULES, _REOPEN),
     "reap": _RULES,
     "release": _RULES,
-    "retry": (*_RULES, "reopen", "limits"),
-    "stats": ("prelude",),
+    "retry": (*_RULES, _REOPEN, _LIMITS),
+    "stats": _PRELUDE,
     "worker_died": _RULES,
     "workers": _RULES,
+}
+SCRIPT_FILES: dict[str, ScriptFiles] = {
+    name: (*libraries, _LUA / f"{name}.lua") for name, libraries in _LIBRARIES.items()
 }
 
 # How long a call's answer is kept for a blind repeat of the same call; redis-py's own
@@ -74,12 +81,6 @@ def new_call() -> str:
 def read_messages(answer: dict[str, Any]) -> list[Message]:
     """Take the messages out of a script's answer (Lua writes an empty list as {})."""
     return [Message(**message) for message in answer.get("messages") or []]
-
-
-def _library(name: str) -> str:
-    if name == "quota":
-        return QUOTA_LUA
-    return (_LUA / "lib" / f"{name}.lua").read_text("utf-8")
 
 
 def _ms(seconds: float) -> int:
@@ -152,12 +153,9 @@ class Connection:
         self._client = client
         self._prefix = settings.store.prefix
         self._config = _configuration(settings)
-        self._scripts = {name: self._load(name) for name in _SCRIPTS}
-
-    def _load(self, name: str) -> Script:
-        libraries = [_library(one) for one in _SCRIPTS[name]]
-        script = (_LUA / f"{name}.lua").read_text("utf-8")
-        return self._client.register_script("\n".join([*libraries, script]))
+        self._scripts = {
+            name: load_script(client, files) for name, files in SCRIPT_FILES.items()
+        }
 
     def _call(self, script: str, **arguments: Any) -> Any:
         """Run a script; None arguments are left out. Gives its decoded JSON."""

@@ -21,7 +21,7 @@ return quota[verb](prefix, job)
 
 
 def call(context: StoreContext, verb: str, job_id: str) -> Any:
-    script = context.client.register_script(QUOTA_LUA + _VERB)
+    script = context.client.register_script(QUOTA_LUA.read_text("utf-8") + _VERB)
     return script(args=[verb, context.prefix, job_id])
 
 
