@@ -28,7 +28,7 @@ def test_every_lua_file_belongs_to_a_script():
 @pytest.mark.parametrize(
     ("script", "finding"),
     [
-        ("own()\nreturn missing(1)", "script.lua:2: (W113) accessing undefined variable"),
+        ("own()\nreturn missing(1)", "script.lua:2: (W113) accessing undefined"),
         ("own()\nmade = 1", "script.lua:2: (W111) setting non-standard global"),
         ("local idle = own()", "script.lua:1: (W211) unused variable 'idle'"),
         ("own(\n", "script.lua:2: (E011) expected expression near <eof>"),
