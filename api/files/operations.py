@@ -1,28 +1,18 @@
-"""The part of the OpenAPI document on the signed links to files."""
+"""The OpenAPI operations on the signed links to files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-_TEXT = {"type": "string"}
+from api.http.openapi import TEXT, parameter, problems, ref
 
 
 def _parameter(name: str, place: str, schema: dict[str, Any], text: str) -> Any:
-    return {
-        "name": name,
-        "in": place,
-        "required": True,
-        "schema": schema,
-        "description": text,
-    }
+    return parameter(name, place, schema, text, required=True)
 
 
 def _follow(name: str, summary: str, always: Iterable[int]) -> dict[str, Any]:
-    problems = {
-        str(one): {"$ref": f"#/components/responses/Problem{one}"}
-        for one in sorted({*always, 404} - {401, 422, 429})
-    }
     moved = {
         "description": "A fresh permission to fetch the file.",
         "headers": {
@@ -39,14 +29,14 @@ def _follow(name: str, summary: str, always: Iterable[int]) -> dict[str, Any]:
         "description": "As given by the job: the address is signed, needs no key and "
         "stays the same for a UTC day.",
         "security": [],
-        "responses": {"302": moved} | problems,
+        "responses": {"302": moved} | problems({*always, 404} - {401, 422, 429}),
     }
 
 
 def _index() -> dict[str, Any]:
     content = {
-        "text/vtt": {"schema": _TEXT},
-        "application/vnd.apple.mpegurl": {"schema": _TEXT},
+        "text/vtt": {"schema": TEXT},
+        "application/vnd.apple.mpegurl": {"schema": TEXT},
         "application/json": {"schema": {"type": "object"}},
     }
     return {
@@ -56,18 +46,18 @@ def _index() -> dict[str, Any]:
 
 
 def paths(always: Iterable[int]) -> dict[str, Any]:
-    """Give the paths of files."""
-    job = {"$ref": "#/components/parameters/JobId"}
+    """Return the paths of files."""
+    job = ref("parameters", "JobId")
     number = {"type": "integer", "minimum": 0}
     place = [
-        _parameter("output", "path", _TEXT, "The output's name."),
+        _parameter("output", "path", TEXT, "The output's name."),
         _parameter("fence", "path", number, "Which run of it."),
-        _parameter("key", "path", _TEXT, "Expiry and our signature of the folder."),
-        _parameter("file", "path", _TEXT, "The file's name."),
+        _parameter("key", "path", TEXT, "Expiry and our signature of the folder."),
+        _parameter("file", "path", TEXT, "The file's name."),
     ]
     signed = [
         _parameter("e", "query", {"type": "integer"}, "Expiry, Unix seconds."),
-        _parameter("s", "query", _TEXT, "Our signature."),
+        _parameter("s", "query", TEXT, "Our signature."),
     ]
     artifact = _follow("getArtifact", "Fetch an artifact", always)
     artifact["responses"] |= {

@@ -12,28 +12,6 @@ from typing import Any
 
 from common.errors import catalogue
 
-_SOURCE = {"s3": {"bucket": "framemill", "key": "in/clip.mp4"}}
-JOBS = {
-    "pictures": {
-        "summary": "A poster and a GIF of an object in S3",
-        "value": {
-            "source": _SOURCE,
-            "outputs": [
-                {"name": "poster", "kind": "thumbnail", "time": "50%", "width": 1280},
-                {"kind": "animation", "format": "gif", "start": 1.5, "duration": 3},
-            ],
-            "metadata": {"film": 7},
-        },
-    },
-    "told": {
-        "summary": "A preset, and a webhook when the job has ended",
-        "value": {
-            "source": _SOURCE,
-            "preset": "web",
-            "notify": [{"type": "webhook", "url": "https://receiver.example/hook"}],
-        },
-    },
-}
 _VIEWS = Path(__file__).with_name("examples") / "views.json"
 _PAGES = {
     "JobListView": ("jobs", "JobView"),

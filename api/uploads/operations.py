@@ -1,13 +1,15 @@
-"""The part of the OpenAPI document on direct and resumable uploads."""
+"""The OpenAPI operations on direct and resumable uploads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-_JSON = "application/json"
+from api.http.openapi import JOB_ID, JSON, TEXT, answer, parameter, problems, ref
+from api.http.openapi import parameters as references
+from api.uploads.schemas import MAX_NUMBER
+
 _OFFSET = "application/offset+octet-stream"
-_TEXT = {"type": "string"}
 _NUMBER = "^[0-9]{1,15}$"
 _EXAMPLES = {
     "UploadRequest": {
@@ -22,51 +24,28 @@ _EXAMPLES = {
 }
 
 
-def _ref(kind: str, name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-def _problems(statuses: Iterable[int]) -> dict[str, Any]:
-    return {str(one): _ref("responses", f"Problem{one}") for one in sorted(statuses)}
-
-
-def _answer(text: str, schema: str) -> dict[str, Any]:
-    return {
-        "description": text,
-        "headers": {"X-Request-Id": _ref("headers", "X-Request-Id")},
-        "content": {_JSON: {"schema": _ref("schemas", schema)}},
-    }
-
-
 def _header(
     name: str, text: str, *, required: bool = True, **schema: Any
 ) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "header",
-        "required": required,
-        "schema": _TEXT | schema,
-        "description": text,
-    }
+    return parameter(name, "header", TEXT | schema, text, required=required)
 
 
 def parameters() -> dict[str, Any]:
-    """Give the parameters that only these operations have."""
+    """Return the parameters that only these operations have."""
     return {
-        "UploadId": {
-            "name": "upload_id",
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-            "description": "The upload's id, and that of the job attached to it.",
-        },
-        "FromPart": {
-            "name": "from",
-            "in": "query",
-            "required": False,
-            "schema": {"type": "integer", "minimum": 1, "maximum": 10_000},
-            "description": "The first part that is told.",
-        },
+        "UploadId": parameter(
+            "upload_id",
+            "path",
+            JOB_ID,
+            "The upload's id, and that of the job attached to it.",
+            required=True,
+        ),
+        "FromPart": parameter(
+            "from",
+            "query",
+            {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
+            "The first part that is told.",
+        ),
         "TusResumable": _header("Tus-Resumable", "1.0.0", const="1.0.0"),
         "UploadOffset": _header(
             "Upload-Offset", "Where the bytes go.", pattern=_NUMBER, examples=["0"]
@@ -90,9 +69,9 @@ def parameters() -> dict[str, Any]:
 
 
 def paths(always: Iterable[int]) -> dict[str, Any]:
-    """Give the paths; ``always`` are the problems that every operation may have."""
+    """Return the paths; ``always`` are the problems that every operation may have."""
     common = set(always)
-    one = [_ref("parameters", "UploadId")]
+    one = references("UploadId")
     return {
         "/v1/uploads": {"post": _create(common)},
         "/v1/uploads/{upload_id}": {
@@ -101,7 +80,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
             "delete": _gone("abortUpload", "Forget an upload and its bytes", common),
         },
         "/v1/uploads/{upload_id}/parts": {
-            "parameters": [*one, _ref("parameters", "FromPart")],
+            "parameters": references("UploadId", "FromPart"),
             "get": _told("listParts", "Get fresh part URLs", "PartsView", common, 409),
         },
         "/v1/uploads/{upload_id}/complete": {
@@ -110,7 +89,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
         },
         "/v1/tus": {"post": _announce(common)},
         "/v1/tus/{upload_id}": {
-            "parameters": [*one, _ref("parameters", "TusResumable")],
+            "parameters": references("UploadId", "TusResumable"),
             "head": _offset(common),
             "patch": _append(common),
             "delete": _gone("endTus", "Forget a resumable upload", common),
@@ -128,26 +107,26 @@ def _operation(name: str, summary: str, answers: dict[str, Any]) -> dict[str, An
 
 
 def _body(schema: str, *, required: bool) -> dict[str, Any]:
-    content = {"schema": _ref("schemas", schema), "example": _EXAMPLES[schema]}
-    return {"required": required, "content": {_JSON: content}}
+    content = {"schema": ref("schemas", schema), "example": _EXAMPLES[schema]}
+    return {"required": required, "content": {JSON: content}}
 
 
 def _create(common: set[int]) -> dict[str, Any]:
-    answers = {"201": _answer("Where the bytes go.", "UploadView")}
+    answers = {"201": answer("Where the bytes go.", "UploadView")}
     made = _operation(
         "createUpload",
         "Announce a direct upload",
-        answers | _problems(common | {413, 415}),
+        answers | problems(common | {413, 415}),
     )
     return made | {"requestBody": _body("UploadRequest", required=True)}
 
 
 def _complete(common: set[int]) -> dict[str, Any]:
-    answers = {"200": _answer("All bytes are there.", "UploadView")}
+    answers = {"200": answer("All bytes are there.", "UploadView")}
     made = _operation(
         "completeUpload",
         "Verify an upload and start its job",
-        answers | _problems(common | {404, 409, 413, 415}),
+        answers | problems(common | {404, 409, 413, 415}),
     )
     return made | {"requestBody": _body("CompleteRequest", required=False)}
 
@@ -155,13 +134,13 @@ def _complete(common: set[int]) -> dict[str, Any]:
 def _told(
     name: str, summary: str, schema: str, common: set[int], *extra: int
 ) -> dict[str, Any]:
-    answers = {"200": _answer("As it is.", schema)}
-    return _operation(name, summary, answers | _problems(common | {404, *extra}))
+    answers = {"200": answer("As it is.", schema)}
+    return _operation(name, summary, answers | problems(common | {404, *extra}))
 
 
 def _gone(name: str, summary: str, common: set[int]) -> dict[str, Any]:
     answers = {"204": {"description": "It is gone."}, "412": _OTHER_VERSION}
-    return _operation(name, summary, answers | _problems(common | {404}))
+    return _operation(name, summary, answers | problems(common | {404}))
 
 
 _OTHER_VERSION = {"description": "tus: only version 1.0.0 is spoken here."}
@@ -177,12 +156,12 @@ def _announce(common: set[int]) -> dict[str, Any]:
     made = _operation(
         "createTus",
         "Announce a resumable upload (tus 1.0)",
-        answers | _problems(common | {409, 413}),
+        answers | problems(common | {409, 413}),
     )
     names = ("TusResumable", "UploadLength", "UploadMetadata", "UploadChecksum")
-    schema = {_OFFSET: {"schema": _TEXT}}
+    schema = {_OFFSET: {"schema": TEXT}}
     return made | {
-        "parameters": [_ref("parameters", name) for name in names],
+        "parameters": references(*names),
         "requestBody": {"required": False, "content": schema},
     }
 
@@ -194,7 +173,7 @@ def _offset(common: set[int]) -> dict[str, Any]:
     }
     # What passes is 423 here: tus clients take all else for the upload's end.
     kept = common - {429, 500, 503} | {404, 423}
-    return _operation("headTus", "Ask for the offset", answers | _problems(kept))
+    return _operation("headTus", "Ask for the offset", answers | problems(kept))
 
 
 def _append(common: set[int]) -> dict[str, Any]:
@@ -206,10 +185,10 @@ def _append(common: set[int]) -> dict[str, Any]:
     made = _operation(
         "patchTus",
         "Append bytes",
-        answers | _problems(common - {429} | {404, 409, 413, 415, 423}),
+        answers | problems(common - {429} | {404, 409, 413, 415, 423}),
     )
     names = ("UploadOffset", "UploadChecksum")
     return made | {
-        "parameters": [_ref("parameters", name) for name in names],
-        "requestBody": {"required": True, "content": {_OFFSET: {"schema": _TEXT}}},
+        "parameters": references(*names),
+        "requestBody": {"required": True, "content": {_OFFSET: {"schema": TEXT}}},
     }

@@ -1,0 +1,227 @@
+"""The OpenAPI operations on jobs and on their events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from api.http.headers import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
+from api.http.openapi import JOB_ID, JSON, TEXT, answer, parameter, problems, ref
+from api.http.openapi import parameters as references
+from api.jobs.schemas import FormRequest
+from common.model import JobStatus
+
+_FIELDS = tuple(FormRequest.model_fields)
+_LIMITS = ("RateLimit", "RateLimit-Policy")
+_WAITED = ("Location", "Retry-After", "Preference-Applied")
+_SOURCE = {"s3": {"bucket": "framemill", "key": "in/clip.mp4"}}
+_EXAMPLES = {
+    "pictures": {
+        "summary": "A poster and a GIF of an object in S3",
+        "value": {
+            "source": _SOURCE,
+            "outputs": [
+                {"name": "poster", "kind": "thumbnail", "time": "50%", "width": 1280},
+                {"kind": "animation", "format": "gif", "start": 1.5, "duration": 3},
+            ],
+            "metadata": {"film": 7},
+        },
+    },
+    "told": {
+        "summary": "A preset, and a webhook when the job has ended",
+        "value": {
+            "source": _SOURCE,
+            "preset": "web",
+            "notify": [{"type": "webhook", "url": "https://receiver.example/hook"}],
+        },
+    },
+}
+# OpenAPI 3.1 has no words for a stream: this is one event of it, field by field.
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "For Last-Event-ID; none on progress."},
+        "event": {"type": "string", "description": "progress, or the event's type."},
+        "data": {"type": "string", "contentMediaType": JSON},
+        "retry": {"type": "integer", "description": "Milliseconds."},
+    },
+}
+
+
+def parameters() -> dict[str, Any]:
+    """Return the parameters of these operations; other resources use them too."""
+    key = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
+    event = {"type": "string", "pattern": "^([0-9]{1,20}(-[0-9]{1,20})?)?$"}
+    page = {"minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
+    return {
+        "JobId": parameter(
+            "job_id",
+            "path",
+            JOB_ID | {"examples": ["0123456789abcdef0123456789abcdef"]},
+            "The job's id.",
+            required=True,
+        ),
+        "Prefer": parameter(
+            "Prefer",
+            "header",
+            TEXT | {"examples": ["wait=30"]},
+            f"wait=N holds the answer until the job ends, at most N (at most "
+            f"{MAX_WAIT_SECONDS}) seconds.",
+        ),
+        "IdempotencyKey": parameter(
+            "Idempotency-Key",
+            "header",
+            TEXT | key,
+            "The same key with the same request gives the same answer; with another "
+            "request 422, while the first is under way 409.",
+        ),
+        "IfNoneMatch": parameter(
+            "If-None-Match", "header", TEXT, "An ETag of this job as it was seen."
+        ),
+        "LastEventId": parameter(
+            "Last-Event-ID", "header", event, "Only events after this one."
+        ),
+        "Status": parameter(
+            "status",
+            "query",
+            TEXT | {"enum": list(get_args(JobStatus))},
+            "Only jobs in this state.",
+        ),
+        "Limit": parameter(
+            "limit", "query", {"type": "integer", **page}, "Jobs on a page."
+        ),
+        "Cursor": parameter(
+            "cursor", "query", TEXT, "What an earlier page gave as next."
+        ),
+    }
+
+
+def paths(always: Iterable[int]) -> dict[str, Any]:
+    """Return the paths; ``always`` are the problems that every operation may have."""
+    common = set(always)
+    one = references("JobId")
+    return {
+        "/v1/jobs": {"post": _create(common), "get": _list(common)},
+        "/v1/jobs/{job_id}": {
+            "parameters": one,
+            "get": _show(common),
+            "delete": _delete(common),
+        },
+        "/v1/jobs/{job_id}/cancel": {
+            "parameters": one,
+            "post": _verb("cancel", "End what has not ended", common),
+        },
+        "/v1/jobs/{job_id}/retry": {
+            "parameters": one,
+            "post": _verb("retry", "Run failed and cancelled outputs again", common),
+        },
+        "/v1/jobs/{job_id}/events": {"parameters": one, "get": _stream(common)},
+    }
+
+
+def _operation(name: str, summary: str, **rest: Any) -> dict[str, Any]:
+    return {"operationId": name, "tags": ["jobs"], "summary": summary, **rest}
+
+
+def _jobs(*statuses: int) -> dict[str, Any]:
+    texts = {
+        200: "The job, ended within the wait.",
+        202: "The job, accepted or under way.",
+    }
+    headers = (*_LIMITS, *_WAITED)
+    return {str(one): answer(texts[one], "JobView", *headers) for one in statuses}
+
+
+def _create(common: set[int]) -> dict[str, Any]:
+    file = {
+        "type": "string",
+        "contentMediaType": "application/octet-stream",
+        "description": "The video.",
+    }
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {
+            "file": file,
+            **{
+                name: {"$ref": f"#/components/schemas/FormRequest/properties/{name}"}
+                for name in _FIELDS
+            },
+        },
+    }
+    content = {
+        JSON: {"schema": ref("schemas", "JobRequest"), "examples": _EXAMPLES},
+        "multipart/form-data": {
+            "schema": form,
+            "encoding": {name: {"contentType": JSON} for name in _FIELDS},
+        },
+    }
+    return _operation(
+        "createJob",
+        "Submit a video",
+        description="A file as multipart/form-data, or a source that the service "
+        "reaches as JSON. Without outputs: a thumbnail and an animated GIF.",
+        parameters=references("Prefer", "IdempotencyKey"),
+        requestBody={"required": True, "content": content},
+        # 409: an upload that is not complete; 404: deleted while it was waited for.
+        responses=_jobs(200, 202) | problems(common | {404, 409, 413, 415}),
+    )
+
+
+def _list(common: set[int]) -> dict[str, Any]:
+    return _operation(
+        "listJobs",
+        "List jobs, newest first",
+        parameters=references("Status", "OfBatch", "Limit", "Cursor"),
+        responses={"200": answer("One page.", "JobListView", *_LIMITS)}
+        | problems(common | {404}),
+    )
+
+
+def _show(common: set[int]) -> dict[str, Any]:
+    headers = (*_LIMITS, "ETag", "Retry-After", "Preference-Applied")
+    return _operation(
+        "getJob",
+        "Show a job",
+        parameters=references("Prefer", "IfNoneMatch"),
+        responses={
+            "200": answer("The job.", "JobView", *headers),
+            "304": {"description": "The job is as If-None-Match says."},
+        }
+        | _jobs(202)
+        | problems(common | {404}),
+    )
+
+
+def _verb(name: str, summary: str, common: set[int]) -> dict[str, Any]:
+    return _operation(
+        f"{name}Job",
+        summary,
+        parameters=references("Prefer"),
+        responses=_jobs(200, 202) | problems(common | {404, 409}),
+    )
+
+
+def _delete(common: set[int]) -> dict[str, Any]:
+    return _operation(
+        "deleteJob",
+        "Cancel a job and remove it with its files",
+        responses={"204": {"description": "It is gone."}} | problems(common | {404}),
+    )
+
+
+def _stream(common: set[int]) -> dict[str, Any]:
+    text = "The job's events until it ends (server-sent events)."
+    return _operation(
+        "streamEvents",
+        "Follow a job",
+        description="Streams are few: 429 says to poll the job instead.",
+        parameters=references("LastEventId"),
+        responses={
+            "200": answer(text, _EVENT, kind="text/event-stream"),
+            "204": {"description": "The job has ended and there is nothing after."},
+        }
+        | problems(common | {404}),
+    )

@@ -1,0 +1,45 @@
+"""The OpenAPI operation that takes notifications of S3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from api.http.openapi import JSON, answer, problems
+
+
+def paths(always: Iterable[int]) -> dict[str, Any]:
+    """Return the path; ``always`` are the problems that every operation may have."""
+    return {"/v1/events/s3": {"post": _take(set(always))}}
+
+
+def _take(common: set[int]) -> dict[str, Any]:
+    outcomes = ["created", "known", "unmatched", "own", "superseded"]
+    notification = {
+        "type": "object",
+        "required": ["outcome", "job_id"],
+        "properties": {
+            "outcome": {"type": "string", "enum": outcomes},
+            "job_id": {"type": ["string", "null"]},
+        },
+    }
+    schema = {
+        "type": "object",
+        "required": ["arrivals"],
+        "properties": {"arrivals": {"type": "array", "items": notification}},
+    }
+    body = {"schema": {"type": "object"}}
+    return {
+        "operationId": "takeS3Events",
+        "tags": ["notices"],
+        "summary": "Take a notification of objects that arrived in S3",
+        "description": "S3's form (MinIO's too), the same inside a signed SNS "
+        "message, or EventBridge's. 404 until it is set up.",
+        "security": [{"bearer": []}, {}],
+        "requestBody": {
+            "required": True,
+            "content": {JSON: body, "text/plain": {"schema": {"type": "string"}}},
+        },
+        "responses": {"200": answer("What came of each object.", schema)}
+        | problems(common | {404, 413}),
+    }
