@@ -27,6 +27,7 @@ from common.errors import Conflict, NotFound
 from common.redis.client import open_client
 from common.redis.errors import mapped
 from common.redis.scripts import load_script
+from common.settings.faults import describe
 from common.settings.load import Settings, SettingsError
 from common.settings.types import PLACE, RECIPIENT
 
@@ -87,12 +88,15 @@ def declared_keys(settings: Settings) -> list[DeclaredKey]:
             key = DeclaredKey.model_validate({"owner": given.get("id"), **given})
         except ValidationError as error:
             faults += [
-                f"{where}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+                f"{where}: "
+                + describe(fault, fault["loc"], DeclaredKey.model_fields, "8")
                 for fault in error.errors()
+                # It is the id where none is given, and that has a line of its own.
+                if fault["loc"] != ("owner",) or "owner" in given
             ]
             continue
         if any(key.id == one.id or key.sha256 == one.sha256 for one in found):
-            faults.append(f"{where}: its id or sha256 is another's, too")
+            faults.append(f"{where}: another key has the same id or sha256")
         found.append(key)
     if faults:
         raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))

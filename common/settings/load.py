@@ -8,14 +8,17 @@ This module alone reads ``os.environ``.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
 
+from common.settings.faults import describe, locate, model_fields, spec_fields
 from common.settings.sections import (
     S3,
     Api,
@@ -98,7 +101,9 @@ class Settings(BaseSettings):
         try:
             settings = cls(**overrides)
         except ValidationError as error:
-            faults += [_fault_line(fault) for fault in error.errors()]
+            faults += _fault_lines(cls, error)
+        except UnreadableVariable as error:
+            faults.append(_unread_line(error))
         else:
             faults += _rule_faults(settings)
         if faults:
@@ -141,7 +146,7 @@ def _unknown_variables(cls: type[Settings]) -> list[str]:
 
 
 def _unknown_line(name: str, known: frozenset[str]) -> str:
-    if _is_service_link(name, os.environ[name]):
+    if _is_service_link(name, os.environ.get(name, "")):
         return (
             f"{name}: Kubernetes set it, for a Service whose name begins with "
             "framemill; set enableServiceLinks: false in the pod, or rename the Service"
@@ -183,8 +188,54 @@ def _rule_faults(settings: Settings) -> list[str]:
     return faults
 
 
-def _fault_line(fault: Any) -> str:
-    name = _PREFIX + "_".join(str(part) for part in fault["loc"][:2]).upper()
-    if fault["type"] == "extra_forbidden":
-        return f"{name}: no such setting (docs/reference/settings.md lists all)"
-    return f"{name}: {fault['msg']}"
+def _fault_lines(cls: type[Settings], error: ValidationError) -> list[str]:
+    """Return a line for each place that is wrong, in the order of the settings."""
+    lines: dict[tuple[int | str, ...], str] = {}
+    known = _known_variables(cls)
+    for fault in error.errors():
+        depth = 2 if _is_section(cls, fault["loc"][0]) else 1
+        name = _PREFIX + "_".join(map(str, fault["loc"][:depth])).upper()
+        if name not in known:
+            # Those of the environment have a line already.
+            if name not in os.environ:
+                lines[name,] = _unknown_line(name, known)
+            continue
+        where = locate(fault["loc"][depth:], _document(name))
+        text = describe(fault, where, *_allowed(cls, fault["loc"]))
+        # Each branch of a union complains; the first says enough.
+        lines.setdefault((name, *where), f"{name}: {text}")
+    return list(lines.values())
+
+
+def _is_section(cls: type[Settings], name: int | str) -> bool:
+    return hasattr(cls.model_fields[str(name)].annotation, "model_fields")
+
+
+def _document(name: str) -> Any:
+    """Read a variable's value again, to find a fault's place in it."""
+    value = os.environ.get(name, "")
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value.split(",")
+
+
+def _allowed(cls: type[Settings], loc: Sequence[int | str]) -> tuple[list[str], object]:
+    """Return the fields that may stand at a place, and a value that is good there."""
+    if loc[0] == "presets":
+        return spec_fields(loc), 480
+    section = cls.model_fields[str(loc[0])].default
+    default = getattr(section, str(loc[1]), None) if len(loc) > 1 else None
+    if isinstance(default, list):
+        default = default[0] if default else None
+    return model_fields(cls, loc), default
+
+
+def _unread_line(error: UnreadableVariable) -> str:
+    """Return the line for a section that is given as a whole and is not JSON."""
+    found = re.search(r'field "(\w+)"', str(error))
+    name = f"{_PREFIX}{found[1].upper()}" if found else "a variable"
+    return (
+        f"{name}: not JSON ({error.__cause__}); write a JSON object of its fields, or "
+        f"set each field by a variable of its own, {name}_FIELD"
+    )

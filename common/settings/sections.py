@@ -168,8 +168,10 @@ class Lease(Section):
     def _beats_within_the_lease(self) -> Lease:
         if self.beat_seconds * 2 > self.seconds:
             raise ValueError(
-                "beat_seconds must be at most half of seconds, so that one lost beat "
-                "does not lose the lease"
+                f"a heartbeat every {self.beat_seconds:g} seconds "
+                "(FRAMEMILL_LEASE_BEAT_SECONDS) is too rare for a lease of "
+                f"{self.seconds:g} seconds (FRAMEMILL_LEASE_SECONDS): one lost "
+                "heartbeat would lose the lease; make it at most half of the lease"
             )
         return self
 
@@ -260,9 +262,10 @@ class Api(Section):
     def _keys_beyond_loopback(self) -> Api:
         if not (self.auth or self.embedded or is_loopback(self.host)):
             raise ValueError(
-                f"without keys (FRAMEMILL_API_AUTH=false) anybody who reaches "
-                f"{self.host} may do everything: ask for keys, listen on 127.0.0.1, or "
-                "set FRAMEMILL_API_EMBEDDED=true behind a gate of your own"
+                "without API keys (FRAMEMILL_API_AUTH=false) anybody who reaches "
+                f"{self.host} may do everything: require keys, listen on 127.0.0.1, or "
+                "set FRAMEMILL_API_EMBEDDED=true if a program in front authenticates "
+                "callers"
             )
         return self
 

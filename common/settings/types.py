@@ -47,11 +47,16 @@ def parse_json(value: Any) -> Any:
     try:
         return json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from error
+        raise ValueError(
+            f"the value is not JSON ({error}); names and texts stand in double quotes"
+        ) from error
 
 
 def _check_network(text: str) -> str:
-    return str(ip_network(text))
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise ValueError(f"{error}; write it like 10.0.0.0/8") from error
 
 
 def _check_webhook_secret(text: str) -> str:
@@ -62,7 +67,9 @@ def _check_webhook_secret(text: str) -> str:
     except ValueError:
         raw = b""
     if not text.startswith("whsec_") or not 24 <= len(raw) <= 64:
-        raise ValueError("must be whsec_ and the base64 of 24 to 64 bytes")
+        raise ValueError(
+            "the secret must be whsec_ and the base64 of 24 to 64 random bytes"
+        )
     return text
 
 

@@ -78,9 +78,9 @@ def test_given_a_webhook_of_the_key_at_the_next_start_then_it_is_still_there(
     ("key", "fault"),
     [
         (CONTEXT | {"sha256": "x"}, "key 1: sha256"),
-        (CONTEXT | {"bursts": 1}, "key 1: bursts"),
+        (CONTEXT | {"bursts": 1}, "key 1: 'bursts'"),
         (CONTEXT | {"webhooks": [{}]}, "key 1: webhooks"),
-        ({"name": "n"}, "key 1: id"),
+        ({"name": "n"}, "key 1: 'id'"),
     ],
 )
 def test_given_a_wrong_declaration_then_the_start_fails_and_says_where(
@@ -91,7 +91,9 @@ def test_given_a_wrong_declaration_then_the_start_fails_and_says_where(
 
 
 def test_given_one_id_twice_then_the_start_fails(make_context: Make) -> None:
-    with pytest.raises(SettingsError, match="key 2: its id or sha256"):
+    with pytest.raises(
+        SettingsError, match="key 2: another key has the same id or sha256"
+    ):
         serve(make_context, CONTEXT, CONTEXT | {"sha256": digest("fm_2")})
 
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from common.access.keys import declared_keys
 from common.settings.load import Settings, SettingsError, fill_environment
 
 
@@ -80,3 +81,125 @@ def test_what_kubernetes_sets_for_a_service_is_refused_with_what_to_do(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"{name}: Kubernetes.*enableServiceLinks"):
         Settings.load()
+
+
+def faults(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> list[str]:
+    """Load the settings with one variable; return the lines about what is wrong."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+
+
+def test_a_misspelt_field_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = faults(monkeypatch, "FRAMEMILL_API_PROT", "80")
+    assert line.endswith("; did you mean FRAMEMILL_API_PORT?")
+
+
+def test_a_misspelt_field_of_a_whole_section_is_reported_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (line,) = faults(monkeypatch, "FRAMEMILL_API", '{"prot": 80}')
+    assert line.startswith("FRAMEMILL_API_PROT: no such setting")
+    assert line.endswith("; did you mean FRAMEMILL_API_PORT?")
+
+
+def test_a_section_that_is_not_json_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (line,) = faults(monkeypatch, "FRAMEMILL_API", '{"port":')
+    assert line.startswith("FRAMEMILL_API: not JSON (")
+    assert "FRAMEMILL_API_FIELD" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("API_AUTH", "maybe", "'maybe' is not true or false; write true or false"),
+        (
+            "LIMITS_SOURCE_BYTES",
+            "4GB",
+            "'4GB' is not a whole number; write digits only, such as 10737418240",
+        ),
+        ("STORE_TIMEOUT_SECONDS", "2s", "'2s' is not a number; write it like 2"),
+        ("API_PORT", "0", "'0' is too small; write at least 1"),
+        (
+            "LOG_LEVEL",
+            "loud",
+            "'loud' is not allowed; write 'debug', 'info', 'warning'",
+        ),
+        ("STORE_PREFIX", "a b", "'a b' has the wrong form; it must match ^[a-z0-9:_-]"),
+        ("EGRESS_PORTS", "80,x", "item 2: 'x' is not a whole number; write digits"),
+        (
+            "EGRESS_PRIVATE_NETWORKS",
+            "10.0.0.0/8,z",
+            "item 2: 'z' does not appear to be",
+        ),
+        ("LEASE_SECONDS", "1", "a heartbeat every 5 seconds (FRAMEMILL_LEASE_BEAT_"),
+        ("EVENTS_RULES", "[{", "the value is not JSON ("),
+        ("EVENTS_RULES", '[{"preset": "web"}]', "rule 1: 'bucket' is missing"),
+        (
+            "EVENTS_RULES",
+            '[{"bucket": "b", "preset": "web", "sufix": ".mp4"}]',
+            "rule 1: 'sufix' is not a known field; did you mean 'suffix'?",
+        ),
+        (
+            "EVENTS_RULES",
+            '[{"bucket": "b", "preset": "web", "destination": {"prefix": "x/{key}"}}]',
+            "rule 1: destination: 'bucket' is missing",
+        ),
+        (
+            "PRESETS",
+            '{"x": [{"kind": "thumbnail"}, {"kind": "thumbnail", "widht": 5}]}',
+            "preset 'x': output 2: 'widht' is not a known field; did you mean 'width'?",
+        ),
+        ("PRESETS", '{"x": [{"width": 5}]}', "preset 'x': output 1: 'kind' is missing"),
+        ("PRESETS", '{"x": [{"kind": "film"}]}', "output 1: kind 'film' is not known"),
+        (
+            "PRESETS",
+            '{"x": [{"kind": "thumbnail", "time": true}]}',
+            "preset 'x': output 1: time: True is not a number",
+        ),
+        ("PRESETS", '{"x": []}', "preset 'x': the list has too few items; write at"),
+        ("PRESETS", "[1]", "the list is not an object; write a JSON object: {...}"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_place_and_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, text: str
+) -> None:
+    (line,) = faults(monkeypatch, f"FRAMEMILL_{name}", value)
+    root = "FRAMEMILL_LEASE" if name == "LEASE_SECONDS" else f"FRAMEMILL_{name}"
+    assert line.startswith(f"{root}: ")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FRAMEMILL_WEBHOOKS_SECRET", "sesame"),
+        ("FRAMEMILL_API_KEYS", '["sesame"]'),
+        ("FRAMEMILL_API_KEYS", "sesame"),
+        (
+            "FRAMEMILL_EVENTS_RULES",
+            '[{"bucket": "b", "preset": "web", "webhook": ["sesame"]}]',
+        ),
+    ],
+)
+def test_what_may_be_a_secret_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    (line,) = faults(monkeypatch, name, value)
+    assert line.startswith(f"{name}: ")
+    assert "sesame" not in line
+
+
+def test_a_declared_keys_digest_is_not_repeated_as_it_may_be_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FRAMEMILL_API_KEYS", '[{"id": "a", "sha256": "sesame"}]')
+    with pytest.raises(SettingsError) as caught:
+        declared_keys(Settings.load())
+    lines = str(caught.value).splitlines()[1:]
+    assert lines[0].strip() == "FRAMEMILL_API_KEYS: key 1: 'name' is missing"
+    assert "sha256: the value has the wrong form; it must match" in lines[1]
+    assert "sesame" not in str(caught.value)
