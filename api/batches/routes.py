@@ -93,7 +93,7 @@ def _read(services: Services, who: Principal) -> BatchSubmission:
         options=terms.options,
         subscriptions=about("batch", notify, told, BATCH_ENDINGS),
         job_subscriptions=about("job", notify, told, []),
-        idempotency=accept_key(_ADDRESS, key and f"{_ADDRESS} {key}", document),
+        idempotency=accept_key(_ADDRESS, key, document),
         jobs_at_once=terms.jobs_at_once,
         key_id=who.key_id,
         jobs_per_day=who.allowance.jobs_per_day,

@@ -1,12 +1,11 @@
 """Idempotency-Key for every POST: the same key and request, the same answer.
 
-Around all views, so that none has to think of it. The first execution holds the key;
-repeats that come meanwhile wait for its answer. What succeeded is kept for a day; a
+Most requests are known by their answer, around all views: the first execution holds
+the key, and repeats that come meanwhile wait for it. A success is kept for a day. A
 refusal is not, so that the same request may be sent again once its cause is gone.
 
-Submitting a job or a batch is apart: there the key is recorded in the same Lua call as
-the job, so that not even a crash in between makes two. Notifications of S3 are apart
-too: they name the object's version, which does the same.
+Requests that make a job or a batch are known by its record, which stores their key
+(:func:`accept_key`). Both ways end in ``common/jobs/store/idempotency.py``.
 """
 
 from __future__ import annotations
@@ -31,8 +30,10 @@ from common.jobs.store import Idempotency, JobStore, Repeatable
 log = structlog.get_logger(__name__)
 
 REPLAYED = "Idempotent-Replayed"
-_APART = frozenset({"jobs.create", "batches.create", "s3_events.take", "tus.one"})
-# Of a body that is not JSON (tus) these tell what is asked.
+_KNOWN_BY_RECORD = frozenset({"jobs.create", "batches.create"})
+# S3's notifications name the version of their object, and tus appends at an offset.
+_NEED_NO_KEY = frozenset({"s3_events.take", "tus.one"})
+# What a request amounts to whose body is not JSON (tus).
 _TELLING = ("Upload-Length", "Upload-Metadata", "Upload-Checksum")
 _WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
@@ -42,7 +43,7 @@ _ANSWER_BYTES = 1024 * 1024
 
 
 def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
-    """Put it around an app; after the edge, whose headers are each answer's own."""
+    """Put it around the views; after the middleware, whose headers are never kept."""
 
     @app.before_request
     def begin() -> Response | None:
@@ -67,7 +68,7 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
         try:
             _settle(store, requested, response)
         except StoreUnavailable as error:
-            # What was done is done and is told; the key is free in two minutes.
+            # The work is done and its answer is sent; the key is free in two minutes.
             log.warning("answer.not_kept", error=error.detail)
         return response
 
@@ -75,12 +76,15 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
 def accept_key(address: str, key: str | None, document: Any) -> Idempotency | None:
     """Return what the record of a new job or batch keeps to know a repeat by.
 
-    None without an Idempotency-Key. ``document`` is all that the request amounts to.
+    None without an Idempotency-Key. ``address`` is method and path, ``document`` all
+    that the request amounts to.
     """
     if key is None:
         return None
     text = address.encode() + b"\n" + bodies.canonical(document)
-    return Idempotency(key, hashlib.sha256(text).hexdigest())
+    # A key counts for one address; those of jobs are stored without theirs.
+    name = key if address == "POST /v1/jobs" else f"{address} {key}"
+    return Idempotency(name, hashlib.sha256(text).hexdigest())
 
 
 def _concerned() -> bool:
@@ -88,12 +92,12 @@ def _concerned() -> bool:
         request.method == "POST"
         and request.path.startswith("/v1/")
         and request.endpoint is not None
-        and request.endpoint not in _APART
+        and request.endpoint not in _KNOWN_BY_RECORD | _NEED_NO_KEY
     )
 
 
 def _whose(who: Principal) -> str:
-    """Tell whose repeats get the answer: the owner's.
+    """Return whose repeats get the answer: the owner's.
 
     A webhook is the API key's alone, and the answer holds its secret.
     """
@@ -115,7 +119,7 @@ def _fingerprint() -> str:
 
 
 def _await_turn(store: JobStore, requested: Repeatable) -> Response | None:
-    """Give the kept answer, or None when it is this execution's turn.
+    """Return the kept answer, or None when it is this execution's turn.
 
     Raises IdempotencyMismatch, and Conflict when the first one takes too long.
     """

@@ -13,7 +13,12 @@ from typing import Self
 from common.jobs.store.batches import Batches
 from common.jobs.store.deliveries import Deliveries
 from common.jobs.store.duplicates import CopiedOutput, Duplicate, Duplicates
-from common.jobs.store.idempotency import Answers, Repeatable, Turn
+from common.jobs.store.idempotency import (
+    Idempotency,
+    IdempotencyKeys,
+    Repeatable,
+    Turn,
+)
 from common.jobs.store.maintenance import Upkeep
 from common.jobs.store.records import (
     Accepted,
@@ -27,7 +32,6 @@ from common.jobs.store.records import (
     DeliveryRecord,
     Ending,
     Full,
-    Idempotency,
     NewBatch,
     NewJob,
     NewOutput,
@@ -43,7 +47,7 @@ from common.redis.client import open_client
 from common.settings.load import Settings
 
 
-class JobStore(Batches, Tasks, Duplicates, Deliveries, Answers, Upkeep):
+class JobStore(Batches, Tasks, Duplicates, Deliveries, IdempotencyKeys, Upkeep):
     """The job store over one Redis; see docs/explanation/reliability.md.
 
     Safe for threads and for processes forked before its first use. Every method

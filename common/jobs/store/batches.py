@@ -8,12 +8,12 @@ from typing import Any, Literal
 from common.errors import Conflict, NotFound
 from common.jobs.store.connection import dump, new_call
 from common.jobs.store.decoding import read_batch, read_cursor, write_cursor
+from common.jobs.store.idempotency import Idempotency, identify
 from common.jobs.store.jobs import (
     Jobs,
     describe,
     describe_caps,
     dump_subscriptions,
-    identify,
     read_accepted,
     read_full,
     read_outcome,
@@ -25,7 +25,6 @@ from common.jobs.store.records import (
     Caps,
     Claim,
     Full,
-    Idempotency,
     NewBatch,
     NewJob,
     Outcome,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -11,13 +10,12 @@ from typing import Any, TypeVar, cast
 from common.errors import Conflict, Invalid, NotFound
 from common.jobs.store.connection import Connection, dump, new_call, read_messages
 from common.jobs.store.decoding import read_cursor, read_event, read_job, write_cursor
-from common.jobs.store.idempotency import mismatch
+from common.jobs.store.idempotency import Idempotency, identify, read_repeat
 from common.jobs.store.records import (
     Accepted,
     Caps,
     Deleted,
     Full,
-    Idempotency,
     NewJob,
     NewOutput,
     Outcome,
@@ -36,15 +34,6 @@ History = list[Event]
 def source_blob(source: Source) -> str | None:
     """Give the blob in our own store that a job's source is, if it is one."""
     return source.key if source.kind == "upload" else None
-
-
-def identify(owner: str, known: Idempotency | None) -> dict[str, Any]:
-    """Give the arguments that tell a repeated request."""
-    if known is None:
-        return {}
-    digest = hashlib.sha256(f"{owner}\0{known.key}".encode()).hexdigest()
-    kept_ms = None if known.hours is None else round(known.hours * 3_600_000)
-    return {"idem": digest, "fingerprint": known.fingerprint, "idem_ms": kept_ms}
 
 
 def _output(new: NewOutput) -> dict[str, str]:
@@ -95,10 +84,8 @@ def read_full(answer: dict[str, Any]) -> Full | None:
 
 def read_accepted(answer: dict[str, Any]) -> Accepted:
     """Make the answer of accept; raises IdempotencyMismatch."""
-    if "mismatch" in answer:
-        raise mismatch()
     return Accepted(
-        answer["job_id"], answer["created"], read_messages(answer), answer.get("at")
+        read_repeat(answer), answer["created"], read_messages(answer), answer.get("at")
     )
 
 
@@ -131,17 +118,6 @@ class Jobs(Connection):
             **describe_caps(caps),
         )
         return read_full(answer) or read_accepted(answer)
-
-    def recall(self, owner: str, idempotency: Idempotency) -> str | None:
-        """Give the job that an earlier request with that key made, None if none did.
-
-        Raises IdempotencyMismatch.
-        """
-        answer = self._call("find_repeat", **identify(owner, idempotency))
-        if "mismatch" in answer:
-            raise mismatch()
-        job_id: str | None = answer.get("job_id")
-        return job_id
 
     def get(self, job_id: str) -> JobRecord | None:
         """Read a job; None when there is none (any more)."""

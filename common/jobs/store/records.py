@@ -75,18 +75,6 @@ class NewBatch:
 
 
 @dataclass(frozen=True)
-class Idempotency:
-    """The caller's Idempotency-Key and what its request amounts to.
-
-    ``hours`` is how long it is known; None is retention.idempotency_hours.
-    """
-
-    key: str
-    fingerprint: str
-    hours: float | None = None
-
-
-@dataclass(frozen=True)
 class Caps:
     """How many jobs there may be; None is no cap.
 
