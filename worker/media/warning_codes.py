@@ -53,8 +53,9 @@ WARNINGS: dict[str, str] = {
     "frame that can be decoded.",
     ODD_ROTATION: "The file asks for a rotation that is not a quarter turn.",
     ROTATION_IGNORED: "The file's rotation is not valid and was ignored.",
-    STREAM_CHANGES: "The video goes on in another stream of the file, which is not "
-    "shown; the film ends where the first one does.",
+    STREAM_CHANGES: "The video goes on in another stream of the file, or in a second "
+    "file behind the first, which is not shown; the film ends where the first one "
+    "does.",
     CLOCK_JUMPS: "The file's clock begins again or jumps; its recordings are shown one "
     "after another.",
     DAMAGED: "Parts of the video could not be decoded.",

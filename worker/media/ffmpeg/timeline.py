@@ -1,13 +1,15 @@
 """A copy of a file whose clock goes on where that of the file begins again or jumps.
 
-FFmpeg corrects such jumps in what it reads from the start; behind a seek it cannot know
-of them. So the packets are copied once, in the order of the file, and every output is
-made of the copy. Nothing is decoded.
+FFmpeg corrects such jumps in what it reads from the start, in containers where they
+are usual, and a filter does in the others; behind a seek neither can know of them. So
+the packets are copied once, in the order of the file, and every output is made of the
+copy. Nothing is decoded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import mmap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from common.errors import DecodeError, DiskFull
@@ -19,6 +21,22 @@ from worker.media.ffmpeg.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 
 # What the copy may add to the size of the file.
 _ROOM = 16 * 1024 * 1024
+# In Ogg, FFmpeg passes the heads of a second stream on as if they were frames.
+_PAGE, _SEGMENTS_AT = b"OggS", 26
+_HEADS = (b"\x80theora", b"\x81theora", b"\x82theora", b"OVP80")
+# What makes one clock of those of files behind each other. FFmpeg's setts keeps
+# registers from one packet to the next: 0 is what the times are moved by, 1 the latest
+# time of this file, 2 when all so far is gone. A packet that lies further back than
+# frames are ever reordered begins the next file. Behind it Matroska's times of decoding
+# are no use, so all are made anew: rising, and never after those of showing.
+_MOVED = (
+    "if(eq(N,0),st(1,PTS);st(2,PTS),"
+    "if(lt((PTS-ld(1))*TB,-{back}),st(0,ld(2)-PTS);st(1,PTS)));"
+    "st(1,max(ld(1),PTS));st(2,max(ld(2),PTS+ld(0)+max(DURATION,1)));PTS+ld(0)"
+)
+_DECODED = "max(PREV_OUTDTS+1,({moved})-{back}/TB)"
+_REORDERED, _NO_ORDER = "(17*max(DURATION*TB,0.04))", "0.1"
+_EBML, _FTYP = b"\x1a\x45\xdf\xa3", b"ftyp"
 
 
 def jumps(media: MediaInfo) -> bool:
@@ -45,19 +63,59 @@ def rewrite(
         limits.stall_seconds,
         limits.cap_seconds,
     )
+    before, behind = _corrections(source)
     argv = [
         binary.path(settings),
         *("-hide_banner", "-nostdin", "-loglevel", "warning", "-y"),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", FORMATS),
         *("-max_streams", str(MAX_STREAMS), "-fflags", "+genpts"),
+        *before,
         *("-i", f"file:{source.resolve()}", "-map", "0:V"),
-        *("-c", "copy", "-f", "nut", f"file:{target.name}"),
+        *("-c", "copy", *behind, "-f", "nut", f"file:{target.name}"),
     ]
     done = process.run(argv, cwd=target.parent, bounds=bounds, should_stop=should_stop)
     if "No space left on device" in done.log:
         raise DiskFull("no space left for a copy with one clock")
     if done.returncode != 0 or not target.is_file():
         raise DecodeError("the recordings in the file could not be put together")
+
+
+def _corrections(source: Path) -> tuple[list[str], list[str]]:
+    """Return options before and behind ``-i`` that leave one clock, and frames alone.
+
+    None where FFmpeg corrects the times by itself.
+    """
+    with source.open("rb") as file:
+        head = file.read(8)
+        if head.startswith(_EBML):
+            return [], ["-bsf:v", _one_clock(_REORDERED)]
+        if head[4:] == _FTYP:
+            # Edit lists would leave out what comes again.
+            return ["-ignore_editlist", "1"], ["-bsf:v", _one_clock(_REORDERED)]
+        if not head.startswith(_PAGE):
+            return [], []
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            heads = "+".join(f"eq(pos,{at})" for at in _head_pages(data))
+    drop = f"noise=drop='{heads}'," if heads else ""
+    # Only with -copyts the filter sees where the clock begins again.
+    return ["-copyts"], ["-bsf:v", f"{drop}{_one_clock(_NO_ORDER)}"]
+
+
+def _one_clock(back: str) -> str:
+    """Return the filter; ``back`` is how far back the next file begins, in seconds."""
+    moved = _MOVED.format(back=back)
+    decoded = _DECODED.format(moved=moved, back=back)
+    return f"setts=pts='{moved}':dts='{decoded}'"
+
+
+def _head_pages(data: mmap.mmap) -> Iterator[int]:
+    """Yield where the pages begin that hold a video stream's heads."""
+    at = data.find(_PAGE)
+    while 0 <= at < len(data) - _SEGMENTS_AT:
+        content = at + _SEGMENTS_AT + 1 + data[at + _SEGMENTS_AT]
+        if data[content : content + 7].startswith(_HEADS):
+            yield at
+        at = data.find(_PAGE, at + 1)
 
 
 def as_of(media: MediaInfo, copy: MediaInfo) -> MediaInfo:

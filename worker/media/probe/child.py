@@ -50,6 +50,10 @@ _UNTIMED = {"avi", "mxf"}
 _REORDERED = {"h264", "hevc"}
 # In these the clock may begin again, or jump, in the middle of a file.
 _JUMPING = {"mpegts", "mpeg", "ogg"}
+# In these a gap is a frame that stays; that times go back shows a second file behind
+# the first.
+_RESTARTING = "matroska,"
+_REORDERING, _USUAL_SECONDS = 17, 0.04
 _JUMP_SECONDS = 10.0
 _BACK_SECONDS = -0.1
 _WINDOWS, _WINDOW_BYTES = 64, 256 * 1024
@@ -100,6 +104,7 @@ class Track:
     group: float | None = None
     seekable: bool = True
     jumping: bool = False
+    restarting: bool = False
     jumps: int = 0
     step: float = 0.0
     followed: float | None = None
@@ -160,6 +165,8 @@ class Track:
             self.follow(float(packet.dts * packet.time_base))
         if packet.pts is None:
             return
+        if self.restarting:
+            self.follow_files(packet)
         if packet.is_keyframe:
             self.keys.append(packet.pts)
         base = float(packet.time_base)
@@ -178,6 +185,18 @@ class Track:
         elif step > 0:
             self.step = step
         self.followed = now
+
+    def follow_files(self, packet: Any) -> None:
+        """Count where times lie further back than frames are ever reordered."""
+        now, length = (
+            float((ticks or 0) * packet.time_base)
+            for ticks in (packet.pts, packet.duration)
+        )
+        latest = now if self.followed is None else max(self.followed, now)
+        if latest - now > _REORDERING * max(length, _USUAL_SECONDS):
+            self.jumps += 1
+            latest = now
+        self.followed = latest
 
     def decode(self, packet: Any) -> None:
         """Decode until the first frames are known; a failure is only counted."""
@@ -590,6 +609,7 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
             stream,
             _timing(stream) if untimed else None,
             jumping=container.format.name in _JUMPING,
+            restarting=container.format.name.startswith(_RESTARTING),
             counted=container.format.name in _COUNTED,
         )
     return tracks

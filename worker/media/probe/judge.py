@@ -30,7 +30,15 @@ from common.settings.load import Settings
 from worker.media import warning_codes
 from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS
-from worker.media.probe import colour, decoded, description, geometry, isobmff, mosaics
+from worker.media.probe import (
+    colour,
+    decoded,
+    description,
+    geometry,
+    isobmff,
+    mosaics,
+    second_file,
+)
 from worker.media.probe.sniff import Sniffed, sniff
 
 _FACTS = Path(__file__).with_name("child.py")
@@ -85,8 +93,19 @@ def probe(
     videos = facts.get("videos", [])
     if facts.get("container", "").startswith("mov") and len(videos) > 1:
         facts["videos"] = mosaics.join(videos, isobmff.read(path))
+    _note_second_file(path, facts)
     _decode(path, facts, settings, should_stop)
     return media_info(head, facts, settings)
+
+
+def _note_second_file(path: Path, facts: dict[str, Any]) -> None:
+    """Put into the facts what a second file behind the first one changes."""
+    found = second_file.look(path, facts.get("container", ""))
+    if found == "hidden":
+        facts["changes"] = True
+    elif found == "restarts" or (found == "read" and not facts["complete"]):
+        # The clock begins again where nobody looked.
+        facts["videos"] = [one | {"jumps": 1} for one in facts["videos"]]
 
 
 def _read(

@@ -17,15 +17,25 @@ from common.errors import DecodeError
 from common.model import MediaInfo
 from tests.acceptance import marks
 from tests.acceptance.films import make
-from tests.acceptance.films.recipes import H264, MPEG2, groups, of
+from tests.acceptance.films.recipes import FRAGMENTS, H264, MPEG2, VP9, groups, of
 from worker.media.ffmpeg import timeline
 from worker.media.probe import child, judge
 
 _FRAMES = 20
 _RATE = 10
 _HOURS = 5 * 3600
-_VIDEO = {"ts": (*H264, *groups(10)), "mpg": (*MPEG2, "-r", "10", "-strict", "-1")}
-_FORMATS = {"ts": "mpegts", "mpg": "vob"}
+_H264 = (*H264, *groups(10))
+_VIDEO = {
+    "ts": _H264,
+    "mpg": (*MPEG2, "-r", "10", "-strict", "-1"),
+    "mkv": _H264,
+    "webm": (*VP9, *groups(10)),
+    "ogv": ("-c:v", "libtheora", "-q:v", "8", "-g", "10"),
+    "mp4": _H264,
+    "frag.mp4": (*_H264, *FRAGMENTS),
+    "flv": _H264,
+}
+_FORMATS = {"ts": "mpegts", "mpg": "vob", "mkv": "matroska", "ogv": "ogg"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +56,8 @@ def joined(ffmpeg, tmp_path_factory):
             cut = ["-ss", str(place * _FRAMES / _RATE), "-i", whole]
             cut += ["-frames:v", str(_FRAMES), *_VIDEO[suffix]]
             cut += ["-output_ts_offset", str(start), "-muxdelay", "0"]
-            argv = [ffmpeg, "-v", "error", "-y", *cut, "-f", _FORMATS[suffix], part]
+            kind = _FORMATS.get(suffix, suffix.rpartition(".")[2])
+            argv = [ffmpeg, "-v", "error", "-y", *cut, "-f", kind, part]
             subprocess.run(argv, check=True, timeout=60)
             parts.append(part.read_bytes())
         path.write_bytes(b"".join(parts))
@@ -68,7 +79,16 @@ def _numbers(path: Path) -> list[tuple[float, int]]:
 
 @pytest.mark.parametrize(
     ("suffix", "starts"),
-    [("ts", (1, 1)), ("mpg", (1, 1)), ("ts", (1, _HOURS)), ("ts", (_HOURS, 1))],
+    [
+        ("ts", (1, 1)),
+        ("mpg", (1, 1)),
+        ("ts", (1, _HOURS)),
+        ("ts", (_HOURS, 1)),
+        ("mkv", (0, 0)),
+        ("webm", (0, 0)),
+        ("ogv", (0, 0, 0)),
+        ("frag.mp4", (0, 0)),
+    ],
 )
 def test_joined_recordings_are_noticed_and_put_one_after_another(
     engine, settings, joined, tmp_path, suffix, starts
@@ -80,10 +100,37 @@ def test_joined_recordings_are_noticed_and_put_one_after_another(
 
     assert timeline.jumps(media)
     shown = _numbers(copy)
-    assert [number for _, number in shown] == list(range(2 * _FRAMES))
+    assert [number for _, number in shown] == list(range(len(starts) * _FRAMES))
     off = [abs(time * _RATE - number) for time, number in shown]
     assert max(off) <= 1
-    assert engine.probe(path).duration == pytest.approx(4.0, abs=0.11)
+    seconds = len(starts) * _FRAMES / _RATE
+    assert engine.probe(path).duration == pytest.approx(seconds, abs=0.11)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "webm", "ogv", "frag.mp4", "mp4", "flv"])
+def test_one_file_alone_is_no_second_one(settings, joined, suffix):
+    media = judge.probe(joined(suffix, 0), settings)
+
+    assert media.warnings == []
+    assert media.duration == pytest.approx(2.0, abs=0.11)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "flv"])
+def test_a_second_file_that_is_not_read_is_warned_about(engine, joined, suffix):
+    media = engine.probe(joined(suffix, 0, 0))
+
+    assert media.warnings == ["stream_changes"]
+    assert media.duration == pytest.approx(2.0, abs=0.11)
+
+
+def test_a_second_matroska_file_is_found_in_a_file_too_large_to_be_read(
+    settings, joined, monkeypatch
+):
+    path = joined("mkv", 0, 0)
+    monkeypatch.setattr(judge, "_SCAN_BYTES", 1000)
+
+    assert "clock_jumps" in judge.probe(path, settings).warnings
+    assert "clock_jumps" not in judge.probe(joined("mkv", 0), settings).warnings
 
 
 def test_the_facts_of_a_copy_stand_under_the_name_of_the_file(engine, joined):
