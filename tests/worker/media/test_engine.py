@@ -381,7 +381,7 @@ def test_given_a_whole_film_of_two_minutes_when_auto_looks_at_it_then_no_damage_
 
     done = render(film)
 
-    assert (done.reports[0].alternative, done.warnings) == ("auto", [])
+    assert (done.reports[0].rung, done.warnings) == ("auto", [])
 
 
 def _index(*named):

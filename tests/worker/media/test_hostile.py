@@ -104,7 +104,7 @@ def test_given_a_probe_that_was_fooled_when_it_is_rendered_then_ffmpeg_refuses_t
         engine.render(RenderJob(spec, media, hostile, workdir), Watch())
 
     assert canary.hits == 0
-    assert caught.value.reports[0].alternative == "exact"
+    assert caught.value.reports[0].rung == "exact"
     assert not list(workdir.glob("*.jpg"))
 
 
