@@ -41,7 +41,7 @@ class _Everything(Mapping[str, FileFacts]):
 def media(
     warnings: tuple[str, ...] = (), container: str = "mov,mp4", **video: Any
 ) -> MediaInfo:
-    """Give a MediaInfo of a one-minute 1080p film, changed by ``video``."""
+    """Return the MediaInfo of a one-minute 1080p film, changed by ``video``."""
     facts = {
         "index": 0,
         "codec": "h264",
@@ -208,7 +208,7 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
 
 
 def words(name: str) -> str:
-    """Give the text of a case: every alternative with the runs it asks for."""
+    """Return the text of a case: every alternative with its runs."""
     spec, info = CASES[name]
     model = OUTPUT_SPEC.validate_python(spec)
     plan = RECIPES[model.kind](model, Clip("source", info), None, [])

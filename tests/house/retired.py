@@ -31,11 +31,12 @@ ALIASES = {
 IDENTIFIERS = _names(
     """
     Arrival Arrivals Aside Chore Climb Couriers Door Hall Home Intake KeyGuard Lab
-    Meters NoticeError NoticeRecord Notices Shop Sweep UploadDesk Verdict Waiters World
+    Judgement Meters NoticeError NoticeRecord Notices Pen Shop Shot Stretch Sweep
+    UploadDesk Verdict Waiters World
     arrival arrivals asked asked_time chore chores clear_dead_homes couriers
     defer_chore door finish_chore hall headline intake lab lab_client make_hall
     make_lab make_shop make_world meters movie notice notice_event notice_id notices
-    replay_notice revive shop tend waiters world
+    picture_of print_ replay_notice revive shoot shop tend waiters world
     """
 )
 
@@ -74,6 +75,8 @@ MODULES = _names(
     worker.media.recipes.look worker.media.recipes.moment worker.media.recipes.movie
     worker.media.recipes.passes worker.media.recipes.planes
     worker.media.recipes.sheet worker.media.recipes.standin
-    worker.media.recipes.stretch worker.media.shapes worker.reuse worker.verdict
+    worker.media.recipes.best_frame.histograms worker.media.recipes.shared.encode
+    worker.media.recipes.stretch worker.media.shapes worker.media.warnings worker.reuse
+    worker.verdict
     """
 )

@@ -1,1 +1,1 @@
-"""A library that knows files and codecs and has never heard of a job."""
+"""Probe media files and render pictures from them; nothing here knows about jobs."""

@@ -1,8 +1,19 @@
-"""The one door to media: probe a file, cut a spec into parts, render a task.
+"""Probe a file, split a spec into parts, and render one task.
 
-:meth:`Engine.render` walks a recipe's alternatives, best first, until one makes files
-that hold: they exist, decode to the end, and have the promised sizes. What each
-alternative came to is reported, so that a user sees what was tried.
+This is the only interface of :mod:`worker.media` that the rest of the worker uses. A
+render goes through three stages:
+
+1. A recipe (:data:`RECIPES`) turns the spec and the probe's facts into a plan, see
+:mod:`worker.media.ffmpeg.plan`. A plan lists alternatives, best first.
+
+2. The engine runs the first alternative. A recipe yields one FFmpeg run at a time (a
+step), the engine executes it in the sandbox and sends the result back.
+
+3. The engine checks every file that the alternative made: it must exist, decode to its
+end and have the promised size. If an alternative fails, or one of its files does not
+pass, the engine empties the work folder and runs the next alternative.
+
+Each alternative leaves a report with its error, so that a user sees what was tried.
 """
 
 from __future__ import annotations
@@ -55,12 +66,12 @@ _ASSETS = Path(__file__).with_name("assets")
 
 
 def _ignore(_: float) -> None:
-    """Take a progress report and do nothing with it."""
+    """Accept a progress report and do nothing with it."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """How a render tells its progress (0 to 1) and hears that it must stop."""
+    """Callbacks of a render: ``progress`` takes 0 to 1, ``should_stop`` ends it."""
 
     progress: Callable[[float], None] = _ignore
     should_stop: Callable[[], bool] = lambda: False
@@ -68,11 +79,11 @@ class Watch:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One task of work: a spec on a local file, in an empty folder of its own.
+    """One task to render: a spec, a local file and an empty work folder.
 
-    ``part`` is what this task makes of a spec that was cut, ``parts`` the results
-    of all of them for the task that joins them. ``title`` is the source's name for
-    people, ``attempt`` the number for the reports.
+    ``part`` is the part of a split spec that this task makes. ``parts`` holds the
+    results of all parts, for the task that joins them. ``title`` is the source's
+    display name, ``attempt`` the number that reports carry.
     """
 
     spec: OutputSpec
@@ -87,7 +98,7 @@ class RenderJob:
 
 @dataclass(frozen=True)
 class RenderedFile:
-    """A checked file, ready to be stored; an index has the ``names`` in it."""
+    """A checked file, ready to be stored; ``names`` are the files an index lists."""
 
     path: Path
     name: str
@@ -103,7 +114,7 @@ class RenderedFile:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What a render made; ``result`` is what a joining task gets of this part."""
+    """The files of a render; ``result`` is what the joining task gets of this part."""
 
     files: list[RenderedFile]
     result: Any
@@ -112,7 +123,7 @@ class Rendered:
 
 
 class Engine:
-    """FFmpeg behind two verbs, :meth:`probe` and :meth:`render`."""
+    """The interface to FFmpeg: :meth:`probe`, :meth:`cut` and :meth:`render`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -120,7 +131,7 @@ class Engine:
     def probe(
         self, path: Path, should_stop: Callable[[], bool] = lambda: False
     ) -> MediaInfo:
-        """Look at a file; raises the MediaError that says what is wrong with it."""
+        """Return what a file holds; raise a MediaError if it cannot be used."""
         media = judge.probe(path, self._settings, should_stop)
         if not timeline.jumps(media):
             return media
@@ -131,9 +142,10 @@ class Engine:
         return timeline.as_of(media, facts)
 
     def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
-        """Return the parts of a spec for many workers; empty when it is one task.
+        """Return the parts of a spec that several workers share; empty for one task.
 
-        So is what is over a limit: there is one error then, and not one a part.
+        A spec over the decoding limit is not split: it then fails once, and not once a
+        part.
         """
         cut = CUTS.get(spec.kind)
         if cut is None or media.video is None:
@@ -142,14 +154,14 @@ class Engine:
         return cut(spec, media) if decoding_seconds(media) <= most else []
 
     def render(self, job: RenderJob, watch: Watch) -> Rendered:
-        """Make the files of a task.
+        """Render the files of a task.
 
-        Raises MediaError with the ``reports`` of all alternatives when none of them did
-        it, Interrupted when the watch says stop, DiskFull when there is no room.
+        Raises MediaError with the ``reports`` of all alternatives if none succeeded,
+        Interrupted if ``watch`` says stop, DiskFull if there is no space left.
         """
         settings = self._settings
-        # A name of its own without an extension: FFmpeg would open "x.png" as an
-        # image sequence, and its messages do not tell where our files are.
+        # A fixed name without an extension: FFmpeg would open "x.png" as an image
+        # sequence, and its messages must not reveal where our files are.
         link = job.workdir / _SOURCE
         link.unlink(missing_ok=True)
         if job.media.rewritten:
@@ -174,7 +186,7 @@ class Engine:
 
 
 def _threads(media: MediaInfo, settings: Settings) -> int:
-    """Give the decoder's threads: each holds frames of its own, so few for 8K."""
+    """Return the decoder's threads. Each holds its own frames, so 8K gets one."""
     video = media.video
     if video and video.coded_width * video.coded_height > _LARGE_PIXELS:
         return 1
@@ -182,7 +194,7 @@ def _threads(media: MediaInfo, settings: Settings) -> int:
 
 
 class _PlanRunner:
-    """One walk over the alternatives of a plan."""
+    """One run through the alternatives of a plan."""
 
     def __init__(self, settings: Settings, job: RenderJob, watch: Watch) -> None:
         self._settings = settings
@@ -218,13 +230,15 @@ class _PlanRunner:
         raise failure
 
     def _check_names(self, files: Sequence[RenderedFile]) -> None:
-        """Raise InternalError where an index names a file that nobody made."""
+        """Raise InternalError if an index names a file that does not exist."""
         known = {file.name for file in files}
         known |= {one["name"] for part in self._job.parts for one in part or ()}
         for file in files:
             for name in file.names:
                 if name not in known:
-                    raise InternalError(f"{file.name} names {name}, which nobody made")
+                    raise InternalError(
+                        f"{file.name} refers to {name}, which does not exist"
+                    )
 
     def _alternative(self, alternative: Alternative) -> list[Made]:
         _empty(self._job.workdir)
@@ -267,20 +281,20 @@ class _PlanRunner:
         return came
 
     def _publish(self, made: Made) -> RenderedFile:
-        """Check a file against what the recipe promised."""
+        """Check a file against what the recipe promised, and return it."""
         path = self._job.workdir / made.file
         if made.text is not None:
             path.write_text(made.text, encoding="utf-8")
         if not path.is_file() or not path.stat().st_size:
-            raise DecodeError(f"{made.file} was not made")
+            raise DecodeError(f"{made.file} was not written")
         facts = verify.check_file(path, self._settings, self._watch.should_stop)
         for side in ("width", "height"):
             wanted, found = getattr(made, side), getattr(facts, side)
             if wanted is not None and wanted != found:
-                raise DecodeError(f"{made.file}: {side} is {found}, not {wanted}")
+                raise DecodeError(f"{made.file}: {side} is {found}, expected {wanted}")
         if verify.is_picture(made.file) and (facts.frames or 0) < made.frames:
             raise DecodeError(
-                f"{made.file} has {facts.frames} frames, not {made.frames}"
+                f"{made.file} has {facts.frames} frames, expected {made.frames}"
             )
         return RenderedFile(
             path,
@@ -312,7 +326,7 @@ class _PlanRunner:
 
 
 def _write_inputs(workdir: Path, step: Step) -> None:
-    """Put the texts and assets that a step reads into the work folder."""
+    """Write the texts and copy the assets that a step reads into the work folder."""
     for name, text in step.texts.items():
         (workdir / name).write_text(text, encoding="utf-8")
     for name in step.assets:
@@ -324,7 +338,7 @@ def _plain(error: ErrorDict) -> dict[str, Any]:
 
 
 def _summary(file: RenderedFile) -> dict[str, Any]:
-    """Give the JSON form of a file for the task that joins the parts."""
+    """Return a file as JSON values for the task that joins the parts."""
     return {
         "name": file.name,
         "bytes": file.path.stat().st_size,
@@ -348,21 +362,23 @@ def _empty(folder: Path) -> None:
 
 
 def _failure(done: process.ProcessResult) -> Exception:
-    """Tell from a failed run's log what kind of failure it was."""
+    """Return the error that the log of a failed run indicates."""
     log = done.log
     if "No space left on device" in log:
         return DiskFull("no space left in the work folder")
     if "File too large" in log:
-        return ResourceLimit("the output is over the size limit of one file")
+        return ResourceLimit("the output is larger than the limit for one file")
     if "Cannot allocate memory" in log:
-        return ResourceLimit("the decoder needed more memory than it may have")
+        return ResourceLimit("the decoder needed more memory than its limit")
     if "cannot start" in log or "Unrecognized option" in log:
         return InternalError(f"FFmpeg could not be run: {_last_line(log)}")
-    return DecodeError(f"FFmpeg ended with {done.returncode}: {_last_line(log)}")
+    return DecodeError(
+        f"FFmpeg exited with status {done.returncode}: {_last_line(log)}"
+    )
 
 
 def _last_line(log: str) -> str:
-    """Give the last message of a log; the frames' times in it are not messages."""
+    """Return the last message of a log, skipping the frame times in it."""
     lines = [
         line.strip()
         for line in log.splitlines()
@@ -375,7 +391,7 @@ _SPECIFIC: tuple[type[MediaError], ...] = (SeekPastEnd, ResourceLimit)
 
 
 def _most_specific(errors: list[MediaError]) -> MediaError:
-    """Pick the error that says most: a named cause before a failed decode."""
+    """Return the most specific error: a named cause before a failed decode."""
     for kind in _SPECIFIC:
         for error in errors:
             if isinstance(error, kind):

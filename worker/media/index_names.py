@@ -1,7 +1,7 @@
-"""The files that an index names, read from its text as a client reads it.
+"""Read the file names in an index from its text, as a client reads it.
 
-An index is WebVTT, JSON or an HLS playlist; the files lie beside it. Nothing here asks
-the recipe what it meant to write.
+An index is WebVTT, JSON or an HLS playlist; the files lie beside it. The names come
+from the text alone, not from what the recipe meant to write.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def read(content_type: str, text: str) -> list[str]:
-    """List the names in an index, each once, in order; of other texts none."""
+    """Return the names in an index, each once, in order; none for other texts."""
     reader = _READERS.get(content_type)
     return [] if reader is None else list(dict.fromkeys(reader(text)))
 

@@ -1,4 +1,4 @@
-"""The short stable codes of warnings, with a sentence each for people."""
+"""Define the short stable codes of warnings, with a sentence for people."""
 
 from __future__ import annotations
 
@@ -40,53 +40,57 @@ FLAT = "flat"
 FROZEN = "frozen"
 
 WARNINGS: dict[str, str] = {
-    SINGLE_FRAME: "The source has one frame there, so the animation has one too.",
-    TIME_PAST_END: "The time lies after the end; the last frame was taken.",
+    SINGLE_FRAME: "The source has only one frame there, so the animation has one too.",
+    TIME_PAST_END: "The time is after the end of the video; the last frame is shown.",
     START_MOVED: "The start was moved back so that the clip fits into the video.",
-    SHORTER: "The video is shorter than the length that was asked.",
+    SHORTER: "The video is shorter than the requested length.",
     TONE_MAPPED: "The HDR source was tone mapped to standard dynamic range.",
-    HDR_CLIPPED: "The HDR source could not be tone mapped; colours are approximate.",
-    DURATION_UNKNOWN: "The file does not say how long it is.",
-    DURATION_CORRECTED: "The file states another length than its video has.",
-    NO_BASE_LAYER: "The Dolby Vision source has no base layer; colours are close.",
-    BEGIN_CUT: "The file begins amid a group of pictures; it is shown from the first "
-    "frame that can be decoded.",
-    ODD_ROTATION: "The file asks for a rotation that is not a quarter turn.",
-    ROTATION_IGNORED: "The file's rotation is not valid and was ignored.",
-    STREAM_CHANGES: "The video goes on in another stream of the file, or in a second "
-    "file behind the first, which is not shown; the film ends where the first one "
-    "does.",
-    CLOCK_JUMPS: "The file's clock begins again or jumps; its recordings are shown one "
+    HDR_CLIPPED: "The HDR source could not be tone mapped; its colours are "
+    "approximate.",
+    DURATION_UNKNOWN: "The file does not state its duration.",
+    DURATION_CORRECTED: "The duration in the file is wrong; that of its video is used.",
+    NO_BASE_LAYER: "The Dolby Vision source has no base layer; its colours are "
+    "approximate.",
+    BEGIN_CUT: "The file starts in the middle of a group of pictures; it is shown "
+    "from its first frame that can be decoded.",
+    ODD_ROTATION: "The file has a rotation that is not a quarter turn.",
+    ROTATION_IGNORED: "The rotation in the file is invalid and was ignored.",
+    STREAM_CHANGES: "The video continues in another stream of the file, or in a second "
+    "file appended to it, which is not shown; the video ends before that.",
+    CLOCK_JUMPS: "The file's clock restarts or jumps; its recordings are shown one "
     "after another.",
     DAMAGED: "Parts of the video could not be decoded.",
-    OTHER_TIME: "Nothing could be decoded at that time; a frame nearby was taken.",
-    OTHER_TRACK: "The file has a default video track of a codec that is not supported; "
+    OTHER_TIME: "Nothing could be decoded at that time; a frame nearby is shown.",
+    OTHER_TRACK: "The codec of the file's default video track is not supported; "
     "another track is shown.",
-    COLOUR_GUESSED: "The file's colour description is not usable and was guessed.",
+    COLOUR_GUESSED: "The colour description in the file is unusable; the colours are "
+    "a guess.",
     FPS_GUESSED: "The file states neither times nor a frame rate; 25 frames a second "
     "were assumed.",
-    FPS_REDUCED: "The frame rate was reduced to what memory, disk and the time of a "
-    "task can bear.",
+    FPS_REDUCED: "The frame rate was reduced to stay within the limits of memory, "
+    "disk and time.",
     ARTWORK_SHOWN: "The embedded artwork is shown instead of a frame.",
     WAVEFORM_SHOWN: "The audio's waveform is shown instead of a frame.",
     ICON_SHOWN: "An icon is shown instead of a frame.",
-    NOT_OPTIMIZED: "No optimizer is installed; the file is as FFmpeg made it.",
-    INTERVAL_STRETCHED: "The interval was stretched to stay under the limit of tiles "
+    NOT_OPTIMIZED: "gifsicle is not installed, so the GIF was not optimized.",
+    INTERVAL_STRETCHED: "The interval was increased to stay within the limit of tiles "
     "or windows.",
-    ROWS_REDUCED: "A sheet has fewer rows, to stay within what readers can open.",
-    TILES_REDUCED: "The frames of a contact sheet are smaller, to stay within what "
-    "readers can open and what memory can encode.",
+    ROWS_REDUCED: "Sheets have fewer rows than requested, so that viewers can open "
+    "them.",
+    TILES_REDUCED: "The frames of the contact sheet are smaller, so that viewers can "
+    "open it and it can be encoded within the memory limit.",
     FEWER_SEGMENTS: "The video is too short for that many segments.",
-    FEWER_FRAMES: "The video has fewer different frames there than were asked for.",
+    FEWER_FRAMES: "The video has fewer different frames there than requested.",
     EXCLUSION_IGNORED: "exclude_start and exclude_end leave nothing of a video this "
     "short; they were ignored.",
-    WINDOW_MISSING: "At least one window or segment of the video gave no frame.",
-    SEEK_UNRELIABLE: "The file's keyframes are not where it says; frames were found by "
-    "decoding from the start.",
-    BLACK: "A third or more of the animation, of a segment or of a snippet is black.",
-    FLAT: "A third or more of the animation, of a segment or of a snippet is of "
-    "one even colour.",
+    WINDOW_MISSING: "At least one window or segment of the video has no decodable "
+    "frame.",
+    SEEK_UNRELIABLE: "The file's keyframes are not where its index says; frames were "
+    "found by decoding from the start.",
+    BLACK: "At least a third of the animation, of a segment or of a snippet is black.",
+    FLAT: "At least a third of the animation, of a segment or of a snippet is one "
+    "even colour.",
     FROZEN: "Nothing moves in the animation or preview.",
-    NO_SCENE_CHANGE: "No new scene begins after a time, or fewer than were asked for; "
-    "other frames were taken.",
+    NO_SCENE_CHANGE: "Fewer scenes begin there than requested; other frames are shown "
+    "instead.",
 }

@@ -1,4 +1,4 @@
-"""A render makes checked files, or says what was tried; the prototype's faults."""
+"""A render returns checked files, or reports what was tried."""
 
 from __future__ import annotations
 
@@ -304,7 +304,7 @@ def test_given_a_stale_file_of_an_earlier_alternative_when_run_then_it_never_cou
         render(film)
 
     details = [report.error.detail for report in caught.value.reports]
-    assert details == ["a.png: width is 32, not 64", "a.png was not made"]
+    assert details == ["a.png: width is 32, expected 64", "a.png was not written"]
 
 
 def test_given_a_file_that_does_not_decode_when_checked_then_it_does_not_count(
@@ -322,7 +322,7 @@ def test_given_fewer_frames_than_promised_when_checked_then_the_file_does_not_co
 ):
     plans(_alternative("only", replace(MADE, frames=2), *PICTURE))
 
-    with pytest.raises(DecodeError, match="has 1 frames, not 2"):
+    with pytest.raises(DecodeError, match="has 1 frames, expected 2"):
         render(film)
 
 

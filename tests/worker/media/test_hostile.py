@@ -25,7 +25,7 @@ SECRET = "the secret of the neighbour"
 
 
 class Canary:
-    """A loopback port that counts who comes."""
+    """A loopback port that counts connections."""
 
     def __init__(self) -> None:
         self.hits = 0

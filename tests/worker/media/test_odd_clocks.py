@@ -30,7 +30,7 @@ def render(engine: Engine, workdir: Path):
 
 @pytest.fixture(scope="session")
 def cut(make, ffmpeg):
-    """Give a film of 25 fps and a keyframe in 2 s without its first 20 packets."""
+    """Return a film of 25 fps, a keyframe every 2 s, without its first 20 packets."""
 
     def _cut(name: str) -> Path:
         film = make("long.mp4", "testsrc2=s=320x180:r=25:d=6", "-g", "50")

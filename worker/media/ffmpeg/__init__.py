@@ -1,1 +1,1 @@
-"""Runs of FFmpeg: the program, its limits, its plans, the check of its files."""
+"""Run FFmpeg: the program, its limits, plans, and the checks of its files."""

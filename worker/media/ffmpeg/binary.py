@@ -1,4 +1,4 @@
-"""Where FFmpeg is, what a run of it may use, and the options all runs get."""
+"""Find FFmpeg, and define the limits and options that every run gets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _bundled() -> str:
 
 
 def path(settings: Settings) -> str:
-    """Give the path of FFmpeg: the setting, else the wheel's static build."""
+    """Return the path of FFmpeg: the setting, or the wheel's static build."""
     return str(Path(settings.ffmpeg).resolve()) if settings.ffmpeg else _bundled()
 
 
@@ -36,7 +36,7 @@ def _sources_digest() -> bytes:
 
 
 def edition(settings: Settings) -> str:
-    """Name what makes results of media: this library's code, and the FFmpeg in use."""
+    """Return a hash of this library and the FFmpeg in use; results depend on both."""
     ffmpeg = Path(path(settings))
     digest = hashlib.sha256(_sources_digest())
     digest.update(f"{ffmpeg.name} {ffmpeg.stat().st_size}".encode())
@@ -44,7 +44,7 @@ def edition(settings: Settings) -> str:
 
 
 def bounds(settings: Settings, seconds: float, silent: float = 0.0) -> Bounds:
-    """Return what a run over ``seconds`` of media may use.
+    """Return the limits of a run over ``seconds`` of media.
 
     ``silent`` is how many CPU seconds of it may pass without progress.
     """
@@ -61,7 +61,7 @@ def bounds(settings: Settings, seconds: float, silent: float = 0.0) -> Bounds:
 
 
 def probe_bounds(settings: Settings) -> Bounds:
-    """Return what one look at a file may use: at most ``engine.probe_seconds``."""
+    """Return the limits of one probe: at most ``engine.probe_seconds``."""
     engine = settings.engine
     return Bounds(
         memory_bytes=engine.memory_bytes,
@@ -73,7 +73,7 @@ def probe_bounds(settings: Settings) -> Bounds:
 
 
 def head(settings: Settings) -> list[str]:
-    """Give the words before a recipe's own: the program and its global options."""
+    """Return the program and the global options that precede a recipe's own words."""
     return [
         path(settings),
         "-hide_banner",
@@ -85,20 +85,20 @@ def head(settings: Settings) -> list[str]:
         "0.25",
         "-progress",
         "{progress}",
-        # What can be decoded of a damaged file counts; FFmpeg would give up over 2/3.
+        # Keep what can be decoded of a damaged file: FFmpeg would fail above 2/3.
         "-max_error_rate",
         "1",
-        # A file's timestamps reach the filters as they are: FFmpeg would move them by
-        # where it believes that a seek has led.
+        # Leave timestamps unchanged: FFmpeg would shift them by where it believes that
+        # a seek has led.
         "-copyts",
         "-y",
     ]
 
 
 def command(settings: Settings, name: str, words: Sequence[str]) -> list[str]:
-    """Give all words of a run; a program that is missing becomes ``false``.
+    """Return all words of a run; for a program that is missing, run ``false``.
 
-    Its exit status, not an error, tells the recipe that the program is not there.
+    The recipe then learns from the exit status that the program is not there.
     """
     if name == "ffmpeg":
         return [*head(settings), *words]

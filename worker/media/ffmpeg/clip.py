@@ -1,10 +1,10 @@
-"""The clip a recipe works on, the hardened way to open it, and its timeline.
+"""Open a clip safely, and keep one timeline for it.
 
 Times here are seconds on the clip's timeline. Its 0 is one timestamp of the file
-(:attr:`VideoInfo.zero`), whatever is sought: FFmpeg passes the file's timestamps on
-as they are (``-copyts``, see :func:`worker.media.ffmpeg.binary.head`), and
-:func:`open_clip` takes that one timestamp from them. So the time of a frame follows
-from the frame alone, and never from where a seek was thought to lead.
+(:attr:`VideoInfo.zero`), wherever a seek goes. FFmpeg passes the file's timestamps on
+unchanged (``-copyts``, see :func:`worker.media.ffmpeg.binary.head`), and
+:func:`open_clip` subtracts that one timestamp. So the time of a frame depends on the
+frame alone, and never on where a seek was expected to lead.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from common.outputs.times import parse_time
 from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS, MAX_STREAMS, PROTOCOLS
 from worker.media.warning_codes import ODD_ROTATION, SEEK_UNRELIABLE
 
-_STAND_INS = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
+_FALLBACK_HINT = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
 _SHORTEST_LEAD = 0.1
 _LEAD_FRAMES = 120
 _SHORTEST_LEAD_LIMIT = 1.0
 _ITEM_TICK = 1.0
 _END_SLACK = 0.05
 _UNKNOWN_SECONDS = 3600.0
-# The same as in the probe (facts.py).
+# The same as in the probe (child.py).
 _UNTIMED = ("avi", "mxf")
 _REORDERED = ("h264", "hevc")
 _UNINDEXED = ("mpegts", "mpeg")
@@ -39,16 +39,16 @@ _LEAST_SEEK = 0.2
 _ON_SCREEN = 0.9
 _MICROSECONDS = 1_000_000
 _USUAL_FPS = 30.0
-# FFmpeg's own VP8 and VP9 decoders leave the alpha plane out; libvpx reads it.
+# FFmpeg's own VP8 and VP9 decoders ignore the alpha plane; libvpx reads it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 @dataclass(frozen=True)
 class Clip:
-    """The local file, what the probe found, and what decoding it may use.
+    """The local file, what the probe found, and the limits of decoding it.
 
-    ``pixels`` is the most one frame may have, ``title`` a name for people;
-    ``decoded_seconds`` is how long the clip may be where all of it is decoded.
+    ``pixels`` is the most one frame may have, ``title`` the display name.
+    ``decoded_seconds`` is the longest duration, in seconds, that is decoded as a whole.
     """
 
     path: str
@@ -60,49 +60,49 @@ class Clip:
 
     @property
     def video(self) -> VideoInfo:
-        """Return the chosen video stream; raises what :func:`no_video` returns."""
+        """Return the chosen video stream; raise :func:`no_video` if there is none."""
         if self.media.video is None:
             raise no_video(self.media)
         return self.media.video
 
     @property
     def begin(self) -> float:
-        """Return the time of the first frame that is shown from 0 on."""
+        """Return the time of the first frame that is shown at or after 0."""
         return max(0.0, self.video.start_time)
 
     @property
     def first_packet(self) -> float:
-        """Give the time of the first packet: of some, no frame can be made."""
+        """Return the time of the first packet, which may have no decodable frame."""
         start = self.video.stream_start
         return self.begin if start is None else start
 
     @property
     def end(self) -> float | None:
-        """Give the time where the last frame ends, None when it is unknown."""
+        """Return the time at which the last frame ends, None if it is unknown."""
         return self.media.duration
 
     @property
     def seconds(self) -> float:
-        """Give how long decoding all of it goes on, an hour where that is unknown."""
+        """Return how many seconds there are to decode, an hour if unknown."""
         return self.end or _UNKNOWN_SECONDS
 
     def check_decoding(self, what: str) -> None:
-        """Raise TooLong where decoding all of the clip is over the limit.
+        """Raise TooLong if decoding the whole clip exceeds the limit.
 
-        ``what`` needs that, as the error says: "snippets".
+        ``what`` names the outputs that need it in the error, for example "snippets".
         """
         seconds = decoding_seconds(self.media)
         if seconds > self.decoded_seconds:
             raise TooLong(
-                f"{what} of this video need all of it decoded: {seconds:.0f} seconds "
-                f"at 30 frames a second, and the limit is {self.decoded_seconds:.0f}",
-                hint="the setting is FRAMEMILL_LIMITS_DECODED_SECONDS; stills, "
-                "animations, previews and contact sheets are possible at any length",
+                f"{what} need the whole video decoded: {seconds:.0f} seconds at 30 "
+                f"frames a second; the limit is {self.decoded_seconds:.0f}",
+                hint="other kinds of output work at any length; "
+                "the setting is FRAMEMILL_LIMITS_DECODED_SECONDS",
             )
 
     @property
     def seekable(self) -> bool:
-        """Return whether the probe found frames where a seek leads.
+        """Return True if the probe found frames where a seek leads.
 
         FFmpeg 9.0.2 finds none in an animated WebP, which is read from its start.
         """
@@ -111,22 +111,22 @@ class Clip:
 
     @property
     def indexed(self) -> bool:
-        """Tell whether a seek leads to a keyframe, and not just to any packet."""
+        """Return True if a seek leads to a keyframe, False if to any packet."""
         return self.media.rewritten or not self.media.container.startswith(_UNINDEXED)
 
     @property
     def frame_seconds(self) -> float:
-        """Give how long a frame is shown on average; 1/25 when it is unknown."""
+        """Return how long a frame is shown on average, 1/25 s if unknown."""
         fps = self.video.fps
         return 1 / fps if fps and fps > 0 else 0.04
 
     @property
     def lead(self) -> float:
-        """Give how far before a time its frame may have begun to be shown.
+        """Return how long before a time its frame may have started, in seconds.
 
-        Bounded to 120 average frames, so that one long pause in a long film does
-        not make every seek decode it. FFmpeg seeks in transport streams to any
-        frame, so there a keyframe must lie in between.
+        At most 120 average frames, so that one long pause in a long film does not make
+        every seek decode it. In a transport stream FFmpeg seeks to any frame, so there
+        a keyframe must lie in between.
         """
         longest = max(self.video.longest_frame or 0.0, 2 * self.frame_seconds)
         limit = max(_SHORTEST_LEAD_LIMIT, _LEAD_FRAMES * self.frame_seconds)
@@ -138,11 +138,11 @@ class Clip:
         return lead + min(keyframe, _KEYFRAME_LIMIT)
 
     def stamp(self, time: float) -> float:
-        """Return the file's timestamp of that time, for filters that see packets."""
+        """Return the timestamp of a time in the file, for filters that see packets."""
         return time + self.video.zero
 
     def at(self, value: float | str) -> float:
-        """Turn a spec's time into seconds; a share is one of the video's extent."""
+        """Return a spec's time in seconds; a share refers to the video's extent."""
         number, is_share = parse_time(value)
         if not is_share:
             return number
@@ -151,24 +151,24 @@ class Clip:
         return self.begin + number * (self.end - self.begin)
 
     def within(self, seconds: float) -> float:
-        """Give ``seconds``, or the last frame's time where it lies after it."""
+        """Return ``seconds``, or the last frame's time if that is earlier."""
         if self.end is None:
             return max(seconds, self.begin)
         last = self.end - 0.5 * self.frame_seconds
         return max(self.begin, min(seconds, last))
 
     def is_past_end(self, seconds: float) -> bool:
-        """Tell whether the known end of the video lies before ``seconds``."""
+        """Return True if ``seconds`` lies after the known end of the video."""
         if self.end is None or self.is_photo:
             return False
         return seconds > self.end + _END_SLACK
 
     @property
     def is_photo(self) -> bool:
-        """Return whether the file is one picture, which is shown at any time.
+        """Return True if the file is one picture, which is shown at any time.
 
-        FFmpeg's clock of a picture in AVIF and HEIC counts whole seconds, which that of
-        a film of one frame does not.
+        The time base of a picture in AVIF and HEIC is one second; that of a film with
+        one frame is not.
         """
         video, container = self.media.video, self.media.container
         if video is None or video.frames != 1:
@@ -177,11 +177,11 @@ class Clip:
         return item or container == "gif" or container.endswith("_pipe")
 
 
-def no_video(media: MediaInfo, hint: str = _STAND_INS) -> MediaError:
-    """Return the error of a file without a video that can be decoded.
+def no_video(media: MediaInfo, hint: str = _FALLBACK_HINT) -> MediaError:
+    """Return the error for a file without a video that can be decoded.
 
-    NoVideoStream where there is none at all, UnsupportedFormat with the codec's name
-    or tag where there is no decoder for it.
+    NoVideoStream if there is none at all, UnsupportedFormat with the codec's name or
+    tag if there is no decoder for it.
     """
     if media.undecodable:
         names = ", ".join(f'"{name}"' for name in media.undecodable)
@@ -194,9 +194,9 @@ def no_video(media: MediaInfo, hint: str = _STAND_INS) -> MediaError:
 
 
 def decoding_seconds(media: MediaInfo) -> float:
-    """Return how long decoding all of a video is, as if it had 30 frames a second.
+    """Return the cost of decoding a whole video, in seconds at 30 frames a second.
 
-    Never longer than the video: the length counts of one that has more frames.
+    Never more than the duration: higher frame rates do not count extra.
     """
     video, seconds = media.video, media.duration or 0.0
     if video is None:
@@ -206,11 +206,11 @@ def decoding_seconds(media: MediaInfo) -> float:
 
 
 def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
-    """Give the options before ``-i`` that every run gets.
+    """Return the options before ``-i`` that every run gets.
 
     Autorotation is off: :mod:`worker.media.recipes.shared.picture` turns the small
-    picture instead of the large frame. Only an angle that is no quarter turn is left to
-    it.
+    picture instead of the large frame. Only an angle that is not a quarter turn is left
+    to FFmpeg.
     """
     options: dict[str, Any] = {
         "protocol_whitelist": PROTOCOLS,
@@ -227,7 +227,7 @@ def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
         # scale filter takes any size.
         options["reinit_filter"] = 0
     if clip.media.container == "jpeg_pipe" and clip.is_photo:
-        # Of a file that it reads as one packet, FFmpeg decodes the first picture.
+        # FFmpeg reads such a file as one packet and decodes its first picture.
         options |= {"f": "image2", "pattern_type": "none"}
         options["format_whitelist"] = "image2"
     if decode and video is not None:
@@ -246,12 +246,12 @@ def open_clip(
     stream: int | None = None,
     **options: Any,
 ) -> Any:
-    """Open the clip's video stream (or ``stream``) as an ffmpeg-python stream.
+    """Return the clip's video stream (or ``stream``) as an ffmpeg-python stream.
 
     ``start`` seeks before decoding (accurately, unless ``options`` say otherwise),
-    ``length`` bounds what is read; further ``options`` go before ``-i`` too. The
-    frames carry times of the clip's timeline, in microseconds, also in a file that
-    cannot be sought, which is decoded from its begin.
+    ``length`` limits what is read, both in seconds; further ``options`` precede ``-i``
+    too. The frames carry times of the clip's timeline, in microseconds, also in a file
+    that cannot be sought and is decoded from its start.
     """
     words, start = input_options(clip), start or 0.0
     accurate = "noaccurate_seek" not in options
@@ -273,7 +273,7 @@ def open_clip(
     if start > since and (accurate or not clip.seekable):
         return frames.filter("trim", start=number(start))
     if not since and clip.video.start_time < 0:
-        # Of what is shown before 0, only what may still be on screen then counts.
+        # Of the frames before 0, keep only one that may still be on screen at 0.
         least = number(-_ON_SCREEN * clip.frame_seconds)
         return frames.filter("trim", start=least)
     return frames
@@ -282,8 +282,8 @@ def open_clip(
 def _sought(clip: Clip, start: float, *, accurate: bool) -> float:
     """Return where to seek for a time, 0 for nowhere.
 
-    FFmpeg seeks a little before the time that is asked; in an AVI a seek to before the
-    begin leads astray. So near the begin frames are decoded from there.
+    FFmpeg seeks to a little before the requested time, and in an AVI a seek to before
+    the start leads to the wrong place. So frames near the start are decoded from there.
     """
     if start <= 0 or not clip.seekable:
         return 0.0
@@ -292,11 +292,11 @@ def _sought(clip: Clip, start: float, *, accurate: bool) -> float:
 
 
 def _timing(clip: Clip) -> dict[str, str]:
-    """Return what gives packets their presentation times, as in the probe.
+    """Return the options that give packets presentation times, as in the probe.
 
-    AVI has none, the H.264 of some MXF has wrong ones, a program stream leaves some
-    out. Where at most one reference frame is held back, they follow from the order of
-    decoding (``genpts``); in H.264 and HEVC a filter reads them from the slices.
+    AVI has none, the H.264 of some MXF has wrong ones, and a program stream omits some.
+    If at most one reference frame is held back, they follow from the decoding order
+    (``genpts``). For H.264 and HEVC a filter reads them from the slices.
     """
     if clip.video.codec not in _REORDERED:
         return {"fflags": "+genpts"}
@@ -305,14 +305,14 @@ def _timing(clip: Clip) -> dict[str, str]:
 
 
 def _on_timeline(clip: Clip, frames: Any) -> Any:
-    """Turn the file's timestamps into microseconds of the clip's timeline."""
+    """Convert the file's timestamps to microseconds of the clip's timeline."""
     zero = round(clip.video.zero * _MICROSECONDS)
     frames = frames.filter("settb", "AVTB")
     return frames.filter("setpts", f"PTS{-zero:+d}") if zero else frames
 
 
 def _picture(opened: Any, video: VideoInfo) -> Any:
-    """Put together what makes one picture of the streams of an input."""
+    """Return the stream of whole pictures, assembled from tiles and alpha."""
     frames = opened[str(video.index)]
     if video.mosaic is not None:
         frames = _stacked(opened, video.mosaic)
@@ -326,10 +326,10 @@ def _picture(opened: Any, video: VideoInfo) -> Any:
 
 
 def _woven(fields: Any, first: str, *, alone: bool) -> Any:
-    """Join two fields each to one frame, from the first one of a pair on.
+    """Weave two fields into one frame, starting with the first field of a pair.
 
-    ``alone`` says that fields are left out: then each upper field (or lower one, where
-    it is ``first``) is a frame of its own, each of its lines twice.
+    ``alone`` means that fields are missing. Then each upper field (or lower one, if it
+    is ``first``) is doubled to a frame.
     """
     kind = "TOPFIRST" if first == "top" else "BOTTOMFIRST"
     begins = f"eq(interlace_type,{kind})"
@@ -351,19 +351,19 @@ def _stacked(opened: Any, mosaic: Mosaic) -> Any:
         frames = ffmpeg.filter(
             tiles, "xstack", inputs=len(tiles), layout=layout, fill="black"
         )
-        # Pictures may leave the right and lower edge of their canvas free.
+        # Pictures may leave the right and lower edge of their canvas empty.
         across, down = mosaic.x + mosaic.width, mosaic.y + mosaic.height
         frames = frames.filter("pad", f"max(iw,{across})", f"max(ih,{down})")
     return frames.filter("crop", mosaic.width, mosaic.height, mosaic.x, mosaic.y)
 
 
 def number(value: float) -> str:
-    """Write a number for FFmpeg: microseconds, without an exponent."""
+    """Return a number as FFmpeg reads it: microseconds, no exponent."""
     return f"{value:.6f}".rstrip("0").rstrip(".") or "0"
 
 
 def argv(*outputs: Any) -> tuple[str, ...]:
-    """Compile ffmpeg-python outputs into the words after the program's name."""
+    """Return the words after the program's name for ffmpeg-python outputs."""
     node = outputs[0] if len(outputs) == 1 else ffmpeg.merge_outputs(*outputs)
     words: Sequence[str] = ffmpeg.compile(node, cmd="ffmpeg")
     return tuple(words[1:])

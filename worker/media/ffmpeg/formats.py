@@ -1,8 +1,8 @@
-"""What may be opened: the demuxers that FFmpeg and the probe are held to.
+"""List the demuxers that FFmpeg and the probe may use.
 
-Containers of films, animated and still pictures, and audio. Not listed, so
-refused: playlists (HLS, DASH, concat, SDP), which name other files; SVG and text,
-which FFmpeg would draw (SECURITY.md names the attacks).
+They read films, animated and still pictures, and audio. Playlists (HLS, DASH, concat,
+SDP) are refused because they name other files; SVG and text because FFmpeg would draw
+them (SECURITY.md names the attacks).
 """
 
 from __future__ import annotations

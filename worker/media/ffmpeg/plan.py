@@ -1,11 +1,18 @@
-"""Plan > Alternative > Step: how a spec is made, as pure values.
+"""Describe how a spec is made, as plain values: Plan > Alternative > Step.
 
-A recipe turns a spec and a MediaInfo into a :class:`Plan`: alternatives, best first. A
-alternative is a generator that *yields* the FFmpeg runs it needs (:class:`Step`), is
-*sent* what came of each (:class:`Done`), and *returns* the files it made
-(:class:`Made`). It does no I/O, reads no clock and draws no random number, so a test
-drives it with canned results. The engine runs the steps, checks the files and, when an
-alternative raises or a file does not hold, goes on to the next alternative.
+A recipe turns a spec and a MediaInfo into a :class:`Plan`. A plan lists alternatives,
+the best one first. An :class:`Alternative` is one way to make the files, and it
+consists of steps. A :class:`Step` is one run of FFmpeg.
+
+Which run comes next often depends on the one before: where a scene begins, whether a
+file is small enough, whether a keyframe was damaged. So an alternative is a generator.
+It *yields* a step, is *sent* the result (:class:`Done`), and in the end *returns* the
+files it made (:class:`Made`). It runs nothing itself, opens no file, reads no clock and
+draws no random number. A test can therefore drive a recipe with made-up results, and
+compare its FFmpeg arguments with stored ones (tests/golden).
+
+The engine runs the steps and checks the files. When an alternative raises, or a file
+fails its check, the engine tries the next alternative.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# What ffmpeg_dec.c and libavcodec say of packets and frames with faults.
+# Messages of ffmpeg_dec.c and libavcodec about damaged packets and frames.
 _DAMAGE = (
     "Error submitting packet to decoder",
     "corrupt decoded frame",
@@ -25,19 +32,20 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class Step:
-    """One FFmpeg run in the attempt's empty work folder.
+    """One run of FFmpeg in the attempt's work folder.
 
-    ``argv`` is what follows the program's name; outputs are plain relative file names.
-    ``seconds`` is the media time the run has to go through: it sets the deadline and is
-    this step's share of the progress. ``capture`` is how many bytes of standard output
-    are wanted at most (0: none; argv writes ``pipe:1``). ``silent`` is the CPU seconds
-    that one picture of the output may take to encode, in which FFmpeg reports nothing:
-    it is not stuck then. ``tolerant`` accepts a non-zero exit status as long as the
-    alternative can use what is there. Before the run the engine writes ``texts`` (file
-    name to content: words of a user never enter a filter graph) and copies the named
-    ``assets``. ``program`` gifsicle is optional: where it is not installed, the exit
-    status is not 0. ``holed`` says that packets are kept from the decoder on purpose:
-    its complaints tell nothing of the file then.
+    ``argv`` follows the program's name; outputs are relative file names. ``seconds`` is
+    the media time that the run processes: it sets the deadline and the step's share of
+    the progress. ``capture`` limits the bytes kept of standard output (0: none; argv
+    writes ``pipe:1``). ``silent`` is the CPU seconds that encoding one picture may
+    take, during which FFmpeg reports nothing. ``tolerant`` accepts a non-zero exit
+    status, because the alternative can use what is there.
+
+    Before the run the engine writes ``texts`` (file name to content, so that a user's
+    words never enter a filter graph) and copies the named ``assets``. The ``program``
+    gifsicle is optional: if it is not installed, the exit status is not 0. ``holed``
+    means that the step withholds packets from the decoder, whose complaints then say
+    nothing about the file.
     """
 
     argv: tuple[str, ...]
@@ -55,8 +63,8 @@ class Step:
 class FileFacts:
     """What the engine's check found in a file of the work folder.
 
-    ``frames`` and ``duration`` (seconds) are counted, not read from a header;
-    both are None for files that are not pictures.
+    ``frames`` and ``duration`` (seconds) are counted, not read from a header; both are
+    None for files that are not pictures.
     """
 
     bytes: int
@@ -68,7 +76,7 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a step: ``files`` are all that exist in the work folder now."""
+    """The result of a step; ``files`` are all that exist in the work folder now."""
 
     returncode: int
     stdout: bytes
@@ -77,7 +85,7 @@ class Done:
 
     @property
     def damaged(self) -> bool:
-        """Tell whether FFmpeg could not decode some of it, or only with faults."""
+        """Return True if FFmpeg failed to decode some of it, or only with errors."""
         return any(words in self.log for words in _DAMAGE)
 
 
@@ -85,10 +93,9 @@ class Done:
 class Made:
     """A file to publish.
 
-    ``file`` is its name in the work folder; ``text`` the content of an index file
-    that the recipe wrote itself. ``width``/``height`` are what the check must find
-    (None: anything), ``frames`` the least number of frames, ``warnings`` what only the
-    run showed.
+    ``file`` is its name in the work folder, ``text`` the content of an index that the
+    recipe wrote. The check requires ``width`` and ``height`` in pixels (None: any) and
+    at least ``frames`` frames. ``warnings`` holds what only the run revealed.
     """
 
     file: str
@@ -108,7 +115,7 @@ StepRun = Generator[Step, Done, list[Made]]
 
 @dataclass(frozen=True)
 class Alternative:
-    """One way to make it; ``warnings`` are added to the output when it is used."""
+    """One way to make the output; using it adds ``warnings`` to the output."""
 
     name: str
     run: Callable[[], StepRun]
@@ -117,7 +124,7 @@ class Alternative:
 
 @dataclass(frozen=True)
 class Plan:
-    """The alternatives, best first. ``parts`` are JSON values for other workers."""
+    """The alternatives, best first, and the warnings that apply to all of them."""
 
     alternatives: tuple[Alternative, ...]
     warnings: tuple[str, ...] = ()

@@ -1,12 +1,12 @@
-"""Run one program to its end, within limits, and never leave it behind.
+"""Run one program to its end, within limits, and leave no process behind.
 
 The program is started through :mod:`worker.media.sandbox.launcher` in its own session
-and process group. :func:`run` watches it and sends SIGKILL to the whole group when it
-is told to stop, makes no progress, passes its cap, or holds too much memory. SIGTERM is
-of no use: FFmpeg does not look at it inside a filter loop.
+and process group. :func:`run` watches it, and sends SIGKILL to the whole group if it is
+told to stop, sees no progress, reaches the time limit or finds too much memory in use.
+SIGTERM would not help: FFmpeg ignores it inside a filter loop.
 
 Call :func:`run` from the main thread: PR_SET_PDEATHSIG follows the *thread* that
-started the child, so a helper thread's end would kill it (prctl(2)).
+started the child, so the end of a helper thread would kill it (prctl(2)).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _CHUNK = 64 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SANDBOX = Path(__file__).parents[1] / "sandbox" / "launcher.py"
 _MIB = 1024 * 1024
-# A decoder needs none of the worker's variables; credentials stay out of reach.
+# A decoder needs none of the worker's variables, which hold credentials.
 _ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one run may use.
+    """The limits of one run.
 
-    ``memory_bytes`` limits the address space, ``resident_bytes`` what is really
-    held (polled), ``output_bytes`` the largest file. ``stall_seconds`` without
-    progress, or ``cap_seconds`` in all, end the run.
+    ``memory_bytes`` limits the address space, ``resident_bytes`` the memory in use
+    (polled), ``output_bytes`` the largest file. The run ends after ``stall_seconds``
+    without progress, or after ``cap_seconds`` in all.
     """
 
     memory_bytes: int
@@ -51,10 +51,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class ProcessResult:
-    """What came of a run: ``log`` is the tail of standard error.
+    """How a run ended; ``log`` is the tail of standard error.
 
-    ``returncode`` is negative when a signal ended it. ``peak_bytes`` is the most
-    memory that was resident, ``cpu_seconds`` user and system time.
+    ``returncode`` is negative if a signal ended the run. ``peak_bytes`` is the most
+    memory that was resident, ``cpu_seconds`` the user and system time.
     """
 
     returncode: int
@@ -81,7 +81,7 @@ class _Tail:
 
 
 def _ignore(_: float) -> None:
-    """Take a progress report and do nothing with it."""
+    """Accept a progress report and do nothing with it."""
 
 
 def _go_on() -> bool:
@@ -156,7 +156,7 @@ class _Child:
         self.out += chunk[: max(0, self.capture - len(self.out))]
 
     def _take_marks(self, chunk: bytes) -> None:
-        """Read ``key=value`` lines of FFmpeg's ``-progress``."""
+        """Read the ``key=value`` lines of FFmpeg's ``-progress``."""
         self.marks += chunk
         *lines, rest = self.marks.split(b"\n")
         self.marks = bytearray(rest)
@@ -166,7 +166,7 @@ class _Child:
                 self.seconds = int(value) / 1e6
 
     def pump(self, seconds: float) -> bool:
-        """Read what is there, waiting at most ``seconds``; True when it has ended."""
+        """Read what is there, wait at most ``seconds``; return True if it has ended."""
         ended = False
         for key, _ in self._selector.select(seconds):
             if key.data is None:
@@ -193,10 +193,10 @@ class _Child:
                 return
 
     def moved(self) -> bool:
-        """Tell whether it got on: media time, bytes read, or output since last time.
+        """Return True if the process made progress since the last call.
 
-        FFmpeg reports no media time while ``palettegen`` gathers frames, but it
-        reads on; so reading counts as progress.
+        Media time, bytes read and output all count. FFmpeg reports no media time while
+        ``palettegen`` collects frames, but it reads on.
         """
         mark = (self.seconds, _bytes_read(self.process.pid), len(self.out))
         moved = mark != self.mark
@@ -204,26 +204,26 @@ class _Child:
         return moved
 
     def tell(self, progress: Callable[[float], None]) -> None:
-        """Report the media seconds done, when they have changed."""
+        """Report the media seconds done, if they have changed."""
         if self.seconds is not None and self.seconds != self._told:
             self._told = self.seconds
             progress(max(0.0, self.seconds))
 
     def resident(self) -> int:
-        """Give the bytes that are resident now."""
+        """Return the bytes that are resident now."""
         now = _resident_bytes(self.process.pid)
         self.peak = max(self.peak, now)
         return now
 
     def end(self) -> int:
-        """Kill what is left of the group, reap the child, close all; its status."""
+        """Kill the rest of the group, reap the child, close all; return its status."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
-            pass  # the whole group has ended by itself
+            pass  # the whole group has ended already
         except PermissionError:
             self.process.kill()
-        # wait4 and not Popen.wait: it also tells what the child used at most.
+        # wait4 instead of Popen.wait: it also returns the child's peak memory.
         _, code, usage = os.wait4(self.process.pid, 0)
         status = self.process.returncode = os.waitstatus_to_exitcode(code)
         self.peak = max(self.peak, usage.ru_maxrss * 1024)
@@ -265,13 +265,13 @@ def run(
 ) -> ProcessResult:
     """Run ``argv`` (its first word a path) in ``cwd`` and wait for its end.
 
-    The word ``{progress}`` in ``argv`` becomes the pipe on which FFmpeg's
-    ``-progress`` is read; ``progress`` is then called with the media seconds done.
-    At most ``capture`` bytes of standard output are kept. A non-zero exit status is
-    not an error here: the caller knows what it means.
+    The word ``{progress}`` in ``argv`` becomes the pipe on which FFmpeg's ``-progress``
+    is read; ``progress`` is then called with the media seconds done. At most
+    ``capture`` bytes of standard output are kept. A non-zero exit status is not an
+    error here: the caller knows what it means.
 
-    Raises Interrupted when ``should_stop`` turns true, Timeout on a stall or the
-    cap, ResourceLimit when too much memory is resident.
+    Raises Interrupted if ``should_stop`` returns True, Timeout on a stall or at the
+    time limit, ResourceLimit if too much memory is resident.
     """
     started = last = time.monotonic()
     child = _Child(argv, cwd, bounds, capture, marks="{progress}" in argv)
@@ -306,9 +306,9 @@ def _check_bounds(
         raise Interrupted("the attempt was told to stop")
     if child.resident() > bounds.resident_bytes:
         raise ResourceLimit(
-            f"the work took more than {bounds.resident_bytes // _MIB} MiB of memory",
-            hint="ask for a smaller output; where a small one needs as much, it is "
-            "the source's frames that are too large",
+            f"rendering needed more than {bounds.resident_bytes // _MIB} MiB of memory",
+            hint="ask for a smaller output; if a small one fails too, the source's "
+            "frames are too large",
         )
     if idle > bounds.stall_seconds:
         raise Timeout(f"no progress for {bounds.stall_seconds:g} seconds")

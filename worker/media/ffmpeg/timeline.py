@@ -1,8 +1,8 @@
-"""A copy of a file whose clock goes on where that of the file begins again or jumps.
+"""Copy a file whose clock restarts or jumps, so that the copy has one clock.
 
-FFmpeg corrects such jumps in what it reads from the start, in containers where they
-are usual, and a filter does in the others; behind a seek neither can know of them. So
-the packets are copied once, in the order of the file, and every output is made of the
+In containers whose clock usually jumps, FFmpeg corrects the jumps while it reads from
+the start; in others a filter does. After a seek, neither can know of them. So the
+packets are copied once, in the order of the file, and every output is made from the
 copy. Nothing is decoded.
 """
 
@@ -19,7 +19,7 @@ from worker.media import warning_codes
 from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 
-# What the copy may add to the size of the file.
+# How many bytes larger than the file the copy may be.
 _ROOM = 16 * 1024 * 1024
 # In Ogg, FFmpeg passes the heads of a second stream on as if they were frames.
 _PAGE, _SEGMENTS_AT = b"OggS", 26
@@ -40,7 +40,7 @@ _EBML, _FTYP = b"\x1a\x45\xdf\xa3", b"ftyp"
 
 
 def jumps(media: MediaInfo) -> bool:
-    """Return whether the file's own clock cannot be used."""
+    """Return True if the file's own clock cannot be used."""
     return warning_codes.CLOCK_JUMPS in media.warnings and not media.rewritten
 
 
@@ -75,9 +75,11 @@ def rewrite(
     ]
     done = process.run(argv, cwd=target.parent, bounds=bounds, should_stop=should_stop)
     if "No space left on device" in done.log:
-        raise DiskFull("no space left for a copy with one clock")
+        raise DiskFull(
+            "no space left for the copy of the source with a corrected clock"
+        )
     if done.returncode != 0 or not target.is_file():
-        raise DecodeError("the recordings in the file could not be put together")
+        raise DecodeError("the recordings in the file could not be joined")
 
 
 def _corrections(source: Path) -> tuple[list[str], list[str]]:
@@ -119,7 +121,7 @@ def _head_pages(data: mmap.mmap) -> Iterator[int]:
 
 
 def as_of(media: MediaInfo, copy: MediaInfo) -> MediaInfo:
-    """Return the facts of the copy, under the name, size and warnings of the file."""
+    """Return the facts of the copy, with the name, size and warnings of the file."""
     warnings = dict.fromkeys([warning_codes.CLOCK_JUMPS, *copy.warnings])
     warnings.pop(warning_codes.DURATION_CORRECTED, None)
     return copy.model_copy(

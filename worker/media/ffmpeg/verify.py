@@ -1,7 +1,7 @@
-"""Look at made files before they count: they must decode, whole, as pictures.
+"""Check the files that a run made: each picture must decode to its end.
 
-FFmpeg decodes each file with ``-f framecrc``, whose lines give size, time and
-length of every frame. That costs about 10 ms a file.
+FFmpeg decodes each file with ``-f framecrc``, whose lines give size, time and length of
+every frame. That costs about 10 ms a file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import FileFacts
 
-# Files of ours have an extension, by which FFmpeg takes stills for image2.
+# Our files have an extension, so FFmpeg opens stills as image2.
 _FORMATS = f"{FORMATS},image2"
 _PICTURES = {".jpg", ".png", ".webp", ".avif", ".gif", ".mp4", ".webm"}
 _STILL = {".jpg", ".png", ".webp", ".avif"}
@@ -27,7 +27,7 @@ _STILL = {".jpg", ".png", ".webp", ".avif"}
 _ONE_BY_ONE = ("-threads", "1")
 _CAPTURE = 4 * 1024 * 1024
 _SECONDS = 60.0
-# What a byte may take to decode; of a still there is no news until its end.
+# How long a byte may take to decode: a still shows no progress until its end.
 _SECONDS_A_BYTE = 3e-7
 _BASE = re.compile(r"#tb (\d+): (\d+)/(\d+)")
 _SIZE = re.compile(r"#dimensions (\d+): (\d+)x(\d+)")
@@ -43,16 +43,16 @@ class _Stream:
 
 
 def is_picture(file: str) -> bool:
-    """Tell whether the file's name is that of a picture or film."""
+    """Return True if the file's name is that of a picture or film."""
     return Path(file).suffix in _PICTURES
 
 
 def check_file(
     path: Path, settings: Settings, should_stop: Callable[[], bool]
 ) -> FileFacts:
-    """Give the facts of a made file; pictures are decoded, all else is measured.
+    """Return the facts of a file; pictures are decoded, others only measured.
 
-    Raises DecodeError when a picture does not decode to its end.
+    Raises DecodeError if a picture does not decode to its end.
     """
     size = path.stat().st_size
     if not is_picture(path.name):
@@ -63,7 +63,7 @@ def check_file(
         *("-err_detect", "explode", "-xerror"),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", _FORMATS),
         *("-i", f"file:{path.name}", "-map", "0:v", "-fps_mode", "passthrough"),
-        # Not the unit that follows from a mean rate: it rounds the frames' lengths.
+        # A unit derived from the mean rate would round the frames' lengths.
         *("-enc_time_base", "demux"),
         *("-max_interleave_delta", "1", "-f", "framecrc", "pipe:1"),
     ]
@@ -105,7 +105,7 @@ def _facts(path: Path, size: int, text: str) -> FileFacts:
 
 
 class CheckedFiles(Mapping[str, FileFacts]):
-    """The files of a work folder; facts are found when they are asked for."""
+    """The files of a work folder; each is checked when it is first asked for."""
 
     def __init__(
         self, path: Path, settings: Settings, should_stop: Callable[[], bool]
@@ -121,7 +121,7 @@ class CheckedFiles(Mapping[str, FileFacts]):
         self._facts: dict[str, FileFacts] = {}
 
     def __getitem__(self, name: str) -> FileFacts:
-        """Decode the file, once; raises KeyError, DecodeError."""
+        """Return the facts of a file, decoding it once; raise KeyError, DecodeError."""
         if name not in self._names:
             raise KeyError(name)
         if name not in self._facts:
@@ -130,13 +130,13 @@ class CheckedFiles(Mapping[str, FileFacts]):
         return self._facts[name]
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether the file is there and not empty, without decoding it."""
+        """Return True if the file exists and is not empty; nothing is decoded."""
         return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the names in order."""
+        """Iterate over the names in order."""
         return iter(self._names)
 
     def __len__(self) -> int:
-        """Count the files that are not empty."""
+        """Return how many files are not empty."""
         return len(self._names)

@@ -1,1 +1,1 @@
-"""What a file is: its streams, geometry, colours and times."""
+"""Find out what a file is: its streams, geometry, colours and times."""

@@ -1,14 +1,14 @@
-"""Read the facts of a media file and print them as JSON: a program of its own.
+"""Read the facts of a media file and print them as JSON, as a separate program.
 
-Run as ``python -I facts.py FILE OPTIONS`` inside the sandbox (OPTIONS is a JSON
-object, see :class:`Options`), because a demuxer that crashes on hostile input must
-not take the worker with it. It imports PyAV and the standard library alone: it
-starts fast, and it needs no import path.
+Run as ``python -I child.py FILE OPTIONS`` inside the sandbox (OPTIONS is a JSON object,
+see :class:`Options`), because a demuxer that crashes on hostile input must not crash
+the worker. It imports PyAV and the standard library alone, so it starts fast and needs
+no import path.
 
 It reports and does not judge: :mod:`worker.media.probe.judge` turns the facts into a
 MediaInfo or an error. One pass over the packets finds, for every video stream that
-could be the film, the first frames, and when packets come and end; for files that
-are too large to be read, the end comes from a seek towards it.
+could be the film, the first frames and the times of all packets. A file that is too
+large for that is read at its start and, after a seek, at its end.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _MICROSECONDS = 1_000_000
 _FRAMES = 2
 _RATED_FRAMES = 3
 _GAP = 20
-# Where hvcC (ISO/IEC 14496-15) says how wide the lengths of NAL units are.
+# The byte of hvcC (ISO/IEC 14496-15) with the size of NAL unit lengths.
 _LENGTH_AT = 21
 _HEAD = 256 * 1024
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
 _DEFAULT = av.stream.Disposition.default
 _UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
-# Containers that store no presentation times; of these codecs, whose frames may be
-# shown in any order, a filter finds them in the slices.
+# Containers without presentation times, and codecs whose frames may be shown in any
+# order: for these, a filter reads the times from the slices.
 _UNTIMED = {"avi", "mxf"}
 _REORDERED = {"h264", "hevc"}
-# In these the clock may begin again, or jump, in the middle of a file.
+# Containers whose clock may restart or jump in the middle of a file.
 _JUMPING = {"mpegts", "mpeg", "ogg"}
 # In these a gap is a frame that stays; that times go back shows a second file behind
 # the first.
@@ -58,7 +58,7 @@ _JUMP_SECONDS = 10.0
 _BACK_SECONDS = -0.1
 _WINDOWS, _WINDOW_BYTES = 64, 256 * 1024
 _TS_BYTES, _M2TS_BYTES, _SYNC = 188, 192, b"\x47"
-# What damage makes of a PID is not seen so often.
+# A PID that damage made up appears less often.
 _SEEN = 3
 _WRAP_SECONDS = 2**33 / 90_000
 # The header of a video packet (PES) with a presentation time.
@@ -66,7 +66,7 @@ _STAMP = re.compile(
     rb"\x00\x00\x01[\xe0-\xef]..[\x80-\xbf][\x80-\xff].([\x21-\x3f].[\x01-\xff].[\x01-\xff])",
     re.DOTALL,
 )
-# Raw streams whose packets get times by being counted, and frames by being decoded.
+# Raw streams: the times of packets come from counting, those of frames from decoding.
 _COUNTED = {"mpegvideo", "m4v", "h263", "vc1", "cavsvideo"}
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
 # Raw streams that FFmpeg times at 25 frames a second, whatever rate they state.
@@ -89,7 +89,7 @@ class Options:
 
 @dataclass
 class Track:
-    """What the packets and first frames of one video stream tell."""
+    """What the packets and first frames of one video stream show."""
 
     stream: Any
     timing: Any = None
@@ -116,8 +116,8 @@ class Track:
     def timed(self, packet: Any) -> list[Any]:
         """Return the packets that are ready, with the times of their frames.
 
-        An empty one without a time is PyAV's last; in an AVI one with a time only says
-        that a frame stays.
+        An empty packet without a time is PyAV's last. In an AVI, an empty one with a
+        time means that the frame before stays on screen.
         """
         if self.timing is None:
             return [packet]
@@ -126,10 +126,10 @@ class Track:
         return self._in_time(self.timing.filter(packet)) if packet.size else []
 
     def _in_time(self, packets: list[Any]) -> list[Any]:
-        """Return the packets; what would be shown before its decoding is shown last.
+        """Return the packets; a frame shown before it is decoded moves to the end.
 
-        The filter (dts2pts_bsf.c) counts the last frames of a file from a group that
-        is over: no packet follows whose time would be theirs.
+        The filter (dts2pts_bsf.c) derives the times of a file's last frames from a
+        group that is over: no later packet carries them.
         """
         early = [
             one
@@ -146,17 +146,18 @@ class Track:
         return packets
 
     def forget(self) -> None:
-        """Begin anew, as after a seek."""
+        """Forget the clock and the packet filter, as needed after a seek."""
         self.followed = None
         if self.timing is not None:
             self.timing = _timing(self.stream)
             self.latest = 0
 
     def note(self, packet: Any) -> None:
-        """Take the times of a packet, in seconds of the container's clock.
+        """Record the times of a packet, in seconds of the container's clock.
 
-        Of raw streams these are the times of decoding: FFmpeg 9.0.2 states those of
-        showing one frame late, but for the first of MPEG-1, and shows none so late.
+        For raw streams these are decoding times: FFmpeg 9.0.2 gives their presentation
+        times one frame late, except for the first of MPEG-1, and shows the frames on
+        time.
         """
         if packet.is_discard:
             return
@@ -177,7 +178,7 @@ class Track:
         self.end = start + length if self.end is None else max(self.end, start + length)
 
     def follow(self, now: float) -> None:
-        """Count the places where the clock does not go on from the packet before."""
+        """Count the places where the clock does not continue from the packet before."""
         step = 0.0 if self.followed is None else now - self.followed
         far = step > _JUMP_SECONDS and step > _GAP * self.step > 0
         if step < _BACK_SECONDS or far:
@@ -199,7 +200,7 @@ class Track:
         self.followed = latest
 
     def decode(self, packet: Any) -> None:
-        """Decode until the first frames are known; a failure is only counted."""
+        """Decode until the first frames are known; only count failures."""
         context = self.stream.codec_context
         self.layered = self.layered or _has_layers(packet, context)
         self.mapped = self.mapped or _has_index(packet, context)
@@ -221,11 +222,11 @@ class Track:
             self.end = self.stamps[0] + float(1 / rate)
 
     def is_photo(self) -> bool:
-        """Return whether what follows the first picture of a JPEG file is part of it.
+        """Return True if what follows the first picture of a JPEG file is part of it.
 
-        A gain map, the other eye's view, a smaller copy (CIPA DC-007 lists them in
-        the first picture's head), or the film behind a picture that moves. Pictures
-        of one size without such a list are a film.
+        That may be a gain map, the view of the other eye, a smaller copy (CIPA DC-007
+        lists them in the first picture's header), or the film behind a motion photo.
+        Pictures of one size without such a list are a film.
         """
         if self.packets <= 1 or not self.frames:
             return False
@@ -233,9 +234,10 @@ class Track:
         return self.mapped or len(sizes) > 1 or len(self.frames) == 1
 
     def first(self) -> float | None:
-        """Give when the first frame that decodes is shown, in seconds.
+        """Return when the first frame that decodes is shown, in seconds.
 
-        A file cut anywhere begins with packets of which nothing can be made.
+        A file cut at an arbitrary place begins with packets that no frame can be
+        decoded from.
         """
         start = min(self.stamps, default=None)
         pts = self.frames[0]["pts"] if self.frames else None
@@ -244,30 +246,30 @@ class Track:
         return max(start, float(pts * self.stream.time_base))
 
     def rate(self) -> float | None:
-        """Give the frames per second that were seen; headers may state a tick rate."""
+        """Return the frames per second seen; headers may state a tick rate instead."""
         if len(self.stamps) < _RATED_FRAMES:
             return None
         steps = sorted(b - a for a, b in pairwise(sorted(self.stamps)) if b > a)
         if not steps:
             return None
-        # Of a long file the head and the tail were read, and nothing in between.
+        # Only the head and the tail of a long file were read.
         usual = [step for step in steps if step <= _GAP * steps[len(steps) // 2]]
         return len(usual) / sum(usual)
 
     def until(self) -> float | None:
-        """Give when the last frame that was read is gone; ASF states no lengths."""
+        """Return when the last frame that was read ends; ASF states no lengths."""
         rate = self.rate()
         if self.end is None or self.lasting or not rate:
             return self.end
         return self.end + 1 / rate
 
     def longest(self) -> float:
-        """Give the longest time between two frames that were read, in seconds."""
+        """Return the longest time between two frames that were read, in seconds."""
         stamps = sorted(self.stamps)
         return max((b - a for a, b in pairwise(stamps)), default=0.0)
 
     def key_gap(self) -> float | None:
-        """Give the longest time from a keyframe to the next or the end, in seconds."""
+        """Return the longest time from a keyframe to the next or the end, seconds."""
         if not self.keys or not self.stamps:
             return None
         base = float(self.stream.time_base)
@@ -284,17 +286,17 @@ def _seconds(value: Any, base: Any) -> float | None:
 
 
 def _ratio(value: Any) -> list[int]:
-    """Give a pixel aspect as two numbers; 1:1 when it is unset."""
+    """Return a pixel aspect as two numbers; 1:1 if it is unset."""
     if not value or value <= 0:
         return [1, 1]
     return [value.numerator, value.denominator]
 
 
 def _side_data(frame: Any) -> dict[str, Any]:
-    """Give the frame's side data by type.
+    """Return the frame's side data by type.
 
-    PyAV 18 raises ValueError over all of them when it has no name for one (the
-    views of MV-HEVC, type 29); then there is none.
+    PyAV 18 raises ValueError for all of it when it has no name for one type (the views
+    of MV-HEVC, type 29). The result is then empty.
     """
     try:
         return {item.type.name: item for item in frame.side_data}
@@ -303,7 +305,7 @@ def _side_data(frame: Any) -> dict[str, Any]:
 
 
 def _matrix(frame: Any) -> list[int] | None:
-    """Give the nine 16.16 and 2.30 fixed-point numbers of the display matrix."""
+    """Return the nine 16.16 and 2.30 fixed-point numbers of the display matrix."""
     item = _side_data(frame).get("DISPLAYMATRIX")
     return None if item is None else list(struct.unpack("=9i", bytes(item)[:36]))
 
@@ -383,10 +385,10 @@ def _coded_rate(context: Any) -> str | None:
 
 
 def _has_layers(packet: Any, context: Any) -> bool:
-    """Return whether an HEVC packet has more than the base layer: alpha, or a view.
+    """Return True if an HEVC packet has more than the base layer: alpha, or a view.
 
-    That is in the head of each NAL unit (ITU-T H.265, 7.3.1.2). MP4 and Matroska put
-    its length before it, the others a start code.
+    The header of each NAL unit says so (ITU-T H.265, 7.3.1.2). MP4 and Matroska precede
+    a unit with its length, other containers with a start code.
     """
     if context.name != "hevc":
         return False
@@ -397,12 +399,12 @@ def _has_layers(packet: Any, context: Any) -> bool:
 
 
 def _has_index(packet: Any, context: Any) -> bool:
-    """Return whether a JPEG lists more pictures of its file (CIPA DC-007)."""
+    """Return True if a JPEG lists more pictures in its file (CIPA DC-007)."""
     return context.name == "mjpeg" and b"MPF\0" in bytes(packet)[:_HEAD]
 
 
 def _lengthy(data: bytes, wide: int) -> Iterator[bytes]:
-    """Yield the heads of NAL units that have their length before them."""
+    """Yield the headers of NAL units that are preceded by their length."""
     at = 0
     while at + wide + 2 <= len(data):
         head = at + wide
@@ -415,14 +417,14 @@ def _layer(unit: bytes) -> int:
 
 
 def _is_picture(stream: Any) -> bool:
-    """Tell an embedded picture (cover art) from a film."""
+    """Return True if a stream is an embedded picture (cover art), not a film."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _scan(
     container: Any, tracks: dict[int, Track], options: Options, *, whole: bool
 ) -> bool:
-    """Read packets, decode first frames; True when the end was reached."""
+    """Read packets and decode first frames; return True if the end was reached."""
     until = time.monotonic() + options.scan_seconds
     try:
         for read in container.demux([track.stream for track in tracks.values()]):
@@ -436,7 +438,7 @@ def _scan(
                 return False
             if time.monotonic() > until:
                 return False
-    except IndexError:  # PyAV 18, at the end, of a stream that came while reading
+    except IndexError:  # PyAV 18 raises it at the end for a stream that appeared later
         return True
     except _UNREADABLE:
         return False
@@ -448,7 +450,7 @@ def _enough(track: Track) -> bool:
 
 
 def _read_end(container: Any, track: Track, declared: float) -> None:
-    """Find where the video's packets end, by seeks towards the declared end."""
+    """Find where the video's packets end, by seeking towards the declared end."""
     base = track.stream.time_base
     for share in (1.0, 0.5, 0.25, 0.1, 0.03, 0.01):
         seen = track.packets
@@ -467,10 +469,10 @@ def _read_end(container: Any, track: Track, declared: float) -> None:
 
 
 def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
-    """Seek to a keyframe in the middle; tell whether the first frame there is one.
+    """Seek to a keyframe in the middle; return True if the first frame is one.
 
     Some files mark frames falsely as keyframes. Raw streams have no index: a seek
-    guesses by the bit rate, and finds times that were not there (if all were read).
+    guesses by the bit rate, and finds times that did not exist (if all were read).
     """
     keys, kind = track.keys[1:], container.format.name
     if kind in _RAW or not keys or kind.endswith("_pipe"):
@@ -500,13 +502,13 @@ def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
 def _leads(frame: Any, keyframe: int | None) -> bool:
     """Return True if a frame is shown before the keyframe that was read first.
 
-    Such ones (RADL pictures of HEVC) follow the keyframe in the file.
+    Such frames (RADL pictures of HEVC) follow the keyframe in the file.
     """
     return keyframe is not None and frame.pts is not None and frame.pts < keyframe
 
 
 def _index_gap(track: Track) -> None:
-    """Take the longest frame from the container's index, where it lists all."""
+    """Record the longest frame in the container's index, if it lists all frames."""
     entries = getattr(track.stream, "index_entries", None)
     if not entries or track.stream.frames != len(entries):
         return
@@ -517,7 +519,7 @@ def _index_gap(track: Track) -> None:
 
 
 def _windows(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield places and bytes of windows spread over a file, or all of a small one."""
+    """Yield offset and bytes of windows spread over a file, or all of a small one."""
     size = path.stat().st_size
     count = min(_WINDOWS, 1 + size // _WINDOW_BYTES)
     with path.open("rb") as file:
@@ -530,8 +532,8 @@ def _windows(path: Path) -> Iterator[tuple[int, bytes]]:
 def _sampled_jumps(path: Path) -> int:
     """Count jumps between the presentation times of windows spread over a file.
 
-    A file that is too large to be read shows in them that its clock began again, or
-    went on much later. That it wraps after 26.5 hours is no jump.
+    They reveal that the clock restarted or jumped ahead in a file that is too large to
+    be read. A wrap after 26.5 hours is not a jump.
     """
     found = (_STAMP.search(data) for _, data in _windows(path))
     stamps = [_pes_seconds(one[1]) for one in found if one]
@@ -543,7 +545,7 @@ def _sampled_jumps(path: Path) -> int:
 
 
 def _new_videos(container: Any, path: Path) -> int:
-    """Count the PIDs with video in a transport stream that were not there at first."""
+    """Count the PIDs of a transport stream whose video was not there at first."""
     with path.open("rb") as file:
         head = file.read(_M2TS_BYTES + _TS_BYTES)
     lead = _M2TS_BYTES - _TS_BYTES
@@ -561,7 +563,7 @@ def _new_videos(container: Any, path: Path) -> int:
 
 
 def _pes_seconds(data: bytes) -> float:
-    """Read the 33 bits of a PES header's time."""
+    """Return the 33-bit time of a PES header in seconds."""
     high, middle, low = data[0] >> 1 & 7, data[1:3], data[3:5]
     parts = (int.from_bytes(part, "big") >> 1 for part in (middle, low))
     return (high << 30 | next(parts) << 15 | next(parts)) / 90_000
@@ -659,7 +661,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
 
 
 def read(path: Path, options: Options) -> dict[str, Any]:
-    """Give all facts of the file; ``refused`` says why it could not be opened."""
+    """Return all facts of the file; ``refused`` says why it could not be opened."""
     try:
         with _open(path, options) as container:
             return _body(container, path, options)
@@ -668,7 +670,7 @@ def read(path: Path, options: Options) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+    """Replace NaN and infinity, which JSON does not have, with None."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
@@ -681,7 +683,7 @@ def _finite(value: Any) -> Any:
 def main(argv: list[str]) -> None:
     """Print the facts of ``argv[1]``."""
     options = Options(**json.loads(argv[2]))
-    # The description of a file is a log message of this level.
+    # FFmpeg's description of a file is a log message of this level.
     av.logging.set_level(av.logging.INFO)
     json.dump(_finite(read(Path(argv[1]), options)), sys.stdout)
 

@@ -1,4 +1,4 @@
-"""The numbers of ITU-T H.273 as FFmpeg's words for colour."""
+"""Translate the colour numbers of ITU-T H.273 into FFmpeg's words."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MATRICES = {
     10: "bt2020c",
     15: "ipt-c2",
 }
-# What Dolby Vision of profile 5 has instead of a picture that others can show.
+# The matrix of Dolby Vision profile 5, which has no picture that others can show.
 NO_BASE_LAYER = "ipt-c2"
 _BARE_PROFILE = 5
 RANGES = {1: "limited", 2: "full"}
@@ -52,10 +52,10 @@ RANGES = {1: "limited", 2: "full"}
 def describe(
     frame: dict[str, Any], tag: str | None, profile: int | None
 ) -> tuple[dict[str, str | None], Hdr | None]:
-    """Give the words for a frame's colour numbers, and the kind of HDR.
+    """Return the words for a frame's colour numbers, and the kind of HDR.
 
-    A word is None where the file does not say. ``tag`` is the stream's, ``profile``
-    that of Dolby Vision.
+    A word is None if the file does not say. ``tag`` is the stream's, ``profile`` that
+    of Dolby Vision.
     """
     words = names(frame)
     if profile == _BARE_PROFILE or words["matrix"] == NO_BASE_LAYER:
@@ -64,7 +64,7 @@ def describe(
 
 
 def names(frame: dict[str, Any]) -> dict[str, str | None]:
-    """Give the words for a frame's colour numbers; None where it does not say."""
+    """Return the words for a frame's colour numbers; None if it does not say."""
     rgb = frame.get("rgb", False)
     return {
         "primaries": PRIMARIES.get(frame["primaries"]),
@@ -75,7 +75,7 @@ def names(frame: dict[str, Any]) -> dict[str, str | None]:
 
 
 def hdr(frame: dict[str, Any], tag: str | None) -> Hdr | None:
-    """Tell the kind of HDR: by Dolby Vision's metadata, else by the transfer."""
+    """Return the kind of HDR, by Dolby Vision's metadata or else by the transfer."""
     if "DOVI_METADATA" in frame["side_data"] or tag in ("dvh1", "dvhe", "dav1"):
         return "dolby_vision"
     transfer = TRANSFERS.get(frame["transfer"])

@@ -1,9 +1,9 @@
-"""What FFmpeg, the program, makes of a stream that PyAV does not decode as it does.
+"""Ask FFmpeg, the program, about streams that PyAV decodes differently.
 
-PyAV 18.1 carries FFmpeg 8.1: it has no demuxer of animated WebP and leaves out the
-alpha layer of HEVC. The pictures come from the program (9.0), so it is the judge of
-these two. Nor does PyAV tell an upper field from a lower one. The frame's format is
-read from the ``showinfo`` filter, the packets' times from the ``framecrc`` muxer.
+PyAV 18.1 carries FFmpeg 8.1, which has no demuxer for animated WebP, omits the alpha
+layer of HEVC and does not tell an upper field from a lower one. The pictures come from
+the program (9.0), so it decides these cases. The frame's format is read from the
+``showinfo`` filter, the packets' times from the ``framecrc`` muxer.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _ALPHA_FORMATS = (
 class Decoded:
     """The first frame, and the times of a stream.
 
-    ``frame`` is its size and pixel format, named as in the facts of the probe's child,
-    and the field that comes first; None where nothing decodes. ``packets`` are begin
-    and length of each, in seconds.
+    ``frame`` holds its size and pixel format, named as in the facts of the probe's
+    child process, and which field comes first. It is None if nothing decodes.
+    ``packets`` are start and length of each, in seconds.
     """
 
     frame: dict[str, Any] | None
@@ -60,7 +60,7 @@ def decode(
     *,
     whole: bool = False,
 ) -> Decoded:
-    """Decode the first frame of a stream; ``whole`` reads all of its packets, too.
+    """Decode the first frame of a stream; ``whole`` also reads all of its packets.
 
     Raises Timeout or ResourceLimit.
     """
@@ -72,7 +72,7 @@ def decode(
     if whole:
         words += [*stream, "-c", "copy", "-f", "framecrc", "pipe:1"]
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
-        # As for the probe: the name must not matter.
+        # The name must not matter: FFmpeg guesses formats from extensions.
         (Path(folder) / "source").symlink_to(path.resolve())
         done = process.run(
             [*binary.head(settings), "-loglevel", "info", *words],

@@ -1,8 +1,8 @@
-"""Facts that FFmpeg tells only in its description of a file, a text.
+"""Read facts that only FFmpeg's text description of a file contains.
 
-PyAV 18 gives no side data of streams: what the container cuts off the picture
-(Matroska's PixelCrop*, MP4's clap; FFmpeg cuts it off by itself), and Dolby Vision's
-configuration. Nor does it name the codec of a stream that it cannot decode.
+PyAV 18 exposes no side data of streams: the container's cropping (Matroska's
+PixelCrop*, MP4's clap; FFmpeg crops by itself) and Dolby Vision's configuration. Nor
+does it name the codec of a stream that it cannot decode.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DOLBY = re.compile(r" *DOVI configuration record: .*\bprofile: (\d+)")
 
 
 def kept_size(text: str, index: int, frame: dict[str, Any]) -> tuple[int, int]:
-    """Give the width and height that are left of a stream's frame, in pixels."""
+    """Return the width and height of a stream's frame after cropping, in pixels."""
     width, height = int(frame["width"]), int(frame["height"])
     for line in _about(text, index):
         if crop := _CROP.match(line):
@@ -29,7 +29,7 @@ def kept_size(text: str, index: int, frame: dict[str, Any]) -> tuple[int, int]:
 
 
 def codec_name(text: str, index: int) -> str:
-    """Return the codec of a video stream, or its tag where FFmpeg has no name."""
+    """Return the codec of a video stream, or its tag if FFmpeg has no name for it."""
     for found in map(_CODEC.match, text.splitlines()):
         if found and int(found[1]) == index:
             return found[3] or "unknown" if found[2] == "none" else found[2]
@@ -37,13 +37,13 @@ def codec_name(text: str, index: int) -> str:
 
 
 def dolby_profile(text: str, index: int) -> int | None:
-    """Give the profile of a Dolby Vision stream; 5 has no base layer."""
+    """Return the profile of a Dolby Vision stream; 5 has no base layer."""
     found = (_DOLBY.match(line) for line in _about(text, index))
     return next((int(match[1]) for match in found if match), None)
 
 
 def _about(text: str, index: int) -> Iterator[str]:
-    """Give the lines that are about one stream."""
+    """Yield the lines about one stream."""
     stream = -1
     for line in text.splitlines():
         if head := _STREAM.match(line):

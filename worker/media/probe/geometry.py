@@ -1,4 +1,4 @@
-"""How a frame is shown: cropped, at its pixel aspect, upright."""
+"""Find out how a frame is shown: its crop, pixel aspect and orientation."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Shape:
 
 
 def read_shape(video: dict[str, Any], description: str, warnings: list[str]) -> Shape:
-    """Give the shape of a stream by its facts and FFmpeg's description of the file.
+    """Return the shape of a stream, from its facts and FFmpeg's description.
 
-    What is not usable is left out, and ``warnings`` gets its code.
+    An unusable value is ignored, and its code is added to ``warnings``.
     """
     frame = video["frames"][0]
     rotation, mirrored = _oriented(frame, warnings)
     num, den = video["aspect"]
-    # An absurd pixel aspect is taken for 1:1.
+    # Treat an absurd pixel aspect as 1:1.
     aspect = (num, den) if 1 / 64 <= num / den <= 64 else (1, 1)
     width, height = kept_size(description, video["index"], frame)
     width = max(1, round(width * aspect[0] / aspect[1]))
@@ -42,10 +42,10 @@ def read_shape(video: dict[str, Any], description: str, warnings: list[str]) -> 
 
 
 def orientation(matrix: list[int]) -> tuple[int, bool] | None:
-    """Read a display matrix: clockwise quarter turns in degrees, and mirrored.
+    """Return the orientation in a display matrix: clockwise degrees, and mirrored.
 
-    The picture is first flipped left to right when mirrored, then turned. None
-    when the matrix is not such an orientation (ISO/IEC 14496-12, tkhd).
+    The degrees are quarter turns. A mirrored picture is first flipped left to right,
+    then turned. None if the matrix is not such an orientation (ISO/IEC 14496-12, tkhd).
     """
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
     determinant = a * d - b * c
@@ -64,7 +64,7 @@ def orientation(matrix: list[int]) -> tuple[int, bool] | None:
 def _oriented(frame: dict[str, Any], warnings: list[str]) -> tuple[int, bool]:
     matrix = frame["matrix"]
     if matrix is None:
-        # PyAV counts against the clock.
+        # PyAV counts counterclockwise.
         return -round(frame["rotation"] / _QUARTER) % 4 * _QUARTER, False
     found = orientation(matrix)
     if found is not None:

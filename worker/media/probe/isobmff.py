@@ -1,11 +1,11 @@
-"""Which streams of an MP4 or HEIF file make one picture, by the file's own boxes.
+"""Find the streams of an MP4 or HEIF file that form one picture, from its boxes.
 
-A photo of a phone is a grid of tiles, transparency a picture or a track beside the
-one that it belongs to. FFmpeg gives each as a stream; PyAV 18 does not say how they
+A phone's photo is a grid of tiles, and transparency is a picture or track beside the
+one it belongs to. FFmpeg exposes each as a stream, and PyAV 18 does not say how they
 belong together. Sources: ISO/IEC 14496-12 (boxes, ``tref``), 23008-12 (``grid``,
 ``iovl``, ``auxC``, ``irot``, ``imir``), 23000-22 (``clap`` of an item).
 
-Nothing here trusts a length: boxes are read within their parents, items up to
+No length is trusted: boxes are read within their parents, items up to
 :data:`_MOST_BYTES`. A file that breaks the rules has no assembly.
 """
 
@@ -26,7 +26,7 @@ _MOST_SIDE = 65_535
 
 @dataclass(frozen=True)
 class PlacedImage:
-    """A stream's picture, by the id of its item or track, at a place of a canvas."""
+    """A stream's picture, by the id of its item or track, and its place on a canvas."""
 
     id: int
     x: int = 0
@@ -35,7 +35,7 @@ class PlacedImage:
 
 @dataclass(frozen=True)
 class DerivedImage:
-    """A picture that is put together: its size in pixels, and what lies on it."""
+    """A picture made of others: its size in pixels, and the pictures on it."""
 
     width: int
     height: int
@@ -46,10 +46,10 @@ class DerivedImage:
 class PrimaryImage:
     """The primary item of a HEIF file.
 
-    ``canvas`` is None where the item is coded as one picture. ``matrix`` is the
-    orientation as FFmpeg writes it (a, b, c, d of the display matrix, of -1, 0 and
-    1), ``crop`` the size that is left around a centre: width, height, x and y of the
-    upper left pixel. ``alpha`` are the pictures of its transparency.
+    ``canvas`` is None if the item is coded as one picture. ``matrix`` is the
+    orientation as FFmpeg writes it (a, b, c, d of the display matrix, each -1, 0 or 1).
+    ``crop`` is the rectangle that is kept: width, height, x and y of its upper left
+    pixel. ``alpha`` holds the pictures of its transparency.
     """
 
     id: int
@@ -61,9 +61,9 @@ class PrimaryImage:
 
 @dataclass(frozen=True)
 class Assembly:
-    """``picture`` of the file's items, and its tracks' transparency.
+    """The ``picture`` that the file's items form, and its tracks' transparency.
 
-    ``alpha_tracks`` gives the id of the alpha track by that of the track it is for.
+    ``alpha_tracks`` maps the id of a track to that of its alpha track.
     """
 
     picture: PrimaryImage | None = None
@@ -71,7 +71,7 @@ class Assembly:
 
 
 def read(path: Path) -> Assembly:
-    """Return how the streams of a file belong together; empty where nothing says."""
+    """Return how the streams of a file belong together; empty if it does not say."""
     try:
         with path.open("rb") as file:
             return _read(file, path.stat().st_size)
@@ -91,7 +91,7 @@ def _read(file: BinaryIO, size: int) -> Assembly:
 
 
 def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, begin and end of the contents of the boxes between two places."""
+    """Yield type, start and end of the contents of the boxes between two offsets."""
     for _ in range(_MOST_BOXES):
         if start + 8 > end:
             return
@@ -126,7 +126,7 @@ def _alpha_tracks(file: BinaryIO, start: int, end: int) -> dict[int, int]:
 
 
 def _reference(file: BinaryIO, start: int, end: int) -> int | None:
-    """Return the id of the track that this one is an auxiliary of."""
+    """Return the id of the track that this one is auxiliary to."""
     for kind, begin, _ in _walk(file, start, end):
         if kind == b"auxl":
             file.seek(begin)
@@ -142,7 +142,7 @@ def _track_id(file: BinaryIO, start: int) -> int:
 
 
 def _is_alpha(file: BinaryIO, start: int, end: int) -> bool:
-    """Return whether a track's sample entry says that it is alpha (``auxi``)."""
+    """Return True if a track's sample entry says that it is alpha (``auxi``)."""
     for name in (b"minf", b"stbl", b"stsd"):
         places = [(a, b) for kind, a, b in _walk(file, start, end) if kind == name]
         if not places:
@@ -162,22 +162,22 @@ class _Bytes:
 
     def number(self, size: int) -> int:
         if self.at + size > len(self.data):
-            raise ValueError("a box ends amid a number")
+            raise ValueError("a box ends inside a number")
         self.at += size
         return int.from_bytes(self.data[self.at - size : self.at], "big")
 
     def boxes(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield type and contents of the boxes that are left."""
+        """Yield type and contents of the remaining boxes."""
         while self.at + 8 <= len(self.data):
             length, kind = self.number(4), self.data[self.at : self.at + 4]
             if length < 8:
-                raise ValueError("a box is shorter than its head")
+                raise ValueError("a box is shorter than its header")
             yield kind, self.data[self.at + 4 : self.at + length - 4]
             self.at += length - 4
 
 
 class _Items:
-    """The items of a ``meta`` box, and what refers to what."""
+    """The items of a ``meta`` box, and the references between them."""
 
     def __init__(self, meta: bytes, file: BinaryIO) -> None:
         boxes = dict(_Bytes(meta[4:]).boxes())
@@ -245,7 +245,7 @@ class _Items:
         rows, columns = data.number(1) + 1, data.number(1) + 1
         size = data.number(wide), data.number(wide)
         if rows * columns != len(inputs):
-            raise ValueError("a grid has not as many tiles as places")
+            raise ValueError("a grid has a different number of tiles than of places")
         width, height = self._size(inputs[0])
         places = (
             PlacedImage(one, n % columns * width, n // columns * height)
@@ -341,7 +341,7 @@ def _places(box: bytes) -> dict[int, tuple[int, int, int]]:
 def _overlay(data: _Bytes, inputs: tuple[int, ...]) -> DerivedImage:
     data.number(1)
     wide = 4 if data.number(1) & 1 else 2
-    data.number(8)  # what lies behind, 16 bits each of red, green, blue and alpha
+    data.number(8)  # the background: red, green, blue and alpha, 16 bits each
     size = data.number(wide), data.number(wide)
     places = [PlacedImage(one, data.number(wide), data.number(wide)) for one in inputs]
     if any(max(one.x, one.y) > _MOST_SIDE // 2 for one in places):
@@ -357,11 +357,11 @@ def _shown(
     crop = None
     for name, body in properties:
         if name == b"irot":
-            # Quarter turns against the clock.
+            # Quarter turns, counterclockwise.
             for _ in range(body[0] & 3):
                 a, b, c, d = b, -a, d, -c
         elif name == b"imir":
-            # 0 exchanges top and bottom, 1 left and right.
+            # 0 swaps top and bottom, 1 left and right.
             a, b, c, d = (a, -b, c, -d) if not body[0] & 1 else (-a, b, -c, d)
         elif name == b"clap":
             crop = _aperture(body, size)

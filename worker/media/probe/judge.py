@@ -1,7 +1,7 @@
-"""Find out what a file is: facts of a child process, judged into a MediaInfo.
+"""Probe a file: turn the facts that a child process reads into a MediaInfo.
 
-The child is :mod:`worker.media.probe.child`. Judging is pure: :func:`judge` turns facts
-into a MediaInfo or raises the MediaError that says what is wrong with the file.
+The child is :mod:`worker.media.probe.child`. :func:`media_info` is pure: it turns facts
+into a MediaInfo, or raises the MediaError that says what is wrong with the file.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _LONGEST_SANE = 100 * 366 * 86_400.0
 _UNTIMED = ("h263", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "cavsvideo")
 _RATED = ("h264", "hevc", "vvc")
 _WEBP, _MILLISECOND = "webp_pipe", 0.001
-# A frame of which no colour and no orientation is known.
+# The facts of a frame with unknown colours and orientation.
 _PLAIN_FRAME: dict[str, Any] = {
     "bits": 8,
     "interlaced": False,
@@ -71,11 +71,11 @@ _ENCRYPTED_TAGS = {"encv", "drmi", "enca"}
 def probe(
     path: Path, settings: Settings, should_stop: Callable[[], bool] = lambda: False
 ) -> MediaInfo:
-    """Look at the file at ``path``; at most ``engine.probe_seconds``.
+    """Return what the file at ``path`` holds, in at most ``engine.probe_seconds``.
 
-    Raises UnsupportedFormat, DecodeError, Encrypted, TooLarge, TooLong,
-    TooManyPixels, Timeout or ResourceLimit. A file without a video stream gives a
-    MediaInfo whose ``video`` is None: what that means is the spec's business.
+    Raises UnsupportedFormat, DecodeError, Encrypted, TooLarge, TooLong, TooManyPixels,
+    Timeout or ResourceLimit. For a file without a video stream, ``video`` of the result
+    is None; the spec decides what that means.
     """
     head = sniff(path)
     if head.size > settings.limits.source_bytes:
@@ -132,16 +132,14 @@ def _read(
         facts: dict[str, Any] = json.loads(done.stdout)
         return facts
     if done.returncode < 0 or "MemoryError" in done.log:
-        raise DecodeError(
-            "reading the file ended the probe; it is damaged or made to do harm"
-        )
+        raise DecodeError("the file crashed the probe: it is corrupt or malicious")
     if "No space left" in done.log:
-        raise DiskFull("no space left while the file was probed")
+        raise DiskFull("no space left on the disk while probing the file")
     raise InternalError(f"the probe failed: {done.log.strip()[-300:]}")
 
 
 def media_info(head: Sniffed, facts: dict[str, Any], settings: Settings) -> MediaInfo:
-    """Turn the child's facts into a MediaInfo, or raise what is wrong."""
+    """Return the MediaInfo that the child's facts describe, or raise what is wrong."""
     _check_opened(head, facts)
     videos = [video for video in facts["videos"] if video.get("width") is not None]
     warnings: list[str] = []
@@ -182,8 +180,8 @@ def _too_many_pixels(width: int, height: int, settings: Settings) -> TooManyPixe
 def _check_head(head: Sniffed, settings: Settings) -> None:
     if head.text:
         raise UnsupportedFormat(
-            f"the file is {head.text}, which is not accepted",
-            hint="give the video file itself",
+            f"the file is {head.text}, not a video",
+            hint="send the video file itself",
         )
     if head.pixels:
         width, height = head.pixels
@@ -195,25 +193,26 @@ def _check_opened(head: Sniffed, facts: dict[str, Any]) -> None:
     if "refused" not in facts:
         return
     if head.protected:
-        raise Encrypted("the file is encrypted (DRM)", hint="give a clear copy")
+        raise Encrypted("the file is encrypted (DRM)", hint="send an unencrypted copy")
     if head.media:
         raise DecodeError(
             f"the file is damaged or incomplete: {facts['refused']}",
             hint="upload the whole file again; an MP4 needs its index (moov)",
         )
     raise UnsupportedFormat(
-        "the file is not of a supported video format",
-        hint="MP4, MOV, MKV, WebM, AVI, TS, MPEG, FLV, WMV, OGG, MXF or GIF",
+        "the file is not in a supported video format",
+        hint="send MP4, MOV, MKV, WebM, AVI, TS, MPEG, FLV, WMV, OGG, MXF or GIF",
     )
 
 
 def _rank(
     video: dict[str, Any], facts: dict[str, Any], longest: float
 ) -> tuple[Any, ...]:
-    """Order candidates: moving and not far shorter, then default, area, first.
+    """Return the sort key of a candidate for the film.
 
-    A track of MP4 and MOV that is not enabled (ISO/IEC 14496-12, tkhd) is none of the
-    defaults, and neither is one of Matroska whose FlagDefault is 0.
+    A moving stream of nearly full length comes before others, then a default one, the
+    largest and the first. A track of MP4 and MOV that is not enabled (ISO/IEC 14496-12,
+    tkhd) is not a default, and neither is one of Matroska whose FlagDefault is 0.
     """
     frame = video["frames"][0]
     pixels = frame["width"] * frame["height"]
@@ -224,17 +223,17 @@ def _rank(
 
 
 def _length(video: dict[str, Any], facts: dict[str, Any]) -> float | None:
-    """Give how long the stream's frames are shown, in seconds."""
+    """Return how long the stream's frames are shown, in seconds."""
     step = 1 / video["fps"] if video["fps"] else 0.0
     counted = video["packets"] * step
     if video["first"] is None or video["end"] is None:
-        # A raw stream has no times: FFmpeg gives each frame its place at that rate.
+        # A raw stream has no times: FFmpeg spaces its frames at that rate.
         return _sane(video["duration"] or (facts["complete"] and counted))
     length = float(video["end"] - video["first"])
     if facts["container"] == "ogg" and counted > _CHAINED * length:
-        # Streams one after another, each with a clock from 0.
+        # Chained streams, each with a clock that starts at 0.
         return float(counted)
-    # The length of a last frame after a jump of the clock may be any number.
+    # After a clock jump, the length of the last frame may be any number.
     declared = (facts["duration"] or 0.0) + facts["start"] - video["first"]
     shown = float(video["last"] - video["first"])
     lies = length - shown > 2 * step and shown < declared < length
@@ -253,7 +252,7 @@ def _choose(
     head: Sniffed,
     settings: Settings,
 ) -> dict[str, Any] | None:
-    """Pick the film among the video streams; None when there is none."""
+    """Return the film among the video streams; None if there is none."""
     if not videos:
         return None
     for video in videos:
@@ -279,16 +278,18 @@ def _undecoded(
     head: Sniffed,
     settings: Settings,
 ) -> dict[str, Any] | None:
-    """Raise why none of the streams gave a frame; None where others may be the film."""
+    """Raise why no stream gave a frame; return None if another may be the film."""
     for video in videos:
         if video["width"] * video["height"] > settings.limits.source_pixels:
             raise _too_many_pixels(video["width"], video["height"], settings)
     if head.protected:
-        raise Encrypted("the video stream is encrypted (DRM)", hint="give a clear copy")
+        raise Encrypted(
+            "the video stream is encrypted (DRM)", hint="send an unencrypted copy"
+        )
     if facts.get("undecodable"):
         return None
     if not any(video["packets"] for video in videos):
-        raise DecodeError("the video stream holds no frames")
+        raise DecodeError("the video stream has no frames")
     raise DecodeError("no frame of the video stream could be decoded")
 
 
@@ -298,7 +299,7 @@ def _decode(
     settings: Settings,
     should_stop: Callable[[], bool],
 ) -> None:
-    """Correct the facts of streams that PyAV decodes otherwise than the program."""
+    """Correct the facts of streams that PyAV decodes differently from FFmpeg."""
     for video in facts.get("videos", []):
         fields = _is_of_fields(video)
         if (video.get("layered") and video["frames"]) or fields:
@@ -316,17 +317,17 @@ def _decode(
 
 
 def _is_of_fields(video: dict[str, Any]) -> bool:
-    """Return whether every picture of a stream is one field.
+    """Return True if every picture of a stream is one field.
 
-    FFmpeg's HEVC decoder marks pictures as interlaced for this alone (pic_struct 1, 2
-    and 9 to 12 of ITU-T H.265, D.3.3); those of H.264 and MPEG-2 it joins itself.
+    FFmpeg's HEVC decoder marks pictures as interlaced only for this (pic_struct 1, 2
+    and 9 to 12 of ITU-T H.265, D.3.3). It joins the fields of H.264 and MPEG-2 itself.
     """
     frames = video.get("frames") or [{"interlaced": False}]
     return bool(video.get("codec") == "hevc" and frames[0]["interlaced"])
 
 
 def _woven(video: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts of the frames that two fields each make."""
+    """Return the facts of the frames that pairs of fields form."""
     frames = [one | {"height": 2 * one["height"]} for one in video["frames"]]
     counted = ("packets", "timed", "declared_frames")
     return {
@@ -380,7 +381,7 @@ def _clock_warnings(
 
 
 def _goes_on(video: dict[str, Any], facts: dict[str, Any]) -> bool:
-    """Return whether another video of a stream shows what comes before or after."""
+    """Return True if another video stream shows what comes before or after."""
     if not facts["container"].startswith("mpegts") or video["end"] is None:
         return False
     others = (one for one in facts["videos"] if one["index"] != video["index"])
@@ -451,7 +452,7 @@ def _is_rate_guessed(video: dict[str, Any], facts: dict[str, Any]) -> bool:
 
 
 def _has_alpha(video: dict[str, Any]) -> bool:
-    """Return whether a stream has transparency: in its frames, or beside them."""
+    """Return True if a stream has transparency, in its frames or beside them."""
     frame = video["frames"][0]
     return bool(frame["alpha"] or video["alpha_mode"] or video.get("alpha_mosaic"))
 
@@ -459,7 +460,7 @@ def _has_alpha(video: dict[str, Any]) -> bool:
 def _duration(
     video: VideoInfo | None, facts: dict[str, Any], warnings: list[str]
 ) -> float | None:
-    """Give the best known end of the video on the container's clock, seconds."""
+    """Return the best known end of the video on the container's clock, seconds."""
     declared = _sane(facts["duration"])
     if video is None:
         return declared
@@ -470,7 +471,7 @@ def _duration(
         warnings.append(warning_codes.DURATION_UNKNOWN)
         return None
     if declared is None:
-        return known  # nothing is stated by an APNG, a raw stream or a still
+        return known  # an APNG, a raw stream or a still states no duration
     if abs(declared - known) > max(1.0, 0.1 * known):
         audio = max((a["duration"] or 0.0 for a in facts["audios"]), default=0.0)
         if abs(audio - declared) > 1.0:
@@ -479,11 +480,11 @@ def _duration(
 
 
 def _check_length(duration: float, video: dict[str, Any], limit: float) -> None:
-    """Refuse a film over the limit; the few frames of a slide show may take long.
+    """Raise TooLong if a film is over the limit.
 
-    What costs is frames, not hours: a day of one frame in ten seconds is allowed. But
-    a length that the frames cannot fill is only claimed, and is judged as it stands:
-    over the limit they count for a minute each.
+    The cost grows with frames, not hours: a day at one frame in ten seconds is allowed.
+    But a duration that exceeds the limit by over a minute a frame is only claimed, and
+    is refused.
     """
     frames = video.get("packets", 0)
     filled = duration <= limit + frames * _SLIDE_SECONDS

@@ -1,8 +1,8 @@
-"""Put together, in a file's facts, the streams that make one picture.
+"""Join, in a file's facts, the streams that form one picture.
 
-:mod:`worker.media.probe.isobmff` says which belong together. What results is one
-candidate for the film, in place of its tiles, with ``mosaic`` and ``alpha_mosaic`` as
-:class:`common.model.Mosaic` has them.
+:mod:`worker.media.probe.isobmff` says which belong together. The result is one
+candidate for the film in place of its tiles, with ``mosaic`` and ``alpha_mosaic`` as in
+:class:`common.model.Mosaic`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _FIXED = 65_536
 
 
 def join(videos: list[Video], assembly: Assembly) -> list[Video]:
-    """Return the candidates for the film, each with what belongs to it.
+    """Return the candidates for the film, each with the streams that belong to it.
 
-    A stream that is part of another one's picture is no candidate.
+    A stream that is part of another one's picture is not a candidate.
     """
     items = {video["id"]: video for video in videos if _is_item(video)}
     tracks = {video["id"]: video for video in videos if not _is_item(video)}
@@ -46,7 +46,7 @@ def join(videos: list[Video], assembly: Assembly) -> list[Video]:
 
 
 def _is_item(video: Video) -> bool:
-    """Return whether a stream is a picture of a HEIF file, and no track."""
+    """Return True if a stream is a picture of a HEIF file, not a track."""
     return video["duration"] is None and video["packets"] <= 1
 
 
@@ -58,7 +58,7 @@ def _size(video: Video) -> tuple[int, int]:
 def _picture(
     picture: PrimaryImage, items: dict[int, Video]
 ) -> tuple[Video | None, list[int]]:
-    """Return the primary item as one video, and the streams that it is made of."""
+    """Return the primary item as one video, and the streams it is made of."""
     alpha = picture.alpha and _mosaic(picture.alpha, picture, items)
     used = [tile["stream"] for tile in alpha["tiles"]] if alpha else []
     if picture.canvas is None:
@@ -88,7 +88,7 @@ def _matrix(picture: PrimaryImage) -> list[int]:
 def _mosaic(
     canvas: DerivedImage, picture: PrimaryImage, items: dict[int, Video]
 ) -> dict[str, Any] | None:
-    """Return where the tiles lie and what is kept; None when a tile did not decode."""
+    """Return the places of the tiles and the crop; None if a tile did not decode."""
     tiles = []
     for part in canvas.parts:
         video = items.get(part.id)
@@ -100,7 +100,7 @@ def _mosaic(
 
 
 def _kept(canvas: DerivedImage, picture: PrimaryImage) -> Kept:
-    """Return width, height, x and y of what the picture shows of a canvas."""
+    """Return width, height, x and y of the part of a canvas that is shown."""
     whole = picture.canvas
     if picture.crop is None or whole is None:
         return canvas.width, canvas.height, 0, 0

@@ -1,7 +1,7 @@
-"""What the first bytes of a file tell without a decoder.
+"""Read what the first bytes of a file show without a decoder.
 
-A few fixed fields are read with :mod:`struct`; nothing here follows a length that
-the file states.
+A few fixed fields are read with :mod:`struct`; no length stated in the file is
+followed.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _PROTECTED = (b"sinf", b"schm", b"tenc")
 
 @dataclass(frozen=True)
 class Sniffed:
-    """``text`` names what a text file pretends to be, ``pixels`` a stated size.
+    """``text`` names the kind of a text file, ``pixels`` is the size in a header.
 
-    ``protected`` says that the boxes of common encryption (ISO/IEC 23001-7) are in
-    the first mebibyte, ``media`` that the file begins like one.
+    ``protected`` means that the boxes of common encryption (ISO/IEC 23001-7) are in the
+    first mebibyte, ``media`` that the file starts like a supported container.
     """
 
     size: int
@@ -40,7 +40,7 @@ class Sniffed:
 
 
 def sniff(path: Path) -> Sniffed:
-    """Read the head of a file."""
+    """Return what the head of a file shows."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     return Sniffed(
@@ -53,7 +53,7 @@ def sniff(path: Path) -> Sniffed:
 
 
 def declared_size(head: bytes) -> tuple[int, int] | None:
-    """Give the size that a GIF, PNG or WebP header states, whatever a decoder says."""
+    """Return the size in a GIF, PNG or WebP header, whatever a decoder says."""
     if head[:6] in (b"GIF87a", b"GIF89a") and len(head) >= 10:
         width, height = struct.unpack("<HH", head[6:10])
         return width, height
@@ -64,7 +64,7 @@ def declared_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """Read a WebP header (RFC 9649): PyAV cannot decode animated ones."""
+    """Return the size in a WebP header (RFC 9649); PyAV opens no animated WebP."""
     if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
         return None
     if head[12:16] == b"VP8X":
@@ -78,7 +78,7 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def text_kind(head: bytes) -> str | None:
-    """Name what a text file pretends to be, or None."""
+    """Return the kind of a text file, or None."""
     start = head[:2048].lstrip(b"\xef\xbb\xbf \t\r\n")
     for mark, name in _TEXTS:
         if start.startswith(mark) or (mark[:1] == b"<" and mark in start):
@@ -87,7 +87,7 @@ def text_kind(head: bytes) -> str | None:
 
 
 def looks_like_media(head: bytes) -> bool:
-    """Tell whether the first bytes are those of a container that we take."""
+    """Return True if the first bytes are those of a supported container."""
     return (
         head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"styp", b"moof", b"sidx")
         or head[:4] in (b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"FLV\x01", b"0&\xb2u")

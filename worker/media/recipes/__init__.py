@@ -1,1 +1,1 @@
-"""Pure plans: a spec and the facts of a source become FFmpeg arguments."""
+"""Turn a spec and the facts of a source into plans; nothing here does I/O."""

@@ -1,4 +1,4 @@
-"""The recipe of one contiguous animation: GIF, WebP, AVIF, MP4 or WebM."""
+"""Plan one contiguous animation: GIF, WebP, AVIF, MP4 or WebM."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worker.media.recipes.shared.moving import Rendition
 from worker.media.recipes.shared.span import Span, frames_of, sample, stillness
 from worker.media.recipes.size_limit import fit
 
-# Where "auto" looks first.
+# Where "auto" starts unless there is nothing to see.
 _USUAL_START = "10%"
 _DEFAULT_SECONDS = 5.0
 _LONGEST = 30.0
@@ -35,9 +35,9 @@ class RequestedSpan(Span):
 
 
 def requested_span(spec: AnimationSpec, clip: Clip) -> RequestedSpan:
-    """Find the stretch that was asked, moved back or cut so that it fits.
+    """Return the requested span, moved back or shortened to fit into the video.
 
-    Raises SeekPastEnd when ``end`` does not come after ``start``.
+    Raises SeekPastEnd if ``end`` does not come after ``start``.
     """
     start = clip.at(_usual(spec.start))
     length = _DEFAULT_SECONDS if spec.duration is None else spec.duration
@@ -48,7 +48,7 @@ def requested_span(spec: AnimationSpec, clip: Clip) -> RequestedSpan:
                 f"end ({spec.end}) does not come after start ({spec.start}) "
                 "in this video",
                 pointer="/end",
-                hint="give both as shares or both in seconds",
+                hint="give both as percentages or both in seconds",
             )
     length = min(length, _LONGEST)
     if clip.end is None:
@@ -63,7 +63,7 @@ def _usual(start: float | str) -> float | str:
 def _fitted(
     spec: AnimationSpec, clip: Clip, start: float, length: float, end: float
 ) -> RequestedSpan:
-    # A stated end that lies after the video's moves no start back.
+    # An end in the spec that is after the video's does not move the start back.
     held = spec.end is not None and clip.begin <= start < end
     room = max(end - (start if held else clip.begin), clip.frame_seconds)
     requested = spec.duration is not None or spec.end is not None
@@ -84,9 +84,10 @@ def _fitted(
 def plan(
     spec: AnimationSpec, clip: Clip, _part: Any = None, _parts: Sequence[Any] = ()
 ) -> Plan:
-    """Give the alternatives for an animation spec; parts are not used.
+    """Return the alternatives for an animation spec; parts are not used.
 
-    Raises NoVideoStream. The alternative of a window that is none raises SeekPastEnd.
+    Raises NoVideoStream. If ``end`` does not come after ``start``, the alternative that
+    would show frames raises SeekPastEnd.
     """
     canvas = fallback.animation_canvas(spec)
     seconds = _DEFAULT_SECONDS if spec.duration is None else spec.duration
@@ -124,10 +125,10 @@ def _of_frames(spec: AnimationSpec, clip: Clip) -> Plan:
 
 @dataclass(frozen=True)
 class _AnimationRun:
-    """One way to make the animation of a stretch.
+    """One way to make the animation of a span.
 
-    ``searches`` says that another stretch may be shown where this one is poor;
-    ``passed_over`` are those that were, as the document shows them.
+    ``searches`` allows another span if this one is poor. ``passed_over`` lists the
+    spans that were poor, as the document shows them.
     """
 
     spec: AnimationSpec
@@ -140,7 +141,7 @@ class _AnimationRun:
 
     @property
     def rendition(self) -> Rendition:
-        """Give the look that was asked for."""
+        """Return the size, rate and quality that the spec asks for."""
         spec, video = self.spec, self.clip.video
         even = picture.is_even(spec.format)
         size = (video.width, video.height)
@@ -159,12 +160,12 @@ class _AnimationRun:
 
     @property
     def seconds(self) -> float:
-        """Give how long the animation plays, one way."""
+        """Return how long the animation plays in one direction."""
         return self.span.length / self.spec.speed
 
     @property
     def timing(self) -> moving.Timing:
-        """Return what a run reads, and how long the animation plays."""
+        """Return how long a run reads, and how long the animation plays."""
         plays = self.seconds * (2 if self.spec.boomerang else 1)
         return moving.Timing(self.span.length + min(self.early, _EARLY_SECONDS), plays)
 
@@ -174,7 +175,7 @@ class _AnimationRun:
         return moving.file_name("animation", self.spec.format)
 
     def sampled(self, rendition: Rendition) -> tuple[Any, moving.View | None]:
-        """Return the drawn frames at the look's rate, and the view of a few."""
+        """Return the drawn frames at the rate, and an output of a few as samples."""
         clip, spec = self.clip, self.spec
         frames = sample(
             clip,
@@ -197,7 +198,7 @@ class _AnimationRun:
         return moving.boomerang(frames) if spec.boomerang else frames, view
 
     def make(self) -> StepRun:
-        """Make the file of the stretch, or of a better one where it is poor."""
+        """Make the file of the span, or of a better one if it is poor."""
         shown = yield from self.draw()
         if not (self.searches and shown.poor):
             return (yield from self.finish(shown))
@@ -217,16 +218,16 @@ class _AnimationRun:
         return (yield from chosen.finish(shown))
 
     def instead(self, start: float, shown: Content) -> _AnimationRun:
-        """Return the way to show the stretch from ``start``, and say why."""
+        """Return the run that starts at ``start``, and record why."""
         left = {"start": self._time, "warnings": list(shown.warnings)}
         span = replace(self.span, start=start)
         passed_over = (*self.passed_over, left)
         return replace(self, span=span, passed_over=passed_over)
 
     def draw(self) -> Generator[Step, Done, Content]:
-        """Write the file, or what trials for ``max_bytes`` read; judge what it shows.
+        """Write the file (or the master for ``max_bytes``) and judge its content.
 
-        Raises DecodeError when no frame came.
+        Raises DecodeError if no frame could be decoded.
         """
         spec, rendition, timing = self.spec, self.rendition, self.timing
         frames, view = self.sampled(rendition)
@@ -240,13 +241,13 @@ class _AnimationRun:
                 frames, self.file, spec, rendition, timing, threads, view=view
             )
             if self.file not in done.files:
-                raise DecodeError("no frame could be decoded there")
+                raise DecodeError("no frame of that span could be decoded")
         if self.clip.video.frames == 1:
             return Content()
         return content.read(content.samples(done, rendition.box.width))
 
     def finish(self, shown: Content) -> StepRun:
-        """Describe the file that was drawn, or search for one within ``max_bytes``."""
+        """Describe the drawn file, or search for one within ``max_bytes``."""
         spec, rendition = self.spec, self.rendition
         details: dict[str, Any] = {"start": self._time, "end": self._end}
         if spec.start == AUTO:

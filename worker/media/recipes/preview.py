@@ -1,8 +1,8 @@
-"""The recipe of hover previews: short segments of the whole video, one after another.
+"""Plan hover previews: short segments of the whole video, one after another.
 
-The segments are seeked to, several in one process, and kept small and lossless; the
-last step joins and encodes them. How many inputs a process opens depends on their
-size, since each decoder holds its own frames.
+Each segment is reached by a seek. Several are decoded in one process and stored small
+and lossless; the last step joins and encodes them. Each decoder holds its own frames,
+so the frame size decides how many inputs a process opens.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from worker.media.recipes.size_limit import fit
 _PIXELS = 12_000_000
 _MOST_INPUTS = 12
 _CAPTURE = 1024 * 1024
-# Of each segment, by which it is told whether that is black.
+# Samples of each segment, which show whether it is black.
 _SAMPLES = 3
 _TICK = 0.001
 _STORED: dict[str, Any] = {
@@ -45,7 +45,7 @@ _STORED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class _PreviewRun:
-    """What is taken from the clip, at which size and pace."""
+    """One way to make a preview: the segments to show, their size and rate."""
 
     spec: PreviewSpec
     clip: Clip
@@ -55,7 +55,7 @@ class _PreviewRun:
 
     @property
     def inputs(self) -> int:
-        """Give how many segments one process may open."""
+        """Return how many segments one process may open."""
         video = self.clip.video
         pixels = max(1, video.coded_width * video.coded_height)
         return max(1, min(_MOST_INPUTS, _PIXELS // pixels))
@@ -67,7 +67,7 @@ def plan(
     _part: Any = None,
     _parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the alternatives for a preview spec; it is never cut into parts.
+    """Return the alternatives for a preview spec, which is never split.
 
     Raises NoVideoStream.
     """
@@ -126,11 +126,11 @@ def _of_frames(spec: PreviewSpec, clip: Clip) -> Plan:
 
 
 def segments(spec: PreviewSpec, clip: Clip) -> tuple[Span, ...]:
-    """Spread the segments evenly over what is not excluded; none overlap.
+    """Return segments spread evenly over what is not excluded, without overlap.
 
-    A video with room for fewer gives fewer; one shorter than a single segment is
-    shown whole. Where less than one segment is left, it reaches into what is
-    excluded. Of a video of unknown length only the start is known to exist.
+    A video with room for fewer has fewer; one shorter than a segment is shown whole. If
+    less than one segment is left, it extends into what is excluded. In a video of
+    unknown length, only the start is known to exist.
     """
     length = spec.segment_duration
     if clip.end is None:
@@ -149,7 +149,7 @@ def segments(spec: PreviewSpec, clip: Clip) -> tuple[Span, ...]:
 def _widened(
     rest: tuple[float, float], length: float, whole: tuple[float, float]
 ) -> tuple[float, float]:
-    """Give a rest of at least that length around the same middle, inside the whole."""
+    """Return a span of at least that length, around the same middle, in the whole."""
     lacking = length - (rest[1] - rest[0])
     if lacking <= 0:
         return rest
@@ -160,7 +160,7 @@ def _widened(
 def _affordable_fps(
     spec: PreviewSpec, windows: Sequence[Span], box: picture.Box
 ) -> float:
-    """Return the asked frame rate, or what the disk and the encoder can bear."""
+    """Return the requested frame rate, or the highest that disk and encoder allow."""
     return cost.rate(spec.fps, spec.format, box, _seconds(windows), stored=True)
 
 
@@ -207,7 +207,7 @@ def _described(
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
     """Return what the document says of each segment, and warnings of empty ones.
 
-    Samples are told apart by time: the segments play one after another.
+    Samples are assigned by time: the segments play one after another.
     """
     segments: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
@@ -236,9 +236,9 @@ def _seconds(windows: Sequence[Span]) -> float:
 def _store_segments(
     run: _PreviewRun,
 ) -> Generator[Step, Done, tuple[list[str], list[tuple[Span, int]]]]:
-    """Draw the segments, as many in one process as memory allows.
+    """Store the segments, as many in one process as memory allows.
 
-    Returns the files, and the segments that have frames in them, with how many.
+    Returns the files, and the segments that have frames with their frame counts.
     """
     files: list[str] = []
     shown: list[tuple[Span, int]] = []
@@ -283,7 +283,7 @@ def _concat(streams: Sequence[Any]) -> Any:
 
 
 def _joined(run: _PreviewRun, files: Sequence[str]) -> Any:
-    """Put the stored segments one after another."""
+    """Join the stored segments, one after another."""
     words = {"protocol_whitelist": PROTOCOLS, "format_whitelist": FORMATS}
     stored = [ffmpeg.input(f"file:{name}", **words)["v:0"] for name in files]
     return _concat(stored).filter("setpts", f"N/{number(run.rendition.fps)}/TB")

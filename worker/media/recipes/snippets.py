@@ -1,8 +1,8 @@
-"""The recipe of snippets: one short animation for each window of the whole video.
+"""Plan snippets: one short animation for each window of the whole video.
 
-The windows are cut into parts that different workers can do; a part carries its
-windows' times, so that all agree on them. The joining task writes the manifest.
-Every second of the video lies in exactly one window; the last one ends with it.
+The windows are split into parts for several workers. A part carries its windows' times,
+so that all workers agree on them. The joining task writes the manifest. Every second of
+the video lies in exactly one window; the last one ends with it.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from worker.media.recipes.shared.span import Span, frames_of, sample, stillness
 
 MANIFEST = "snippets.json"
 MOST_WINDOWS = 1000
-# What a part should take one core, and what a second of video costs it: a base for
-# the encoder, and decoding by megapixels of 30 frames.
+# The CPU seconds of a part, and those of a second of video: a base for the encoder,
+# and decoding by megapixels of 30 frames.
 _PART_SECONDS = 15.0
 _BASE_COST = 0.03
 _PIXEL_COST = 0.045
-# Half a minute has scenes enough to make its palette of one frame a second.
+# One frame a second is enough for the palette of half a minute.
 _PALETTE_SECONDS = 1.0
 _SHRUNK = 3
-# A last window shorter than this joins the one before.
+# A last window shorter than this becomes part of the one before.
 _LEAST_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class _SnippetStyle:
-    """How snippets are written; what the spec does not say is as in animations."""
+    """How snippets are written; the defaults are those of animations."""
 
     format: Literal["gif", "webp", "avif", "mp4", "webm"]
     loop: int
@@ -52,14 +52,14 @@ class _SnippetStyle:
 
 
 def window_seconds(spec: SnippetsSpec, begin: float, end: float) -> float:
-    """Give how long a window is: as asked, longer where there would be too many."""
+    """Return the length of a window: as requested, longer if they are too many."""
     return max(spec.window, (end - begin) / MOST_WINDOWS)
 
 
 def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Span]:
-    """Cut the time from ``begin`` to ``end`` into windows, without a gap.
+    """Return the windows from ``begin`` to ``end``, without a gap.
 
-    Windows grow where there would be more than a thousand.
+    Windows grow if there would be more than a thousand.
     """
     length = window_seconds(spec, begin, end)
     count = max(1, math.ceil((end - begin - _LEAST_SECONDS) / length))
@@ -69,9 +69,9 @@ def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Span]:
 
 
 def cut(spec: SnippetsSpec, media: MediaInfo) -> list[Any]:
-    """Give the parts: each a JSON object with the windows that it makes.
+    """Return the parts: each a JSON object with the windows that it makes.
 
-    Empty where one task can do it all, or where the length is unknown.
+    Empty if one task can do it all, or if the length is unknown.
     """
     video = media.video
     if video is None or media.duration is None:
@@ -93,7 +93,7 @@ def cut(spec: SnippetsSpec, media: MediaInfo) -> list[Any]:
 
 
 def _cost(seconds: float, video: VideoInfo) -> float:
-    """Estimate the CPU seconds of one window."""
+    """Return the estimated CPU seconds of one window."""
     megapixels = video.coded_width * video.coded_height / 1e6
     frames = (video.fps or 30.0) / 30.0
     return seconds * (_BASE_COST + _PIXEL_COST * megapixels * frames)
@@ -105,15 +105,15 @@ def plan(
     part: Any = None,
     parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the alternatives for a part, for the joining task, or for the whole.
+    """Return the alternatives for a part, for the joining task, or for the whole.
 
-    Raises NoVideoStream, and TooLong where decoding it all is over the limit.
+    Raises NoVideoStream, and TooLong if decoding the whole video exceeds the limit.
     """
     clip.check_decoding("snippets")
     if part is None and parts:
         return _joining(spec, clip, parts)
     if clip.media.video is None:
-        hint = "snippets show windows of the video; nothing can stand in for them"
+        hint = "snippets show windows of the video, so they have no fallback"
         raise no_video(clip.media, hint)
     if part is not None:
         first = int(part["first"])
@@ -128,7 +128,7 @@ def plan(
         Alternative("windows_plain", plain.make, clipped),
     ]
     if part is not None:
-        # One bad stretch of the video must not fail the other parts' snippets.
+        # A damaged part of the video must not fail the other parts' snippets.
         alternatives.append(
             Alternative("nothing", _nothing, (warning_codes.WINDOW_MISSING,))
         )
@@ -136,15 +136,15 @@ def plan(
 
 
 def _until(spec: SnippetsSpec, clip: Clip) -> float:
-    """Give the clip's end, seconds.
+    """Return the clip's end in seconds.
 
-    Of a video of unknown length windows are tried until one gives nothing.
+    If the length is unknown, windows are tried until one has no frame.
     """
     return spec.window * MOST_WINDOWS if clip.end is None else clip.end
 
 
 def _notes(spec: SnippetsSpec, clip: Clip) -> tuple[str, ...]:
-    """Give the warnings that the facts of the clip tell."""
+    """Return the warnings that follow from the clip's facts."""
     notes = []
     if clip.video.frames == 1:
         notes.append(warning_codes.SINGLE_FRAME)
@@ -162,7 +162,7 @@ def _box(spec: SnippetsSpec, clip: Clip) -> picture.Box:
 
 
 def _rate(spec: SnippetsSpec, clip: Clip) -> float:
-    """Return the rate of all snippets: as asked, less where one is too much work."""
+    """Return the rate of all snippets: as requested, or what a task can afford."""
     end = _until(spec, clip)
     plays = min(window_seconds(spec, 0.0, end), end)
     return cost.rate(spec.fps, spec.format, _box(spec, clip), plays)
@@ -181,7 +181,7 @@ class _SnippetRun:
 
     @property
     def rendition(self) -> Rendition:
-        """Give size, rate, colours and quality of every snippet."""
+        """Return size, rate, colours and quality of every snippet."""
         spec, box = self.spec, _box(self.spec, self.clip)
         fps = _rate(spec, self.clip)
         every = max(1, round(fps * _PALETTE_SECONDS))
@@ -191,8 +191,8 @@ class _SnippetRun:
     def make(self) -> StepRun:
         """Make the snippets one after another.
 
-        A window in which nothing decodes is left out, and the manifest says so.
-        Raises DecodeError when no window of the task gives anything.
+        A window without a decodable frame is left out, and the manifest says so. Raises
+        DecodeError if no window of the task has one.
         """
         made: list[Made] = []
         for place, window in enumerate(self.windows, self.first):
@@ -201,7 +201,7 @@ class _SnippetRun:
                 break
             made += one
         if not made:
-            raise DecodeError("no window of the video gave a frame")
+            raise DecodeError("no window of the video has a decodable frame")
         if not self.whole:
             return made
         results = [
@@ -237,7 +237,7 @@ class _SnippetRun:
         details: dict[str, Any] = {
             "index": place,
             "start": round(window.start, 3),
-            # A window is never too short to read; the film may be.
+            # The last window may be longer than what is left of the film.
             "end": round(min(window.end, clip.end or window.end), 3),
         }
         seen = content.samples(done, rendition.box.width)
@@ -252,7 +252,7 @@ class _SnippetRun:
 
 
 def _holds(done: Done, name: str) -> bool:
-    """Tell whether frames are in it: MP4 and WebM are written without any, too."""
+    """Return True if a file has frames: MP4 and WebM are written without any, too."""
     try:
         return bool(done.files[name].frames)
     except DecodeError:
@@ -265,9 +265,9 @@ def _nothing() -> StepRun:
 
 
 def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
-    """Give the alternative that writes the manifest of all parts' files."""
+    """Return the alternative that writes the manifest of all parts' files."""
     results = [result for part in parts for result in part or ()]
-    # Parts are cut only where the length is known.
+    # A spec is split only if the length is known.
     count = len(windows(spec, 0.0, clip.end or 0.0))
     note = (warning_codes.WINDOW_MISSING,) if len(results) < count else ()
     join = partial(_join, spec, clip, results, count)
@@ -277,22 +277,21 @@ def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
 def _join(
     spec: SnippetsSpec, clip: Clip, results: Sequence[Mapping[str, Any]], count: int
 ) -> StepRun:
-    """Write the manifest; needs no FFmpeg run."""
+    """Write the manifest; this needs no FFmpeg run."""
     yield from ()
     if not results:
-        raise DecodeError("no window of the video gave a frame")
+        raise DecodeError("no window of the video has a decodable frame")
     return [_manifest(spec, clip, results, count)]
 
 
 def _manifest(
     spec: SnippetsSpec, clip: Clip, results: Sequence[Mapping[str, Any]], count: int
 ) -> Made:
-    """Describe every snippet, in order of time; ``missing`` are windows without.
+    """Return the manifest, which describes every snippet in order of time.
 
-    What ``shows`` names is a third or more of a snippet: ``black`` or ``flat``.
-
-    ``count`` is how many windows there are, ``window`` how long each is: longer than
-    the one that was asked where there would be too many.
+    ``count`` is the number of windows; ``missing`` lists those without a snippet.
+    ``window`` is their length, longer than ``asked_window`` if there would be too many.
+    ``shows`` is ``black`` or ``flat`` if that is at least a third of a snippet.
     """
     seconds = window_seconds(spec, 0.0, _until(spec, clip))
     entries = sorted(

@@ -1,4 +1,4 @@
-"""The recipe of stills: one, or several by ``count`` or ``times``."""
+"""Plan stills: one, or several by ``count`` or ``times``."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _EARLIER = (0.5, 0.25, 0.1)
 _DECODE_ALL_SECONDS = 1200.0
 _EARLY_SECONDS = 20.0
 _LATE_SECONDS = 0.5
-# How far policy auto looks from a time that was stated.
+# How far policy auto searches from a time in the spec.
 _NEAR_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class _GrabbedFrame:
-    """A frame that was written: its time and what the document shows of it."""
+    """A frame that was written: its time, and the details for the document."""
 
     time: float | None
     details: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class _StillRenderer:
 
     @property
     def box(self) -> picture.Box:
-        """Give the sizes of the picture."""
+        """Return the sizes of the picture."""
         video = self.clip.video
         even = picture.is_even(self.spec.format)
         size = (video.width, video.height)
@@ -67,7 +67,7 @@ class _StillRenderer:
 
     @property
     def tiny(self) -> tuple[int, int]:
-        """Give the size of the small copy that the placeholder is made of."""
+        """Return the size of the small copy that the placeholder is made from."""
         scale = min(1.0, placeholder.SMALL / max(self.box.width, self.box.height))
         return (
             max(1, round(self.box.width * scale)),
@@ -75,7 +75,7 @@ class _StillRenderer:
         )
 
     def writer(self, file: str) -> frame_at.FrameWriter:
-        """Give what writes the picture to a file and its small copy to stdout."""
+        """Return what writes the picture to a file and its small copy to stdout."""
         silent = cost.still(self.spec.format, self._pixels)
         return frame_at.FrameWriter(
             partial(self._write, file=file), self._tiny_bytes, silent
@@ -114,18 +114,18 @@ class _StillRenderer:
         )
 
     def grabbed(self, grab: frame_at.FrameGrab, done: Done) -> _GrabbedFrame:
-        """Read the time and the small copy that a shot left."""
+        """Return the time and the small copy that a grab left."""
         details: dict[str, Any] = {}
         if len(done.stdout) == self._tiny_bytes:
             details = dict(placeholder.describe(done.stdout, *self.tiny))
         return _GrabbedFrame(grab.time(done), details)
 
     def contrast(self, done: Done) -> float:
-        """Give the standard deviation of the small copy's green, 0 to 128."""
+        """Return the standard deviation of the small copy's green, 0 to 128."""
         return moments(done.stdout[1::4])[1]
 
     def made(self, file: str, name: str, grabbed: _GrabbedFrame) -> Made:
-        """Give the file as it is published, by that name."""
+        """Return the file as it is published, under that name."""
         return Made(
             file,
             name,
@@ -140,10 +140,11 @@ class _StillRenderer:
 def plan(
     spec: ThumbnailSpec, clip: Clip, _part: Any = None, _parts: Sequence[Any] = ()
 ) -> Plan:
-    """Give the alternatives for a thumbnail spec; parts are not used.
+    """Return the alternatives for a thumbnail spec; parts are not used.
 
-    Raises NoVideoStream when there is nothing to show. Where policy ``exact`` asks for
-    a time after the known end, the alternative of the frame raises SeekPastEnd.
+    Raises NoVideoStream if there is nothing to show. If policy ``exact`` asks for a
+    time after the known end, the alternative that would show a frame raises
+    SeekPastEnd.
     """
     canvas = fallback.Canvas(
         spec.format, spec.width, spec.height, spec.fit, spec.background, spec.enlarge
@@ -178,7 +179,7 @@ def _of_frames(spec: ThumbnailSpec, clip: Clip) -> Plan:
 
 
 def _times(spec: ThumbnailSpec, clip: Clip) -> list[float] | None:
-    """Give the asked times in seconds, None when the spec leaves them to us."""
+    """Return the requested times in seconds, None if the spec names none."""
     if spec.time is not None:
         return [_at(clip, spec.time)]
     if spec.times is not None:
@@ -190,7 +191,7 @@ def _times(spec: ThumbnailSpec, clip: Clip) -> list[float] | None:
 
 
 def _at(clip: Clip, value: float | str) -> float:
-    """Resolve a time; a share never lies past the end."""
+    """Return a time in seconds; a share never lies past the end."""
     seconds = clip.at(value)
     is_share = isinstance(value, str) and value.endswith("%")
     return clip.within(seconds) if is_share else seconds
@@ -199,7 +200,7 @@ def _at(clip: Clip, value: float | str) -> float:
 def _checked(clip: Clip, time: float, pointer: str) -> float:
     if clip.is_past_end(time):
         raise SeekPastEnd(
-            f"the time {time:g} s lies after the end of the video ({clip.end:.3f} s)",
+            f"the time {time:g} s is after the end of the video ({clip.end:.3f} s)",
             pointer=pointer,
             hint='give an earlier time, a share like "50%", another policy, or a '
             '"fallback" that shows something else',
@@ -266,7 +267,7 @@ def _lenient_alternatives(
 def _each(renderer: _StillRenderer, times: list[float], grabber: Grabber) -> StepRun:
     """Make one file per time; a single one has no number in its name.
 
-    Where a ``count`` leads to a frame that is there already, there are fewer files.
+    With ``count``, a frame that was grabbed before makes no second file.
     """
     made: list[Made] = []
     for place, time in enumerate(times, 1):
@@ -287,10 +288,10 @@ def _file(spec: ThumbnailSpec, times: Sequence[float], place: int) -> str:
 
 
 def _run_grab(renderer: _StillRenderer, grab: frame_at.FrameGrab, file: str) -> GrabRun:
-    """Run a shot; raises DecodeError when it wrote nothing."""
+    """Run a grab; raise DecodeError if it wrote nothing."""
     done = yield grab.step
     if file not in done.files:
-        raise DecodeError("no frame could be decoded there")
+        raise DecodeError("no frame could be decoded at that time")
     return renderer.grabbed(grab, done)
 
 
@@ -307,10 +308,10 @@ def _early(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
 
 
 def _on_time(grabber: Grabber) -> Grabber:
-    """Refuse a frame that begins well after the time: a false index leads to it.
+    """Return a grabber that refuses a frame that starts well after the time.
 
-    Of a long film it is taken: to decode all of it may cost minutes, and a pause in a
-    stream looks the same.
+    A false index leads to such a frame. In a long film it is accepted: decoding all of
+    it may cost minutes, and a pause in a stream looks the same.
     """
 
     def grab_on_time(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
@@ -349,15 +350,15 @@ def _keyframe(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
 
 
 def _scenes(renderer: _StillRenderer, times: list[float]) -> StepRun:
-    """Show scenes that begin, and what is between where they are fewer.
+    """Show the scenes that begin, and frames between them if there are fewer.
 
-    Raises DecodeError where none begins at all.
+    Raises DecodeError if none begins at all.
     """
     several = renderer.spec.count is not None and len(times) > 1
     choose = scenes.spread if several else scenes.after
     found, missed = yield from choose(renderer.clip, times)
     if missed == len(times):
-        raise DecodeError("no new scene begins there")
+        raise DecodeError("no new scene begins after these times")
     made = yield from _each(renderer, found, _exact)
     if missed:
         notes = (*made[0].warnings, warning_codes.NO_SCENE_CHANGE)
@@ -385,9 +386,10 @@ def _each_best(renderer: _StillRenderer, times: list[float]) -> StepRun:
 def _around(
     clip: Clip, time: float, times: Sequence[float], most: float | None
 ) -> tuple[float, float]:
-    """Return the stretch around a time: half the way to its neighbours.
+    """Return the span around a time: half the way to its neighbours.
 
-    Not over ``most`` seconds to a side: whoever states times wants what is there.
+    At most ``most`` seconds to each side: a client that states a time wants what is
+    there.
     """
     end = clip.seconds
     before = max((one for one in times if one < time), default=None)
@@ -400,16 +402,16 @@ def _around(
 
 
 def _auto(renderer: _StillRenderer, _time: float, file: str) -> GrabRun:
-    """Take the frame that scores best; the fall-backs use the time."""
+    """Take the frame with the best score; the other alternatives use the time."""
     pick = yield from auto.pick(renderer.clip)
     return (yield from _grab_pick(renderer, pick, file))
 
 
 def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, file: str) -> GrabRun:
-    """Write the frame that was picked; raises DecodeError where no way leads to it.
+    """Write the picked frame; raise DecodeError if no seek leads to it.
 
-    Where its keyframe is damaged, a seek leads to an even grey instead of what was
-    seen after the groups before it; to read from the begin leads to that again.
+    If its keyframe is damaged, a seek leads to an even grey instead of what was seen
+    after the groups before it. Reading from the start leads to it again.
     """
     writer = renderer.writer(file)
     grabs = [
@@ -417,7 +419,7 @@ def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, file: str) -> GrabRun:
         frame_at.exact(renderer.clip, pick.time, writer, tolerant=True),
     ]
     if pick.sought is None:
-        # In films cut amid a group seeks may miss it, too.
+        # Seeks may also miss it in a film that starts inside a group of pictures.
         early = frame_at.exact(
             renderer.clip, pick.time, writer, early=math.inf, tolerant=True
         )
@@ -427,13 +429,13 @@ def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, file: str) -> GrabRun:
         if file in done.files and renderer.contrast(done) >= pick.contrast / 3:
             grabbed = renderer.grabbed(grab, done)
             return _GrabbedFrame(grabbed.time, {**grabbed.details, **pick.details})
-    raise DecodeError("the frame that was chosen could not be decoded again")
+    raise DecodeError("the chosen frame could not be decoded a second time")
 
 
 def grab_of_pick(
     clip: Clip, spec: ThumbnailSpec, pick: auto.Pick, file: str
 ) -> frame_at.FrameGrab:
-    """Give the shot of the frame that was picked, by the shortest way to it."""
+    """Return the fastest grab of a picked frame."""
     one = replace(clip, threads=1)
     writer = _StillRenderer(clip, spec).writer(file)
     return frame_at.known(one, pick.time, writer, pick.sought)

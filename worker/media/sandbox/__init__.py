@@ -1,1 +1,1 @@
-"""The limits under which every decoder runs."""
+"""Limit the processes that decode files."""

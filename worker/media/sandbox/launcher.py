@@ -1,13 +1,13 @@
-"""The last step before a decoder: limit this process, then become the decoder.
+"""Limit this process, then become the decoder.
 
-Run as ``python -I -S sandbox.py PARENT MEMORY OUTPUT CPU -- PROGRAM ARG...``. It
-is a program and not a ``preexec_fn`` because code that runs between fork and exec
-of a process with threads (the worker's heartbeat is one) can deadlock. It imports
-the standard library alone, so that it starts in about 10 ms.
+Run as ``python -I -S launcher.py PARENT MEMORY OUTPUT CPU -- PROGRAM ARG...``. This is
+a program and not a ``preexec_fn``, because code that runs between fork and exec can
+deadlock in a process with threads (the worker's heartbeat is one). It imports the
+standard library alone, so that it starts in about 10 ms.
 
-What it sets, all inherited over exec: SIGKILL when the parent thread dies
-(PR_SET_PDEATHSIG, Linux), no new privileges, address space, largest file, CPU
-time, open files, no core dump, low priority, umask 077.
+It sets limits that exec inherits: SIGKILL when the parent thread dies
+(PR_SET_PDEATHSIG, Linux), no new privileges, address space, largest file, CPU time,
+open files, no core dump, low priority, umask 077.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _die_with(parent: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    # The parent may have died before prctl: then nobody will ever signal us.
+    # If the parent died before prctl, no signal will ever come.
     if os.getppid() != parent:
         os._exit(_ORPHANED)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -57,8 +57,8 @@ def confine(parent: int, memory: int, output: int, cpu: int) -> None:
     _lower(resource.RLIMIT_CPU, cpu)
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _lower(resource.RLIMIT_CORE, 0)
-    # Python ignores SIGXFSZ and SIGPIPE, and an ignored signal stays ignored over
-    # exec; a write over the limit then fails with EFBIG, which FFmpeg reports.
+    # Python ignores SIGXFSZ and SIGPIPE, and ignored signals stay ignored
+    # after exec; a write over the limit then fails with EFBIG, which FFmpeg reports.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.umask(0o077)
     os.nice(_NICENESS)

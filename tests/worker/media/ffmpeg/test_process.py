@@ -1,4 +1,4 @@
-"""A child is run within limits and never left behind."""
+"""A child runs within limits and is never left behind."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Clocks that begin again or jump: what the probe notices, and the copy that mends it.
-
-Each recording is two seconds of numbered frames at 10 fps; the second one goes on with
-the numbers of the first.
-"""
+"""Clocks that restart or jump: the probe notices it, and a copy mends it."""
 
 from __future__ import annotations
 
@@ -238,5 +234,5 @@ def test_a_file_that_is_not_a_film_cannot_be_rewritten(settings, tmp_path):
     path = tmp_path / "text.ts"
     path.write_bytes(b"no film at all" * 50)
 
-    with pytest.raises(DecodeError, match="put together"):
+    with pytest.raises(DecodeError, match="could not be joined"):
         timeline.rewrite(path, tmp_path / "copy.nut", settings, lambda: False)

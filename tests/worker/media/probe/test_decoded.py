@@ -1,4 +1,4 @@
-"""What FFmpeg decodes otherwise than PyAV: animated WebP, and HEVC with alpha."""
+"""Streams that FFmpeg and PyAV decode differently: animated WebP, alpha in HEVC."""
 
 from __future__ import annotations
 

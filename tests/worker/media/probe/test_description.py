@@ -1,4 +1,4 @@
-"""What FFmpeg's description alone tells: cropping, and Dolby Vision's profile."""
+"""Facts that only FFmpeg's description has: cropping, and Dolby Vision's profile."""
 
 from __future__ import annotations
 

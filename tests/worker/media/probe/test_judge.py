@@ -1,4 +1,4 @@
-"""A file's facts are judged into what a person would see."""
+"""The facts of a file become what a person would see."""
 
 from __future__ import annotations
 

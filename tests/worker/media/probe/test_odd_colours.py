@@ -33,7 +33,7 @@ SDR = [
 
 @pytest.fixture
 def done(request, engine, make, ffmpeg, workdir, tmp_path):
-    """Render a clip that says of its colours what the parameter does."""
+    """Render a clip with the colour description of the parameter."""
     film = make("plain.mp4", "testsrc2=s=320x180:r=25:d=0.4", "-pix_fmt", "yuv420p")
     clip = tmp_path / "odd.mp4"
     words = ":".join(f"{name}={value}" for name, value in request.param.items())

@@ -1,4 +1,4 @@
-"""Which video track of a file is shown, and what is said where none can be."""
+"""Which video track of a file is shown, and the error if none can be."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _seconds(clock: str) -> float:
 
 
 def disagreements(board: Board) -> list[str]:
-    """Tell where the WebVTT and the HLS playlist say otherwise than the JSON."""
+    """Return where the WebVTT and the HLS playlist differ from the JSON."""
     index, faults = board.index, []
     tiles, size = index["tiles"], (index["tile_width"], index["tile_height"])
     cues = _CUE.findall(board.vtt)
@@ -113,5 +113,5 @@ def frames(path: Path, size: tuple[int, int]) -> Iterator[tuple[float, Image.Ima
 
 
 def distance(one: Image.Image, other: Image.Image) -> float:
-    """Give the mean difference of two grey pictures, 0 to 255."""
+    """Return the mean difference of two grey pictures, 0 to 255."""
     return ImageStat.Stat(ImageChops.difference(one, other)).mean[0]

@@ -22,7 +22,7 @@ Render = Callable[..., Rendered]
 
 @pytest.fixture
 def render(engine: Engine, tmp_path: Path) -> Render:
-    """Give a function that renders a spec of a file, all parts of it, and joins."""
+    """Return a function that renders a spec of a file: all its parts, and the join."""
 
     def go(source: Path, title: str | None = None, **words: object) -> Rendered:
         spec = OUTPUT_SPEC.validate_python(words)

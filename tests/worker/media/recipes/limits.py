@@ -1,11 +1,4 @@
-"""Hold ``max_bytes`` to its promise on many clips: size, trials, the best choice.
-
-``python -m tests.worker.media.recipes.limits`` makes its clips, renders each in every
-format under a limit, and measures all trials that fit again, by a way of its own
-(Pillow or PyAV for the frames, SSIM over blocks of 8 x 8). It prints a table and ends
-with 1 where a file is over its limit, a seventh trial was made, or the choice is not
-the best. ``--clips FOLDER`` takes the files of a folder as well.
-"""
+"""Check ``max_bytes`` on many clips: the size, the trials, the best choice."""
 
 from __future__ import annotations
 
@@ -83,7 +76,7 @@ def clips(
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one clip in one format under one limit."""
+    """The result of one clip in one format under one limit."""
 
     clip: str
     format: str
@@ -95,7 +88,7 @@ class Row:
 
     @property
     def faults(self) -> list[str]:
-        """Tell which promises were broken."""
+        """Return the promises that were broken."""
         found = []
         if self.bytes > self.limit:
             found.append("over the limit")
@@ -106,7 +99,7 @@ class Row:
         return found
 
     def __str__(self) -> str:
-        """Give the row of the table."""
+        """Return the row of the table."""
         fill = f"{100 * self.bytes / self.limit:.0f} %"
         numbers = f"{self.limit} | {self.bytes} | {fill} | {self.trials}"
         ssim = f"{self.chosen:.4f} | {self.best:.4f}"
@@ -121,7 +114,7 @@ HEAD = (
 
 
 class Bench:
-    """Render clips under limits and judge what comes."""
+    """Render clips under limits and judge the results."""
 
     def __init__(self, engine: Engine, folder: Path, **spec: Any) -> None:
         self._engine = engine
@@ -131,7 +124,7 @@ class Bench:
         self._count = 0
 
     def render(self, path: Path, kind: str, limit: int) -> tuple[Rendered, Path]:
-        """Render under a limit; give what came and the folder with all trials."""
+        """Render under a limit; return the result and the folder with all trials."""
         self._count += 1
         workdir = self._folder / f"run-{self._count}"
         workdir.mkdir()
@@ -182,13 +175,13 @@ def _pillow(path: Path) -> Iterator[tuple[float, Image.Image]]:
 
 
 def _seen(picture: Image.Image) -> Image.Image:
-    """Give the light of a picture on black."""
+    """Return the light of a picture on black."""
     black = Image.new("RGBA", picture.size, "black")
     return Image.alpha_composite(black, picture).convert("L")
 
 
 def ssim(master: list[tuple[float, Image.Image]], trial: Path) -> float:
-    """Give the mean SSIM of what is on screen in the middle of each frame."""
+    """Return the mean SSIM of the pictures on screen in the middle of each frame."""
     read = _pyav if trial.suffix in (".mp4", ".webm") else _pillow
     frames = list(read(trial))
     ends = [time for time, _ in master[1:]]
@@ -201,7 +194,7 @@ def ssim(master: list[tuple[float, Image.Image]], trial: Path) -> float:
 
 
 def _alike(one: Image.Image, other: Image.Image) -> float:
-    """Give the SSIM of two grey pictures (Wang et al. 2004), by blocks."""
+    """Return the SSIM of two grey pictures (Wang et al. 2004), by blocks."""
     other = other.resize(one.size, Image.Resampling.BICUBIC)
     size = (max(1, one.width // _BLOCK), max(1, one.height // _BLOCK))
     a, b = one.convert("F"), other.convert("F")
@@ -227,7 +220,7 @@ def _formula(m: dict[str, Any]) -> Any:
 
 
 def main() -> int:
-    """Print the table; give 1 where a promise was broken."""
+    """Print the table; return 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--clips", type=Path, help="a folder of more files")
     parser.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS)

@@ -44,7 +44,7 @@ def x264(gop: int) -> tuple[str, ...]:
 
 
 def luma(picture: Image.Image, box: tuple[int, int, int, int]) -> tuple[float, float]:
-    """Give the mean grey of the left and of the right half of a place."""
+    """Return the mean grey of the left and of the right half of a place."""
     x, y, width, height = box
     grey = picture.convert("L")
 

@@ -1,4 +1,4 @@
-"""The start of an animation that nobody stated: real films through the engine."""
+"""The start of an animation whose spec states none: real films, real engine."""
 
 from __future__ import annotations
 

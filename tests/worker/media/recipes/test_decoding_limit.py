@@ -1,4 +1,4 @@
-"""How long a video may be depends on what decodes all of it."""
+"""The limit of a video's length depends on which outputs decode all of it."""
 
 from __future__ import annotations
 

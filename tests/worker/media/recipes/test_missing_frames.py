@@ -1,4 +1,4 @@
-"""More frames are asked than there are, one after the end, one that no seek finds."""
+"""Requests for frames that do not exist: too many, after the end, or never found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDR comes out as it would look beside SDR: known light, read back."""
+"""HDR looks as it would beside SDR: known light, read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stretch of an animation: from 10 % in, moved or cut so that it fits."""
+"""The span of an animation: from 10 % in, moved or shortened to fit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _window(clip, **words):
 
 
 @pytest.mark.parametrize(
-    ("duration", "words", "stretch", "warnings"),
+    ("duration", "words", "span", "warnings"),
     [
         (60.0, {}, (6.0, 5.0), ()),
         (5.2, {}, (0.2, 5.0), ()),
@@ -51,11 +51,11 @@ def _window(clip, **words):
     ],
 )
 def test_given_a_length_when_the_window_is_laid_then_it_fits(
-    duration, words, stretch, warnings
+    duration, words, span, warnings
 ):
     found, notes = _window(_clip(duration), **words)
 
-    assert (found, notes) == (stretch, warnings)
+    assert (found, notes) == (span, warnings)
 
 
 def test_given_a_late_video_when_the_window_is_laid_then_it_lies_within_it():

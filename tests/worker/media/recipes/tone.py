@@ -36,26 +36,26 @@ Light = tuple[float, ...]
 
 
 def pq(nits: float) -> float:
-    """Give the PQ signal of a light, 0 to 1."""
+    """Return the PQ signal of a light, 0 to 1."""
     power = (max(nits, 0.0) / 10_000) ** _M1
     return ((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2
 
 
 def pq_light(signal: float) -> float:
-    """Give the nits of a PQ signal."""
+    """Return the nits of a PQ signal."""
     power = max(signal, 0.0) ** (1 / _M2)
     return 10_000 * (max(power - _C1, 0.0) / (_C2 - _C3 * power)) ** (1 / _M1)
 
 
 def hlg(scene: float) -> float:
-    """Give the HLG signal of a scene's light, both 0 to 1."""
+    """Return the HLG signal of a scene's light, both 0 to 1."""
     if scene <= 1 / 12:
         return math.sqrt(3 * max(scene, 0.0))
     return _A * math.log(12 * scene - _B) + _C
 
 
 def srgb(light: float) -> float:
-    """Give the code, 0 to 255, of a light of which white is 1."""
+    """Return the code value, 0 to 255, of a light where white is 1."""
     light = min(max(light, 0.0), 1.0)
     low = light <= 0.0031308
     return 255 * (12.92 * light if low else 1.055 * light ** (1 / 2.4) - 0.055)
@@ -94,7 +94,7 @@ def mapped(nits: Light) -> tuple[int, int, int]:
 
 
 def brightened(picture: Image.Image) -> list[Light]:
-    """Give the nits of an SDR picture whose lights shine up to ``PEAK`` (BT.2020)."""
+    """Return the nits of an SDR picture with lights raised to ``PEAK`` (BT.2020)."""
 
     def shone(pixel: tuple[int, ...]) -> Light:
         light = tuple(_linear(code) for code in pixel)
@@ -106,7 +106,7 @@ def brightened(picture: Image.Image) -> list[Light]:
 
 
 def signals(nits: Light, transfer: str) -> Light:
-    """Give the signal of a colour under ``smpte2084`` or ``arib-std-b67``."""
+    """Return the signal of a colour under ``smpte2084`` or ``arib-std-b67``."""
     if transfer == "smpte2084":
         return tuple(pq(one) for one in nits)
     # The inverse of HLG's system gamma, 1.2 at 1000 nits.
@@ -133,7 +133,7 @@ def clip(path: Path, size: tuple[int, int], nits: list[Light], transfer: str) ->
 
 
 def reference(size: tuple[int, int], nits: list[Light]) -> Image.Image:
-    """Give the picture that the reference makes of these colours."""
+    """Return the picture that the reference makes from these colours."""
     picture = Image.new("RGB", size)
     picture.putdata([mapped(one) for one in nits])
     return picture

@@ -1,1 +1,1 @@
-"""Which frame represents a video best."""
+"""Find the frame that represents a video best."""

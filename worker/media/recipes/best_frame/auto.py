@@ -1,10 +1,22 @@
-"""Policy ``auto``: find the best frame with a bounded number of decodes.
+"""Find the frame that represents a video best: policy ``auto``.
 
-The clip is looked at in small (:mod:`worker.media.recipes.best_frame.sampling`), at
-most about as long as two stills take. Where that finds too little (one keyframe in all,
-only poor frames, a length that lies) there are up to two more bounded rounds.
+Decoding a whole film to choose one frame would take minutes. So the search has a
+budget: it may cost about as much as two plain stills, and the third still is the one
+that is delivered. It does not grow with the length of the film.
 
-The frame that :func:`pick` names is to be decoded again, at full size.
+1. Sample. One FFmpeg run decodes a few frames from many places of the clip, and keeps a
+tiny copy of each (:mod:`worker.media.recipes.best_frame.sampling`). A clip of up to
+1500 frames is read in one pass. A longer film is opened at three to five times.
+
+2. Score. Each sample gets a score between 0 and 1, the product of factors such as
+exposure, focus and calmness (:mod:`worker.media.recipes.best_frame.score`). A product,
+because one fatal fault must not be outweighed by other strengths.
+
+3. Sample again, only if needed. If the best score is low, or next to nothing was
+decoded, up to two more runs look at other places (:func:`_second_runs`).
+
+:func:`pick` returns the time of the best frame. The caller decodes that frame again at
+full size. :func:`around` does the same for the surroundings of one time.
 """
 
 from __future__ import annotations
@@ -26,12 +38,13 @@ _RUNNERS_UP = 3
 _FEW_WINDOWS = 2
 _FEW_SAMPLES = 2
 _FEW_OF_SHORT = 6
-# Scores below which more is looked at.
+# Scores below which another run is worth its cost.
 _ALWAYS = 2.0
 _DOUBTFUL_OF_SHORT = 0.5
 _DOUBTFUL = 0.25
 _POOR = 0.15
-# Around a time: what the farthest frame loses, and one that looks like another.
+# Around a time: the penalty of the farthest frame, the difference up to which two
+# frames look alike, and the factor of a frame that looks like another.
 _FAR = 0.3
 _ALIKE = 0.02
 _AGAIN = 0.2
@@ -41,9 +54,9 @@ _AGAIN = 0.2
 class Pick:
     """The chosen frame: its ``time`` in seconds on the clip's clock.
 
-    ``score`` is between 0 and 1, None when there was no choice; ``factors`` are
-    what it is the product of, ``runners_up`` the next best (time, score) elsewhere,
-    ``sought`` the seek that is known to lead to it, ``contrast`` the standard
+    ``score`` is between 0 and 1, None if there was no choice; ``factors`` are what it
+    is the product of. ``runners_up`` are the next best (time, score) elsewhere,
+    ``sought`` the seek that is known to lead to the frame, ``contrast`` the standard
     deviation of its luma (0 to 128).
     """
 
@@ -57,7 +70,7 @@ class Pick:
 
     @property
     def details(self) -> dict[str, Any]:
-        """Give what the output's document shows."""
+        """Return what the output's document shows."""
         if self.score is None:
             return {}
         return {
@@ -72,9 +85,9 @@ class Pick:
 
 
 def pick(clip: Clip) -> Generator[Step, Done, Pick]:
-    """Choose the frame that shows best what the clip is.
+    """Return the frame that represents the clip best.
 
-    Yields at most three steps. Raises DecodeError when no frame came of them.
+    Yields at most three steps. Raises DecodeError if no frame could be decoded.
     """
     if clip.video.frames == 1:
         return Pick(clip.begin)
@@ -87,11 +100,11 @@ def pick(clip: Clip) -> Generator[Step, Done, Pick]:
 def survey(
     clip: Clip,
 ) -> Generator[Step, Done, tuple[list[Sample], list[ScoredSample]]]:
-    """Look at the clip in small; return what was seen, and its best, best first.
+    """Sample the clip; return all samples, and the best of them, best first.
 
     Yields at most three steps.
     """
-    # Frame threads would decode further ahead than is wanted.
+    # Frame threads would decode more frames than needed.
     clip = replace(clip, threads=1)
     first = sampling.first_run(clip)
     samples = first.samples((yield first.step), 0)
@@ -110,19 +123,19 @@ def survey(
 def around(
     clip: Clip, at: float, within: tuple[float, float], unlike: Sequence[Sample] = ()
 ) -> Generator[Step, Done, tuple[Pick, Sample]]:
-    """Choose the best frame near ``at``, and return it with its sample.
+    """Return the best frame near ``at``, and its sample.
 
-    Frames close to ``at`` are better, those that look like ``unlike`` worse. Yields at
-    most two steps. Raises DecodeError when no frame came from ``within``, a stretch of
-    the clip in seconds.
+    Frames close to ``at`` are preferred, and those that look like one of ``unlike``
+    score lower. ``within`` is the span to search, in seconds of the clip. Yields at
+    most two steps. Raises DecodeError if no frame of the span could be decoded.
     """
     clip = replace(clip, threads=1)
     since, until = within
     samples: list[Sample] = []
     scored: list[ScoredSample] = []
-    # Where heads of groups tell nothing good, what is close to the time is read.
-    for stretch in (within, _middle(clip, at, within)):
-        seen = sampling.around(clip, *stretch)
+    # If the heads of groups show nothing good, read what is close to the time.
+    for span in (within, _middle(clip, at, within)):
+        seen = sampling.around(clip, *span)
         found = seen.samples((yield seen.step), len(samples))
         samples += (one for one in found if since <= one.time < until)
         scored = rank(samples, None, keep=len(samples))
@@ -142,7 +155,7 @@ def around(
 
 
 def _middle(clip: Clip, at: float, within: tuple[float, float]) -> tuple[float, float]:
-    """Return a stretch around a time that is short enough to be read."""
+    """Return a span around a time that is short enough to be read whole."""
     half = (clip.video.keyframe_interval or 2.0) / 2
     return max(within[0], at - half), min(within[1], at + half)
 
@@ -171,10 +184,10 @@ def _choose(scored: list[ScoredSample], clip: Clip, considered: int) -> Pick:
 def _second_runs(
     clip: Clip, samples: list[Sample]
 ) -> Iterator[tuple[float, Callable[[], sampling.SamplingRun | None]]]:
-    """Give what may help where the best scores less than so much, cheapest first."""
+    """Yield a score and the run to try if the best is below it, cheapest first."""
     windows = {one.window for one in _distinct(samples)}
     if len(samples) < _FEW_SAMPLES:
-        # Short, damaged, or of a kind that takes no shortcut.
+        # The clip is short, damaged, or of a codec without shortcuts.
         yield _ALWAYS, partial(sampling.read, clip, whole=True)
     elif sampling.is_short(clip):
         if len(samples) >= _FEW_OF_SHORT:
@@ -190,7 +203,7 @@ def _second_runs(
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:
-    """Leave out windows that a seek to the same keyframe has shown before."""
+    """Return the samples without those that another seek has found before."""
     seen: set[int] = set()
     kept = []
     for sample in samples:

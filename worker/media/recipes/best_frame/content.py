@@ -1,8 +1,8 @@
-"""What a stretch of a film shows: whether it is black, even, still or broken.
+"""Judge what a span of a film shows: whether it is black, flat, frozen or broken.
 
-A run that writes a moving output lets a few of its frames pass by as samples
-(:func:`view`). They cost next to nothing: no packet is read and no frame decoded for
-them. From them follow the warnings, and whether ``start: "auto"`` looks elsewhere.
+A run that writes a moving output also passes on a few of its frames as samples
+(:func:`view`). They cost almost nothing: no packet is read and no frame decoded for
+them. The warnings follow from them, and whether ``start: "auto"`` tries another span.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worker.media.recipes.best_frame.score import soundness
 from worker.media.recipes.shared import moving
 
 SAMPLES = 12
-# What FFmpeg's blackdetect takes for black: 98 of 100 pixels up to a tenth of white.
+# FFmpeg's blackdetect: 98 of 100 pixels are at most a tenth of white.
 _BLACK_LEVEL = 25
 _BLACK_SHARE = 0.98
 # Standard deviations, in levels of 255.
@@ -37,11 +37,11 @@ _LEAST_WIDTH = 16
 
 @dataclass(frozen=True)
 class Content:
-    """What the samples of a stretch show.
+    """What the samples of a span show.
 
-    ``black`` and ``flat`` are shares of them, 0 to 1. ``frozen``: nothing moves, though
-    there is something to see. ``broken``: the best of them is noise, a test card or
-    lost blocks.
+    ``black`` and ``flat`` are shares of the samples, 0 to 1. ``frozen`` means that
+    nothing moves, though there is something to see. ``broken`` means that even the best
+    sample is noise, a test card or lost blocks.
     """
 
     black: float = 0.0
@@ -51,22 +51,22 @@ class Content:
 
     @property
     def empty(self) -> bool:
-        """Whether much of it is black or of one even colour."""
+        """Return True if at least a third is black or one even colour."""
         return self.black + self.flat >= _MUCH
 
     @property
     def poor(self) -> bool:
-        """Whether another stretch of the film may be better worth seeing."""
+        """Return True if another span of the film may be better worth seeing."""
         return self.empty or self.frozen or self.broken
 
     @property
     def badness(self) -> float:
-        """How poor it is beside another stretch, from 0 on."""
+        """Return how poor it is compared with other spans; 0 is best."""
         return self.black + self.flat + 0.3 * self.frozen + 0.2 * self.broken
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The codes that a person should see."""
+        """Return the warning codes for the user."""
         found = {
             warning_codes.BLACK: self.black >= _MUCH,
             warning_codes.FLAT: self.flat >= _MUCH,
@@ -78,19 +78,19 @@ class Content:
 def view(
     frames: Any, count: int, width: int, *, alpha: bool = False, most: int = SAMPLES
 ) -> tuple[Any, moving.View | None]:
-    """Split a stream of about ``count`` drawn frames into itself and a view of a few.
+    """Split about ``count`` drawn frames into the stream itself and a few samples.
 
     ``width`` is that of the frames in pixels, ``alpha`` says that they may be
-    transparent; ``most`` is about how many samples are wanted. Pictures of a few
-    pixels have no view.
+    transparent, ``most`` is about how many samples are wanted. Pictures of a few pixels
+    have no view.
     """
     if width < _LEAST_WIDTH:
         return frames, None
     both = frames.filter_multi_output("split")
     every = max(1, round(count / most))
-    # A stream of few frames a second tells times too coarsely to number samples by.
+    # The time base of a stream with few frames a second is too coarse for samples.
     few = both[1].filter("select", f"not(mod(n,{every}))").filter("settb", "AVTB")
-    # What is transparent may be black, and nobody sees it.
+    # Transparent pixels may be black, which nobody sees.
     samples = sampling.views(width, few, 0, _GROUND if alpha else None)
     output = ffmpeg.output(
         samples, "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough"
@@ -99,7 +99,7 @@ def view(
 
 
 def samples(done: Done, width: int) -> list[Sample]:
-    """Read the samples that a run with a view left, timed as the file plays them."""
+    """Return the samples of a run with a view, at the times the file plays them."""
     times = sampling.read_marks(done.log)[0]
     offsets = range(0, len(done.stdout) - SAMPLE_BYTES + 1, SAMPLE_BYTES)
     return [
@@ -109,7 +109,7 @@ def samples(done: Done, width: int) -> list[Sample]:
 
 
 def read(seen: Sequence[Sample]) -> Content:
-    """Judge the samples of one stretch, in order of time; none tell of no fault."""
+    """Return the content of one span from its samples, in order of time."""
     if not seen:
         return Content()
     black = sum(map(is_black, seen)) / len(seen)
@@ -121,18 +121,18 @@ def read(seen: Sequence[Sample]) -> Content:
 
 
 def emptiness(seen: Sequence[Sample]) -> list[str]:
-    """Return the warnings of a stretch much of which is black or flat, if any."""
+    """Return the warnings of a span that is largely black or flat, if any."""
     return [code for code in read(seen).warnings if code != warning_codes.FROZEN]
 
 
 def is_black(sample: Sample) -> bool:
-    """Check whether all but a few pixels are black or nearly so."""
+    """Return True if all but a few pixels are black or nearly so."""
     counts = sample.points.histogram()
     return grey_planes.share_up_to(counts, _BLACK_LEVEL) >= _BLACK_SHARE
 
 
 def is_flat(sample: Sample) -> bool:
-    """Check whether it is of one even colour, and not black."""
+    """Return True if it is one even colour, and not black."""
     _, u, v = sample.cells
     parts = (sample.points.tobytes(), u, v)
     even = all(grey_planes.moments(part)[1] < _EVEN for part in parts)
@@ -140,11 +140,11 @@ def is_flat(sample: Sample) -> bool:
 
 
 def moves(one: Sample, other: Sample) -> bool:
-    """Check whether anything but the noise of an encoder differs."""
+    """Return True if more than an encoder's noise differs."""
     counts = grey_planes.difference_histogram(one.points, other.points)
     return sum(counts[_MOVED_LEVEL + 1 :]) >= _MOVED_POINTS
 
 
 def is_broken(seen: Sequence[Sample]) -> bool:
-    """Check whether even the best is noise, a test card or lost blocks."""
+    """Return True if even the best sample is noise, a test card or lost blocks."""
     return all(soundness(sample) < _BROKEN for sample in seen)

@@ -1,7 +1,7 @@
-"""Small grey pictures, and what the differences within and between them amount to.
+"""Compare small grey pictures by histograms of their differences.
 
-By Pillow, of which nothing else is used: no file of a user ever reaches its decoders.
-A histogram of a difference takes some ten microseconds, in pure Python a thousand.
+Pillow does the arithmetic and nothing else: no user's file ever reaches its decoders.
+The histogram of a difference takes some ten microseconds, in pure Python a thousand.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ _SQUARES = [level * level for level in _LEVELS]
 
 
 def moments(values: bytes) -> tuple[float, float]:
-    """Give the mean and the standard deviation."""
+    """Return the mean and the standard deviation."""
     many = len(values)
     middle = sum(values) / many
     return middle, dist(values, [middle] * many) / sqrt(many)
 
 
 def plane(data: bytes, width: int) -> Plane:
-    """Read rows of 8-bit values."""
+    """Return rows of 8-bit values as a picture."""
     return Image.frombytes("L", (width, len(data) // width), data)
 
 
 def differences(picture: Plane, across: int = 0, down: int = 0) -> Plane:
-    """Give how far each value is from the one so many columns and rows on."""
+    """Return how far each value is from the one so many columns and rows away."""
     width, height = picture.size
     here = picture.crop((0, 0, width - across, height - down))
     return ImageChops.difference(here, picture.crop((across, down, width, height)))
 
 
 def difference_histogram(one: Plane, other: Plane) -> Histogram:
-    """Count the differences of two pictures of one size."""
+    """Return the histogram of the differences of two pictures of one size."""
     return ImageChops.difference(one, other).histogram()
 
 
 def even_share(picture: Plane) -> float:
-    """Give the share of values that the ones beside and below are within one of."""
+    """Return the share of values that differ by at most 1 from right and below."""
     width, height = picture.size
     across = differences(picture, across=1).crop((0, 0, width - 1, height - 1))
     down = differences(picture, down=1).crop((0, 0, width - 1, height - 1))
@@ -51,34 +51,34 @@ def even_share(picture: Plane) -> float:
 
 
 def distance_histogram(one: Plane, other: Plane, zero: int) -> Histogram:
-    """Count the sums of both values' distances from a zero level."""
+    """Return the histogram of both values' summed distances from a zero level."""
     level = Image.new("L", one.size, zero)
     first, second = (ImageChops.difference(part, level) for part in (one, other))
     return ImageChops.add(first, second).histogram()
 
 
 def row_means(picture: Plane) -> bytes:
-    """Give each row's mean."""
+    """Return the mean of each row."""
     return picture.resize((1, picture.height), Image.Resampling.BOX).tobytes()
 
 
 def mean_square(counts: Histogram) -> float:
-    """Give the mean of the squares of what was counted."""
+    """Return the mean of the squares of a histogram."""
     return float(sum(map(mul, counts, _SQUARES)) / sum(counts))
 
 
 def mean(counts: Histogram) -> float:
-    """Give the mean of what was counted."""
+    """Return the mean of a histogram."""
     return float(sum(map(mul, counts, _LEVELS)) / sum(counts))
 
 
 def share_up_to(counts: Histogram, most: int) -> float:
-    """Give the share of values up to ``most``."""
+    """Return the share of values up to ``most``."""
     return sum(counts[: most + 1]) / sum(counts)
 
 
 def upper_quantile(counts: Histogram, part: float) -> int:
-    """Give the value that such a share of all reach."""
+    """Return the value that a given share of all values reaches."""
     wanted = part * sum(counts)
     for level in reversed(_LEVELS):
         wanted -= counts[level]

@@ -1,11 +1,11 @@
-"""A small sample of a frame, and how far two of them are apart.
+"""Hold a small sample of a frame, and compare two of them.
 
 A sample (:data:`SAMPLE_BYTES` bytes of 8 bits, full range) holds three views of a
 frame, one above the other. *Points* are the luma of single pixels of the frame,
 :data:`POINTS` of them: they keep its edges and its noise. *Near* are the pixels a
 little to the right of them (:func:`nearness`): what changes within so few pixels is
-sharp. *Cells* are the means of :data:`CELLS` areas, Y, U and V side by side: they
-tell light, colour and movement.
+sharp. *Cells* are the means of :data:`CELLS` areas, Y, U and V side by side: they show
+light, colour and movement.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _FAR = 3.3
 
 @dataclass(frozen=True)
 class Sample:
-    """A small frame: ``time`` in seconds, ``window`` the run of frames it is of.
+    """A small frame: ``time`` in seconds, ``window`` the run of frames it belongs to.
 
-    ``sought`` is the seek that led to it, in seconds; None when there was none.
-    ``width`` is the frame's, in pixels.
+    ``sought`` is the seek that led to it, in seconds; None if there was none. ``width``
+    is the frame's, in pixels.
     """
 
     time: float
@@ -46,7 +46,7 @@ class Sample:
 
     @cached_property
     def cells(self) -> tuple[bytes, bytes, bytes]:
-        """Give the cells' Y, U and V."""
+        """Return the cells' Y, U and V."""
         rows = range(_CELLS_AT, SAMPLE_BYTES, 3 * CELLS[0])
         y, u, v = (
             b"".join(self.data[at + k : at + k + CELLS[0]] for at in rows)
@@ -56,54 +56,54 @@ class Sample:
 
     @property
     def light(self) -> bytes:
-        """Give the cells' Y."""
+        """Return the cells' Y."""
         return self.cells[0]
 
     @cached_property
     def gist(self) -> bytes:
-        """Give a quarter of the cells' Y, for quick comparisons."""
+        """Return a quarter of the cells' Y, for quick comparisons."""
         width, height = CELLS
         rows = range(0, width * height, 2 * width)
         return b"".join(self.light[at : at + width : 2] for at in rows)
 
     @cached_property
     def strip(self) -> grey_planes.Plane:
-        """Give the cells' Y, U and V side by side."""
+        """Return the cells' Y, U and V side by side."""
         return grey_planes.plane(self.data[_CELLS_AT:], 3 * CELLS[0])
 
     @cached_property
     def points(self) -> grey_planes.Plane:
-        """Give the points' luma."""
+        """Return the points' luma."""
         return grey_planes.plane(self.data[:_NEAR_AT], POINTS[0])
 
     @cached_property
     def near(self) -> grey_planes.Plane:
-        """Give the luma of the pixels near the points."""
+        """Return the luma of the pixels near the points."""
         return grey_planes.plane(self.data[_NEAR_AT:_CELLS_AT], POINTS[0])
 
     @cached_property
     def focus(self) -> Focus:
-        """Give how sharp its edges are."""
+        """Return how sharp its edges are."""
         return read_focus(self.points, self.near, *farness(self.width))
 
     @cached_property
     def texture(self) -> Texture:
-        """Give what its points tell."""
+        """Return the measures of its points."""
         return read_texture(self.points, self.near)
 
     @cached_property
     def even(self) -> float:
-        """Give the share of cells that are as light as those beside and below."""
+        """Return the share of cells that are as light as those beside and below."""
         return grey_planes.even_share(grey_planes.plane(self.light, CELLS[0]))
 
 
 def nearness(width: int) -> int:
-    """Give how many pixels lie between a point and the one near it: even, 1 in 320."""
+    """Return the pixels between a point and the one near it: even, 1 in 320."""
     return 2 * max(1, round(width / (2 * _NEAR_SHARE)))
 
 
 def farness(width: int) -> tuple[int, float]:
-    """Give how many points away the far one is, and the near one as a share of that."""
+    """Return how many points away the far one is, and the share that near is of it."""
     far = 1
     apart = width / POINTS[0]
     while far * apart < _FAR * nearness(width) and far < POINTS[0] // 4:
@@ -112,10 +112,10 @@ def farness(width: int) -> tuple[int, float]:
 
 
 def ramp(value: float, low: float, high: float) -> float:
-    """Give 0 up to ``low``, 1 from ``high``, and a straight line between."""
+    """Return 0 up to ``low``, 1 from ``high``, and a straight line between."""
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
 def difference(a: Sample, b: Sample) -> float:
-    """Give how far two frames are apart: 0 equal, 1 all values at the other end."""
+    """Return how different two frames are: 0 equal, 1 opposite in all values."""
     return grey_planes.mean(grey_planes.difference_histogram(a.strip, b.strip)) / 255

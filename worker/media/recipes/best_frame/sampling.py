@@ -1,9 +1,9 @@
-"""Looks: the FFmpeg runs by which policy ``auto`` sees a clip in small.
+"""Sample a clip: build the FFmpeg runs that decode small copies of a few frames.
 
-What they cost is set beside the plain still that a user would take by hand: a seek,
-half a group of pictures decoded in full, one JPEG. FFmpeg's decoder may do without
-frames that no other refers to and without deblocking here, and gets no more packets
-than are wanted: the bitstream filter ``noise`` drops the rest by an expression.
+Their cost is measured against the still that a user would take by hand: a seek, half a
+group of pictures decoded in full, one JPEG. The decoder may skip deblocking and frames
+that no other refers to. It also gets no more packets than are needed: the bitstream
+filter ``noise`` drops the rest by an expression.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from worker.media.recipes.best_frame.sample import (
 )
 from worker.media.recipes.shared import frame_at, picture
 
-# Work is counted in frames: packets of a group's rest, at one frame each. What was
-# measured with H.264: a keyframe costs six of them (0.7 ms of CPU per megapixel).
+# The unit of work is one frame that is not a keyframe. Measured with H.264: it takes
+# 0.7 ms of CPU per megapixel, and a keyframe takes six times as long.
 _KEYFRAME_WORK = 6.0
 _STILL_WORK = 40.0
 _GROUP_WORK = 0.95
@@ -37,17 +37,17 @@ _MOST_WORK = 600.0
 _FEWEST_PACKETS = 8
 _INTRA = 1.5
 _INTRA_LOOKS = 3
-# Without frames that no other refers to, nothing can be left out.
+# Streams of these codecs have no frames that could be skipped, so they get less.
 _CODEC_SHARE = {"vp8": 0.6, "vp9": 0.6}
 _MOST_PACKETS = 16
-# Of what a group's keyframe does not tell already, nothing natural needs as many bits
-# a pixel: noise does, and costs thirteen stills where the still shows something else.
+# After a group's keyframe, nothing natural needs as many bits a pixel. Noise does, and
+# decoding it would cost as much as thirteen stills.
 _MOST_BITS = 2.0
 _FEWEST_WINDOWS = 4
 _FEWEST_OPENED = 3
 _MOST_WINDOWS = 10
-# Every window of a long film opens the file once more (4 ms), and of an MP4 the whole
-# index is parsed (1 ms for ten thousand frames). A frame's work is 0.7 ms a megapixel.
+# Every window of a long film opens the file again (4 ms). In an MP4 that parses the
+# whole index (1 ms for ten thousand frames). A frame takes 0.7 ms a megapixel.
 _MOST_OPENED = 5
 _OPENED_GROUP = 24.0
 _OPEN_MS = 4.0
@@ -65,7 +65,7 @@ _AFTER_SEEK = 0.1
 _USUAL_GROUP = 2.0
 _TOGETHER = 0.4
 _GOLDEN = 0.618034
-# Of stretches: how many groups of pictures are few, and what is read of them.
+# In a span: how many groups of pictures are few, and how much of them is read.
 _FEW_GROUPS = 2.0
 _SHORTEST_READ = 1.0
 _SAMPLES_AROUND = 8
@@ -75,11 +75,11 @@ _MARK = re.compile(r"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)|\bwindow=(\d+)")
 
 @dataclass(frozen=True)
 class SamplingRun:
-    """A step, and from where each of its windows is sought, in the clip's seconds.
+    """A step that samples the clip, and the seek of each of its windows, in seconds.
 
-    ``seeks`` says that the windows were sought, so that a frame of theirs is reached
-    again by the same seek. ``step_seconds`` is the time between two samples,
-    ``width`` that of the frames in pixels.
+    ``seeks`` means that the windows were sought, so that the same seek leads to one of
+    their frames again. ``step_seconds`` is the time between two samples, ``width`` that
+    of the frames in pixels.
     """
 
     step: Step
@@ -89,10 +89,10 @@ class SamplingRun:
     seeks: bool = False
 
     def samples(self, done: Done, first: int) -> list[Sample]:
-        """Cut standard output into samples; windows are numbered from ``first``.
+        """Return the samples in standard output; windows are numbered from ``first``.
 
-        Frames that lie far apart are not of one window: nothing can be told from
-        the change between them.
+        Frames that lie far apart start a new window: nothing follows from the change
+        between them.
         """
         marks = read_marks(done.log)
         data = done.stdout
@@ -115,7 +115,7 @@ class SamplingRun:
 
 
 def read_marks(log: str) -> dict[int, list[float]]:
-    """Read the times that :func:`views` let the log tell, by window, in seconds."""
+    """Return the times that :func:`views` logged, by window, in seconds."""
     marks: dict[int, list[float]] = defaultdict(list)
     time = 0.0
     for match in _MARK.finditer(log):
@@ -127,12 +127,12 @@ def read_marks(log: str) -> dict[int, list[float]]:
 
 
 def first_run(clip: Clip, phase: float = 0.5) -> SamplingRun:
-    """Give the first look at a clip, by its length; ``phase`` moves its windows."""
+    """Return the first run for a clip, by its length; ``phase`` moves its windows."""
     return scan(clip) if is_short(clip) else visit(clip, phase)
 
 
 def is_short(clip: Clip) -> bool:
-    """Tell whether reading the packets of the whole clip costs next to nothing."""
+    """Return True if reading the packets of the whole clip costs almost nothing."""
     extent = _extent(clip)
     container = clip.media.container
     if extent is None or container.split(",")[0] in _UNSEEKABLE:
@@ -144,17 +144,17 @@ def is_short(clip: Clip) -> bool:
 
 
 def scan(clip: Clip) -> SamplingRun:
-    """Look at the whole of a short clip: all groups of pictures, or their heads."""
+    """Sample a whole short clip: all groups of pictures, or the heads of some."""
     return _scan(clip, first=None) or read(clip)
 
 
 def scan_between(clip: Clip) -> SamplingRun | None:
-    """Look at other groups than :func:`scan` did; None where it read the whole clip."""
+    """Sample other groups than :func:`scan`; None if that read the whole clip."""
     return _scan(clip, first=0.5)
 
 
 def _scan(clip: Clip, first: float | None) -> SamplingRun | None:
-    """Look at the heads of groups, from a share of their distance on."""
+    """Sample the heads of groups, starting at a share of their distance."""
     extent = _extent(clip)
     groups = _groups(clip)
     if extent is None or groups is None or not clip.video.bitstream_pts:
@@ -164,8 +164,8 @@ def _scan(clip: Clip, first: float | None) -> SamplingRun | None:
     if windows * head >= extent:
         return None
     step = max(_SHORTEST_STEP, min(windows * head / _SAMPLES, head / _LOOKS))
-    # The longest group tells how many there are at least: where every one is wanted,
-    # shorter ones are, too.
+    # The longest group gives the least number of groups: if every one is wanted, so are
+    # shorter ones.
     apart = extent / windows / (2 if windows >= int(groups) else 1)
     since = None if first is None else clip.begin + first * apart
     drop = _heads(clip, packets, apart, since=since)
@@ -174,9 +174,9 @@ def _scan(clip: Clip, first: float | None) -> SamplingRun | None:
 
 
 def read(clip: Clip, *, whole: bool = False) -> SamplingRun:
-    """Look at frames from the start on, as far as the most work goes.
+    """Sample frames from the start on, as far as the budget allows.
 
-    ``whole`` leaves out every shortcut, for streams that cannot take them.
+    ``whole`` uses no shortcuts, for streams that do not support them.
     """
     extent = _extent(clip)
     reach = max(1.0, _MOST_WORK / _megapixels(clip) * clip.frame_seconds)
@@ -197,10 +197,10 @@ def _read(clip: Clip, frames: Any, step: float, length: float) -> SamplingRun:
 
 
 def around(clip: Clip, since: float, until: float) -> SamplingRun:
-    """Look at a stretch of the clip, in its seconds.
+    """Sample a span of the clip, in its seconds.
 
-    A stretch of few groups of pictures is read, a group's length of it at most; of a
-    longer one, some groups' heads are seen.
+    A span of few groups of pictures is read, at most a group's length of it; of a
+    longer one, the heads of some groups are sampled.
     """
     group = clip.video.keyframe_interval or _USUAL_GROUP
     if until - since > _FEW_GROUPS * group and clip.seekable:
@@ -218,11 +218,11 @@ def visit(
     times: int = 1,
     within: tuple[float, float] | None = None,
 ) -> SamplingRun:
-    """Look at the keyframes before some times of a long clip, and just after them.
+    """Sample keyframes spread over a long clip, and a few frames after each.
 
-    The times are spread without a rhythm: films may have one. ``times`` more windows
-    than a first look has are opened, as far as memory allows. ``within`` a stretch of
-    the clip, in seconds, there are three.
+    The times are spread without a rhythm, because films may have one. ``times`` as many
+    windows as in a first run are opened, as far as memory allows. With ``within``, a
+    span of the clip in seconds, there are three.
     """
     begin, end = within or (clip.begin, clip.begin + (_extent(clip) or 0.0))
     windows, packets = _share_out(clip, _MOST_OPENED, _open_work(clip))
@@ -240,16 +240,16 @@ def visit(
         for place, start in enumerate(starts)
     ]
     run = _run(parts, 2.0 * windows, windows * packets)
-    # Some packets behind the window reach the decoder before FFmpeg stops reading.
+    # Some packets after the window reach the decoder before FFmpeg stops reading.
     run = replace(run, holed=clip.video.bitstream_pts)
     return SamplingRun(run, starts, step, clip.video.coded_width, seeks=True)
 
 
 def _window(clip: Clip, start: float, packets: int, step: float) -> Any:
-    """Decode the first packets of the group in which ``start`` lies.
+    """Return the first frames of the group in which ``start`` lies.
 
-    ``-t`` ends the reading that long after ``start``, and the frames that long after
-    the first one (ffmpeg_filter.c trims to a duration when seeks are not accurate).
+    ``-t`` stops reading that long after ``start``, and frames that long after the first
+    one (ffmpeg_filter.c trims to a duration if seeks are not accurate).
     """
     after = _AFTER_SEEK + packets * clip.frame_seconds
     after += 0.0 if clip.indexed else clip.lead
@@ -271,13 +271,13 @@ def _heads(
 ) -> dict[str, Any]:
     """Keep the first ``packets`` of groups of pictures ``apart`` seconds apart.
 
-    The first is the first of all, or of those from ``since`` seconds on.
-    Variable 0 counts the packets of a group that is wanted, 1 says that one was
-    seen, 2 is its keyframe's time, 3 when the next may begin. What an open group
-    shows before its keyframe refers to a group that was dropped, so it goes, too.
-    A group of noise ends at its keyframe, and of keyframes alone not all are kept.
-    FFmpeg sees that ``-t`` is over by a packet that is not dropped (ffmpeg_demux.c),
-    so nothing is from ``until`` seconds on.
+    The first group is the first of all, or of those from ``since`` seconds on. Variable
+    0 counts the packets of a group that is kept, 1 says that one was seen, 2 is its
+    keyframe's time, 3 is when the next may begin. What an open group shows before its
+    keyframe refers to a group that was dropped, so it is dropped, too. A group of noise
+    ends at its keyframe, and if all packets are keyframes only some are kept. FFmpeg
+    notices the end of ``-t`` by a packet that is not dropped (ffmpeg_demux.c), so
+    nothing is dropped from ``until`` seconds on.
     """
     opening = "" if since is None else f"*gte(pts*tb,{number(clip.stamp(since))})"
     wanted = f"key*(not(ld(1)){opening}+gte(pts*tb,ld(3))*ld(1))"
@@ -294,7 +294,7 @@ def _heads(
 
 
 def _extent(clip: Clip) -> float | None:
-    """Give how long the video lasts, in seconds, None when unknown."""
+    """Return how long the video lasts, in seconds, None if unknown."""
     if clip.end is None or clip.end <= clip.begin:
         return None
     return clip.end - clip.begin
@@ -306,7 +306,7 @@ def _megapixels(clip: Clip) -> float:
 
 
 def _groups(clip: Clip) -> float | None:
-    """Give how many groups of pictures there are at least, None when unknown."""
+    """Return the least number of groups of pictures, None if unknown."""
     longest = clip.video.keyframe_interval
     extent = _extent(clip)
     if extent is None or longest is None:
@@ -315,7 +315,7 @@ def _groups(clip: Clip) -> float | None:
 
 
 def _share_out(clip: Clip, most: float, opening: float = 0.0) -> tuple[int, int]:
-    """Give how many windows of how many packets cost about as much as a still.
+    """Return how many windows of how many packets cost about as much as a still.
 
     ``most`` is how many windows there can be, ``opening`` the work to open the file:
     windows that are opened are few, whatever the length of the groups.
@@ -335,7 +335,7 @@ def _share_out(clip: Clip, most: float, opening: float = 0.0) -> tuple[int, int]
 
 
 def _stride(clip: Clip) -> int:
-    """Give one in how many packets is wanted: where all are keyframes, not all."""
+    """Return one in how many packets is kept; more than 1 if all are keyframes."""
     gap = clip.video.keyframe_interval
     if gap is None or gap > _INTRA * clip.frame_seconds:
         return 1
@@ -343,7 +343,7 @@ def _stride(clip: Clip) -> int:
 
 
 def _open_work(clip: Clip) -> float:
-    """Give the work of opening the file, which grows with a long MP4's index."""
+    """Return the work of opening the file, which grows with a long MP4's index."""
     spent = _OPEN_MS
     if clip.media.container.startswith("mov"):
         spent += _INDEX_MS * (_extent(clip) or 0.0) / clip.frame_seconds
@@ -351,12 +351,12 @@ def _open_work(clip: Clip) -> float:
 
 
 def _cheap(clip: Clip) -> dict[str, Any]:
-    """Give decoder options for pictures that are looked at in small only.
+    """Return decoder options for pictures that are only sampled.
 
-    Not ``-nofind_stream_info``, although it would save 3 ms: without it FFmpeg does
-    not know where a container's clock starts, and all times are off by that.
+    ``-nofind_stream_info`` would save 3 ms, but without that search FFmpeg does not
+    know where a container's clock starts, and all times are off by that.
     """
-    # What the decoder finds to be damaged is no candidate.
+    # A frame that the decoder finds damaged is not a candidate.
     return frame_at.skipping(clip) | {
         "skip_loop_filter": "all",
         "err_detect:v": "explode",
@@ -367,7 +367,7 @@ def views(width: int, frames: Any, window: int, ground: str | None = None) -> An
     """Append the marks and the views of :mod:`worker.media.recipes.best_frame.sample`.
 
     ``width`` is that of the frames in pixels. ``ground`` is the colour behind frames
-    that may be transparent; it is laid behind the small views, since a large picture
+    that may be transparent. It is applied to the small views, because a large picture
     would be held three times more.
     """
     frames = frames.filter("metadata", "add", key="window", value=str(window))
@@ -392,7 +392,7 @@ def views(width: int, frames: Any, window: int, ground: str | None = None) -> An
 
 
 def _small(frames: Any, size: tuple[int, int], how: str, ground: str | None) -> Any:
-    """Scale frames to a view; what is transparent shows the ground."""
+    """Scale frames to a view; transparent pixels show the ground."""
     small = frames.filter("scale", *size, flags=how, out_range="full")
     if ground is None:
         return small

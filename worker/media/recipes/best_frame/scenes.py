@@ -1,8 +1,8 @@
-"""Which scenes several stills show under policy ``scene``.
+"""Choose the scenes that several stills show under policy ``scene``.
 
-Of ``times``, each is the first scene that begins after it and before the next time.
-Of a ``count``, the scenes are spread over the clip; where fewer begin than were asked
-for, frames between them are shown, too.
+For ``times``, each still shows the first scene that begins after its time and before
+the next time. For a ``count``, the scenes are spread over the clip. If fewer begin than
+requested, frames between them are shown, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SHORTEST_SCENE = 0.2
 def after(
     clip: Clip, times: Sequence[float]
 ) -> Generator[Step, Done, tuple[list[float], int]]:
-    """Return a time to show for each of ``times``, and how many are no new scene's."""
+    """Return a time to show for each of ``times``, and how many have no new scene."""
     found, missed = [], 0
     for time in times:
         later = min((one for one in times if one > time), default=float("inf"))
@@ -36,10 +36,10 @@ def after(
 def spread(
     clip: Clip, times: Sequence[float]
 ) -> Generator[Step, Done, tuple[list[float], int]]:
-    """Return as many times as there are, and how many are no new scene's.
+    """Return as many times as requested, and how many of them have no new scene.
 
-    ``times`` are the middles of equal parts of the clip; of each at most a minute is
-    looked at.
+    ``times`` are the middles of equal parts of the clip; at most a minute of each part
+    is searched.
     """
     end = clip.seconds
     part = (end - clip.begin) / len(times)
@@ -56,7 +56,7 @@ def spread(
 
 
 def nearest(cuts: Sequence[float], times: Sequence[float]) -> list[float]:
-    """Return the cut nearest to each time, each once, or all where they are fewer."""
+    """Return the cut nearest to each time, each once, or all if there are fewer."""
     if len(cuts) <= len(times):
         return list(cuts)
     chosen: list[int] = []
@@ -71,7 +71,7 @@ def nearest(cuts: Sequence[float], times: Sequence[float]) -> list[float]:
 def filled(cuts: Sequence[float], count: int, begin: float, end: float) -> list[float]:
     """Return ``count`` times: the cuts, and the middles of the longest gaps.
 
-    The scene before the first cut comes first: no cut shows it.
+    The scene before the first cut comes first, because no cut shows it.
     """
     times = sorted(cuts)
     if times and len(times) < count and times[0] - begin > _SHORTEST_SCENE:

@@ -1,9 +1,9 @@
-"""How good a frame is as a poster, judged on small samples of it.
+"""Score how good a frame is as a poster, from small samples of it.
 
-Every judgement is a factor between 0 and 1 and the score is their product, so one
-fatal fault cannot be outweighed. Brightness, sharpness and uniformity follow the
-idea of hecate (Song et al., "To Click or Not To Click", CIKM 2016); the thresholds
-are ours. A sample costs about half a millisecond, without any library.
+Every property is a factor between 0 and 1, and the score is their product, so one fatal
+fault cannot be outweighed. Brightness, sharpness and uniformity follow the idea of
+hecate (Song et al., "To Click or Not To Click", CIKM 2016); the thresholds are ours. A
+sample costs about half a millisecond.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _POOR = 0.1
 _IS_GREEN = bytes(level < 40 for level in range(256))
 _IS_GREY = bytes(125 <= level < 132 for level in range(256))
 _IS_MIDDLE = bytes(level == 128 for level in range(256))
-# The sum of both chroma values' distances from grey, beyond which a colour is pure.
+# A colour is pure if its chroma values' summed distance from grey exceeds this.
 _PURE = 85
 _SHARP = 0.3
 _COMPARED = 0.4
@@ -33,7 +33,7 @@ _INVERSE = bytes(range(255, -1, -1))
 
 @dataclass(frozen=True)
 class ScoredSample:
-    """A sample's score and the factors it is the product of."""
+    """A sample, its score and the factors that the score is the product of."""
 
     sample: Sample
     score: float
@@ -46,7 +46,7 @@ def _light(sample: Sample) -> tuple[float, float]:
 
 
 def _colour(sample: Sample) -> float:
-    """Give how rich the colours are: spread and strength of the chroma, 0 to 1."""
+    """Return how rich the colours are: spread and strength of the chroma, 0 to 1."""
     _, u, v = sample.cells
     (u_mean, u_spread), (v_mean, v_spread) = (
         grey_planes.moments(u),
@@ -64,14 +64,14 @@ def _exposure(brightness: float, contrast: float) -> float:
 
 
 def _whole(sample: Sample) -> float:
-    """Tell a picture from damage: lost blocks, or blocks that do not fit together."""
+    """Return a factor that is small for damage: lost or mismatched blocks."""
     order = _kinship(sample.light)
     lost = 0.95 * ramp(_broken_share(sample), 0.02, 0.25)
     return (1 - lost) * (0.1 + 0.9 * ramp(order, 0.2, 0.5))
 
 
 def _kinship(values: bytes) -> float:
-    """Give how alike neighbouring cells are: 1 even or a gradient, 0 noise.
+    """Return how alike neighbouring cells are: 1 even or a gradient, 0 noise.
 
     It is the correlation of neighbours across or down, whichever is less.
     """
@@ -87,7 +87,7 @@ def _kinship(values: bytes) -> float:
 
 
 def _specks(sample: Sample) -> float:
-    """Give the share of cells whose colour none of their neighbours comes near."""
+    """Return the share of cells whose colour differs from all their neighbours."""
     _, u, v = sample.cells
     return sum(
         _peaks(plane) + _peaks(plane.translate(_INVERSE)) for plane in (u, v)
@@ -106,9 +106,9 @@ def _peaks(plane: bytes) -> int:
 
 
 def _broken_share(sample: Sample) -> float:
-    """Give the share of cells in the colours that decoders leave for lost blocks.
+    """Return the share of cells in the colours that decoders leave for lost blocks.
 
-    FFmpeg's picture of missing data is Y = U = V = 0 (a strong green) or 128 (grey).
+    FFmpeg shows missing data as Y = U = V = 0 (a strong green) or 128 (grey).
     """
     y, u, v = sample.cells
     green = _both(u.translate(_IS_GREEN), v.translate(_IS_GREEN))
@@ -122,7 +122,7 @@ def _both(one: bytes, other: bytes) -> int:
 
 
 def _natural(sample: Sample) -> float:
-    """Tell a picture from a test card: large even areas of pure colours."""
+    """Return a factor that is small for test cards: large areas of pure colour."""
     _, u, v = (grey_planes.plane(values, CELLS[0]) for values in sample.cells)
     pure = 1 - grey_planes.share_up_to(
         grey_planes.distance_histogram(u, v, zero=128), _PURE
@@ -131,10 +131,10 @@ def _natural(sample: Sample) -> float:
 
 
 def _varied(sample: Sample) -> float:
-    """Tell a picture from a card, which is even over large areas.
+    """Return a factor that is small for cards, which are even over large areas.
 
-    Of the cells of footage one in ten is as light as its neighbours, of a night sky's
-    or of flat art's a half, of a test card's as many, of a title's most.
+    One in ten cells of footage is as light as its neighbours; half of those of a night
+    sky, flat art or a test card; most of those of a title.
     """
     return 1 - 0.7 * ramp(sample.even, 0.25, 0.65)
 
@@ -142,11 +142,11 @@ def _varied(sample: Sample) -> float:
 def rank(
     samples: Sequence[Sample], end: float | None, keep: int = 8
 ) -> list[ScoredSample]:
-    """Score the samples against each other, best first.
+    """Return the samples scored against each other, best first.
 
     ``samples`` are in order of window and time; ``end`` is the video's length in
-    seconds where it is known. The points are read for ``keep`` samples that
-    are good without them; only those are given back.
+    seconds if it is known. The points are read only for the ``keep`` samples that are
+    best without them, and only those are returned.
     """
     stretches, rest = _shortlist(_score_alone(samples, end), keep)
     spread = [one.sample.texture for one in stretches]
@@ -160,7 +160,7 @@ def rank(
 
 
 def _without_specks(scored: list[ScoredSample]) -> list[ScoredSample]:
-    """Look for blocks of strange colours in the best, until one has none."""
+    """Check the best for blocks of strange colours, until one has none."""
     seen: list[ScoredSample] = []
     while scored and (not seen or scored[0].score > max(map(_by_score, seen))):
         first = scored.pop(0)
@@ -173,9 +173,9 @@ def _without_specks(scored: list[ScoredSample]) -> list[ScoredSample]:
 def _shortlist(
     scored: list[ScoredSample], keep: int
 ) -> tuple[list[ScoredSample], list[ScoredSample]]:
-    """Take the best of each stretch of the clip, and then the best of the rest.
+    """Return the best of each part of the clip, and then the best of the rest.
 
-    Faults that show in comparison only (a tear, noise, blur) need other stretches.
+    Faults that show only by comparison (a tear, noise, blur) need other parts.
     """
     size = -(-len(scored) // (keep // 2 + 1)) or 1
     stretches = (scored[at : at + size] for at in range(0, len(scored), size))
@@ -209,7 +209,7 @@ def _score_alone(samples: Sequence[Sample], end: float | None) -> list[ScoredSam
 
 
 def _in_focus(scored: list[ScoredSample]) -> list[ScoredSample]:
-    """Tell pictures from noise, and compare their focus with the clip's best."""
+    """Add factors for noise, and for focus compared with the clip's best."""
     found = [one.sample.focus for one in scored]
     scored = [_with(one, picture=_picture(one.sample)) for one in scored]
     sharp = [min(edge, _SHARP) for edge, _ in found]
@@ -243,7 +243,7 @@ def _score_beside(
     near = range(row - 1, row + 2)
     same = sum(1 for t in spread if t.tear[0] in near and t.tear[1] > 2.5)
     lone = same < 0.8 * len(spread)
-    # In flat art every horizon would be one.
+    # In flat art, every horizon would count as a tear.
     torn = ramp(strength, 3.2, 5.5) * (1 - ramp(texture.smooth, 0.65, 0.85))
     calmest = min(t.grain for t in spread)
     return _with(
@@ -258,10 +258,10 @@ def _score_beside(
 
 
 def _filmed(even: float, texture: Texture) -> float:
-    """Tell a filmed picture from a card: text and logos stand on an even ground.
+    """Return a factor that is small for cards: text and logos on an even ground.
 
-    Flat art, a night sky and snow have some of that, too, so the signs are not
-    simply multiplied. ``even`` is :func:`_varied`'s.
+    Flat art, a night sky and snow have some of that, too, so the signs are not simply
+    multiplied. ``even`` is :func:`_varied`'s.
     """
     signs = sorted(
         (
@@ -281,7 +281,7 @@ def _product(factors: dict[str, float]) -> float:
 
 
 def _typical(sample: Sample, samples: Sequence[Sample]) -> float:
-    """Give how much of the rest of the clip looks like this."""
+    """Return how much of the rest of the clip looks like this frame."""
     others = [one for one in samples if abs(one.time - sample.time) > _ELSEWHERE]
     if not others:
         return 1.0
@@ -293,17 +293,17 @@ def _typical(sample: Sample, samples: Sequence[Sample]) -> float:
 
 
 def _place(time: float, end: float | None) -> float:
-    """Prefer the middle a little: openings and endings are seldom the content."""
+    """Return a factor that slightly prefers the middle of the clip to its ends."""
     if not end or end <= 0:
         return 1.0
     return 1 - 0.2 * ramp(abs(time / end - 0.5), 0.35, 0.5)
 
 
 def soundness(sample: Sample) -> float:
-    """Return how surely it is no noise, test card or lost blocks, 0 to 1."""
+    """Return how certainly it is not noise, a test card or lost blocks, 0 to 1."""
     return _natural(sample) * _whole(sample) * _picture(sample)
 
 
 def is_poor(score: float) -> bool:
-    """Tell whether a frame with that score is black, white, flat or broken."""
+    """Return True if a frame with that score is black, white, flat or broken."""
     return score < _POOR

@@ -1,8 +1,8 @@
-"""Where an animation may begin instead, when the usual stretch is poor.
+"""Search for a better start of an animation whose usual span is poor.
 
-The clip is seen in small, as policy ``auto`` of stills sees it, so the cost is bound
-at any length. A start is offered only where what was seen there is better in the very
-way in which the usual stretch is poor: no other is drawn in vain.
+The clip is sampled as for policy ``auto`` of stills, so the cost is bounded at any
+length. A start is returned only if its samples lack the fault of the usual span, so no
+other span is drawn in vain.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from worker.media.recipes.best_frame.score import ScoredSample, rank
 
 _MOST_STARTS = 2
 _EMPTY = 1 / 3
-# A stretch that begins empty, and one in which nothing moves, are worth less.
+# Factors for a span that starts empty, and for one in which nothing moves.
 _EMPTY_FIRST = 0.7
 _STILL = 0.4
 
 
 @dataclass(frozen=True)
 class _SeenSample:
-    """A sample with what it is worth."""
+    """A sample with its score."""
 
     sample: Sample
     scored: ScoredSample
@@ -43,9 +43,9 @@ class _SeenSample:
 def find(
     clip: Clip, length: float, instead_of: Content
 ) -> Generator[Step, Done, list[float]]:
-    """Return up to two starts of stretches of ``length`` seconds, best first.
+    """Return up to two starts of spans of ``length`` seconds, best first.
 
-    In seconds on the clip's clock; none where nothing better was seen. Yields at most
+    In seconds on the clip's clock; none if nothing better was seen. Yields at most
     three steps.
     """
     short = sampling.is_short(clip)
@@ -72,7 +72,7 @@ def find(
 def _starts(
     clip: Clip, seen: Sequence[_SeenSample], length: float, *, short: bool
 ) -> set[float]:
-    """Return starts from which a sample is shown at once, or in the middle."""
+    """Return starts that show a sample at once, or in the middle of the span."""
     end = clip.end
     if end is None:
         end = max((one.sample.time for one in seen), default=0.0)
@@ -85,14 +85,14 @@ def _starts(
 def _shown(
     seen: Sequence[_SeenSample], start: float, length: float
 ) -> list[_SeenSample]:
-    """Return what is on screen at the start, and what comes in the stretch."""
+    """Return what is on screen at the start, and what follows in the span."""
     before = [one for one in seen if one.sample.time <= start]
     inside = [one for one in seen if start < one.sample.time < start + length]
     return [*before[-1:], *inside]
 
 
 def _is_better(shown: Sequence[_SeenSample], instead_of: Content) -> bool:
-    """Check that what was seen has not the fault for which it is looked at."""
+    """Return True if the samples lack the fault of the usual span."""
     if sum(one.empty for one in shown) >= _EMPTY * len(shown):
         return False
     if instead_of.frozen and not _moving(shown):
@@ -105,7 +105,7 @@ def _moving(shown: Sequence[_SeenSample]) -> bool:
 
 
 def _worth(shown: Sequence[_SeenSample], start: float, length: float) -> float:
-    """Return the mean of the scores, each weighed by how long it is on screen."""
+    """Return the mean of the scores, weighted by time on screen."""
     times = [start, *(one.sample.time for one in shown[1:]), start + length]
     worth = sum(
         one.scored.score * (until - since)

@@ -1,4 +1,4 @@
-"""What single pixels of a small sample tell: sharpness, grain, tears, evenness."""
+"""Measure single pixels of a sample: sharpness, grain, tears, evenness."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _TORN = 14
 class Focus(NamedTuple):
     """How sharp the edges are, and how alike pixels near each other are.
 
-    ``sharp`` is 0 blurred, 0.1 to 0.5 a picture, 1 noise; ``alike`` is a correlation:
-    1 even or a gradient, 0.7 a picture, 0.3 text, 0 noise.
+    ``sharp`` is 0 for blurred, 0.1 to 0.5 for a picture, 1 for noise. ``alike`` is a
+    correlation: 1 even or a gradient, 0.7 a picture, 0.3 text, 0 noise.
     """
 
     sharp: float
@@ -30,14 +30,14 @@ class Focus(NamedTuple):
 
 @dataclass(frozen=True)
 class Texture:
-    """What the points tell about a frame.
+    """The measures of a frame's points.
 
-    ``edges`` is the step that 5 % of neighbouring points exceed (0 to 255),
-    ``strokes`` the one that 1 % do (letters on a card),
-    ``smooth`` the share of neighbours that are alike, ``grain`` the step that 75 % of
-    pixels near each other exceed (even in the smooth parts of a picture),
-    ``dominance`` the share of the most frequent narrow band of luma, ``tear`` the row
-    where the picture breaks and how sharply (times the usual row step; 0: nowhere).
+    ``edges`` is the step that 5 % of neighbouring points exceed (0 to 255), ``strokes``
+    the one that 1 % do (letters on a card), ``smooth`` the share of neighbours that are
+    alike, ``grain`` the step that 75 % of pixels near each other exceed (even in the
+    smooth parts of a picture), ``dominance`` the share of the most frequent narrow band
+    of luma, ``tear`` the row where the picture breaks and how sharply (times the usual
+    row step; 0: nowhere).
     """
 
     edges: float
@@ -66,8 +66,8 @@ def read_texture(points: Plane, near: Plane) -> Texture:
 def read_focus(points: Plane, near: Plane, far: int, share: float) -> Focus:
     """Compare the steps to the pixels near with those to the points ``far`` away.
 
-    A blurred edge changes evenly, so that within a ``share`` of that distance only
-    that share of its step is seen; at a sharp edge all of it is, where it lies.
+    A blurred edge changes evenly, so that within a ``share`` of that distance only that
+    share of its step is seen. At a sharp edge, all of the step is.
     """
     step = grey_planes.mean_square(grey_planes.difference_histogram(points, near))
     steps = (
@@ -86,7 +86,7 @@ def _dominance(points: Plane) -> float:
 
 
 def _tear(points: Plane) -> tuple[int, float]:
-    """Find the row whose steps are largest, beside the usual row's."""
+    """Return the row with the largest steps, and its ratio to the usual row's."""
     rows = grey_planes.row_means(grey_planes.differences(points, down=1))
     usual = median(rows) + 5
     inner = range(len(rows) // 8, len(rows) - len(rows) // 8)

@@ -1,10 +1,10 @@
-"""Tell a shot from what lies between shots: fades, dissolves, pans, flashes, cuts.
+"""Distinguish shots from transitions: fades, dissolves, pans, flashes, cuts.
 
-Three signs are read from samples in order of time. A frame that differs from both
-of its neighbours is in a quick transition or is a flash. A frame that is the mean
-of an earlier and a later one, which differ, is in a fade or a dissolve: moving
-things do not change in a straight line. And a frame beside a cut is a worse choice
-than one in the midst of its shot.
+Three signs are read from samples in order of time. A frame that differs from both of
+its neighbours is in a quick transition or is a flash. A frame that is the mean of an
+earlier and a later one, which differ, is in a fade or a dissolve: moving things do not
+change in a straight line. And a frame beside a cut is a worse choice than one in the
+middle of its shot.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from worker.media.recipes.best_frame.sample import Sample, difference, ramp
 _REACH = 4
 _LONGEST = 20.0
 _FLAT = 0.15
-# So little of a mix is noise.
+# A smaller share of a mix is noise.
 _TRACE = 0.05
 _CUT = 0.06
 _CALMER = 0.35
 
 
 def calmness(samples: Sequence[Sample]) -> list[float]:
-    """Give for each sample how surely it lies within a shot, 0 to 1.
+    """Return for each sample how certainly it lies within a shot, 0 to 1.
 
     ``samples`` are in order of window and time; windows do not touch each other.
     """
@@ -64,7 +64,7 @@ def calmness(samples: Sequence[Sample]) -> list[float]:
 
 
 def _usual(steps: list[float]) -> float:
-    """Give the step of the calmer part of the clip, in which the shots are."""
+    """Return the usual step of the calmer part of the clip, where the shots are."""
     return sorted(steps)[int(_CALMER * len(steps))]
 
 
@@ -74,10 +74,10 @@ def _quiet(move: list[float], usual: float) -> float:
 
 
 def _blends(samples: Sequence[Sample]) -> list[float]:
-    """Give how much each frame looks like a mix of an earlier and a later one.
+    """Return how much each frame looks like a mix of an earlier and a later one.
 
-    Pictures are compared without their mean light, of which there is most: else any
-    two would be alike beside black.
+    Pictures are compared without their mean light, which would dominate: beside black,
+    any two would be alike.
     """
     lights = [sample.gist for sample in samples]
     means, spreads = zip(*map(grey_planes.moments, lights), strict=True)
@@ -100,7 +100,7 @@ def _blends(samples: Sequence[Sample]) -> list[float]:
 
 
 def _mix(before: float, after: float, line: float) -> float:
-    """Tell a mix by squared distances to both ends and between them.
+    """Return how much a frame is a mix, from squared distances to and between ends.
 
     A mix lies on the straight line between the ends; ``off`` is how far from it the
     frame is, in lengths of the line, and ``share`` how much of the earlier end it has.
@@ -111,10 +111,10 @@ def _mix(before: float, after: float, line: float) -> float:
 
 
 def _able(one: float, other: float, line: float) -> float:
-    """Tell whether two frames can be the ends of a dissolve, or of a fade.
+    """Return how likely two frames are the ends of a dissolve or a fade.
 
-    Two frames of one scene that only differ in light are not: what flickers lies
-    between them. ``one`` and ``other`` are their variances.
+    Two frames of one scene that only differ in light are not: flicker lies between
+    them. ``one`` and ``other`` are their variances.
     """
     moved = ramp(sqrt(line), 4, 12)
     if not moved or min(one, other) < _FLAT * max(one, other):
@@ -124,7 +124,7 @@ def _able(one: float, other: float, line: float) -> float:
 
 
 def _beside(samples: Sequence[Sample], alone: list[float], at: int) -> float:
-    """Let a frame share its neighbours' faults: their time is sampled coarsely."""
+    """Return a frame's factor mixed with its neighbours': sampling is coarse."""
     near = [
         alone[other]
         for other in (at - 1, at, at + 1)

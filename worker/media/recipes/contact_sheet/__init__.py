@@ -1,1 +1,1 @@
-"""Contact sheets: a grid of frames with a header."""
+"""Make contact sheets: a grid of frames with a header."""

@@ -1,4 +1,4 @@
-"""What a contact sheet says about its video: name, length, size, codec."""
+"""Write what a contact sheet says of its video: name, length, size, codec."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import unicodedata
 
 from worker.media.ffmpeg.clip import Clip
 
-# Videos shorter than this many seconds have their times written with tenths.
+# Videos shorter than this many seconds have times with tenths.
 _TENTHS = 60.0
 _HDR = {"hdr10": "HDR10", "hlg": "HLG", "dolby_vision": "Dolby Vision"}
 _WIDE = 1.7
-# Pictographs: the font has none of them, and would draw boxes.
+# The font has no pictographs, and would draw boxes.
 _EMOJI = range(0x1F000, 0x1FB00)
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _CODECS = {
@@ -33,12 +33,12 @@ _CODECS = {
 
 
 def decimals(end: float | None) -> int:
-    """Give how many decimals the times of a video of that length are written with."""
+    """Return how many decimals the times of a video of that length have."""
     return 1 if (end or 0.0) < _TENTHS else 0
 
 
 def length(seconds: float, decimals: int = 0) -> str:
-    """Write a time for people: ``H:MM:SS``, or ``M:SS``, ``M:SS.t``."""
+    """Return a time as people write it: ``H:MM:SS``, or ``M:SS``, ``M:SS.t``."""
     # The last bit of a float must not turn 2.3 into 2.2.
     whole, part = divmod(int(seconds * 10**decimals + 1e-6), 10**decimals)
     text = f"{whole // 60 % 60}:{whole % 60:02d}"
@@ -48,7 +48,7 @@ def length(seconds: float, decimals: int = 0) -> str:
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for people."""
+    """Return a number of bytes as people write it."""
     value, unit = float(count), 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
@@ -56,9 +56,9 @@ def size(count: int) -> str:
 
 
 def clean(title: str, letters: int) -> str:
-    """Give a name on one line of at most that breadth, cut in its middle.
+    """Return a name on one line of at most that breadth, shortened in its middle.
 
-    Emoji and what controls the direction of text are left out.
+    Emoji and characters that control the direction of text are removed.
     """
     kept = (
         " " if letter.isspace() else letter
@@ -82,10 +82,10 @@ def _is_drawn(letter: str) -> bool:
 
 
 def breadth(text: str) -> float:
-    """Give the width of a text in Latin letters, which are about 0.6 high wide.
+    """Return the width of a text in Latin letters, each about 0.6 of its height.
 
-    Chinese, Japanese and Korean letters are as wide as they are high; marks that
-    stand on another letter take no room.
+    Chinese, Japanese and Korean characters are as wide as high; combining marks have no
+    width.
     """
     return sum(
         _WIDE
@@ -96,7 +96,7 @@ def breadth(text: str) -> float:
 
 
 def lines(clip: Clip, letters: int) -> tuple[str, str]:
-    """Give the title, which may be empty, and the line of facts under it."""
+    """Return the title, which may be empty, and the line of facts under it."""
     media, video = clip.media, clip.video
     facts = []
     if clip.end is not None:

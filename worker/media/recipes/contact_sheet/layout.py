@@ -1,4 +1,4 @@
-"""How a contact sheet is laid: its sizes, the times on its frames, its header.
+"""Lay out a contact sheet: its sizes, the times on its frames, its header.
 
 All texts come from files in the work folder (``drawtext`` without expansion), so that
 no name can become a filter.
@@ -21,18 +21,18 @@ from worker.media.recipes.contact_sheet import header
 from worker.media.recipes.shared import cost, encoders, picture
 
 FONT = "FramemillSans.ttf"
-# The frames, as they are drawn before they are laid.
+# The files that the frames are drawn into before they are laid out.
 TILES = "tile-%03d.png"
-# A name of its own, since commands go to all filters of a name.
+# A unique name, because commands go to all filters with that name.
 _STAMP = "drawtext@stamp"
 _STAMPS, _TITLE, _DETAILS = "stamps.txt", "title.txt", "details.txt"
 _TALLEST = 2.5
 MAX_SIDE = 16_000
-# An AVIF of more takes over 960 MiB to encode.
+# Encoding a larger AVIF takes over 960 MiB.
 AVIF_PIXELS = 60_000_000
 _LAY_SECONDS = 10.0
 _MOST_DECIMALS = 3
-# Times in seconds of 1/90000 and the like are told a rounding error too early.
+# Times in units such as 1/90000 s may be a rounding error too early.
 _ROUNDING = 0.0005
 
 
@@ -46,22 +46,22 @@ class SheetLayout:
 
     @property
     def margin(self) -> int:
-        """Give the border around the grid."""
+        """Return the border around the grid."""
         return max(6, self.spec.width // 64)
 
     @property
     def gap(self) -> int:
-        """Give the space between two frames."""
+        """Return the space between two frames."""
         return max(2, self.margin // 3)
 
     @property
     def box(self) -> picture.Box:
-        """Give the size of one frame: even, and low enough for all rows."""
+        """Return the size of one frame: even, and low enough for all rows."""
         return self._within(self._most)
 
     @property
     def is_reduced(self) -> bool:
-        """Whether the frames are smaller than the sheet's width has room for."""
+        """Return True if the frames are smaller than the sheet's width allows."""
         return self.box != self._within(math.inf)
 
     @property
@@ -81,22 +81,22 @@ class SheetLayout:
         tallest = int(min(height, round(width * _TALLEST)))
         cell = picture.MaxSize(width, tallest, enlarge=True)
         box = picture.fit((video.width, video.height), cell, width, even=True)
-        # Rounding up to an even size may not push the grid over the border.
+        # Rounding up to an even size must not push the grid over the border.
         return box if box.width <= width else _narrow(box)
 
     @property
     def font_size(self) -> int:
-        """Give the header's letter height."""
+        """Return the header's letter height."""
         return max(12, self.spec.width // 48)
 
     @property
     def small_size(self) -> int:
-        """Give the letter height of the details under the title."""
+        """Return the letter height of the details under the title."""
         return max(10, round(self.font_size * 0.68))
 
     @property
     def stamp_size(self) -> int:
-        """Give the letter height of the times on the frames."""
+        """Return the letter height of the times on the frames."""
         return max(8, min(self.small_size, self.box.width // 12, self.box.height // 6))
 
 
@@ -115,12 +115,12 @@ def _style(size: int, colour: str) -> dict[str, Any]:
 
 
 def tile(place: int) -> str:
-    """Give the file of the frame at that place, from 1."""
+    """Return the file of the frame at that place, from 1."""
     return TILES % place
 
 
 def lay(sheet: SheetLayout, columns: int, shown: Sequence[float], file: str) -> Step:
-    """Lay the frames of these times, the border and the header; encode the sheet."""
+    """Return the step that lays out frames, border and header, and encodes them."""
     spec, margin, count = sheet.spec, sheet.margin, len(shown)
     texts = _header(sheet) if spec.header else {}
     height = sum(_lead(sheet, name) for name in texts) + (margin // 2 if texts else 0)
@@ -129,7 +129,7 @@ def lay(sheet: SheetLayout, columns: int, shown: Sequence[float], file: str) -> 
         f"file:{TILES}", f="image2", framerate=1, protocol_whitelist=PROTOCOLS
     )
     rows = math.ceil(count / columns)
-    # The last of the files may hold a frame that took no place.
+    # The last file may hold a frame that has no place on the sheet.
     frames = tiles["v"].filter("trim", end_frame=count)
     if spec.timestamps:
         frames = _stamped(sheet, frames)
@@ -179,7 +179,7 @@ def _stamped(sheet: SheetLayout, frames: Any) -> Any:
 
 
 def _commands(shown: Sequence[float], clip: Clip) -> str:
-    """Give sendcmd's lines; the frames' clock counts them, one a second."""
+    """Return sendcmd's lines; the frames' clock counts them, one a second."""
     return "".join(
         f"{max(0.0, place - 0.5)} {_STAMP} text '{text}';\n"
         for place, text in enumerate(stamps(shown, clip.end))
@@ -187,7 +187,7 @@ def _commands(shown: Sequence[float], clip: Clip) -> str:
 
 
 def stamps(shown: Sequence[float], end: float | None) -> list[str]:
-    """Write the frames' times for people, in as many decimals as tell them apart."""
+    """Return the times of the frames, with enough decimals to differ."""
     decimals = header.decimals(end)
     while True:
         texts = [header.length(seconds + _ROUNDING, decimals) for seconds in shown]
@@ -197,19 +197,19 @@ def stamps(shown: Sequence[float], end: float | None) -> list[str]:
 
 
 def _header(sheet: SheetLayout) -> dict[str, str]:
-    """Give the header's lines by their file, top first."""
+    """Return the header's lines by their file, top first."""
     title, details = header.lines(sheet.clip, _letters(sheet))
     return {_TITLE: title, _DETAILS: details} if title else {_DETAILS: details}
 
 
 def _lead(sheet: SheetLayout, name: str) -> int:
-    """Give the height of a header line with the space under it."""
+    """Return the height of a header line with the space under it."""
     if name == _TITLE:
         return round(1.45 * sheet.font_size)
     return round(1.5 * sheet.small_size)
 
 
 def _letters(sheet: SheetLayout) -> int:
-    """Give how many letters of the title fit, see :func:`headline.breadth`."""
+    """Return how many letters of the title fit, see :func:`header.breadth`."""
     room = sheet.spec.width - 2 * sheet.margin
     return max(12, int(room / (0.6 * sheet.font_size)))

@@ -1,7 +1,7 @@
-"""The recipe of contact sheets: a grid of frames for people, with a header.
+"""Plan contact sheets: a grid of frames for people, with a header.
 
-Each frame is drawn by a seek of its own. Where seeks find too little, one run decodes
-the video from its start and takes a frame for each place, as storyboards do.
+Each frame is drawn by its own seek. If seeks find too little, one run decodes the video
+from its start and takes a frame for each place, as storyboards do.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from worker.media.recipes.shared.grid import SLACK
 
 _STEM = "contact-sheet"
 _CAPTURE = 256 * 1024
-# A longer film is decoded whole only where seeks found less than half.
+# A longer film is decoded whole only if seeks found less than half.
 _DECODE_ALL_SECONDS = 600.0
 
-# Draws the frames into the files that :func:`sheet.tile` names, gives their times.
+# Draws the frames into the files that :func:`layout.tile` names, returns their times.
 DrawTiles = Callable[[SheetLayout], Generator[Step, Done, list[float]]]
 
 
@@ -48,9 +48,9 @@ def plan(
     _part: Any = None,
     _parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the alternatives for a contact sheet spec; it is never cut into parts.
+    """Return the alternatives for a contact sheet spec, which is never split.
 
-    Where there is no frame, the sheet is the stand-in alone. Raises NoVideoStream.
+    If there is no frame, the sheet is the fallback picture alone. Raises NoVideoStream.
     """
     canvas = fallback.Canvas(spec.format, spec.width, background=spec.background)
 
@@ -94,7 +94,7 @@ def _of_frames(spec: ContactSheetSpec, clip: Clip) -> Plan:
 
 
 def times(spec: ContactSheetSpec, clip: Clip) -> list[float]:
-    """Give the times of the frames: the middles of equal slices."""
+    """Return the times of the frames: the middles of equal slices."""
     count = spec.columns * spec.rows
     if clip.end is None:
         return [clip.begin]
@@ -113,7 +113,7 @@ def _make(sheet: SheetLayout, take: DrawTiles) -> StepRun:
     file = f"{_STEM}.{encoders.extension(spec.format)}"
     done = yield layout.lay(sheet, columns, shown, file)
     if file not in done.files:
-        raise DecodeError("the contact sheet could not be laid")
+        raise DecodeError("the contact sheet could not be drawn")
     details = {
         "times": shown,
         "columns": columns,
@@ -129,7 +129,7 @@ def _make(sheet: SheetLayout, take: DrawTiles) -> StepRun:
 
 @dataclass
 class _SoughtFrames:
-    """What seeks gave: the frames' real times, and how many places got none."""
+    """What seeks found: the frames' real times, and how many places have none."""
 
     shown: list[float] = field(default_factory=list)
     missed: int = 0
@@ -141,9 +141,9 @@ def _by_seeks(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
 
 
 def _by_good_seeks(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
-    """Raise DecodeError where seeks missed what decoding from the start may find.
+    """Draw by seeks; raise DecodeError if decoding from the start may find more.
 
-    What a damaged video lacks, that would not find either.
+    What is missing from a damaged video, decoding would not find either.
     """
     found = yield from _sought(sheet)
     places, missed = len(times(sheet.spec, sheet.clip)), found.missed
@@ -156,8 +156,8 @@ def _by_good_seeks(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
 def _sought(sheet: SheetLayout) -> Generator[Step, Done, _SoughtFrames]:
     """Draw the frame on screen at each time.
 
-    A time that gives no frame, or the frame before once more, takes no place. It is
-    missed, unless that frame is still on screen then.
+    A time without a frame, or with the same frame as before, takes no place. It counts
+    as missed, unless that frame is still on screen then.
     """
     clip, found = sheet.clip, _SoughtFrames()
     shown = found.shown
@@ -167,7 +167,7 @@ def _sought(sheet: SheetLayout) -> Generator[Step, Done, _SoughtFrames]:
         done = yield grab.step
         real = grab.time(done)
         found.damaged |= done.damaged
-        # Without a time in the log, the file is one that took no place before.
+        # Without a time in the log, the file is from an earlier try.
         if file not in done.files or real is None:
             found.missed += 1
         elif not shown or (real > shown[-1] and not frame_at.is_same(real, shown[-1])):
@@ -178,7 +178,7 @@ def _sought(sheet: SheetLayout) -> Generator[Step, Done, _SoughtFrames]:
 
 
 def _most_from_start(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
-    """Raise DecodeError where less than half of the frames came."""
+    """Decode from the start; raise DecodeError if less than half of the frames came."""
     shown = yield from _from_start(sheet)
     places = sheet.spec.columns * sheet.spec.rows
     expected = min(places, sheet.clip.video.frames or places)
@@ -188,7 +188,7 @@ def _most_from_start(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
 
 
 def _from_start(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
-    """Draw the first frame from each time on, or every one where they are few."""
+    """Draw the first frame from each time on, or every frame if they are few."""
     clip = sheet.clip
     if clip.end is None:
         last = yield from frame_at.last_time(clip, seek=False)
@@ -201,13 +201,13 @@ def _from_start(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
         frames = _first_of_each(sheet.spec, clip, frames)
     done = yield _drawn_all(sheet, frame_at.mark(frames, "pipe:1"), len(wanted))
     seen = frame_at.marks(done.stdout.decode("ascii", "replace"))
-    # The last of them may not have been drawn.
+    # The last frames may not have been drawn.
     drawn = [layout.tile(place) in done.files for place in range(1, len(seen) + 1)]
     return [mark for mark, there in zip(seen, drawn, strict=True) if there]
 
 
 def _first_of_each(spec: ContactSheetSpec, clip: Clip, frames: Any) -> Any:
-    """Let a frame for each of the evenly spaced times pass."""
+    """Pass on one frame for each of the evenly spaced times."""
     start, end = extent(clip, spec)
     step = max((end - start) / (spec.columns * spec.rows), 2 * SLACK)
     first = start + step / 2

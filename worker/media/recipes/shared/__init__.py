@@ -1,1 +1,1 @@
-"""What several recipes share."""
+"""Share code between recipes."""

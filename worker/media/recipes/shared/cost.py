@@ -1,7 +1,7 @@
-"""What it costs to encode pictures, and the rate of moving ones that can be borne.
+"""Estimate what encoding costs, and the frame rate that a task can afford.
 
-Figures are CPU seconds of one core for a pixel of coloured noise, the dearest there
-is: other films take less.
+Figures are CPU seconds of one core per pixel of coloured noise, the most expensive
+content: other films take less.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _SECONDS_A_PIXEL = {
     "webm": 7.5e-7,
 }
 _SECONDS_A_STILL_PIXEL = {"jpeg": 1e-7, "png": 5e-7, "webp": 5e-7, "avif": 3e-6}
-# Half of the hour after which a task is ended: a core may be shared.
+# Half of the hour after which a task is stopped: a core may be shared.
 MOST_SECONDS = 1800.0
-# Lossless frames on disk; a pixel takes about 2 bytes of FFV1.
+# The most pixels of lossless frames on disk; one takes about 2 bytes as FFV1.
 STORED_PIXELS = 700_000_000
 _LEAST_FPS = 0.25
 
@@ -41,10 +41,10 @@ def most_pixels(kind: str) -> float:
 def rate(
     fps: float, kind: str, box: Box, plays: float, *, stored: bool = False
 ) -> float:
-    """Return the asked rate, or the highest that a task can encode; frames a second.
+    """Return the requested rate, or the highest that a task can encode, in fps.
 
-    ``plays`` is in seconds. ``stored`` says that the frames are kept without a loss
-    first, as a search under ``max_bytes`` does.
+    ``plays`` is in seconds. ``stored`` means that the frames are first stored lossless,
+    as a search under ``max_bytes`` does.
     """
     most = most_pixels(kind)
     if stored:

@@ -1,9 +1,9 @@
-"""Dolby Vision without a base layer (profile 5): its colours, to linear light.
+"""Convert Dolby Vision without a base layer (profile 5) to linear light.
 
-Its planes are I, P and T: what the eye's cones see (L, M, S) behind the PQ curve,
-rotated (ITU-R BT.2100 has a cousin, ICtCp). The numbers are those that the streams
-themselves carry and libplacebo uses. Each scene's reshaping, which is in the dynamic
-metadata, is left out: colours are close, not exact.
+Its planes are I, P and T: the responses of the eye's cones (L, M, S) behind the PQ
+curve, rotated (ITU-R BT.2100 has a cousin, ICtCp). The numbers are those that the
+streams themselves carry and libplacebo uses. Each scene's reshaping, which is in the
+dynamic metadata, is left out: colours are close, not exact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RGB: Matrix = (
 
 
 def linear(stream: Any, white: float) -> Any:
-    """Turn ``yuv444p12le`` planes I, P, T to linear BT.2020 as ``gbrpf32le``.
+    """Return ``yuv444p12le`` planes I, P, T as linear BT.2020 in ``gbrpf32le``.
 
     1.0 is ``white`` in cd/m2.
     """
@@ -50,7 +50,7 @@ def linear(stream: Any, white: float) -> Any:
 
 
 def _mix_ipt() -> dict[str, float]:
-    """Give the mixer's factors from T, I, P (red, green, blue) to L, M, S."""
+    """Return the mixer's factors from T, I, P (red, green, blue) to L, M, S."""
     words: dict[str, float] = {}
     for name, row in zip("rgb", _LMS, strict=True):
         one, p, t = (value / 8192 for value in row)
@@ -61,7 +61,7 @@ def _mix_ipt() -> dict[str, float]:
 
 
 def _mix_lms(share: float) -> dict[str, float]:
-    """Give the mixer's factors from L, M, S to a ``share`` of R, G, B."""
+    """Return the mixer's factors from L, M, S to a ``share`` of R, G, B."""
     words = {}
     for name, row in zip("rgb", _RGB, strict=True):
         for other, own in zip("rgb", row, strict=True):

@@ -1,4 +1,4 @@
-"""Encoder options per format, file extensions and content types."""
+"""Define encoder options per format, file extensions and content types."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CONTENT_TYPES = {
 STILL_WIDTH = 640
 EXTENSIONS = {"jpeg": "jpg"}
 _SMALLEST_SVT = 64
-# What a file says of its colours. A PNG says what FFmpeg knows of the frame, which is
-# the source's: viewers would show a grey of 128 as 121 (BT.709) or 106 (PAL).
+# The colour tags of a file. An untagged PNG would get those of the source's frame, and
+# viewers would show a grey of 128 as 121 (BT.709) or 106 (PAL).
 _VIDEO = {
     "color_primaries": "bt709",
     "color_trc": "bt709",
@@ -26,17 +26,19 @@ _VIDEO = {
 }
 # SVT-AV1 writes no grey pictures.
 _AVIF_ALPHA = {"c:v:1": "libaom-av1", "cpu-used:v:1": 8, "usage:v:1": "realtime"}
-# libwebp's own encoder of animations joins frames that differ by less than its quality
-# allows: of 90 frames of a slow fade it kept 30. So each frame is encoded for itself,
-# and what differs from the frame before by under 512 (squares, in 16 x 16 values) is
-# left transparent over it: footage is as large as by the other, and nearer to the film.
-# That needs the alpha plane, so what is transparent itself goes the other way.
+# libwebp's encoder of animations merges frames that differ by less than its quality
+# allows: of 90 frames of a slow fade it kept 30. So each frame is encoded separately.
+# Blocks that differ from the frame before by under 512 (sum of squares over 16 x 16
+# values) are left transparent over it. Footage is then as large as with libwebp's
+# encoder, and closer to the film. The blocks need the alpha plane, so libwebp's encoder
+# writes animations that are transparent themselves.
 WEBP_PIXELS = "yuva420p"
 _WEBP = {"c:v": "libwebp", "cr_threshold": 512}
 _WEBP_ALPHA = {"c:v": "libwebp_anim"}
-# From level 3 on libwebp holds all tokens of a picture, of noise 28 bytes a pixel: 3.2
-# GiB for the largest sheet. Level 2 holds none, and its files are a hundredth larger.
-# libaom takes 999 MiB for 59 megapixels of noise, and a seventh less in this mode.
+# From level 3 on, libwebp keeps all tokens of a picture in memory. Of noise these are
+# 28 bytes a pixel: 3.2 GiB for the largest sheet. Level 2 keeps none, and its files are
+# 1 % larger. libaom takes 999 MiB for 59 megapixels of noise, in this mode a seventh
+# less.
 _LEAN: dict[str, tuple[int, dict[str, Any]]] = {
     "webp": (16_000_000, {"compression_level": 2}),
     "avif": (33_000_000, {"usage": "allintra"}),
@@ -47,8 +49,8 @@ _TAGS: dict[str, dict[str, str]] = {
     "mp4": _VIDEO,
     "webm": _VIDEO,
 }
-# Nothing of the source's metadata, no dates, no encoder names: the same input
-# gives the same bytes.
+# No metadata of the source, no dates, no encoder names: the same input gives the same
+# bytes.
 _CLEAN: dict[str, Any] = {
     "an": None,
     "sn": None,
@@ -61,16 +63,16 @@ _CLEAN: dict[str, Any] = {
 
 
 def extension(kind: str) -> str:
-    """Give the file name's extension of a format."""
+    """Return the file extension of a format."""
     return EXTENSIONS.get(kind, kind)
 
 
 def tagged(frames: Any, kind: str) -> Any:
     """Append the filter that tags drawn frames with the colours of the format.
 
-    Encoders take these from the frames: FFmpeg 9.0.2 drops ``-color_primaries`` and
-    ``-color_trc`` among an output's options without a word. JPEG, WebP and GIF have
-    no tags: they are sRGB.
+    Encoders take these from the frames: FFmpeg 9.0.2 silently drops
+    ``-color_primaries`` and ``-color_trc`` from an output's options. JPEG, WebP and GIF
+    have no tags: they are sRGB.
     """
     tags = _TAGS.get(kind)
     return frames.filter("setparams", **tags) if tags else frames
@@ -79,8 +81,8 @@ def tagged(frames: Any, kind: str) -> Any:
 def streams(frames: Any, kind: str, *, has_alpha: bool) -> list[Any]:
     """Tag drawn frames and split them into the streams that a file is written from.
 
-    An AVIF keeps its transparency in a grey stream of its own, whose codes use all
-    values; ``clear`` says that there is some.
+    An AVIF stores its transparency as a separate full-range grey stream; ``has_alpha``
+    says that there is some.
     """
     frames = tagged(frames, kind)
     if kind != "avif" or not has_alpha:
@@ -96,7 +98,7 @@ def streams(frames: Any, kind: str, *, has_alpha: bool) -> list[Any]:
 def still(kind: str, quality: int, threads: int = 2, pixels: int = 0) -> dict[str, Any]:
     """Return the output options for one picture; ``quality`` 1 to 100.
 
-    ``pixels`` is how many it has, at least where they may be millions.
+    ``pixels`` is how many it has; needed if they may be millions.
     """
     common = _CLEAN | {
         "threads": threads,
@@ -109,7 +111,7 @@ def still(kind: str, quality: int, threads: int = 2, pixels: int = 0) -> dict[st
 
 
 def stills(kind: str, quality: int) -> dict[str, Any]:
-    """Give the encoder options of a still format alone."""
+    """Return the encoder options of a still format alone."""
     if kind == "jpeg":
         return {"c:v": "mjpeg", "q:v": jpeg_scale(quality), "qmin": 1, "f": "image2"}
     if kind == "png":
@@ -126,7 +128,7 @@ def stills(kind: str, quality: int) -> dict[str, Any]:
 
 
 def jpeg_scale(quality: int) -> int:
-    """Turn libjpeg's quality into FFmpeg's ``-q:v`` (1 best, 31 worst).
+    """Return FFmpeg's ``-q:v`` (1 best, 31 worst) for libjpeg's quality.
 
     libjpeg scales its tables by 5000/q or 200-2q percent; FFmpeg's MPEG tables at
     ``-q:v 8`` are about libjpeg's at 100 percent.
@@ -148,7 +150,7 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
 ) -> dict[str, Any]:
     """Return the output options of an animation or clip; ``loop`` 0 is endless.
 
-    ``clear`` is as for :func:`streams`.
+    ``has_alpha`` is as for :func:`streams`.
     """
     common = _CLEAN | {"threads": threads, "fps_mode": "passthrough"}
     if kind == "gif":
@@ -181,7 +183,7 @@ def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
 
 
 def gif_loop(times: int) -> int:
-    """Turn "play that many times" into the GIF muxer's repeats; -1 plays once."""
+    """Return the GIF muxer's repeats for a number of plays; -1 plays once."""
     if times == 0:
         return 0
     return -1 if times == 1 else times - 1

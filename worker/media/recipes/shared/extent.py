@@ -1,4 +1,4 @@
-"""What is left of a clip when a spec leaves out its ends."""
+"""Find what is left of a clip when a spec excludes its ends."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from worker.media.ffmpeg.clip import Clip
 
 
 class Excluding(Protocol):
-    """A spec that leaves out the ends."""
+    """A spec that excludes the ends."""
 
     @property
     def exclude_start(self) -> float | str:
-        """What is left out at the start, a time."""
+        """Return the time excluded at the start."""
 
     @property
     def exclude_end(self) -> float | str:
-        """What is left out at the end, a time."""
+        """Return the time excluded at the end."""
 
 
 def leaves_some(clip: Clip, spec: Excluding) -> bool:
-    """Tell whether anything is left; not known to be nothing is some."""
+    """Return True if any of the clip remains; an unknown length counts as remaining."""
     if clip.end is None:
         return True
     start, end = _rest(clip, spec, clip.end)
@@ -28,9 +28,9 @@ def leaves_some(clip: Clip, spec: Excluding) -> bool:
 
 
 def extent(clip: Clip, spec: Excluding) -> tuple[float, float]:
-    """Give start and end of what is left, in seconds on the clip's clock.
+    """Return start and end of what is left, in seconds on the clip's clock.
 
-    All of the video where nothing would be left. The clip's end must be known.
+    The whole video if nothing would be left. The clip's end must be known.
     """
     whole = clip.end or 0.0
     start, end = _rest(clip, spec, whole)

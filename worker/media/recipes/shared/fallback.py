@@ -1,7 +1,7 @@
-"""What an output shows when there is no frame: artwork, a waveform, an icon.
+"""Draw what an output shows without a frame: artwork, a waveform, an icon.
 
-:func:`plan` walks a spec's ``fallback`` list. The pictures are drawn here; how one
-becomes the output's files is the business of each kind (:data:`Show`).
+:func:`plan` goes through a spec's ``fallback`` list. The pictures are drawn here; each
+kind of output turns them into its own files (:data:`Show`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _TALLEST = 2
 _BACKGROUND = "#202428"
 _FOREGROUND = "#9fb4c7"
 _SECONDS = 10.0
-# The loudest sound leaves a margin: filled to the edges, it would be a flat picture.
+# Leave a margin: a waveform filled to the edges would be a flat picture.
 _WAVE_SHARE = 0.88
 _VIDEO_FORMATS = ("mp4", "webm")
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The size and format that are asked of a stand-in; sides may be open."""
+    """The requested size and format of a fallback picture; sides may be open."""
 
     format: picture.Format
     width: int | None
@@ -44,7 +44,7 @@ class Canvas:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Give the size of a drawn picture: as asked, 16:9 where a side is open."""
+        """Return the size of a drawn picture: as requested, 16:9 if a side is open."""
         width = self.width
         if width is None and self.height is not None:
             width = min(MAX_SIDE, round(self.height / _SHAPE))
@@ -62,7 +62,7 @@ class Canvas:
 
     @property
     def ground(self) -> str:
-        """Give the colour behind what is drawn."""
+        """Return the colour behind what is drawn."""
         return picture.colour_word(self.background or _BACKGROUND)
 
 
@@ -77,11 +77,11 @@ def plan(
     canvas: Canvas,
     show: Show,
 ) -> Plan:
-    """Give the alternatives of all entries of ``fallback``, in its order.
+    """Return the alternatives of all entries of ``fallback``, in its order.
 
-    ``frames`` gives those that show the video. Where it raises SeekPastEnd, that
-    entry has failed like any other: the next entry is shown. Raises what
-    :func:`~worker.media.ffmpeg.clip.no_video` returns when nothing is left.
+    ``frames`` returns those that show the video. If it raises SeekPastEnd, the
+    alternative "frame" fails with that error and the next entry is shown. Raises what
+    :func:`~worker.media.ffmpeg.clip.no_video` returns if nothing is left.
     """
     alternatives: list[Alternative] = []
     for entry in fallback:
@@ -93,8 +93,8 @@ def plan(
         if clip.media.video is None:
             raise no_video(clip.media)
         raise NoVideoStream(
-            "the file has nothing of what fallback names",
-            hint='"fallback" can also show the frame, a waveform or an icon',
+            "the file has nothing that fallback lists",
+            hint='"fallback" can also list "frame", "waveform" and "icon"',
         )
     return Plan(tuple(alternatives))
 
@@ -118,7 +118,7 @@ def _refuse(error: SeekPastEnd) -> StepRun:
 def _alternatives(
     entry: str, clip: Clip, canvas: Canvas, show: Show
 ) -> list[Alternative]:
-    """Give the alternatives of one entry; none when the clip lacks it."""
+    """Return the alternatives of one entry; none if the clip lacks it."""
     media = clip.media
     if entry == "artwork":
         note = (warning_codes.ARTWORK_SHOWN,)
@@ -154,7 +154,7 @@ def _shown(
 def still(
     drawn: Any, stem: str, canvas: Canvas, quality: int, threads: int
 ) -> Generator[Step, Done, Made]:
-    """Write the picture as one still; it has a placeholder like any other."""
+    """Write the picture as one still, with a placeholder as for any other."""
     kind, most = canvas.format, canvas.most_pixels
     file = f"{stem}.{encoders.extension(kind)}"
     both = encoders.tagged(drawn, kind).filter_multi_output("split")
@@ -173,9 +173,9 @@ def still(
     capture, silent = 4 * placeholder.SMALL**2, cost.still(kind, most)
     done = yield Step(words, _SECONDS, capture, silent)
     if file not in done.files:
-        raise DecodeError("the stand-in could not be made")
+        raise DecodeError("the fallback picture could not be made")
     facts = done.files[file]
-    # One side of the small copy is SMALL; the bytes tell the other.
+    # One side of the small copy is SMALL; the other follows from the byte count.
     other = len(done.stdout) // (4 * placeholder.SMALL)
     tall = (facts.height or 0) > (facts.width or 0)
     size = (other, placeholder.SMALL) if tall else (placeholder.SMALL, other)
@@ -185,31 +185,31 @@ def still(
 
 
 class AnimationFields(moving.Style, picture.SizeFields, Protocol):
-    """A spec of an animation."""
+    """The fields of an animation spec that a fallback picture needs."""
 
     @property
     def background(self) -> str | None:
-        """The colour behind transparency."""
+        """Return the colour behind transparency."""
 
     @property
     def colors(self) -> int:
-        """The colours of a GIF."""
+        """Return the number of colours of a GIF."""
 
     @property
     def quality(self) -> int:
-        """The quality of all others, 1 to 100."""
+        """Return the quality of all other formats, 1 to 100."""
 
     @property
     def fps(self) -> float:
-        """The frames per second of a clip."""
+        """Return the frames per second of a clip."""
 
     @property
     def max_bytes(self) -> int | None:
-        """The most bytes that the file may have."""
+        """Return the most bytes that the file may have."""
 
 
 def animation_canvas(spec: AnimationFields) -> Canvas:
-    """Give the canvas of an animation."""
+    """Return the canvas of an animation."""
     width, height = spec.width, spec.height
     if width is None and height is None:
         width = moving.DEFAULT_WIDTH
@@ -221,17 +221,17 @@ def still_animation(
 ) -> StepRun:
     """Write the picture as an animation: one frame, or a clip that stands still.
 
-    Raises CannotFit when it is over ``max_bytes``.
+    Raises CannotFit if it is over ``max_bytes``.
     """
     if spec.format in _VIDEO_FORMATS:
         count = max(2, round(seconds * spec.fps))
         drawn = drawn.filter("loop", loop=count - 1, size=1)
-        # A drawn picture's clock counts seconds: shorter clips would hold no frame.
+        # A drawn picture's clock counts seconds: shorter clips would have no frame.
         drawn = drawn.filter("settb", "AVTB")
         drawn = drawn.filter("setpts", f"N/{number(spec.fps)}/TB")
         drawn = drawn.filter("fps", number(spec.fps))
     file = moving.file_name(stem, spec.format)
-    # The size of artwork is unknown; 1 chooses encoders that take any.
+    # The size of artwork is unknown; 1 selects encoders that accept any size.
     box = picture.Box((1, 1), 1, 1)
     rendition = moving.Rendition(
         box, spec.fps, spec.colors, spec.quality, palette_every=1
@@ -239,11 +239,11 @@ def still_animation(
     timing = moving.Timing(_SECONDS, 0.0)
     done = yield from moving.encode(drawn, file, spec, rendition, timing, threads)
     if file not in done.files:
-        raise DecodeError("the stand-in could not be made")
+        raise DecodeError("the fallback picture could not be made")
     size = done.files[file].bytes
     if spec.max_bytes is not None and size > spec.max_bytes:
         raise CannotFit(
-            f"the stand-in has {size} bytes; max_bytes is {spec.max_bytes}",
+            f"the fallback picture has {size} bytes; max_bytes is {spec.max_bytes}",
             pointer="/max_bytes",
             hint="allow more bytes or ask for a smaller picture",
         )
@@ -251,7 +251,7 @@ def still_animation(
 
 
 def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
-    """Show the embedded picture, by the spec's fit, never enlarged unless asked."""
+    """Draw the embedded picture by the spec's fit; enlarge it only if asked."""
     words = input_options(clip) | {"max_pixels": clip.pixels}
     art = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
     art = art.filter("trim", end_frame=1).filter("format", "rgba")
@@ -295,7 +295,7 @@ def _waveform(clip: Clip, canvas: Canvas, index: int) -> Any:
     words = input_options(clip, decode=False) | {"t": _AUDIO_SECONDS}
     audio = ffmpeg.input(f"file:{clip.path}", **words)[str(index)]
     foreground = picture.colour_word(_FOREGROUND)
-    # Peaks as people know them; the root, so that quiet sound is no mere line.
+    # Square-root scale, so that quiet sound is more than a line.
     size = f"{width}x{max(1, round(height * _WAVE_SHARE))}"
     wave = audio.filter("aformat", channel_layouts="mono").filter(
         "showwavespic", s=size, colors=foreground, filter="peak", scale="sqrt"
@@ -314,7 +314,7 @@ def _blank(canvas: Canvas) -> Any:
 
 
 def _icon(_clip: Clip, canvas: Canvas, _index: int) -> Any:
-    """Draw a frame of film with a bar of sound: a sign, not a picture."""
+    """Draw a film frame with a sound bar: clearly a symbol, not a picture."""
     foreground = picture.colour_word(_FOREGROUND)
     line = max(1, min(canvas.size) // 40)
     drawn = _blank(canvas)

@@ -1,9 +1,9 @@
-"""One frame at a time: the steps that reach it, and the time it really has.
+"""Grab one frame at a time, and read which time it really has.
 
-The frame *at* a time is the one on screen then: the last that begins at or before
-it. FFmpeg's ``-ss`` gives the first that begins after it, which in a slide show is
-the wrong slide. So the seek goes a little before the time (:attr:`Clip.lead`), and
-the ``fps`` filter, started at the time, repeats the frame that is on screen.
+The frame *at* a time is the one on screen then: the last that starts at or before it.
+FFmpeg's ``-ss`` finds the first that starts after it, which in a slide show is the
+wrong slide. So the seek goes a little before the time (:attr:`Clip.lead`), and the
+``fps`` filter, started at the time, repeats the frame that is on screen.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SCENE_WINDOW = 60.0
 _SCENES_CAPTURE = 256 * 1024
 _SCENE_WIDTH = 160
 _SCENE_SCORE = 0.3
-# The fps filter counts in milliseconds: it rounds the times of frames to the nearest.
+# The fps filter runs at this rate, so it rounds the times of frames to milliseconds.
 _RATE = 1000
-# Past a keyframe by more than half a millisecond, so that a seek finds it.
+# Seek to more than half a millisecond after a keyframe, so that the seek finds it.
 _TICK = 0.0006
 _EARLY_TICK = 0.002
 _FIRST = -1e18
-# Seeks to one frame tell its time a few microseconds apart.
+# Seeks to one frame report times that differ by a few microseconds.
 _SAME_SECONDS = 0.0005
 
 
@@ -42,8 +42,8 @@ _SAME_SECONDS = 0.0005
 class FrameWriter:
     """How frames become files: ``write`` appends filters and outputs to a stream.
 
-    It gives the words after the program's name. ``capture`` is how many bytes it
-    lets FFmpeg write to standard output, ``silent`` as in :class:`Step`.
+    It returns the words after the program's name. ``capture`` is how many bytes FFmpeg
+    then writes to standard output, ``silent`` as in :class:`Step`.
     """
 
     write: Callable[[Any], tuple[str, ...]]
@@ -58,13 +58,13 @@ class FrameWriter:
 
 @dataclass(frozen=True)
 class FrameGrab:
-    """A step, and the wanted time: of the frames in its log, which one was written."""
+    """A step that writes one of the frames in its log, and the wanted time."""
 
     step: Step
     target: float
 
     def time(self, done: Done) -> float | None:
-        """Give the clip's time of the frame that was written, None if unknown."""
+        """Return the time in the clip of the written frame, None if unknown."""
         seen = marks(done.log)
         if not seen:
             return None
@@ -78,15 +78,15 @@ def _tick(seconds: float) -> int:
 
 
 def is_same(one: float | None, other: float | None) -> bool:
-    """Tell whether two times that shots told are of one frame."""
+    """Return True if two times that grabs returned are of one frame."""
     return one is not None and other is not None and abs(one - other) <= _SAME_SECONDS
 
 
 def mark(stream: Any, file: str = "pipe:2", place: int = 1) -> Any:
-    """Let the log tell the time of every frame that passes; see :func:`marks`.
+    """Append filters that log the time of every frame; see :func:`marks`.
 
-    Of many frames the log might keep the last only: ``pipe:1`` is standard output.
-    ``place`` tells the frames of several streams apart; see :func:`places`.
+    The log might keep only the last of many frames; ``pipe:1`` is standard output
+    instead. ``place`` distinguishes the frames of several streams; see :func:`places`.
     """
     return stream.filter("metadata", "add", key="m", value=place).filter(
         "metadata", "print", file=file, direct=1
@@ -94,17 +94,17 @@ def mark(stream: Any, file: str = "pipe:2", place: int = 1) -> Any:
 
 
 def marks(log: str) -> list[float]:
-    """Read the times that :func:`mark` wrote, in seconds of the clip."""
+    """Return the times that :func:`mark` wrote, in seconds of the clip."""
     return [seconds(found) for found in _MARK.findall(log)]
 
 
 def seconds(mark: str | bytes) -> float:
-    """Return the time in a mark: a frame that is on screen at 0 has no earlier one."""
+    """Return the time in a mark, at least 0 for a frame on screen at 0."""
     return max(0.0, float(mark))
 
 
 def places(output: bytes) -> Counter[int]:
-    """Count the frames of each of the streams that :func:`mark` told apart."""
+    """Count the frames of each stream that :func:`mark` numbered."""
     return Counter(int(found) for found in _PLACE.findall(output))
 
 
@@ -116,28 +116,28 @@ def exact(
     early: float = 0.0,
     tolerant: bool = False,
 ) -> FrameGrab:
-    """Give the shot of the frame on screen at ``at`` seconds.
+    """Return the grab of the frame on screen at ``at`` seconds.
 
-    ``early`` seconds more are decoded before it, for files in which a seek leads
-    behind the keyframe that is needed; infinity decodes from the start.
+    ``early`` seconds more are decoded before it, for files in which a seek leads past
+    the keyframe that is needed; infinity decodes from the start.
     """
     start = max(0.0, at - clip.lead - early)
     length = at - start + max(_WINDOW, clip.lead)
     frames = mark(open_clip(clip, start=start, length=length))
-    # A whole millisecond: between two, the filter and Shot.time might not agree on
+    # A whole millisecond: between two, the filter and FrameGrab.time might differ on
     # which frame is on screen.
     begin = number(_tick(at) / _RATE)
     frames = frames.filter("fps", _RATE, start_time=begin, round="near")
-    # Without it the filter repeats the frame a thousand times a second of a slide.
+    # Otherwise the filter would repeat a slide a thousand times a second.
     frames = frames.filter("trim", end_frame=1)
     return FrameGrab(writer.step(frames, length, tolerant=tolerant), at)
 
 
 def skipping(clip: Clip) -> dict[str, Any]:
-    """Return the option by which the decoder leaves out frames that none refers to.
+    """Return the option that skips frames which no other frame refers to.
 
-    Not where the file has no timestamps: FFmpeg counts decoded frames there, and each
-    one that is left out would make all later times too early.
+    Empty if the file has no timestamps: FFmpeg then counts decoded frames, and each
+    skipped one would make all later times too early.
     """
     return {"skip_frame": "noref"} if clip.video.bitstream_pts else {}
 
@@ -145,12 +145,12 @@ def skipping(clip: Clip) -> dict[str, Any]:
 def known(
     clip: Clip, at: float, writer: FrameWriter, sought: float | None = None
 ) -> FrameGrab:
-    """Give the shot of a frame that is known to begin at ``at`` seconds.
+    """Return the grab of a frame that is known to start at ``at`` seconds.
 
-    No frame before it is needed, unlike for :func:`exact`: the seek leads to its own
-    keyframe. The frame is one that a look without the frames that no other refers to
-    has shown (:mod:`worker.media.recipes.best_frame.sampling`), so these are left out
-    on the way. ``sought`` is the seek of that look.
+    Unlike for :func:`exact`, no frame before it is needed: the seek leads to its own
+    keyframe. The frame was found by a sampling run that skips frames which no other
+    refers to (:mod:`worker.media.recipes.best_frame.sampling`), so they are skipped
+    here too. ``sought`` is the seek of that run.
     """
     start = sought if sought is not None else _before(clip, at)
     skip = {} if clip.video.interlaced else skipping(clip)
@@ -165,7 +165,7 @@ def _before(clip: Clip, at: float) -> float:
 
 
 def keyframe(clip: Clip, at: float, writer: FrameWriter) -> FrameGrab:
-    """Give the shot of the keyframe at or before ``at``: one frame is decoded."""
+    """Return the grab of the keyframe at or before ``at``; it decodes one frame."""
     frames = open_clip(clip, start=at, skip_frame="nokey", noaccurate_seek=None)
     return FrameGrab(
         writer.step(mark(frames).filter("trim", end_frame=1), _WINDOW), _FIRST
@@ -173,16 +173,16 @@ def keyframe(clip: Clip, at: float, writer: FrameWriter) -> FrameGrab:
 
 
 def first(clip: Clip, writer: FrameWriter, *, tolerant: bool = False) -> FrameGrab:
-    """Give the shot of the first frame that decodes."""
+    """Return the grab of the first frame that decodes."""
     frames = mark(open_clip(clip)).filter("trim", end_frame=1)
     return FrameGrab(writer.step(frames, _WINDOW, tolerant=tolerant), _FIRST)
 
 
 def last_time(clip: Clip, *, seek: bool = True) -> Generator[Step, Done, float | None]:
-    """Find when the last frame begins, by decoding what is near the known end.
+    """Find when the last frame starts, by decoding what is near the known end.
 
-    ``seek`` False decodes all of the clip, as where no end is known. None when no
-    frame came.
+    ``seek`` False decodes the whole clip, as needed if no end is known. None if no
+    frame could be decoded.
     """
     end = clip.end or 0.0
     start = max(0.0, end - max(1.0, 2 * clip.lead)) if seek else 0.0
@@ -198,7 +198,7 @@ def next_scene(
 ) -> Generator[Step, Done, float]:
     """Find the first frame of the next scene within a minute after ``at``.
 
-    Raises DecodeError when the picture does not change that much ``before`` then.
+    Raises DecodeError if no new scene begins ``before`` then.
     """
     length = min(SCENE_WINDOW, before - at)
     frames = _changes(clip, at, length)
@@ -212,7 +212,7 @@ def next_scene(
 
 
 def scenes(clip: Clip, at: float, length: float) -> Generator[Step, Done, list[float]]:
-    """Find the first frames of all scenes that begin in a stretch, in seconds."""
+    """Find the first frames of all scenes that begin in a span, in seconds."""
     frames = mark(_changes(clip, at, length), "pipe:1")
     words = argv(ffmpeg.output(frames, "-", f="null", fps_mode="passthrough"))
     done = yield Step(words, length, _SCENES_CAPTURE, tolerant=True)

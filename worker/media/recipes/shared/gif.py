@@ -1,8 +1,8 @@
-"""Palette and dither of GIFs, cheaper and smaller than the standard filter pair.
+"""Choose palette and dither of GIFs, cheaper and smaller than FFmpeg's usual pair.
 
-Half of a GIF's cost is ``palettegen`` over every pixel of every frame. A palette
-of every fifth frame is as good, and Bayer dither of scale 5 with changed rectangles
-only compresses better than error diffusion (figures: docs/explanation/media.md).
+Half of a GIF's cost is ``palettegen`` over every pixel of every frame. A palette from
+every fifth frame is as good. Bayer dither of scale 5, limited to changed rectangles,
+compresses better than error diffusion (figures: docs/explanation/media.md).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OPTIMIZE_SECONDS = 30.0
 
 
 def table(stream: Any, *, colors: int, stats: str, every: int) -> Any:
-    """Make a palette from every ``every``-th frame of a ``bgra`` stream."""
+    """Return a palette made from every ``every``-th frame of a ``bgra`` stream."""
     sample = stream.filter("select", f"not(mod(n,{every}))") if every > 1 else stream
     words: dict[str, Any] = {"max_colors": colors, "stats_mode": stats}
     if colors == _FEWEST:
-        # palettegen refuses to keep one of two colours for transparency.
+        # palettegen refuses to reserve one of two colours for transparency.
         words["reserve_transparent"] = 0
     found = sample.filter("palettegen", **words)
     # Bayer dither would mix white with a colour next to it.
@@ -57,7 +57,7 @@ def palette(
 
 def dithered(stream: Any, colours: Any, dither: str, bayer_scale: int) -> Any:
     """Reduce a ``bgra`` stream to the palette ``colours``."""
-    # Half-transparent pixels are shown rather than lost; a GIF knows no half.
+    # Show half-transparent pixels rather than lose them: a GIF has no partial alpha.
     words: dict[str, Any] = {
         "dither": dither,
         "diff_mode": "rectangle",
@@ -69,21 +69,21 @@ def dithered(stream: Any, colours: Any, dither: str, bayer_scale: int) -> Any:
 
 
 def need_optimizer() -> Generator[Step, Done, None]:
-    """Raise DecodeError where gifsicle is not installed."""
+    """Raise DecodeError if gifsicle is not installed."""
     done = yield Step(("--version",), 1.0, 256, tolerant=True, program="gifsicle")
     if done.returncode != 0:
         raise DecodeError("gifsicle is not installed")
 
 
 def optimized(make: Callable[[], StepRun]) -> StepRun:
-    """Make a GIF, then run gifsicle over it. Fails where gifsicle is missing."""
+    """Make a GIF, then run gifsicle over it; fail if gifsicle is not installed."""
     yield from need_optimizer()
     made = yield from make()
     return [(yield from optimize(made[0]))]
 
 
 def optimize(made: Made) -> Generator[Step, Done, Made]:
-    """Let gifsicle write the file again, lossy; keep whichever is smaller."""
+    """Write the file again with gifsicle, lossy; keep whichever is smaller."""
     small = "optimized.gif"
     words = ("-O3", f"--lossy={_LOSSY}", "--no-comments", made.file, "-o", small)
     done = yield Step(words, _OPTIMIZE_SECONDS, tolerant=True, program="gifsicle")

@@ -1,8 +1,8 @@
-"""Where tiles are: cells of time, and places on sheets.
+"""Lay out storyboard tiles: cells of time, and places on sheets.
 
-Time is cut into cells of one interval; each cell shows at most one frame, the first
-that begins in it. A cell without a frame shows the one before it. Sheets hold
-``columns`` x ``rows`` cells, row by row; the last one has the rows that it needs.
+Time is divided into cells of one interval. Each cell shows at most one frame, the first
+that starts in it. A cell without a frame shows the one before it. Sheets hold
+``columns`` x ``rows`` cells, row by row; the last sheet has as many rows as it needs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from worker.media.ffmpeg.clip import Clip
 from worker.media.recipes.shared import picture
 
 MAX_TILES = 5000
-# Frames at a cell's edge may be stamped a rounding error too early.
+# A rounding error may put a frame at a cell's edge slightly too early.
 SLACK = 0.001
 _DEFAULT_INTERVAL = 10.0
 _TALLEST = 3
-# WebP ends at 16383 pixels a side; a sheet of 32 megapixels takes 50 MB raw.
+# WebP allows 16383 pixels a side; a sheet of 32 megapixels takes 50 MB raw.
 MAX_SIDE = 16_000
 MAX_PIXELS = 32_000_000
 
@@ -30,7 +30,7 @@ MAX_PIXELS = 32_000_000
 class Grid:
     """The cells of a storyboard: seconds each, sizes in pixels.
 
-    ``cells`` is how many the clip's known length has, None when that is unknown.
+    ``cells`` is the number of cells in the clip, None if its length is unknown.
     """
 
     interval: float
@@ -41,12 +41,12 @@ class Grid:
     warnings: tuple[str, ...] = ()
 
     def cell(self, seconds: float) -> int:
-        """Give the cell in which a time lies."""
+        """Return the cell in which a time lies."""
         return max(0, math.floor((seconds + SLACK) / self.interval))
 
     @property
     def per_sheet(self) -> int:
-        """Give how many cells a full sheet has."""
+        """Return how many cells a full sheet has."""
         return self.columns * self.rows
 
 
@@ -73,7 +73,7 @@ class Sheet:
 
 
 def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
-    """Find interval, tile size and sheet layout of a spec, within the bounds."""
+    """Return interval, tile size and sheet layout of a spec, within the bounds."""
     video, warnings = clip.video, []
     interval = spec.interval or _DEFAULT_INTERVAL
     cells = None
@@ -104,7 +104,7 @@ def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
 
 
 def sheets(grid: Grid, cells: int, end: float) -> list[Sheet]:
-    """Give the sheets that ``cells`` cells fill; ``end`` is the video's, seconds."""
+    """Return the sheets that ``cells`` cells fill; ``end`` is the video's, seconds."""
     found = []
     for first in range(0, cells, grid.per_sheet):
         held = min(grid.per_sheet, cells - first)
@@ -117,10 +117,10 @@ def sheets(grid: Grid, cells: int, end: float) -> list[Sheet]:
 
 
 def tiles(grid: Grid, times: Mapping[int, float], end: float) -> list[Tile]:
-    """Place the frames that were found; each is shown until the next one.
+    """Return a tile for each frame found; each is shown until the next one.
 
-    ``times`` maps cells to the real time of their frame. The first is shown from
-    the start, the last until ``end``.
+    ``times`` maps cells to the real time of their frame. The first is shown from the
+    start, the last until ``end``.
     """
     cells = sorted(times)
     shown = [0.0, *(times[cell] for cell in cells[1:])]
@@ -140,7 +140,7 @@ def _tile(grid: Grid, cell: int, time: float, span: Sequence[float]) -> Tile:
 
 
 def gaps(grid: Grid, times: Mapping[int, float]) -> list[tuple[int, int]]:
-    """Give the runs ``(first, last)`` of cells that have no frame yet.
+    """Return the runs ``(first, last)`` of cells that have no frame yet.
 
     The run that touches the end of the video is open (``last`` is -1): a header may
     state too short a length.

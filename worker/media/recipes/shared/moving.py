@@ -1,4 +1,4 @@
-"""What all moving outputs share: their look, their encoders, the boomerang."""
+"""Encode moving outputs: what animations, previews and snippets share."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ DEFAULT_WIDTH = 320
 # "reverse" holds every frame; four bytes a pixel.
 REVERSE_BYTES = 320 * 1024 * 1024
 _LEAST_FPS = 0.25
-# Frames that may wait for a GIF's palette, and how much of them it is made of.
+# The most bytes of frames that wait for a GIF's palette, and of pixels it is made from.
 _HELD_BYTES = 128 * 1024 * 1024
 _PALETTE_PIXELS = 60_000_000
 _PALETTE = "palette.png"
 
 
 class Style(Protocol):
-    """What a spec says about how its animation is written."""
+    """The fields of a spec that say how its animation is written."""
 
     @property
     def format(self) -> Literal["gif", "webp", "avif", "mp4", "webm"]:
-        """The file's format."""
+        """Return the file's format."""
 
     @property
     def loop(self) -> int:
-        """How often it plays, 0 is without an end."""
+        """Return how often it plays; 0 loops endlessly."""
 
     @property
     def dither(self) -> str:
-        """The dither of a GIF."""
+        """Return the dither of a GIF."""
 
     @property
     def bayer_scale(self) -> int:
-        """How strong Bayer dither is, 0 the strongest."""
+        """Return the strength of Bayer dither, 0 the strongest."""
 
     @property
     def palette(self) -> str:
-        """What weighs in a GIF's palette."""
+        """Return what a GIF's palette gives weight to."""
 
 
 class Optimized(Style, Protocol):
@@ -53,27 +53,27 @@ class Optimized(Style, Protocol):
 
     @property
     def optimize(self) -> bool:
-        """Whether gifsicle is asked for."""
+        """Return True if gifsicle is asked for."""
 
     @property
     def max_bytes(self) -> int | None:
-        """The most bytes that the file may have."""
+        """Return the most bytes that the file may have."""
 
 
 def optimizes(style: Optimized) -> bool:
-    """Tell whether gifsicle is to write the file again.
+    """Return True if gifsicle is to optimize the file.
 
-    Not under ``max_bytes``, whose search has weighed the file as it is.
+    Never under ``max_bytes``, whose search has compared the file as it is.
     """
     return style.optimize and style.format == "gif" and style.max_bytes is None
 
 
 @dataclass(frozen=True)
 class Rendition:
-    """Size, rate, colours (gif) and quality (all others) of an animation.
+    """Size, rate, colours (GIF) and quality (all others) of an animation.
 
-    A GIF's palette is made from every ``palette_every``-th frame. ``clear`` says that
-    the frames have transparency.
+    A GIF's palette is made from every ``palette_every``-th frame. ``has_alpha`` says
+    that the frames have transparency.
     """
 
     box: Box
@@ -85,15 +85,15 @@ class Rendition:
 
 
 def file_name(stem: str, kind: str) -> str:
-    """Give the name of a file of that format."""
+    """Return the name of a file in that format."""
     return f"{stem}.{encoders.extension(kind)}"
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that a run reads, and that the animation plays.
+    """How many seconds of media a run reads, and how long the animation plays.
 
-    ``tolerant`` as in :class:`Step`.
+    ``tolerant`` is as in :class:`Step`.
     """
 
     read: float
@@ -103,14 +103,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class View:
-    """An output beside the file, on standard output, of ``capture`` bytes at most."""
+    """A second output, on standard output, of at most ``capture`` bytes."""
 
     output: Any
     capture: int
 
 
 def beside(view: View | None) -> tuple[tuple[Any, ...], int]:
-    """Return what ``argv`` and the step of a run take for a view."""
+    """Return a view's output for ``argv``, and the bytes to capture."""
     return ((view.output,), view.capture) if view is not None else ((), 0)
 
 
@@ -127,11 +127,11 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
 ) -> Generator[Step, Done, Done]:
     """Encode drawn frames into ``file``; ``dither`` replaces the style's.
 
-    ``view`` is written by the same run; its bytes are in what came of it.
+    The same run writes ``view``; its bytes are in the result.
 
-    The frames of a GIF wait in memory until its palette is made. Where that would be
-    too much, they are drawn twice: for the palette, then for the GIF. The deadline
-    follows what is read or what the encoder costs, whichever is more.
+    The frames of a GIF wait in memory until its palette is made. If that would be too
+    much, they are drawn twice: for the palette, then for the GIF. The deadline follows
+    what is read or what the encoder costs, whichever is more.
     """
     dither = dither or style.dither
     pixels = rendition.box.width * rendition.box.height * rendition.fps * timing.plays
@@ -193,7 +193,7 @@ def made(
     time: float | None,
     details: Mapping[str, Any],
 ) -> Made:
-    """Describe a file of that look."""
+    """Return the description of a file of that rendition."""
     box = rendition.box
     content_type = encoders.CONTENT_TYPES[kind]
     return Made(
@@ -202,7 +202,7 @@ def made(
 
 
 def boomerang(frames: Any) -> Any:
-    """Play forth and back; the turning frame is not shown twice."""
+    """Play forwards and backwards; the turning frame is shown once."""
     both = frames.filter_multi_output("split")
     back = both[1].filter("reverse").filter("trim", start_frame=1)
     back = back.filter("setpts", "PTS-STARTPTS")
@@ -210,6 +210,6 @@ def boomerang(frames: Any) -> Any:
 
 
 def fps_within_memory(fps: float, box: Box, seconds: float) -> float:
-    """Give the rate at which all frames of a boomerang fit into memory."""
+    """Return the frame rate at which all frames of a boomerang fit into memory."""
     most = REVERSE_BYTES / (box.width * box.height * 4) / max(seconds, 0.1)
     return fps if fps <= most else max(_LEAST_FPS, round(most, 2))

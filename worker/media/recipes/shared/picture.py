@@ -1,8 +1,8 @@
-"""From a decoded frame to the picture that was asked: the shared filter chain.
+"""Turn a decoded frame into the requested picture: the shared filter chain.
 
-:func:`fit` computes the sizes, :func:`draw` appends the filters. The order keeps
-the work small: frames are dropped before they are scaled, and tone mapped, turned
-and padded after it.
+:func:`fit` computes the sizes, :func:`draw` appends the filters. Their order keeps the
+work small: frames are dropped before they are scaled, and tone mapped, turned and
+padded after it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ Format = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
 _HD_LINES = 720
 # HDR's reference white (ITU-R BT.2408): linear light 1.0 for the tone curve.
 _WHITE_NITS = 203
-# Up to this share of white the tone curve changes nothing; skin lies below it.
+# The tone curve changes nothing up to this share of white, where skin lies.
 _KNEE = 0.5
 _FULL_RANGE_FORMATS = ("jpeg",)
 _BT601_FORMATS = ("jpeg", "webp")
 _RGB_FORMATS = ("png", "gif", "raw")
 _EVEN_FORMATS = ("avif", "mp4", "webm")
-# How swscale rounds: by its default, white becomes #fffdff or #fdfdfd, grey 126.
+# Accurate rounding: swscale's default turns white into #fffdff or #fdfdfd, grey into
+# 126.
 _EXACT = "accurate_rnd+full_chroma_int"
 OPAQUE_PIXELS = {
     "jpeg": "yuvj420p",
@@ -39,7 +40,7 @@ OPAQUE_PIXELS = {
     "webm": "yuv420p",
     "raw": "rgba",
 }
-# The formats that can be transparent.
+# Pixel formats with transparency, of the formats that can have it.
 ALPHA_PIXELS = {
     "png": "rgba",
     "webp": "bgra",
@@ -51,23 +52,23 @@ ALPHA_PIXELS = {
 
 
 class SizeFields(Protocol):
-    """What a spec says about the size of its picture."""
+    """The fields of a spec that say how large its picture is."""
 
     @property
     def width(self) -> int | None:
-        """Pixels, or None for what the height gives."""
+        """Return the width in pixels, None if it follows from the height."""
 
     @property
     def height(self) -> int | None:
-        """Pixels, or None for what the width gives."""
+        """Return the height in pixels, None if it follows from the width."""
 
     @property
     def fit(self) -> Fit:
-        """How the picture comes into the box."""
+        """Return how the picture is fitted into the box."""
 
     @property
     def enlarge(self) -> bool:
-        """Whether it may become larger than the source."""
+        """Return True if it may become larger than the source."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class MaxSize:
 class Box:
     """The sizes of a picture, upright, in pixels.
 
-    The frame is scaled to ``scaled``; then cropped or padded around its centre to
+    The frame is scaled to ``scaled``, then cropped or padded around its centre to
     ``width`` x ``height``.
     """
 
@@ -97,17 +98,17 @@ class Box:
 
     @property
     def crops(self) -> bool:
-        """Tell whether something is cut off."""
+        """Return True if something is cut off."""
         return self.scaled[0] > self.width or self.scaled[1] > self.height
 
     @property
     def pads(self) -> bool:
-        """Tell whether there is a border."""
+        """Return True if there is a border."""
         return self.scaled[0] < self.width or self.scaled[1] < self.height
 
 
 def is_even(file_format: str) -> bool:
-    """Tell whether the format's encoder takes even sizes only (4:2:0 video)."""
+    """Return True if the format's encoder takes even sizes only (4:2:0 video)."""
     return file_format in _EVEN_FORMATS
 
 
@@ -120,12 +121,12 @@ def _whole(value: float, *, even: bool) -> int:
 def fit(
     source: tuple[int, int], spec: SizeFields, default_width: int, *, even: bool = False
 ) -> Box:
-    """Compute the sizes for a source of that display size.
+    """Return the sizes for a source of that display size.
 
-    Without ``enlarge`` nothing grows: contain and pad keep the source's size at
-    most, cover and stretch shrink the whole box in proportion. With it, no side that
-    follows from the shape grows over ``MAX_SIDE``, and none that cover crops over
-    twice that: a strip of a few pixels would become millions long.
+    Without ``enlarge`` nothing grows: contain and pad keep at most the source's size,
+    cover and stretch shrink the whole box in proportion. With it, no side that follows
+    from the shape grows over ``MAX_SIDE``, and none that cover crops over twice that: a
+    strip of a few pixels would become millions long.
     """
     width, height = source
     wanted = (spec.width, spec.height)
@@ -165,7 +166,7 @@ def fit(
 
 
 def keeps_alpha(clip: Clip, file_format: Format, background: str | None) -> bool:
-    """Tell whether transparency survives: the clip, the format and the spec agree."""
+    """Return True if transparency survives: the clip, format and spec allow it."""
     return clip.video.alpha and file_format in ALPHA_PIXELS and background is None
 
 
@@ -179,12 +180,12 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     plain: bool = False,
     lone: bool = False,
 ) -> Any:
-    """Append the filters that make the picture of ``box`` for the format ``ink``.
+    """Append the filters that make the picture of ``box`` for a format.
 
-    ``plain`` is the fall-back for colour descriptions that FFmpeg cannot convert:
-    they are replaced by common ones, and HDR is not tone mapped. ``lone`` says that
-    the stream's frames are not neighbours in time: an interlaced one then gives one
-    of its fields, since ``bwdif`` would mix in frames from seconds away.
+    ``plain`` is the fallback for colour descriptions that FFmpeg cannot convert: common
+    ones replace them, and HDR is not tone mapped. ``lone`` says that the stream's
+    frames are not neighbours in time: an interlaced frame is then reduced to one of its
+    fields, since ``bwdif`` would mix in frames from seconds away.
     """
     video = clip.video
     mapped = video.hdr is not None and not plain
@@ -213,7 +214,7 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
     if mapped or video.alpha or box.pads:
         stream = scale(stream, **target(file_format))
     pixels = ALPHA_PIXELS[file_format] if has_alpha else OPAQUE_PIXELS[file_format]
-    # A display matrix that stayed would turn the upright picture once more.
+    # A remaining display matrix would turn the upright picture again.
     stream = stream.filter("sidedata", "delete")
     return stream.filter("format", pixels).filter("setsar", 1)
 
@@ -226,15 +227,15 @@ def colour_warnings(clip: Clip) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def colour_word(text: str) -> str:
-    """Write ``#rrggbb`` as FFmpeg's options want it."""
+    """Return ``#rrggbb`` as FFmpeg's options write it."""
     return "0x" + text.removeprefix("#")
 
 
 def target(file_format: Format) -> dict[str, str]:
-    """Give the matrix and range that the format's readers expect.
+    """Return the matrix and range that the format's readers expect.
 
-    JFIF is BT.601 in full range, WebP BT.601 in limited range; video is tagged
-    BT.709 in limited range.
+    JFIF is BT.601 in full range, WebP BT.601 in limited range; video is tagged BT.709
+    in limited range.
     """
     if file_format in _RGB_FORMATS:
         return {}
@@ -249,7 +250,7 @@ def scale(stream: Any, *size: Any, kernel: str = "bicubic", **words: Any) -> Any
 
 
 def _source_matrix(clip: Clip, *, plain: bool) -> dict[str, str]:
-    """Read untagged HD as BT.709, as players do; FFmpeg would take BT.601."""
+    """Return BT.709 for untagged HD, as players do; FFmpeg would take BT.601."""
     video = clip.video
     untagged = video.colour.matrix is None or plain
     if untagged and min(video.coded_width, video.coded_height) >= _HD_LINES:
@@ -282,9 +283,9 @@ def _scale(
 
 
 def _describe_hdr(stream: Any, clip: Clip) -> Any:
-    """Say what the colours are; what is unset or unusable gets the usual value.
+    """Tag frames with their colours; unset or unusable values get the usual ones.
 
-    zscale refuses fields that are unset or that do not go together.
+    zscale refuses values that are unset or that do not fit together.
     """
     colour = clip.video.colour
     hlg = colour.transfer == "arib-std-b67"
@@ -300,9 +301,9 @@ def _describe_hdr(stream: Any, clip: Clip) -> Any:
 def _tone_map(stream: Any, clip: Clip) -> Any:
     """Map PQ or HLG to BT.709 in linear light.
 
-    The curve works on the largest of red, green and blue, which keeps the hue; its
-    end is the mastering display's peak where the file tells it. Written with
-    sRGB's transfer: the viewers of pictures and browsers read them so.
+    The curve works on the largest of red, green and blue, which keeps the hue. Its end
+    is the mastering display's peak if the file states it. The result has sRGB's
+    transfer, as viewers of pictures and browsers read it.
     """
     if clip.video.colour.matrix == "ipt-c2":
         stream = dolby.linear(stream, _WHITE_NITS)

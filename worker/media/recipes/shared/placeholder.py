@@ -1,8 +1,8 @@
-"""What a page shows before the picture has come: a thumbhash and one colour.
+"""Describe a picture for a page that waits for it: a thumbhash and one colour.
 
-A thumbhash is the low end of a picture's cosine transform in about 25 bytes. The
-format is Evan Wallace's (2023): luminance in up to 7 x 7 terms (5 x 5 beside an
-alpha channel), yellow-blue and red-green in 3 x 3, four bits a term.
+A thumbhash is the low end of a picture's cosine transform in about 25 bytes. The format
+is Evan Wallace's (2023): luminance in up to 7 x 7 terms (5 x 5 beside an alpha
+channel), yellow-blue and red-green in 3 x 3, four bits a term.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from math import cos, floor, pi
 from operator import mul
 
 MAX_SIDE = 100
-# The longer side of the copies that are taken for it.
+# The longer side of the small copies that it is computed from.
 SMALL = 64
 _OPAQUE = 128
 
@@ -30,10 +30,10 @@ class _Channel:
 
 
 def describe(rgba: bytes, width: int, height: int) -> dict[str, str]:
-    """Give a picture's ``placeholder`` (base64) and ``dominant_color`` (#rrggbb).
+    """Return a picture's ``placeholder`` (base64) and ``dominant_color`` (#rrggbb).
 
     ``rgba`` is the picture, 4 bytes a pixel, no side over :data:`MAX_SIDE`. Raises
-    ValueError when the sizes do not fit.
+    ValueError if the sizes do not fit.
     """
     return {
         "placeholder": base64.b64encode(thumbhash(rgba, width, height)).decode(),
@@ -42,7 +42,7 @@ def describe(rgba: bytes, width: int, height: int) -> dict[str, str]:
 
 
 def thumbhash(rgba: bytes, width: int, height: int) -> bytes:
-    """Encode a small picture; see the module for the format."""
+    """Encode a small picture; the module describes the format."""
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise ValueError(f"{width}x{height} is not within 1..{MAX_SIDE} pixels a side")
     if len(rgba) != 4 * width * height:
@@ -95,7 +95,7 @@ def _header(
 def _planes(
     rgba: bytes,
 ) -> tuple[list[float], list[float], list[float], list[float]]:
-    """Split into luminance, yellow-blue, red-green and alpha over the mean colour."""
+    """Return luminance, yellow-blue, red-green and alpha over the mean colour."""
     alpha = [a / 255 for a in rgba[3::4]]
     weight = sum(alpha)
     bands = []
@@ -116,7 +116,7 @@ def _planes(
 def _transform(
     plane: Sequence[float], size: tuple[int, int], across: int, down: int
 ) -> _Channel:
-    """Take the cosine terms in the triangle below the two numbers of terms."""
+    """Return the cosine terms in the triangle below the two numbers of terms."""
     width, height = size
     rows = [plane[at : at + width] for at in range(0, len(plane), width)]
     sums = [
@@ -148,10 +148,10 @@ def _round(value: float) -> int:
 
 
 def dominant_color(rgba: bytes) -> str:
-    """Give the mean of the most frequent colours that look alike, as #rrggbb.
+    """Return the mean of the most frequent colours that look alike, as #rrggbb.
 
-    Colours are alike when the upper three bits of all channels agree; pixels that
-    are mostly transparent count only where all are, and black is what nobody sees.
+    Colours are alike if the upper three bits of all channels agree. Mostly transparent
+    pixels count only if all are; a fully transparent picture is black.
     """
     pixels = list(zip(rgba[0::4], rgba[1::4], rgba[2::4], rgba[3::4], strict=True))
     solid = [(r, g, b) for r, g, b, a in pixels if a >= _OPAQUE]

@@ -1,7 +1,7 @@
-"""The frames of a stretch of the clip, at a rate of their own.
+"""Read the frames of a span of the clip, at a chosen rate.
 
-``-t`` bounds what is read, ``trim`` what is passed on: a file whose timestamps jump
-would otherwise fill a palette's buffer without an end.
+``-t`` limits what is read, ``trim`` what is passed on: a file whose timestamps jump
+would otherwise fill a palette's buffer endlessly.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
 from worker.media.ffmpeg.plan import Done, Step
 from worker.media.recipes.shared import frame_at
 
-# Enough for what tells the time of one frame.
+# Enough bytes for the time of one frame.
 _SECOND_FRAME = 1024
 _INSTANT = 0.001
 
 
 @dataclass(frozen=True)
 class Span:
-    """``start`` on the clip's clock and ``length``, both in seconds."""
+    """A part of the clip: ``start`` on its clock and ``length``, both in seconds."""
 
     start: float
     length: float
 
     @property
     def end(self) -> float:
-        """Give the time at which it ends."""
+        """Return the time at which it ends."""
         return self.start + self.length
 
 
 def frames_of(clip: Clip, seconds: float, fps: float) -> int:
-    """Give how many frames play in that many seconds, at most.
+    """Return how many frames play in that many seconds, at most.
 
-    Two at least where the clip has more than one: an animation moves.
+    At least two if the clip has more than one: an animation moves.
     """
     if clip.video.frames == 1:
         return 1
@@ -54,12 +54,12 @@ def sample(
     early: float = 0.0,
     small: bool = False,
 ) -> Any:
-    """Give the frames of a stretch as they are decoded, at ``fps``, from 0.
+    """Return the frames of a span as they are decoded, at ``fps``, from 0.
 
-    The decoder starts before the stretch, at the frame that is on screen when it
-    begins; ``early`` seconds earlier still where seeks lead astray. ``small`` says
-    that the picture shrinks to where unfiltered block edges cannot be seen: frames
-    that no other refers to are not deblocked.
+    The decoder starts before the span, at the frame that is on screen when it begins;
+    ``early`` seconds earlier still if seeks are unreliable. ``small`` says that the
+    picture shrinks so much that unfiltered block edges are invisible: frames that no
+    other refers to are then not deblocked.
     """
     start = max(0.0, span.start - clip.lead - early)
     options: dict[str, Any] = {"skip_loop_filter": "noref"} if small else {}
@@ -67,17 +67,17 @@ def sample(
     clock = f"PTS-{number(span.start)}/TB"
     clock = clock if speed == 1 else f"({clock})/{number(speed)}"
     frames = frames.filter("setpts", clock)
-    # eof_action: a video shorter than one slot gives its frame, too.
+    # eof_action: a video shorter than one slot keeps its frame.
     frames = frames.filter("fps", number(fps), start_time=0, eof_action="pass")
     count = frames_of(clip, span.length / speed, fps)
     return frames.filter("trim", end_frame=count)
 
 
 def stillness(clip: Clip, span: Span) -> Generator[Step, Done, tuple[str, ...]]:
-    """Return ``single_frame`` where no frame begins within a stretch.
+    """Return ``single_frame`` if no frame starts within a span.
 
-    Such a stretch shows nothing but the frame that is on screen as it begins. Only a
-    clip with frames as long as the stretch is looked at, up to the second frame.
+    Such a span shows only the frame that is on screen as it begins. Only clips with
+    frames as long as the span are checked, up to the second frame.
     """
     longest = max(clip.video.longest_frame or 0.0, clip.frame_seconds)
     if clip.video.frames == 1 or longest < span.length:

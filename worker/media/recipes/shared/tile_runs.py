@@ -1,7 +1,7 @@
-"""The runs of FFmpeg that pick a storyboard's tiles: one frame of every cell of time.
+"""Pick a storyboard's tiles by runs of FFmpeg: one frame of every cell of time.
 
-Each writes its tiles into a NUT file whose clock counts cells, and tells their times
-on standard output.
+Each run writes its tiles into a NUT file whose clock counts cells, and their times to
+standard output.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _CAPTURE = 1024 * 1024
 _STORED: dict[str, Any] = {"c:v": "utvideo", "fps_mode": "passthrough", "f": "nut"}
 _LEAST_SECONDS = 10.0
 _LATE_SECONDS = 1.0
-# Decoders of one process, and their pixels in all: each holds a few frames.
+# The most decoders in one process, and their pixels together: each holds a few frames.
 _MOST_INPUTS = 12
 _PIXELS = 36_000_000
 
 
 @dataclass
 class FoundTiles:
-    """What the passes gave: real times by cell, and the files with the tiles."""
+    """What the runs found: real times by cell, and the files with the tiles."""
 
     method: str
     times: dict[int, float] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class FoundTiles:
 
 
 def first_of_cells(frames: Any, interval: str, begin: float = 0.0) -> Any:
-    """Let the first frame of every cell of ``interval`` seconds pass.
+    """Pass on the first frame of every cell of ``interval`` seconds.
 
-    ``begin`` is where cell 0 begins: no frame before it passes.
+    ``begin`` is where cell 0 starts; frames before it are dropped.
     """
     now, before = (cell_of(time, interval, begin) for time in ("t", "prev_selected_t"))
     first = f"isnan(prev_selected_t)*gte({now},0)"
@@ -52,7 +52,7 @@ def first_of_cells(frames: Any, interval: str, begin: float = 0.0) -> Any:
 
 
 def cell_of(time: str, interval: str, begin: float = 0.0) -> str:
-    """Write the cell of a time, as :meth:`Grid.cell` does, in FFmpeg's language."""
+    """Return FFmpeg's expression for the cell of a time, as :meth:`Grid.cell` does."""
     later = SLACK - begin
     moved = f"{time}{'+' if later > 0 else ''}{number(later)}"
     return f"floor(({moved})/{interval})"
@@ -60,7 +60,7 @@ def cell_of(time: str, interval: str, begin: float = 0.0) -> str:
 
 @dataclass(frozen=True)
 class TileRun:
-    """One run that picks the first frame of every cell from a stretch."""
+    """Runs that pick the first frame of every cell."""
 
     spec: StoryboardSpec
     clip: Clip
@@ -68,12 +68,12 @@ class TileRun:
     plain: bool = False
 
     def keyframes(self, file: str) -> Step:
-        """Decode the first keyframe of every cell and nothing else.
+        """Return the step that decodes the first keyframe of every cell and no more.
 
-        ``noise`` drops a packet where its expression is not 0; ``ld(0)`` is the
-        next cell that wants a frame. A packet without a pts is dropped, too.
-        Not ``-discard nokey``: where there are B-frames, the demuxer then computes
-        wrong times for the packets that it lets through (seen in FFmpeg 9.0.2).
+        ``noise`` drops a packet if its expression is not 0; ``ld(0)`` is the next cell
+        that needs a frame. A packet without a pts is dropped, too. ``-discard nokey``
+        would not do: with B-frames, the demuxer then computes wrong times for the
+        packets that it passes on (seen in FFmpeg 9.0.2).
         """
         cell = self._packets_cell
         drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
@@ -82,7 +82,7 @@ class TileRun:
         return self._store(self._drawn(frames), file, self.clip.seconds)
 
     def apart(self, file: str, cells: Sequence[int]) -> Step:
-        """Decode the first keyframe of each of these cells by a decoder of its own."""
+        """Return the step that decodes these keyframes, each by its own decoder."""
         clip = replace(self.clip, threads=1)
         drawn = []
         for place in cells:
@@ -101,18 +101,18 @@ class TileRun:
 
     @property
     def at_once(self) -> int:
-        """Give how many keyframes one process may decode apart."""
+        """Return how many keyframes one process may decode separately."""
         video = self.clip.video
         pixels = max(1, video.coded_width * video.coded_height)
         return max(1, min(_MOST_INPUTS, _PIXELS // pixels))
 
     def decode(self, file: str, first: int = 0, last: int = -1) -> Step:
-        """Decode the cells ``first`` to ``last`` (-1: to the end of the file)."""
+        """Return the step that decodes cells ``first`` to ``last`` (-1: to the end)."""
         start = first * self.grid.interval
         length = None if last < 0 else (last + 1) * self.grid.interval - start
         frames = open_clip(self.clip, start=start, length=length)
         if length is not None:
-            # "-t" lets frames after a jump of the clock through.
+            # "-t" passes on frames after a clock jump.
             frames = frames.filter("trim", end=number(start + length - SLACK))
         frames = first_of_cells(frames, self._interval)
         seconds = self.clip.seconds - start if length is None else length
@@ -121,7 +121,7 @@ class TileRun:
 
     @property
     def _tile_format(self) -> picture.Format:
-        """Tiles are stored in limited range, which is all that utvideo has."""
+        """Return a format in limited range, the only one that utvideo has."""
         return "avif" if self.spec.format == "avif" else "webp"
 
     @property
@@ -130,11 +130,11 @@ class TileRun:
 
     @property
     def _packets_cell(self) -> str:
-        """Write the cell of a packet: its timestamp is the file's own."""
+        """Return the expression for a packet's cell, from the file's own timestamp."""
         return cell_of("pts*tb", self._interval, self.clip.stamp(0.0))
 
     def _drawn(self, frames: Any, place: int = 1) -> Any:
-        """Draw the tiles, tell their times on stdout, count cells as the clock."""
+        """Draw the tiles, write their times to stdout, let the clock count cells."""
         frames = picture.draw(
             frames,
             self.clip,
@@ -145,7 +145,7 @@ class TileRun:
             lone=True,
         )
         frames = frame_at.mark(frames, "pipe:1", place)
-        # A quarter past the cell: "fps" drops a last frame that lies on its tick.
+        # Add a quarter of a cell: "fps" drops a last frame that lies on its tick.
         cell = f"({cell_of('T', self._interval)}+0.25)/TB"
         return frames.filter("setpts", cell).filter("settb", "1/4")
 
@@ -154,10 +154,10 @@ class TileRun:
         return Step(words, seconds, capture=_CAPTURE, tolerant=True)
 
     def _first_time(self, seen: float) -> float:
-        """Give the time of the first of the keyframes.
+        """Return the time of the first keyframe.
 
-        Where a file begins amid a group of pictures, FFmpeg 9.0.2 shows its first
-        keyframe, which is no IDR then, some frames too late when it is decoded alone.
+        If a file starts inside a group of pictures, its first keyframe is not an IDR.
+        FFmpeg 9.0.2 then shows it some frames too late when it is decoded alone.
         """
         clip = self.clip
         cut = clip.begin - clip.first_packet > clip.frame_seconds
@@ -172,13 +172,12 @@ class TileRun:
         *,
         alone: bool = False,
     ) -> Generator[Step, Done, bool]:
-        """Run a pass, and note what it found.
+        """Run a step and record what it found; return True if some of it was damaged.
 
-        ``alone`` says that it decodes keyframes and nothing else. It gives whether
-        some of it was damaged. Tiles out of order are not taken, and ``found`` notes
-        it: the file's clock could not tell them apart. Keyframes of an open group of
-        pictures come so (H.264, HEVC), when the decoder counts their order from
-        pictures that it has not seen.
+        ``alone`` says that it decodes only keyframes. Tiles out of order are discarded,
+        and ``found`` records it: the file's clock could not tell them apart. Keyframes
+        of an open group of pictures arrive so (H.264, HEVC) if the decoder derives
+        their order from pictures that it has not seen.
         """
         done = yield step
         if file not in done.files:
@@ -198,7 +197,7 @@ class TileRun:
     def take_apart(
         self, found: FoundTiles, cells: Sequence[int], file: str
     ) -> Generator[Step, Done, None]:
-        """Run :meth:`apart` and note what it found."""
+        """Run :meth:`apart` and record what it found."""
         done = yield self.apart(file, cells)
         if file not in done.files:
             return

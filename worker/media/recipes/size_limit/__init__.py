@@ -1,1 +1,1 @@
-"""Animations that stay under ``max_bytes``."""
+"""Make animations that stay under ``max_bytes``."""

@@ -1,8 +1,9 @@
-"""Make an animation that stays under ``max_bytes``, as good as it can be.
+"""Make the best animation that stays under ``max_bytes``.
 
-The frames are decoded and scaled once, into a lossless master; every trial reads
-that. Each trial that fits is compared with the master (SSIM over all frames, after
-scaling back), and the best of them is the result.
+The frames are decoded and scaled once, into a lossless master that every trial reads.
+:mod:`worker.media.recipes.size_limit.search` chooses which settings to try. Each trial
+that fits is compared with the master (SSIM over all frames, after scaling back), and
+the best of them is the result.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ _ALL = re.compile(rb"All:([\d.]+|inf)")
 _CAPTURE = 1024 * 1024
 _LEAST_SIDE = 16
 _LEAST_FPS = 2.0
-# A chroma plane under eight lines has no block to compare: "ssim" gives no number.
+# A chroma plane under eight lines has no block to compare, so "ssim" has no result.
 _LEAST_COMPARED = 32
-# Master frames keep what the format can show: 4:2:0 or full colour.
+# The master keeps the colours that the format can show: 4:2:0 or full.
 _PIXELS = {"gif": "bgra"}
 
 
@@ -39,11 +40,11 @@ class Limited(moving.Style, Protocol):
 
     @property
     def max_bytes(self) -> int | None:
-        """The most bytes that the file may have."""
+        """Return the most bytes that the file may have."""
 
     @property
     def background(self) -> str | None:
-        """The colour behind transparency; None keeps it where the format can."""
+        """Return the colour behind transparency; None keeps it if the format can."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class _Trial:
     ssim: float | None
 
     def described(self, kind: str) -> dict[str, Any]:
-        """Give its settings, as far as they matter for the format."""
+        """Return its settings, as far as they matter for the format."""
         box, rendition = self.rendition.box, self.rendition
         shared: dict[str, Any] = {
             "fps": rendition.fps,
@@ -72,10 +73,10 @@ class _Trial:
 def best_trial(
     spec: Limited, rendition: Rendition, timing: moving.Timing, clip: Clip
 ) -> Generator[Step, Done, tuple[Made, dict[str, Any]]]:
-    """Search for the look that fits; return the file and what was chosen.
+    """Search for settings that fit; return the best file and the details of the search.
 
-    :func:`master` drew the frames of ``clip`` at ``look``. Raises CannotFit after six
-    trials, DecodeError when one gave no file.
+    :func:`write_master` drew the frames of ``clip`` as ``rendition`` says. Raises
+    CannotFit after six trials, DecodeError if one made no file.
     """
     limit = spec.max_bytes or 0
     seconds = timing.plays
@@ -99,7 +100,7 @@ def best_trial(
             dither=dither,
         )
         if file not in done.files:
-            raise DecodeError("a trial gave no file")
+            raise DecodeError("a trial for max_bytes wrote no file")
         facts = done.files[file]
         ssim = None
         if facts.bytes <= limit:
@@ -117,7 +118,7 @@ def best_trial(
 
 
 def _details(best: _Trial, trials: Sequence[_Trial], kind: str) -> dict[str, Any]:
-    """Tell what was chosen, and what was tried for it."""
+    """Return what was chosen, and what was tried for it."""
     tried = [
         trial.described(kind) | {"bytes": trial.bytes, "ssim": _rounded(trial.ssim)}
         for trial in trials
@@ -142,9 +143,9 @@ def write_master(
     seconds: float,
     view: moving.View | None = None,
 ) -> Generator[Step, Done, Done]:
-    """Write the frames without a loss, for :func:`fit`; ``view`` beside them.
+    """Write the frames lossless, for :func:`best_trial`, and ``view`` beside them.
 
-    Raises DecodeError when no frame came.
+    Raises DecodeError if no frame could be decoded.
     """
     opaque = _PIXELS.get(kind, "yuv420p")
     frames = frames.filter(
@@ -155,7 +156,7 @@ def write_master(
     words = argv(ffmpeg.output(frames, _MASTER, an=None, **options), *beside)
     done = yield Step(words, seconds, capture)
     if _MASTER not in done.files:
-        raise DecodeError("no frame could be decoded there")
+        raise DecodeError("no frame could be decoded for the animation")
     return done
 
 
@@ -165,10 +166,10 @@ def _open(file: str, **words: Any) -> Any:
 
 
 def _as_viewed(file: str, kind: str, facts: FileFacts, *, has_alpha: bool) -> Any:
-    """Open a trial as a viewer sees it.
+    """Return a trial's frames as a viewer sees them.
 
-    An animated AVIF begins with its first frame as a still; transparency is a stream
-    behind the colours'. FFmpeg's own VP9 decoder leaves it out.
+    An animated AVIF begins with its first frame as a still; its transparency is a
+    stream after the colours. FFmpeg's own VP9 decoder ignores transparency.
     """
     if kind != "avif":
         words = {"c:v": "libvpx-vp9"} if kind == "webm" and has_alpha else {}
@@ -186,9 +187,9 @@ def _as_viewed(file: str, kind: str, facts: FileFacts, *, has_alpha: bool) -> An
 def _scaled(
     rendition: Rendition, step: search.LadderStep, kind: str, seconds: float
 ) -> Rendition:
-    """Give the look of a step of the ladder; never below 16 pixels or 2 fps.
+    """Return the rendition of a ladder step; never below 16 pixels or 2 fps.
 
-    Nor below two frames: of one that is short, slower rates would leave none.
+    Nor below two frames: a short animation would have none at slower rates.
     """
     box = rendition.box
     share = max(step.size, min(1.0, _LEAST_SIDE / min(box.width, box.height)))
@@ -208,7 +209,7 @@ def _scaled(
 
 
 def _shrunk(rendition: Rendition, small: Rendition) -> Any:
-    """Give the master's frames at the rate and size of a trial."""
+    """Return the master's frames at the rate and size of a trial."""
     frames = _open(_MASTER)["v:0"]
     if small.fps != rendition.fps:
         frames = frames.filter("fps", number(small.fps))
@@ -221,16 +222,16 @@ def _shrunk(rendition: Rendition, small: Rendition) -> Any:
 def _ssim(
     trial: Any, rendition: Rendition, seconds: float
 ) -> Generator[Step, Done, float]:
-    """Give the mean SSIM of a trial and the master, at the master's size and rate.
+    """Return the mean SSIM of a trial and the master, at the master's size and rate.
 
-    What is transparent counts as black: colours that nobody sees must not.
+    Transparent pixels count as black: invisible colours must not matter.
     """
     full = (rendition.box.width, rendition.box.height)
     size = tuple(max(side, _LEAST_COMPARED) for side in full)
     both = [trial, _open(_MASTER)["v:0"]]
     if rendition.has_alpha:
         both = [_on_black(frames) for frames in both]
-    # Both on one clock, else a frame is compared with its neighbour, too.
+    # Without a common clock, frames would be compared with their neighbours.
     both = [
         frames.filter("fps", number(rendition.fps), start_time=0) for frames in both
     ]

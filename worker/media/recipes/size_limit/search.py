@@ -1,13 +1,23 @@
-"""Find settings under which an animation stays below ``max_bytes``.
+"""Search for the best settings under which an animation fits into ``max_bytes``.
 
-The settings form a ladder from what was asked to very small, each step about a
-fifth smaller than the one before; a place between two steps mixes them. The search
-looks for the highest place that fits: it guesses from the sizes seen so far (a line
-through their logarithms) and never tries more than six. :func:`search` is a
-generator that yields the place to try and is sent its size.
+Nobody can compute how large a file becomes; it has to be encoded. Each trial costs an
+encode, so there are at most six.
 
-The ladders follow the best SSIM for each size, measured over 120 (GIF) and 60
-settings on three films with much and with little motion.
+Frame rate, size, colours and quality could be combined in thousands of ways. The ladder
+of a format reduces them to one line: step 0 is what was requested, and each further
+step gives about a fifth fewer bytes. It says what that format gives up first: a GIF its
+dither, AV1 its quality. A place between two steps mixes both. The ladders follow the
+best SSIM for each size, measured over 120 (GIF) and 60 settings on three films with
+much and with little motion.
+
+So the search is for one number, the highest place that fits. It starts at 0. Bytes fall
+roughly exponentially along the ladder, so each next place is read off a line through
+the logarithms of the sizes seen so far, aiming at 97 % of the limit. The search ends
+when a file fills at least 93 % of the limit, when the known places leave no room
+between them, or after six trials.
+
+:func:`search` is a generator that yields the place to try and is sent its size. It does
+not encode anything itself, so a test can feed it any sizes.
 """
 
 from __future__ import annotations
@@ -19,21 +29,21 @@ from dataclasses import dataclass
 from common.errors import CannotFit
 
 TRIALS = 6
-# What each step multiplies the size by, roughly; only the first guess needs it.
+# The rough factor of each step, used for the first guess only.
 _STEP = math.log(0.8)
-# Aim there, and stop where the size lies between there and the limit.
+# Shares of the limit: what to aim at, and from where on a size is good enough.
 _AIM = 0.97
 _NEAR = 0.93
-# A place as far from those known as this share of the room between them.
+# Keep this share of the room as a distance from known places; stop below that room.
 _MARGIN_SHARE = 0.12
 _LEAST_ROOM = 0.04
 
 
 @dataclass(frozen=True)
 class LadderStep:
-    """One place: shares of the asked fps and size, colours (gif) or quality.
+    """The settings of one place: shares of fps and size, colours (GIF) or quality.
 
-    ``dithered`` says whether a GIF keeps the asked dither.
+    ``dithered`` says whether a GIF keeps the requested dither.
     """
 
     fps: float = 1.0
@@ -43,7 +53,7 @@ class LadderStep:
     dithered: bool = True
 
 
-# Shares of fps, size, and of the asked colours or quality.
+# Shares of the requested fps, size, and colours or quality.
 _Shares = tuple[float, float, float]
 # A GIF gives up its dither first, then all three together.
 _GIF: tuple[_Shares, ...] = (
@@ -68,7 +78,7 @@ _GIF: tuple[_Shares, ...] = (
     (0.15, 0.16, 0.07),
     (0.13, 0.13, 0.04),
 )
-# Every frame of a WebP costs nearly as much as the first: it gives up frames.
+# Every frame of a WebP costs nearly as much as the first, so it gives up frames.
 _WEBP: tuple[_Shares, ...] = (
     (1.0, 1.0, 1.0),
     (0.9, 0.97, 0.95),
@@ -114,7 +124,7 @@ _MP4: tuple[_Shares, ...] = (
     (0.15, 0.17, 0.05),
     (0.13, 0.13, 0.01),
 )
-# AV1 and VP9 hold well at a low quality: it goes first, and nearly all of it.
+# AV1 and VP9 look good at a low quality, so nearly all of it goes first.
 _CODED: tuple[_Shares, ...] = (
     (1.0, 1.0, 1.0),
     (1.0, 1.0, 0.85),
@@ -142,7 +152,7 @@ LAST = float(len(_CODED) - 1)
 
 
 def ladder_step(kind: str, place: float, colors: int, quality: int) -> LadderStep:
-    """Give the settings of a place, 0 to :data:`LAST`; those asked for at 0."""
+    """Return the settings of a place, 0 (as requested) to :data:`LAST`."""
     ladder = _LADDERS.get(kind, _CODED)
     step = min(int(place), len(ladder) - 2)
     part = place - step
@@ -160,9 +170,10 @@ def ladder_step(kind: str, place: float, colors: int, quality: int) -> LadderSte
 
 
 def search(limit: int) -> Generator[float, int, None]:
-    """Yield places to try, be sent their sizes in bytes; raises CannotFit.
+    """Yield places to try, and receive their sizes in bytes.
 
-    When it returns, at least one tried place was at most ``limit``.
+    When it returns, at least one tried place was at most ``limit``. Raises CannotFit if
+    none was.
     """
     sizes: dict[float, int] = {}
     place = 0.0
@@ -196,17 +207,17 @@ def _is_good(sizes: dict[float, int], fits: list[float], limit: int) -> bool:
 
 
 def _above(sizes: dict[float, int], best: float) -> float:
-    """Give the next known place above one, which is too large."""
+    """Return the next known place above one, which is too large."""
     return max(at for at in sizes if at < best)
 
 
 def _next(sizes: dict[float, int], fits: list[float], limit: int) -> float:
-    """Give the place whose size should be just under the limit."""
+    """Return the place whose size should be just under the limit."""
     if not fits:
         lowest = max(sizes)
         if len(sizes) == TRIALS - 1:
             return LAST
-        # Too small a step would waste a trial: the further, the bolder.
+        # Too small a step would waste a trial, so steps grow with each one.
         guess = _guess(sizes, limit * _AIM ** len(sizes))
         return min(LAST, max(guess, lowest + 0.5 * len(sizes)))
     best = min(fits)
@@ -217,10 +228,10 @@ def _next(sizes: dict[float, int], fits: list[float], limit: int) -> float:
 
 
 def _between(sizes: dict[float, int], above: float, best: float, limit: int) -> float:
-    """Read a place off the line between the last that is too large and the best.
+    """Return a place on the line between the last that is too large and the best.
 
-    When two trials in turn fell to one side, the other end weighs half: such an end
-    stays for ever where sizes do not fall evenly (the Illinois way of regula falsi).
+    If two trials in turn fell to one side, the other end counts half. Otherwise it
+    would never move if sizes do not fall evenly (the Illinois variant of regula falsi).
     """
     aim = math.log(limit * _AIM)
     high, low = math.log(sizes[above]) - aim, math.log(sizes[best]) - aim
@@ -233,7 +244,7 @@ def _between(sizes: dict[float, int], above: float, best: float, limit: int) -> 
 
 
 def _guess(sizes: dict[float, int], wanted: float) -> float:
-    """Read a place off the line through the two known ones that are nearest."""
+    """Return the place on the line through the two nearest known ones."""
     aim = math.log(wanted)
     known = sorted(sizes.items(), key=lambda item: abs(math.log(item[1]) - aim))
     (place, size), *others = known

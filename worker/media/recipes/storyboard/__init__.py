@@ -1,1 +1,1 @@
-"""Storyboards: tiles on sheets, and the indexes to find them."""
+"""Make storyboards: tiles on sheets, and the indexes to find them."""

@@ -1,7 +1,7 @@
-"""The three indexes of a storyboard, as text: WebVTT, JSON, HLS image playlist.
+"""Write the three indexes of a storyboard: WebVTT, JSON, HLS image playlist.
 
-WebVTT times are rounded *up* to milliseconds: rounded down, a cue would name a time
-at which the frame before is still on screen.
+WebVTT times are rounded *up* to milliseconds: rounded down, a cue would name a time at
+which the frame before is still on screen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ROUNDING = 0.002
 
 
 def clock(seconds: float) -> str:
-    """Write a time as WebVTT does: ``HH:MM:SS.mmm``, rounded up."""
+    """Return a time as WebVTT writes it: ``HH:MM:SS.mmm``, rounded up."""
     thousandths = max(0, math.ceil(seconds * 1000 - _ROUNDING))
     whole, part = divmod(thousandths, 1000)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{part:03d}"
@@ -30,7 +30,7 @@ def files(
     names: Sequence[str],
     method: str,
 ) -> list[Made]:
-    """Give the three indexes as files; ``names`` are those of the sheets."""
+    """Return the three indexes as files; ``names`` are those of the sheets."""
     details = {
         "method": method,
         "interval": round(grid.interval, 6),
@@ -57,7 +57,7 @@ def files(
 
 
 def webvtt(grid: Grid, tiles: Sequence[Tile], names: Sequence[str]) -> str:
-    """Give the WebVTT with one cue per tile (media fragment ``#xywh=``)."""
+    """Return the WebVTT with one cue per tile (media fragment ``#xywh=``)."""
     size = f"{grid.box.width},{grid.box.height}"
     cues = ["WEBVTT"]
     for tile in tiles:
@@ -73,7 +73,7 @@ def document(
     names: Sequence[str],
     method: str,
 ) -> str:
-    """Give the JSON index; ``time`` is the real time of the tile's frame."""
+    """Return the JSON index; ``time`` is the real time of the tile's frame."""
     return json.dumps(
         {
             "version": 1,
@@ -109,7 +109,7 @@ def document(
 
 
 def playlist(grid: Grid, sheets: Sequence[Sheet], names: Sequence[str]) -> str:
-    """Give the HLS image media playlist (``#EXT-X-IMAGES-ONLY``).
+    """Return the HLS image media playlist (``#EXT-X-IMAGES-ONLY``).
 
     Its tiles have one length, so a tile's time there is that of its cell.
     """

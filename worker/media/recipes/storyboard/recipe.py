@@ -1,13 +1,13 @@
-"""The recipe of storyboards: tiles on sheets, and the indexes to find them.
+"""Plan storyboards: tiles on sheets, and the indexes to find them.
 
 Only the keyframes that are shown reach the decoder: a bitstream filter drops every
-other packet. Cells of time without a keyframe get their exact frame by a seek, or,
-where there are many, all frames are decoded. Which way was taken is told in
-``details["method"]``: ``keyframes``, ``keyframes+seeks`` or ``decode``; ``standin``
-where a stand-in is the only tile.
+other packet. Cells of time without a keyframe get their exact frame by a seek. If there
+are many such cells, all frames are decoded. ``details["method"]`` names the method:
+``keyframes``, ``keyframes+seeks`` or ``decode``, or ``standin`` if a fallback picture
+is the only tile.
 
-Each pass writes its tiles into a NUT file whose clock counts cells; the last step
-interleaves these files and lays the sheets. Times are those of decoded frames.
+Each run writes its tiles into a NUT file whose clock counts cells. The last step
+interleaves these files and lays out the sheets. Times are those of decoded frames.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import FoundTiles, TileRun
 from worker.media.recipes.storyboard import index
 
-# Seeking pays while it decodes clearly less than all; a seek costs about as much
+# Seeking is worthwhile if it decodes clearly less than all; a seek costs about as much
 # as decoding three seconds.
 _SEEK_SECONDS = 3.0
 _SEEK_SHARE = 0.6
-# So many seconds of a film decode while one keyframe is sought and decoded apart.
+# Seeking and decoding one keyframe takes as long as decoding so many seconds.
 _APART_SECONDS = 2.0
-# The last step opens a file of each.
+# The last step opens one file per batch.
 _MOST_BATCHES = 150
 _MOST_SEEKS = 40
-# How long the last frame is shown where the header ends before it.
+# How long the last frame is shown if the header's duration ends before it.
 _LAST_SECONDS = 0.04
 _DECODE_ALL_SECONDS = 600.0
 
@@ -50,9 +50,9 @@ def plan(
     _part: Any = None,
     _parts: Sequence[Any] = (),
 ) -> Plan:
-    """Give the alternatives for a storyboard spec; it is never cut into parts.
+    """Return the alternatives for a storyboard spec, which is never split.
 
-    Where there is no frame, its one tile is the stand-in. Raises NoVideoStream.
+    If there is no frame, its one tile is the fallback picture. Raises NoVideoStream.
     """
     canvas = fallback.Canvas(spec.format, spec.width, background="#000000")
     frames = partial(_of_frames, spec, clip)
@@ -63,7 +63,7 @@ def plan(
 def _show(
     spec: StoryboardSpec, clip: Clip, canvas: fallback.Canvas, drawn: Any
 ) -> StepRun:
-    """Lay a sheet of one tile that is shown from the start to the end."""
+    """Lay out a sheet of one tile that is shown from the start to the end."""
     sheet = yield from fallback.still(
         drawn, "storyboard-001", canvas, spec.quality, clip.threads
     )
@@ -99,7 +99,7 @@ def _make(tile_run: TileRun, *, keyframes: bool) -> StepRun:
 
 
 def _by_decoding(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
-    """Decode all of the clip; raises TooLong where that is over the limit."""
+    """Decode the whole clip; raise TooLong if that exceeds the limit."""
     tile_run.clip.check_decoding("storyboards")
     found = FoundTiles("decode")
     yield from tile_run.take(found, tile_run.decode("all.nut"), "all.nut")
@@ -107,9 +107,9 @@ def _by_decoding(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
 
 
 def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
-    """Take keyframes, then what they leave open; decode all where that is more.
+    """Take keyframes, then fill the gaps; decode all if that is cheaper.
 
-    Raises DecodeError when no keyframe came, or not one after another.
+    Raises DecodeError if no keyframe came, or if they are not in order of time.
     """
     found, tile_grid = FoundTiles("keyframes"), tile_run.grid
     file = "keyframes.nut"
@@ -117,12 +117,12 @@ def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
         found, tile_run.keyframes(file), file, alone=True
     )
     if damaged and (tile_run.clip.end or 0.0) < _DECODE_ALL_SECONDS:
-        # What a damaged keyframe lacks, the frames before it may still show.
+        # The frames before a damaged keyframe may still show what it lacks.
         raise DecodeError("some of the keyframes are damaged")
     if found.shuffled and _is_worth_seeks(tile_run):
         yield from _apart(tile_run, found)
     if not found.times:
-        raise DecodeError("the packets give no keyframes in order of time")
+        raise DecodeError("no keyframes could be decoded in order of time")
     runs = grid.gaps(tile_grid, found.times)
     if not _is_cheap(runs, tile_run):
         return (yield from _by_decoding(tile_run))
@@ -137,7 +137,7 @@ def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
 
 
 def _is_worth_seeks(tile_run: TileRun) -> bool:
-    """Tell whether a seek for every cell costs clearly less than decoding all."""
+    """Return True if a seek for every cell costs clearly less than decoding all."""
     tile_grid, clip = tile_run.grid, tile_run.clip
     if tile_grid.cells is None or not (clip.seekable and clip.indexed):
         return False
@@ -146,7 +146,7 @@ def _is_worth_seeks(tile_run: TileRun) -> bool:
 
 
 def _apart(tile_run: TileRun, found: FoundTiles) -> Generator[Step, Done, None]:
-    """Take the keyframe of every cell by a seek and a decoder of its own."""
+    """Take the keyframe of every cell by its own seek and decoder."""
     cells = range(tile_run.grid.cells or 0)
     for first in range(0, len(cells), tile_run.at_once):
         batch = cells[first : first + tile_run.at_once]
@@ -155,7 +155,7 @@ def _apart(tile_run: TileRun, found: FoundTiles) -> Generator[Step, Done, None]:
 
 
 def _is_cheap(runs: list[tuple[int, int]], tile_run: TileRun) -> bool:
-    """Tell whether seeking to the gaps costs clearly less than decoding all."""
+    """Return True if seeking to the gaps costs clearly less than decoding all."""
     tile_grid, end = tile_run.grid, tile_run.clip.seconds
     unsure = not (tile_run.clip.seekable and tile_run.clip.indexed)
     if len(runs) > _MOST_SEEKS or (runs and unsure):
@@ -168,11 +168,11 @@ def _is_cheap(runs: list[tuple[int, int]], tile_run: TileRun) -> bool:
 
 
 def _lay(tile_run: TileRun, found: FoundTiles) -> StepRun:
-    """Lay the sheets, write the indexes."""
+    """Lay out the sheets and write the indexes."""
     tile_grid, spec = tile_run.grid, tile_run.spec
     cells = max(found.times) + 1
     if tile_grid.cells is not None and tile_run.clip.video.frames is not None:
-        # All packets were counted: a last frame that long is a slide, no lie.
+        # All packets were counted, so a very long last frame is a real slide.
         cells = max(cells, tile_grid.cells)
     cells = min(cells, grid.MAX_TILES)
     times = {cell: time for cell, time in found.times.items() if cell < cells}
@@ -207,7 +207,7 @@ def _lay(tile_run: TileRun, found: FoundTiles) -> StepRun:
 def _sheet_words(
     tile_run: TileRun, found: FoundTiles, sheets: Sequence[grid.Sheet]
 ) -> tuple[str, ...]:
-    """Interleave the files, repeat tiles into empty cells, lay and encode sheets."""
+    """Return the words that interleave the files, fill cells and encode sheets."""
     tile_grid, spec = tile_run.grid, tile_run.spec
     inputs = [
         ffmpeg.input(
@@ -247,7 +247,7 @@ def _sheet_words(
 
 
 def _sheet_options(spec: StoryboardSpec, threads: int, pixels: int) -> dict[str, Any]:
-    """Give the encoder options for a run of pictures, one file each."""
+    """Return the encoder options for a run of pictures, one file each."""
     options = encoders.still(spec.format, spec.quality, threads, pixels)
     options = {k: v for k, v in options.items() if k not in ("frames:v", "update")}
     if spec.format == "avif":

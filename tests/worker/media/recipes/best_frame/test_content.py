@@ -1,4 +1,4 @@
-"""What a stretch shows: black, flat, frozen, broken, or something to see."""
+"""The content of a span: black, flat, frozen, broken, or something to see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an animation begins instead of a stretch that is poor."""
+"""The start of an animation whose usual span is poor."""
 
 from __future__ import annotations
 

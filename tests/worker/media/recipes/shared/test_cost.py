@@ -1,4 +1,4 @@
-"""What encoding costs: the rate and size that a task can bear, and its deadline."""
+"""The cost of encoding: the rate and size that a task can afford, and its deadline."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def _solve(matrix, values):
 
 
 def _pq(nits: float) -> float:
-    """Give the inverse EOTF of SMPTE ST 2084."""
+    """Return the inverse EOTF of SMPTE ST 2084."""
     m1, m2 = 2610 / 16384, 2523 / 4096 * 128
     c1, c2, c3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
     power = (max(nits, 0.0) / 10000) ** m1
@@ -48,7 +48,7 @@ def _pq(nits: float) -> float:
 
 
 def _planes(rgb: tuple[float, ...]) -> list[int]:
-    """Give I, P, T in ten bits, full range, of linear BT.2020 in cd/m2."""
+    """Return linear BT.2020 in cd/m2 as I, P, T in ten bits, full range."""
     own, leak = 17081 / 16384, -349 / 16384
     to_rgb = [
         [3.06441879, -2.16597676, 0.10155818],
@@ -99,7 +99,7 @@ def test_given_profile_5_when_probed_then_it_is_told_and_warned_of(engine, clip)
 
 
 def _expected(rgb: tuple[float, ...]) -> list[int]:
-    """Give sRGB values of linear BT.2020; these are dim: the tone curve spares them."""
+    """Return the sRGB values of linear BT.2020 too dim for the tone curve to change."""
     rows = (
         (1.660491, -0.587641, -0.072850),
         (-0.124550, 1.132900, -0.008349),

@@ -1,4 +1,4 @@
-"""What is shown where there is no frame."""
+"""The picture that is shown if there is no frame."""
 
 from __future__ import annotations
 

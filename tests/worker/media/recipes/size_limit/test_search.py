@@ -13,15 +13,15 @@ from worker.media.recipes.size_limit import search
 FULL = 1_000_000
 
 
-def _hunt(size, limit):
-    """Drive the search over a size for each place; give the places and sizes."""
-    hunt = search.search(limit)
-    place = next(hunt)
+def _search(size, limit):
+    """Run the search with a size for each place; return the places and sizes."""
+    places = search.search(limit)
+    place = next(places)
     tried = {}
     try:
         while True:
             tried[place] = size(place)
-            place = hunt.send(tried[place])
+            place = places.send(tried[place])
     except StopIteration:
         return tried
 
@@ -37,7 +37,7 @@ def _slope(factor, wobble=0.0):
 
 
 def test_given_the_asked_settings_fit_when_searched_then_one_trial_is_enough():
-    assert list(_hunt(_slope(0.8), FULL)) == [0]
+    assert list(_search(_slope(0.8), FULL)) == [0]
 
 
 @pytest.mark.parametrize("wobble", [0.0, 0.08])
@@ -46,7 +46,7 @@ def test_given_the_asked_settings_fit_when_searched_then_one_trial_is_enough():
 def test_given_any_slope_when_searched_then_a_close_fit_is_found_in_six(
     factor, wobble, share
 ):
-    tried = _hunt(_slope(factor, wobble), round(FULL * share))
+    tried = _search(_slope(factor, wobble), round(FULL * share))
 
     fits = [size for size in tried.values() if size <= FULL * share]
     assert len(tried) <= search.TRIALS
@@ -58,7 +58,7 @@ def test_given_sizes_that_rise_before_they_fall_when_searched_then_it_comes_clos
     def size(place):
         return round(81_000 * (1 + 0.9 * place) * 0.62**place)
 
-    tried = _hunt(size, 48_000)
+    tried = _search(size, 48_000)
 
     assert max(size for size in tried.values() if size <= 48_000) >= 0.85 * 48_000
 
@@ -67,7 +67,7 @@ def test_given_sizes_that_rise_before_they_fall_when_searched_then_it_comes_clos
 def test_given_only_the_smallest_fits_when_searched_then_it_is_found(factor):
     size = _slope(factor)
 
-    tried = _hunt(size, size(search.LAST))
+    tried = _search(size, size(search.LAST))
 
     assert min(tried.values()) == size(search.LAST)
 
@@ -76,7 +76,7 @@ def test_given_nothing_fits_when_searched_then_the_error_tells_the_smallest():
     size = _slope(0.8)
 
     with pytest.raises(CannotFit, match=str(size(search.LAST))):
-        _hunt(size, 100)
+        _search(size, 100)
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp", "avif", "mp4", "webm"])

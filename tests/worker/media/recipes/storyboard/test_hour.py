@@ -1,4 +1,4 @@
-"""An hour of frames that bear their number: every tile is the frame of its time."""
+"""An hour of numbered frames: every tile is the frame of its time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layout, bounds, fall-backs and argv of storyboards, without FFmpeg."""
+"""Layout, bounds, alternatives and argv of storyboards, without FFmpeg."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def drive(
     passes: list[list[float]],
     alternative: int = 0,
 ) -> tuple[list[Step], list[Made]]:
-    """Run an alternative; each pass finds frames at the given times of its clock."""
+    """Run an alternative; each step finds frames at the given times of its clock."""
     run = recipe.plan(requested, plan_clip).alternatives[alternative].run()
     steps: list[Step] = []
     files: dict[str, FileFacts] = {}
@@ -138,9 +138,9 @@ def test_tiles_carry_the_real_times() -> None:
 
 
 def test_an_empty_cell_repeats_its_tile_and_the_cue_goes_on() -> None:
-    laid = grid.lay(spec(), clip())
+    tile_grid = grid.lay(spec(), clip())
 
-    tiles = grid.tiles(laid, {0: 0.0, 1: 10.0, 4: 40.0}, 50.0)
+    tiles = grid.tiles(tile_grid, {0: 0.0, 1: 10.0, 4: 40.0}, 50.0)
 
     assert [(tile.start, tile.end) for tile in tiles] == [
         (0.0, 10.0),
@@ -156,11 +156,11 @@ def test_a_lying_length_ends_the_index_where_the_frames_end() -> None:
 
 
 def test_the_interval_grows_where_there_would_be_too_many_tiles() -> None:
-    laid = grid.lay(spec(interval=0.5), clip(20_000.0))
+    tile_grid = grid.lay(spec(interval=0.5), clip(20_000.0))
 
-    assert laid.cells == grid.MAX_TILES
-    assert laid.interval == 4.0
-    assert warning_codes.INTERVAL_STRETCHED in laid.warnings
+    assert tile_grid.cells == grid.MAX_TILES
+    assert tile_grid.interval == 4.0
+    assert warning_codes.INTERVAL_STRETCHED in tile_grid.warnings
 
 
 @pytest.mark.parametrize("count", [1, 7, 100])
@@ -180,26 +180,29 @@ def test_count_gives_that_many_cells(count: int) -> None:
 def test_tiles_keep_their_shape_and_never_grow(
     size: tuple[int, int], box: tuple[int, int]
 ) -> None:
-    laid = grid.lay(spec(), clip(width=size[0], height=size[1]))
+    tile_grid = grid.lay(spec(), clip(width=size[0], height=size[1]))
 
-    assert (laid.box.width, laid.box.height) == box
+    assert (tile_grid.box.width, tile_grid.box.height) == box
 
 
 def test_a_sheet_stays_within_what_readers_open() -> None:
-    laid = grid.lay(
+    tile_grid = grid.lay(
         spec(width=640, columns=20, rows=20, interval=0.5),
         clip(1000.0, width=1080, height=1920),
     )
 
-    assert laid.rows * laid.box.height <= 16_383
-    assert laid.columns * laid.rows * laid.box.width * laid.box.height <= 32_000_000
-    assert warning_codes.ROWS_REDUCED in laid.warnings
+    assert tile_grid.rows * tile_grid.box.height <= 16_383
+    assert (
+        tile_grid.columns * tile_grid.rows * tile_grid.box.width * tile_grid.box.height
+        <= 32_000_000
+    )
+    assert warning_codes.ROWS_REDUCED in tile_grid.warnings
 
 
 def test_the_last_sheet_has_the_rows_that_it_needs() -> None:
-    laid = grid.lay(spec(columns=4, rows=2), clip(95.0))
+    tile_grid = grid.lay(spec(columns=4, rows=2), clip(95.0))
 
-    sheets = grid.sheets(laid, 10, 95.0)
+    sheets = grid.sheets(tile_grid, 10, 95.0)
 
     assert [(one.columns, one.rows, one.cells) for one in sheets] == [
         (4, 2, 8),
@@ -209,9 +212,9 @@ def test_the_last_sheet_has_the_rows_that_it_needs() -> None:
 
 
 def test_the_open_run_of_gaps_touches_the_end() -> None:
-    laid = grid.lay(spec(), clip(95.0))
+    tile_grid = grid.lay(spec(), clip(95.0))
 
-    assert grid.gaps(laid, {0: 0.0, 1: 10.0, 4: 40.0, 5: 50.0, 6: 60.0}) == [
+    assert grid.gaps(tile_grid, {0: 0.0, 1: 10.0, 4: 40.0, 5: 50.0, 6: 60.0}) == [
         (2, 3),
         (7, -1),
     ]

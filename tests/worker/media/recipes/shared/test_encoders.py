@@ -1,4 +1,4 @@
-"""What the files say of their colours, read without FFmpeg."""
+"""The colour tags of files, read without FFmpeg."""
 
 from __future__ import annotations
 
