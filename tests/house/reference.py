@@ -7,6 +7,7 @@ go undocumented; ``test_reference.py`` fails when the files are not what this wr
 from __future__ import annotations
 
 import json
+import textwrap
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,8 @@ _PICTURES = {
 }
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
+WIDTH = 120
+_WRAP: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 _KINDS = (
     specs.ThumbnailSpec,
     specs.AnimationSpec,
@@ -53,16 +56,16 @@ _KINDS = (
 
 
 def settings_page() -> str:
-    """Give the page of all settings."""
+    """Return the page of all settings."""
     lines = [
         "# Settings",
         "",
         (
             "Every setting is an environment variable. All are checked together at "
-            "start; every fault is named at once, and an unknown `FRAMEMILL_*` name is "
-            "one. Lists are comma-separated. `REDIS_URL` stands in for the broker's "
-            "and the store's URL where these are not set; one server for both gives up "
-            "the promise to survive a `FLUSHALL` of the broker."
+            "start, and every fault is reported at once; an unknown `FRAMEMILL_*` name "
+            "is a fault. Lists are comma-separated. `REDIS_URL` is used for the broker "
+            "and the store where their URLs are not set. With one server for both, a "
+            "`FLUSHALL` of the broker deletes the jobs too."
         ),
         "",
         "`FRAMEMILL_FFMPEG`: path of FFmpeg; default: the imageio-ffmpeg wheel's.",
@@ -88,7 +91,7 @@ def settings_page() -> str:
 
 
 def outputs_page() -> str:
-    """Give the page of all output kinds and their parameters."""
+    """Return the page of all output kinds and their parameters."""
     lines = [
         "# Outputs and their parameters",
         "",
@@ -122,10 +125,10 @@ def _bounds_of_cost() -> Iterator[str]:
     """List what follows from what encoding costs, beside the bounds of the fields."""
     yield from ("", "## Bounds that follow from cost", "")
     yield (
-        "What is within the bounds of the fields is made; where all of it together "
-        f"would take over {cost.MOST_SECONDS / 60:g} minutes of one core, or more "
-        "memory or disk than a task may have, less is made, and a warning says what. "
-        "The figures are those of coloured noise, the dearest film there is."
+        "Each field has bounds of its own. If an output within them would still take "
+        f"over {cost.MOST_SECONDS / 60:g} minutes of one core, or more memory or disk "
+        "than a task may have, less is made, and a warning says what. The figures are "
+        "for coloured noise, the most expensive film there is."
     )
     yield from ("", "| what | bound | over it |", "|---|---|---|")
     for kind in typing.get_args(specs.AnimationFormat):
@@ -136,11 +139,11 @@ def _bounds_of_cost() -> Iterator[str]:
     yield from (f"| {what} | {bound} | {then} |" for what, bound, then in _bounded())
     yield ""
     yield (
-        "The largest thumbnail as avif takes about 900 MiB, and up to two minutes "
-        "of a core. A run is ended as `timeout` when FFmpeg reports nothing for "
-        "`FRAMEMILL_ENGINE_STALL_SECONDS`, and after `FRAMEMILL_ENGINE_CAP_SECONDS` in "
+        "The largest thumbnail as avif takes about 900 MiB and up to two minutes of a "
+        "core. A run ends as `timeout` when FFmpeg reports nothing for "
+        "`FRAMEMILL_ENGINE_STALL_SECONDS`, or after `FRAMEMILL_ENGINE_CAP_SECONDS` in "
         "all; both grow by `FRAMEMILL_ENGINE_CAP_RATIO` seconds for each second that "
-        "the work may cost. What needs more memory than it may have ends as "
+        "the work may cost. A run that needs more memory than it may have ends as "
         "`resource_limit`."
     )
 
@@ -190,14 +193,14 @@ def _given(output: dict[str, Any]) -> dict[str, Any]:
 
 
 def errors_page() -> str:
-    """Give the page of all error codes."""
+    """Return the page of all error codes."""
     lines = [
         "# Error codes",
         "",
         (
-            "The codes are stable. An error that answers a request is "
-            "`application/problem+json` with that HTTP status; one that ends a job or "
-            "an output stands in the job document as `error`."
+            "An error has a stable code that a program can look for. As the answer to "
+            "a request it is `application/problem+json` with the HTTP status below. An "
+            "error that ends a job or an output is its `error` in the job document."
         ),
         "",
         "| code | HTTP | title | when | try again |",
@@ -211,19 +214,9 @@ def errors_page() -> str:
 
 
 def warnings_page() -> str:
-    """Give the page of all warnings."""
-    lines = [
-        "# Warnings",
-        "",
-        (
-            "What a person should know of a result that is there all the same. They "
-            "stand in `warnings`, of the job what concerns the source, of an output "
-            "the rest. The codes are stable."
-        ),
-        "",
-        "| code | meaning |",
-        "|---|---|",
-    ]
+    """Return the page of all warnings."""
+    head = Path(__file__).with_name("warnings_head.md").read_text(encoding="utf-8")
+    lines = [*head.splitlines(), "", "| code | meaning |", "|---|---|"]
     lines += [f"| `{code}` | {text} |" for code, text in sorted(WARNINGS.items())]
     return "\n".join(lines) + "\n"
 
@@ -236,11 +229,20 @@ PAGES = {
 }
 
 
+def page(name: str) -> str:
+    """Return one page, with its paragraphs wrapped; tables stay one line a row."""
+    lines: list[str] = []
+    for line in PAGES[name]().splitlines():
+        is_prose = line[:1] not in {"|", "#", "!", "*", "{", " "}
+        lines += textwrap.wrap(line, WIDTH, **_WRAP) if is_prose and line else [line]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Write the pages."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, page in PAGES.items():
-        (FOLDER / name).write_text(page(), encoding="utf-8")
+    for name in PAGES:
+        (FOLDER / name).write_text(page(name), encoding="utf-8")
 
 
 def _summary(kind: type) -> str:
