@@ -1,25 +1,13 @@
--- Stands before every script. ARGV[1] is the configuration and ARGV[2] the call's
--- arguments, both JSON; values that scripts must not look into (specs, sources, errors)
--- arrive and stay as JSON text, because cjson does not give back what it was given
--- (1.0, empty lists, large integers). All times are Unix milliseconds by TIME.
+-- Stands before every script of the job store, and reads its two arguments: ARGV[1] is
+-- the configuration and ARGV[2] the call's own arguments, both JSON. The headers call the
+-- latter `arg`, and mark with ? what may be missing.
 --
--- Keys, all under cfg.prefix:
---   job:ID            hash    the job; `fence` counts all claims of all its tasks
---   piece:ID          hash    one task: record, holder, counters
---   events:ID         stream  the job's history, capped
---   idem:DIGEST       string  "job fingerprint" of an Idempotency-Key
---   once:DIGEST       hash    the answer to another request with one
---   call:NONCE        string  the answer of a call, kept for blind repeats
---   pending:QUEUE     zset    queued tasks by when to ring (again)
---   queued:QUEUE      zset    queued tasks by since when they could run
---   delayed           zset    queued tasks whose retry is not due, by due time
---   leased            zset    running tasks by the end of their lease
---   jobs:STATUS[:OWNER]  zset jobs in lexical order of time and id; STATUS or "any"
---   notices[:OWNER]   zset    deliveries, likewise
---   users:KEY         set     jobs whose source is the blob KEY
---   chores            zset    what the janitor has to clean up, by due time
---   dead, dead:info   zset, hash  tasks that were given up
---   stats             hash    counters; reaper: string, when it last passed
+-- Values that no script looks into (specs, sources, errors) come as JSON text and are
+-- stored as they came: cjson changes what it decodes and encodes (1.0, empty lists, large
+-- integers). All times are Unix milliseconds by the server's clock.
+--
+-- Every key is listed in common/redis/KEYSPACE.md. The keys of tasks are called piece:ID,
+-- and a delivery's role is "notice", as when the first jobs were stored.
 local cfg = cjson.decode(ARGV[1])
 local arg = cjson.decode(ARGV[2])
 local P = cfg.prefix
