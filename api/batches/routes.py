@@ -32,17 +32,16 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("")
     def create() -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         submitted = batches.submit(_read(services, services.enter("submit")))
         return _accepted(services, submitted.batch)
 
     @routes.get("")
     def index() -> Response:
-        values = headers.query(request, "limit", "cursor")
+        with headers.Query(request) as query:
+            limit, cursor = query.page_size(), query.text("cursor")
         found, following = batches.list(
-            services.enter("read").owner,
-            limit=headers.page_size(values),
-            cursor=values.get("cursor"),
+            services.enter("read").owner, limit=limit, cursor=cursor
         )
         links = services.links()
         page = BatchListView(
@@ -52,20 +51,20 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/<batch_id>")
     def show(batch_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("read").owner
         return _show(services, batches.get(check_id(batch_id, "batch"), owner))
 
     @routes.post("/<batch_id>/cancel")
     def cancel(batch_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("submit").owner
         batch = batches.cancel(check_id(batch_id, "batch"), owner)
         return _accepted(services, batch)
 
     @routes.delete("/<batch_id>")
     def delete(batch_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("submit").owner
         batches.delete(check_id(batch_id, "batch"), owner)
         return Response(status=204)

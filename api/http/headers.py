@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Self, TypeVar
 
 from flask import Request
 from werkzeug.http import parse_list_header, unquote_header_value
 
+from api.http.validation import pointer
 from common.errors import Fault, Invalid, NotFound
 
 MAX_WAIT_SECONDS = 60
@@ -61,51 +62,84 @@ def request_id(request: Request) -> str | None:
     return value if _REQUEST_ID.fullmatch(value) else None
 
 
-def query(request: Request, *allowed: str) -> dict[str, str]:
-    """Give the query parameters; raises Invalid for unknown or repeated ones."""
-    faults: list[Fault] = []
-    found: dict[str, str] = {}
-    for name, values in request.args.lists():
-        where = f"/{name.replace('~', '~0').replace('/', '~1')}"[:200]
-        if name not in allowed:
-            known = ", ".join(allowed) or "none here"
-            faults.append(_fault(where, "unknown query parameter", f"known: {known}"))
-        elif len(values) > 1:
-            faults.append(_fault(where, "the parameter is repeated", "give it once"))
-        else:
-            found[name] = values[0]
-    if faults:
-        raise Invalid(faults)
-    return found
+class Query:
+    """The query parameters of a request; its block ends with every fault in one error.
 
+    The names that are read within the block are those that the address takes::
 
-def whole_number(values: dict[str, str], name: str, default: int, top: int) -> int:
-    """Read a whole number from 1 to ``top``; raises Invalid."""
-    text: Any = values.get(name)
-    if text is None:
+        with Query(request) as query:
+            limit = query.page_size()
+            cursor = query.text("cursor")
+
+    Raises Invalid at the end of the block for values that are not valid, parameters
+    that are repeated, and all that were not read.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._given = dict(request.args.lists())
+        self._known: list[str] = []
+        self._faults: dict[str, tuple[str, str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            return
+        known = "it takes " + (", ".join(self._known) or "no parameters")
+        for name in self._given.keys() - self._known:
+            detail = f"{name[:80]!r} is not a parameter of this address"
+            self._faults[name] = detail, known
+        if self._faults:
+            # In the order in which they were sent.
+            raise Invalid(
+                [self._fault(one) for one in self._given if one in self._faults]
+            )
+
+    def text(self, name: str) -> str | None:
+        """Read a parameter as it is, or None when absent."""
+        self._known.append(name)
+        values = self._given.get(name, [None])
+        if len(values) > 1:
+            self._faults[name] = f"the parameter {name!r} is repeated", "send it once"
+        return values[0]
+
+    def whole_number(self, name: str, default: int, top: int) -> int:
+        """Read a whole number from 1 to ``top``."""
+        text = self.text(name)
+        if text is None:
+            return default
+        number = (
+            int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        )
+        if 1 <= number <= top:
+            return number
+        self._refuse(name, text, f"a whole number from 1 to {top}")
         return default
-    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= top:
-        return int(text)
-    raise Invalid.one(
-        f"/{name}", f"{name} is not valid", f"a whole number from 1 to {top}"
-    )
 
+    def page_size(self) -> int:
+        """Read ``limit``, the records on a page."""
+        return self.whole_number("limit", DEFAULT_PAGE, MAX_PAGE)
 
-def page_size(values: dict[str, str]) -> int:
-    """Read ``limit``, the records on a page; raises Invalid."""
-    return whole_number(values, "limit", DEFAULT_PAGE, MAX_PAGE)
-
-
-def choice(values: dict[str, str], name: str, among: tuple[T, ...]) -> T | None:
-    """Read one of several words, or None when absent; raises Invalid."""
-    text = values.get(name)
-    if text is None:
+    def choice(self, name: str, among: tuple[T, ...]) -> T | None:
+        """Read one of several words, or None when absent."""
+        text = self.text(name)
+        for word in among:
+            if word == text:
+                return word
+        if text is not None:
+            self._refuse(name, text, "one of " + ", ".join(among))
         return None
-    for word in among:
-        if word == text:
-            return word
-    raise Invalid.one(f"/{name}", f"{name} is not valid", "one of " + ", ".join(among))
+
+    def _refuse(self, name: str, text: str, right: str) -> None:
+        self._faults.setdefault(name, (f"{name}={text[:80]!r} is not valid", right))
+
+    def _fault(self, name: str) -> Fault:
+        detail, hint = self._faults[name]
+        return {"pointer": pointer([name])[:200], "detail": detail, "hint": hint}
 
 
-def _fault(where: str, detail: str, hint: str) -> Fault:
-    return {"pointer": where, "detail": detail, "hint": hint}
+def expect_no_query(request: Request) -> None:
+    """Raise Invalid for any query parameter: the address takes none."""
+    with Query(request):
+        pass

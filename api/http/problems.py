@@ -12,8 +12,9 @@ import json
 from typing import Any
 
 import structlog
-from flask import Flask, Response
+from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
+from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
 
 from api.http.context import current
@@ -44,7 +45,6 @@ _BY_STATUS: dict[int, tuple[type[FramemillError], str, str | None]] = {
     401: (Unauthorized, "the request carries no valid API key", None),
     403: (Forbidden, "this is not allowed", None),
     404: (NotFound, "there is nothing at this address", "/docs lists all addresses"),
-    405: (MethodNotAllowed, "this address does not take that method", "see Allow"),
     413: (BodyTooLarge, "the request's body is over the size limit", None),
     415: (UnsupportedMediaType, "the request's body has an unsupported type", None),
 }
@@ -105,11 +105,25 @@ def _answer_http(error: HTTPException) -> Response:
         return Response(error.get_response().get_data(), status, error.get_headers())
     if status >= 500 and status not in _BY_STATUS:
         return _answer_defect(error)
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return _answer_method(error)
     kind, detail, hint = _BY_STATUS.get(status, _BY_STATUS[400])
     response = answer(kind(detail, hint=hint))
     for name, value in error.get_headers():
         if name in {"Allow", "Retry-After", "WWW-Authenticate"}:
             response.headers[name] = value
+    return response
+
+
+def _answer_method(error: exceptions.MethodNotAllowed) -> Response:
+    allowed = ", ".join(sorted(error.valid_methods or ()))
+    response = answer(
+        MethodNotAllowed(
+            f"this address does not take the method {request.method[:40]}",
+            hint=f"it takes {allowed}",
+        )
+    )
+    response.headers["Allow"] = allowed
     return response
 
 

@@ -42,7 +42,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/<job_id>/events")
     def events(job_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("read").owner
         job = runtime.jobs.get(check_id(job_id), owner)
         after = request.headers.get("Last-Event-ID") or None

@@ -36,19 +36,19 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/<job_id>")
     def show(job_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("read").owner
         return _show(services, runtime.jobs.get(check_id(job_id), owner))
 
     @routes.post("/<job_id>/cancel")
     def cancel(job_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("submit").owner
         return _accepted(services, runtime.jobs.cancel(check_id(job_id), owner))
 
     @routes.post("/<job_id>/retry")
     def retry(job_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         who = services.enter("submit")
         most = who.allowance.jobs_at_once
         job = runtime.jobs.retry(check_id(job_id), who.owner, most)
@@ -56,7 +56,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.delete("/<job_id>")
     def delete(job_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("submit").owner
         runtime.jobs.delete(check_id(job_id), owner)
         return Response(status=204)
@@ -65,7 +65,7 @@ def blueprint(services: Services) -> Blueprint:
 
 
 def _create(services: Services) -> Response:
-    headers.query(request)
+    headers.expect_no_query(request)
     who = services.enter("submit")
     key = headers.idempotency_key(request)
     if request.mimetype not in {_MULTIPART, bodies.JSON_TYPE}:
@@ -97,15 +97,16 @@ def _wait(services: Services, job: JobRecord) -> tuple[int | None, JobRecord]:
 
 
 def _list(services: Services) -> Response:
-    values = headers.query(request, "status", "batch", "limit", "cursor")
+    with headers.Query(request) as query:
+        page_of: dict[str, Any] = {
+            "status": query.choice("status", _STATUSES),
+            "limit": query.page_size(),
+            "cursor": query.text("cursor"),
+        }
+        batch = query.text("batch")
     owner = services.enter("read").owner
     runtime = services.runtime
-    page_of: dict[str, Any] = {
-        "status": headers.choice(values, "status", _STATUSES),
-        "limit": headers.page_size(values),
-        "cursor": values.get("cursor"),
-    }
-    if (batch := values.get("batch")) is not None:
+    if batch is not None:
         batch_id = check_id(batch, "batch")
         jobs, following = runtime.batches.jobs(batch_id, owner, **page_of)
     else:

@@ -37,7 +37,7 @@ def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
 
     @routes.post("/s3")
     def take() -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         if not settings.token and not settings.topics:
             raise NotFound(
                 "this way in is not set up",

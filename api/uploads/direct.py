@@ -50,29 +50,29 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("")
     def create() -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         return _create(services)
 
     @routes.get("/<upload_id>")
     def show(upload_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         return _answer(services, find_upload(services, upload_id), 200)
 
     @routes.get("/<upload_id>/parts")
     def parts(upload_id: str) -> Response:
-        values = headers.query(request, "from")
-        first = headers.whole_number(values, "from", 1, MAX_NUMBER)
+        with headers.Query(request) as query:
+            first = query.whole_number("from", 1, MAX_NUMBER)
         upload = _direct(find_upload(services, upload_id))
         return bodies.json_response(_parts(services, upload, first))
 
     @routes.post("/<upload_id>/complete")
     def complete(upload_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         return _complete(services, _direct(find_upload(services, upload_id)))
 
     @routes.delete("/<upload_id>")
     def abort(upload_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         services.uploads.drop(find_upload(services, upload_id))
         return Response(status=204)
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 from pydantic import TypeAdapter
+from werkzeug.exceptions import MethodNotAllowed
 
 from api.http import json_body as bodies
 from api.http.multipart import DEFAULT_TYPE, media_type
@@ -98,7 +99,7 @@ def blueprint(services: Services) -> Blueprint:
 
 def _one(services: Services, upload_id: str) -> Response:
     if (method := _method()) not in _VERBS:
-        return Response(status=405, headers={"Allow": ", ".join(_VERBS)})
+        raise MethodNotAllowed(valid_methods=_VERBS)
     try:
         return _VERBS[method](services, find_upload(services, upload_id))
     except TooManyRequests as error:

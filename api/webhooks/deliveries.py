@@ -29,10 +29,11 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("")
     def index() -> Response:
-        values = headers.query(request, "limit", "cursor")
+        with headers.Query(request) as query:
+            limit, cursor = query.page_size(), query.text("cursor")
         who = services.enter("read")
         found, following = runtime.store.deliveries(
-            who.owner, limit=headers.page_size(values), cursor=values.get("cursor")
+            who.owner, limit=limit, cursor=cursor
         )
         page = DeliveryListView(
             deliveries=[present(one) for one in found], next=following
@@ -41,13 +42,13 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/<delivery_id>")
     def show(delivery_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         delivery = _find(runtime, delivery_id, services.enter("read").owner)
         return bodies.json_response(present(delivery))
 
     @routes.post("/<delivery_id>/replay")
     def replay(delivery_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         owner = services.enter("submit").owner
         delivery = _find(runtime, delivery_id, owner)
         runtime.dispatcher.enqueue(runtime.store.replay_delivery(delivery.id).messages)

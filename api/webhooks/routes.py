@@ -27,14 +27,14 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("")
     def index() -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         keys, key_id = _key(services, "read")
         found = [WebhookView(**_view(one)) for one in keys.find(key_id).webhooks]
         return bodies.json_response(WebhookListView(webhooks=found))
 
     @routes.post("")
     def create() -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         keys, key_id = _key(services, "submit")
         document = bodies.read_json(request, settings.limits.json_bytes)
         requested = validate(_NEW, document)
@@ -46,7 +46,7 @@ def blueprint(services: Services) -> Blueprint:
     # Of just that length: "deliveries" is an address of its own.
     @routes.delete("/<string(length=13):webhook_id>")
     def delete(webhook_id: str) -> Response:
-        headers.query(request)
+        headers.expect_no_query(request)
         keys, key_id = _key(services, "submit")
         keys.remove_webhook(key_id, webhook_id)
         return Response(status=204)

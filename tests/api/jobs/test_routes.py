@@ -279,7 +279,18 @@ def test_given_an_unknown_id_when_used_then_404(
 def test_given_a_wrong_method_when_used_then_405_with_allow(context: Context) -> None:
     answer = context.client.put("/v1/jobs")
     assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
-    assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    assert answer.json["hint"] == "it takes GET, HEAD, OPTIONS, POST"
+
+
+def test_given_many_faults_in_a_query_then_all_are_listed(context: Context) -> None:
+    query = "limit=x&foo=1&status=done&cursor=a&cursor=b"
+    answer = context.client.get(f"/v1/jobs?{query}")
+    assert answer.status_code == 422
+    faults = {one["pointer"]: one for one in answer.json["faults"]}
+    assert list(faults) == ["/limit", "/foo", "/status", "/cursor"]
+    assert faults["/limit"]["hint"] == "a whole number from 1 to 200"
+    assert faults["/foo"]["hint"] == "it takes status, limit, cursor, batch"
 
 
 def test_given_a_job_when_asked_by_head_then_the_headers_of_get(
