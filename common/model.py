@@ -201,6 +201,29 @@ class Destination(Record):
         return ObjectName(bucket=self.bucket, key="/".join(parts))
 
 
+class PartSpec(Record):
+    """What one part of an output makes: the snippets from number ``first`` on.
+
+    ``windows`` are their starts and lengths in seconds.
+    """
+
+    first: int
+    windows: list[tuple[float, float]]
+
+
+class PartFile(Record):
+    """A file that a part made, as the task that joins the parts sees it."""
+
+    name: str
+    bytes: int
+    width: int | None = None
+    height: int | None = None
+    frames: int | None = None
+    duration: float | None = None
+    time: float | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
 class Artifact(Record):
     """A stored file.
 

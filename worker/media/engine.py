@@ -36,7 +36,7 @@ from common.errors import (
     ResourceLimit,
     SeekPastEnd,
 )
-from common.model import AttemptReport, ErrorInfo, MediaInfo
+from common.model import AttemptReport, ErrorInfo, MediaInfo, PartFile, PartSpec
 from common.outputs.specs import OutputSpec
 from common.settings.load import Settings
 from worker.media import index_names, warning_codes
@@ -48,8 +48,8 @@ from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.storyboard import recipe as storyboard
 
-Recipe = Callable[[Any, Clip, Any, Sequence[Any]], Plan]
-Cut = Callable[[Any, MediaInfo], list[Any]]
+Recipe = Callable[[Any, Clip, PartSpec | None, Sequence[Sequence[PartFile]]], Plan]
+Cut = Callable[[Any, MediaInfo], list[PartSpec]]
 RECIPES: dict[str, Recipe] = {
     "thumbnail": thumbnail.plan,
     "animation": animation.plan,
@@ -90,8 +90,8 @@ class RenderJob:
     media: MediaInfo
     source: Path
     workdir: Path
-    part: Any | None = None
-    parts: list[Any] = field(default_factory=list)
+    part: PartSpec | None = None
+    parts: list[list[PartFile]] = field(default_factory=list)
     title: str | None = None
     attempt: int = 1
 
@@ -117,7 +117,7 @@ class Rendered:
     """The files of a render; ``result`` is what the joining task gets of this part."""
 
     files: list[RenderedFile]
-    result: Any
+    result: list[PartFile]
     warnings: list[str]
     reports: list[AttemptReport]
 
@@ -141,7 +141,7 @@ class Engine:
             facts = judge.probe(copy, self._settings, should_stop)
         return timeline.as_of(media, facts)
 
-    def cut(self, spec: OutputSpec, media: MediaInfo) -> list[Any]:
+    def cut(self, spec: OutputSpec, media: MediaInfo) -> list[PartSpec]:
         """Return the parts of a spec that several workers share; empty for one task.
 
         A spec over the decoding limit is not split: it then fails once, and not once a
@@ -232,7 +232,7 @@ class _PlanRunner:
     def _check_names(self, files: Sequence[RenderedFile]) -> None:
         """Raise InternalError if an index names a file that does not exist."""
         known = {file.name for file in files}
-        known |= {one["name"] for part in self._job.parts for one in part or ()}
+        known |= {file.name for part in self._job.parts for file in part}
         for file in files:
             for name in file.names:
                 if name not in known:
@@ -337,18 +337,18 @@ def _plain(error: ErrorDict) -> dict[str, Any]:
     return dict(error)
 
 
-def _summary(file: RenderedFile) -> dict[str, Any]:
-    """Return a file as JSON values for the task that joins the parts."""
-    return {
-        "name": file.name,
-        "bytes": file.path.stat().st_size,
-        "width": file.width,
-        "height": file.height,
-        "frames": file.frames,
-        "duration": file.duration,
-        "time": file.time,
-        "details": file.details,
-    }
+def _summary(file: RenderedFile) -> PartFile:
+    """Describe a file for the task that joins the parts."""
+    return PartFile(
+        name=file.name,
+        bytes=file.path.stat().st_size,
+        width=file.width,
+        height=file.height,
+        frames=file.frames,
+        duration=file.duration,
+        time=file.time,
+        details=file.details,
+    )
 
 
 def _empty(folder: Path) -> None:

@@ -25,11 +25,11 @@ def deliver(attempt: Attempt) -> Outcome:
     Raises DeliveryError, AddressRefused or Unreachable where it did not arrive.
     """
     claim, store = attempt.claim, attempt.context.runtime.store
-    delivery = claim.delivery or {}
-    event = Event.model_validate(delivery["event"])
-    subscription: dict[str, Any] = delivery["subscription"]
+    if claim.delivery is None:
+        raise ValueError(f"task {claim.task} is no delivery")
+    event, subscription = claim.delivery.event, claim.delivery.subscription
     attempt.label = str(subscription.get("type", "webhook"))
-    if subscription.get("type") == "email":
+    if attempt.label == "email":
         result = _mail(attempt, event, subscription)
     else:
         result = _post(attempt, event, subscription)

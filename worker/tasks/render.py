@@ -117,7 +117,7 @@ def _finish(attempt: Attempt, artifacts: list[Artifact], rendered: Rendered) -> 
         lambda: context.runtime.store.finish(
             claim,
             artifacts,
-            result=rendered.result,
+            result=[file.model_dump(mode="json") for file in rendered.result],
             warnings=rendered.warnings,
             reports=reports,
             publish="destination" in claim.options and claim.part is None,

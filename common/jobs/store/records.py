@@ -19,6 +19,8 @@ from common.model import (
     JobRecord,
     MediaInfo,
     Message,
+    PartFile,
+    PartSpec,
     Queue,
     Source,
     TaskKind,
@@ -133,14 +135,22 @@ class CalledOff:
 
 
 @dataclass(frozen=True)
+class Notification:
+    """What a delivery brings to whom; ``subscription`` as in :class:`NewJob`."""
+
+    event: Event
+    subscription: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Claim:
     """A task in the hands of one worker, until the lease runs out.
 
     ``fence`` is unique in the job and only grows; it names the folder of results.
     ``attempt`` counts from 1 and comes back after a refund, a lost lease or a death
     (``lost``, ``deaths``). ``output`` and ``spec`` are set for renders, ``part`` and
-    ``part_spec`` for one part; ``parts`` holds the results of all parts, in order,
-    when the claim is to join them. ``notice`` is ``{"event", "subscription"}``.
+    ``part_spec`` for one part; ``parts`` holds the files of all parts, in order, when
+    the claim is to join them. ``delivery`` is set for claims of kind notice.
     ``artifacts`` are what a claim of kind publish has to copy.
     ``messages`` are for deliveries that the claim caused (job.processing,
     output.running).
@@ -159,10 +169,10 @@ class Claim:
     source: Source
     media: MediaInfo | None
     spec: dict[str, Any] | None
-    part_spec: Any
-    parts: list[Any]
+    part_spec: PartSpec | None
+    parts: list[list[PartFile]]
     options: dict[str, Any]
-    delivery: dict[str, Any] | None
+    delivery: Notification | None
     worker: str = ""
     lost: int = 0
     deaths: int = 0
@@ -204,7 +214,7 @@ class Opening:
     queue of accept. ``error`` fails the output at once.
     """
 
-    parts: list[Any] = field(default_factory=list)
+    parts: list[PartSpec] = field(default_factory=list)
     queue: Queue | None = None
     error: ErrorInfo | None = None
 

@@ -12,7 +12,15 @@ from common.errors import InternalError
 from common.jobs.store.connection import Connection, dump, new_call, read_messages
 from common.jobs.store.decoding import delivery_event, read_media
 from common.jobs.store.jobs import read_outcome, source_blob
-from common.jobs.store.records import Beat, Claim, Ending, Opening, Outcome, Refusal
+from common.jobs.store.records import (
+    Beat,
+    Claim,
+    Ending,
+    Notification,
+    Opening,
+    Outcome,
+    Refusal,
+)
 from common.model import (
     Artifact,
     AttemptReport,
@@ -32,8 +40,8 @@ def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
     role, spec = task["role"], answer.get("spec")
     delivery = None
     if role == "notice":
-        event = delivery_event(task).model_dump(mode="json")
-        delivery = {"event": event, "subscription": json.loads(task["subscription"])}
+        subscription = json.loads(task["subscription"])
+        delivery = Notification(delivery_event(task), subscription)
     return _CLAIM.validate_python(
         {
             "task": task_id,
@@ -50,7 +58,7 @@ def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
             "media": read_media(job),
             "spec": json.loads(spec) if spec else None,
             "part_spec": json.loads(task["part_spec"]) if role == "part" else None,
-            "parts": [json.loads(one) for one in answer["results"] or []],
+            "parts": [json.loads(one) or [] for one in answer["results"] or []],
             "options": json.loads(job["options"]),
             "delivery": delivery,
             "worker": task["worker"],
@@ -63,7 +71,10 @@ def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
 
 
 def _opening(name: str, one: Opening) -> dict[str, Any]:
-    given: dict[str, Any] = {"name": name, "parts": [dump(part) for part in one.parts]}
+    given: dict[str, Any] = {
+        "name": name,
+        "parts": [part.model_dump_json() for part in one.parts],
+    }
     if one.queue is not None:
         given["queue"] = one.queue
     if one.error is not None:

@@ -16,6 +16,7 @@ from common.errors import (
     NoVideoStream,
     SeekPastEnd,
 )
+from common.model import PartFile
 from common.outputs.specs import AnimationSpec, ThumbnailSpec
 from worker.media import engine as engines
 from worker.media.engine import RenderJob, Watch
@@ -420,7 +421,7 @@ def test_given_parts_when_joined_then_the_index_may_name_their_files(
     plans(Alternative("only", lambda: _nothing([_index("b.png")])))
     media = engine.probe(film)
     spec = ThumbnailSpec(kind="thumbnail")
-    parts = [[{"name": "b.png"}], None]
+    parts = [[PartFile(name="b.png", bytes=1)], []]
 
     done = engine.render(RenderJob(spec, media, film, workdir, parts=parts), Watch())
 

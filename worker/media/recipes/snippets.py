@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
 from common.errors import DecodeError
-from common.model import MediaInfo, VideoInfo
+from common.model import MediaInfo, PartFile, PartSpec, VideoInfo
 from common.outputs.specs import SnippetsSpec
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, no_video
@@ -68,8 +68,8 @@ def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Span]:
     return [Span(start, until - start) for start, until in pairwise(edges)]
 
 
-def cut(spec: SnippetsSpec, media: MediaInfo) -> list[Any]:
-    """Return the parts: each a JSON object with the windows that it makes.
+def cut(spec: SnippetsSpec, media: MediaInfo) -> list[PartSpec]:
+    """Return the parts that different workers can make.
 
     Empty if one task can do it all, or if the length is unknown.
     """
@@ -81,13 +81,13 @@ def cut(spec: SnippetsSpec, media: MediaInfo) -> list[Any]:
     if len(found) <= each:
         return []
     return [
-        {
-            "first": first,
-            "windows": [
-                [round(window.start, 6), round(window.length, 6)]
+        PartSpec(
+            first=first,
+            windows=[
+                (round(window.start, 6), round(window.length, 6))
                 for window in found[first : first + each]
             ],
-        }
+        )
         for first in range(0, len(found), each)
     ]
 
@@ -102,8 +102,8 @@ def _cost(seconds: float, video: VideoInfo) -> float:
 def plan(
     spec: SnippetsSpec,
     clip: Clip,
-    part: Any = None,
-    parts: Sequence[Any] = (),
+    part: PartSpec | None = None,
+    parts: Sequence[Sequence[PartFile]] = (),
 ) -> Plan:
     """Return the alternatives for a part, for the joining task, or for the whole.
 
@@ -116,8 +116,8 @@ def plan(
         hint = "snippets show windows of the video, so they have no fallback"
         raise no_video(clip.media, hint)
     if part is not None:
-        first = int(part["first"])
-        found = [Span(start, length) for start, length in part["windows"]]
+        first = part.first
+        found = [Span(start, length) for start, length in part.windows]
     else:
         first, found = 0, windows(spec, 0.0, _until(spec, clip))
     mapped_run = _SnippetRun(spec, clip, first, tuple(found), whole=part is None)
@@ -205,11 +205,9 @@ class _SnippetRun:
         if not self.whole:
             return made
         results = [
-            {
-                "name": one.name,
-                "bytes": one.details["bytes"],
-                "details": one.details,
-            }
+            PartFile(
+                name=one.name, bytes=one.details["bytes"], details=dict(one.details)
+            )
             for one in made
         ]
         found = len(made) if self.clip.end is None else len(self.windows)
@@ -264,9 +262,11 @@ def _nothing() -> StepRun:
     return []
 
 
-def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
+def _joining(
+    spec: SnippetsSpec, clip: Clip, parts: Sequence[Sequence[PartFile]]
+) -> Plan:
     """Return the alternative that writes the manifest of all parts' files."""
-    results = [result for part in parts for result in part or ()]
+    results = [file for part in parts for file in part]
     # A spec is split only if the length is known.
     count = len(windows(spec, 0.0, clip.end or 0.0))
     note = (warning_codes.WINDOW_MISSING,) if len(results) < count else ()
@@ -275,7 +275,7 @@ def _joining(spec: SnippetsSpec, clip: Clip, parts: Sequence[Any]) -> Plan:
 
 
 def _join(
-    spec: SnippetsSpec, clip: Clip, results: Sequence[Mapping[str, Any]], count: int
+    spec: SnippetsSpec, clip: Clip, results: Sequence[PartFile], count: int
 ) -> StepRun:
     """Write the manifest; this needs no FFmpeg run."""
     yield from ()
@@ -285,7 +285,7 @@ def _join(
 
 
 def _manifest(
-    spec: SnippetsSpec, clip: Clip, results: Sequence[Mapping[str, Any]], count: int
+    spec: SnippetsSpec, clip: Clip, results: Sequence[PartFile], count: int
 ) -> Made:
     """Return the manifest, which describes every snippet in order of time.
 
@@ -297,12 +297,12 @@ def _manifest(
     entries = sorted(
         (
             {
-                "index": result["details"]["index"],
-                "start": result["details"]["start"],
-                "end": result["details"]["end"],
-                "file": result["name"],
-                "bytes": result["bytes"],
-                "shows": result["details"].get("shows"),
+                "index": result.details["index"],
+                "start": result.details["start"],
+                "end": result.details["end"],
+                "file": result.name,
+                "bytes": result.bytes,
+                "shows": result.details.get("shows"),
             }
             for result in results
         ),

@@ -22,7 +22,15 @@ from common.jobs.store import (
     Opening,
     Outcome,
 )
-from common.model import Artifact, ErrorInfo, JobRecord, MediaInfo, Source
+from common.model import (
+    Artifact,
+    ErrorInfo,
+    JobRecord,
+    MediaInfo,
+    PartFile,
+    PartSpec,
+    Source,
+)
 from common.settings.load import Settings
 
 _NUMBERS = itertools.count(1)
@@ -65,6 +73,16 @@ def an_artifact(claim: Claim, name: str = "a.jpg") -> Artifact:
     )
 
 
+def part_specs(count: int) -> list[PartSpec]:
+    """Cut an output into parts of one window each."""
+    return [PartSpec(first=k, windows=[(2.0 * k, 2.0)]) for k in range(count)]
+
+
+def part_files(*names: str) -> list[dict[str, Any]]:
+    """Write the result of a part that made files of these names."""
+    return [PartFile(name=name, bytes=1).model_dump() for name in names]
+
+
 class StoreContext:
     """One store, its raw client, and short ways through a job's life."""
 
@@ -101,10 +119,13 @@ class StoreContext:
         assert isinstance(claim, Claim), claim
         return claim
 
-    def open(self, job_id: str, **parts: list[Any]) -> Outcome:
+    def open(self, job_id: str, **parts: int) -> Outcome:
+        """End prepare; ``parts`` says of which outputs how many parts are made."""
         claim = self.claim(f"{job_id}:prepare")
         names = [output.name for output in self.get(job_id).outputs]
-        openings = {name: Opening(parts=parts.get(name, [])) for name in names}
+        openings = {
+            name: Opening(parts=part_specs(parts.get(name, 0))) for name in names
+        }
         return self.store.open(claim, MEDIA, claim.source, openings)
 
     def opened(self, *names: str, **fields: Any) -> str:
@@ -116,7 +137,7 @@ class StoreContext:
     def make(self, task: str) -> Outcome:
         """Claim and finish a task."""
         claim = self.claim(task)
-        return self.store.finish(claim, [an_artifact(claim)], result={"made": task})
+        return self.store.finish(claim, [an_artifact(claim)], result=part_files(task))
 
     def ruin(self, task: str) -> Outcome:
         """Claim a task and fail it for good."""

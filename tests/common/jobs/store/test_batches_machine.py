@@ -78,8 +78,8 @@ class Family(Life):
         self.known.append(job.id)
         return job.id
 
-    @rule(claim=consumes(claims), parts=st.sampled_from([[], [1, 2]]))
-    def end_well(self, claim: Claim, parts: list[int]) -> None:
+    @rule(claim=consumes(claims), parts=st.sampled_from([0, 2]))
+    def end_well(self, claim: Claim, parts: int) -> None:
         if claim.kind == "batch":
             self.do_what_is_wanted(claim)
         else:

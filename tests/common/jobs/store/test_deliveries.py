@@ -34,12 +34,9 @@ def test_an_event_makes_its_delivery_in_the_same_call(
     claim = store_context.claim(delivery)
     assert claim.kind == "notice"
     assert claim.delivery is not None
-    assert claim.delivery["subscription"] == ALL_OF_JOB
-    assert claim.delivery["event"]["type"] == "job.accepted"
-    assert (
-        claim.delivery["event"]["id"]
-        == store_context.store.events(accepted.job_id)[0].id
-    )
+    assert claim.delivery.subscription == ALL_OF_JOB
+    assert claim.delivery.event.type == "job.accepted"
+    assert claim.delivery.event.id == store_context.store.events(accepted.job_id)[0].id
 
 
 @pytest.mark.parametrize(

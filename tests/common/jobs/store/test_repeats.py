@@ -32,6 +32,7 @@ from tests.common.jobs.store.context import (
     StoreContext,
     an_artifact,
     make_settings,
+    part_files,
 )
 
 THREADS = 10
@@ -77,7 +78,7 @@ def whole_life(store_context: StoreContext) -> None:
     claim = store_context.claim(f"{job_id}:prepare")
     store.claim(claim.task, "other", "w")
     store.release(claim, "refund")
-    store_context.open(job_id, strip=[1, 2])
+    store_context.open(job_id, strip=2)
     part = store_context.claim(f"{job_id}:o:strip:0")
     store.beat(part, 10)
     store.release(part, "retry", error=BAD, delay_seconds=5)
@@ -223,9 +224,11 @@ def test_one_idempotency_key_makes_one_job(race: StoreContext) -> None:
 
 def test_the_last_of_many_parts_joins_once(race: StoreContext) -> None:
     job_id = race.accept("strip")
-    race.open(job_id, strip=list(range(THREADS)))
+    race.open(job_id, strip=THREADS)
     claims = [race.claim(f"{job_id}:o:strip:{k}") for k in range(THREADS)]
-    outcomes = at_once(lambda k: race.store.finish(claims[k], result=k))
+    outcomes = at_once(
+        lambda k: race.store.finish(claims[k], result=part_files(str(k)))
+    )
     messages = [message.task for outcome in outcomes for message in outcome.messages]
     assert messages == [f"{job_id}:o:strip"]
 

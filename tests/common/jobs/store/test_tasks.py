@@ -10,7 +10,14 @@ from common.errors import InternalError
 from common.jobs.store import Claim, NewOutput, Opening, Outcome, Refusal
 from common.model import AttemptReport, ErrorInfo
 from common.settings.sections import Lease
-from tests.common.jobs.store.context import BAD, MEDIA, StoreContext, an_artifact
+from tests.common.jobs.store.context import (
+    BAD,
+    MEDIA,
+    StoreContext,
+    an_artifact,
+    part_files,
+    part_specs,
+)
 
 STALE = Outcome(applied=False, job_ended=False, messages=[])
 
@@ -220,7 +227,7 @@ def test_an_output_is_joined_when_its_last_part_is_done(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.accept("strip")
-    outcome = store_context.open(job_id, strip=[{"from": 0.0}, {"from": 2.0}])
+    outcome = store_context.open(job_id, strip=2)
     parts = [f"{job_id}:o:strip:{k}" for k in (0, 1)]
     assert [message.task for message in outcome.messages] == parts
     assert store_context.store.claim(f"{job_id}:o:strip", "x", "w") == Refusal(
@@ -229,18 +236,24 @@ def test_an_output_is_joined_when_its_last_part_is_done(
 
     second = store_context.claim(parts[1])
     assert (second.part, second.output) == (1, "strip")
-    assert second.part_spec == {"from": 2.0}
+    assert second.part_spec == part_specs(2)[1]
     assert second.spec == {"kind": "thumbnail"}
-    assert (
-        store_context.store.finish(second, result=["b"], warnings=["w"]).messages == []
+    ended = store_context.store.finish(
+        second, result=part_files("b", "c"), warnings=["w"]
     )
+    assert ended.messages == []
     assert store_context.states(job_id) == ["running"]
     assert store_context.get(job_id).outputs[0].progress == 50
-    first = store_context.store.finish(store_context.claim(parts[0]), result=["a"])
+    first = store_context.store.finish(
+        store_context.claim(parts[0]), result=part_files("a")
+    )
     assert [message.task for message in first.messages] == [f"{job_id}:o:strip"]
 
     joining = store_context.claim(f"{job_id}:o:strip")
-    assert joining.parts == [["a"], ["b"]]
+    assert [[file.name for file in files] for files in joining.parts] == [
+        ["a"],
+        ["b", "c"],
+    ]
     assert (joining.part, joining.part_spec) == (None, None)
     assert store_context.states(job_id) == ["running"]
     assert store_context.store.finish(joining, [an_artifact(joining)]).job_ended
@@ -256,7 +269,7 @@ def joined(
     store_context: StoreContext, job_id: str, *named: str, publish: bool = False
 ) -> Outcome:
     """Make two parts with a file each, and join them by an index."""
-    store_context.open(job_id, strip=[1, 2])
+    store_context.open(job_id, strip=2)
     for number in (1, 0):
         part = store_context.claim(f"{job_id}:o:strip:{number}")
         store_context.store.finish(
@@ -314,7 +327,7 @@ def test_a_part_that_is_made_again_has_the_files_of_the_later_one(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=[1])
+    store_context.open(job_id, strip=1)
     lost = store_context.claim(f"{job_id}:o:strip:0")
     store_context.reaper_was_here()
     store_context.expire(lost.task)
@@ -329,7 +342,7 @@ def test_a_part_that_is_made_again_has_the_files_of_the_later_one(
 
 def test_fences_of_parts_never_meet(store_context: StoreContext) -> None:
     job_id = store_context.accept("strip", "other")
-    store_context.open(job_id, strip=[1, 2, 3])
+    store_context.open(job_id, strip=3)
     tasks = [f"{job_id}:o:strip:{k}" for k in range(3)] + [f"{job_id}:o:other"]
     fences = [store_context.claim(task).fence for task in tasks]
     assert len(set(fences)) == 4
@@ -339,7 +352,7 @@ def test_an_output_with_parts_is_queued_until_one_is_claimed(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=[1, 2])
+    store_context.open(job_id, strip=2)
     assert store_context.states(job_id) == ["queued"]
     store_context.claim(f"{job_id}:o:strip:0")
     assert store_context.states(job_id) == ["running"]
@@ -349,7 +362,7 @@ def test_a_part_that_fails_ends_its_output_and_stops_the_others(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=[1, 2, 3])
+    store_context.open(job_id, strip=3)
     running = store_context.claim(f"{job_id}:o:strip:0")
 
     outcome = store_context.ruin(f"{job_id}:o:strip:1")
@@ -370,15 +383,16 @@ def test_a_part_that_stalls_is_borne_once_and_its_output_joined(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=[1, 2, 3])
+    store_context.open(job_id, strip=3)
     tasks = [f"{job_id}:o:strip:{k}" for k in range(3)]
     store_context.make(tasks[0])
     for task, error in zip(tasks[1:], (STALLED, HUNGRY), strict=True):
         assert store_context.store.release(
             store_context.claim(task), "fatal", error=error
         ).applied
-    assert store_context.claim(f"{job_id}:o:strip").parts == [
-        {"made": tasks[0]},
+    joining = store_context.claim(f"{job_id}:o:strip")
+    assert [[file.name for file in files] for files in joining.parts] == [
+        [tasks[0]],
         [],
         [],
     ]
@@ -388,7 +402,7 @@ def test_the_second_part_that_stalls_ends_the_others(
     store_context: StoreContext,
 ) -> None:
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=list(range(1000)))
+    store_context.open(job_id, strip=1000)
     tasks = [f"{job_id}:o:strip:{k}" for k in range(1000)]
     running = store_context.claim(tasks[2])
     store_context.store.release(store_context.claim(tasks[0]), "fatal", error=STALLED)
@@ -405,7 +419,7 @@ def test_the_second_part_that_stalls_ends_the_others(
 
 def test_retry_makes_all_parts_again(store_context: StoreContext) -> None:
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=[1, 2])
+    store_context.open(job_id, strip=2)
     store_context.make(f"{job_id}:o:strip:0")
     late = store_context.claim(f"{job_id}:o:strip:1")
     store_context.store.cancel(job_id)

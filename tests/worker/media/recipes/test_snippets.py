@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from common.errors import NoVideoStream
-from common.model import MediaInfo, VideoInfo
+from common.model import MediaInfo, PartFile, PartSpec, VideoInfo
 from common.outputs.specs import SnippetsSpec
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import luma, ramp, read_time, x264
@@ -48,13 +48,15 @@ def test_windows_cover_every_second_once(length: float) -> None:
 def test_a_film_is_cut_into_parts_of_some_windows() -> None:
     parts = snippets.cut(spec(), media(3600.0))
 
-    found = [window for part in parts for window in part["windows"]]
+    found = [window for part in parts for window in part.windows]
     assert len(found) == 120
-    assert [part["first"] for part in parts] == [
-        sum(len(one["windows"]) for one in parts[:place]) for place in range(len(parts))
+    assert [part.first for part in parts] == [
+        sum(len(one.windows) for one in parts[:place]) for place in range(len(parts))
     ]
     assert 20 <= len(parts) <= 60
-    assert json.loads(json.dumps(parts)) == parts
+    assert [
+        PartSpec.model_validate_json(one.model_dump_json()) for one in parts
+    ] == parts
 
 
 def test_a_short_video_is_one_task() -> None:
@@ -67,7 +69,7 @@ def test_the_number_of_windows_is_bounded() -> None:
 
 
 def test_a_part_without_frames_does_not_fail_the_others() -> None:
-    part = {"first": 3, "windows": [[90.0, 30.0]]}
+    part = PartSpec(first=3, windows=[(90.0, 30.0)])
 
     alternatives = snippets.plan(
         spec(), Clip("source", media(120.0)), part, []
@@ -100,11 +102,11 @@ def test_sound_alone_is_not_told_to_use_a_fallback() -> None:
 
 
 def test_windows_missing_at_the_end_are_told() -> None:
-    made = {
-        "name": "snippet-0001.gif",
-        "bytes": 9,
-        "details": {"index": 0, "start": 0.0, "end": 30.0},
-    }
+    made = PartFile(
+        name="snippet-0001.gif",
+        bytes=9,
+        details={"index": 0, "start": 0.0, "end": 30.0},
+    )
     plan = snippets.plan(spec(), Clip("source", media(90.0)), None, [[made], [], []])
 
     with pytest.raises(StopIteration) as end:
@@ -134,7 +136,7 @@ def test_one_frame_gives_one_snippet_and_says_so(
 def test_the_manifest_states_the_window_that_was_used(
     length: float, window: float, warnings: tuple[str, ...]
 ) -> None:
-    made = {"name": "a", "bytes": 9, "details": {"index": 0, "start": 0, "end": 1}}
+    made = PartFile(name="a", bytes=9, details={"index": 0, "start": 0, "end": 1})
     requested, film = spec(window=1), Clip("source", media(length))
     plan = snippets.plan(requested, film, None, [[made]])
 
