@@ -13,7 +13,7 @@ from tests.acceptance.service import Service, started
 from tests.conftest import SAMPLE
 
 STILL = json.dumps([{"kind": "thumbnail", "policy": "keyframe", "width": 64}])
-CODE = ("api", "common", "deploy", "worker", "framemill")
+CODE = ("api", "common", "deploy", "worker", "dev", "framemill")
 
 
 @pytest.fixture(scope="module")
