@@ -224,6 +224,28 @@ class PartFile(Record):
     details: dict[str, Any] = Field(default_factory=dict)
 
 
+class JobOptions(Record):
+    """What holds for a job as a whole.
+
+    ``max_bytes`` and ``max_seconds`` are what its API key allows of a source, None is
+    no limit beyond the service's. ``dedupe`` takes the results of an earlier job over
+    the same bytes. ``destination`` is where the results are copied.
+    """
+
+    max_bytes: int | None = None
+    max_seconds: float | None = None
+    dedupe: bool = False
+    destination: Destination | None = None
+
+    def dump(self) -> dict[str, Any]:
+        """Return the options that are set, as JSON values; none is ``{}``."""
+        values = self.model_dump(mode="json")
+        return {name: value for name, value in values.items() if value}
+
+
+NO_OPTIONS = JobOptions()
+
+
 class Artifact(Record):
     """A stored file.
 
@@ -305,7 +327,7 @@ class JobRecord(Record):
     finished_at: int | None = None
     expires_at: int | None = None
     source: Source
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JobOptions = NO_OPTIONS
     media: MediaInfo | None = None
     outputs: list[OutputRecord]
     error: ErrorInfo | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, Response, request
 
 from api.batches.schemas import BATCH, BatchListView, BatchRequest, present
@@ -20,7 +18,7 @@ from api.jobs.subscriptions import BATCH_ENDINGS, about
 from common.access.principal import Principal
 from common.errors import Invalid
 from common.jobs.batches import BatchSubmission, Prefix
-from common.model import BatchRecord
+from common.model import BatchRecord, JobOptions
 
 _ADDRESS = "POST /v1/batches"
 
@@ -107,9 +105,9 @@ def _prefix(requested: BatchRequest, who: Principal) -> Prefix | None:
     return Prefix(place.bucket, place.prefix, place.suffix)
 
 
-def _check_destination(options: dict[str, Any]) -> None:
-    target = options.get("destination")
-    if target is not None and "{job_id}" not in target["prefix"]:
+def _check_destination(options: JobOptions) -> None:
+    target = options.destination
+    if target is not None and "{job_id}" not in target.prefix:
         raise Invalid.one(
             "/destination/s3/prefix",
             "the jobs of a batch would overwrite each other's results",

@@ -42,7 +42,7 @@ from common.jobs.service import (
     source_key,
 )
 from common.jobs.store import Idempotency
-from common.model import Destination, Source
+from common.model import Destination, JobOptions, Source
 from common.outputs.specs import OUTPUT_SPEC, OutputSpec
 from common.runtime import Runtime
 from common.settings.load import Settings
@@ -68,7 +68,7 @@ class JobTerms:
     outputs: Sequence[OutputSpec]
     subscriptions: list[dict[str, Any]]
     metadata: Any
-    options: dict[str, Any]
+    options: JobOptions
     jobs_at_once: int | None
 
     def over(
@@ -99,7 +99,7 @@ class JobTerms:
             "outputs": [spec.model_dump(mode="json") for spec in self.outputs],
             "subscriptions": self.subscriptions,
             "metadata": self.metadata,
-            "options": self.options,
+            "options": self.options.dump(),
             "jobs_at_once": self.jobs_at_once,
         }
 
@@ -113,7 +113,7 @@ class JobTerms:
             ],
             subscriptions=kept["subscriptions"],
             metadata=kept["metadata"],
-            options=kept["options"],
+            options=JobOptions.model_validate(kept["options"]),
             jobs_at_once=kept["jobs_at_once"],
         )
 
@@ -299,23 +299,24 @@ def _chosen_outputs(
 
 def _options(
     runtime: Runtime, who: Principal, requested: FormRequest, base: str
-) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "max_bytes": who.allowance.source_bytes,
-        "max_seconds": who.allowance.source_seconds,
-        "dedupe": requested.dedupe or None,
-    }
+) -> JobOptions:
+    destination = None
     if requested.destination is not None:
         target = requested.destination.s3
         _check_destination(runtime, who, target, f"{base}/destination/s3")
-        options["destination"] = Destination(
+        destination = Destination(
             bucket=target.bucket,
             prefix=target.prefix.rstrip("/"),
             cache_control=target.cache_control,
             acl=target.acl,
             tags=target.tags,
-        ).model_dump(mode="json")
-    return {name: value for name, value in options.items() if value is not None}
+        )
+    return JobOptions(
+        max_bytes=who.allowance.source_bytes,
+        max_seconds=who.allowance.source_seconds,
+        dedupe=requested.dedupe,
+        destination=destination,
+    )
 
 
 def _check_destination(

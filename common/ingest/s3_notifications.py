@@ -20,7 +20,7 @@ from common.errors import BadRequest, NotFound, SourceNotFound
 from common.jobs.presets import outputs_of
 from common.jobs.service import JobService, Submission
 from common.jobs.store import Idempotency
-from common.model import JOB_ENDED, Destination, Source
+from common.model import JOB_ENDED, NO_OPTIONS, Destination, JobOptions, Source
 from common.settings.load import Settings
 from common.settings.sections import EventRule
 from common.storage.names import is_own
@@ -156,15 +156,15 @@ def match(rules: list[EventRule], notification: S3Notification) -> EventRule | N
     return None
 
 
-def job_options(rule: EventRule, notification: S3Notification) -> dict[str, Any]:
-    """Give the options of a rule's job: where its results are copied."""
+def job_options(rule: EventRule, notification: S3Notification) -> JobOptions:
+    """Return the options of a rule's job: where its results are copied."""
     if rule.destination is None:
-        return {}
+        return NO_OPTIONS
     # Storage over a file system could take ".." as a way out of the prefix.
     parts = [one for one in notification.key.split("/") if one not in {"", ".", ".."}]
     prefix = rule.destination.prefix.replace("{key}", "/".join(parts)).rstrip("/")
     target = Destination(**rule.destination.model_dump() | {"prefix": prefix})
-    return {"destination": target.model_dump(mode="json")}
+    return JobOptions(destination=target)
 
 
 class S3Notifications:

@@ -28,7 +28,14 @@ from common.jobs.store import (
     NewJob,
     NewOutput,
 )
-from common.model import BatchRecord, JobRecord, JobStatus, Source
+from common.model import (
+    NO_OPTIONS,
+    BatchRecord,
+    JobOptions,
+    JobRecord,
+    JobStatus,
+    Source,
+)
 from common.outputs.specs import OutputSpec
 from common.settings.load import Settings
 
@@ -54,7 +61,7 @@ class BatchSubmission:
     prefix: Prefix | None = None
     outputs: Sequence[OutputSpec] = ()
     metadata: Any = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: JobOptions = NO_OPTIONS
     subscriptions: list[dict[str, Any]] = field(default_factory=list)
     job_subscriptions: list[dict[str, Any]] = field(default_factory=list)
     idempotency: Idempotency | None = None
@@ -168,7 +175,7 @@ class Batches:
                 owner=batch.owner,
                 source=source,
                 outputs=[NewOutput(**one) for one in template["outputs"]],
-                options=template["options"],
+                options=JobOptions.model_validate(template["options"]),
                 metadata=batch.metadata,
                 subscriptions=template["subscriptions"],
             ),
@@ -204,7 +211,7 @@ def _template(requested: BatchSubmission, outputs: list[NewOutput]) -> dict[str,
     counted = requested.key_id is not None
     return {
         "outputs": [asdict(one) for one in outputs],
-        "options": requested.options,
+        "options": requested.options.dump(),
         "subscriptions": requested.job_subscriptions,
         "jobs_at_once": requested.jobs_at_once,
         "key_id": requested.key_id,

@@ -15,7 +15,15 @@ from common.access.quota import DailyQuota, quota_used_up
 from common.errors import Fault, Invalid, NotFound, TooManyRequests, Unavailable
 from common.jobs.queue import Dispatcher
 from common.jobs.store import Caps, Full, Idempotency, JobStore, NewJob, NewOutput
-from common.model import JobRecord, JobStatus, OutputRecord, Queue, Source
+from common.model import (
+    NO_OPTIONS,
+    JobOptions,
+    JobRecord,
+    JobStatus,
+    OutputRecord,
+    Queue,
+    Source,
+)
 from common.outputs.specs import OutputSpec, natural_pair
 from common.settings.load import Settings
 from common.storage.port import BlobStore
@@ -45,7 +53,7 @@ class Submission:
     source: Source
     outputs: Sequence[OutputSpec] = ()
     metadata: Any = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: JobOptions = NO_OPTIONS
     subscriptions: list[dict[str, Any]] = field(default_factory=list)
     job_id: str = field(default_factory=new_id)
     idempotency: Idempotency | None = None

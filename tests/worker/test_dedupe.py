@@ -11,7 +11,7 @@ import pytest
 from common.jobs.queue import RecordingDispatcher
 from common.jobs.service import Submission
 from common.jobs.store import Claim
-from common.model import JobRecord, Source
+from common.model import JobOptions, JobRecord, Source
 from common.outputs.specs import OUTPUT_SPEC
 from common.runtime import Runtime
 from tests.worker.context import make_context, make_runtime
@@ -54,7 +54,7 @@ class Case:
             owner=fields.pop("owner", "me"),
             source=source or self.upload(),
             outputs=[OUTPUT_SPEC.validate_python(spec)],
-            options=options,
+            options=JobOptions(**options),
             **fields,
         )
         return self.runtime.jobs.submit(requested).job.id

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from common.errors import TooLarge, TooLong
 from common.jobs.service import source_key
 from common.jobs.store import Opening, Outcome
-from common.model import ErrorInfo, MediaInfo, OutputRecord, Source
+from common.model import ErrorInfo, JobOptions, MediaInfo, OutputRecord, Source
 from common.outputs.specs import OUTPUT_SPEC
 from worker.dedupe import reuse
 from worker.lease import Attempt
@@ -25,7 +24,7 @@ def prepare(attempt: Attempt) -> Outcome:
     runtime = context.runtime
     source = _pinned(attempt)
     check_size(claim.options, source)
-    if claim.options.get("dedupe") and (copied := _reused(attempt, source)):
+    if claim.options.dedupe and (copied := _reused(attempt, source)):
         return copied
     path = attempt.bring(source)
     media = context.engine.probe(path, attempt.watch.should_stop)
@@ -51,9 +50,9 @@ def _reused(attempt: Attempt, source: Source) -> Outcome | None:
     )
 
 
-def check_size(options: dict[str, Any], source: Source) -> None:
+def check_size(options: JobOptions, source: Source) -> None:
     """Raise TooLarge over what the API key of the job allows."""
-    most = options.get("max_bytes")
+    most = options.max_bytes
     if most is not None and (source.size or 0) > most:
         raise TooLarge(
             f"the source has {source.size} bytes, this API key allows {most}",
@@ -61,9 +60,9 @@ def check_size(options: dict[str, Any], source: Source) -> None:
         )
 
 
-def check_length(options: dict[str, Any], media: MediaInfo) -> None:
+def check_length(options: JobOptions, media: MediaInfo) -> None:
     """Raise TooLong over what the API key of the job allows."""
-    most = options.get("max_seconds")
+    most = options.max_seconds
     if most is not None and (media.duration or 0) > most:
         raise TooLong(
             f"the video lasts {media.duration:.0f} seconds, this API key allows "
@@ -87,7 +86,7 @@ def _pinned(attempt: Attempt) -> Source:
         source = _downloaded(attempt, attempt.folder / "download")
     source = context.sources.pin(source)
     resumed = source.kind == "upload" and source.sha256 is None
-    if resumed and claim.options.get("dedupe"):
+    if resumed and claim.options.dedupe:
         # Sent in tasks, perhaps in parallel: nobody has seen the bytes in order yet.
         digest = _sha256(attempt.bring(source))
         source = source.model_copy(update={"sha256": digest})
@@ -100,10 +99,10 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
     got = attempt.context.egress.download(
         claim.source.url or "",
         path,
-        max_bytes=min(limit, claim.options.get("max_bytes", limit)),
+        max_bytes=min(limit, claim.options.max_bytes or limit),
         should_stop=attempt.watch.should_stop,
     )
-    sha256 = _sha256(path) if claim.options.get("dedupe") else None
+    sha256 = _sha256(path) if claim.options.dedupe else None
     key = source_key(claim.job_id)
     # Crash window: until prepare has succeeded the record does not name this blob, and
     # after a failure (no video, too long) it never will. It is reserved, so the sweep

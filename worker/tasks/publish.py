@@ -8,7 +8,7 @@ one beside it, writes what is there already: no older result can cover a newer o
 from __future__ import annotations
 
 from common.jobs.store import Outcome
-from common.model import Artifact, Destination
+from common.model import Artifact
 from worker.lease import Attempt
 
 
@@ -21,7 +21,9 @@ def publish(attempt: Attempt) -> Outcome:
     claim, runtime = attempt.claim, attempt.context.runtime
     # Where this ends the job, the copy of its source that was kept here goes.
     attempt.source = claim.source
-    target = Destination.model_validate(claim.options["destination"])
+    target = claim.options.destination
+    if target is None:
+        raise ValueError(f"{claim.task}: its job has no destination")
     copied: list[Artifact] = []
     for number, artifact in enumerate(claim.artifacts):
         attempt.check()

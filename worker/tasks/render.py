@@ -120,6 +120,6 @@ def _finish(attempt: Attempt, artifacts: list[Artifact], rendered: Rendered) -> 
             result=[file.model_dump(mode="json") for file in rendered.result],
             warnings=rendered.warnings,
             reports=reports,
-            publish="destination" in claim.options and claim.part is None,
+            publish=claim.options.destination is not None and claim.part is None,
         )
     )

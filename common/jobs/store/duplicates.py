@@ -87,7 +87,7 @@ class Duplicates(Connection):
             source=source.model_dump_json(),
             source_key=source_blob(source),
             warnings=dump(duplicate.warnings),
-            publish="destination" in claim.options or None,
+            publish=claim.options.destination is not None or None,
             outputs=[
                 {
                     "name": one.name,

@@ -58,7 +58,7 @@ def describe(job: NewJob) -> dict[str, Any]:
         "owner": job.owner,
         "source": job.source.model_dump_json(),
         "source_key": source_blob(job.source),
-        "options": dump(job.options),
+        "options": dump(job.options.dump()),
         "metadata": dump(job.metadata),
         "subscriptions": dump_subscriptions(job.subscriptions),
         "outputs": [_output(one) for one in job.outputs],

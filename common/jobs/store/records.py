@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 from common.access.quota import DailyQuota
 from common.model import (
+    NO_OPTIONS,
     Artifact,
     ErrorInfo,
     Event,
+    JobOptions,
     JobRecord,
     MediaInfo,
     Message,
@@ -54,7 +56,7 @@ class NewJob:
     owner: str
     source: Source
     outputs: list[NewOutput]
-    options: dict[str, Any] = field(default_factory=dict)
+    options: JobOptions = NO_OPTIONS
     metadata: Any = None
     subscriptions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -171,7 +173,7 @@ class Claim:
     spec: dict[str, Any] | None
     part_spec: PartSpec | None
     parts: list[list[PartFile]]
-    options: dict[str, Any]
+    options: JobOptions
     delivery: Notification | None
     worker: str = ""
     lost: int = 0

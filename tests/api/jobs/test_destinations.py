@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.model import ObjectName
+from common.model import Destination, ObjectName
 from common.storage.names import is_plain
 from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key
@@ -42,13 +42,9 @@ def test_given_an_allowed_place_then_the_job_keeps_it(
     assert answer.status_code == 202, answer.json
     job = buckets.runtime.store.get(answer.json["id"])
     assert job is not None
-    assert job.options["destination"] == {
-        "bucket": "results",
-        "prefix": "shop/films",
-        "cache_control": None,
-        "acl": "public-read",
-        "tags": {},
-    }
+    assert job.options.destination == Destination(
+        bucket="results", prefix="shop/films", acl="public-read"
+    )
 
 
 @pytest.mark.parametrize(

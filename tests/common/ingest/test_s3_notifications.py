@@ -214,8 +214,8 @@ def test_an_owner_that_is_no_keys_id_tells_nobody(tmp_path):
 def test_a_rules_destination_is_named_after_the_object(tmp_path):
     outcome, options = admit(tmp_path, "in/a.mp4", prefix="thumbs/{key}/")
     assert outcome == "created"
-    target = options["destination"]
-    assert (target["bucket"], target["prefix"]) == ("videos", "thumbs/in/a.mp4")
+    target = options.destination
+    assert (target.bucket, target.prefix) == ("videos", "thumbs/in/a.mp4")
 
 
 def test_what_lies_at_a_rules_destination_starts_no_job(tmp_path):
@@ -226,7 +226,7 @@ def test_what_lies_at_a_rules_destination_starts_no_job(tmp_path):
 def test_a_key_cannot_lead_out_of_the_prefix(tmp_path):
     notification = S3Notification("videos", "in/../../etc//x")
     given = rule(destination={"bucket": "b", "prefix": "t/{key}"})
-    assert job_options(given, notification)["destination"]["prefix"] == "t/in/etc/x"
+    assert job_options(given, notification).destination.prefix == "t/in/etc/x"
 
 
 @pytest.mark.parametrize("prefix", ["", "thumbs", "/thumbs/{key}"])

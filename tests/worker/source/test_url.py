@@ -10,7 +10,7 @@ import pytest
 
 from common.jobs.service import Submission
 from common.jobs.store import Outcome
-from common.model import JobRecord, Source
+from common.model import JobOptions, JobRecord, Source
 from common.uploads import Uploads
 from tests.worker.context import make_context, make_runtime
 from tests.worker.receiver import Receiver, Reply, receiving
@@ -39,7 +39,7 @@ class Case:
 
     def prepare(self, work: Work = prepare, **options: Any) -> JobRecord:
         source = Source(kind="url", url=self.url)
-        requested = Submission(owner="me", source=source, options=options)
+        requested = Submission(owner="me", source=source, options=JobOptions(**options))
         job_id = self.runtime.jobs.submit(requested).job.id
         run(self.context, f"{job_id}:prepare", "task", work)
         return self.runtime.jobs.get(job_id, "me")

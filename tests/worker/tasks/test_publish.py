@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from common.jobs.service import new_id
 from common.jobs.store import Claim, NewJob, NewOutput, Opening
-from common.model import Artifact, Event, MediaInfo, Source
+from common.model import Artifact, Destination, Event, JobOptions, MediaInfo, Source
 from common.runtime import Runtime
 from tests.worker.context import make_context, make_runtime
 from worker.delivery.webhook import write_body
@@ -63,7 +63,8 @@ def rendered(runtime: Runtime, bucket: str = "theirs") -> str:
     job_id = new_id()
     source = Source(kind="upload", key="in/x/source")
     outputs = [NewOutput("poster", "thumbnail", {"kind": "thumbnail"}, "fast")]
-    options = {"destination": {"bucket": bucket, "prefix": "films/{job_id}"}}
+    target = Destination(bucket=bucket, prefix="films/{job_id}")
+    options = JobOptions(destination=target)
     runtime.store.accept(NewJob(job_id, "me", source, outputs, options=options))
     prepare = runtime.store.claim(f"{job_id}:prepare", "p", "w")
     assert isinstance(prepare, Claim)

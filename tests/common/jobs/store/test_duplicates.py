@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.jobs.store import Claim, CopiedOutput, Duplicate, Outcome
+from common.model import Destination, JobOptions
 from tests.common.jobs.store.context import MEDIA, StoreContext, an_artifact
 
 DIGEST = "d" * 64
@@ -134,7 +135,9 @@ def test_a_job_that_is_to_be_cancelled_adopts_nothing(
 
 def test_with_a_destination_copies_go_on_to_it(store_context: StoreContext) -> None:
     first = made(store_context)
-    second = store_context.accept(options={"destination": {"bucket": "theirs"}})
+    second = store_context.accept(
+        options=JobOptions(destination=Destination(bucket="theirs"))
+    )
     claim = store_context.claim(f"{second}:prepare")
     (message,) = copy_from_duplicate(store_context, claim, first).messages
     assert (message.task, message.kind) == (f"{second}:o:poster", "publish")

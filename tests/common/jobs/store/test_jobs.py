@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -18,8 +19,12 @@ from common.jobs.store import (
     Refusal,
     connection,
 )
-from common.model import Source
+from common.model import Destination, JobOptions, Source
 from tests.common.jobs.store.context import BAD, MEDIA, StoreContext
+
+OPTIONS = JobOptions(
+    max_bytes=5, max_seconds=2.0, dedupe=True, destination=Destination(bucket="b")
+)
 
 
 def test_an_accepted_job_is_on_record_as_it_was_given(
@@ -33,7 +38,7 @@ def test_an_accepted_job_is_on_record_as_it_was_given(
         "d": 12345678901234567890,
         "e": "ü😀 /",
     }
-    new = store_context.new_job("poster", metadata=odd, options={"keep": [], "n": 2.0})
+    new = store_context.new_job("poster", metadata=odd, options=OPTIONS)
 
     accepted = store_context.store.accept(new)
 
@@ -43,10 +48,43 @@ def test_an_accepted_job_is_on_record_as_it_was_given(
     job = store_context.get(new.id)
     assert (job.status, job.version, job.progress) == ("accepted", 1, 0)
     assert repr(job.metadata) == repr(odd)
-    assert repr(job.options) == repr(new.options)
+    assert job.options == OPTIONS
     assert job.source == new.source
     assert [output.status for output in job.outputs] == ["queued"]
     assert store_context.events(new.id) == ["job.accepted"]
+
+
+def test_the_options_of_a_job_are_stored_as_older_versions_read_them(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.accept(options=OPTIONS)
+    stored = store_context.client.hget(store_context.key(f"job:{job_id}"), "options")
+    assert json.loads(stored) == {
+        "max_bytes": 5,
+        "max_seconds": 2.0,
+        "dedupe": True,
+        "destination": {
+            "bucket": "b",
+            "prefix": "",
+            "cache_control": None,
+            "acl": None,
+            "tags": {},
+        },
+    }
+    plain = store_context.accept()
+    key = store_context.key(f"job:{plain}")
+    assert store_context.client.hget(key, "options") == "{}"
+
+
+def test_the_options_of_an_older_or_newer_version_are_read(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.accept()
+    stored = {"max_bytes": 7, "destination": {"bucket": "b"}, "from_later": 1}
+    key = store_context.key(f"job:{job_id}")
+    store_context.client.hset(key, "options", json.dumps(stored))
+    expected = JobOptions(max_bytes=7, destination=Destination(bucket="b"))
+    assert store_context.get(job_id).options == expected
 
 
 def test_a_lone_surrogate_in_metadata_comes_back(store_context: StoreContext) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from common.model import ObjectName, Queue
+from common.model import Destination, JobOptions, ObjectName, Queue
 from tests.common.jobs.store.context import BAD, IDLE, StoreContext, an_artifact
 
-TO = {"destination": {"bucket": "b", "prefix": "p"}}
+TO = JobOptions(destination=Destination(bucket="b", prefix="p"))
 
 
 def rendered(store_context: StoreContext, *names: str, **fields: Any) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import InternalError
 from common.jobs.store import Claim, NewOutput, Opening, Outcome, Refusal
-from common.model import AttemptReport, ErrorInfo
+from common.model import AttemptReport, ErrorInfo, JobOptions
 from common.settings.sections import Lease
 from tests.common.jobs.store.context import (
     BAD,
@@ -23,7 +23,7 @@ STALE = Outcome(applied=False, job_ended=False, messages=[])
 
 
 def test_a_claim_holds_all_that_the_work_needs(store_context: StoreContext) -> None:
-    job_id = store_context.opened("poster", options={"priority": 1})
+    job_id = store_context.opened("poster", options=JobOptions(max_bytes=1))
     claim = store_context.claim(f"{job_id}:o:poster")
     assert (claim.kind, claim.output, claim.part, claim.queue) == (
         "render",
@@ -32,7 +32,7 @@ def test_a_claim_holds_all_that_the_work_needs(store_context: StoreContext) -> N
         "fast",
     )
     assert claim.spec == {"kind": "thumbnail"}
-    assert (claim.media, claim.options) == (MEDIA, {"priority": 1})
+    assert (claim.media, claim.options) == (MEDIA, JobOptions(max_bytes=1))
     assert (claim.attempt, claim.lost, claim.deaths) == (1, 0, 0)
     assert (claim.worker, claim.parts, claim.delivery) == ("host:1", [], None)
 
