@@ -4,14 +4,14 @@ This is the only interface of :mod:`worker.media` that the rest of the worker us
 render goes through three stages:
 
 1. A recipe (:data:`RECIPES`) turns the spec and the probe's facts into a plan, see
-:mod:`worker.media.ffmpeg.plan`. A plan lists alternatives, best first.
+   :mod:`worker.media.ffmpeg.plan`. A plan lists alternatives, best first.
 
 2. The engine runs the first alternative. A recipe yields one FFmpeg run at a time (a
-step), the engine executes it in the sandbox and sends the result back.
+   step), the engine executes it in the sandbox and sends the result back.
 
 3. The engine checks every file that the alternative made: it must exist, decode to its
-end and have the promised size. If an alternative fails, or one of its files does not
-pass, the engine empties the work folder and runs the next alternative.
+   end and have the promised size. If an alternative fails, or one of its files does not
+   pass, the engine empties the work folder and runs the next alternative.
 
 Each alternative leaves a report with its error, so that a user sees what was tried.
 """
@@ -49,7 +49,7 @@ from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.storyboard import recipe as storyboard
 
 Recipe = Callable[[Any, Clip, PartSpec | None, Sequence[Sequence[PartFile]]], Plan]
-Cut = Callable[[Any, MediaInfo], list[PartSpec]]
+Splitter = Callable[[Any, MediaInfo], list[PartSpec]]
 RECIPES: dict[str, Recipe] = {
     "thumbnail": thumbnail.plan,
     "animation": animation.plan,
@@ -58,7 +58,7 @@ RECIPES: dict[str, Recipe] = {
     "snippets": snippets.plan,
     "contact_sheet": contact_sheet.plan,
 }
-CUTS: dict[str, Cut] = {"snippets": snippets.cut}
+SPLITTERS: dict[str, Splitter] = {"snippets": snippets.split}
 _STEP_SHARE = 0.9
 _LARGE_PIXELS = 4096 * 2304
 _SOURCE = "source"
@@ -123,7 +123,7 @@ class Rendered:
 
 
 class Engine:
-    """The interface to FFmpeg: :meth:`probe`, :meth:`cut` and :meth:`render`."""
+    """The interface to FFmpeg: :meth:`probe`, :meth:`split` and :meth:`render`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -141,17 +141,17 @@ class Engine:
             facts = judge.probe(copy, self._settings, should_stop)
         return timeline.as_of(media, facts)
 
-    def cut(self, spec: OutputSpec, media: MediaInfo) -> list[PartSpec]:
+    def split(self, spec: OutputSpec, media: MediaInfo) -> list[PartSpec]:
         """Return the parts of a spec that several workers share; empty for one task.
 
         A spec over the decoding limit is not split: it then fails once, and not once a
         part.
         """
-        cut = CUTS.get(spec.kind)
-        if cut is None or media.video is None:
+        split = SPLITTERS.get(spec.kind)
+        if split is None or media.video is None:
             return []
         most = self._settings.limits.decoded_seconds
-        return cut(spec, media) if decoding_seconds(media) <= most else []
+        return split(spec, media) if decoding_seconds(media) <= most else []
 
     def render(self, job: RenderJob, watch: Watch) -> Rendered:
         """Render the files of a task.

@@ -75,7 +75,7 @@ def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Openin
     spec = OUTPUT_SPEC.validate_python(output.spec)
     if media.video is None and spec.fallback == ["frame"]:
         return Opening(error=ErrorInfo(**no_video(media).as_dict()))
-    return Opening(parts=attempt.context.engine.cut(spec, media))
+    return Opening(parts=attempt.context.engine.split(spec, media))
 
 
 def _pinned(attempt: Attempt) -> Source:

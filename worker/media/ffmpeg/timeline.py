@@ -21,14 +21,14 @@ from worker.media.ffmpeg.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 
 # How many bytes larger than the file the copy may be.
 _ROOM = 16 * 1024 * 1024
-# In Ogg, FFmpeg passes the heads of a second stream on as if they were frames.
+# In Ogg, FFmpeg passes on the headers of a second stream as if they were frames.
 _PAGE, _SEGMENTS_AT = b"OggS", 26
 _HEADS = (b"\x80theora", b"\x81theora", b"\x82theora", b"OVP80")
-# What makes one clock of those of files behind each other. FFmpeg's setts keeps
-# registers from one packet to the next: 0 is what the times are moved by, 1 the latest
-# time of this file, 2 when all so far is gone. A packet that lies further back than
-# frames are ever reordered begins the next file. Behind it Matroska's times of decoding
-# are no use, so all are made anew: rising, and never after those of showing.
+# The expressions that join the clocks of consecutive files. FFmpeg's setts keeps
+# registers between packets: 0 is the shift of the times, 1 the latest time of this
+# file, 2 the end of everything so far. A packet further back than frames are ever
+# reordered starts the next file. Matroska's decoding times are useless after that, so
+# all are rewritten: they increase, and never come after the presentation times.
 _MOVED = (
     "if(eq(N,0),st(1,PTS);st(2,PTS),"
     "if(lt((PTS-ld(1))*TB,-{back}),st(0,ld(2)-PTS);st(1,PTS)));"
@@ -63,7 +63,7 @@ def rewrite(
         limits.stall_seconds,
         limits.cap_seconds,
     )
-    before, behind = _corrections(source)
+    before, after = _corrections(source)
     argv = [
         binary.path(settings),
         *("-hide_banner", "-nostdin", "-loglevel", "warning", "-y"),
@@ -71,7 +71,7 @@ def rewrite(
         *("-max_streams", str(MAX_STREAMS), "-fflags", "+genpts"),
         *before,
         *("-i", f"file:{source.resolve()}", "-map", "0:V"),
-        *("-c", "copy", *behind, "-f", "nut", f"file:{target.name}"),
+        *("-c", "copy", *after, "-f", "nut", f"file:{target.name}"),
     ]
     done = process.run(argv, cwd=target.parent, bounds=bounds, should_stop=should_stop)
     if "No space left on device" in done.log:
@@ -83,35 +83,35 @@ def rewrite(
 
 
 def _corrections(source: Path) -> tuple[list[str], list[str]]:
-    """Return options before and behind ``-i`` that leave one clock, and frames alone.
+    """Return options before and after ``-i`` that give the file one clock.
 
-    None where FFmpeg corrects the times by itself.
+    Empty if FFmpeg corrects the times itself.
     """
     with source.open("rb") as file:
         head = file.read(8)
         if head.startswith(_EBML):
             return [], ["-bsf:v", _one_clock(_REORDERED)]
         if head[4:] == _FTYP:
-            # Edit lists would leave out what comes again.
+            # Edit lists would drop times that occur again.
             return ["-ignore_editlist", "1"], ["-bsf:v", _one_clock(_REORDERED)]
         if not head.startswith(_PAGE):
             return [], []
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             heads = "+".join(f"eq(pos,{at})" for at in _head_pages(data))
     drop = f"noise=drop='{heads}'," if heads else ""
-    # Only with -copyts the filter sees where the clock begins again.
+    # The filter sees the restart of the clock only with -copyts.
     return ["-copyts"], ["-bsf:v", f"{drop}{_one_clock(_NO_ORDER)}"]
 
 
 def _one_clock(back: str) -> str:
-    """Return the filter; ``back`` is how far back the next file begins, in seconds."""
+    """Return the filter; ``back`` is how far back the next file starts, in seconds."""
     moved = _MOVED.format(back=back)
     decoded = _DECODED.format(moved=moved, back=back)
     return f"setts=pts='{moved}':dts='{decoded}'"
 
 
 def _head_pages(data: mmap.mmap) -> Iterator[int]:
-    """Yield where the pages begin that hold a video stream's heads."""
+    """Yield the offsets of the pages that hold a video stream's headers."""
     at = data.find(_PAGE)
     while 0 <= at < len(data) - _SEGMENTS_AT:
         content = at + _SEGMENTS_AT + 1 + data[at + _SEGMENTS_AT]

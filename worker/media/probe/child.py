@@ -50,8 +50,8 @@ _UNTIMED = {"avi", "mxf"}
 _REORDERED = {"h264", "hevc"}
 # Containers whose clock may restart or jump in the middle of a file.
 _JUMPING = {"mpegts", "mpeg", "ogg"}
-# In these a gap is a frame that stays; that times go back shows a second file behind
-# the first.
+# In these containers a gap is a frame that stays on screen. Times that go back reveal
+# an appended second file.
 _RESTARTING = "matroska,"
 _REORDERING, _USUAL_SECONDS = 17, 0.04
 _JUMP_SECONDS = 10.0
@@ -69,7 +69,7 @@ _STAMP = re.compile(
 # Raw streams: the times of packets come from counting, those of frames from decoding.
 _COUNTED = {"mpegvideo", "m4v", "h263", "vc1", "cavsvideo"}
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
-# Raw streams that FFmpeg times at 25 frames a second, whatever rate they state.
+# Raw streams that FFmpeg times at 25 frames a second, whatever their headers say.
 _RATED = {"h264", "hevc", "vvc"}
 _SLOWEST, _FASTEST = Fraction(1, 60), 1000
 
@@ -188,7 +188,7 @@ class Track:
         self.followed = now
 
     def follow_files(self, packet: Any) -> None:
-        """Count where times lie further back than frames are ever reordered."""
+        """Count times that go back further than frames are ever reordered."""
         now, length = (
             float((ticks or 0) * packet.time_base)
             for ticks in (packet.pts, packet.duration)
@@ -374,9 +374,9 @@ def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
 
 
 def _coded_rate(context: Any) -> str | None:
-    """Return the frames per second that the codec's own headers state: "50/1".
+    """Return the frames per second in the codec's own headers, as "50/1".
 
-    None where they state none, or one that no film has.
+    None if they state no rate, or one that no film has.
     """
     rate = context.framerate
     if not rate or not _SLOWEST <= rate <= _FASTEST:
@@ -570,7 +570,7 @@ def _pes_seconds(data: bytes) -> float:
 
 
 def _open(path: Path, options: Options) -> Any:
-    """Open a file; a raw stream at the rate that its headers state."""
+    """Open a file; a raw stream at the rate in its headers."""
     container = _open_at(path, options)
     if container.format.name not in _RATED:
         return container

@@ -49,7 +49,7 @@ _CHAINED = 1.2
 _CUT_SECONDS = 0.25
 _SLIDE_SECONDS = 60.0
 _LONGEST_SANE = 100 * 366 * 86_400.0
-# Streams without times, and those of them that FFmpeg must be told the rate of.
+# Streams without times, and those whose rate FFmpeg does not read itself.
 _UNTIMED = ("h263", "m4v", "mjpeg", "mpegvideo", "obu", "vc1", "cavsvideo")
 _RATED = ("h264", "hevc", "vvc")
 _WEBP, _MILLISECOND = "webp_pipe", 0.001
@@ -99,12 +99,12 @@ def probe(
 
 
 def _note_second_file(path: Path, facts: dict[str, Any]) -> None:
-    """Put into the facts what a second file behind the first one changes."""
-    found = second_file.look(path, facts.get("container", ""))
+    """Add to the facts what an appended second file changes."""
+    found = second_file.find_second_file(path, facts.get("container", ""))
     if found == "hidden":
         facts["changes"] = True
     elif found == "restarts" or (found == "read" and not facts["complete"]):
-        # The clock begins again where nobody looked.
+        # The clock restarts in a part that was not read.
         facts["videos"] = [one | {"jumps": 1} for one in facts["videos"]]
 
 
@@ -445,7 +445,7 @@ def _video(
 
 
 def _is_rate_guessed(video: dict[str, Any], facts: dict[str, Any]) -> bool:
-    """Return whether frames stand in a file without times, and without a rate."""
+    """Return True if the file states neither times nor a frame rate."""
     container = facts["container"]
     untimed = container in (*_UNTIMED, *_RATED) or container.endswith("_pipe")
     return untimed and video["packets"] > 1 and not video["coded_rate"]

@@ -1,8 +1,8 @@
-"""Whether a second file stands behind the first, as ``cat`` joins them.
+"""Find a second file that was appended to the first, as ``cat`` joins files.
 
-FFmpeg reads on into a second Matroska file, whose clock begins again, and stops at a
-second FLV file or a second index of an MP4. A file that is not read to its end shows
-neither. Only lengths are read, so a look costs little at any size.
+FFmpeg reads on into a second Matroska file, whose clock restarts. It stops at a second
+FLV file and at a second index of an MP4. A file that is not read to its end shows
+neither. Only lengths are read here, so this costs little at any size.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _MOST_BOXES = 100_000
 
 
-def look(path: Path, container: str) -> Literal["read", "restarts", "hidden"] | None:
-    """Return whether FFmpeg reads a second file behind the first, or hides it.
+def find_second_file(
+    path: Path, container: str
+) -> Literal["read", "restarts", "hidden"] | None:
+    """Return whether FFmpeg reads an appended file, or hides it.
 
-    "restarts" is one that is read, and whose clock begins again.
-    ``container`` is FFmpeg's name of the format. None where no second file is found.
+    "read" means that FFmpeg reads it, "restarts" that its clock also starts again,
+    "hidden" that FFmpeg stops before it; None if there is no second file. ``container``
+    is FFmpeg's name of the format.
     """
     with path.open("rb") as file:
         if file.read(1) == b"":
@@ -38,7 +41,7 @@ def look(path: Path, container: str) -> Literal["read", "restarts", "hidden"] | 
 
 
 def _is_flv_joined(data: mmap.mmap) -> bool:
-    """Check what stands where the tags end."""
+    """Return True if another FLV file follows the last tag."""
     at = _FLV_HEAD + _BACK
     while data[at : at + 1] in (b"\x08", b"\x09", b"\x12"):
         size = int.from_bytes(data[at + 1 : at + 4], "big")
@@ -47,9 +50,9 @@ def _is_flv_joined(data: mmap.mmap) -> bool:
 
 
 def _second_mp4(data: mmap.mmap) -> Literal["restarts", "hidden"] | None:
-    """Look for a second index behind a second head.
+    """Return how FFmpeg treats a second index after a second header, None if none.
 
-    Fragments of a second file are read; where their clock goes on, it is one film.
+    Fragments of a second file are read; if their clock continues, it is one film.
     """
     boxes = list(_boxes(data))
     kinds = [kind for kind, _, _ in boxes]
@@ -72,7 +75,7 @@ def _second_mp4(data: mmap.mmap) -> Literal["restarts", "hidden"] | None:
 
 
 def _boxes(data: mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, begin and end of the outermost boxes."""
+    """Yield kind, start and end of the outermost boxes."""
     at = 0
     for _ in range(_MOST_BOXES):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
@@ -86,7 +89,7 @@ def _boxes(data: mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _fragment_time(data: mmap.mmap, start: int, end: int) -> int:
-    """Return when a fragment's first track is decoded, in its ticks; 0 if unsaid."""
+    """Return when a fragment's first track is decoded, in its ticks; 0 if unknown."""
     at = data.find(b"tfdt", start, end)
     if at < 0:
         return 0
@@ -95,7 +98,7 @@ def _fragment_time(data: mmap.mmap, start: int, end: int) -> int:
 
 
 def _is_matroska_joined(data: mmap.mmap) -> bool:
-    """Check what stands where the first segment ends; live ones state no length."""
+    """Return True if another file follows the segment; live ones state no length."""
     at = 0
     for name in (_EBML, _SEGMENT):
         if data[at : at + 4] != name:
@@ -108,7 +111,7 @@ def _is_matroska_joined(data: mmap.mmap) -> bool:
 
 
 def _length(data: mmap.mmap, at: int) -> tuple[int | None, int]:
-    """Read an EBML length, and the bytes that it takes; None where it is unknown."""
+    """Return an EBML length and its size in bytes; None if it is unknown."""
     first = data[at] if at < len(data) else 0
     if not first:
         return None, 0

@@ -64,8 +64,8 @@ def _fitted(
     spec: AnimationSpec, clip: Clip, start: float, length: float, end: float
 ) -> RequestedSpan:
     # An end in the spec that is after the video's does not move the start back.
-    held = spec.end is not None and clip.begin <= start < end
-    room = max(end - (start if held else clip.begin), clip.frame_seconds)
+    keeps_start = spec.end is not None and clip.begin <= start < end
+    room = max(end - (start if keeps_start else clip.begin), clip.frame_seconds)
     requested = spec.duration is not None or spec.end is not None
     warnings = []
     if clip.video.frames == 1:

@@ -68,7 +68,7 @@ def windows(spec: SnippetsSpec, begin: float, end: float) -> list[Span]:
     return [Span(start, until - start) for start, until in pairwise(edges)]
 
 
-def cut(spec: SnippetsSpec, media: MediaInfo) -> list[PartSpec]:
+def split(spec: SnippetsSpec, media: MediaInfo) -> list[PartSpec]:
     """Return the parts that different workers can make.
 
     Empty if one task can do it all, or if the length is unknown.

@@ -90,6 +90,6 @@ def test_given_hevc_without_layers_then_the_program_is_not_asked(
 ):
     words = ("-c:v", "libx265", "-x265-params", "log-level=0")
     clip = make("one_layer.mp4", "testsrc2=s=64x64:r=5:d=1", *words)
-    monkeypatch.setattr("worker.media.probe.decoded.look", None)
+    monkeypatch.setattr("worker.media.probe.decoded.decode", None)
 
     assert engine.probe(clip).video.alpha is False

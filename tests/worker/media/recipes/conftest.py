@@ -28,7 +28,7 @@ def render(engine: Engine, tmp_path: Path) -> Render:
         spec = OUTPUT_SPEC.validate_python(words)
         media = engine.probe(source)
         results, files = [], []
-        for place, part in enumerate(engine.cut(spec, media)):
+        for place, part in enumerate(engine.split(spec, media)):
             folder = tmp_path / f"part-{place}"
             folder.mkdir()
             job = RenderJob(spec, media, source, folder, part=part, title=title)

@@ -47,7 +47,7 @@ def test_given_few_frames_when_decoding_is_weighed_then_it_is_short(
 def test_given_seven_hours_when_snippets_are_asked_then_one_error_says_so():
     media, spec = _media(8, 25.0), SnippetsSpec(kind="snippets")
 
-    assert Engine(Settings()).cut(spec, media) == []
+    assert Engine(Settings()).split(spec, media) == []
     with pytest.raises(TooLong, match=r"snippets .* 24000 seconds"):
         snippets.plan(spec, Clip("source", media, decoded_seconds=5 * HOURS))
 

@@ -11,7 +11,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from tests.acceptance import marks
 from tests.acceptance.films import make
 from tests.acceptance.films.recipes import AV1, H264, MPEG2, MPEG4, groups, hevc, of
-from worker.media import warnings as codes
+from worker.media import warning_codes
 from worker.media.engine import RenderJob, Watch
 
 _MPEG1 = ("-c:v", "mpeg1video", *MPEG2[2:])
@@ -64,11 +64,11 @@ def test_given_a_raw_stream_that_states_its_rate_then_its_length_follows(engine,
 
     assert media.video.fps == pytest.approx(float(film.fps))
     assert media.duration == pytest.approx(film.drawn / film.fps, abs=1.01 / film.fps)
-    assert codes.FPS_GUESSED not in media.warnings
+    assert warning_codes.FPS_GUESSED not in media.warnings
 
 
 def test_given_a_raw_stream_without_a_rate_then_a_warning_states_the_guess(engine):
     media = engine.probe(make.film(_UNRATED))
 
     assert media.video.fps == 25
-    assert codes.FPS_GUESSED in media.warnings
+    assert warning_codes.FPS_GUESSED in media.warnings

@@ -46,7 +46,7 @@ def test_windows_cover_every_second_once(length: float) -> None:
 
 
 def test_a_film_is_cut_into_parts_of_some_windows() -> None:
-    parts = snippets.cut(spec(), media(3600.0))
+    parts = snippets.split(spec(), media(3600.0))
 
     found = [window for part in parts for window in part.windows]
     assert len(found) == 120
@@ -60,8 +60,8 @@ def test_a_film_is_cut_into_parts_of_some_windows() -> None:
 
 
 def test_a_short_video_is_one_task() -> None:
-    assert snippets.cut(spec(), media(30.0)) == []
-    assert snippets.cut(spec(), media(None)) == []
+    assert snippets.split(spec(), media(30.0)) == []
+    assert snippets.split(spec(), media(None)) == []
 
 
 def test_the_number_of_windows_is_bounded() -> None:

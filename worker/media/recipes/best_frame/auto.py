@@ -2,18 +2,18 @@
 
 Decoding a whole film to choose one frame would take minutes. So the search has a
 budget: it may cost about as much as two plain stills, and the third still is the one
-that is delivered. It does not grow with the length of the film.
+that is delivered. The cost does not grow with the length of the film.
 
 1. Sample. One FFmpeg run decodes a few frames from many places of the clip, and keeps a
-tiny copy of each (:mod:`worker.media.recipes.best_frame.sampling`). A clip of up to
-1500 frames is read in one pass. A longer film is opened at three to five times.
+   tiny copy of each (:mod:`worker.media.recipes.best_frame.sampling`). A clip of up to
+   1500 frames is read in one pass. A longer film is opened at three to five times.
 
 2. Score. Each sample gets a score between 0 and 1, the product of factors such as
-exposure, focus and calmness (:mod:`worker.media.recipes.best_frame.score`). A product,
-because one fatal fault must not be outweighed by other strengths.
+   exposure, focus and calmness (:mod:`worker.media.recipes.best_frame.score`). A
+   product, because one fatal fault must not be outweighed by other strengths.
 
 3. Sample again, only if needed. If the best score is low, or next to nothing was
-decoded, up to two more runs look at other places (:func:`_second_runs`).
+   decoded, up to two more runs look at other places (:func:`_second_runs`).
 
 :func:`pick` returns the time of the best frame. The caller decodes that frame again at
 full size. :func:`around` does the same for the surroundings of one time.

@@ -148,10 +148,10 @@ def rank(
     seconds if it is known. The points are read only for the ``keep`` samples that are
     best without them, and only those are returned.
     """
-    stretches, rest = _shortlist(_score_alone(samples, end), keep)
-    spread = [one.sample.texture for one in stretches]
+    parts, rest = _shortlist(_score_alone(samples, end), keep)
+    spread = [one.sample.texture for one in parts]
     textures = [*spread, *(one.sample.texture for one in rest)]
-    both = list(zip([*stretches, *rest], textures, strict=True))
+    both = list(zip([*parts, *rest], textures, strict=True))
     edges = (texture.edges * one.factors["picture"] for one, texture in both)
     sharpest = max(edges, default=0.0)
     scored = [_score_beside(*each, spread, sharpest) for each in both]
@@ -178,8 +178,8 @@ def _shortlist(
     Faults that show only by comparison (a tear, noise, blur) need other parts.
     """
     size = -(-len(scored) // (keep // 2 + 1)) or 1
-    stretches = (scored[at : at + size] for at in range(0, len(scored), size))
-    best = [max(part, key=_by_score) for part in stretches]
+    parts = (scored[at : at + size] for at in range(0, len(scored), size))
+    best = [max(part, key=_by_score) for part in parts]
     taken = {id(one) for one in best}
     rest = sorted(
         (one for one in scored if id(one) not in taken), key=_by_score, reverse=True

@@ -137,7 +137,7 @@ def jpeg_scale(quality: int) -> int:
     return min(31, max(1, round(percent / 8)))
 
 
-def moving(  # noqa: PLR0913 - one flat list of what an encoder can be told
+def moving(  # noqa: PLR0913 - one flat list of encoder settings
     kind: str,
     quality: int,
     *,

@@ -107,12 +107,12 @@ def sheets(grid: Grid, cells: int, end: float) -> list[Sheet]:
     """Return the sheets that ``cells`` cells fill; ``end`` is the video's, seconds."""
     found = []
     for first in range(0, cells, grid.per_sheet):
-        held = min(grid.per_sheet, cells - first)
-        last = first + held
+        count = min(grid.per_sheet, cells - first)
+        last = first + count
         until = end if last == cells else last * grid.interval
         seconds = max(until - first * grid.interval, 0.001)
-        rows = math.ceil(held / grid.columns)
-        found.append(Sheet(grid.columns, rows, held, seconds))
+        rows = math.ceil(count / grid.columns)
+        found.append(Sheet(grid.columns, rows, count, seconds))
     return found
 
 
