@@ -1,9 +1,12 @@
--- Puts a job on record. arg: call, id, owner, source, source_key?, options, metadata,
--- subscriptions, outputs [{name, kind, spec, queue}], idem?, fingerprint?,
--- owner_cap?, total_cap?, quota_key?, quota_jobs?. A batch's child has also task, token,
--- fence (of the claim that makes it), cursor (how far the batch is with it) and key?
--- (the id of the API key that the batch came with).
--- Answers {job_id, created, at?, messages}, {full, wait?}, {mismatch} or {off}.
+-- Stores a new job with its tasks, indexes, quota and Idempotency-Key.
+-- arg: call, id, owner, source, source_key?, options, metadata, subscriptions,
+--   outputs [{name, kind, spec, queue}], idem?, fingerprint?, owner_cap?, total_cap?,
+--   quota_key?, quota_jobs?. For a job of a batch also task, token, fence (of the claim
+--   that makes it), cursor (how far the batch is once it exists) and key? (the id of the
+--   API key that the batch came with).
+-- Answers {job_id, created, at?, messages}; {full, wait?} where a cap is reached;
+--   {mismatch} where the Idempotency-Key belongs to another request; {off} and why the
+--   batch makes no more jobs.
 
 local function full()
   local refused = crowded(arg.owner)
@@ -22,7 +25,7 @@ local function known()
   return full()
 end
 
--- The batch whose task is claimed to make this child; nil and why it must not be made.
+-- Answers the batch whose claimed task makes this child, or nil and why it must not.
 local function parent()
   local batch_task = claimed_task()
   if not batch_task then return nil, {off = 'lost'} end
@@ -34,12 +37,12 @@ local function parent()
   return batch
 end
 
--- The cursor moves with the child that it passes: none is made twice, none left out.
--- What made a child has got on, and has its attempts anew.
+-- The cursor moves in the call that makes the child: none is made twice or left out. A
+-- task that made a child has got on, so its attempts are renewed.
 local function join_batch(batch, job)
   set(batch, {cursor = arg.cursor, made = number(batch, 'made') + 1})
   set({key = P .. 'piece:' .. arg.task, f = {}}, {attempt = 1, lost = 0, deaths = 0})
-  tally(batch, job.f.status, 1)
+  count_child(batch, job.f.status, 1)
   touch(batch)
   derive_batch(batch)
 end
@@ -75,7 +78,7 @@ local function create(batch)
   local reserved = quota.commit(P, job.id)
   if arg.quota_key and not reserved then quota.count(P, arg.quota_key, now) end
   if batch then join_batch(batch, job) end
-  count('accepted')
+  increment('accepted')
   return {job_id = job.id, created = true, at = now, messages = messages}
 end
 

@@ -1,6 +1,7 @@
--- Puts a batch on record. arg: call, id, owner, origin, prefix?, sources [{source, key?}],
--- template, metadata, subscriptions, idem?, fingerprint?.
--- Answers {job_id, created, at?, messages} or {mismatch}.
+-- Stores a new batch; its task makes the jobs.
+-- arg: call, id, owner, origin, prefix?, sources [{source, key?}], template, metadata,
+--   subscriptions, idem?, fingerprint?.
+-- Answers {job_id (the batch's id), created, at?, messages} or {mismatch}.
 
 local function create()
   local batch = {id = arg.id, key = P .. 'batch:' .. arg.id, f = {}}

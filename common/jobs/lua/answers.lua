@@ -1,10 +1,13 @@
--- Answers of requests that carry an Idempotency-Key. arg: op, digest (of whose key it is,
--- the address and the key), token (of this execution); fingerprint (begin) | answer
--- (keep). once:DIGEST is a hash: print, token, answer.
+-- Keeps the answers to requests that carry an Idempotency-Key and make no job or batch.
+-- arg: op, digest (of owner, address and key), token (of this execution of the request);
+--   fingerprint (begin), answer (keep).
 --
--- begin answers go (do the work, under that token), busy (another execution does),
--- mismatch, or the kept answer. A process that dies at work frees the key when hold_ms
--- are over; drop frees it at once: what was refused may be sent again.
+-- begin answers {state}: go (execute the request), busy (another execution runs),
+--   mismatch (the key belongs to another request), or kept, with the answer.
+-- keep stores the answer. drop forgets the request at once: it was refused, so it may be
+--   sent again. A process that dies at work leaves the key for hold_ms.
+--
+-- Fields of once:DIGEST: print (the fingerprint), token, answer.
 local key = P .. 'once:' .. arg.digest
 local mine = redis.call('HGET', key, 'token') == arg.token
 

@@ -1,7 +1,15 @@
--- Batches on record. arg: op; id (get; doomed? shows one that is being deleted) | owner?,
--- before?, limit (list) | id, from, count (sources) | id, status, after, limit (children)
--- | call, id, want (want: cancel or delete) | call, task, token, fence, done, short?,
--- warnings (done: the task has expanded, cancelled or deleted all there was).
+-- Reads batches, cancels and deletes them, and ends the stages of their tasks.
+-- arg: op, and
+--   get: id, being_deleted? (answer one that is being deleted, too)
+--   list: owner?, before?, limit
+--   sources: id, from, count
+--   children: id, status, after, limit
+--   want: call, id, want (cancel or delete)
+--   done: call, task, token, fence, done (the stage: expand, cancel or delete), short?
+--     (some sources got no job), warnings
+-- Answers {id, batch} or {gone}; {batches, next?}; {sources}; {children}; want: {gone},
+--   {ended} or an outcome; done: {again} where the batch has another stage to do by now,
+--   or an outcome.
 
 local function view(batch)
   return {id = batch.id, batch = batch.f}
@@ -45,9 +53,9 @@ local function children()
   )}
 end
 
--- Many children are not ended in one call: the task walks over them. No child is made
+-- Ending many children takes more than one call: the batch's task does it. No child is made
 -- from here on.
-local function want()
+local function set_wanted()
   local batch = read_batch(arg.id)
   if not batch or batch.f.want == 'delete' then return {gone = true} end
   if arg.want == 'cancel' then
@@ -57,13 +65,13 @@ local function want()
   else
     redis.call('ZREM', P .. 'batches', batch.f.order)
     redis.call('ZREM', P .. 'batches:' .. batch.f.owner, batch.f.order)
-    keep_batch(batch)
+    persist_batch(batch)
   end
   set(batch, {want = arg.want})
   close(batch, true)
   touch(batch)
-  local batch_task = steward_of(batch)
-  -- One that runs sees it at its next child, or when it wants to end.
+  local batch_task = task_of_batch(batch)
+  -- A running task sees it at its next child, or when it ends its stage.
   if batch_task.f.state ~= 'running' then
     renew(batch_task)
     enqueue(batch_task, 0)
@@ -79,7 +87,7 @@ local function remove(batch)
   )
 end
 
-local function done()
+local function end_stage()
   local batch_task, stale = claimed_task()
   if not batch_task then return stale end
   local batch = read_batch(batch_task.f.job)
@@ -103,4 +111,4 @@ if arg.op == 'get' then return cjson.encode(get()) end
 if arg.op == 'list' then return cjson.encode(list()) end
 if arg.op == 'sources' then return cjson.encode(sources()) end
 if arg.op == 'children' then return cjson.encode(children()) end
-return replay_safe(arg.op == 'want' and want or done)
+return replay_safe(arg.op == 'want' and set_wanted or end_stage)

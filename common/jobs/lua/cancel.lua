@@ -1,5 +1,5 @@
--- Ends what has not ended. arg: call, id. What runs is told by its next beat.
--- Answers {gone}, {ended} or an outcome.
+-- Cancels what has not ended: queued work at once, running work at its next heartbeat.
+-- arg: call, id. Answers {gone}, {ended = status} or an outcome.
 return replay_safe(function()
   local job = read_job(arg.id)
   if not job then return {gone = true} end

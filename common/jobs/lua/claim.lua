@@ -1,5 +1,8 @@
--- Takes a queued task. arg: task, token, worker. The same token gets the same answer.
--- Answers {reason} or {task, job, results, messages}.
+-- Gives a queued task to a worker for one lease. The same token gets the same answer.
+-- arg: task, token, worker.
+-- Answers {task, job, name, spec, results, messages}, or {reason} why not: gone, done,
+--   early (its delay is not over), busy (another worker has it), waiting (it is not
+--   queued yet), exhausted (this call ended it).
 
 local function answer(task, job)
   local results = {}
@@ -21,7 +24,7 @@ local function refuse(reason) return cjson.encode({reason = reason}) end
 local function begin(job, task)
   if (job.f.begun or '') == '' then
     set(job, {begun = now})
-    if not ENDED_JOB[job.f.status] then move(job, 'processing') end
+    if not ENDED_JOB[job.f.status] then set_status(job, 'processing') end
     event(job, 'job.processing')
   end
   local output = output_of(task)
@@ -37,7 +40,7 @@ local task = read_task(arg.task)
 if not task then return refuse('gone') end
 local state = task.f.state
 local job = task
-if not APART[task.f.role] then job = read_job(task.f.job) end
+if not OUTSIDE_JOBS[task.f.role] then job = read_job(task.f.job) end
 if not job then return refuse('gone') end
 if state == 'running' then
   if task.f.token == arg.token then return answer(task, job) end
@@ -49,8 +52,8 @@ end
 if state == 'waiting' then return refuse('waiting') end
 if number(task, 'not_before') > now then return refuse('early') end
 
-local apart = APART[task.f.role]
-local missed = not apart and away(host_of(arg.worker))
+local outside = OUTSIDE_JOBS[task.f.role]
+local missed = not outside and outage_of(host_of(arg.worker))
 if missed and now < missed['until'] then
   wait_for_service(job, task, missed)
   derive(job)
@@ -63,8 +66,8 @@ if number(task, 'attempt') >= most then
   -- Only where the limit was lowered since the last attempt.
   set(task, {exhausted_by = arg.token})
   dead_letter(task, cfg.errors.exhausted)
-  end_task(not apart and job or nil, task, 'failed', cfg.errors.exhausted)
-  if not apart then derive(job) end
+  end_task(not outside and job or nil, task, 'failed', cfg.errors.exhausted)
+  if not outside then derive(job) end
   return refuse('exhausted')
 end
 local fence = redis.call('HINCRBY', job.key, 'fence', 1)
@@ -75,5 +78,5 @@ set(task, {
 })
 if task.f.waits == '1' then set(task, {waits = 0}) end
 redis.call('ZADD', P .. 'leased', text(now + cfg.lease_ms), task.id)
-if not apart then begin(job, task) end
+if not outside then begin(job, task) end
 return answer(task, job)

@@ -1,5 +1,8 @@
--- What the sweep cleans. arg: op; limit (due) | member (done, defer) | key, ms (reserve:
--- a blob that is deleted unless a job with that source is accepted before).
+-- Keeps the list of what the janitor has to clean, by due time.
+-- arg: op, and due: limit; done and defer: member; reserve: key, ms.
+-- due answers {due}. done strikes a member off, with the index lines of what it cleaned.
+--   defer makes it due later. reserve has a blob deleted after ms milliseconds unless a
+--   job with that source is accepted before.
 local chores = P .. 'chores'
 
 local function drop_source(member)
@@ -22,7 +25,7 @@ local function drop_record(member)
   if batch ~= '' then job.f.batch = batch end
   index('ZREM', job, 'any')
   index('ZREM', job, status)
-  -- The record and its tasks went by their own TTL, set when the job ended.
+  -- The record and its tasks have expired by the TTL that was set when the job ended.
 end
 
 local function drop_delivery(member)
@@ -31,7 +34,7 @@ local function drop_delivery(member)
   redis.call('ZREM', P .. 'notices:' .. owner, order)
 end
 
--- The record itself, and the lines of its children, went by their own TTL and cleanups.
+-- The record has expired by its TTL; its children have cleanups of their own.
 local function drop_batch(member)
   local order, owner = string.match(member, '^batch:([^:]+):(.*)$')
   redis.call('ZREM', P .. 'batches', order)

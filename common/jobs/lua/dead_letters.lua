@@ -1,5 +1,7 @@
--- The tasks that were given up. arg: op, limit (list) | call, task (redrive) |
--- call, task? (purge: one, or all). redrive renews the counters; the fence goes on.
+-- Lists the tasks that were given up, runs them again, or forgets them.
+-- arg: op, and list: limit; redrive: call, task; purge: call, task? (without it all).
+-- Answers {dead}; redrive: {gone}, {none = state} or an outcome; {removed}.
+-- redrive renews a task's attempts; its fence goes on growing.
 
 local function list()
   local found = {}
@@ -15,7 +17,7 @@ local function list()
   return cjson.encode({dead = found})
 end
 
--- A list of sources is let go when its batch fails; a prefix can be walked on.
+-- A failed batch has given up its list of sources; a prefix can be listed again.
 local function resume(batch_task)
   if batch_task.f.state ~= 'failed' then return {none = batch_task.f.state} end
   local batch = read_batch(batch_task.f.job)

@@ -1,6 +1,7 @@
--- Removes a job whatever its state; claims that still run find it lost. Its deliveries stay.
--- arg: call, id. Answers {gone} or the record, with messages for who waited for the job; its
--- files become cleanups.
+-- Removes a job in any state. A worker that still has a task of it finds its claim lost.
+-- Deliveries stay, and the job's files become cleanups.
+-- arg: call, id. Answers {gone}, or the job as it was, with the messages of the tasks that
+--   waited for it.
 return replay_safe(function()
   local job = read_job(arg.id)
   if not job then return {gone = true} end
@@ -18,7 +19,7 @@ return replay_safe(function()
   notify_duplicates(job, false)
   update_parent(job)
   redis.call('DEL', job.key, P .. 'events:' .. job.id)
-  -- A worker may store a file until its next beat, so the sweep comes after that.
+  -- A worker may store files until its next heartbeat, so they are deleted after that.
   local due = text(now + cfg.lease_ms)
   redis.call('ZADD', P .. 'chores', due, 'deleted:' .. job.id)
   local key = job.f.source_key

@@ -1,4 +1,5 @@
--- The log of deliveries. arg: op, owner?, before?, limit (list) | id (get).
+-- Reads the log of deliveries. arg: op, and get: id; list: owner?, before?, limit.
+-- Answers {id, task} or {gone}; {deliveries, next?}.
 if arg.op == 'get' then
   local delivery = read_task(arg.id)
   if not delivery or delivery.f.role ~= 'notice' then return cjson.encode({gone = true}) end

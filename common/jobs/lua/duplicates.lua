@@ -1,13 +1,13 @@
--- Jobs of one owner with the same bytes and the same specs: the first makes the results,
--- the others get copies. arg: op, call, task, token, fence (of a claimed prepare) and
---   ask: digest, lost? (a duplicate whose files are gone), wait? Answers {run} (it is this
---     job's turn), {from = job} (its results may be copied), {wait = job} (it is still
---     at it; its end wakes who waits) or {stale}.
---   adopt: digest, from, media, source, source_key?, warnings, publish?, outputs
---     [{name, artifacts, warnings}]. Ends prepare and the outputs; answers an outcome.
---
---   same:DIGEST       string  the job that makes, or has made, those results
---   same-wait:DIGEST  set     tasks that wait for it
+-- Finds the job of the same owner with the same bytes and outputs: the first such job makes
+-- the results and the others copy them.
+-- arg: op, call, task, token, fence (of a claimed prepare task), digest (of owner, bytes
+--   and outputs), and
+--   ask: lost? (a job whose files are gone), wait? (whether this task would wait)
+--   copy_from_duplicate: from, media, source, source_key?, warnings, publish?,
+--     outputs [{name, artifacts, warnings}]
+-- ask answers {run} (this job makes them), {from = job} (copy that job's), {wait = job}
+--   (that job is making them and wakes this task at its end) or {stale}.
+-- copy_from_duplicate ends the prepare task and the outputs; it answers an outcome.
 
 local function ask()
   local task = claimed_task()
@@ -28,7 +28,7 @@ local function ask()
   return {run = true}
 end
 
-local function fill(job, one)
+local function copy_output(job, one)
   local output = read_task(output_id(job, one.name))
   if not output or output.f.state ~= 'waiting' then return end
   set(output, {
@@ -55,10 +55,10 @@ local function copy_from_duplicate()
     deduplicated_from = arg.from, same = arg.digest,
   })
   take_source(job, arg.source_key)
-  -- The youngest of them lives longest.
+  -- The youngest job is kept longest, so the next duplicate copies from this one.
   redis.call('SET', P .. 'same:' .. arg.digest, job.id)
   event(job, 'job.deduplicated', '', cjson.encode({from = arg.from}))
-  for _, one in ipairs(arg.outputs) do fill(job, one) end
+  for _, one in ipairs(arg.outputs) do copy_output(job, one) end
   return outcome(true, job)
 end
 

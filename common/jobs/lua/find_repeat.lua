@@ -1,3 +1,3 @@
--- Finds what an earlier request was answered. arg: idem, fingerprint. Answers {job_id},
--- {mismatch}, or {new} for a request that none was like.
+-- Finds the job or batch that an earlier request with this Idempotency-Key made.
+-- arg: idem, fingerprint. Answers {job_id}, {mismatch} or {new}.
 return cjson.encode(recall() or {new = true})

@@ -1,10 +1,11 @@
--- Publishes the work of a claim. arg: call, task, token, fence, artifacts, result,
--- warnings, reports, publish? (the files are yet to be copied to a destination: the
--- output goes on as a task of kind publish, and ends when that finishes).
--- Answers an outcome, or {missing = name} and changes nothing: no output succeeds with
--- an index that names a file which is none of its artifacts.
+-- Ends a claim well: publishes an output, keeps a part's result, or ends a delivery.
+-- arg: call, task, token, fence, artifacts, result, warnings, reports, publish? (the files
+--   are yet to be copied to the job's destination: the output goes on as a task of kind
+--   publish and ends with that).
+-- Answers an outcome, or {missing = name} and changes nothing: an index among the
+--   artifacts names a file that is none of them.
 
--- An output that was cut has its parts' files, in order, before those of the joining.
+-- An output that was made in parts has their files, in order, before those of the join.
 local function artifacts_of(task)
   local all = '[]'
   if task.f.role == 'output' and task.f.kind == 'render' then
@@ -16,8 +17,8 @@ local function artifacts_of(task)
   return splice(all, arg.artifacts)
 end
 
--- The first name in an index that no artifact has, or nil.
-local function missing(artifacts)
+-- Answers the first name in an index that no artifact has, or nil.
+local function missing_name(artifacts)
   local all, known = cjson.decode(artifacts), {}
   for _, artifact in ipairs(all) do known[artifact.name] = true end
   for _, artifact in ipairs(all) do
@@ -28,9 +29,9 @@ local function missing(artifacts)
   return nil
 end
 
--- From here on the artifacts of the output never change: whichever attempt copies them,
--- late or twice, writes the same bytes under the same names.
-local function go_on(output)
+-- From here on the output's artifacts never change: any attempt that copies them, late or
+-- twice, writes the same bytes under the same names.
+local function publish_next(output)
   set(output, {
     kind = 'publish', queue = 'fast', result = '',
     attempt = 0, lost = 0, deaths = 0, refunds = 0,
@@ -47,7 +48,7 @@ return replay_safe(function()
   task, stale = claimed_task()
   if not task then return stale end
   local artifacts = artifacts_of(task)
-  local lacking = missing(artifacts)
+  local lacking = missing_name(artifacts)
   if lacking then return {missing = lacking} end
   local job = job_of(task)
   report(task, arg.reports)
@@ -66,7 +67,7 @@ return replay_safe(function()
     if output and output.f.state == 'waiting' then join_if_last(output) end
     touch(job)
   elseif arg.publish then
-    go_on(task)
+    publish_next(task)
     touch(job)
   else
     end_task(job, task, 'succeeded')

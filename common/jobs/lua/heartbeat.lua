@@ -1,4 +1,5 @@
--- Extends a lease. arg: task, token, fence, progress?. Answers ok, cancel or lost.
+-- Extends a lease and notes progress. arg: task, token, fence, progress? (0 to 100).
+-- Answers ok, cancel (stop and release) or lost (the claim no longer counts).
 local task = read_task(arg.task)
 if not task or task.f.state ~= 'running' or task.f.token ~= arg.token
   or number(task, 'fence') ~= arg.fence then

@@ -1,5 +1,5 @@
--- Reads jobs, newest first. arg: index (its key), before?, limit. Answers {jobs, next?}; an index
--- line whose record has just expired is passed over.
+-- Reads jobs, newest first; one whose record has just expired is left out.
+-- arg: index (its key without the prefix), before?, limit. Answers {jobs, next?}.
 local from = arg.before and '(' .. arg.before or '+'
 local members = redis.call(
   'ZREVRANGEBYLEX', P .. arg.index, from, '-', 'LIMIT', '0',

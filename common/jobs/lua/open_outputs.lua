@@ -1,5 +1,7 @@
--- Ends prepare and opens the outputs. arg: call, task, token, fence, media, source,
--- source_key?, warnings, openings [{name, queue?, error?, parts [text]}].
+-- Ends a prepare task and queues the job's outputs, or the parts of an output.
+-- arg: call, task, token, fence, media, source, source_key?, warnings,
+--   openings [{name, queue?, error? (fails the output at once), parts [text]}].
+-- Answers an outcome.
 
 local function open_output(job, output, opening)
   drop_parts(output)

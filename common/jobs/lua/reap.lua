@@ -1,6 +1,11 @@
--- One pass of the reaper. arg: call, limit, backlog? {queue: messages}; without it (the
--- broker is away) no message is sent again, so that no backoff grows in vain.
--- After a pause of the reaper or the store no lease is held against its worker.
+-- Makes one pass of the reaper: requeues tasks whose lease ran out, announces retries whose
+-- delay is over, and sends messages again that led to no claim.
+-- arg: call, limit, backlog? {queue = messages in it}. Without backlog the broker is away:
+--   nothing is sent, so that no back-off grows in vain.
+-- Answers {expired, failed, republished, skipped, outage, messages}.
+--
+-- After a pause of the reaper or the store (outage) all leases are extended instead, since
+-- no worker could send its heartbeat.
 
 local function expire(answer)
   local ids = redis.call(
@@ -9,7 +14,7 @@ local function expire(answer)
   for _, id in ipairs(ids) do
     local task = read_task(id)
     local job = task and job_of(task)
-    if not task or (not job and not APART[task.f.role]) then
+    if not task or (not job and not OUTSIDE_JOBS[task.f.role]) then
       redis.call('ZREM', P .. 'leased', id)
     else
       local now_is =
@@ -17,7 +22,7 @@ local function expire(answer)
       answer.expired = answer.expired + 1
       if now_is == 'failed' then answer.failed = answer.failed + 1 end
       if job then derive(job) end
-      count('expired')
+      increment('expired')
     end
   end
 end
@@ -28,10 +33,10 @@ local function extend()
     local until_ = math.max(tonumber(all[i + 1]), now + cfg.lease_ms)
     redis.call('ZADD', P .. 'leased', text(until_), all[i])
   end
-  count('outages')
+  increment('outages')
 end
 
-local function ring_later(task)
+local function resend_later(task)
   local rings = redis.call('HINCRBY', task.key, 'rings', 1)
   local pause = math.min(cfg.resend_ms * 2 ^ (rings - 1), cfg.max_resend_ms)
   redis.call('ZADD', P .. 'pending:' .. task.f.queue, text(now + pause), task.id)
@@ -46,7 +51,7 @@ local function promote_delayed()
     redis.call('ZREM', P .. 'delayed', id)
     local task = read_task(id)
     if task then
-      ring_later(task)
+      resend_later(task)
       announce(task)
     end
   end
@@ -72,9 +77,9 @@ local function republish(queue, answer)
   for _, id in ipairs(ids) do
     local task = read_task(id)
     if task then
-      ring_later(task)
+      resend_later(task)
       announce(task)
-      count('republished')
+      increment('republished')
       answer.republished = answer.republished + 1
     else
       redis.call('ZREM', key, id)

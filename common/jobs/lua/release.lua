@@ -1,8 +1,12 @@
--- Gives a claim back. arg: call, task, token, fence, how, error?, delay_ms, reports.
--- refund costs no attempt (a graceful stop; capped, so that a deployment that crashes in
--- a loop ends), retry costs one, fatal and cancelled end the task. defer costs none: what
--- the task waits for is no fault, and whoever defers knows that it comes. wait costs
--- none either: a part of the service itself is away, and is to come back in time.
+-- Gives a claim back. arg: call, task, token, fence, error?, delay_ms, reports, how:
+--   retry      costs an attempt; at the last one the task fails
+--   refund     costs none: the worker stops. Capped, so that workers that always crash at
+--              a task end it
+--   defer      costs none: what the task waits for will wake it
+--   wait       costs none: a part of the service is away, until its deadline
+--   fatal      fails the task at once
+--   cancelled  ends the task as cancelled
+-- Answers an outcome.
 
 return replay_safe(function()
   local task, stale = claimed_task()
@@ -37,7 +41,7 @@ return replay_safe(function()
   end
   local most = delivery and cfg.max_delivery_attempts or cfg.max_attempts
   if how == 'refund' and number(task, 'refunds') < cfg.max_refunds then
-    count('refunded')
+    increment('refunded')
     set(task, {
       refunds = number(task, 'refunds') + 1, attempt = number(task, 'attempt') - 1,
     })

@@ -1,6 +1,7 @@
--- Runs the failed and cancelled outputs again. arg: call, id,
--- owner_cap?, total_cap?: an ended job becomes an unfinished one again.
--- Answers {gone}, {none}, {full} or an outcome.
+-- Runs a job's failed and cancelled outputs again.
+-- arg: call, id, owner_cap?, total_cap? (an ended job becomes an unfinished one).
+-- Answers {gone}, {none = status} where no output failed or was cancelled, {full} or an
+--   outcome.
 return replay_safe(function()
   local job = read_job(arg.id)
   if not job then return {gone = true} end

@@ -1,4 +1,4 @@
--- Counts for metrics. arg: none.
+-- Counts jobs, tasks and workers for the metrics. arg: statuses (the jobs' statuses).
 local function oldest(queue)
   local first =
     redis.call('ZRANGE', P .. 'queued:' .. queue, '0', '0', 'WITHSCORES')

@@ -1,6 +1,6 @@
--- Who is alive. arg: op; name, info (alive) | name, error (away: a part of the service is
--- away, as a worker of that name's host sees it). Keys: workers (zset by time),
--- workers:info.
+-- Keeps which workers are alive, and which part of the service a host misses.
+-- arg: op, and alive: name, info; away: name (of a worker of that host), error; list.
+-- list answers {workers = [{name, at, info}]}, the others {}.
 if arg.op == 'away' then
   record_outage(host_of(arg.name), arg.error)
   return '{}'

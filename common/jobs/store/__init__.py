@@ -1,9 +1,25 @@
-"""The record of every job, in Redis: who may do what, and what has come of it.
+"""The job store: the one record of every job, batch and delivery, kept in Redis.
 
-Every transition is one Lua script (``common/jobs/lua``), so it happens wholly or not at
-all, by the server's clock, and may be repeated blindly: a client that timed out sends
-it again and gets the first answer. A claim holds a lease, kept by beats, and a fence
-that only grows: who comes late is refused.
+A job is divided into tasks: one that probes the source (prepare), one for each output,
+more for an output that is made in parts, and one for each delivery to a subscriber. A
+message in the queue only names a task. Whether there is anything to do, and who does
+it, is decided here, so a message that is lost or comes twice does no harm.
+
+To work on a task, a worker *claims* it. A claim comes with a *lease*: the task is the
+worker's for a while, and each heartbeat extends that. When a worker dies, its lease
+runs out, and the reaper queues the task for another one. The first worker may still be
+alive, only slow or cut off. So each claim also gets a *fence*, a number that grows with
+every claim in the job. The store accepts an end only with the token and the fence of
+the present claim, and results lie in a folder named by the fence: a worker that comes
+too late can neither publish nor overwrite anything.
+
+Each transition (accept, claim, heartbeat, finish, release ...) is one Lua script in
+``common/jobs/lua``. Redis runs a script as a whole, so a job, its tasks, its indexes
+and its history change together or not at all, by one clock. A client that timed out
+cannot know whether its call was executed; it sends the call again, and the script
+answers as it did the first time.
+
+docs/explanation/reliability.md has the reasons, common/redis/KEYSPACE.md the keys.
 """
 
 from __future__ import annotations
@@ -49,15 +65,15 @@ from common.settings.load import Settings
 
 
 class JobStore(Batches, Tasks, Duplicates, Deliveries, IdempotencyKeys, Upkeep):
-    """The job store over one Redis; see docs/explanation/reliability.md.
+    """All verbs of the job store, over one Redis.
 
-    Safe for threads and for processes forked before its first use. Every method
-    raises StoreUnavailable while the server is away.
+    It may be shared by threads, and by processes that fork before its first use. Every
+    method raises StoreUnavailable while the server does not answer.
     """
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
-        """Make the store that the settings name; it connects on first use."""
+        """Return the store that the settings name; it connects on first use."""
         return cls(settings, open_client(settings))
 
 

@@ -1,4 +1,4 @@
-"""Batches: put on record, read, called off; and what their task does to children."""
+"""Batches: stored, read, cancelled, deleted; and the jobs that their task makes."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def _origin(batch: NewBatch) -> Source:
 
 
 class Batches(Jobs):
-    """The verbs over batches. The task ``ID:batch`` does what takes its time."""
+    """The verbs over batches; the task ``ID:batch`` does what takes long."""
 
     def accept_batch(
         self, batch: NewBatch, idempotency: Idempotency | None = None
     ) -> Accepted:
-        """Put a batch on record; its children are made by its task.
+        """Store a batch; its task makes its jobs.
 
-        ``job_id`` of the answer is the batch's. Raises IdempotencyMismatch.
+        ``job_id`` of the answer is the batch's id. Raises IdempotencyMismatch.
         """
         answer = self._call(
             "accept_batch",
@@ -76,9 +76,9 @@ class Batches(Jobs):
     def batch(
         self, batch_id: str, *, being_deleted: bool = False
     ) -> BatchRecord | None:
-        """Read a batch; None when there is none, or only one that is being deleted.
+        """Read a batch; None when there is none.
 
-        ``doomed`` shows that one too.
+        A batch that is being deleted is read only with ``being_deleted``.
         """
         answer = self._call(
             "batch", op="get", id=batch_id, being_deleted=being_deleted or None
@@ -86,7 +86,7 @@ class Batches(Jobs):
         return None if "gone" in answer else read_batch(answer)
 
     def wait_batch(self, batch_id: str, seconds: float) -> BatchRecord | None:
-        """Read a batch at its end, or as it is after ``seconds``; None when gone."""
+        """Read a batch once it has ended, or after ``seconds``; None when gone."""
         return self._at_end(batch_id, seconds, self.batch)
 
     def batches(
@@ -94,7 +94,7 @@ class Batches(Jobs):
     ) -> tuple[list[BatchRecord], str | None]:
         """Read batches, newest first, and the next page's cursor.
 
-        ``owner`` None is everybody's. Raises Invalid for a cursor that is not ours.
+        ``owner`` None reads all owners'. Raises Invalid for a cursor that is not ours.
         """
         answer = self._call(
             "batch", op="list", owner=owner, before=read_cursor(cursor), limit=limit
@@ -103,7 +103,7 @@ class Batches(Jobs):
         return found, write_cursor(answer.get("next"))
 
     def batch_sources(self, batch_id: str, start: int, count: int) -> list[Source]:
-        """Read sources of a batch that are given in its request, from ``start``."""
+        """Read ``count`` sources that a batch was given, from number ``start``."""
         answer = self._call(
             "batch", op="sources", **{"id": batch_id, "from": start, "count": count}
         )
@@ -117,9 +117,9 @@ class Batches(Jobs):
         after: str = "",
         limit: int = 100,
     ) -> tuple[list[str], str | None]:
-        """Walk a batch's jobs, oldest first: ids, and what to pass as ``after``.
+        """Read a batch's job ids, oldest first, and what to pass as ``after`` next.
 
-        The walk bears that those it has passed change their status.
+        Jobs that were read may change their status: the next page misses none.
         """
         answer = self._call(
             "batch",
@@ -141,9 +141,10 @@ class Batches(Jobs):
         caps: Caps,
         key_id: str | None = None,
     ) -> Accepted | Full | CalledOff:
-        """Put the next job of a batch on record, and the batch's cursor behind it.
+        """Store the next job of a batch and move the batch's cursor past it.
 
-        ``key_id`` is the API key that the batch came with: without it there is no job.
+        ``key_id`` is the API key that the batch came with; once that is revoked, no
+        more jobs are made.
         """
         answer = self._call(
             "accept",
@@ -160,7 +161,7 @@ class Batches(Jobs):
         return read_full(answer) or read_accepted(answer)
 
     def cancel_batch(self, batch_id: str) -> Outcome:
-        """Make no more children, and have those cancelled that have not ended.
+        """Stop making jobs, and have those cancelled that have not ended.
 
         Raises NotFound; Conflict when the batch has ended.
         """
@@ -173,7 +174,7 @@ class Batches(Jobs):
         return read_outcome(answer)
 
     def delete_batch(self, batch_id: str) -> Outcome:
-        """Hide a batch and have it and its children deleted. Raises NotFound."""
+        """Hide a batch and have it and its jobs deleted. Raises NotFound."""
         return read_outcome(self._want(batch_id, "delete"))
 
     def _want(self, batch_id: str, want: Stage) -> dict[str, Any]:
@@ -192,10 +193,10 @@ class Batches(Jobs):
         short: bool = False,
         warnings: Sequence[str] = (),
     ) -> Outcome | None:
-        """End a batch's task: all its jobs are made, cancelled or deleted.
+        """End a stage of a batch's task: all its jobs are made, cancelled or deleted.
 
-        ``short`` says that sources were left out. None: the batch has something else
-        to be done by now, and the claim goes on.
+        ``short`` means that some sources got no job. Returns None if the batch has
+        another stage to do by now; the claim then goes on.
         """
         answer = self._call(
             "batch",

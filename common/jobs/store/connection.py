@@ -1,4 +1,4 @@
-"""The way to Redis: scripts, their configuration, and errors under our names."""
+"""Calls the job store's scripts: their files, their configuration, their answers."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ SCRIPT_FILES: dict[str, ScriptFiles] = {
 # How long a call's answer is kept for a blind repeat of the same call; redis-py's own
 # retries and a worker's minute of trying lie well within.
 _CALL_SECONDS = 180
-# A request that holds its Idempotency-Key this long is taken for dead.
+# A request that has held its Idempotency-Key this long counts as dead.
 _HOLD_SECONDS = 120
 _RESEND_SECONDS, _MAX_RESEND_SECONDS = 30, 600
 _ORPHAN_HOURS, _DEAD_HOURS = 24, 720
 _ALIVE_SECONDS, _DEFER_SECONDS = 30, 60
 _MAX_EVENTS = 1000
-# The scripts put in how often it has happened.
+# The scripts fill in how often it happened.
 _COUNTED = "{{times}} of at most {most} times"
-# How long a host leaves work alone after it met a part of the service away: doubled at
-# each time in a row. What nobody has met again for the last one is over.
+# How long a host claims no work after it found a part of the service away; doubled each
+# time in a row. An outage that nobody reports again for the last of these is over.
 _PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _FORGET_SECONDS = 5, 120, 180
 
 
@@ -74,12 +74,12 @@ def dump(value: Any) -> str:
 
 
 def new_call() -> str:
-    """Name one call, so that a blind repeat of it can be told."""
+    """Return a name for one call, by which a script knows a repeat of it."""
     return uuid.uuid4().hex
 
 
 def read_messages(answer: dict[str, Any]) -> list[Message]:
-    """Take the messages out of a script's answer (Lua writes an empty list as {})."""
+    """Return the messages of a script's answer; Lua writes an empty list as {}."""
     return [Message(**message) for message in answer.get("messages") or []]
 
 
@@ -143,9 +143,9 @@ def _configuration(settings: Settings) -> str:
 
 
 class Connection:
-    """Calls scripts. All parts of the job store share it.
+    """Calls scripts; the base of all parts of the job store.
 
-    Raises StoreUnavailable from every call while the server is away.
+    Every call raises StoreUnavailable while the server does not answer.
     """
 
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
@@ -158,7 +158,7 @@ class Connection:
         }
 
     def _call(self, script: str, **arguments: Any) -> Any:
-        """Run a script; None arguments are left out. Gives its decoded JSON."""
+        """Run a script without arguments that are None; return its decoded JSON."""
         return json.loads(self._raw(script, **arguments))
 
     def _raw(self, script: str, **arguments: Any) -> str:
@@ -168,7 +168,7 @@ class Connection:
         return cast("str", answer)
 
     def ping(self) -> None:
-        """Raise StoreUnavailable when the server does not answer."""
+        """Raise StoreUnavailable if the server does not answer."""
         with mapped():
             self._client.ping()
 

@@ -1,4 +1,4 @@
-"""From the store's hashes to records."""
+"""Makes records of the store's hashes."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ Fields = dict[str, str]
 
 
 def read_error(fields: Fields) -> ErrorInfo | None:
-    """Give the error of a hash, None where there is none."""
+    """Return the error of a hash, None if it has none."""
     raw = fields.get("error")
     return ErrorInfo.model_validate_json(raw) if raw else None
 
 
 def read_media(fields: Fields) -> MediaInfo | None:
-    """Give what the probe found, None before it."""
+    """Return what the probe found, None before it has run."""
     raw = fields.get("media")
     return MediaInfo.model_validate_json(raw) if raw else None
 
 
 def read_time(fields: Fields, name: str) -> int | None:
-    """Give a time in Unix milliseconds, None where it is not set."""
+    """Return a time in Unix milliseconds, None if it is not set."""
     raw = fields.get(name)
     return int(raw) if raw and raw != "0" else None
 
@@ -57,8 +57,8 @@ def read_time(fields: Fields, name: str) -> int | None:
 def _status(fields: Fields) -> OutputStatus:
     state = fields["state"]
     if state in {"waiting", "queued"}:
-        # While its parts run or wait to be joined, the output as a whole is running.
-        # And so it is while its files wait to be copied to the job's destination.
+        # An output is running while its parts run or wait to be joined, and while its
+        # files wait to be copied to the job's destination.
         parted = int(fields["nparts"]) > 0
         under_way = bool(fields.get("begun")) and (
             parted or fields.get("kind") == "publish"
@@ -78,7 +78,7 @@ def _progress(fields: Fields) -> float:
 
 
 def read_output(fields: Fields) -> OutputRecord:
-    """Make the record of one output."""
+    """Return the record of one output."""
     return OutputRecord(
         name=fields["name"],
         kind=fields["output_kind"],
@@ -104,7 +104,7 @@ def _waiting(fields: Fields) -> Waiting | None:
 
 
 def read_job(answer: dict[str, Any]) -> JobRecord:
-    """Make the record of a job from what get, list and delete answer."""
+    """Return the record of a job from what get, list and delete answer."""
     fields: Fields = answer["job"]
     outputs = [read_output(one) for one in answer["outputs"]]
     return JobRecord.model_validate(
@@ -134,7 +134,7 @@ def read_job(answer: dict[str, Any]) -> JobRecord:
 
 
 def read_batch(answer: dict[str, Any]) -> BatchRecord:
-    """Make the record of a batch from what its script answers."""
+    """Return the record of a batch from what its script answers."""
     fields: Fields = answer["batch"]
     prefix = fields["prefix"]
     return BatchRecord.model_validate(
@@ -163,7 +163,7 @@ def read_batch(answer: dict[str, Any]) -> BatchRecord:
 
 
 def read_event(event_id: str, fields: Fields) -> Event:
-    """Make one line of a job's history."""
+    """Return one event of a job's history."""
     return Event(
         id=event_id,
         type=fields["type"],
@@ -174,7 +174,7 @@ def read_event(event_id: str, fields: Fields) -> Event:
 
 
 def delivery_event(fields: Fields) -> Event:
-    """Give the event that a notice tells of."""
+    """Return the event that a delivery reports."""
     return read_event(
         fields["event_id"],
         {name: fields[f"event_{name}"] for name in ("type", "at", "output", "data")},
@@ -182,14 +182,14 @@ def delivery_event(fields: Fields) -> Event:
 
 
 def write_cursor(member: str | None) -> str | None:
-    """Make a cursor that says nothing to its bearer."""
+    """Return an opaque cursor for a member of an index, None for None."""
     if member is None:
         return None
     return base64.urlsafe_b64encode(member.encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None) -> str | None:
-    """Undo :func:`write_cursor`; raises Invalid for anything else."""
+    """Return the member that a cursor stands for; raises Invalid for anything else."""
     if cursor is None:
         return None
     try:

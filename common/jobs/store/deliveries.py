@@ -45,14 +45,15 @@ def _read_delivery(answer: dict[str, Any]) -> DeliveryRecord:
 
 
 class Deliveries(Connection):
-    """Reading notices and sending one again. Workers claim them like any task."""
+    """Reads deliveries and sends one again; workers claim them like any task."""
 
     def deliveries(
         self, owner: str | None = None, *, limit: int = 50, cursor: str | None = None
     ) -> tuple[list[DeliveryRecord], str | None]:
-        """Read deliveries, newest first; ``owner`` None is everybody's.
+        """Read deliveries, newest first, and the next page's cursor.
 
-        Gives the next page's cursor too. Raises Invalid for one that is not ours.
+        ``owner`` None reads every owner's. Raises Invalid for a cursor that is not
+        ours.
         """
         answer = self._call(
             "deliveries",
@@ -70,7 +71,7 @@ class Deliveries(Connection):
         return None if "gone" in answer else _read_delivery(answer)
 
     def replay_delivery(self, delivery_id: str) -> Outcome:
-        """Deliver an ended notice again, with renewed attempts.
+        """Send a delivery that has ended again, with renewed attempts.
 
         Raises NotFound; Conflict while it has not ended.
         """

@@ -3,7 +3,7 @@
 A request that makes a job or a batch is known by its record: the call that accepts it
 stores the key in the same step (:class:`Idempotency`), so that not even a crash in
 between makes two. Any other request is known by its answer: one execution holds the
-key at a time (:class:`Repeatable`), and what it was answered is kept for the repeats.
+key at a time (:class:`Repeatable`), and its answer is kept for the repeats.
 
 ``api/http/idempotency.py`` decides which way a request goes.
 """
@@ -73,7 +73,7 @@ class IdempotencyKeys(Connection):
         return None if "new" in answer else read_repeat(answer)
 
     def begin_answer(self, request: Repeatable) -> Turn:
-        """Take the turn to execute a request, or learn its answer.
+        """Return whether to execute a request, or its earlier answer.
 
         Raises IdempotencyMismatch where the key was used with another request.
         """
@@ -89,7 +89,7 @@ class IdempotencyKeys(Connection):
         return Turn(found["state"], found.get("answer"))
 
     def keep_answer(self, request: Repeatable, answer: str) -> None:
-        """Keep what the request was answered, for retention.idempotency_hours."""
+        """Store the answer to a request, for retention.idempotency_hours."""
         self._call(
             "answers",
             op="keep",

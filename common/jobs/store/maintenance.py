@@ -1,4 +1,4 @@
-"""What keeps the store in order: reaper, cleanups, dead tasks, counts."""
+"""What keeps the store in order: the reaper, cleanups, dead tasks, counts."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def _read_dead(one: dict[str, Any]) -> DeadTask:
 
 
 class Upkeep(Connection):
-    """The transitions that nobody asked for, and what operators look at."""
+    """The verbs of the reaper and the janitor, and what operators look at."""
 
     def reap(
         self, limit: int = 200, backlog: Mapping[str, int] | None = None
     ) -> Reaped:
-        """Make one pass: expired leases, ripe retries, messages that led to nothing.
+        """Make one pass: requeue expired leases, announce due retries, resend messages.
 
-        ``backlog`` tells the messages in each queue; None (the broker is away) rings
-        nothing again. After a pause of over three sweeps all leases are
-        extended instead, since nobody could beat.
+        ``backlog`` is the number of messages in each queue; with None (the broker is
+        away) no message is sent again. After a pause of more than three sweeps all
+        leases are extended instead, since no worker could send a heartbeat.
         """
         answer = self._call(
             "reap",
@@ -74,23 +74,23 @@ class Upkeep(Connection):
         )
 
     def cleanups(self, limit: int = 100) -> list[Cleanup]:
-        """Give what is to be cleaned now, longest due first."""
+        """Return what is to be cleaned now, longest due first."""
         answer = self._call("cleanups", op="due", limit=limit)
         return [_read_cleanup(member) for member in answer["due"] or []]
 
     def finish_cleanup(self, cleanup: Cleanup) -> None:
-        """Strike a cleanup off, with the index lines that stood for what it cleaned."""
+        """Remove a cleanup, and the index lines of what it cleaned."""
         self._call("cleanups", op="done", member=cleanup.member)
 
     def defer_cleanup(self, cleanup: Cleanup) -> None:
-        """Put a cleanup off for a minute."""
+        """Make a cleanup due again in a minute."""
         self._call("cleanups", op="defer", member=cleanup.member)
 
     def reserve_blob(self, key: str, seconds: float) -> None:
         """Have a blob deleted after ``seconds`` unless a job with it is accepted.
 
-        Called before an upload begins, so that a crash between the upload and the
-        acceptance leaves nothing for ever.
+        Call it before an upload begins: a crash between the upload and the acceptance
+        then leaves no blob for ever.
         """
         self._call("cleanups", op="reserve", key=key, ms=round(seconds * 1000))
 
@@ -102,7 +102,7 @@ class Upkeep(Connection):
     def redrive(self, task_id: str) -> Outcome:
         """Run the output (or delivery) of a dead task again, with renewed attempts.
 
-        Raises NotFound; Conflict when it has not ended, or ended well.
+        Raises NotFound; Conflict when it has not ended, or succeeded.
         """
         answer = self._call("dead_letters", call=new_call(), op="redrive", task=task_id)
         if "gone" in answer:
@@ -112,23 +112,23 @@ class Upkeep(Connection):
         return read_outcome(answer)
 
     def purge(self, task_id: str | None = None) -> int:
-        """Strike one dead task off the list, or all; give how many."""
+        """Remove one dead task from the list, or all; return how many."""
         answer = self._call("dead_letters", call=new_call(), op="purge", task=task_id)
         return int(answer["removed"])
 
     def worker_alive(self, name: str, info: Mapping[str, Any]) -> None:
-        """Say that a worker lives; it is listed for 30 seconds."""
+        """List a worker as alive for the next 30 seconds."""
         self._call("workers", op="alive", name=name, info=dump(dict(info)))
 
     def part_away(self, name: str, error: ErrorInfo) -> None:
-        """Note that a part of the service is away, as the worker ``name`` sees it.
+        """Record that a part of the service is away for the worker ``name``.
 
-        Its host claims no work for a while; it is listed in the stats.
+        The worker's host claims no work for a while and is listed in the stats.
         """
         self._call("workers", op="away", name=name, error=error.model_dump_json())
 
     def workers(self) -> list[dict[str, Any]]:
-        """List the living workers: ``name``, ``at`` (Unix ms), ``info``."""
+        """Return the living workers: ``name``, ``at`` (Unix ms), ``info``."""
         answer = self._call("workers", op="list")
         return [
             one | {"at": int(one["at"]), "info": json.loads(one["info"])}
@@ -136,7 +136,7 @@ class Upkeep(Connection):
         ]
 
     def stats(self) -> Stats:
-        """Count, for metrics and alerts."""
+        """Return counts for metrics and alerts."""
         answer = self._call("stats", statuses=list(get_args(JobStatus)))
         reaper = answer.get("reaper_ms")
         return Stats(

@@ -83,7 +83,7 @@ def _opening(name: str, one: Opening) -> dict[str, Any]:
 
 
 def held(verb: str, claim: Claim) -> dict[str, Any]:
-    """Name a claim's one end, so that trying it again and again ends it once."""
+    """Return the arguments that end a claim once, however often they are sent."""
     return {
         "call": f"{verb}:{claim.task}:{claim.fence}:{claim.token}",
         "task": claim.task,
@@ -96,9 +96,9 @@ class Tasks(Connection):
     """The transitions that workers cause."""
 
     def claim(self, task_id: str, token: str, worker: str) -> Claim | Refusal:
-        """Take a task for one lease; the same token gets the same answer.
+        """Claim a task for one lease; the same token gets the same answer.
 
-        ``token`` is unique to this execution: a redelivered message is another one.
+        ``token`` is unique to this execution; a redelivered message is another one.
         """
         answer = self._call("claim", task=task_id, token=token, worker=worker)
         if "reason" in answer:
@@ -108,7 +108,8 @@ class Tasks(Connection):
     def beat(self, claim: Claim, progress: float | None = None) -> Beat:
         """Extend the lease; ``progress`` is 0 to 100.
 
-        ``cancel``: stop and release. ``lost``: stop, the task is no longer ours.
+        Returns ``cancel``: stop and release the claim. ``lost``: stop, the claim no
+        longer counts.
         """
         answer = self._raw(
             "heartbeat",
@@ -127,9 +128,9 @@ class Tasks(Connection):
         openings: Mapping[str, Opening],
         warnings: Sequence[str] = (),
     ) -> Outcome:
-        """End prepare: keep what it found and queue outputs or their parts.
+        """End a prepare task: store what it found, and queue outputs or their parts.
 
-        ``openings`` names the outputs; one that has ended meanwhile stays ended.
+        ``openings`` are by the outputs' names; an output that has ended stays ended.
         """
         if claim.kind != "prepare":
             raise ValueError(f"task {claim.task} is not a prepare task")
@@ -154,13 +155,13 @@ class Tasks(Connection):
         reports: Sequence[AttemptReport] = (),
         publish: bool = False,
     ) -> Outcome:
-        """Publish an output, a part's ``result`` or a delivery: exactly once.
+        """Publish an output, a part's ``result`` or a delivery, exactly once.
 
-        An output that was cut has the artifacts of its parts as well as these. Raises
-        InternalError, and changes nothing, where an index among them names a file
-        that is not. Warnings and reports of parts go to their output. With ``publish``
-        the artifacts are kept, and the output ends when a claim of kind publish has
-        copied them to the job's destination.
+        An output that was made in parts gets their artifacts before these. Warnings
+        and reports of a part go to its output. With ``publish`` the artifacts are
+        stored, and the output ends when a claim of kind publish has copied them to the
+        job's destination. Raises InternalError, and changes nothing, if an index among
+        the artifacts names a file that is none of them.
         """
         if claim.kind == "prepare":
             raise ValueError(f"task {claim.task} ends by open")
@@ -189,13 +190,14 @@ class Tasks(Connection):
         delay_seconds: float = 0,
         reports: Sequence[AttemptReport] = (),
     ) -> Outcome:
-        """Give a claim back.
+        """Release a claim, in one of these ways (``how``).
 
-        ``wait`` costs no attempt: a part of the service is away (``error``), and the
-        task waits for it up to lease.outage_hours, as all work of this host does for
-        a while. ``refund`` costs none (up to lease.max_refunds), ``retry`` costs one
-        and fails at the last, ``fatal`` fails at once, ``cancelled`` answers a cancel.
-        A task that is to be cancelled is, however it is released.
+        ``retry`` costs an attempt, and the last one fails the task. ``refund`` costs
+        none, at most lease.max_refunds times. ``defer`` costs none: what the task
+        waits for wakes it. ``wait`` costs none: a part of the service is away
+        (``error``); the task waits for it up to lease.outage_hours, and this host
+        claims no work for a while. ``fatal`` fails the task at once. ``cancelled``
+        answers a cancel; a task that is to be cancelled ends so in any way.
         """
         answer = self._call(
             "release",
@@ -210,8 +212,8 @@ class Tasks(Connection):
     def died(self, task_id: str, token_start: str | None = None) -> Outcome:
         """Count the death of the process that held the task, and queue it again.
 
-        ``token_start`` is what the dead claim's token began with; any other claim is
-        left alone. At lease.max_deaths the task fails as ``worker_lost``.
+        ``token_start`` is how the dead claim's token began; another claim is left
+        alone. At the death number lease.max_deaths the task fails as ``worker_lost``.
         """
         answer = self._call(
             "worker_died", call=new_call(), task=task_id, token=token_start

@@ -1,27 +1,23 @@
--- Batches: parents that count their children. A count moves in the same call as the
--- status of the child that it counts, so a batch's status is derived, never guessed.
+-- Batches: a batch counts its jobs (its children). A count changes in the same call as the
+-- status of the child that it counts, so a batch's status is always derived from true
+-- counts.
 --
---   batch:ID               hash  the batch; n:STATUS counts its children, n:deleted those
---                                that somebody removed; `want` is what its task is to
---                                do (expand | cancel | delete), `closed` says that no
---                                more children come, `cursor` how far it has come
---   batch-sources:ID       list  {source, key?} of each child to be made
---   batches[:OWNER]        zset  batches in lexical order of time and id
---   batch-jobs:STATUS:ID   zset  its children, likewise; STATUS or "any"
---   users:KEY              set   holds the batch's id too, until its children do
+-- Fields of batch:ID: n:STATUS (children of that status), n:deleted, want (the stage of its
+-- task: expand, cancel or delete), closed (no more children come), short (some sources got
+-- none), cursor (how far its task has come).
 local function read_batch(id) return read('batch', id) end
-local function steward_of(batch) return read_task(batch.id .. ':batch') end
+local function task_of_batch(batch) return read_task(batch.id .. ':batch') end
 
-local function tally(batch, status, by)
+local function count_child(batch, status, by)
   batch.f['n:' .. status] = text(redis.call('HINCRBY', batch.key, 'n:' .. status, by))
 end
 
-local function batch_chore(batch)
+local function batch_cleanup(batch)
   return 'batch:' .. batch.f.order .. ':' .. batch.f.owner
 end
 
--- The blobs that its children were to have: those that got none of them are let go.
-local function let_go(batch)
+-- No more children come of the sources: blobs that no child uses are deleted.
+local function release_sources(batch)
   local list = P .. 'batch-sources:' .. batch.id
   for _, line in ipairs(redis.call('LRANGE', list, '0', '-1')) do
     local key = cjson.decode(line).key
@@ -35,15 +31,15 @@ local function let_go(batch)
   redis.call('DEL', list)
 end
 
--- No more children come; `short` where not every source got one.
+-- No more children come; `short` means that some sources got none.
 local function close(batch, short)
   if batch.f.closed == '1' then return end
   set(batch, {closed = 1, short = short and 1 or 0})
-  let_go(batch)
+  release_sources(batch)
 end
 
-local function keep_batch(batch)
-  redis.call('ZREM', P .. 'chores', batch_chore(batch))
+local function persist_batch(batch)
+  redis.call('ZREM', P .. 'chores', batch_cleanup(batch))
   redis.call('PERSIST', batch.key)
   redis.call('PERSIST', P .. 'events:' .. batch.id)
   redis.call('PERSIST', P .. 'piece:' .. batch.id .. ':batch')
@@ -56,11 +52,11 @@ local function end_batch(batch, status)
   redis.call('PEXPIREAT', batch.key, text(expires))
   redis.call('PEXPIREAT', P .. 'events:' .. batch.id, text(expires))
   redis.call('PEXPIREAT', P .. 'piece:' .. batch.id .. ':batch', text(expires))
-  redis.call('ZADD', P .. 'chores', text(expires), batch_chore(batch))
+  redis.call('ZADD', P .. 'chores', text(expires), batch_cleanup(batch))
 end
 
--- What the counts make of a batch. Children that were deleted are no longer asked; an
--- error, or sources that got no child (`short`), keep it from being completed.
+-- Answers the status that the counts amount to. Deleted children do not count. A batch with
+-- an error, or with sources that got no child, is not completed.
 local function batch_status(batch)
   local won, some = number(batch, 'n:completed'), number(batch, 'n:partial')
   local failed, cancelled = number(batch, 'n:failed'), number(batch, 'n:cancelled')
@@ -80,7 +76,7 @@ local function derive_batch(batch)
   local status, was = batch_status(batch), batch.f.status
   if ENDED_JOB[was] and ENDED_JOB[status] then return end
   if ENDED_JOB[was] then
-    keep_batch(batch)
+    persist_batch(batch)
     set(batch, {status = status, finished = '', expires = ''})
     event(batch, 'batch.reopened')
   elseif ENDED_JOB[status] then
@@ -90,19 +86,19 @@ local function derive_batch(batch)
   end
 end
 
--- A child has another status, in the index already.
+-- A child's status has changed.
 local function recount(job, was, status)
   local batch = job.f.batch and read_batch(job.f.batch)
   if not batch then return end
-  tally(batch, was, -1)
-  tally(batch, status, 1)
+  count_child(batch, was, -1)
+  count_child(batch, status, 1)
   touch(batch)
 end
 
--- A child has ended or begun anew. Where the steward waits for room there is some.
+-- A child has ended or was reopened. If the batch's task waits for room, there is some.
 local function update_parent(job)
   local batch = job.f.batch and read_batch(job.f.batch)
   if not batch then return end
-  wake(steward_of(batch))
+  wake(task_of_batch(batch))
   derive_batch(batch)
 end

@@ -1,7 +1,7 @@
--- What an Idempotency-Key stands for: "id fingerprint" of a job or a batch.
--- arg: idem?, fingerprint?, idem_ms? (how long it is known).
+-- What an Idempotency-Key stands for: idem:DIGEST holds "ID FINGERPRINT" of a job or batch.
+-- arg: idem? (the digest), fingerprint?, idem_ms? (how long it is kept).
 
--- Answers the earlier call's answer where its record lives, {mismatch}, or nil.
+-- Answers what the earlier call made while that exists, {mismatch}, or nil.
 local function recall()
   if not arg.idem then return nil end
   local kept = redis.call('GET', P .. 'idem:' .. arg.idem)

@@ -5,7 +5,7 @@ local function unfinished(suffix)
     + redis.call('ZCARD', P .. 'jobs:processing' .. suffix)
 end
 
--- Answers {full} where one more job of that owner would be one too many, or nil.
+-- Answers {full} if one more job of that owner is too many, else nil.
 local function crowded(owner)
   if arg.owner_cap and unfinished(':' .. owner) >= arg.owner_cap then
     return {full = 'owner'}

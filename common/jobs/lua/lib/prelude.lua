@@ -17,8 +17,8 @@ local messages = {}
 
 local ENDED_JOB = {completed = true, partial = true, failed = true, cancelled = true}
 local ENDED = {succeeded = true, failed = true, cancelled = true}
--- Roles of the tasks that are no part of a job's work.
-local APART = {notice = true, batch = true}
+-- Roles of tasks that are not part of a job's work: deliveries and batches.
+local OUTSIDE_JOBS = {notice = true, batch = true}
 
 local function text(value)
   if type(value) ~= 'number' then return value end
@@ -28,16 +28,16 @@ end
 
 local function words(line) return string.gmatch(line or '', '%S+') end
 
--- Lists that only grow are JSON text; they are joined as text.
+-- Joins two lists that are kept as JSON text.
 local function splice(old, new)
   if not new or new == '[]' then return old end
   if not old or old == '' or old == '[]' then return new end
   return string.sub(old, 1, -2) .. ',' .. string.sub(new, 2)
 end
 
-local function count(name, by) redis.call('HINCRBY', P .. 'stats', name, by or 1) end
+local function increment(name, by) redis.call('HINCRBY', P .. 'stats', name, by or 1) end
 
--- A repeated call (the client timed out and sent it again) gets the first answer.
+-- Runs a call once: a client that timed out and sends it again gets the first answer.
 local function replay_safe(body)
   local key = P .. 'call:' .. arg.call
   local kept = redis.call('GET', key)
@@ -70,7 +70,7 @@ local function set(record, fields)
   redis.call('HSET', record.key, unpack(flat))
 end
 
--- The job has that blob as its source: what was reserved is swept no more.
+-- The job has this blob as its source, so the reserved blob is not deleted.
 local function take_source(job, key)
   if not key then return end
   set(job, {source_key = key})
@@ -105,7 +105,7 @@ local function unlist(task)
   redis.call('ZREM', P .. 'queued:' .. task.f.queue, task.id)
 end
 
--- Back to its queue. A delayed task has no message until the reaper rings for it.
+-- Puts a task into its queue. A delayed task gets its message from the reaper.
 local function enqueue(task, delay)
   unlist(task)
   local due = now + delay
@@ -123,7 +123,7 @@ local function enqueue(task, delay)
   end
 end
 
--- What a deferred task waits for has come.
+-- Queues a deferred task: what it waits for is there.
 local function wake(task)
   if not task or task.f.state ~= 'queued' or task.f.waits ~= '1' then return end
   set(task, {waits = 0})
@@ -174,7 +174,7 @@ local function notify(job, subscription, id, kind, output, data)
   enqueue(delivery, 0)
 end
 
--- One line of history, and a delivery to each subscriber that wants it.
+-- Adds a line to the history, and a delivery for each subscriber that wants it.
 local function event(job, kind, output, data)
   local key = P .. 'events:' .. job.id
   local id = redis.call(
@@ -190,7 +190,7 @@ local function event(job, kind, output, data)
   end
 end
 
--- Every task of a job but its deliveries.
+-- Answers every task of a job except its deliveries.
 local function tasks_of(job)
   local found = {}
   local prepare = read_task(job.id .. ':prepare')
@@ -208,7 +208,7 @@ local function tasks_of(job)
   return found
 end
 
--- What get, list and delete answer.
+-- Answers a job as get, list and delete return it; nil if part of it has expired.
 local function dump(job)
   local outputs = {}
   for name in words(job.f.outputs) do

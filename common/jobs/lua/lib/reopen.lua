@@ -1,5 +1,5 @@
--- Outputs that failed or were cancelled become queued again, under the same ids. The
--- job's fence goes on growing, so whoever still works for the old run is refused.
+-- Queues outputs that failed or were cancelled again, under the same ids. The job's fence
+-- goes on growing, so a worker that is still busy with the earlier run is refused.
 
 local function renew(task)
   set(task, {
@@ -10,20 +10,20 @@ local function renew(task)
   redis.call('HDEL', P .. 'dead:info', task.id)
 end
 
-local function revive(job)
+local function reopen_job(job)
   for member in pairs(cleanups_of(job)) do redis.call('ZREM', P .. 'chores', member) end
   redis.call('PERSIST', job.key)
   redis.call('PERSIST', P .. 'events:' .. job.id)
   for _, task in ipairs(tasks_of(job)) do redis.call('PERSIST', task.key) end
-  move(job, 'accepted')
+  set_status(job, 'accepted')
   set(job, {finished = '', expires = '', error = '', begun = ''})
   update_parent(job)
 end
 
--- Their files may be swept already, so all parts are made again, not the failed alone.
+-- The files may be deleted already, so all parts are made again, not only those that failed.
 local function reopen_output(output)
   renew(output)
-  -- What was rendered is only copied again.
+  -- It is rendered already, and only copied again.
   if output.f.kind == 'publish' then return enqueue(output, 0) end
   set(output, {artifacts = '[]', warnings = '[]', borne = ''})
   if number(output, 'nparts') == 0 then return enqueue(output, 0) end
@@ -48,7 +48,7 @@ local function drop_parts(output)
   set(output, {nparts = 0})
 end
 
--- `only` nil means every such output. Answers how many there were.
+-- Reopens the output `only`, or all that failed or were cancelled; answers how many.
 local function reopen(job, only)
   local chosen = {}
   for name in words(job.f.outputs) do
@@ -57,7 +57,7 @@ local function reopen(job, only)
     if again and (not only or only == name) then chosen[#chosen + 1] = output end
   end
   if #chosen == 0 then return 0 end
-  if ENDED_JOB[job.f.status] then revive(job) end
+  if ENDED_JOB[job.f.status] then reopen_job(job) end
   event(job, 'job.retried')
   local prepare = read_task(job.id .. ':prepare')
   if prepare.f.state == 'succeeded' then
@@ -69,7 +69,7 @@ local function reopen(job, only)
     renew(output)
     set(output, {state = 'waiting', artifacts = '[]', warnings = '[]'})
   end
-  -- A running prepare that was told to stop loses its claim here.
+  -- A running prepare task that is being cancelled loses its claim here.
   if ENDED[prepare.f.state] or prepare.f.cancel == '1' then
     renew(prepare)
     enqueue(prepare, 0)

@@ -1,7 +1,7 @@
--- How tasks end and what that makes of their output and job. The job's status is
--- derived here, in the same call as the change that caused it, and nowhere else.
+-- How tasks end, and what that makes of their output and job. A job's status is derived
+-- here, in the same call as the change that caused it, and nowhere else.
 
-local function move(job, status)
+local function set_status(job, status)
   local was = job.f.status
   index('ZREM', job, was)
   set(job, {status = status})
@@ -22,7 +22,7 @@ local function cleanups_of(job)
   return due
 end
 
--- Who waits to copy this job's results need wait no longer (duplicates.lua).
+-- Wakes the tasks that wait to copy this job's results (duplicates.lua).
 local function notify_duplicates(job, made)
   local digest = job.f.same
   local key = digest and P .. 'same:' .. digest
@@ -37,10 +37,10 @@ local function notify_duplicates(job, made)
   redis.call('DEL', waiting)
 end
 
--- Only ended jobs carry a TTL: it is set here, and taken back by reopen.
+-- Only ended jobs have a TTL: it is set here, and removed by reopen.
 local function end_job(job, status, reason)
   local expires = now + cfg.job_ms
-  move(job, status)
+  set_status(job, status)
   set(job, {finished = now, expires = expires})
   if (job.f.error or '') == '' and reason then set(job, {error = reason}) end
   event(job, 'job.' .. status)
@@ -54,11 +54,11 @@ local function end_job(job, status, reason)
   end
   notify_duplicates(job, status == 'completed')
   update_parent(job)
-  count(status)
+  increment(status)
 end
 
--- Any success among others is partial; a failure without success is failed.
--- Answers whether this very call ended the job.
+-- Ends the job once all outputs have ended: completed if all succeeded, partial if some
+-- did, failed if any failed, else cancelled. Answers whether this call ended it.
 local function derive(job)
   if ENDED_JOB[job.f.status] then return false end
   local won, failed, all, reason = 0, 0, 0, nil
@@ -121,7 +121,7 @@ end
 
 local function parent_of(part) return read_task(part.f.parent) end
 
--- The output whose history a task belongs to; prepare and deliveries have none.
+-- Answers the output that a task belongs to; prepare tasks and deliveries have none.
 local function output_of(task)
   if task.f.role == 'output' then return task end
   if task.f.role == 'part' then return parent_of(task) end
@@ -136,9 +136,9 @@ local function join_if_last(output)
   enqueue(output, 0)
 end
 
--- A part that took long to give nothing is borne once: its windows are missing. At the
--- second of the same kind no other is tried, for each would hold a worker as long.
--- Answers whether it was borne.
+-- Tolerates one part that used up its time or memory: the output goes on without it. A
+-- second failure of that kind ends the output, since each more would hold a worker as long.
+-- Answers whether it was tolerated.
 local COSTLY = {timeout = true, resource_limit = true}
 
 local function tolerate(part, reason)
@@ -152,7 +152,7 @@ local function tolerate(part, reason)
   return true
 end
 
--- A batch whose task fails has the children that were made until then.
+-- A batch whose task fails keeps the children that it has.
 local function end_batch_task(batch_task, state, reason)
   settle(batch_task, state)
   set(batch_task, {error = reason or ''})
@@ -186,7 +186,7 @@ local function end_task(job, task, state, reason)
   end
 end
 
--- Given up for want of attempts or of living workers: a person may redrive it.
+-- Lists a task that ran out of attempts or workers; an operator may redrive it.
 local function dead_letter(task, reason)
   local output = output_of(task)
   local info = {
@@ -195,7 +195,7 @@ local function dead_letter(task, reason)
   }
   redis.call('ZADD', P .. 'dead', text(now), task.id)
   redis.call('HSET', P .. 'dead:info', task.id, cjson.encode(info))
-  count('dead')
+  increment('dead')
 end
 
 local function report(task, reports)
@@ -213,8 +213,9 @@ local function requeue(job, task, why, delay)
   end
 end
 
--- The worker vanished: `what` is lost (lease ran out) or deaths. The attempt is given
--- back, so that faults of machines do not use up what is meant for faults of media.
+-- Counts the loss of a worker: `what` is lost (its lease ran out) or deaths (its process
+-- died). The attempt is given back, since attempts are meant for faults of the media.
+-- Answers cancelled, failed or queued.
 local function record_worker_loss(job, task, what, most)
   set(task, {
     [what] = number(task, what) + 1,
@@ -238,22 +239,21 @@ local function record_worker_loss(job, task, what, most)
   return 'queued'
 end
 
--- A part of the service itself is away (its storage, a disk), as the workers of a host
--- have met it: they leave work alone for a while, longer each time in a row.
---
---   away  hash  HOST: {error, since, tries, until}
+-- A part of the service (its storage, a disk) is away for the workers of a host. They claim
+-- no work for a while, longer each time in a row. The hash `away` holds for each host
+-- {error, since, tries, until}.
 local function host_of(worker) return string.match(worker, '^(.*):[^:]*$') or worker end
 
-local function away(host)
+local function outage_of(host)
   local kept = redis.call('HGET', P .. 'away', host)
   return kept and cjson.decode(kept) or nil
 end
 
 local function record_outage(host, reason)
-  local entry = away(host)
+  local entry = outage_of(host)
   if not entry or now > entry['until'] + cfg.forget_ms then
     entry = {since = now, tries = 0, ['until'] = 0}
-    count('away')
+    increment('away')
   end
   if now >= entry['until'] then
     local pause = math.min(cfg.pause_ms * 2 ^ entry.tries, cfg.max_pause_ms)
@@ -265,7 +265,7 @@ local function record_outage(host, reason)
   return entry
 end
 
--- The task waits for that part, at no cost, until its own deadline. The job says so.
+-- The task waits for that part until its deadline; this costs no attempt. The job shows it.
 local function wait_for_service(job, task, entry)
   local since = number(task, 'away_since')
   local first = since == 0
@@ -285,26 +285,26 @@ local function wait_for_service(job, task, entry)
   if job then touch(job) end
 end
 
--- Work has got on: the parts that it stands on are there.
+-- The task has got on, so what it needs of the service is there again.
 local function clear_outage(job, task)
   redis.call('HDEL', P .. 'away', host_of(task.f.worker))
   if number(task, 'away_since') > 0 then set(task, {away_since = 0}) end
   if job and (job.f.waiting or '') ~= '' then set(job, {waiting = ''}) end
 end
 
--- The claimed task, or nil and the answer for a claim that no longer counts.
+-- Answers the claimed task, or nil and the answer to a claim that no longer counts.
 local function claimed_task()
   local task = read_task(arg.task)
   if task and task.f.state == 'running' and task.f.token == arg.token
     and number(task, 'fence') == arg.fence then
     return task
   end
-  count('refused')
+  increment('refused')
   return nil, {applied = false, job_ended = false}
 end
 
 local function job_of(task)
-  if APART[task.f.role] then return nil end
+  if OUTSIDE_JOBS[task.f.role] then return nil end
   return read_job(task.f.job)
 end
 
