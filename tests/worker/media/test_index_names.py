@@ -7,7 +7,7 @@ import json
 import pytest
 
 from worker.media import index_names
-from worker.media.recipes.shared.grid import Grid, Sheet, Tile
+from worker.media.recipes.shared.grid import Grid, Sheet, StoryboardTile
 from worker.media.recipes.shared.picture import Box
 from worker.media.recipes.storyboard import index
 
@@ -62,7 +62,10 @@ def test_an_index_then_the_files_it_names_once_in_order(
 def test_the_indexes_of_a_storyboard_then_its_sheets() -> None:
     box = Box((64, 36), 64, 36)
     grid = Grid(1.0, 2, box, 1, 1)
-    tiles = [Tile(0.0, 0.0, 1.0, 0, 0, 0), Tile(1.0, 1.0, 2.0, 1, 0, 0)]
+    tiles = [
+        StoryboardTile(0.0, 0.0, 1.0, 0, 0, 0),
+        StoryboardTile(1.0, 1.0, 2.0, 1, 0, 0),
+    ]
     sheets = [Sheet(1, 1, 1, 1.0), Sheet(1, 1, 1, 1.0)]
     sheet_names = ["storyboard-001.jpg", "storyboard-002.jpg"]
 

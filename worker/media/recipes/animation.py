@@ -174,7 +174,7 @@ class _AnimationRun:
         """Return the name of the file."""
         return moving.file_name("animation", self.spec.format)
 
-    def sampled(self, rendition: Rendition) -> tuple[Any, moving.View | None]:
+    def sampled(self, rendition: Rendition) -> tuple[Any, moving.SideOutput | None]:
         """Return the drawn frames at the rate, and an output of a few as samples."""
         clip, spec = self.clip, self.spec
         frames = sample(

@@ -113,7 +113,7 @@ def plan(
     if part is None and parts:
         return _joining(spec, clip, parts)
     if clip.media.video is None:
-        hint = "snippets show windows of the video, so they have no fallback"
+        hint = "snippets show windows of the video, and there is none to show"
         raise no_video(clip.media, hint)
     if part is not None:
         first = part.first

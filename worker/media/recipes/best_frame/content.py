@@ -77,7 +77,7 @@ class Content:
 
 def view(
     frames: Any, count: int, width: int, *, alpha: bool = False, most: int = SAMPLES
-) -> tuple[Any, moving.View | None]:
+) -> tuple[Any, moving.SideOutput | None]:
     """Split about ``count`` drawn frames into the stream itself and a few samples.
 
     ``width`` is that of the frames in pixels, ``alpha`` says that they may be
@@ -95,7 +95,7 @@ def view(
     output = ffmpeg.output(
         samples, "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough"
     )
-    return both[0], moving.View(output, (-(-count // every) + 1) * SAMPLE_BYTES)
+    return both[0], moving.SideOutput(output, (-(-count // every) + 1) * SAMPLE_BYTES)
 
 
 def samples(done: Done, width: int) -> list[Sample]:

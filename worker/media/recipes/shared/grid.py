@@ -51,7 +51,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Tile:
+class StoryboardTile:
     """One tile: the frame's real time, when it is shown, and its place."""
 
     time: float
@@ -116,7 +116,7 @@ def sheets(grid: Grid, cells: int, end: float) -> list[Sheet]:
     return found
 
 
-def tiles(grid: Grid, times: Mapping[int, float], end: float) -> list[Tile]:
+def tiles(grid: Grid, times: Mapping[int, float], end: float) -> list[StoryboardTile]:
     """Return a tile for each frame found; each is shown until the next one.
 
     ``times`` maps cells to the real time of their frame. The first is shown from the
@@ -131,10 +131,10 @@ def tiles(grid: Grid, times: Mapping[int, float], end: float) -> list[Tile]:
     ]
 
 
-def _tile(grid: Grid, cell: int, time: float, span: Sequence[float]) -> Tile:
+def _tile(grid: Grid, cell: int, time: float, span: Sequence[float]) -> StoryboardTile:
     sheet, place = divmod(cell, grid.per_sheet)
     row, column = divmod(place, grid.columns)
-    return Tile(
+    return StoryboardTile(
         time, span[0], span[1], sheet, column * grid.box.width, row * grid.box.height
     )
 

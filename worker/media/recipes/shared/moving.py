@@ -102,14 +102,14 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class View:
+class SideOutput:
     """A second output, on standard output, of at most ``capture`` bytes."""
 
     output: Any
     capture: int
 
 
-def beside(view: View | None) -> tuple[tuple[Any, ...], int]:
+def beside(view: SideOutput | None) -> tuple[tuple[Any, ...], int]:
     """Return a view's output for ``argv``, and the bytes to capture."""
     return ((view.output,), view.capture) if view is not None else ((), 0)
 
@@ -123,7 +123,7 @@ def encode(  # noqa: PLR0913 - what is encoded, and how
     threads: int,
     *,
     dither: str | None = None,
-    view: View | None = None,
+    view: SideOutput | None = None,
 ) -> Generator[Step, Done, Done]:
     """Encode drawn frames into ``file``; ``dither`` replaces the style's.
 

@@ -141,7 +141,7 @@ def write_master(
     kind: str,
     rendition: Rendition,
     seconds: float,
-    view: moving.View | None = None,
+    view: moving.SideOutput | None = None,
 ) -> Generator[Step, Done, Done]:
     """Write the frames lossless, for :func:`best_trial`, and ``view`` beside them.
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from worker.media.ffmpeg.plan import Made
-from worker.media.recipes.shared.grid import Grid, Sheet, Tile
+from worker.media.recipes.shared.grid import Grid, Sheet, StoryboardTile
 
 _ROUNDING = 0.002
 
@@ -25,7 +25,7 @@ def clock(seconds: float) -> str:
 
 def files(
     grid: Grid,
-    tiles: Sequence[Tile],
+    tiles: Sequence[StoryboardTile],
     sheets: Sequence[Sheet],
     names: Sequence[str],
     method: str,
@@ -56,7 +56,7 @@ def files(
     ]
 
 
-def webvtt(grid: Grid, tiles: Sequence[Tile], names: Sequence[str]) -> str:
+def webvtt(grid: Grid, tiles: Sequence[StoryboardTile], names: Sequence[str]) -> str:
     """Return the WebVTT with one cue per tile (media fragment ``#xywh=``)."""
     size = f"{grid.box.width},{grid.box.height}"
     cues = ["WEBVTT"]
@@ -68,7 +68,7 @@ def webvtt(grid: Grid, tiles: Sequence[Tile], names: Sequence[str]) -> str:
 
 def document(
     grid: Grid,
-    tiles: Sequence[Tile],
+    tiles: Sequence[StoryboardTile],
     sheets: Sequence[Sheet],
     names: Sequence[str],
     method: str,
