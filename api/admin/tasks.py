@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from api.admin.service import load_settings
 from common.runtime import Runtime, build_runtime
 from common.telemetry import logging as telemetry
 
+_NONE_DEAD = "no task has failed for good"
+
 
 def show_dead(options: argparse.Namespace) -> int:
     """Print each dead task on a line: its id, the error's code, the error's detail."""
-    for task in _runtime(options).store.dead():
+    dead = _runtime(options).store.dead()
+    for task in dead:
         print(f"{task.task}\t{task.error.code}\t{task.error.detail}")
+    if not dead:
+        print(_NONE_DEAD, file=sys.stderr)
     return 0
 
 
@@ -20,6 +26,8 @@ def redrive(options: argparse.Namespace) -> int:
     """Run dead tasks again, the named ones or all; print the id of each."""
     runtime = _runtime(options)
     tasks = options.task or [one.task for one in runtime.store.dead()]
+    if not tasks:
+        print(_NONE_DEAD, file=sys.stderr)
     for task in tasks:
         runtime.dispatcher.enqueue(runtime.store.redrive(task).messages)
         print(task)

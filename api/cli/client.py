@@ -59,6 +59,12 @@ def remote_source(text: str) -> dict[str, Any]:
     return {"s3": {"bucket": bucket, "key": key}}
 
 
+def source_name(text: str) -> str:
+    """Return the last part of a path, an S3 key or a URL's path; it may be empty."""
+    path = urlsplit(text).path if text.startswith(("http://", "https://")) else text
+    return Path(path).name
+
+
 @dataclass(frozen=True)
 class Client:
     """A client of the service at ``root``, such as ``http://127.0.0.1:8000``.

@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from . import operators
-from . import submit as client_commands
+from . import batch, operators, submit
+from .display import warn
 from .errors import CommandFailed, Refused, Unreached
-from .submit import warn
 
 _WRONG, _REFUSED, _INTERRUPTED = 2, 4, 130
 _DESCRIPTION = """\
@@ -55,17 +55,27 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _explain(error: Exception) -> None:
     if isinstance(error, Refused):
-        faults = error.problem.get("faults") or []
-        # Where faults are listed, the document's own hint is the first one's.
-        hint = "" if faults else error.problem.get("hint")
-        warn(f"refused: {error}" + (f" ({hint})" if hint else ""))
-        for fault in faults:
-            hint = f" ({fault['hint']})" if fault.get("hint") else ""
-            warn(f"  {fault['pointer']}: {fault['detail']}{hint}")
+        _explain_refusal(error.problem, str(error))
     elif isinstance(error, OSError) and error.filename:
         warn(f"{error.filename}: {error.strerror}")
     else:
         warn(str(error))
+
+
+def _explain_refusal(problem: dict[str, Any], detail: str) -> None:
+    """Print every fault once: the problem's own detail repeats the first one's."""
+    faults = problem.get("faults") or [problem | {"detail": detail, "pointer": None}]
+    lines = []
+    for fault in faults:
+        pointer = f"{fault['pointer']}: " if fault.get("pointer") else ""
+        hint = f" ({fault['hint']})" if fault.get("hint") else ""
+        lines.append(f"{pointer}{fault['detail']}{hint}")
+    if len(lines) == 1:
+        warn(f"refused: {lines[0]}")
+        return
+    warn(f"refused: the request has {len(lines)} faults")
+    for line in lines:
+        warn(f"  {line}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,10 +86,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    submit = commands.add_parser("submit", help="make pictures of one or more videos")
-    client_commands.add_submit(submit)
-    batch = commands.add_parser("batch", help="make pictures of many videos")
-    client_commands.add_batch(batch)
+    submit.add_arguments(
+        commands.add_parser("submit", help="make pictures of single videos, a job each")
+    )
+    batch.add_arguments(
+        commands.add_parser("batch", help="make pictures of many videos, in one batch")
+    )
     operators.add_commands(commands)
     return parser
 

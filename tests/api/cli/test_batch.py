@@ -174,7 +174,8 @@ def test_given_a_rerun_then_only_what_is_missing_is_submitted(
     capsys.readouterr()
 
     assert main([*words, "s3://framemill/a"]) == 0
-    assert "nothing new: 1 made by earlier runs" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == "completed: 1 of 1 made, 1 of them by earlier runs, nothing new"
     folder = tmp_path / "a"
     assert sorted(path.name for path in folder.glob("*/*"))
 
@@ -182,6 +183,41 @@ def test_given_a_rerun_then_only_what_is_missing_is_submitted(
     newest = context.runtime.store.batches()[0][0]
     (source,) = context.runtime.store.batch_sources(newest.id, 0, 9)
     assert source.key == "b"
+    captured = capsys.readouterr()
+    assert "earlier runs took 1 of 2; missing: s3://framemill/b\n" in captured.err
+    assert "\nprocessing: 1 of 2 made, 1 of them by earlier runs, 1 not ended" in (
+        captured.out
+    )
+
+
+def test_given_a_rerun_of_a_partial_batch_then_it_says_what_is_still_missing(
+    context: Context, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["batch", "--server", server, "-o", str(tmp_path)]
+    words += ["s3://framemill/a", "s3://framemill/b"]
+    assert main([*words, "--timeout", "0.1"]) == 5
+    for one in expand(context, made(context).id):
+        if context.runtime.store.get(one).source.key == "a":
+            context.make(one)
+        else:
+            context.runtime.store.cancel(one)
+
+    def cancel_again() -> None:
+        while len(found := context.runtime.store.batches()[0]) == 1:
+            threading.Event().wait(0.05)
+        context.runtime.store.cancel(expand(context, found[0].id)[0])
+
+    worker = threading.Thread(target=cancel_again)
+    worker.start()
+    capsys.readouterr()
+    assert main(words) == 3
+    worker.join(60)
+
+    said = capsys.readouterr().out.splitlines()[-2:]
+    assert said == [
+        "partial: 1 of 2 made, 1 of them by earlier runs, 1 missing",
+        "  b: cancelled",
+    ]
 
 
 def test_given_uploads_of_a_run_that_was_cut_off_then_they_are_not_sent_again(

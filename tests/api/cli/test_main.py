@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from werkzeug.serving import make_server
 
+from api.cli import display
 from api.cli.main import main
 from common.access.keys import Keys
 from tests.api.conftest import Context
@@ -17,15 +19,23 @@ from tests.api.conftest import Context
 Make = Callable[..., Context]
 
 
-@pytest.fixture
-def server(context: Context) -> Iterator[str]:
+@contextmanager
+def serving(context: Context) -> Iterator[str]:
     app = context.client.application
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join(60)
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(60)
+
+
+@pytest.fixture
+def server(context: Context) -> Iterator[str]:
+    with serving(context) as url:
+        yield url
 
 
 @pytest.fixture
@@ -56,7 +66,11 @@ def test_given_a_file_when_submitted_then_the_job_is_told(
 
 
 def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
-    context: Context, server: str, clip: Path, tmp_path: Path
+    context: Context,
+    server: str,
+    clip: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def work() -> None:
         while not (jobs := context.runtime.store.list()[0]):
@@ -72,6 +86,10 @@ def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
     names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
     assert names == ["animation/animation.bin", "thumbnail/thumbnail.bin"]
     assert (folder / names[0]).read_bytes() == b"GIF"
+    captured = capsys.readouterr()
+    shown = [line for line in captured.out.splitlines() if line.startswith("    ")]
+    assert sorted(shown) == [f"    {folder / name}" for name in names], "no URL, too"
+    assert "saved" not in captured.err
 
 
 def test_given_a_job_that_does_not_end_when_time_is_up_then_code_5(
@@ -87,8 +105,72 @@ def test_given_a_refusal_then_code_4_and_the_faults(
     words = ["submit", str(clip), "--server", server]
     assert main([*words, "--outputs", '[{"kind":"film"}]']) == 4
     told = capsys.readouterr().err
-    assert "/outputs/0/kind" in told
+    assert told.startswith("refused: /outputs/0/kind: ")
     assert "thumbnail" in told, "what would be right"
+    assert told.count("\n") == 1, "and no fault twice"
+    assert main([*words, "--outputs", '[{"kind":"film"}, {"kind":"clip"}]']) == 4
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "refused: the request has 2 faults"
+    assert [line.split(": ")[0] for line in told[1:]] == [
+        "  /outputs/0/kind",
+        "  /outputs/1/kind",
+    ]
+
+
+def test_submit_takes_an_address_as_it_is(
+    make_context: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = make_context(source={"urls": True})
+    url = "https://a.example//films/a.mp4?b=//c"
+    with serving(context) as server:
+        words = ["submit", url, "s3://framemill/films/a b.mp4", "--server", server]
+        assert main([*words, "--json"]) == 0
+    printed = capsys.readouterr().out
+    by_url, by_key = json.loads(printed[printed.index("[\n") :])
+    assert context.runtime.store.get(by_url["id"]).source.url == url
+    assert by_key["source"]["key"] == "films/a b.mp4"
+
+
+@pytest.mark.parametrize("source", ["s3://framemill", "s3:///key", "none.mp4"])
+def test_submit_checks_every_source_before_it_sends_one(
+    context: Context, server: str, clip: Path, source: str
+) -> None:
+    assert main(["submit", str(clip), source, "--server", server]) == 2
+    assert context.runtime.store.list("") == ([], None)
+
+
+def test_submit_of_a_folder_points_to_batch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["submit", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a folder: framemill batch {tmp_path}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_without_a_terminal_a_wait_says_where_the_job_is_and_how_far(
+    server: str,
+    clip: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(display, "_LINE_SECONDS", 0)
+    words = ["submit", str(clip), "--server", server, "--wait", "--timeout", "0.1"]
+    assert main(words) == 5
+    told = capsys.readouterr().err.splitlines()
+    assert "upload: 100%" in told
+    assert any(f" is accepted: {server}/v1/jobs/" in line for line in told)
+    assert "work: 0%" in told
+
+
+def test_a_job_before_one_that_is_refused_is_named(
+    server: str,
+    clip: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["submit", str(clip), "s3://another/a", "--server", server]
+    assert main(words) == 4
+    assert f" goes on: {server}/v1/jobs/" in capsys.readouterr().err
 
 
 def test_submit_says_which_file_each_of_several_jobs_is_of(
@@ -238,7 +320,9 @@ def test_given_no_dead_tasks_then_the_list_is_empty(
     operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["dead"]) == 0
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "no task has failed for good\n")
+    assert main(["redrive"]) == 0
+    assert capsys.readouterr() == ("", "no task has failed for good\n")
 
 
 def test_given_an_unknown_task_when_redriven_then_code_4(operator: Context) -> None:
