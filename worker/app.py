@@ -1,8 +1,8 @@
 """The Celery worker: ``celery -A worker.app worker -Q fast,slow``.
 
-A task is a message for one task; all that matters is in the job store. SIGTERM is
-remapped to a soft stop (``REMAP_SIGTERM=SIGQUIT``): running tasks get
-FRAMEMILL_WORKER_SHUTDOWN_SECONDS to end, the others are given back at once.
+A Celery message names one task; everything else about it is in the job store. SIGTERM
+is remapped to a soft stop (``REMAP_SIGTERM=SIGQUIT``): running tasks get
+FRAMEMILL_WORKER_SHUTDOWN_SECONDS to end, the others are released at once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _contexts: dict[int, WorkerContext] = {}
 
 
 def context() -> WorkerContext:
-    """Give this process's context; no connection crosses a fork."""
+    """Return the context of this process; no connection crosses a fork."""
     pid = os.getpid()
     if pid not in _contexts:
         runtime = build_runtime(SETTINGS, CeleryDispatcher(app))
@@ -65,7 +65,7 @@ def _process_name() -> str:
 
 @app.task(name=TASKS["prepare"], bind=True)  # type: ignore[untyped-decorator]
 def prepare_task(self: Task, task: str) -> None:
-    """Get to know a job's source and open its outputs."""
+    """Probe a job's source and open its outputs."""
     run(context(), task, self.request.id, prepare)
 
 
@@ -83,18 +83,18 @@ def publish_task(self: Task, task: str) -> None:
 
 @app.task(name=TASKS["batch"], bind=True)  # type: ignore[untyped-decorator]
 def batch_task(self: Task, task: str) -> None:
-    """Make a batch's jobs, or end them."""
+    """Submit a batch's jobs, or cancel or delete them."""
     run(context(), task, self.request.id, expand)
 
 
 @app.task(name=TASKS["notice"], bind=True)  # type: ignore[untyped-decorator]
 def deliver_task(self: Task, task: str) -> None:
-    """Deliver one notice to one subscriber."""
+    """Deliver one event to one subscriber."""
     run(context(), task, self.request.id, deliver)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
-def _log_as_we_do(**_: Any) -> None:
+def _configure_logging(**_: Any) -> None:
     telemetry.configure(SETTINGS.log)
 
 
@@ -108,15 +108,15 @@ def _check_before_work(**_: Any) -> None:
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
-def _clear_before_work(**_: Any) -> None:
+def _clear_scratch(**_: Any) -> None:
     remove_abandoned(SETTINGS.worker.scratch)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _begin_child(**_: Any) -> None:
-    # A child whose main process was killed would work on, unseen by anybody.
+    # Without it, a child would go on working after its main process was killed.
     die_with_parent()
-    # Its predecessor in the pool may have been killed with a folder in its hands.
+    # The pool process that this one replaces may have been killed during an attempt.
     removed = remove_abandoned(SETTINGS.worker.scratch)
     if removed:
         log.info("scratch.cleared", folders=removed)
@@ -137,7 +137,7 @@ def _end_heartbeat(**_: Any) -> None:
     _stopping.set()
 
 
-def _watch_storage(_world: Runtime, watch: StorageWatch) -> None:
+def _watch_storage(_runtime: Runtime, watch: StorageWatch) -> None:
     watch.run(_stopping, HEARTBEAT_SECONDS)
 
 
@@ -163,7 +163,7 @@ def _child_died(
     try:
         outcome = context().runtime.store.died(args[0], task_id)
     except StoreUnavailable as error:
-        # The lease runs out and the reaper counts it as a lost one.
+        # The lease runs out, and the reaper counts it as lost.
         log.warning("task.death_not_counted", task=args[0], error=error.detail)
         return
     log.error("task.worker_died", task=args[0], applied=outcome.applied)

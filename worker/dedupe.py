@@ -1,9 +1,9 @@
-"""Content dedupe: the same bytes and the same specs give the stored results, at once.
+"""Reuse the results of an earlier job with the same bytes and the same specs.
 
-The results are copied under the new job's own prefix, by the storage itself. So each
-job's files live and go with it: no other job's deletion or retention touches them. A
-job that asks while its duplicate is at work waits for that to end, and costs nothing
-meanwhile. Whatever is missing of a duplicate, the job is made as any other.
+The storage copies the results under the new job's own prefix. So each job owns its
+files: no other job's deletion or retention touches them. A job whose duplicate is still
+running waits for it at no cost. If anything of the duplicate is missing, the job is
+made like any other.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ log = structlog.get_logger(__name__)
 
 # The end of a duplicate wakes the jobs that wait for it, unless its record was lost.
 _WAIT_SECONDS = 30.0
-# These show the source's name.
+# Kinds of output that show the source's name.
 _NAMING = frozenset({"contact_sheet"})
 
 
 def reuse(
     attempt: Attempt, source: Source, check: Callable[[MediaInfo], None], *, wait: bool
 ) -> Outcome | None:
-    """Fill the claimed job with a duplicate's results; None: it has to make its own.
+    """Fill the claimed job with a duplicate's results; return None if there are none.
 
-    ``source`` is pinned. ``check`` refuses media that this job may not have, by
-    raising. With ``wait`` a duplicate that is still at work is waited for. Raises
-    Unavailable, Interrupted.
+    ``source`` is pinned. ``check`` raises if this job may not use such media. With
+    ``wait`` the job waits for a duplicate that is still running. Raises Unavailable,
+    Interrupted.
     """
     store, claim = attempt.context.runtime.store, attempt.claim
     job = store.get(claim.job_id)
@@ -80,9 +80,10 @@ def _take_over(
 
 
 def fingerprint(attempt: Attempt, source: Source, job: JobRecord) -> str | None:
-    """Name the results: owner, bytes, specs, and what makes them of these.
+    """Return the digest of all that the results depend on.
 
-    None where the bytes are not known by their hash nor by a pinned object.
+    These are owner, bytes, specs and FFmpeg build. None if the bytes are known neither
+    by their hash nor by a pinned object.
     """
     if source.sha256 is not None:
         content = [source.sha256]

@@ -39,7 +39,7 @@ from worker.egress import EgressClient
 from worker.media.engine import Engine, Watch
 from worker.retry import RetryPolicy, plan_release
 from worker.scratch import ScratchDir
-from worker.source.whole import Sources
+from worker.source.whole import SourceCache
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class WorkerContext:
 
     runtime: Runtime
     engine: Engine
-    sources: Sources
+    sources: SourceCache
     egress: EgressClient
     name: str
 
@@ -65,7 +65,7 @@ class WorkerContext:
         return cls(
             runtime=runtime,
             engine=Engine(settings),
-            sources=Sources(settings, runtime.blobs),
+            sources=SourceCache(settings, runtime.blobs),
             egress=EgressClient(settings.egress),
             name=name,
         )
@@ -169,15 +169,15 @@ class Attempt:
                 raise
             return outcome
 
-    def bring(self, source: Source) -> Path:
+    def fetch_source(self, source: Source) -> Path:
         """Put the pinned source into the folder, once, and return its path.
 
-        Raises what Sources.bring raises, and Interrupted.
+        Raises what SourceCache.fetch raises, and Interrupted.
         """
         self.source = source
         path = self.folder / "source"
         if not path.exists():
-            self.context.sources.bring(source, path)
+            self.context.sources.fetch(source, path)
         self.check()
         return path
 

@@ -1,9 +1,9 @@
 """Read S3 event notifications from SQS and start jobs: ``python -m worker.s3_poller``.
 
-A message is deleted once every object in it has its job on record; until then SQS
-gives it out again, which is harmless: there is one job an object version. What can
-not be understood goes to FRAMEMILL_EVENTS_DEAD_LETTER_URL with the reason, or, where
-that is not set, is left to the queue's own redrive policy. Run as many as you like.
+A message is deleted once every object in it has a job. Until then SQS sends it again,
+which is harmless: each version of an object gets one job. A message that cannot be
+parsed goes to FRAMEMILL_EVENTS_DEAD_LETTER_URL with the reason. If that is not set, the
+queue's own redrive policy handles it. Any number of pollers may run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 30.0
 
 
 def open_queue(settings: Settings) -> SQSClient:
-    """Make the SQS client; without credentials the choice is boto3's chain."""
+    """Return the SQS client; boto3 finds credentials that the settings leave out."""
     given = settings.s3
     return boto3.client(
         "sqs",
@@ -45,7 +45,7 @@ def open_queue(settings: Settings) -> SQSClient:
         aws_secret_access_key=given.secret_access_key,
         config=Config(
             connect_timeout=given.connect_timeout_seconds,
-            # A long poll answers late on purpose.
+            # A long poll is answered late on purpose.
             read_timeout=given.read_timeout_seconds + settings.events.wait_seconds,
             retries={"total_max_attempts": given.max_attempts, "mode": "standard"},
         ),
@@ -66,7 +66,7 @@ class Poller:
         self._queue = queue
 
     def run(self, stop: threading.Event) -> None:
-        """Poll until ``stop`` is set; pauses longer and longer while SQS is away."""
+        """Poll until ``stop`` is set, with growing pauses while SQS is unavailable."""
         self._warn_about_poison()
         pause = _FIRST_PAUSE_SECONDS
         while not stop.is_set():
@@ -79,10 +79,10 @@ class Poller:
                 pause = min(pause * 2, _MAX_PAUSE_SECONDS)
 
     def poll(self, stop: threading.Event | None = None) -> int:
-        """Take one batch; gives how many messages came.
+        """Handle one batch of messages; return how many were received.
 
-        Raises Unavailable and what boto3 raises (ClientError, BotoCoreError); the
-        messages that are left come again after the visibility timeout.
+        Raises Unavailable and boto3's ClientError and BotoCoreError. SQS sends the
+        unhandled messages again after the visibility timeout.
         """
         answer = self._queue.receive_message(
             QueueUrl=self._url,
@@ -93,7 +93,7 @@ class Poller:
         messages = answer.get("Messages", [])
         for message in messages:
             if stop is not None and stop.is_set():
-                break  # the rest comes again after the visibility timeout
+                break  # SQS sends the rest again after the visibility timeout
             self._take(message)
         return len(messages)
 
@@ -104,7 +104,7 @@ class Poller:
                 self._notifications.admit(notification)
         except FramemillError as error:
             if error.retryable:
-                raise  # no fault of the message: it comes again
+                raise  # not the message's fault: SQS sends it again
             self._dead_letter(message, error)
         except Exception as error:
             log.exception("poller.defect", message=message["MessageId"])
@@ -116,7 +116,7 @@ class Poller:
     def _dead_letter(self, message: MessageTypeDef, error: FramemillError) -> None:
         """Send a message to the dead letters, then delete it.
 
-        Crash window: between the two it is there twice, never lost.
+        Crash window: between the two it exists twice, but is never lost.
         """
         log.error(
             "poller.poison",

@@ -1,1 +1,1 @@
-"""How a delivery leaves: a signed webhook or an e-mail."""
+"""Send a delivery as a signed webhook or as an e-mail."""

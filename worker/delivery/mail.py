@@ -1,4 +1,4 @@
-"""E-mail notices: text and HTML, the thumbnail shown inline, sent by SMTP."""
+"""Write and send e-mails: text and HTML, with the thumbnail inline, by SMTP."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from common.storage.links import artifact_url
 from common.storage.port import BlobStore
 
 MAX_PICTURE_BYTES = 1_000_000
-# Best first: not every mail program shows the last one.
+# In order of preference: some mail programs do not show the last one.
 _PICTURES = {
     "image/jpeg": "jpeg",
     "image/png": "png",
     "image/gif": "gif",
     "image/webp": "webp",
 }
-# Of an output with many files (snippets) the first ones are linked.
+# An output with many files (snippets) has links to the first ones only.
 _FILES_SHOWN = 4
 _ADDRESS = re.compile(r"[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}", re.ASCII)
 _PAGE = Path(__file__).with_name("mail.html")
 _HTML = Template(_PAGE.read_text("utf-8"))
-# Short: a long Content-ID is folded, and some mail programs then miss the picture.
+# Short, because a long Content-ID is folded, and some programs then lose the picture.
 _CID = "thumbnail@framemill"
 _PICTURE = (
     f'<img src="cid:{_CID}" alt="Thumbnail" width="{{width}}" style="display:block;'
@@ -70,7 +70,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """What a mail shows inline; ``width`` is pixels, None where it is not known."""
+    """An inline picture; ``width`` is in pixels, None if unknown."""
 
     data: bytes
     subtype: str
@@ -79,10 +79,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Letter:
-    """All that a mail tells.
+    """The content of a mail.
 
-    ``files`` are links that need no key, by the artifacts' keys; ``picture`` is the
-    thumbnail, with its subtype and its width.
+    ``files`` maps the artifacts' keys to links that need no API key; ``picture`` is the
+    thumbnail.
     """
 
     to: str
@@ -97,7 +97,7 @@ class Letter:
 
 
 def link_files(settings: Settings, job: JobRecord | None) -> dict[str, str]:
-    """Give a link of each file of a job, by its key; none without a public address."""
+    """Return a link to each file of a job, by its key; empty without a public URL."""
     root, outputs = settings.api.public_url, [] if job is None else job.outputs
     if not root or job is None:
         return {}
@@ -109,9 +109,9 @@ def link_files(settings: Settings, job: JobRecord | None) -> dict[str, str]:
 
 
 def pick_picture(job: JobRecord | None, blobs: BlobStore) -> Picture | None:
-    """Read the job's thumbnail, or another small picture; None without one.
+    """Read the job's thumbnail, or else another small picture; None without one.
 
-    Raises StorageUnavailable, so that the mail is tried again with its picture.
+    Raises StorageUnavailable, so that the mail is sent later with its picture.
     """
     for artifact in _candidates(job):
         try:
@@ -123,7 +123,7 @@ def pick_picture(job: JobRecord | None, blobs: BlobStore) -> Picture | None:
 
 
 def _candidates(job: JobRecord | None) -> list[Artifact]:
-    """List what could be shown: what programs show before what some do, then stills."""
+    """List the pictures: best supported formats first, then thumbnails first."""
     kinds = list(_PICTURES)
     found = [
         (kinds.index(artifact.content_type) == len(kinds) - 1, output.kind, artifact)
@@ -136,14 +136,14 @@ def _candidates(job: JobRecord | None) -> list[Artifact]:
 
 
 def compose(letter: Letter, sender: str) -> EmailMessage:
-    """Write the mail; raises ReceiverGone for an address that cannot be one."""
+    """Write the mail; raises ReceiverGone if the address is malformed."""
     if not _ADDRESS.fullmatch(letter.to):
         raise ReceiverGone("the subscription's address is not an e-mail address")
     header = _header(letter)
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = sender, letter.to, header
     mail["Date"] = formatdate(usegmt=True)
-    # The same on every attempt, so that mail programs fold repetitions.
+    # The same on every attempt, so that mail programs hide repetitions.
     mail["Message-ID"] = f"<{letter.message}@framemill>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(_text(letter, header))
@@ -216,7 +216,7 @@ def _reason(letter: Letter) -> str:
 
 
 def _counted(batch: BatchRecord | None) -> list[str]:
-    """Tell how many jobs of a batch ended in which way."""
+    """List how many jobs of a batch have each status."""
     counts = {} if batch is None else batch.counts
     return [f"{count} {name}" for name, count in counts.items() if count]
 
@@ -229,7 +229,7 @@ def _shown(picture: Picture | None) -> str:
 
 def _row(letter: Letter, output: OutputRecord) -> str:
     files = [_anchor(link, name) for name, link in _linked(letter, output)]
-    # What ended the whole job stands above, once.
+    # The error of the whole job is shown once, above.
     if output.error is not None and output.error != (letter.job and letter.job.error):
         files.append(escape(output.error.detail))
     kind = output.kind.replace("_", " ")
@@ -243,7 +243,7 @@ def _row(letter: Letter, output: OutputRecord) -> str:
 
 
 def _linked(letter: Letter, output: OutputRecord) -> list[tuple[str, str]]:
-    """Name an output's first files, with their links where there are any."""
+    """List an output's first files as pairs of name and link, "" without a link."""
     files = [
         (f"{one.name} ({_size(one.bytes)})", letter.files.get(one.key, ""))
         for one in output.artifacts[:_FILES_SHOWN]
@@ -269,7 +269,7 @@ def _anchor(url: str, text: str) -> str:
 
 
 def send(settings: Smtp, mail: EmailMessage) -> dict[str, Any]:
-    """Hand the mail to the server; give what the log keeps.
+    """Send the mail and return the result for the delivery log.
 
     Raises ReceiverGone (no server set, or it refuses the recipient for good),
     ReceiverError (any other refusal), Unreachable.

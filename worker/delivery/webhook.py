@@ -1,7 +1,7 @@
-"""Webhooks after Standard Webhooks 1.0: signed, timestamped, with a stable id.
+"""Send webhooks after Standard Webhooks 1.0: signed, timestamped, with a stable id.
 
 ``webhook-id`` is the same on every attempt and every replay of an event, so that a
-receiver can drop what it has seen. A redirect is a failure: it is not followed.
+receiver can ignore repetitions. A redirect is not followed; it counts as a failure.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _PREFIX = "whsec_"
 
 
 class Poster(Protocol):
-    """The way out; :class:`worker.egress.Door` is one."""
+    """Sends HTTP requests; :class:`worker.egress.EgressClient` is one."""
 
     def post(
         self, url: str, body: bytes, headers: dict[str, str], *, seconds: float
     ) -> Answer:
-        """Send ``body`` within ``seconds``."""
+        """Send ``body`` and return the answer, within ``seconds``."""
 
 
 def message_id(job_id: str, event: Event) -> str:
-    """Give the id by which receivers tell a repetition."""
+    """Return the id by which receivers recognise a repetition."""
     return f"{job_id}.{event.id}"
 
 
 def sign(secret: str, message: str, timestamp: int, body: bytes) -> str:
-    """Make the ``webhook-signature`` of a body; ``secret`` is ``whsec_`` + base64.
+    """Return the ``webhook-signature``; ``secret`` is ``whsec_`` and base64.
 
     Raises ReceiverGone for a secret of another form.
     """
@@ -51,10 +51,10 @@ def sign(secret: str, message: str, timestamp: int, body: bytes) -> str:
 
 
 def write_body(job_id: str, event: Event, job: JobRecord | None, link: str) -> bytes:
-    """Write the payload, under 20 KB: what happened, and the job as it is now.
+    """Return the payload: the event, and the job as it is now, in under 20 KB.
 
-    ``data.job`` is null once the job is deleted; its ``outputs`` and then its
-    ``metadata`` are null where they would not fit.
+    ``data.job`` is null if the job was deleted. To fit, the job's ``outputs``, then its
+    ``metadata``, then its ``error`` become null.
     """
     data: dict[str, Any] = {
         "job_id": job_id,
@@ -77,9 +77,10 @@ def write_body(job_id: str, event: Event, job: JobRecord | None, link: str) -> b
 def write_batch_body(
     batch_id: str, event: Event, batch: BatchRecord | None, link: str
 ) -> bytes:
-    """Write the payload of a batch's event; ``data.batch`` is null once it is gone.
+    """Return the payload of a batch's event, in under 20 KB.
 
-    ``metadata`` is null where it would not fit in 20 KB.
+    ``data.batch`` is null if the batch was deleted. To fit, its ``metadata`` becomes
+    null.
     """
     data: dict[str, Any] = {
         "batch_id": batch_id,
@@ -134,7 +135,7 @@ def send(
     body: bytes,
     now: int,
 ) -> dict[str, Any]:
-    """Post once; give what the log keeps of the answer.
+    """Post once and return the result for the delivery log.
 
     Raises AddressRefused, Unreachable, ReceiverError, ReceiverGone (410, no secret).
     """
@@ -153,10 +154,10 @@ def send(
     answer = egress.post(str(subscription.get("url")), body, headers, seconds=seconds)
     if 200 <= answer.status < 300:
         return {"status": answer.status}
-    said = f"the receiver answered {answer.status}"
+    detail = f"the receiver answered {answer.status}"
     if answer.status == 410:
-        raise ReceiverGone(said)
-    raise ReceiverError(said, retry_after=_retry_after(answer))
+        raise ReceiverGone(detail)
+    raise ReceiverError(detail, retry_after=_retry_after(answer))
 
 
 def _retry_after(answer: Answer) -> float:

@@ -1,8 +1,8 @@
-"""Connect to an address that passed, and no other; bounded in bytes and time.
+"""Send HTTP requests to checked addresses only, with limits on bytes and time.
 
-One deadline covers a whole call: every read and write gets what is left of it, so
-a server that drips bytes cannot hold a worker. The standard library's HTTP client
-is used because it connects to the socket it is handed.
+One deadline covers a whole call: every read and write gets the time that is left, so
+a slow server cannot occupy a worker. The client is the standard library's because it
+can use a socket that is already connected.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @dataclass(frozen=True)
 class Answer:
-    """What a receiver said: status, headers in lower case, the body's beginning."""
+    """A receiver's answer: status, headers in lower case, the start of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -66,10 +66,10 @@ class Downloaded:
 
 
 class EgressClient:
-    """The way out to addresses of callers.
+    """An HTTP client for addresses that callers choose.
 
-    ``resolve`` gives the addresses of a host name, ``tls`` the certificates that
-    are trusted; both have defaults and are replaced in tests.
+    ``resolve`` returns the addresses of a host name, ``tls`` holds the trusted
+    certificates; both have defaults and are replaced in tests.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class EgressClient:
         deadline_seconds: float | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Downloaded:
-        """Bring the bytes of ``url`` to ``path``; redirects are checked one by one.
+        """Download ``url`` to ``path``; every redirect is checked like the first URL.
 
-        ``deadline_seconds`` None is the setting's. Raises AddressRefused,
+        ``deadline_seconds`` defaults to the setting. Raises AddressRefused,
         SourceNotFound, SourceForbidden, SourceError (other refusals), TooLarge,
         Unreachable (retryable: no answer, too slow, 5xx), DiskFull, Interrupted.
         ``path`` does not exist after an error.
@@ -117,9 +117,9 @@ class EgressClient:
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, seconds: float
     ) -> Answer:
-        """Send ``body``; a redirect is an answer like any other, never followed.
+        """Send ``body`` and return the answer; a redirect is not followed.
 
-        Raises AddressRefused, or Unreachable when there is no answer in time.
+        Raises AddressRefused, and Unreachable if there is no answer in time.
         """
         clock = _Clock(seconds)
         with self._exchange("POST", url, headers, body, clock) as answer:
@@ -137,7 +137,7 @@ class EgressClient:
     ) -> Iterator[HTTPResponse]:
         target = self._rules.check_url(url)
         address = self._pin(target, clock)
-        # The host goes into the message, never the URL: its query may be a secret.
+        # Errors name the host, never the URL: its query may hold a secret.
         with _mapped_errors(target.host), self._connect(target, address, clock) as link:
             sent = {
                 "Host": target.authority,
@@ -152,7 +152,7 @@ class EgressClient:
                 yield answer
 
     def _pin(self, target: Target, clock: _Clock) -> Address:
-        """Resolve once; every address must be allowed, the first one is used."""
+        """Resolve the host once and return its first address, if all are allowed."""
         if target.literal is not None:
             found: list[Address] = [target.literal]
         else:
@@ -194,7 +194,7 @@ class _Clock:
 
 
 class _TimedSocket:
-    """What http.client needs of a socket, with the time left before each call."""
+    """The part of a socket that http.client uses, with a timeout before each call."""
 
     def __init__(self, link: socket.socket, clock: _Clock) -> None:
         self._link = link
@@ -208,7 +208,7 @@ class _TimedSocket:
         return io.BufferedReader(_TimedReader(self._link, self._clock), _CHUNK)
 
     def close(self) -> None:
-        """Leave it open: the context manager that opened the link closes it."""
+        """Leave the socket open: the context manager that opened it closes it."""
 
 
 class _TimedReader(io.RawIOBase):
@@ -226,13 +226,13 @@ class _TimedReader(io.RawIOBase):
 
 
 def resolve_by_system(host: str, port: int) -> list[str]:
-    """Ask the system's resolver; raises OSError where the name is not known."""
+    """Return the addresses that the system's resolver knows; raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
 
 def _within(clock: _Clock, resolve: Resolver, host: str, port: int) -> list[str]:
-    """Resolve under the deadline: the system's resolver has no timeout of its own."""
+    """Resolve within the deadline; the system's resolver has no timeout."""
     box: SimpleQueue[list[str] | Exception] = SimpleQueue()
 
     def run() -> None:
@@ -254,7 +254,7 @@ def _within(clock: _Clock, resolve: Resolver, host: str, port: int) -> list[str]
 
 @contextmanager
 def _mapped_errors(host: str) -> Iterator[None]:
-    """Turn what the network raises into Unreachable; ours pass unchanged."""
+    """Turn network errors into Unreachable; our own errors pass unchanged."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -286,16 +286,16 @@ def _follow(url: str, answer: HTTPResponse) -> str:
 
 def _check_status(answer: HTTPResponse) -> None:
     status = answer.status
-    said = f"the server answered {status}"
+    detail = f"the server answered {status}"
     if status == 200:
         return
     if status in {404, 410}:
-        raise SourceNotFound(said)
+        raise SourceNotFound(detail)
     if status in {401, 403, 407, 451}:
-        raise SourceForbidden(said, hint="a URL source must need no credentials")
+        raise SourceForbidden(detail, hint="a URL source must need no credentials")
     if status in {408, 425, 429} or status >= 500:
-        raise Unreachable(said)
-    raise SourceError(said, hint="the URL must answer 200 with the file")
+        raise Unreachable(detail)
+    raise SourceError(detail, hint="the URL must answer 200 with the file")
 
 
 def _save(
@@ -318,9 +318,9 @@ def _save(
 
 
 def _check_whole(size: int, promised: int | None) -> None:
-    """Refuse less than was promised: http.client reads b"" when a link ends early."""
+    """Refuse a short body: http.client reads b"" when a connection ends early."""
     if promised is not None and size != promised:
-        raise Unreachable(f"{size} of {promised} bytes came")
+        raise Unreachable(f"the connection ended after {size} of {promised} bytes")
 
 
 def _copy(

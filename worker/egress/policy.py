@@ -1,4 +1,4 @@
-"""Which addresses may be reached: pure decisions on URLs and IP addresses.
+"""Decide which URLs and IP addresses may be reached. Pure.
 
 The tables follow the IANA special-purpose address registries (IPv4: RFC 6890
 and later, IPv6: RFC 6890, 8215, 9637). IPv6 is an allow-list: global unicast
@@ -65,7 +65,7 @@ _SCHEME_PORTS = {"https": 443, "http": 80}
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address belongs to the public Internet.
+    """Return True if an address belongs to the public Internet.
 
     An IPv4 address inside NAT64's well-known prefix is judged as itself, since
     DNS64 networks reach IPv4 hosts that way. Other IPv6 forms that carry an IPv4
@@ -84,7 +84,7 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True)
 class Target:
-    """A URL that passed: where to connect and what to ask.
+    """An allowed URL: where to connect and what to request.
 
     ``host`` is ASCII, lower case and without a trailing dot: the name for DNS,
     SNI and the certificate. ``literal`` is set when the host is an IP address.
@@ -107,7 +107,7 @@ class Target:
 
 @dataclass(frozen=True)
 class AddressRules:
-    """What may be reached; made of the ``egress`` settings."""
+    """The addresses that may be reached, from the ``egress`` settings."""
 
     schemes: frozenset[str]
     ports: frozenset[int]
@@ -123,7 +123,7 @@ class AddressRules:
         )
 
     def check_url(self, url: str) -> Target:
-        """Take a URL apart; raises AddressRefused where its form is not allowed."""
+        """Parse a URL; raises AddressRefused if its form is not allowed."""
         if match := _UNSAFE.search(url):
             raise refusal(f"a URL has no {match[0]!r}", "percent-encode it")
         try:
@@ -150,7 +150,7 @@ class AddressRules:
         return Target(parts.scheme, host, port, _request_target(parts), literal)
 
     def check_address(self, address: Address, host: str) -> None:
-        """Raise AddressRefused unless the address may be connected to."""
+        """Raise AddressRefused unless the address may be reached."""
         inside = any(
             address.version == net.version and address in net for net in self.networks
         )
@@ -163,7 +163,7 @@ class AddressRules:
 
 
 def refusal(detail: str, hint: str) -> AddressRefused:
-    """Make the error for an address that may not be reached."""
+    """Return the error for an address that may not be reached."""
     return AddressRefused(detail, hint=hint)
 
 

@@ -1,1 +1,1 @@
-"""Reaper and janitor, a process of its own: ``python -m worker.maintenance``."""
+"""The reaper and the janitor, in their own process."""

@@ -1,9 +1,10 @@
-"""The reaper and the janitor, until told to stop: ``python -m worker.maintenance``.
+"""Run the reaper and the janitor: ``python -m worker.maintenance``.
 
-The reaper looks every FRAMEMILL_LEASE_SWEEP_SECONDS for leases that ran out and for
-messages that led to nothing. The janitor removes what retention says: records, results
-that no record names, sources. Its thread is apart, so that a slow blob store delays no
-rescue. Two such processes may run; every step of either may be repeated.
+Every FRAMEMILL_LEASE_SWEEP_SECONDS the reaper looks for leases that ran out and for
+messages that no worker claimed. The janitor removes what is past its retention:
+records, sources, and results that no record names. It has its own thread, so that a
+slow blob store does not delay the reaper. Two such processes may run at once; every
+step can be repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _JOIN_SECONDS = 5.0
 
 
 class Maintenance:
-    """Runs both until told to stop."""
+    """Runs the reaper and the janitor until it is stopped."""
 
     def __init__(self, runtime: Runtime) -> None:
         lease = runtime.settings.lease
@@ -45,8 +46,9 @@ class Maintenance:
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set, through outages of store, broker and blobs.
 
-        Raises SettingsError for a server that would lose jobs, and whatever defect
-        either half meets: a supervisor starts the process again.
+        Raises SettingsError if the Redis server is configured so that it would lose
+        jobs, and any unexpected error of either half: a supervisor is to restart the
+        process.
         """
         thread = threading.Thread(
             target=self._clean_until, args=(stop,), name="janitor", daemon=True
@@ -76,7 +78,7 @@ def _repeat(
     *,
     once: bool = False,
 ) -> None:
-    """Do a step again and again; ``once`` ends with its first success."""
+    """Repeat a step until ``stop`` is set, or with ``once`` until it succeeds."""
     away = False
     while not stop.is_set():
         try:
@@ -94,7 +96,7 @@ def _repeat(
 
 
 def main() -> None:
-    """Run a sweep until SIGTERM or SIGINT."""
+    """Run the maintenance until SIGTERM or SIGINT."""
     settings = Settings.load()
     telemetry.configure(settings.log)
     stop = threading.Event()

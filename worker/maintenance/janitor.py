@@ -1,4 +1,4 @@
-"""Removal of what retention no longer keeps: records, results, sources, uploads."""
+"""Remove records, results, sources and uploads past their retention."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from common.uploads import Uploads
 log = structlog.get_logger(__name__)
 
 TIDY_SECONDS = 3600.0
-# An upload may go on for as long as it is continued; nobody uploads for so many times
-# of what an idle one has.
+# An upload lives as long as it is continued. No upload takes this many times the
+# lifetime of an idle one.
 _TIDY_LIVES = 7
 _BATCH = 200
 
 
 class Janitor:
-    """Removes what is past its time. Blobs first, then the line that names them.
+    """Removes what is past its retention: first the blobs, then their record.
 
-    ``upload_hours`` is how long an idle upload is kept.
+    ``upload_hours`` is the lifetime of an idle upload.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class Janitor:
         self._tidied = -TIDY_SECONDS
 
     def clean(self) -> int:
-        """Do every cleanup that is due; give how many. Raises StoreUnavailable."""
+        """Do every cleanup that is due; return their number.
+
+        Raises StoreUnavailable.
+        """
         done = self._drop_uploads() + self._tidy()
         while cleanups := self._store.cleanups(_BATCH):
             for cleanup in cleanups:
@@ -59,7 +62,7 @@ class Janitor:
         return dropped
 
     def _tidy(self) -> int:
-        """Remove parts that no record knows: of writers that were killed."""
+        """Remove unfinished files of killed writers, which no record names."""
         if time.monotonic() - self._tidied < TIDY_SECONDS:
             return 0
         self._tidied = time.monotonic()
@@ -69,7 +72,7 @@ class Janitor:
                 for prefix in ("in/", "out/")
             )
         except FramemillError as error:
-            # A store that does not list uploads must not hold up the other cleanups.
+            # A storage that cannot list uploads must not block the other cleanups.
             log.warning("tidy.deferred", error=error.detail)
             return 0
         if left:
@@ -98,16 +101,16 @@ class Janitor:
         return 0
 
     def _remove_orphans(self, job_id: str) -> int:
-        """Remove results that nothing points at: of lost, refused and failed work.
+        """Remove stored results of lost, refused and failed work.
 
-        The files are listed before the record is read. So where the job has ended by
-        then, whatever was listed and is in no record will never be: work that begins
-        later has a newer fence, and other keys.
+        The files are listed before the record is read. If the job has ended by then, a
+        listed file that the record does not name never will be named: later work has a
+        newer fence and so other keys.
         """
         stored = [blob.key for blob in self._blobs.list(f"out/{job_id}/")]
         job = self._store.get(job_id)
         if job is None or job.status not in JOB_ENDED:
-            return 0  # the record's own cleanup, or the next end, removes it
+            return 0  # removed with the record, or when the job ends again
         kept = {one.key for output in job.outputs for one in output.artifacts}
         orphans = [key for key in stored if key not in kept]
         for key in orphans:

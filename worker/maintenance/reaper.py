@@ -1,4 +1,4 @@
-"""Rescue of the work whose worker or whose message was lost."""
+"""Queue tasks again whose worker or whose message was lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MESSAGES_AT_ONCE = 10
 
 
 class Reaper:
-    """Rescues tasks whose worker or whose message was lost."""
+    """Queues tasks again whose worker or whose message was lost."""
 
     def __init__(
         self, store: JobStore, dispatcher: Dispatcher, sweep_seconds: float
@@ -29,7 +29,7 @@ class Reaper:
         self._send_seconds = sweep_seconds
 
     def sweep(self) -> Reaped:
-        """Make one pass and ring for what it found. Raises StoreUnavailable."""
+        """Make one pass and enqueue the tasks found. Raises StoreUnavailable."""
         backlog = self._backlog()
         reaped = self._store.reap(_BATCH, backlog)
         if reaped.outage:
@@ -54,9 +54,10 @@ class Reaper:
             return None
 
     def _enqueue(self, messages: Sequence[Message]) -> None:
-        """Ring within a bound: a pass that took long would look like an outage.
+        """Send the messages, for no longer than one period of the reaper.
 
-        The store has every message due again, so a later pass rings for the rest.
+        A longer pass would look like an outage of the reaper. Every message is due
+        again in the store, so a later pass sends the rest.
         """
         deadline = time.monotonic() + self._send_seconds
         for start in range(0, len(messages), _MESSAGES_AT_ONCE):

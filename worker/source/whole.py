@@ -1,8 +1,8 @@
-"""The local copy of a source, shared by all tasks on this host.
+"""A cache of whole sources on local disk, shared by all tasks on this host.
 
-A copy is kept under the digest of what pins its content (bucket, key, ETag), so
-that the outputs of a job, and the parts of an output, download it once. Users get a
-hard link: taking a copy out of the cache never pulls a file from under FFmpeg.
+A copy is named by the digest of bucket, key and ETag, so the outputs of a job and the
+parts of an output download it once. A task gets a hard link: eviction never removes a
+file that FFmpeg is reading.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from common.storage.port import BlobStore, disk_errors
 _IDLE_SECONDS = 3600.0
 
 
-class Sources:
-    """Brings sources here and keeps them for a while."""
+class SourceCache:
+    """Pins sources, and fetches them into the cache."""
 
     def __init__(self, settings: Settings, blobs: BlobStore) -> None:
         self._limit = settings.limits.source_bytes
@@ -33,10 +33,10 @@ class Sources:
         self._blobs = blobs
 
     def pin(self, source: Source) -> Source:
-        """Fix what the bytes are: size and ETag, once, before anything is read.
+        """Return the source with its size and ETag, before any byte is read.
 
-        Raises SourceNotFound, SourceChanged when a pin that is there already does
-        not hold, TooLarge, StorageUnavailable.
+        Raises SourceNotFound, SourceChanged if it no longer matches an earlier pin,
+        TooLarge, StorageUnavailable.
         """
         info = self._blobs.head(source.key or "", bucket=source.bucket)
         if info.size > self._limit:
@@ -53,8 +53,11 @@ class Sources:
             }
         )
 
-    def bring(self, source: Source, path: Path) -> None:
-        """Put the pinned source at ``path``; raises what BlobStore.fetch raises."""
+    def fetch(self, source: Source, path: Path) -> None:
+        """Link the pinned source to ``path``, downloading it if it is not cached.
+
+        Raises what BlobStore.fetch raises.
+        """
         with disk_errors("keeping a local copy of the source"):
             self._folder.mkdir(parents=True, exist_ok=True)
             kept = self._folder / _digest(source)
@@ -67,19 +70,19 @@ class Sources:
                         source.key or "", part, bucket=source.bucket, etag=source.etag
                     )
                     part.rename(kept)
-                # Not the copy itself: it may be the blob's own inode, whose time of
-                # change is its ETag.
+                # Touch the lock, not the copy: the copy may be the blob's own inode,
+                # and its modification time is the blob's ETag.
                 os.utime(kept.with_suffix(".lock"))
                 os.link(kept, path)
 
     def drop(self, source: Source) -> None:
-        """Take a source out of the cache; links that are in use stay."""
+        """Remove a source from the cache; links in use stay."""
         kept = self._folder / _digest(source)
         for suffix in ("", ".part", ".lock"):
             kept.with_suffix(suffix).unlink(missing_ok=True)
 
     def _evict(self, wanted: int) -> None:
-        """Make room: what was idle for an hour goes, then the oldest first."""
+        """Make room: evict copies idle for an hour, then the least recently used."""
         entries = []
         for path in self._folder.iterdir():
             if not path.suffix:

@@ -1,1 +1,1 @@
-"""What one Celery task does: one module a kind of task."""
+"""The work of each kind of task, one module a kind."""

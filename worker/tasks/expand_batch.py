@@ -1,8 +1,8 @@
-"""What a batch's task does: make its jobs, or end them, or delete them.
+"""Submit the jobs of a batch, or cancel them, or delete them.
 
-The batch's cursor moves in the same call that puts a job on record, so an attempt
-that dies anywhere is taken up by the next where it stopped: no job is made twice and
-none is left out. A batch that is called off is seen at the next job.
+The batch's cursor moves in the same store call that accepts a job. So the next attempt
+continues exactly where a killed one stopped: no job is made twice and none is left out.
+A cancelled or deleted batch is noticed at the next job.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Stage = Callable[[Attempt, BatchRecord], Outcome | None]
 
 
 def expand(attempt: Attempt) -> Outcome:
-    """Do what the batch wants done, until it wants nothing else.
+    """Run the batch's stages until none is left to do.
 
-    Raises SourceError or Unavailable where the bucket cannot be listed, KeyRevoked,
-    NotFound when the batch is gone, Interrupted.
+    Raises SourceError or Unavailable if the bucket cannot be listed, KeyRevoked,
+    NotFound if the batch was deleted, Interrupted.
     """
     store = attempt.context.runtime.store
     while True:
@@ -90,7 +90,7 @@ def _expanded(
 
 
 def _wait_for_room(attempt: Attempt, full: Full) -> Outcome:
-    """Give the claim back until a job ends (the store rings then) or the day does."""
+    """Release the claim until a job ends, which wakes this task, or the day does."""
     store = attempt.context.runtime.store
     seconds = float(full.wait) if full.scope == "day" else ROOM_SECONDS
     return attempt.settle(
@@ -114,7 +114,7 @@ def _given(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]
 
 
 def _found(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
-    """Walk the objects after the cursor; folders and files of our own are none."""
+    """Yield the objects after the cursor, without folders and files of our own."""
     runtime = attempt.context.runtime
     requested = batch.prefix or {}
     bucket, own = requested["bucket"], runtime.settings.blobs.bucket
@@ -133,14 +133,14 @@ def _cancel(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
     runtime = attempt.context.runtime
     for status in _OPEN:
         for job_id in _children(attempt, batch, status):
-            # It has ended, or somebody has deleted it meanwhile.
+            # The job may have ended or been deleted meanwhile.
             with suppress(Conflict, NotFound):
                 runtime.dispatcher.enqueue(runtime.store.cancel(job_id).messages)
     return attempt.settle(lambda: runtime.store.end_stage(attempt.claim, "cancel"))
 
 
 def _delete(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
-    """Remove the jobs; the sweep removes their files."""
+    """Delete the jobs; the janitor removes their files."""
     runtime = attempt.context.runtime
     for job_id in _children(attempt, batch, None):
         with suppress(NotFound):

@@ -1,4 +1,4 @@
-"""The first task of every job: get to know the source, open the outputs."""
+"""Probe the source of a job and open its outputs: the first task of every job."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from worker.media.ffmpeg.clip import no_video
 
 
 def prepare(attempt: Attempt) -> Outcome:
-    """Pin, fetch and probe the source; cut and open each output.
+    """Pin, fetch and probe the source; split and open each output.
 
-    Raises SourceError, MediaError, Unavailable; then no output is opened.
+    Raises SourceError, MediaError or Unavailable before any output is opened.
     """
     claim, context = attempt.claim, attempt.context
     runtime = context.runtime
@@ -26,7 +26,7 @@ def prepare(attempt: Attempt) -> Outcome:
     check_size(claim.options, source)
     if claim.options.dedupe and (copied := _reused(attempt, source)):
         return copied
-    path = attempt.bring(source)
+    path = attempt.fetch_source(source)
     media = context.engine.probe(path, attempt.watch.should_stop)
     check_length(claim.options, media)
     job = runtime.store.get(claim.job_id)
@@ -43,7 +43,7 @@ def prepare(attempt: Attempt) -> Outcome:
 
 def _reused(attempt: Attempt, source: Source) -> Outcome | None:
     claim = attempt.claim
-    # What was downloaded would have to be downloaded again after the wait.
+    # A downloaded source would have to be downloaded again after the wait.
     wait = claim.source.kind != "url"
     return reuse(
         attempt, source, lambda media: check_length(claim.options, media), wait=wait
@@ -51,7 +51,7 @@ def _reused(attempt: Attempt, source: Source) -> Outcome | None:
 
 
 def check_size(options: JobOptions, source: Source) -> None:
-    """Raise TooLarge over what the API key of the job allows."""
+    """Raise TooLarge if the source has more bytes than the job's API key allows."""
     most = options.max_bytes
     if most is not None and (source.size or 0) > most:
         raise TooLarge(
@@ -61,7 +61,7 @@ def check_size(options: JobOptions, source: Source) -> None:
 
 
 def check_length(options: JobOptions, media: MediaInfo) -> None:
-    """Raise TooLong over what the API key of the job allows."""
+    """Raise TooLong if the video is longer than the job's API key allows."""
     most = options.max_seconds
     if most is not None and (media.duration or 0) > most:
         raise TooLong(
@@ -79,7 +79,7 @@ def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Openin
 
 
 def _pinned(attempt: Attempt) -> Source:
-    """Pin the source; one named by URL is first brought into our own storage."""
+    """Pin the source; a URL is first downloaded into our own storage."""
     claim, context = attempt.claim, attempt.context
     source = claim.source
     if source.kind == "url":
@@ -87,8 +87,8 @@ def _pinned(attempt: Attempt) -> Source:
     source = context.sources.pin(source)
     resumed = source.kind == "upload" and source.sha256 is None
     if resumed and claim.options.dedupe:
-        # Sent in tasks, perhaps in parallel: nobody has seen the bytes in order yet.
-        digest = _sha256(attempt.bring(source))
+        # Uploaded in parts, perhaps in parallel: no process has read it in order yet.
+        digest = _sha256(attempt.fetch_source(source))
         source = source.model_copy(update={"sha256": digest})
     return source
 
@@ -104,9 +104,9 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
     )
     sha256 = _sha256(path) if claim.options.dedupe else None
     key = source_key(claim.job_id)
-    # Crash window: until prepare has succeeded the record does not name this blob, and
-    # after a failure (no video, too long) it never will. It is reserved, so the sweep
-    # takes it then. Whoever has lost the claim meanwhile must not write over it.
+    # Crash window: the record names this blob only once prepare has succeeded, and
+    # never after a failure (no video, too long). The reservation lets the janitor
+    # delete it then. A worker that has lost the claim must not write over it.
     runtime.store.reserve_blob(key, runtime.settings.retention.upload_hours * 3600)
     attempt.check()
     info = runtime.blobs.put(key, path, content_type="application/octet-stream")

@@ -1,8 +1,8 @@
-"""Copy an output's files to where the job wants them; then the output has succeeded.
+"""Copy an output's files to the job's destination, and end the output.
 
-The artifacts were fixed by the finish that the fence let through, and the names at the
-destination follow from job and output alone. So an attempt that comes late, or a second
-one beside it, writes what is there already: no older result can cover a newer one.
+The artifacts are fixed when this task is claimed, and the names at the destination
+follow from job and output alone. So a late or a second attempt writes the same files
+again, and no older result can overwrite a newer one.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from worker.lease import Attempt
 def publish(attempt: Attempt) -> Outcome:
     """Copy each file of the claimed output and end it.
 
-    Raises DestinationForbidden (the output fails, its files stay with us),
+    Raises DestinationForbidden (the output fails, its files stay in our storage),
     Unavailable, Interrupted.
     """
     claim, runtime = attempt.claim, attempt.context.runtime
-    # Where this ends the job, the copy of its source that was kept here goes.
+    # If this ends the job, this host's copy of its source is dropped.
     attempt.source = claim.source
     target = claim.options.destination
     if target is None:

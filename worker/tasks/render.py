@@ -1,4 +1,4 @@
-"""One output, or one part of it: make the files, store them, publish them."""
+"""Make the files of one output, or of one part of it, and store them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _COSTLY = {one.code: one for one in (Timeout, ResourceLimit)}
 
 
 def render(attempt: Attempt) -> Outcome:
-    """Render the claimed task and publish what came of it.
+    """Render the claimed output or part, store its files and publish them.
 
-    The files lie under this claim's fence before the record points at them, so a
-    stale attempt can store files but never publish them. Raises MediaError,
+    The files are stored under this claim's fence before the record points at them, so
+    a stale attempt can store files but never publish them. Raises MediaError,
     SourceError, Unavailable, Interrupted.
     """
     claim, context = attempt.claim, attempt.context
-    job = _job(attempt, attempt.bring(claim.source))
+    job = _render_job(attempt, attempt.fetch_source(claim.source))
     rendered = context.engine.render(job, attempt.watch)
-    _hold_cost(rendered)
+    _raise_costly(rendered)
     prefix = f"out/{claim.job_id}/{claim.output}/{claim.fence}/"
     blobs = context.runtime.blobs
     try:
@@ -45,10 +45,10 @@ def render(attempt: Attempt) -> Outcome:
     return outcome
 
 
-def _hold_cost(rendered: Rendered) -> None:
-    """Raise what kept a part from giving anything, where that took long to find out.
+def _raise_costly(rendered: Rendered) -> None:
+    """Raise the error of a part that made no file, if it took long to fail.
 
-    The job store bears it once for each output: the second such part ends them all.
+    The job store tolerates one such part of an output; the second one fails the output.
     """
     errors = [report.error for report in rendered.reports if report.error]
     if not rendered.files and errors and errors[-1].code in _COSTLY:
@@ -58,17 +58,19 @@ def _hold_cost(rendered: Rendered) -> None:
 
 
 def _discard(blobs: BlobStore, prefix: str) -> None:
-    """Remove what does not count; where that fails the janitor does it later."""
+    """Remove unpublished files; if that fails, the janitor does it later."""
     try:
         blobs.delete_prefix(prefix)
     except Unavailable as error:
         log.warning("render.orphans_left", prefix=prefix, error=error.detail)
 
 
-def _job(attempt: Attempt, source: Path) -> RenderJob:
+def _render_job(attempt: Attempt, source: Path) -> RenderJob:
     claim = attempt.claim
     if claim.media is None or claim.spec is None:
-        raise ValueError(f"task {claim.task} was opened without media facts")
+        raise ValueError(
+            f"task {claim.task} was opened without the result of the probe"
+        )
     workdir = attempt.folder / "work"
     workdir.mkdir()
     return RenderJob(

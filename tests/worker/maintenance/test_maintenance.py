@@ -174,7 +174,7 @@ def test_files_of_parts_stay_and_those_of_lost_parts_go(
     store_context: StoreContext, files: BlobStore, janitor: Janitor
 ) -> None:
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=[1, 2])
+    store_context.open(job_id, strip=2)
     kept = []
     for task in (f"{job_id}:o:strip:0", f"{job_id}:o:strip:1", f"{job_id}:o:strip"):
         claim = store_context.claim(task)
@@ -196,7 +196,7 @@ def test_orphans_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
 ) -> None:
     """The cleanup was in the janitor's hands when somebody asked for a retry."""
     job_id = store_context.accept("strip")
-    store_context.open(job_id, strip=[1, 2])
+    store_context.open(job_id, strip=2)
     store_context.ruin(f"{job_id}:o:strip:0")
     store_context.has_run_out(f"litter:{job_id}")
     (cleanup,) = store_context.store.cleanups()

@@ -10,7 +10,7 @@ from common import storage as blobs
 from common.errors import SourceChanged, SourceNotFound, TooLarge
 from common.model import Source
 from common.settings.load import Settings
-from worker.source.whole import Sources
+from worker.source.whole import SourceCache
 
 
 @pytest.fixture
@@ -38,34 +38,34 @@ def put(store, tmp_path, key, size):
 
 
 def test_a_pinned_source_arrives_whole(settings, store, tmp_path):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
 
-    sources.bring(pinned, tmp_path / "copy")
+    sources.fetch(pinned, tmp_path / "copy")
 
     assert (tmp_path / "copy").read_bytes() == b"v" * 1000
     assert pinned.size == 1000
 
 
 def test_the_second_task_does_not_fetch_again(settings, store, tmp_path):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
-    sources.bring(pinned, tmp_path / "first")
+    sources.fetch(pinned, tmp_path / "first")
     store.delete("in/a/source")
 
-    sources.bring(pinned, tmp_path / "second")
+    sources.fetch(pinned, tmp_path / "second")
 
     assert (tmp_path / "second").read_bytes() == b"v" * 1000
 
 
 def test_a_source_that_was_brought_is_still_what_was_pinned(settings, store, tmp_path):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     source = put(store, tmp_path, "in/a/source", 1000)
     pinned = sources.pin(source)
-    sources.bring(pinned, tmp_path / "first")
+    sources.fetch(pinned, tmp_path / "first")
     sources.drop(pinned)
 
-    sources.bring(pinned, tmp_path / "second")
+    sources.fetch(pinned, tmp_path / "second")
 
     assert sources.pin(source) == pinned
 
@@ -76,28 +76,28 @@ def test_a_source_over_the_limit_is_refused_with_the_settings_name(
     source = put(store, tmp_path, "in/a/source", 1_500_001)
 
     with pytest.raises(TooLarge, match="FRAMEMILL_LIMITS_SOURCE_BYTES"):
-        Sources(settings, store).pin(source)
+        SourceCache(settings, store).pin(source)
 
 
 def test_a_source_that_is_not_there_is_not_found(settings, store):
     with pytest.raises(SourceNotFound):
-        Sources(settings, store).pin(Source(kind="upload", key="in/none/source"))
+        SourceCache(settings, store).pin(Source(kind="upload", key="in/none/source"))
 
 
 def test_a_source_that_changed_after_the_pin_is_refused(settings, store, tmp_path):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
     put(store, tmp_path, "in/a/source", 900)
 
     with pytest.raises(SourceChanged):
-        sources.bring(pinned, tmp_path / "copy")
+        sources.fetch(pinned, tmp_path / "copy")
 
 
 def test_the_cache_makes_room_and_files_in_use_stay(settings, store, tmp_path):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     for name in "abc":
         pinned = sources.pin(put(store, tmp_path, f"in/{name}/source", 1_000_000))
-        sources.bring(pinned, tmp_path / name)
+        sources.fetch(pinned, tmp_path / name)
 
     kept = [p for p in (tmp_path / "scratch" / "cache").iterdir() if not p.suffix]
     assert sum(path.stat().st_size for path in kept) <= 2_500_000
@@ -105,9 +105,9 @@ def test_the_cache_makes_room_and_files_in_use_stay(settings, store, tmp_path):
 
 
 def test_a_dropped_source_leaves_nothing(settings, store, tmp_path):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
-    sources.bring(pinned, tmp_path / "copy")
+    sources.fetch(pinned, tmp_path / "copy")
 
     sources.drop(pinned)
 
@@ -115,18 +115,18 @@ def test_a_dropped_source_leaves_nothing(settings, store, tmp_path):
 
 
 def test_the_cache_gives_up_first_what_was_used_longest_ago(settings, store, tmp_path):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     now = time.time()
     pinned = {}
     for age, name in enumerate("ab"):
         pinned[name] = sources.pin(put(store, tmp_path, f"in/{name}/source", 1_000_000))
-        sources.bring(pinned[name], tmp_path / name)
+        sources.fetch(pinned[name], tmp_path / name)
         lock = _kept(settings, pinned[name]).with_suffix(".lock")
         os.utime(lock, (now - 100 + age, now - 100 + age))
-    sources.bring(pinned["a"], tmp_path / "a again")  # now b was used longest ago
+    sources.fetch(pinned["a"], tmp_path / "a again")  # now b was used longest ago
 
     third = sources.pin(put(store, tmp_path, "in/c/source", 1_000_000))
-    sources.bring(third, tmp_path / "c")
+    sources.fetch(third, tmp_path / "c")
 
     assert _kept(settings, pinned["a"]).exists()
     assert not _kept(settings, pinned["b"]).exists()
@@ -135,17 +135,17 @@ def test_the_cache_gives_up_first_what_was_used_longest_ago(settings, store, tmp
 def test_what_nobody_used_for_an_hour_leaves_the_cache_though_there_is_room(
     settings, store, tmp_path
 ):
-    sources = Sources(settings, store)
+    sources = SourceCache(settings, store)
     idle, recent = (
         sources.pin(put(store, tmp_path, f"in/{name}/source", 1000)) for name in "ab"
     )
     for pinned, age in ((idle, 3700), (recent, 3500)):
-        sources.bring(pinned, tmp_path / (pinned.key or "").replace("/", "-"))
+        sources.fetch(pinned, tmp_path / (pinned.key or "").replace("/", "-"))
         then = time.time() - age
         os.utime(_kept(settings, pinned).with_suffix(".lock"), (then, then))
 
     third = sources.pin(put(store, tmp_path, "in/c/source", 1000))
-    sources.bring(third, tmp_path / "c")
+    sources.fetch(third, tmp_path / "c")
 
     assert not _kept(settings, idle).exists()
     assert _kept(settings, recent).exists()

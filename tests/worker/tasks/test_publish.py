@@ -18,7 +18,7 @@ from common.runtime import Runtime
 from tests.worker.context import make_context, make_runtime
 from worker.delivery.webhook import write_body
 from worker.lease import WorkerContext, run
-from worker.source.whole import Sources
+from worker.source.whole import SourceCache
 from worker.tasks.publish import publish
 
 FILES = {"poster.jpg": b"picture", "index.vtt": b"WEBVTT"}
@@ -168,7 +168,7 @@ def test_the_kept_copy_of_the_source_goes_with_the_end_of_the_job(
 ):
     job_id = rendered(worker_context.runtime)
     dropped: list[Source] = []
-    monkeypatch.setattr(Sources, "drop", lambda _, source: dropped.append(source))
+    monkeypatch.setattr(SourceCache, "drop", lambda _, source: dropped.append(source))
     run(worker_context, f"{job_id}:o:poster", "task", publish)
     assert [one.key for one in dropped] == ["in/x/source"]
 

@@ -7,7 +7,7 @@ import pytest
 from common.errors import DecodeError, FramemillError, ResourceLimit, Timeout
 from common.model import AttemptReport, ErrorInfo
 from worker.media.engine import Rendered
-from worker.tasks.render import _hold_cost
+from worker.tasks.render import _raise_costly
 
 
 def nothing(*errors: FramemillError) -> Rendered:
@@ -22,10 +22,10 @@ def nothing(*errors: FramemillError) -> Rendered:
 @pytest.mark.parametrize("error", [Timeout("stalled"), ResourceLimit("too much")])
 def test_what_took_long_to_give_nothing_is_a_failure(error: FramemillError) -> None:
     with pytest.raises(type(error), match=error.detail) as caught:
-        _hold_cost(nothing(DecodeError("first"), error))
+        _raise_costly(nothing(DecodeError("first"), error))
     assert len(caught.value.reports) == 3
 
 
 def test_a_window_that_does_not_decode_is_borne() -> None:
-    _hold_cost(nothing(Timeout("first"), DecodeError("then")))
-    _hold_cost(nothing())
+    _raise_costly(nothing(Timeout("first"), DecodeError("then")))
+    _raise_costly(nothing())
