@@ -42,6 +42,12 @@ _USUAL_FPS = 30.0
 # FFmpeg's own VP8 and VP9 decoders ignore the alpha plane; libvpx reads it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
+# FFmpeg's decoder of JPEG multiplies CMYK's ink by its black and rounds down: white
+# would be 254, and all else without black one too dark. By format, the filter that
+# lifts it: of the three colours, or of the luminance.
+_INKED = {"gbrap": "lutrgb", "yuva444p": "lutyuv"}
+_LIFTED = "val+gt(val,0)"
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -314,6 +320,8 @@ def _on_timeline(clip: Clip, frames: Any) -> Any:
 def _picture(opened: Any, video: VideoInfo) -> Any:
     """Return the stream of whole pictures, assembled from tiles and alpha."""
     frames = opened[str(video.index)]
+    if video.codec == "mjpeg" and video.pixel_format in _INKED:
+        frames = _lifted(frames, video.pixel_format)
     if video.mosaic is not None:
         frames = _stacked(opened, video.mosaic)
     if video.alpha_mosaic is None:
@@ -323,6 +331,11 @@ def _picture(opened: Any, video: VideoInfo) -> Any:
         "scale", video.coded_width, video.coded_height, out_range="full"
     )
     return ffmpeg.filter([frames, alpha.filter("format", "gray")], "alphamerge")
+
+
+def _lifted(frames: Any, pixels: str) -> Any:
+    bands = "rgb" if _INKED[pixels] == "lutrgb" else "y"
+    return frames.filter(_INKED[pixels], **dict.fromkeys(bands, _LIFTED))
 
 
 def _woven(fields: Any, first: str, *, alone: bool) -> Any:

@@ -38,6 +38,7 @@ from worker.media.probe import (
     isobmff,
     mosaics,
     second_file,
+    tiff,
 )
 from worker.media.probe.sniff import Sniffed, sniff
 
@@ -94,6 +95,10 @@ def probe(
     if facts.get("container", "").startswith("mov") and len(videos) > 1:
         facts["videos"] = mosaics.join(videos, isobmff.read(path))
     _note_second_file(path, facts)
+    if facts.get("container") == "tiff_pipe":
+        turned = {"matrix": tiff.matrix(path)}
+        for video in videos:
+            video["frames"] = [one | turned for one in video["frames"]]
     _decode(path, facts, settings, should_stop)
     return media_info(head, facts, settings)
 

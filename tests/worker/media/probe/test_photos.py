@@ -9,6 +9,7 @@ from PIL import Image
 
 from common.errors import SeekPastEnd
 from common.outputs.specs import OUTPUT_SPEC
+from tests.acceptance import marks
 from tests.conftest import CASES
 from worker.media.engine import RenderJob, Watch
 
@@ -101,3 +102,47 @@ def test_given_a_photo_when_any_time_is_asked_then_it_is_shown(engine, workdir, 
     )
 
     assert (done.files[0].width, done.files[0].time) == (640, 0)
+
+
+_STORED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_given_a_tiff_with_an_orientation_then_it_is_shown_upright(
+    engine, workdir, tmp_path, orientation
+):
+    drawn, path = marks.draw(77, (192, 108)), tmp_path / "photo.tif"
+    if orientation > 1:
+        drawn = drawn.transpose(_STORED[orientation])
+    drawn.save(path, "TIFF", tiffinfo={274: orientation})
+    spec = OUTPUT_SPEC.validate_python({"kind": "thumbnail", "format": "png"})
+
+    media = engine.probe(path)
+    done = engine.render(RenderJob(spec, media, path, workdir), Watch())
+
+    with Image.open(done.files[0].path) as picture:
+        seen = marks.read(picture)
+    assert (media.video.width, media.video.height) == (192, 108)
+    assert (seen.number, seen.upright) == (77, True)
+
+
+@pytest.mark.parametrize("level", [255, 128, 0])
+def test_given_a_cmyk_jpeg_then_white_is_white_and_grey_is_grey(
+    engine, workdir, tmp_path, level
+):
+    path = tmp_path / "print.jpg"
+    Image.new("CMYK", (64, 48), (255 - level,) * 3 + (0,)).save(path, quality=98)
+    spec = OUTPUT_SPEC.validate_python({"kind": "thumbnail", "format": "png"})
+
+    done = engine.render(RenderJob(spec, engine.probe(path), path, workdir), Watch())
+
+    with Image.open(done.files[0].path) as picture:
+        assert picture.convert("RGB").getpixel((20, 20)) == (level,) * 3
