@@ -60,7 +60,10 @@ def translate(
     reason (a 400 where the object is encrypted with the caller's key), is a source
     that may not be read.
     """
-    said = f"{what}: storage answers {status_of(error)} {code_of(error)}".rstrip()
+    status, code = str(status_of(error)), code_of(error)
+    # The answer to HEAD has no body: botocore makes the code of the status.
+    reason = status if code in ("", status) else f"{status} {code}"
+    said = f"{what}: storage answers {reason}"
     return _ours(error, said, own=own) or _theirs(error, said, read=read)
 
 

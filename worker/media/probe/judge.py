@@ -245,6 +245,11 @@ def _length(video: dict[str, Any], facts: dict[str, Any]) -> float | None:
     return float(declared) if lies else length
 
 
+def _rounded(seconds: float | None) -> float | None:
+    """Return what is stated of a length: microseconds, without the noise of sums."""
+    return None if seconds is None else round(seconds, 6)
+
+
 def _sane(seconds: float | None) -> float | None:
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
         return None
@@ -429,7 +434,7 @@ def _video(
         fps=round(video["fps"], 4) or None,
         coded_rate=video["coded_rate"] if facts["container"] in _RATED else None,
         frames=counted or None,
-        duration=_length(video, facts),
+        duration=_rounded(_length(video, facts)),
         start_time=start,
         stream_start=max(0.0, due),
         zero=round(facts["start"], 6),
@@ -466,7 +471,7 @@ def _duration(
     video: VideoInfo | None, facts: dict[str, Any], warnings: list[str]
 ) -> float | None:
     """Return the best known end of the video on the container's clock, seconds."""
-    declared = _sane(facts["duration"])
+    declared = _rounded(_sane(facts["duration"]))
     if video is None:
         return declared
     known = None
@@ -475,6 +480,7 @@ def _duration(
     if known is None:
         warnings.append(warning_codes.DURATION_UNKNOWN)
         return None
+    known = round(known, 6)
     if declared is None:
         return known  # an APNG, a raw stream or a still states no duration
     if abs(declared - known) > max(1.0, 0.1 * known):

@@ -267,17 +267,21 @@ def _lenient_alternatives(
 def _each(renderer: _StillRenderer, times: list[float], grabber: Grabber) -> StepRun:
     """Make one file per time; a single one has no number in its name.
 
-    With ``count``, a frame that was grabbed before makes no second file.
+    With ``count``, a frame that was grabbed before makes no second file. A frame that
+    was grabbed twice is warned about, unless the times are ``exact``.
     """
+    exact = renderer.spec.count is None and renderer.spec.policy in (None, "exact")
     made: list[Made] = []
+    repeated = False
     for place, time in enumerate(times, 1):
         file = _file(renderer.spec, times, place)
         grabbed = yield from grabber(renderer, time, file)
         again = any(frame_at.is_same(grabbed.time, one.time) for one in made)
+        repeated |= again and not exact
         if renderer.spec.count is None or not again:
             name = _file(renderer.spec, times, len(made) + 1)
             made.append(renderer.made(file, name, grabbed))
-    if len(made) < len(times):
+    if repeated:
         made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
     return made
 

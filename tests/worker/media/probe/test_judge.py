@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -217,3 +218,10 @@ def test_given_hdr_tags_when_probed_then_the_kind_is_told(engine, make):
     clip = make("hdr.mp4", "testsrc2=s=128x72:d=0.4", *words)
 
     assert engine.probe(clip).video.hdr == "hdr10"
+
+
+def test_given_a_start_and_a_length_when_they_are_added_then_no_noise_is_stated():
+    video = SimpleNamespace(start_time=0.1, duration=0.2)
+    facts = {"duration": None, "audios": []}
+
+    assert judge._duration(video, facts, []) == 0.3

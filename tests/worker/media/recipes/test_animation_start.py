@@ -121,3 +121,18 @@ def test_given_black_windows_when_snippets_are_made_then_each_is_named(
 @pytest.mark.parametrize("end", [9, "80%"])
 def test_given_an_end_when_no_start_is_stated_then_it_is_10_percent(end):
     assert OUTPUT_SPEC.validate_python({"kind": "animation", "end": end}).start == "10%"
+
+
+def test_given_a_film_black_but_for_its_end_when_nothing_is_said_then_that_is_shown(
+    render, make
+):
+    graph = f"{_BLACK}:d=12[a];{_FILM}:d=1.2[b];[a][b]concat"
+    film = make("bright_end.mp4", graph, *_CODEC)
+
+    done = render(film, kind="animation")
+
+    assert done.warnings == ["black"]
+    assert done.files[0].time == pytest.approx(8.2, abs=0.11)
+    assert done.files[0].details["passed_over"] == [
+        {"start": 1.32, "warnings": ["black"]}
+    ]

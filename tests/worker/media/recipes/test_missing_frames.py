@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,18 @@ def test_times_of_one_frame_have_a_file_each(render: Render, film: Path) -> None
 
     assert len(done.files) == 2
     assert done.warnings == []
+
+
+@pytest.mark.parametrize("policy", ["keyframe", "auto"])
+def test_times_that_lead_to_one_frame_are_warned_about(
+    render: Render, make: Callable[..., Path], policy: str
+) -> None:
+    still = make("one_second.mp4", "testsrc2=s=160x90:r=1:d=1", "-c:v", "libx264")
+
+    done = render(still, kind="thumbnail", times=[0.1, 0.3], policy=policy)
+
+    assert [file.time for file in done.files] == [0.0, 0.0]
+    assert done.warnings == ["fewer_frames"]
 
 
 def test_a_storyboard_of_more_tiles_than_frames_says_so(

@@ -26,6 +26,8 @@ from worker.media.recipes.best_frame.score import ScoredSample, rank
 
 _MOST_STARTS = 2
 _EMPTY = 1 / 3
+# How much less of a span must be empty if the usual one is.
+_CLEARLY = 0.05
 # Factors for a span that starts empty, and for one in which nothing moves.
 _EMPTY_FIRST = 0.7
 _STILL = 0.4
@@ -92,8 +94,13 @@ def _shown(
 
 
 def _is_better(shown: Sequence[_SeenSample], instead_of: Content) -> bool:
-    """Return True if the samples lack the fault of the usual span."""
-    if sum(one.empty for one in shown) >= _EMPTY * len(shown):
+    """Return True if the samples lack the fault of the usual span, or have less of it.
+
+    If most of a film is black, a span that ends with a picture is better than none.
+    """
+    empty = sum(one.empty for one in shown) / len(shown)
+    usual = instead_of.black + instead_of.flat
+    if empty >= min(1.0, max(_EMPTY, usual - _CLEARLY)):
         return False
     if instead_of.frozen and not _moving(shown):
         return False

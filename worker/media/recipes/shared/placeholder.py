@@ -18,6 +18,7 @@ MAX_SIDE = 100
 # The longer side of the small copies that it is computed from.
 SMALL = 64
 _OPAQUE = 128
+_GROUND = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,12 @@ def _round(value: float) -> int:
 
 
 def dominant_color(rgba: bytes) -> str:
-    """Return the mean of the most frequent colours that look alike, as #rrggbb.
+    """Return the most frequent colour, or the mean of those alike, as #rrggbb.
 
-    Colours are alike if the upper three bits of all channels agree. Mostly transparent
-    pixels count only if all are; a fully transparent picture is black.
+    A single colour is returned if a third of the most frequent group has it: the
+    background of a slide, without the soft edges of its text. Colours are alike if the
+    upper three bits of all channels agree. Mostly transparent pixels count only if all
+    are; a fully transparent picture is black.
     """
     pixels = list(zip(rgba[0::4], rgba[1::4], rgba[2::4], rgba[3::4], strict=True))
     solid = [(r, g, b) for r, g, b, a in pixels if a >= _OPAQUE]
@@ -161,5 +164,9 @@ def dominant_color(rgba: bytes) -> str:
     boxes = Counter((r >> 5, g >> 5, b >> 5) for r, g, b in solid)
     box = max(boxes, key=lambda one: (boxes[one], one))
     alike = [one for one in solid if tuple(c >> 5 for c in one) == box]
+    shares = Counter(alike)
+    ground = max(shares, key=lambda one: (shares[one], one))
+    if shares[ground] >= _GROUND * len(alike):
+        return "#" + "".join(f"{level:02x}" for level in ground)
     mean = (_round(sum(band) / len(alike)) for band in zip(*alike, strict=True))
     return "#" + "".join(f"{level:02x}" for level in mean)

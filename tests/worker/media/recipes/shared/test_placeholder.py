@@ -54,6 +54,17 @@ def test_one_colour_is_given_as_it_is():
     assert len(base64.b64decode(made["placeholder"])) >= 5
 
 
+def test_the_ground_of_a_slide_is_told_without_the_edges_of_its_text():
+    edges = bytes((238, 238, 240, 255)) * 4 + bytes((250, 250, 250, 255)) * 4
+    rgba = bytes((255, 255, 255, 255)) * 9 + edges + bytes((0, 0, 0, 255)) * 3
+    assert placeholder.dominant_color(rgba) == "#ffffff"
+
+
+def test_where_no_colour_stands_out_the_mean_is_told():
+    rgba = b"".join(bytes((200 + n, 30, 60, 255)) for n in range(0, 10, 2))
+    assert placeholder.dominant_color(rgba) == "#cc1e3c"
+
+
 def test_transparent_pixels_do_not_dominate():
     # Given more transparent red than opaque blue / Then blue dominates
     rgba = bytes((255, 0, 0, 0)) * 9 + bytes((0, 0, 255, 255)) * 3
