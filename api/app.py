@@ -30,12 +30,14 @@ _SECRET_CHARS = 32
 def create_app(runtime: Runtime) -> Flask:
     """Return the WSGI app over a runtime.
 
-    Raises SettingsError when links cannot be signed, or declared keys are not valid.
+    Raises SettingsError for a secret too short to sign links with, or declared keys
+    that are not valid.
     """
     settings = runtime.settings.api
     if len(settings.secret) < _SECRET_CHARS:
         raise SettingsError(
-            f"FRAMEMILL_API_SECRET: at least {_SECRET_CHARS} random characters"
+            f"FRAMEMILL_API_SECRET is too short: set it to at least {_SECRET_CHARS} "
+            "random characters"
         )
     app = Flask("api", template_folder="web/templates", static_folder="web/static")
     app.extensions["framemill"] = runtime

@@ -46,7 +46,7 @@ def _check(runtime: Runtime) -> dict[str, object]:
         except FramemillError as error:
             away.append(f"{name}: {error.detail}")
     if away:
-        raise Unavailable("; ".join(away), hint="see the log of the part that is away")
+        raise Unavailable("; ".join(away), hint="the log of that part says why")
     stats = runtime.store.stats()
     reasons = _missing(stats, runtime.settings.lease.sweep_seconds)
     reasons += [
@@ -55,7 +55,7 @@ def _check(runtime: Runtime) -> dict[str, object]:
         for one in stats.away
     ]
     reasons += _skewed(runtime)
-    # Jobs are accepted all the same, and wait: that is no reason to refuse.
+    # Jobs are still accepted and wait, so the answer stays 200.
     return {
         "status": "degraded" if reasons else "ok",
         "reasons": reasons,
@@ -66,7 +66,7 @@ def _check(runtime: Runtime) -> dict[str, object]:
 
 
 def _missing(stats: Stats, sweep_seconds: float) -> list[str]:
-    """List what keeps accepted jobs from being done."""
+    """Return the reasons why accepted jobs would not be done."""
     reasons = []
     if not stats.workers:
         reasons.append("no worker is running: jobs are accepted and wait")
@@ -82,7 +82,7 @@ def _missing(stats: Stats, sweep_seconds: float) -> list[str]:
 
 
 def _skewed(runtime: Runtime) -> list[str]:
-    """List whose clock is so far from the storage's that it may refuse signatures."""
+    """Return whose clocks are so wrong that the storage may refuse signatures."""
     clocks = [("this API process", runtime.blobs.clock_skew())]
     clocks += [
         (f"worker {one['name']}", one["info"].get("clock_skew"))

@@ -65,17 +65,17 @@ class Metrics:
 
 
 class _StoreCollector(Collector):
-    """Asks the job store at each scrape; ``framemill_store_up`` 0 says it is away."""
+    """Reads the store at each scrape; ``framemill_store_up`` is 0 while it is away."""
 
     def __init__(self, store: JobStore) -> None:
         self._job_store = store
 
     def describe(self) -> Iterator[Metric]:
-        """Name no metric in advance: registering must not ask the store."""
+        """Return nothing in advance: registering must not call the store."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Give the store's counts."""
+        """Yield the store's counts."""
         try:
             stats = self._job_store.stats()
         except StoreUnavailable:

@@ -110,8 +110,8 @@ def _check_destination(options: JobOptions) -> None:
     if target is not None and "{job_id}" not in target.prefix:
         raise Invalid.one(
             "/destination/s3/prefix",
-            "the jobs of a batch would overwrite each other's results",
-            "put {job_id} into the prefix",
+            "all jobs of the batch would write their results to the same keys",
+            "put {job_id} into the prefix, for example films/{job_id}",
         )
 
 

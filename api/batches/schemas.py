@@ -62,9 +62,9 @@ class BatchRequest(FormRequest):
     prefix: PrefixRequest | None = None
 
     @model_validator(mode="after")
-    def _one_way_to_say_which(self) -> Self:
+    def _either_sources_or_prefix(self) -> Self:
         if (self.sources is None) == (self.prefix is None):
-            raise ValueError("give exactly one of sources, prefix")
+            raise ValueError("a batch needs either sources or a prefix, and not both")
         return self
 
 
@@ -133,7 +133,7 @@ class BatchListView(View):
 
 
 def present(batch: BatchRecord, links: Links) -> BatchView:
-    """Give the public view of a batch."""
+    """Return the public view of a batch."""
     return BatchView(
         id=batch.id,
         status=batch.status,

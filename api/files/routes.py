@@ -1,4 +1,4 @@
-"""Files over HTTP: stable links to artifacts, and the local store's grants.
+"""Files over HTTP: stable links to artifacts, and the local store's signed URLs.
 
 ``/v1/files/...`` is a link of ours that needs no key: it carries its own signature,
 stays the same for a UTC day, and answers 302 to a fresh grant. Index files (WebVTT,
@@ -29,20 +29,20 @@ from common.storage.signing import check_seal, verify
 blueprint = Blueprint("files", __name__)
 
 _READ_BYTES = 256 * 1024
-# Of a file from storage nothing may run, be framed or be guessed.
+# A stored file must not run scripts, be framed or have its type guessed.
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Referrer-Policy": "no-referrer",
 }
-# Pages of other sites show what they have a link to: the link is the permission.
+# Pages of other sites may show a file: whoever has the link has the permission.
 _SHARED = {
     "Access-Control-Allow-Origin": "*",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Referrer-Policy": "no-referrer",
 }
-# By the probe's name of the container; the first is that of an unknown ending.
+# Keyed by the probe's container name; the first type serves unknown suffixes.
 _SOURCE_TYPES = {
     "mov": ("video/mp4", "video/quicktime", "video/3gpp", "image/avif", "image/heic"),
     "matroska": ("video/x-matroska", "video/webm"),
@@ -58,7 +58,7 @@ _SOURCE_TYPES = {
     "apng": ("image/apng", "image/png"),
     "webp_pipe": ("image/webp",),
 }
-# Not the machine's own list: the answer is the same everywhere.
+# Our own list, not the machine's, so that the answer is the same everywhere.
 _TYPES = MimeTypes()
 for _ending, _kind in {
     ".mkv": "video/x-matroska",
@@ -78,19 +78,22 @@ def _runtime() -> Runtime:
 def _local() -> LocalStore:
     blobs = _runtime().blobs
     if not isinstance(blobs, LocalStore):
-        raise NotFound("files are not served here; follow a job's links")
+        raise NotFound(
+            "this service keeps its files in S3 and serves none here",
+            hint="use the url of the artifact in the job's document",
+        )
     return blobs
 
 
 def _job(job_id: str) -> JobRecord:
     job = _runtime().store.get(job_id)
     if job is None:
-        raise NotFound("the job of this file is gone")
+        raise NotFound("the job that this file belongs to was deleted or has expired")
     return job
 
 
 @blueprint.get("/v1/files/<job_id>/<output>/<int:fence>/<key>/<file>")
-def give_artifact(
+def redirect_to_artifact(
     job_id: str, output: str, fence: int, key: str, file: str
 ) -> Response:
     """Answer 302 to a fresh grant for an artifact, or an index; 404 when it is gone."""
@@ -106,7 +109,10 @@ def give_artifact(
                 if artifact.content_type in _INDEXES:
                     return _index(artifact, name)
                 return _redirect(artifact.key, artifact.content_type, name)
-    raise NotFound("this file was replaced or removed", hint="ask the job for its url")
+    raise NotFound(
+        "this file was replaced or removed",
+        hint="GET the job again: its document has the current url",
+    )
 
 
 @blueprint.get("/v1/files/<job_id>/source")
@@ -115,7 +121,7 @@ def redirect_to_source(job_id: str) -> Response:
     verify(_runtime().settings.api.secret, "file", request.path, request.args)
     source = (job := _job(job_id)).source
     if source.key is None or not job.source_kept:
-        raise NotFound("the source of this job is not kept")
+        raise NotFound("the source of this job is no longer kept")
     name = source.name or PurePosixPath(source.key).name
     return _redirect(
         source.key,
@@ -141,7 +147,7 @@ def source_type(media: MediaInfo | None, name: str) -> str:
 
 
 def download_name(source: Source, artifact: Artifact) -> str:
-    """Give a name that tells a person what it is: source's stem, then the file's."""
+    """Return a name for people: the source's name, then the artifact's."""
     stem = PurePosixPath(source.name or "").stem
     return f"{stem[:100]}-{artifact.name}" if stem else artifact.name
 
@@ -188,7 +194,7 @@ def _redirect(
 
 
 def reachable(grant: Grant) -> str:
-    """Give a grant's URL, under the name by which the caller reached us.
+    """Return a grant's URL, under the host name by which the caller reached us.
 
     Without ``api.public_url`` the local store can only guess our address.
     """
@@ -222,7 +228,7 @@ def serve_blob(key: str) -> Response:
 
 @blueprint.put("/blobs/<path:key>")
 def take_blob(key: str) -> Response:
-    """Take a granted upload, whole or one part; the signature fixes its size."""
+    """Store a granted upload, whole or one part; the signature fixes its size."""
     store = _local()
     settings = _runtime().settings
     if "r" in request.args:
@@ -236,7 +242,8 @@ def take_blob(key: str) -> Response:
     size = _declared(int(terms.get("b", settings.limits.source_bytes)), exact=exact)
     if request.mimetype != terms["t"]:
         raise BadRequest(
-            f"the grant is for {terms['t']}", hint=f"Content-Type: {terms['t']}"
+            f"the upload was announced as {terms['t']}, not {request.mimetype!r}"[:200],
+            hint=f"send Content-Type: {terms['t']}",
         )
     with store.writer(key, content_type=terms["t"]) as writer:
         for chunk in _body(size):
@@ -253,11 +260,11 @@ def _stored(etag: str) -> Response:
 def _declared(limit: int, *, exact: bool) -> int:
     size = request.content_length
     if size is None:
-        raise BadRequest("the length of the body is not told", hint="Content-Length")
+        raise BadRequest("Content-Length is required", hint="send the size in bytes")
     if size > limit:
-        raise BodyTooLarge(f"the grant is for at most {limit} bytes, not {size}")
+        raise BodyTooLarge(f"this URL takes at most {limit} bytes; the body has {size}")
     if exact and size != limit:
-        raise BadRequest(f"the grant is for {limit} bytes, not {size}")
+        raise BadRequest(f"this URL takes exactly {limit} bytes; the body has {size}")
     return size
 
 

@@ -1,1 +1,1 @@
-"""What every request passes: authentication, bodies, headers, errors."""
+"""What every request passes through: authentication, bodies, headers, errors."""

@@ -1,7 +1,7 @@
-"""Who may: an authenticator turns a request into a Principal.
+"""Authentication: turns a request into a Principal, and holds keys to their limits.
 
-With ``FRAMEMILL_API_AUTH=false`` everybody is the one anonymous owner, who may do
-everything; that is for a service on loopback, or embedded behind a gate of its own.
+With ``FRAMEMILL_API_AUTH=false`` every caller is the same anonymous owner, who may do
+everything. That is for a service on loopback, or behind another program that checks.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from common.access.quota import DailyQuota, quota_used_up
 from common.errors import Forbidden, TooManyRequests, Unauthorized
 from common.settings.sections import Api, is_loopback
 
-# A key is 46 characters; what is far longer is none and need not be hashed.
+# A key has 46 characters; anything much longer is not hashed at all.
 _TOKEN_CHARS = 256
 _DAY_SECONDS = 86_400
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authenticator(Protocol):
-    """Knows who a request comes from."""
+    """Identifies callers."""
 
     def identify(self, request: Request) -> Principal:
-        """Give the principal; raises Unauthorized or TooManyRequests."""
+        """Return the caller; raises Unauthorized, Forbidden or TooManyRequests."""
 
     def quota(self, who: Principal, *, repeat: bool = False) -> DailyQuota | None:
         """Return the quota that a new job counts against; None where there is none.
@@ -45,11 +45,11 @@ class Authenticator(Protocol):
 
 
 class Open:
-    """Asks for no key, and answers on loopback alone unless it is embedded.
+    """Accepts callers without a key: on loopback only, unless embedded.
 
-    A browser on this machine reaches loopback for any page it shows. So a page whose
-    name was made to lead here (DNS rebinding) is told by ``Host``, and one that sends
-    a form across sites by ``Origin``.
+    A browser on this machine lets any page it shows reach loopback. ``Host`` reveals a
+    page whose name was made to lead here (DNS rebinding), ``Origin`` one that sends a
+    form across sites.
     """
 
     def __init__(self, settings: Api) -> None:
@@ -59,34 +59,34 @@ class Open:
         self._proxied = settings.trusted_proxies > 0
 
     def identify(self, request: Request) -> Principal:
-        """Give the anonymous owner; raises Forbidden beyond loopback, or for a page.
+        """Return the anonymous owner; raises Forbidden beyond loopback, or for a page.
 
-        The settings were checked at start, but gunicorn is told by its command line
-        where to listen: what counts is where this connection came in.
+        The settings were checked at start, but gunicorn's command line decides where
+        it listens. So the address counts at which this connection came in.
         """
         if self._embedded:
             return _ANYBODY
         if not _came_by_loopback(request):
             raise Forbidden(
-                "this service asks for no API keys and is reached on loopback only",
-                hint="FRAMEMILL_API_AUTH=true, or FRAMEMILL_API_EMBEDDED=true behind a "
-                "gate of its own",
+                "without API keys, this service answers on loopback only",
+                hint="set FRAMEMILL_API_AUTH=true; or FRAMEMILL_API_EMBEDDED=true when "
+                "another program in front authenticates callers",
             )
         if not self._is_ours(_host_name(request)):
             raise Forbidden(
-                "this service asks for no API keys and answers to loopback names only",
-                hint="http://127.0.0.1 or http://localhost; FRAMEMILL_API_PUBLIC_URL "
-                "gives it another name",
+                "without API keys, this service answers to loopback host names only",
+                hint="use http://127.0.0.1 or http://localhost; "
+                "FRAMEMILL_API_PUBLIC_URL sets another name",
             )
         if not self._may_write(request):
             raise Forbidden(
-                "a page of another origin may not do that here",
-                hint="FRAMEMILL_API_CORS_ORIGINS lists the origins that may",
+                "pages of other origins may not send this request",
+                hint="the operator allows an origin by FRAMEMILL_API_CORS_ORIGINS",
             )
         return _ANYBODY
 
     def _is_ours(self, name: str) -> bool:
-        # A proxy that is trusted has chosen which names come through.
+        # A trusted proxy has chosen which host names reach us.
         return self._proxied or is_loopback(name) or name == self._name
 
     def _may_write(self, request: Request) -> bool:
@@ -115,28 +115,28 @@ def _host_name(request: Request) -> str:
 
 def _came_by_loopback(request: Request) -> bool:
     link = request.environ.get("gunicorn.socket")
-    # Other servers and tests say nothing; a Unix socket's name is a text.
+    # Other servers and tests set nothing; the name of a Unix socket is a string.
     here = link.getsockname() if link is not None else ""
     return not isinstance(here, tuple) or is_loopback(here[0])
 
 
 class KeyAuthenticator:
-    """Asks for an API key and holds it to its limits."""
+    """Accepts callers with an API key, within the key's limits."""
 
     def __init__(self, keys: Keys, declared: Sequence[DeclaredKey] = ()) -> None:
         self._keys = keys
-        # On the first request: the store may be away while the API starts.
+        # Declared at the first request: the store may be away while the API starts.
         self._undeclared: Sequence[DeclaredKey] | None = declared
 
     def identify(self, request: Request) -> Principal:
-        """Give the key's principal; raises Unauthorized or TooManyRequests."""
+        """Return the owner of the key; raises Unauthorized or TooManyRequests."""
         token = bearer(request)
         if self._undeclared is not None:
             self._keys.declare(self._undeclared)
             self._undeclared = None
         admission = self._keys.admit(token) if len(token) <= _TOKEN_CHARS else None
         if admission is None:
-            raise Unauthorized("this API key is not known, or was revoked")
+            raise Unauthorized("this API key is unknown or was revoked")
         current().admission = admission
         if not admission.granted:
             raise TooManyRequests(
@@ -147,10 +147,9 @@ class KeyAuthenticator:
         return principal_of(admission.key)
 
     def quota(self, who: Principal, *, repeat: bool = False) -> DailyQuota | None:
-        """Look at today (UTC) before the job's bytes are taken in.
+        """Check today's quota (UTC) before the job's bytes are received.
 
-        It is the store that counts, and refuses, in the call that puts the job or its
-        upload on record.
+        The store counts, and refuses, in the call that records the job or its upload.
         """
         most = who.allowance.jobs_per_day
         if most is None or who.key_id is None:
@@ -172,9 +171,9 @@ class KeyAuthenticator:
 def add_rate_limit_headers(response: Response) -> None:
     """Add RateLimit-Policy and RateLimit, on granted answers and on refusals.
 
-    After draft-ietf-httpapi-ratelimit-headers-11: lists of strings with parameters.
-    The quota unit is "requests", the default, in both policies: the one counts every
-    request, the other those that make a job.
+    They follow draft-ietf-httpapi-ratelimit-headers-11: lists of strings with
+    parameters. Both policies count requests, the default unit: one counts all of them,
+    the other those that make a job.
     """
     policies, limits = [], []
     context = current()
@@ -199,9 +198,9 @@ def add_rate_limit_headers(response: Response) -> None:
 
 
 def bearer(request: Request) -> str:
-    """Give the API key of a request; raises Unauthorized without one.
+    """Return the API key of a request; raises Unauthorized without one.
 
-    ``Authorization: Bearer KEY``, or ``X-Api-Key: KEY`` for clients that can not.
+    ``Authorization: Bearer KEY``, or ``X-Api-Key: KEY`` where that cannot be sent.
     """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     key = token.strip() if scheme.lower() == "bearer" else ""
@@ -209,7 +208,7 @@ def bearer(request: Request) -> str:
     if not key:
         raise Unauthorized(
             "the request carries no API key",
-            hint="Authorization: Bearer KEY; framemill keys create makes one",
+            hint="send Authorization: Bearer KEY; framemill keys create makes a key",
         )
     return key
 

@@ -24,26 +24,28 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 def check_id(given: str, kind: str = "job") -> str:
     """Return the id; raises NotFound unless it can be the id of a ``kind``."""
     if not _ID.fullmatch(given):
-        raise NotFound(f"there is no such {kind}", hint="an id is 32 hex digits")
+        raise NotFound(
+            f"{given[:80]!r} is not the id of a {kind}", hint="ids have 32 hex digits"
+        )
     return given
 
 
 def idempotency_key(request: Request) -> str | None:
-    """Give the Idempotency-Key; raises Invalid unless it is 1-255 printable ASCII."""
+    """Return the Idempotency-Key; raises Invalid unless it is 1-255 printable ASCII."""
     values = request.headers.getlist("Idempotency-Key")
     if not values:
         return None
     if len(values) > 1 or not _KEY.fullmatch(values[0]):
         raise Invalid.one(
             "/Idempotency-Key",
-            "the Idempotency-Key is not valid",
-            "give it once, with 1 to 255 printable ASCII characters",
+            "the header Idempotency-Key is not valid",
+            "send it once, with 1 to 255 printable ASCII characters",
         )
     return values[0]
 
 
 def wait_seconds(request: Request) -> int | None:
-    """Give N of ``Prefer: wait=N`` (RFC 7240), at most 60; None without one.
+    """Return N of ``Prefer: wait=N`` (RFC 7240), at most 60 seconds; None without one.
 
     A preference that cannot be understood is ignored, as that RFC asks.
     """
@@ -57,7 +59,7 @@ def wait_seconds(request: Request) -> int | None:
 
 
 def request_id(request: Request) -> str | None:
-    """Give the caller's X-Request-Id when it is fit for logs and headers."""
+    """Return the caller's X-Request-Id if it is safe in logs and headers, or None."""
     value = request.headers.get("X-Request-Id", "")
     return value if _REQUEST_ID.fullmatch(value) else None
 

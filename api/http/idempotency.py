@@ -43,7 +43,7 @@ _ANSWER_BYTES = 1024 * 1024
 
 
 def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
-    """Put it around the views; after the middleware, whose headers are never kept."""
+    """Add it to an app; after the middleware, whose headers are never kept."""
 
     @app.before_request
     def begin() -> Response | None:
@@ -132,8 +132,8 @@ def _await_turn(store: JobStore, requested: Repeatable) -> Response | None:
             return _read(turn.answer)
         if time.monotonic() > deadline:
             raise Conflict(
-                "a request with this Idempotency-Key is still under way",
-                hint="send it again in a moment",
+                "the first request with this Idempotency-Key is still running",
+                hint="send it again in a few seconds",
             )
         time.sleep(_POLL_SECONDS)
 

@@ -1,8 +1,8 @@
 """JSON bodies, read strictly.
 
 UTF-8 only, no NaN or Infinity, bounded size, bounded depth, no lone surrogates: what
-passes here can be stored and given back as it was sent. Of a key that is given twice
-the last value counts, as in every browser.
+passes here can be stored and returned as it was sent. If a key is there twice, its
+last value counts, as in every browser.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaTyp
 
 
 class Document(Protocol):
-    """What an answer shows; every pydantic model is one."""
+    """The document of an answer; every pydantic model is one."""
 
     def model_dump_json(self) -> str:
         """Return it as JSON."""
@@ -35,8 +35,8 @@ JSON_TYPE = "application/json"
 
 def _refuse_constant(name: str) -> NoReturn:
     raise BadRequest(
-        f"the JSON holds {name}, which is not JSON",
-        hint="leave the field out, or write null",
+        f"{name} is not a JSON value",
+        hint="leave the field out, or send null",
     )
 
 
@@ -44,7 +44,7 @@ def _read_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise BadRequest(
-            f"the JSON holds a number that is too large: {text[:40]}",
+            f"the number {text[:40]} is too large",
             hint="numbers go up to about 1.8e308",
         )
     return value
@@ -63,7 +63,8 @@ def parse_json(raw: bytes, what: str = "the body") -> Any:
         document = _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise BadRequest(
-            f"{what} is not UTF-8 at byte {error.start}", hint="send JSON as UTF-8"
+            f"{what} is not UTF-8: byte {error.start} is wrong",
+            hint="send JSON as UTF-8",
         ) from error
     except json.JSONDecodeError as error:
         raise BadRequest(
@@ -83,7 +84,9 @@ def parse_json(raw: bytes, what: str = "the body") -> Any:
 
 def _too_deep(what: str) -> Invalid:
     return Invalid.one(
-        "", f"{what} nests too deep", f"at most {MAX_DEPTH} levels of lists and objects"
+        "",
+        f"{what} is nested too deeply",
+        f"at most {MAX_DEPTH} levels of lists and objects",
     )
 
 
@@ -108,8 +111,8 @@ def _check_text(document: Any) -> None:
         if isinstance(node, str) and _LONE.search(node):
             raise Invalid.one(
                 pointer(where),
-                "the text holds half a surrogate pair",
-                "send whole ones",
+                "the string holds half of a surrogate pair",
+                "send both halves, or neither",
             )
         if isinstance(node, list):
             stack += [([*where, number], child) for number, child in enumerate(node)]
@@ -118,8 +121,8 @@ def _check_text(document: Any) -> None:
                 if _LONE.search(key):
                     raise Invalid.one(
                         pointer(where),
-                        "a key holds half a surrogate pair",
-                        "send whole ones",
+                        "a key holds half of a surrogate pair",
+                        "send both halves, or neither",
                     )
                 stack.append(([*where, key], child))
 
@@ -129,7 +132,7 @@ def require_json(request: Request) -> None:
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != JSON_TYPE or charset not in {"utf-8", "utf8", "us-ascii"}:
         raise UnsupportedMediaType(
-            f"a body of type {request.content_type!r} is not taken here"[:200],
+            f"the body is {request.content_type!r}, not JSON"[:200],
             hint=f"send {JSON_TYPE} in UTF-8",
         )
 
@@ -144,7 +147,7 @@ def read_json(request: Request, limit: int) -> Any:
 
 
 def read_body(request: Request, limit: int) -> bytes:
-    """Read the whole body, once a request: it is kept for who reads it next.
+    """Read the whole body; it is read once a request and kept for the next reader.
 
     Raises BodyTooLarge over ``limit`` bytes, BadRequest when it ends early.
     """
@@ -177,12 +180,12 @@ def _too_large(limit: int) -> BodyTooLarge:
 
 
 def json_response(view: Document, status: int = 200) -> Response:
-    """Return a document as the answer, which nobody but the caller may keep."""
+    """Return a document as the answer; caches must not store it."""
     response = Response(view.model_dump_json(), status, mimetype=JSON_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def canonical(document: Any) -> bytes:
-    """Write a document so that equal documents give equal bytes."""
+    """Write a document as JSON; equal documents become equal bytes."""
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

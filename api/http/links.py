@@ -11,23 +11,23 @@ from common.storage.links import artifact_url, source_url
 
 @dataclass(frozen=True)
 class Links:
-    """Makes addresses below ``root``, which has no final slash."""
+    """Builds addresses below ``root``, which has no final slash."""
 
     root: str
     settings: Settings
 
     def job(self, job_id: str, verb: str | None = None) -> str:
-        """Give the address of a job, or of one of its verbs."""
+        """Return the address of a job, or of an action on it, such as "cancel"."""
         tail = f"/{verb}" if verb else ""
         return f"{self.root}/v1/jobs/{job_id}{tail}"
 
     def batch(self, batch_id: str, verb: str | None = None) -> str:
-        """Give the address of a batch, or of one of its verbs."""
+        """Return the address of a batch, or of an action on it."""
         tail = f"/{verb}" if verb else ""
         return f"{self.root}/v1/batches/{batch_id}{tail}"
 
     def batch_jobs(self, batch_id: str) -> str:
-        """Give the address of a batch's jobs."""
+        """Return the address of the list of a batch's jobs."""
         return f"{self.root}/v1/jobs?batch={batch_id}"
 
     def artifact(self, job_id: str, output: OutputRecord, artifact: Artifact) -> str:
@@ -35,5 +35,5 @@ class Links:
         return artifact_url(self.root, self.settings, job_id, output, artifact)
 
     def source(self, job_id: str) -> str:
-        """Give the signed address of a job's source."""
+        """Return the signed address of a job's source."""
         return source_url(self.root, self.settings, job_id)

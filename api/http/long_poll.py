@@ -26,18 +26,18 @@ class EndingView(Document, Protocol):
 
     @property
     def status(self) -> JobStatus:
-        """Return where it stands."""
+        """Return its status."""
 
 
 class LongPollSlots:
-    """At most ``places`` requests wait at once."""
+    """Lets at most ``places`` requests wait at once."""
 
     def __init__(self, places: int) -> None:
         self._places = BoundedSemaphore(max(1, places))
 
     @contextmanager
     def place(self) -> Iterator[bool]:
-        """Take a place for the block; false when all are taken."""
+        """Hold a place during the block; yields False when all are taken."""
         got = self._places.acquire(blocking=False)
         try:
             yield got
@@ -63,7 +63,7 @@ def wait_for_end(
             return None, record
         ended = wait(record.id, seconds)
     if ended is None:
-        raise NotFound(f"{record.id} was deleted meanwhile")
+        raise NotFound(f"{record.id} was deleted while this request waited for it")
     return seconds, ended
 
 

@@ -1,4 +1,4 @@
-"""What every request and every answer passes: ids, headers, CORS, counts, the log."""
+"""Hooks around every request: its id, headers, CORS, metrics and the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from api.http.auth import add_rate_limit_headers
 from api.metrics import Metrics
 from common.settings.sections import Api
 
-# Documents of an API run nothing; the pages set a policy of their own.
+# API documents need nothing of a browser; the pages set a policy of their own.
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 def install(app: Flask, settings: Api, metrics: Metrics) -> None:
-    """Put the edge around an app."""
+    """Add the hooks to an app."""
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops

@@ -44,7 +44,7 @@ class Readable(Protocol):
     """A request body."""
 
     def read(self, size: int, /) -> bytes:
-        """Give up to ``size`` bytes, none at the end."""
+        """Return up to ``size`` bytes, none at the end."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class ReceivedFile:
 
 @dataclass(frozen=True)
 class Form:
-    """What the body held."""
+    """The parts of the body."""
 
     file: ReceivedFile | None
     fields: dict[str, str]
@@ -93,8 +93,8 @@ def _boundary(content_type: str) -> bytes:
     boundary = parse_options_header(content_type)[1].get("boundary", "")
     if not boundary or len(boundary) > _BOUNDARY_BYTES or not boundary.isascii():
         raise BadRequest(
-            "the multipart body has no usable boundary",
-            hint="Content-Type: multipart/form-data; boundary=...",
+            "the Content-Type names no usable boundary",
+            hint="send Content-Type: multipart/form-data; boundary=...",
         )
     return boundary.encode()
 
@@ -108,9 +108,9 @@ def _read(body: Readable) -> bytes:
 
 
 class _Decoder(MultipartDecoder):
-    """Werkzeug's decoder, for which a byte that is not UTF-8 is no fault of a header.
+    """Werkzeug's decoder, but part headers may hold bytes that are not UTF-8.
 
-    Only the names for display can hold such bytes; other names then are unknown ones.
+    Only file names can hold such bytes; any other name with them is unknown.
     """
 
     def _parse_headers(self, data: bytes | bytearray) -> Headers:
@@ -118,7 +118,7 @@ class _Decoder(MultipartDecoder):
 
 
 class _Feed:
-    """Drives the decoder so that the cutting of the stream cannot show.
+    """Feeds the decoder so that the sizes of the chunks make no difference.
 
     Werkzeug 3.1.9 gives the CR before a boundary to the data when its buffer ends
     right behind "--boundary-" or in white space there, so these tails wait for more.
@@ -135,7 +135,7 @@ class _Feed:
         self._ended = False
 
     def give(self, chunk: bytes) -> None:
-        """Take the next bytes of the body."""
+        """Decode the next bytes of the body."""
         if self._ended:
             return  # RFC 2046 wants the epilogue ignored; the server bounds it
         data = self._held + chunk
@@ -144,7 +144,7 @@ class _Feed:
         self._step(data[: len(data) - keep])
 
     def end(self) -> None:
-        """Take the end of the body; raises BadRequest when the form is open."""
+        """Finish the body; raises BadRequest when a part is still open."""
         if not self._ended:
             self._step(self._held)
         if not self._ended:
@@ -175,12 +175,12 @@ class _Feed:
             raise BadRequest(f"the multipart body is malformed: {error}") from error
         self._ended = self._decoder.state.name in {"EPILOGUE", "COMPLETE"}
         if self._in_headers and len(self._decoder.buffer) > _HEADER_BYTES:
-            raise BadRequest(f"a part has over {_HEADER_BYTES} bytes of headers")
+            raise BadRequest(f"the headers of a part are over {_HEADER_BYTES} bytes")
 
 
 @dataclass
 class _Reader:
-    """Collects the parts; at most one is open."""
+    """Collects the parts; at most one is open at a time."""
 
     stack: ExitStack
     open_writer: Callable[[str], BlobWriter]
@@ -197,7 +197,7 @@ class _Reader:
         self.hash = hashlib.sha256()
 
     def take(self, event: File | Field | Data) -> None:
-        """Take one event of the decoder."""
+        """Handle one event of the decoder."""
         if isinstance(event, Data):
             if self.part == FILE:
                 self._take_file(event.data)
@@ -218,9 +218,17 @@ class _Reader:
         shown = display_name(name) or ""
         if name != FILE and name not in self.known:
             known = ", ".join([FILE, *sorted(self.known)])
-            raise Invalid.one(f"/{shown}", f"unknown part {shown!r}", f"known: {known}")
+            raise Invalid.one(
+                f"/{shown}",
+                f"{shown!r} is not a part of this form",
+                f"its parts: {known}",
+            )
         if name in self.fields or (name == FILE and self.writer is not None):
-            raise Invalid.one(f"/{shown}", f"the part {shown!r} is repeated", "once")
+            raise Invalid.one(
+                f"/{shown}",
+                f"the part {shown!r} is repeated",
+                "send it once",
+            )
         return name
 
     def _take_file(self, data: bytes) -> None:
@@ -246,7 +254,7 @@ class _Reader:
             )
 
     def finish(self) -> Form:
-        """Make the blob visible, last of all."""
+        """Commit the blob, and return what the body held."""
         fields = {name: _text(name, value) for name, value in self.fields.items()}
         if self.writer is None:
             return Form(None, fields)
@@ -259,13 +267,13 @@ def _filename(event: File | Field) -> str | None:
     name = disposition_name(event.headers["content-disposition"])
     if name is not None:
         return name
-    # A part with a type but no name is what some programs send for their bytes.
+    # Some programs send their bytes as a part with a type but no file name.
     if "content-type" in event.headers:
         return None
     raise Invalid.one(
         f"/{FILE}",
-        f"the part {FILE!r} is a text, not a file",
-        "give it a filename; with curl: -F file=@clip.mp4",
+        f"the part {FILE!r} is a text field, not a file",
+        "send it with a filename; with curl: -F file=@clip.mp4",
     )
 
 
@@ -274,13 +282,14 @@ def _text(name: str, value: bytearray) -> str:
         return value.decode()
     except UnicodeDecodeError as error:
         raise BadRequest(
-            f"the part {name!r} is not UTF-8 at byte {error.start}", pointer=f"/{name}"
+            f"the part {name!r} is not UTF-8: byte {error.start} is wrong",
+            pointer=f"/{name}",
         ) from error
 
 
 def media_type(raw: str | None) -> str:
-    """Give ``type/subtype`` of a caller's content type, or octet-stream."""
-    # It goes into a header of S3: only what is certainly type/subtype is kept.
+    """Return ``type/subtype`` of a caller's content type, or octet-stream."""
+    # It becomes a header of S3, so only a certain type/subtype is kept.
     kind = parse_options_header(raw)[0].lower()
     main, slash, sub = kind.partition("/")
     words = (main, sub)

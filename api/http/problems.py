@@ -1,9 +1,9 @@
 """Every failure of a request becomes application/problem+json (RFC 9457).
 
 Besides the standard members there are ``code`` (stable, see ``/docs/errors``),
-``pointer`` and ``hint`` of the first fault, ``faults`` with all of them and the
-``request_id`` that the log has too. A pointer is a JSON pointer into the body, where a
-query parameter, a header and a multipart part count as members of their names.
+``pointer`` and ``hint`` of the first fault, ``faults`` with all of them, and the
+``request_id`` of the log. A pointer is a JSON pointer into the body; query parameters,
+headers and multipart parts count as members of it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ AWAY_SECONDS = 5
 log = structlog.get_logger(__name__)
 
 _BY_STATUS: dict[int, tuple[type[FramemillError], str, str | None]] = {
-    400: (BadRequest, "the request cannot be parsed", None),
+    400: (BadRequest, "the request could not be parsed", None),
     401: (Unauthorized, "the request carries no valid API key", None),
     403: (Forbidden, "this is not allowed", None),
-    404: (NotFound, "there is nothing at this address", "/docs lists all addresses"),
-    413: (BodyTooLarge, "the request's body is over the size limit", None),
-    415: (UnsupportedMediaType, "the request's body has an unsupported type", None),
+    404: (NotFound, "there is nothing at this address", "see /docs for all addresses"),
+    413: (BodyTooLarge, "the body is over the size limit", None),
+    415: (UnsupportedMediaType, "the type of the body is not supported", None),
 }
 
 
 def describe(error: FramemillError, request_id: str | None) -> dict[str, Any]:
-    """Give the problem document of an error."""
+    """Return the problem document of an error."""
     faults: list[Fault] = error.faults if isinstance(error, Invalid) else []
     public = error.as_dict()
     return {
@@ -68,7 +68,7 @@ def describe(error: FramemillError, request_id: str | None) -> dict[str, Any]:
 
 
 def answer(error: FramemillError) -> Response:
-    """Make the HTTP answer of an error."""
+    """Return the HTTP answer to an error."""
     document = describe(error, current().request_id)
     response = Response(
         json.dumps(document, separators=(",", ":")), error.status, mimetype=PROBLEM
@@ -88,7 +88,7 @@ def register(app: Flask) -> None:
     """Answer every exception of a view with a problem document."""
     app.register_error_handler(FramemillError, _answer_ours)
     app.register_error_handler(HTTPException, _answer_http)
-    # gunicorn reads chunks while the view reads the body, and finds them broken there.
+    # gunicorn parses chunks while the view reads the body, so it raises there.
     app.register_error_handler(ParseException, _answer_broken)
     app.register_error_handler(Exception, _answer_defect)
 
@@ -119,8 +119,8 @@ def _answer_method(error: exceptions.MethodNotAllowed) -> Response:
     allowed = ", ".join(sorted(error.valid_methods or ()))
     response = answer(
         MethodNotAllowed(
-            f"this address does not take the method {request.method[:40]}",
-            hint=f"it takes {allowed}",
+            f"{request.method[:40]} is not allowed at this address",
+            hint=f"allowed: {allowed}",
         )
     )
     response.headers["Allow"] = allowed
@@ -128,21 +128,22 @@ def _answer_method(error: exceptions.MethodNotAllowed) -> Response:
 
 
 def _answer_broken(error: ParseException) -> Response:
-    return answer(BadRequest(f"the body's transfer coding is broken: {error}"))
+    return answer(
+        BadRequest(f"the chunked transfer coding of the body is broken: {error}")
+    )
 
 
 def _answer_defect(error: Exception) -> Response:
     log.error("http.defect", exc_info=error)
     return answer(
         InternalError(
-            "the service failed on this request; the log has the cause under "
-            "the request's id"
+            "the service failed; its log has the cause under this request's id"
         )
     )
 
 
 def answerable() -> list[type[FramemillError]]:
-    """List the errors that may answer a request, for OpenAPI and the docs."""
+    """Return the errors that may answer a request, for OpenAPI and the docs."""
     kinds: list[type[FramemillError]] = []
     stack: list[type[FramemillError]] = [RequestError, Unavailable]
     while stack:

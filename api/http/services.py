@@ -1,4 +1,4 @@
-"""What all views stand on, made once for an app."""
+"""What all views share, made once for an app."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ class Services:
         return (public or request.url_root).rstrip("/")
 
     def links(self) -> Links:
-        """Return the maker of links that the caller of this request can follow."""
+        """Return a builder of links that the caller of this request can follow."""
         return Links(self.root(), self.runtime.settings)

@@ -1,7 +1,7 @@
-"""Pydantic's complaints in a caller's words: where, what is wrong, what is right.
+"""Pydantic's errors in a caller's words: where, what was wrong, what would be right.
 
-Pydantic's ``loc`` also names union branches and discriminator tags; walking the
-document itself tells these from the keys that the caller wrote.
+Pydantic's ``loc`` also names union branches and discriminator tags. Walking the
+document itself separates these from the keys that the caller wrote.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _LABELS = {
 
 
 def pointer(parts: Location) -> str:
-    """Write a JSON pointer (RFC 6901); the whole document is ``""``."""
+    """Return a JSON pointer (RFC 6901); the whole document is ``""``."""
     return "".join(
         "/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts
     )
 
 
 def validate(adapter: TypeAdapter[T], document: Any, base: Location = ()) -> T:
-    """Check a parsed document; raises Invalid that lists every fault."""
+    """Check a parsed document and return its model; raises Invalid with every fault."""
     try:
         return adapter.validate_python(document)
     except ValidationError as error:
@@ -62,7 +62,7 @@ def validate(adapter: TypeAdapter[T], document: Any, base: Location = ()) -> T:
 
 
 def explain(error: ValidationError, document: Any, base: Location = ()) -> list[Fault]:
-    """Turn a ValidationError into faults, one a field, in the document's order."""
+    """Return the faults of a ValidationError, one a field, in the document's order."""
     found: dict[str, Fault] = {}
     for item in error.errors(include_url=False, include_input=False):
         where, value = _locate(item["loc"], document)

@@ -1,9 +1,9 @@
 """``GET /v1/jobs/{id}/events``: a job's history as server-sent events.
 
-A stream holds one of the threads that send (``FRAMEMILL_API_TRANSFERS``), of which a
-quarter is for streams; who gets none is told to poll. The stream ends with the job.
-Its events carry the store's ids, so a client that comes back with ``Last-Event-ID``
-misses nothing; ``progress`` events have no id.
+A stream holds one of the sending threads (``FRAMEMILL_API_TRANSFERS``), a quarter of
+which are for streams; other callers get 429 and poll. The stream ends with the job.
+Events carry the store's ids, so a client that returns with ``Last-Event-ID`` misses
+nothing; ``progress`` events have no id.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ def blueprint(services: Services) -> Blueprint:
         owner = services.enter("read").owner
         job = runtime.jobs.get(check_id(job_id), owner)
         after = request.headers.get("Last-Event-ID") or None
-        # Also tells an id that cannot be one, while there is still a status to send.
+        # An impossible id is refused here, while there is still a status to send.
         missed = runtime.store.events(job.id, after, 1)
         if after and not missed and job.status in JOB_ENDED:
             return Response(status=204)  # EventSource takes it as: do not come back
         with ExitStack() as stack:
             if not stack.enter_context(services.event_streams.place()):
                 raise TooManyRequests(
-                    "all event streams of this server are taken",
+                    "this server has no free event stream",
                     retry_after=BUSY_SECONDS,
-                    hint=f"poll GET /v1/jobs/{job.id} instead, as Retry-After says",
+                    hint=f"poll GET /v1/jobs/{job.id}, or try again later",
                 )
             response = Response(
                 _stream(runtime, job, after), mimetype="text/event-stream"
             )
-            # The place is given back when the stream ends, or was never begun.
+            # The place is freed when the stream ends, even if it never began.
             response.call_on_close(stack.pop_all().close)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Accel-Buffering"] = "no"
@@ -74,7 +74,7 @@ def _stream(runtime: Runtime, job: JobRecord, after: str | None) -> Iterator[str
         yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
         yield from _follow(runtime, job.id, after)
     except StoreUnavailable as error:
-        # The client comes back by itself, with the last id it has seen.
+        # The client reconnects by itself, with the last id it has seen.
         log.warning("stream.cut", job=job.id, code=error.code)
 
 
@@ -83,7 +83,7 @@ def _follow(runtime: Runtime, job_id: str, after: str | None) -> Iterator[str]:
     began = spoken = time.monotonic()
     progress = -1.0
     while time.monotonic() - began < LONGEST_SECONDS:
-        # The job is read before its history: an end that is seen is in the history.
+        # The job is read first: an end that it shows is then in the history.
         job = store.get(job_id)
         found = store.events(job_id, after, _PAGE)
         for event in found:

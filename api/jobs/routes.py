@@ -70,7 +70,7 @@ def _create(services: Services) -> Response:
     key = headers.idempotency_key(request)
     if request.mimetype not in {_MULTIPART, bodies.JSON_TYPE}:
         raise UnsupportedMediaType(
-            f"a body of type {request.content_type!r} is not taken here"[:200],
+            f"a body of type {request.content_type!r} is not supported"[:200],
             hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
         )
     submit = submit_form if request.mimetype == _MULTIPART else submit_json

@@ -1,7 +1,7 @@
-"""The shapes of requests and answers: validation and OpenAPI come from these.
+"""The models of requests and answers, for validation and for OpenAPI.
 
 Requests are strict and refuse unknown fields. Answers always have all their keys,
-null where nothing is known; sizes are bytes, lengths seconds, times RFC 3339 UTC.
+null where nothing is known. Sizes are bytes, durations seconds, times RFC 3339 UTC.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
 
 
 def check_key(key: str) -> str:
-    """Give an object's key back; raises ValueError for one that cannot be."""
+    """Return an object's key; raises ValueError for an impossible one."""
     if len(key.encode()) > KEY_BYTES:
-        raise ValueError(f"a key has at most {KEY_BYTES} bytes")
+        raise ValueError(f"the key is over {KEY_BYTES} bytes")
     if _CONTROL.search(key):
-        raise ValueError("a key has no control characters")
+        raise ValueError("the key contains control characters")
     if ".." in key.split("/"):
-        raise ValueError("a key has no '..' between slashes")
+        raise ValueError("the key contains '..' between slashes")
     return key
 
 
@@ -70,10 +70,10 @@ class SourceRequest(Request):
     job: Id | None = Field(default=None, description="A job whose source is kept.")
 
     @model_validator(mode="after")
-    def _one_way_to_say_where(self) -> Self:
+    def _exactly_one_source(self) -> Self:
         names = list(type(self).model_fields)
         if sum(getattr(self, name) is not None for name in names) != 1:
-            raise ValueError("give exactly one of " + ", ".join(names))
+            raise ValueError("name exactly one source, as one of " + ", ".join(names))
         return self
 
 

@@ -1,4 +1,4 @@
-"""The sources that a JSON body can name, checked as far as a request can."""
+"""The sources that a JSON body can name, checked as far as possible in a request."""
 
 from __future__ import annotations
 
@@ -39,17 +39,18 @@ def _object(
     if requested.bucket == own and is_own(requested.key):
         raise Invalid.one(
             f"{where}/key",
-            "this key belongs to another job",
-            'keys "in/JOB/..." and "out/JOB/..." of our own bucket are no sources',
+            "this key belongs to another job of this service",
+            "in the service's own bucket, keys under in/ and out/ cannot be sources; "
+            'name that job: {"job": ID}',
         )
     check_place(requested.bucket, requested.key, who, where, "key")
     if not services.runtime.blobs.admits(requested.key, bucket=requested.bucket):
         raise Invalid.one(
             f"{where}/key",
-            "the storage of this service cannot hold such a key",
-            "segments parted by /, none of them empty or '.'; where files are "
-            "kept in a folder also none that begins with a dot, holds a backslash "
-            "or has over 255 bytes",
+            "the storage of this service cannot hold this key",
+            "segments between slashes must not be empty or '.'; a service that keeps "
+            "its files in a folder also refuses segments that begin with a dot, "
+            "contain a backslash or have over 255 bytes",
         )
     name = display_name(requested.key.rpartition("/")[2])
     return Source(kind="s3", bucket=requested.bucket, key=requested.key, name=name)
@@ -67,21 +68,24 @@ def check_place(
         raise Forbidden(
             f"this API key may not read the bucket {bucket!r}",
             pointer=f"{where}/bucket",
+            hint="it may read: " + ", ".join(allowed.buckets),
         )
     if allowed.prefixes and not key.startswith(allowed.prefixes):
         raise Forbidden(
-            f"this API key may not read that {name}", pointer=f"{where}/{name}"
+            f"this API key may not read this {name}",
+            pointer=f"{where}/{name}",
+            hint="it may read: " + ", ".join(allowed.prefixes),
         )
 
 
 def _address(services: Services, url: str, where: str) -> Source:
-    """Check the form only: the worker judges where it leads."""
+    """Check the form only: the worker checks the address that it leads to."""
     settings = services.runtime.settings
     if not settings.source.urls:
         raise Invalid.one(
             where,
-            "this service takes no sources by URL",
-            "the setting is FRAMEMILL_SOURCE_URLS",
+            "this service does not fetch sources from URLs",
+            "upload the file; the operator allows URLs by FRAMEMILL_SOURCE_URLS=true",
         )
     schemes = sorted(settings.egress.schemes, reverse=True)
     try:
@@ -93,9 +97,9 @@ def _address(services: Services, url: str, where: str) -> Source:
     if not fits or not _URL.fullmatch(url):
         raise Invalid.one(
             where,
-            "the URL is not one that can be fetched",
-            f"{' or '.join(schemes)}, with a host, without user and password, "
-            "percent-encoded",
+            "this URL cannot be fetched",
+            f"it needs {' or '.join(schemes)} and a host, no user or password, and "
+            "percent-encoding",
         )
     name = display_name(url_name(parts.path))
     return Source(kind="url", url=url, name=name)
@@ -107,7 +111,7 @@ def _upload(services: Services, upload_id: str, who: Principal, where: str) -> S
     except NotFound as error:
         raise _unknown("upload", where) from error
     # Crash window: from here on the upload no longer keeps the blob, and the job
-    # does not yet. It is reserved: the sweep takes what no job has taken.
+    # does not yet. It is reserved, and removed later unless a job has it by then.
     seconds = services.runtime.settings.retention.upload_hours * 3600
     services.runtime.store.reserve_blob(upload.key, seconds)
     return services.uploads.use(upload)
@@ -121,12 +125,12 @@ def _job(services: Services, job_id: str, who: Principal, where: str) -> Source:
     if not job.source_kept:
         raise Invalid.one(
             where,
-            "the source of this job is not kept",
-            "name an unexpired job, or upload the source again",
+            "the source of this job is no longer kept",
+            "name a job that has not expired, or upload the source again",
         )
     if job.source.kind == "s3":
-        # Another key of this owner may have submitted it, or this one with more
-        # rights than it has by now.
+        # Another key of this owner may have submitted it, or this key when it had
+        # more rights.
         bucket, key = job.source.bucket or "", job.source.key or ""
         try:
             check_place(bucket, key, who, where)
@@ -134,7 +138,7 @@ def _job(services: Services, job_id: str, who: Principal, where: str) -> Source:
             raise Forbidden(
                 "this API key may not read the source of that job",
                 pointer=where,
-                hint="it lies beyond the key's buckets or prefixes",
+                hint="it is outside the key's buckets or prefixes",
             ) from error
     return job.source
 

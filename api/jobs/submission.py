@@ -129,7 +129,7 @@ def check_terms(
     settings = runtime.settings
     _check_metadata(requested.metadata, settings.limits.metadata_bytes, base)
     outputs = _chosen_outputs(settings, requested, base)
-    # Refused here, a job that is to start later is refused while its caller listens.
+    # A job that starts later is refused now, while its caller can still read why.
     new_outputs(outputs, settings.limits.outputs_per_job, base)
     return JobTerms(
         owner=who.owner,
@@ -156,7 +156,7 @@ def submit_json(
     try:
         source = resolve_source(services, requested.source, who)
     except RequestError:
-        # What an earlier request named may be gone since; its answer is not.
+        # The source of an earlier request may be gone by now; its job is not.
         if earlier := jobs.recall(who.owner, known):
             return earlier
         raise
@@ -176,7 +176,7 @@ def submit_form(
     limits = _limits(runtime.settings.limits, who)
     _check_length(limits.source_bytes)
     # Crash window: from the commit of the blob to the record a crash leaves a blob
-    # without a job. It is reserved first: the sweep takes what no job has taken.
+    # without a job. It is reserved first, and removed later unless a job has it.
     runtime.store.reserve_blob(blob_key, runtime.settings.retention.upload_hours * 3600)
     stored = False
     try:
@@ -192,7 +192,7 @@ def submit_form(
             _of_form(runtime, who, form, key, job_id=job_id, quota=quota)
         )
     except StoreUnavailable:
-        # The store may have accepted the job without our hearing it: keep the blob.
+        # The store may have accepted the job and its answer was lost: keep the blob.
         raise
     except BaseException:
         if stored:
@@ -268,7 +268,7 @@ def _limits(limits: Limits, who: Principal) -> Limits:
 def _check_length(limit: int) -> None:
     if (request.content_length or 0) > limit + _FRAMING_BYTES:
         raise BodyTooLarge(
-            f"the body is over the limit of {limit} bytes for a file",
+            f"the body is too large: a file has at most {limit} bytes",
             hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_SOURCE_BYTES)",
         )
 
@@ -278,7 +278,7 @@ def _check_metadata(metadata: Any, limit: int, base: str) -> None:
     if metadata is not None and len(text.encode()) > limit:
         raise Invalid.one(
             f"{base}/metadata",
-            f"metadata is over {limit} bytes of JSON",
+            f"the metadata is over {limit} bytes, written as JSON",
             f"at most {limit} bytes (FRAMEMILL_LIMITS_METADATA_BYTES)",
         )
 
@@ -326,8 +326,8 @@ def _check_destination(
     if settings.blobs.backend != "s3":
         raise Invalid.one(
             pointer,
-            "this service keeps its files in a folder and reaches no bucket",
-            "leave the destination out; the setting is FRAMEMILL_BLOBS_BACKEND",
+            "this service keeps its files in a folder and cannot write to a bucket",
+            "leave the destination out; FRAMEMILL_BLOBS_BACKEND=s3 makes it possible",
         )
     first = as_path(target.prefix).split("/")[0]
     if target.bucket == settings.blobs.bucket and first in _OWN:
@@ -342,16 +342,16 @@ def _check_destination(
     place = f"{target.bucket}/{target.prefix.rstrip('/')}".rstrip("/") + "/"
     if not any(_covers(one, place) for one in allowed):
         raise Forbidden(
-            "results may not be stored there",
+            "results may not be written to this destination",
             pointer=pointer,
-            hint="the operator allows it: framemill keys limits ID --destination "
-            "BUCKET/PREFIX/ (without keys: FRAMEMILL_BLOBS_DESTINATIONS)",
+            hint="the operator can allow it: framemill keys limits ID --destination "
+            "BUCKET/PREFIX/ (without API keys: FRAMEMILL_BLOBS_DESTINATIONS)",
         )
     if not runtime.blobs.admits(place.partition("/")[2] + "x", bucket=target.bucket):
         raise Invalid.one(
             f"{pointer}/prefix",
             f"the storage cannot hold keys that begin with {target.prefix!r}",
-            "segments parted by /, none of them empty or '.'",
+            "segments between slashes must not be empty or '.'",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a job request may say about who is told of its events."""
+"""The webhooks and e-mails that a request subscribes to events."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ def _check_url(url: str) -> str:
     except ValueError as error:
         raise ValueError(f"not a URL: {error}") from error
     if parts.scheme not in {"https", "http"} or not parts.hostname or port == 0:
-        raise ValueError("a webhook's URL is https://host/path")
+        raise ValueError("the URL of a webhook must look like https://host/path")
     if "@" in parts.netloc:
-        raise ValueError("a webhook's URL has no user name or password")
+        raise ValueError(
+            "the URL of a webhook must not contain a user name or password"
+        )
     return url
 
 
@@ -88,7 +90,7 @@ def as_stored(
     settings: Settings,
     base: str = "",
 ) -> list[dict[str, Any]]:
-    """Give a job's subscriptions and those of its API key as the job store has them.
+    """Return a job's subscriptions and those of its API key, as they are stored.
 
     ``base`` is where the job lies in the body. Raises Invalid and Forbidden for one
     that could never be delivered.
@@ -108,13 +110,13 @@ def as_stored(
 
 
 def check_receiver(url: str, egress: Egress, pointer: str) -> None:
-    """Raise Invalid where the settings let no webhook have such a URL.
+    """Raise Invalid for a URL that the settings refuse to webhooks.
 
-    Its form only: the worker's one door judges where it leads.
+    Only its form is checked: the worker checks the address that it leads to.
     """
     if fault := egress.fault_of(url):
         detail, hint = fault
-        raise Invalid.one(pointer, f"a webhook's URL: {detail}", hint)
+        raise Invalid.one(pointer, f"this webhook URL is refused: {detail}", hint)
 
 
 def _check_signed(one: WebhookSubscription, settings: Settings, pointer: str) -> None:
@@ -134,22 +136,22 @@ def _check_recipient(
         raise Invalid.one(
             pointer,
             "this service sends no e-mail",
-            "use a webhook; the setting is FRAMEMILL_SMTP_HOST",
+            "use a webhook; the operator enables e-mail by FRAMEMILL_SMTP_HOST",
         )
     wanted = address.lower()
     domain = wanted[wanted.rindex("@") :]
     allowed = [*settings.smtp.recipients, *who.allowance.recipients]
     if not {"*", domain, wanted} & {one.lower() for one in allowed}:
         raise Forbidden(
-            f"{address} may not be mailed",
+            f"this service may not send e-mail to {address}",
             pointer=pointer,
-            hint="the operator allows an address or a @DOMAIN: framemill keys limits "
-            "ID --recipient, or for everybody FRAMEMILL_SMTP_RECIPIENTS",
+            hint="the operator can allow an address or a @DOMAIN: framemill keys "
+            "limits ID --recipient, or FRAMEMILL_SMTP_RECIPIENTS for everybody",
         )
 
 
 def shown(url: str) -> str:
-    """Give a subscriber's URL without its query, where people put tokens."""
+    """Return a subscriber's URL without its query, which may hold tokens."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query="***" if parts.query else "", fragment=""))
 
@@ -160,7 +162,7 @@ def about(
     stored: Sequence[dict[str, Any]],
     default: list[str],
 ) -> list[dict[str, Any]]:
-    """Return those of a batch's subscriptions that are told of it, or of its jobs.
+    """Return those of a batch's subscriptions that get its events, or its jobs'.
 
     ``stored`` is what :func:`as_stored` returned of ``requested``. ``default`` are the
     events of a subscription of the request that names none.

@@ -1,4 +1,4 @@
-"""JobRecord -> JobView: what the store knows, as callers see it."""
+"""The public view of a job: JobRecord to JobView."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from common.timestamps import rfc3339
 
 
 def present(job: JobRecord, links: Links) -> JobView:
-    """Give the public view of a job."""
+    """Return the public view of a job."""
     outputs = [_output(job.id, output, links) for output in job.outputs]
     return JobView(
         id=job.id,
@@ -64,7 +64,7 @@ def present(job: JobRecord, links: Links) -> JobView:
 
 
 def has_source(job: JobRecord) -> bool:
-    """Tell whether the source can be fetched from us."""
+    """Return whether this service can serve the job's source."""
     return job.source.key is not None and job.source_kept
 
 

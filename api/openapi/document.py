@@ -60,7 +60,7 @@ _ALWAYS = (400, 401, 403, 405, 408, 422, 429, 500, 503)
 def _paths() -> dict[str, Any]:
     paths = _own_paths()
     for path, operations in paths.items():
-        # An S3 notification names its object's version: that is its key.
+        # An S3 notification needs no key: it names its object's version.
         if "post" in operations and path not in {"/v1/jobs", "/v1/events/s3"}:
             post = operations["post"]
             key = parameters("IdempotencyKey")
@@ -140,7 +140,7 @@ def _problem(status: int, text: str) -> dict[str, Any]:
 
 @cache
 def document() -> dict[str, Any]:
-    """Make the whole document."""
+    """Return the whole document."""
     _, schemas = models_json_schema(
         [
             (JobRequest, "validation"),
@@ -188,5 +188,5 @@ def document() -> dict[str, Any]:
 
 
 def text() -> str:
-    """Write the document as it is committed and served."""
+    """Return the document as it is committed and served."""
     return json.dumps(document(), indent=1, sort_keys=True) + "\n"

@@ -1,6 +1,6 @@
 """Examples in the OpenAPI document: requests, each answer, each refusal.
 
-``examples/views.json`` holds documents as a service gave them; a test holds them to
+``examples/views.json`` holds documents that a service sent; a test checks them against
 their schemas.
 """
 
@@ -18,7 +18,7 @@ _PAGES = {
     "BatchListView": ("batches", "BatchView"),
     "DeliveryListView": ("deliveries", "DeliveryView"),
 }
-# The code that stands for a status; the others are told in words alike.
+# The error code whose example stands for all of a status.
 _CODES = {
     400: "bad_request",
     401: "unauthorized",
@@ -38,7 +38,7 @@ _CODES = {
 
 
 def add(schemas: dict[str, Any]) -> dict[str, Any]:
-    """Put an example into the schema of each answer; gives the same schemas."""
+    """Add an example to the schema of each answer; returns the same schemas."""
     views = json.loads(_VIEWS.read_text("utf-8"))
     for name, (field, item) in _PAGES.items():
         views[name] = {field: [views[item]], "next": None}
@@ -48,7 +48,7 @@ def add(schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def problem(status: int) -> dict[str, Any]:
-    """Give a refusal of that status, as it would be sent."""
+    """Return an example of a refusal with that status."""
     kind = catalogue()[_CODES[status]]
     fault = {
         "pointer": "/outputs/0/width",

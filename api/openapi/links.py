@@ -37,7 +37,7 @@ _LEADS: list[tuple[str, int, str, str, tuple[str, ...]]] = [
 
 
 def add(paths: dict[str, Any]) -> dict[str, Any]:
-    """Put the links into the answers that they start from; gives the same paths."""
+    """Add the links to the answers that they start from; returns the same paths."""
     operations = {
         operation["operationId"]: operation
         for item in paths.values()

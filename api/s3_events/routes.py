@@ -1,7 +1,7 @@
 """``POST /v1/events/s3``: notifications of objects that arrived, over HTTP.
 
-Two ways in, both closed until they are set up: a bearer token (MinIO, SeaweedFS,
-EventBridge API destinations), or SNS messages that Amazon has signed.
+Callers authenticate by a bearer token (MinIO, SeaweedFS, EventBridge API destinations)
+or by SNS messages that Amazon has signed. Both are off until they are configured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
-    """Make the view over one world; ``fetch`` gets SNS's certificates."""
+    """Return the route; ``fetch`` downloads the certificates of SNS."""
     routes = Blueprint("s3_events", __name__, url_prefix="/v1/events")
     settings = runtime.settings.events
     verifier = sns.Verifier(settings.topics, fetch)
@@ -40,8 +40,9 @@ def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
         headers.expect_no_query(request)
         if not settings.token and not settings.topics:
             raise NotFound(
-                "this way in is not set up",
-                hint="FRAMEMILL_EVENTS_TOKEN or FRAMEMILL_EVENTS_TOPICS",
+                "this service takes no notifications over HTTP",
+                hint="the operator sets FRAMEMILL_EVENTS_TOKEN or "
+                "FRAMEMILL_EVENTS_TOPICS",
             )
         body = _body()
         message = _sns_message(body)
@@ -58,10 +59,10 @@ def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
 
 def _body() -> bytes:
     if (request.content_length or 0) > MAX_BYTES:
-        raise BodyTooLarge(f"a notification has at most {MAX_BYTES} bytes")
+        raise BodyTooLarge(f"the notification is over {MAX_BYTES} bytes")
     body = request.stream.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
-        raise BodyTooLarge(f"a notification has at most {MAX_BYTES} bytes")
+        raise BodyTooLarge(f"the notification is over {MAX_BYTES} bytes")
     return body
 
 
@@ -82,7 +83,7 @@ def _require_token(token: str) -> None:
     if not _has_token(token):
         raise Unauthorized(
             "the notification carries no valid token",
-            hint="Authorization: Bearer, then FRAMEMILL_EVENTS_TOKEN",
+            hint="send Authorization: Bearer TOKEN, with FRAMEMILL_EVENTS_TOKEN",
         )
 
 

@@ -49,7 +49,7 @@ _HASHES: dict[str, HashAlgorithm] = {"1": SHA1(), "2": SHA256()}  # noqa: S303
 
 
 def is_message(document: Any) -> bool:
-    """Tell whether a parsed body is an SNS message of any type."""
+    """Return whether a parsed body is an SNS message of any type."""
     return isinstance(document, dict) and "TopicArn" in document
 
 
@@ -58,7 +58,7 @@ def fetch(url: str) -> bytes:
     parts = urlsplit(url)
     host = parts.netloc
     if parts.scheme != "https" or not _HOST.fullmatch(host):
-        raise Forbidden("the message names a host that is not one of Amazon SNS")
+        raise Forbidden("the message names a host that does not belong to Amazon SNS")
     connection = HTTPSConnection(host, timeout=_SECONDS)
     try:
         connection.request("GET", f"{parts.path}?{parts.query}".rstrip("?"))
@@ -74,7 +74,7 @@ def fetch(url: str) -> bytes:
 
 
 class Verifier:
-    """Knows genuine messages of the topics that are let in."""
+    """Checks that messages are genuine and of allowed topics."""
 
     def __init__(self, topics: list[str], fetch_from: Fetch = fetch) -> None:
         self._topics = frozenset(topics)
@@ -89,7 +89,8 @@ class Verifier:
         """
         if message.get("TopicArn") not in self._topics:
             raise Forbidden(
-                "this topic is not let in", hint="FRAMEMILL_EVENTS_TOPICS lists them"
+                "this topic is not allowed",
+                hint="FRAMEMILL_EVENTS_TOPICS lists those that are",
             )
         _check_age(message, now)
         certificate = self._certificate(str(message.get("SigningCertURL")))
@@ -100,21 +101,21 @@ class Verifier:
         """Answer a SubscriptionConfirmation by visiting the address in it."""
         url = str(message.get("SubscribeURL"))
         if not _HOST.fullmatch(urlsplit(url).netloc):
-            raise Forbidden("SubscribeURL is not one of Amazon SNS")
+            raise Forbidden("SubscribeURL does not belong to Amazon SNS")
         self._fetch(url)
 
     def _certificate(self, url: str) -> x509.Certificate:
         parts = urlsplit(url)
         genuine = _HOST.fullmatch(parts.netloc) and _CERTIFICATE.fullmatch(parts.path)
         if parts.scheme != "https" or not genuine or parts.query:
-            raise Forbidden("SigningCertURL is not one of Amazon SNS")
+            raise Forbidden("SigningCertURL does not belong to Amazon SNS")
         with self._lock:
             known = self._certificates.get(url)
         if known is None:
             try:
                 known = x509.load_pem_x509_certificate(self._fetch(url))
             except ValueError as error:
-                raise Forbidden("SigningCertURL gives no certificate") from error
+                raise Forbidden("there is no certificate at SigningCertURL") from error
             with self._lock:
                 if len(self._certificates) >= _MAX_CERTIFICATES:
                     self._certificates.clear()
@@ -134,23 +135,25 @@ def _check_age(message: Mapping[str, Any], now: datetime) -> None:
 def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begins <= now <= ends:
-        raise Forbidden("the certificate of the message is not valid now")
+        raise Forbidden(
+            "the certificate of the message has expired or is not valid yet"
+        )
 
 
 def _check_signature(message: Mapping[str, Any], certificate: x509.Certificate) -> None:
     algorithm = _HASHES.get(str(message.get("SignatureVersion")))
     key = certificate.public_key()
     if algorithm is None or not isinstance(key, rsa.RSAPublicKey):
-        raise Forbidden("the message is signed in an unknown way")
+        raise Forbidden("SignatureVersion is not 1 or 2")
     try:
         signature = base64.b64decode(str(message.get("Signature")), validate=True)
         key.verify(signature, signed_text(message), padding.PKCS1v15(), algorithm)
     except (ValueError, InvalidSignature) as error:
-        raise Forbidden("the signature of the message does not fit") from error
+        raise Forbidden("the signature of the message is wrong") from error
 
 
 def signed_text(message: Mapping[str, Any]) -> bytes:
-    """Give the bytes that a message's signature covers."""
+    """Return the bytes that a message's signature covers."""
     plain = message.get("Type") == "Notification"
     names = _NOTIFICATION if plain else _CONFIRMATION
     lines = [f"{name}\n{message[name]}\n" for name in names if name in message]

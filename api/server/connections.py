@@ -93,9 +93,9 @@ class Incoming(SocketUnreader):  # type: ignore[misc]
         except (TimeoutError, BlockingIOError) as error:
             self.is_late = True
             raise BodyTooSlow(
-                "the body came too slowly, or not at all",
-                hint="FRAMEMILL_API_BODY_SECONDS and FRAMEMILL_API_BODY_RATE say how "
-                "slow it may be; tus uploads go on where they were",
+                "the body arrived too slowly, or not at all",
+                hint="tus uploads can resume; FRAMEMILL_API_BODY_SECONDS and "
+                "FRAMEMILL_API_BODY_RATE set the slowest rate allowed",
             ) from error
         self._pace.count(len(data), time.monotonic() - began)
         return data
@@ -126,7 +126,7 @@ class Outgoing:
             self._sock.sendall(data)
 
     def sendall(self, data: bytes) -> None:
-        """Take the next bytes of the answer."""
+        """Hold or send the next bytes of the answer."""
         if self._is_open:
             self._send(memoryview(data))
         else:
@@ -225,7 +225,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.deadline = time.monotonic() + wait
 
     def receive(self, data: bytes) -> bool:
-        """Take bytes; returns whether a request's thread has something to do."""
+        """Store bytes that came; returns whether a request can be handled now."""
         now = time.monotonic()
         if self.state == "idle":
             self.state, self.deadline = "head", now + self._limits.header_seconds
@@ -298,7 +298,7 @@ class Connection(TConn):  # type: ignore[misc]
         return True
 
     def outgoing(self) -> Outgoing:
-        """Make the way out for the answer to this request."""
+        """Return the output for the answer to this request."""
         pace = Pace(3 * self._limits.body_seconds, self._limits.body_rate)
         return Outgoing(self.sock, pace, is_continued=self.is_continued)
 

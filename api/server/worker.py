@@ -60,13 +60,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Refuse what is not served here."""
+        """Raise ValueError for a configuration that this worker does not support."""
         super().check_config(cfg, log)
         if cfg.is_ssl:
-            raise ValueError("api.server.Worker speaks no TLS: a proxy does")
+            raise ValueError(
+                "api.server.Worker does not support TLS: put a proxy in front of it"
+            )
 
     def init_process(self) -> None:
-        """Make the threads, then serve."""
+        """Start the threads, then serve."""
         self._limits = Settings.load().api
         count = self._limits.transfers
         self._receiving = ThreadPoolExecutor(count, thread_name_prefix="receive")
@@ -77,7 +79,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     # The main thread: connections that wait.
 
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection; at the limit the one that waits longest makes room."""
+        """Accept a connection; at the limit, close the one that has waited longest."""
         with suppress(BlockingIOError, ConnectionAbortedError):
             sock, client = listener.accept()
             self.nr_conns += 1
@@ -162,7 +164,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._end(conn)
 
     def _end(self, conn: Connection) -> None:
-        """Close the way out, and hear the client to its end, so that it reads ours."""
+        """Shut down our side and read the client to its end, so that it reads all."""
         with suppress(OSError):
             conn.sock.shutdown(socket.SHUT_WR)
             conn.state, conn.deadline = "ending", time.monotonic() + _LINGER_SECONDS

@@ -106,7 +106,7 @@ def _create(services: Services) -> Response:
 
 def _direct(upload: Upload) -> Upload:
     if upload.mode == "tus":
-        raise Conflict("this upload is a resumable one", hint=f"/v1/tus/{upload.id}")
+        raise Conflict("this upload is resumable", hint=f"use /v1/tus/{upload.id}")
     return upload
 
 
@@ -120,7 +120,9 @@ def _complete(services: Services, upload: Upload) -> Response:
     etags = {part.number: part.etag for part in told.parts or ()}
     if told.etag is not None:
         if upload.mode != "put":
-            raise Invalid.one("/etag", "each part has an ETag of its own", "parts")
+            raise Invalid.one(
+                "/etag", "each part has its own ETag", "send them in parts"
+            )
         etags[1] = told.etag
     return _answer(services, close_upload(services, upload, etags), 200)
 
@@ -164,7 +166,9 @@ def _put(services: Services, upload: Upload) -> GrantView:
 
 def _parts(services: Services, upload: Upload, first: int) -> PartsView:
     if upload.ref is None or upload.state != "open":
-        raise Conflict("this upload takes no parts", hint="PUT it whole")
+        raise Conflict(
+            "this upload has no parts", hint="PUT the whole file to its put.url"
+        )
     runtime = services.runtime
     after = min(first + PAGE, upload.count + 1)
     items = []

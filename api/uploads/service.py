@@ -1,4 +1,4 @@
-"""What the ways to upload have in common: opened, closed, and their job started."""
+"""What all uploads have in common: opening, closing, starting their job."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def find_upload(services: Services, upload_id: str) -> Upload:
 
 
 def open_upload(services: Services, who: Principal, new: NewUpload) -> Upload:
-    """Put an upload on record, within what the caller's key allows."""
+    """Store a new upload, within what the caller's key allows."""
     most = who.allowance.source_bytes
     if most is not None and new.size > most:
-        raise BodyTooLarge(f"this API key may upload at most {most} bytes")
+        raise BodyTooLarge(
+            f"the file has {new.size} bytes; this API key may upload {most}"
+        )
     room = None
     if who.key_id is not None:
         limits = services.runtime.settings.limits
@@ -44,7 +46,7 @@ def close_upload(
     """Close an upload whose bytes are all there, and start its job.
 
     Crash windows: after the blob, after the record, after the job. Each step may
-    be repeated, so the next request for this upload goes on where it broke.
+    be repeated, so the next request for this upload continues where it broke.
     """
     upload = services.uploads.finish(upload, etags)
     if upload.job is None or upload.used:
@@ -61,7 +63,7 @@ def close_upload(
 
 
 def body_chunks() -> Iterator[bytes]:
-    """Read the request's body; raises BadRequest where the client goes away."""
+    """Yield the request's body; raises BadRequest when the client disconnects."""
     while True:
         try:
             chunk = request.stream.read(_READ_BYTES)

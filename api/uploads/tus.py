@@ -1,8 +1,8 @@
 """Resumable uploads: tus 1.0.
 
 Extensions: creation, creation-with-upload, termination, expiration, checksum.
-``POST /v1/tus`` announces, ``PATCH`` appends, ``HEAD`` tells the offset. The newest
-request for an upload is its writer; one that was overtaken gets 409. With the
+``POST /v1/tus`` announces, ``PATCH`` appends, ``HEAD`` returns the offset. The newest
+request for an upload is its writer; an older one gets 409. With the
 metadata key ``job`` (JSON: ``{}`` or ``{"outputs": ..., "metadata": ...}``) a job of
 the upload's id starts by itself once all bytes are there.
 """
@@ -103,23 +103,22 @@ def _one(services: Services, upload_id: str) -> Response:
     try:
         return _VERBS[method](services, find_upload(services, upload_id))
     except TooManyRequests as error:
-        # tus-js-client gives a PATCH up at any 4xx but 409 and 423.
+        # tus-js-client gives up a PATCH at any 4xx except 409 and 423.
         raise UploadLocked.of(error) from error
 
 
 def _is_passing(status: int) -> bool:
-    """Return whether a client would take this answer to HEAD for the upload's end.
+    """Return whether a client would mistake this answer to HEAD for the upload's end.
 
     tus-js-client 4.3.1 answers a HEAD that is neither 2xx nor 423 by a new upload from
-    byte 0. So 423 (the upload is locked, come again) stands where 5xx, 409 and 429
-    would.
+    byte 0. So 423 (locked, try again) replaces 5xx, 409 and 429.
     """
     passing = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.CONFLICT}
     return _method() == "HEAD" and (status in passing or status >= 500)
 
 
 def _method() -> str:
-    """Return the method, by the protocol's way past proxies that know but two."""
+    """Return the method; tus lets a header override it, for proxies that block some."""
     return request.headers.get("X-HTTP-Method-Override", request.method).upper()
 
 
@@ -155,13 +154,13 @@ def _create(services: Services) -> Response:
 def _announced(services: Services, who: Principal) -> NewUpload:
     if "Upload-Defer-Length" in request.headers:
         raise BadRequest(
-            "the length of an upload is told at once", hint="Upload-Length"
+            "Upload-Defer-Length is not supported", hint="send Upload-Length"
         )
     size = _number("Upload-Length")
     limit = services.runtime.settings.limits.source_bytes
     if size > limit:
         raise BodyTooLarge(
-            f"{size} bytes are over the limit for a source",
+            f"the file is too large: {size} bytes",
             hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_SOURCE_BYTES)",
         )
     label = request.headers.get("Upload-Metadata", "")
@@ -187,7 +186,9 @@ def _terms(services: Services, raw: bytes, who: Principal) -> dict[str, Any]:
 
 def _metadata(header: str) -> dict[str, bytes]:
     if len(header) > _LABEL_BYTES or not header.isascii():
-        raise BadRequest(f"Upload-Metadata is not ASCII under {_LABEL_BYTES} bytes")
+        raise BadRequest(
+            f"Upload-Metadata must be ASCII of at most {_LABEL_BYTES} bytes"
+        )
     found: dict[str, bytes] = {}
     for item in filter(None, (item.strip() for item in header.split(","))):
         key, _, value = item.partition(" ")
@@ -203,7 +204,9 @@ def _metadata(header: str) -> dict[str, bytes]:
 def _number(name: str) -> int:
     text = request.headers.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise BadRequest(f"{name} is not a number of bytes", hint=f"{name}: 12345")
+        raise BadRequest(
+            f"{name} must be a number of bytes", hint=f"for example {name}: 12345"
+        )
     return int(text)
 
 
@@ -220,11 +223,14 @@ def _head(services: Services, upload: Upload) -> Response:
 def _patch(services: Services, upload: Upload) -> Response:
     if request.mimetype != OFFSET_TYPE:
         raise UnsupportedMediaType(
-            f"a body of type {request.mimetype!r}"[:200], hint=f"send {OFFSET_TYPE}"
+            f"a body of type {request.mimetype!r} is not supported"[:200],
+            hint=f"send {OFFSET_TYPE}",
         )
     offset = _number("Upload-Offset")
     if upload.mode != "tus":
-        raise Conflict("this upload is not a resumable one")
+        raise Conflict(
+            "this upload is not resumable", hint=f"use /v1/uploads/{upload.id}"
+        )
     if upload.state == "complete" and offset == upload.size:
         return _told(services, close_upload(services, upload), 204)
     upload = _append(services, upload, offset)
@@ -234,7 +240,9 @@ def _patch(services: Services, upload: Upload) -> Response:
 def _append(services: Services, upload: Upload, offset: int) -> Upload:
     length = request.content_length
     if length is not None and offset + length > upload.size:
-        raise BodyTooLarge(f"the upload was announced with {upload.size} bytes")
+        raise BodyTooLarge(
+            f"the body goes beyond the {upload.size} bytes that were announced"
+        )
     digest, expected = _checksum()
     upload = services.uploads.take(upload, offset)
     appender = Appender(services.uploads, upload, hold=digest is not None)
@@ -244,15 +252,15 @@ def _append(services: Services, upload: Upload, offset: int) -> Upload:
                 digest.update(chunk)
             appender.write(chunk)
     except (BadRequest, BodyTooSlow):
-        # The client broke off, or was silent too long: what came counts, unless
-        # its checksum cannot.
+        # The client disconnected, or was silent too long. The bytes that came are
+        # kept, unless a checksum covers the rest too.
         if digest is None:
             appender.close()
         appender.discard()
         raise
     if digest is not None and not compare_digest(digest.digest(), expected):
         appender.discard()
-        raise ChecksumMismatch("the bytes are not those of Upload-Checksum")
+        raise ChecksumMismatch("the bytes do not match Upload-Checksum")
     upload = appender.close()
     return close_upload(services, upload) if upload.offset == upload.size else upload
 
@@ -264,7 +272,7 @@ def _checksum() -> tuple[Any, bytes]:
     name, _, value = header.partition(" ")
     if name not in _ALGORITHMS:
         raise BadRequest(
-            f"the checksum algorithm {name[:40]!r} is not known",
+            f"the checksum algorithm {name[:40]!r} is not supported",
             hint="one of " + ", ".join(_ALGORITHMS),
         )
     try:

@@ -17,7 +17,7 @@ _POLICY = (
 
 
 def blueprint() -> Blueprint:
-    """Make the pages."""
+    """Return the pages."""
     routes = Blueprint("pages", __name__)
     document = openapi.text()
 

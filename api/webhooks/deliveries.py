@@ -1,4 +1,4 @@
-"""``/v1/webhooks/deliveries``: what was told to whom, and telling it again."""
+"""``/v1/webhooks/deliveries``: what was sent to whom, and sending it again."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def _find(runtime: Runtime, delivery_id: str, owner: str) -> DeliveryRecord:
         runtime.store.delivery(delivery_id) if _ID.fullmatch(delivery_id) else None
     )
     if delivery is None or delivery.owner != owner:
-        raise NotFound("there is no such delivery")
+        raise NotFound(f"there is no delivery {delivery_id[:80]!r}")
     return delivery
 
 
 def present(delivery: DeliveryRecord) -> DeliveryView:
-    """Give the public view; the secret and the URL's query stay here."""
+    """Return the public view, without the secret and the URL's query."""
     subscription = delivery.subscription
     kind: Literal["webhook", "email"] = (
         "email" if subscription.get("type") == "email" else "webhook"

@@ -1,4 +1,4 @@
-"""``/v1/webhooks``: what an API key is told of every job that it submits."""
+"""``/v1/webhooks``: the webhooks of an API key, for all jobs that it submits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def blueprint(services: Services) -> Blueprint:
         view = NewWebhookView(**_view(made), secret=made["secret"])
         return bodies.json_response(view, 201)
 
-    # Of just that length: "deliveries" is an address of its own.
+    # Of exactly that length, because "deliveries" is an address of its own.
     @routes.delete("/<string(length=13):webhook_id>")
     def delete(webhook_id: str) -> Response:
         headers.expect_no_query(request)
@@ -58,8 +58,8 @@ def _key(services: Services, scope: Scope) -> tuple[Keys, str]:
     keys, who = services.keys, services.enter(scope)
     if keys is None or who.key_id is None:
         raise Conflict(
-            "webhooks belong to an API key, and this service asks for none",
-            hint="name them in each job, as notify",
+            "webhooks belong to an API key, and this service uses none",
+            hint="name them in each job, in its notify",
         )
     return keys, who.key_id
 

@@ -134,7 +134,7 @@ def test_a_files_name_however_it_is_written_then_shown(
 
 
 def test_a_byte_in_another_parts_name_that_is_not_utf_8_then_an_unknown_part() -> None:
-    with pytest.raises(Invalid, match="unknown part 'ÿ'"):
+    with pytest.raises(Invalid, match="'ÿ' is not a part of this form"):
         parse(part("file", b"x", filename="a").replace(b'"file"', b'"\xff"') + END)
 
 

@@ -106,7 +106,7 @@ def test_given_a_prefix_that_the_storage_cannot_hold_then_422(
     assert answer.json["pointer"] == "/destination/s3/prefix"
     said = json.dumps(answer.json)
     assert f"the storage cannot hold keys that begin with {prefix!r}" in said
-    assert "none of them empty or '.'" in said
+    assert "segments between slashes must not be empty or '.'" in said
     assert ask(buckets, headers, prefix="a/b").status_code == 202
 
 

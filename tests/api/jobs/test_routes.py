@@ -280,7 +280,7 @@ def test_given_a_wrong_method_when_used_then_405_with_allow(context: Context) ->
     answer = context.client.put("/v1/jobs")
     assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
     assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
-    assert answer.json["hint"] == "it takes GET, HEAD, OPTIONS, POST"
+    assert answer.json["hint"] == "allowed: GET, HEAD, OPTIONS, POST"
 
 
 def test_given_many_faults_in_a_query_then_all_are_listed(context: Context) -> None:
