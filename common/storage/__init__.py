@@ -1,4 +1,4 @@
-"""Files by key: one port, a local folder or S3 behind it."""
+"""Stores files under keys: one port, with a local folder or S3 behind it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def connect(settings: Settings) -> BlobStore:
-    """Give the store that ``settings.blobs.backend`` names; no request is made."""
+    """Return the store that ``settings.blobs.backend`` names; no request is made."""
     if settings.blobs.backend == "local":
         return LocalStore(settings)
-    # boto3 takes a third of a second to import: only who needs it waits.
+    # boto3 takes a third of a second to import, so only those wait who need it.
     from common.storage.s3 import S3Store  # noqa: PLC0415
 
     return S3Store(settings)

@@ -1,8 +1,8 @@
-"""File names as other programs send them, read as a person would.
+"""Reads the file names that other programs send.
 
-A name in ``Content-Disposition`` is for display only, so nothing in it is a reason to
-refuse the file. RFC 6266 and RFC 8187 say how it is written; what is read here beyond
-them is what browsers, curl, Postman and old servers send.
+A name in ``Content-Disposition`` is for display only, so no name is a reason to refuse
+the file. RFC 6266 and RFC 8187 define the header; what is read here beyond them is
+what browsers, curl, Postman and old servers send.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
-# A quotation mark ends the text where the parameter ends too: some clients leave the
-# marks inside a name as they are. Postman quotes behind the charset.
+# A quotation mark ends the text only if the parameter ends there too: some clients do
+# not escape the marks inside a name. Postman quotes after the charset.
 _QUOTED = re.compile(
     r"""((?:[^;"']*'[^;"']*')?)"((?:\\["\\]|[^"]|"(?![ \t]*(?:;|$)))*)"?"""
 )
@@ -42,7 +42,7 @@ codecs.register_error("framemill.repair", _one_byte)
 
 
 def repaired(raw: bytes) -> str:
-    """Read bytes as UTF-8, and each that cannot be as Windows-1252."""
+    """Return bytes read as UTF-8; a byte that is no UTF-8 is read as Windows-1252."""
     return raw.decode("utf-8", "framemill.repair")
 
 
@@ -52,10 +52,10 @@ def url_name(path: str) -> str:
 
 
 def disposition_name(header: str) -> str | None:
-    """Return the file name of a Content-Disposition, None where it has none.
+    """Return the file name of a Content-Disposition, None if it has none.
 
-    ``filename*`` counts before ``filename``, unless its charset is unknown and the
-    other is there (RFC 6266, section 4.3). RFC 2231's continuations are joined.
+    ``filename*`` goes before ``filename``, unless its charset is unknown and the other
+    is there (RFC 6266, section 4.3). RFC 2231's continuations are joined.
     """
     found = dict(_parameters(header))
     plain = found.get("filename")

@@ -1,4 +1,4 @@
-"""Copies of results in a caller's bucket, made by the storage itself."""
+"""Copies results to a caller's bucket, inside the storage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from common.storage.s3_errors import code_of, is_ours, s3_errors, status_of
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-# What a retry may mend; every other refusal is the bucket's last word.
+# A retry may succeed after these; every other refusal is final.
 _BUSY = frozenset({"RequestTimeout", "SlowDown", "OperationAborted"})
 
 
@@ -26,11 +26,11 @@ def export(
     to: Destination,
     place: ObjectName,
 ) -> None:
-    """Copy one file of ours, with its type and what the destination says.
+    """Copy one of our files, with its type and the destination's options.
 
-    One CopyObject: no byte passes through here, and the copy appears whole. (It takes
-    5 GB at most; FRAMEMILL_ENGINE_OUTPUT_BYTES is far below.) Raises
-    DestinationForbidden, SourceNotFound (our file is gone), StorageUnavailable.
+    This is one CopyObject request: the bytes stay in the storage, and the copy appears
+    complete. (It takes 5 GB at most; FRAMEMILL_ENGINE_OUTPUT_BYTES is far below.)
+    Raises DestinationForbidden, SourceNotFound (our file is gone), StorageUnavailable.
     """
     what = f"s3://{place.bucket}/{place.key}"
     with s3_errors(what):
@@ -76,9 +76,9 @@ def _refused(error: ClientError, what: str, artifact: Artifact) -> Exception | N
 def _compare(
     client: S3Client, artifact: Artifact, place: ObjectName, what: str
 ) -> None:
-    """Raise StorageUnavailable unless the copy has the size that it must have.
+    """Raise StorageUnavailable unless the copy has the right size.
 
-    A bucket that may be written and not read is believed, whether it says 403 or 400.
+    A bucket that may be written but not read (403 or 400) is trusted.
     """
     try:
         size = client.head_object(Bucket=place.bucket, Key=place.key)["ContentLength"]
@@ -88,4 +88,4 @@ def _compare(
         with s3_errors(what):
             raise
     if size != artifact.bytes:
-        raise StorageUnavailable(f"{what} has {size} bytes, not {artifact.bytes}")
+        raise StorageUnavailable(f"{what} has {size} bytes instead of {artifact.bytes}")

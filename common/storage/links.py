@@ -1,4 +1,4 @@
-"""Signed links to a job's files, which need no key: for documents and for mails."""
+"""Signed links to a job's files, for documents and mails; they need no API key."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LINK_DAYS = 8
 def artifact_url(
     base: str, settings: Settings, job_id: str, output: OutputRecord, artifact: Artifact
 ) -> str:
-    """Return the link of an artifact: absolute, good for a week, stable for a day.
+    """Return the link of an artifact: absolute, valid for a week, the same for a day.
 
     ``base`` is the address of this API as its callers see it. All files of an output
-    share one folder, so that a name in an index leads on from the index's link.
+    share one folder, so a name inside an index works relative to the index's link.
     """
     path = f"/v1/files/{job_id}/{output.name}/{edition(output)}"
     opens = seal(settings.api.secret, "file", path, _expiry())
@@ -38,7 +38,7 @@ def edition(output: OutputRecord) -> int:
 
 
 def source_url(base: str, settings: Settings, job_id: str) -> str:
-    """Give the link of a job's kept source, served as an attachment."""
+    """Return the link of a job's kept source, served as an attachment."""
     path = f"/v1/files/{job_id}/source"
     return base.rstrip("/") + sign(settings.api.secret, "file", path, _expiry(), {})
 

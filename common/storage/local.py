@@ -1,10 +1,10 @@
-"""Blobs in a folder, for one machine and for tests.
+"""Stores blobs in a folder, for one machine and for tests.
 
 A blob is a plain file whose path is its key; ``.tmp`` and ``.parts`` under the same
-root hold what is not finished, and no key can begin with a dot. A write is a
-temporary file, fsync, and a rename: a reader sees all of it or nothing. The ETag is
-``inode-size-mtime_ns``: every write makes a new inode, so it pins the content
-without reading it (a restored backup has other ETags). Content types are not kept;
+root hold what is unfinished, and no key can begin with a dot. A write is a temporary
+file, fsync, and a rename: a reader sees all of it or nothing. The ETag is
+``inode-size-mtime_ns``: every write makes a new inode, so it identifies the content
+without reading it (a restored backup has other ETags). Content types are not stored;
 each grant carries its own.
 """
 
@@ -47,7 +47,7 @@ _PART = re.compile(r"(\d{5})-([0-9a-f]{32})")
 
 
 def local_base(settings: Settings) -> str:
-    """Give the address that local grants begin with, without a final slash."""
+    """Return the address that local grants begin with, without a final slash."""
     if settings.api.public_url:
         return settings.api.public_url.rstrip("/")
     host = settings.api.host
@@ -57,7 +57,7 @@ def local_base(settings: Settings) -> str:
 
 
 class LocalStore:
-    """The BlobStore over one folder; see the module's head."""
+    """The BlobStore over one folder; see the module's docstring."""
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.blobs.path.absolute()
@@ -68,7 +68,7 @@ class LocalStore:
         self._parts = self._root / ".parts"
 
     def path(self, key: str, *, bucket: str | None = None) -> Path:
-        """Give the file of a key; raises SourceNotFound, SourceForbidden."""
+        """Return the file of a key; raises SourceNotFound, SourceForbidden."""
         if bucket is not None and bucket != self._bucket:
             raise SourceForbidden(
                 f"bucket {bucket!r} is not kept here", hint=f"use {self._bucket!r}"
@@ -76,7 +76,7 @@ class LocalStore:
         return self._root / check_key(key)
 
     def temp_path(self) -> Path:
-        """Give a fresh name on the same file system."""
+        """Return a new name on the same file system."""
         with disk_errors("making a temporary file"):
             self._temp.mkdir(parents=True, exist_ok=True)
         return self._temp / uuid4().hex
@@ -91,21 +91,21 @@ class LocalStore:
                 temp.replace(path)
                 break
             except FileNotFoundError:
-                # A delete beside us took the empty folder before the rename.
+                # A concurrent delete removed the empty folder before the rename.
                 if not temp.exists():
                     raise
         sync_folder(path.parent)
         return BlobInfo(key, stat.st_size, file_etag(stat))
 
     def admits(self, key: str, *, bucket: str | None = None) -> bool:
-        """Return whether a file can have this name; a foreign bucket is no matter."""
+        """Return whether a file can have this name, in whatever bucket."""
         del bucket
         with suppress(SourceNotFound):
             return bool(check_key(key))
         return False
 
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
-        """Tell size and ETag."""
+        """Return size and ETag of a blob."""
         with self._open(key, bucket, None) as file:
             stat = os.fstat(file.fileno())
         return BlobInfo(key, stat.st_size, file_etag(stat))
@@ -127,7 +127,7 @@ class LocalStore:
         end: int | None = None,
         etag: str | None = None,
     ) -> Iterator[bytes]:
-        """Stream a range."""
+        """Yield a range of a blob."""
         file = self._open(key, bucket, etag)
         return read_chunks(file, key, start, end)
 
@@ -139,7 +139,7 @@ class LocalStore:
         bucket: str | None = None,
         etag: str | None = None,
     ) -> int:
-        """Hard-link the blob to ``path``, or copy it where a link cannot be."""
+        """Hard-link the blob to ``path``, or copy it if that is not possible."""
         with self._open(key, bucket, etag) as file, disk_errors(f"fetching {key}"):
             stat = os.fstat(file.fileno())
             path.unlink(missing_ok=True)
@@ -153,7 +153,7 @@ class LocalStore:
         return stat.st_size
 
     def writer(self, key: str, *, content_type: str) -> LocalWriter:
-        """Begin a streamed upload; ``content_type`` is left to the grants."""
+        """Return a writer; ``content_type`` is left to the grants."""
         del content_type
         return LocalWriter(self.temp_path(), check_key(key), self.publish)
 
@@ -166,7 +166,7 @@ class LocalStore:
             return writer.commit()
 
     def copy(self, key: str, to: str, *, size: int) -> None:
-        """Give the file a second name: what a key holds is never written again."""
+        """Link the file under a second key; files are never written again."""
         temp = self.temp_path()
         try:
             if self.fetch(key, temp) != size:
@@ -177,7 +177,7 @@ class LocalStore:
             temp.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
-        """Remove one blob and the folders that it leaves empty."""
+        """Delete one blob and the folders that it leaves empty."""
         path = self.path(key)
         with disk_errors(f"deleting {key}"), suppress(*_ABSENT):
             path.unlink()
@@ -190,7 +190,7 @@ class LocalStore:
                 break  # not empty, or gone already
 
     def delete_prefix(self, prefix: str) -> int:
-        """Remove every blob whose key starts with ``prefix``."""
+        """Delete every blob whose key starts with ``prefix``."""
         keys = [info.key for info in self.list(prefix)]
         for key in keys:
             self.delete(key)
@@ -199,7 +199,7 @@ class LocalStore:
     def list(
         self, prefix: str, *, bucket: str | None = None, after: str | None = None
     ) -> Iterator[BlobInfo]:
-        """Walk blobs in key order; those deleted meanwhile are left out."""
+        """Yield blobs in key order, without those deleted meanwhile."""
         if bucket is not None:
             self.path("any", bucket=bucket)
         with disk_errors(f"listing {prefix}"):
@@ -266,7 +266,7 @@ class LocalStore:
         return Grant(method, self._base + link, expires_at, headers)
 
     def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
-        """Refuse: a folder knows no buckets of callers."""
+        """Raise DestinationForbidden: a folder has no buckets."""
         del to
         raise DestinationForbidden(
             f"{artifact.name} cannot be copied to bucket {place.bucket!r}: "
@@ -275,7 +275,7 @@ class LocalStore:
         )
 
     def check(self) -> None:
-        """Raise StorageUnavailable when the folder cannot be written."""
+        """Raise StorageUnavailable if the folder cannot be written."""
         with disk_errors(f"checking {self._root.name}"):
             temp = self.temp_path()
             temp.write_bytes(b"ok")
@@ -286,7 +286,7 @@ class LocalStore:
         return None
 
     def tidy(self, prefix: str, seconds: float) -> int:
-        """Remove temporary files and unfinished parts last touched that long ago.
+        """Delete temporary files and unfinished parts that are ``seconds`` old or more.
 
         Nobody else writes into this folder, so ``prefix`` does not matter.
         """
@@ -351,7 +351,7 @@ class LocalStore:
         return self._grant("PUT", "part", key, seconds, terms)
 
     def list_parts(self, key: str, ref: str) -> Iterator[Part]:
-        """Walk the parts; of two with one number the later counts."""
+        """Yield the parts; of two with the same number the later counts."""
         found: dict[int, tuple[int, Part]] = {}
         for path in self._part_folder(key, ref).iterdir():
             if match := _PART.fullmatch(path.name):
@@ -366,13 +366,13 @@ class LocalStore:
         return iter([found[number][1] for number in sorted(found)])
 
     def join_parts(self, key: str, ref: str, parts: Sequence[Part]) -> BlobInfo:
-        """Copy the parts one after the other (in the kernel), then rename."""
+        """Copy the parts one after the other, then rename the file to its key."""
         folder = self._part_folder(key, ref)
         with self.writer(key, content_type="") as writer:
             for part in parts:
                 path = folder / f"{part.number:05d}-{part.etag}"
                 if not path.exists():
-                    raise SourceChanged(f"part {part.number} of {key} is another one")
+                    raise SourceChanged(f"part {part.number} of {key} has changed")
                 with disk_errors(f"joining {key}"), path.open("rb") as file:
                     shutil.copyfileobj(file, writer, CHUNK_BYTES)
             info = writer.commit()
@@ -380,6 +380,6 @@ class LocalStore:
         return info
 
     def drop_parts(self, key: str, ref: str) -> None:
-        """Remove the upload's folder."""
+        """Delete the upload's folder."""
         with suppress(SourceNotFound), disk_errors(f"dropping {key}"):
             shutil.rmtree(self._part_folder(key, ref))

@@ -1,4 +1,4 @@
-"""Single files of the local store: writing, pinning, reading, and how they sort."""
+"""Single files of the local store: writing, identifying, reading and sorting them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from common.storage.port import CHUNK_BYTES, BlobInfo, disk_errors
 
 
 def file_etag(stat: os.stat_result) -> str:
-    """Give the pin of a file: ``inode-size-mtime_ns``, in hexadecimal."""
+    """Return the ETag of a file: ``inode-size-mtime_ns`` in hexadecimal."""
     return f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
 
 
 class LocalWriter:
-    """A temporary file that becomes the blob at commit, by ``publish``."""
+    """Writes a temporary file that becomes the blob at commit, by ``publish``."""
 
     def __init__(
         self, temp: Path, key: str, publish: Callable[[Path, str], BlobInfo]
@@ -36,7 +36,7 @@ class LocalWriter:
             self._file.write(chunk)
 
     def commit(self) -> BlobInfo:
-        """Flush to the disk, then rename."""
+        """Flush the file to the disk, then rename it to its key."""
         with disk_errors(f"writing {self._key}"):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -52,25 +52,25 @@ class LocalWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # close() flushes what is buffered, and on a full disk fails doing so.
+        # close() flushes the buffer, which fails on a full disk.
         with suppress(OSError):
             self._file.close()
         self._temp.unlink(missing_ok=True)
 
 
 def open_pinned(path: Path, key: str, etag: str | None) -> BinaryIO:
-    """Open a file to read; raises SourceChanged unless it is what ``etag`` says."""
+    """Open a file to read; raise SourceChanged if it has another ETag than ``etag``."""
     file = path.open("rb")
     if etag is not None and etag != file_etag(os.fstat(file.fileno())):
         file.close()
-        raise SourceChanged(f"{key} is no longer what it was: its ETag differs")
+        raise SourceChanged(f"{key} changed: its ETag differs")
     return file
 
 
 def read_chunks(
     file: BinaryIO, key: str, start: int, end: int | None
 ) -> Iterator[bytes]:
-    """Read the bytes ``start`` to ``end`` (exclusive) and close the file."""
+    """Yield the bytes from ``start`` to before ``end``, then close the file."""
     with file:
         file.seek(start)
         left = None if end is None else end - start
@@ -85,7 +85,7 @@ def read_chunks(
 
 
 def slashed(entry: os.DirEntry[str]) -> str:
-    """Give an entry's name as it counts in key order: a folder with its slash."""
+    """Return an entry's name as it sorts among keys: a folder with its slash."""
     return entry.name + "/" if entry.is_dir() else entry.name
 
 

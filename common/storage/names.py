@@ -1,7 +1,7 @@
-"""Names of blobs: keys that are safe, and names that people read.
+"""Names of files: keys that are safe to store, and names for people to read.
 
-A key is ours and reaches a store; a display name is the caller's and reaches only
-a record and a ``Content-Disposition``.
+The service makes the keys. A display name comes from the caller; it is only shown, in
+records and in ``Content-Disposition``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _ATTR_CHARS = "!#$&+^`|"
 
 
 def check_key(key: str) -> str:
-    """Give ``key`` back if it can name a blob, else raise SourceNotFound.
+    """Return ``key`` if it can name a blob, else raise SourceNotFound.
 
-    Refused are absolute keys, empty or dotted segments (``..``, ``.tmp``),
-    backslashes, control characters, and what no file system could hold.
+    Absolute keys, empty or dotted segments (``..``, ``.tmp``), backslashes, control
+    characters, and names too long for a file system are refused.
     """
     segments = key.split("/")
     fits = len(key.encode("utf-8", "surrogatepass")) <= KEY_BYTES and all(
@@ -41,35 +41,35 @@ def check_key(key: str) -> str:
     if not fits or not clean or any(part.startswith(".") for part in segments):
         raise SourceNotFound(
             f"{key[:80]!r} is not a key of this store",
-            hint="segments parted by /, none empty or beginning with a dot",
+            hint="use segments separated by /, none empty, none beginning with a dot",
         )
     return key
 
 
 def is_plain(key: str) -> bool:
-    """Return whether every storage holds this key as it is written.
+    """Return whether every storage keeps this key exactly as written.
 
-    Empty and dotted segments (``a//b``, ``./x``) are names on AWS, and no names on
-    storage over a file system.
+    Empty and dotted segments (``a//b``, ``./x``) are part of the name on AWS, but not
+    on storage over a file system.
     """
     return as_path(key) == key
 
 
 def is_own(key: str) -> bool:
-    """Tell whether a key of our own bucket is a job's source or result."""
+    """Return whether a key of our own bucket is a job's source or result."""
     return _OWN.match(as_path(key)) is not None
 
 
 def as_path(key: str) -> str:
-    """Give a key as storage over a file system reads it: ``./a//b`` is ``a/b``."""
+    """Return a key as storage over a file system reads it: ``./a//b`` is ``a/b``."""
     end = "/" if key.endswith("/") else ""
     return normpath(f"/{key}").lstrip("/") + end
 
 
 def display_name(raw: str | None) -> str | None:
-    """Make a caller's file name fit to be shown: NFC, no controls, 200 characters.
+    """Return a caller's file name fit to be shown: NFC, no controls, 200 characters.
 
-    The result is text, never a path or a key. None when nothing is left.
+    The result is text, never a path or a key; None if nothing is left.
     """
     if raw is None:
         return None
@@ -84,10 +84,10 @@ def display_name(raw: str | None) -> str | None:
 
 
 def content_disposition(filename: str, *, attachment: bool) -> str:
-    """Make the header that offers ``filename`` (RFC 6266, RFC 8187).
+    """Return the header that offers ``filename`` (RFC 6266, RFC 8187).
 
-    Slashes and backslashes become underscores, and no quote or line break can end
-    the parameter; names beyond ASCII come as ``filename*`` beside a fall-back.
+    Slashes and backslashes become underscores, and no quote or line break can end the
+    parameter. Names beyond ASCII stand in ``filename*``, beside an ASCII fallback.
     """
     name = display_name(filename) or "file"
     name = name.replace("/", "_").replace("\\", "_").lstrip(".") or "file"

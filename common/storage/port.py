@@ -1,4 +1,4 @@
-"""The BlobStore port: what every store of files must do.
+"""The BlobStore port: what every store of files (blobs) must do.
 
 Keys are ours (``in/...``, ``out/...``): ASCII, slash-separated, never a caller's
 name. ``tests/common/storage/test_port.py`` is the conformance suite of all adapters.
@@ -24,7 +24,7 @@ MAX_PARTS = 10_000
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """What the store says of one blob; ``etag`` pins its content, unquoted."""
+    """What the store knows of one blob; ``etag`` (unquoted) identifies its content."""
 
     key: str
     size: int
@@ -37,7 +37,7 @@ class BlobInfo:
 class Grant:
     """A presigned permission: ``method`` on ``url`` until ``expires_at`` (Unix s).
 
-    ``headers`` are signed along: the request must carry exactly these.
+    ``headers`` are part of the signature: the request must carry exactly these.
     """
 
     method: str
@@ -48,7 +48,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Part:
-    """One stored part of an unfinished upload; ``number`` begins with 1."""
+    """One stored part of an unfinished upload; ``number`` counts from 1."""
 
     number: int
     size: int
@@ -65,7 +65,7 @@ class BlobWriter(Protocol):
         """Append bytes; memory stays bounded (two 8 MiB parts in flight on S3)."""
 
     def commit(self) -> BlobInfo:
-        """Make the blob visible, whole."""
+        """Make the complete blob visible under its key."""
 
     def __enter__(self) -> Self: ...
 
@@ -78,14 +78,14 @@ class BlobWriter(Protocol):
 
 
 class PartStore(Protocol):
-    """Uploads that outlive one request: parts under a ``ref``, joined at the end.
+    """Uploads over several requests: parts under a ``ref``, joined at the end.
 
-    Every part but the last must have the same size, at least 5 MiB (a rule of S3).
-    A part put twice is the later one. An unknown ``ref`` raises SourceNotFound.
+    All parts but the last must have the same size, at least 5 MiB (a rule of S3). Of a
+    part that is put twice, the later counts. An unknown ``ref`` raises SourceNotFound.
     """
 
     def begin_parts(self, key: str, *, content_type: str) -> str:
-        """Open an upload and give its ``ref``."""
+        """Open an upload; return its ``ref``."""
 
     def put_part(self, key: str, ref: str, number: int, data: bytes) -> Part:
         """Store one part."""
@@ -96,29 +96,29 @@ class PartStore(Protocol):
         """Permit one part of ``size`` bytes to be put by a plain PUT."""
 
     def list_parts(self, key: str, ref: str) -> Iterator[Part]:
-        """Walk the stored parts, in order of their numbers."""
+        """Yield the stored parts in order of their numbers."""
 
     def join_parts(self, key: str, ref: str, parts: Sequence[Part]) -> BlobInfo:
-        """Make the blob of these parts visible; SourceChanged if one differs."""
+        """Make the blob of these parts visible; raise SourceChanged if one differs."""
 
     def drop_parts(self, key: str, ref: str) -> None:
-        """Forget the upload and its parts; an absent one is no error."""
+        """Delete the upload and its parts; an absent one is no error."""
 
 
 class BlobStore(PartStore, Protocol):
     """Named blobs, written whole, read by range.
 
-    Raises SourceNotFound for an absent key, SourceChanged where ``etag`` does not
-    match, SourceForbidden where a caller's bucket refuses, StorageUnavailable
-    (retryable) where the store does not answer or refuses this service
-    (StorageDenied), DiskFull where there is no room.
+    Raises SourceNotFound for an absent key, SourceChanged if ``etag`` does not match,
+    SourceForbidden if a caller's bucket refuses, StorageUnavailable (retryable) if the
+    store does not answer, its kind StorageDenied if the store refuses this service,
+    and DiskFull if there is no room.
     """
 
     def admits(self, key: str, *, bucket: str | None = None) -> bool:
-        """Return whether this store can hold such a key, be it there or not."""
+        """Return whether this store can hold such a key, whether it exists or not."""
 
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
-        """Tell size and ETag. ``bucket`` None is our own."""
+        """Return size and ETag of a blob; ``bucket`` None is our own."""
 
     def read(
         self,
@@ -129,9 +129,9 @@ class BlobStore(PartStore, Protocol):
         end: int | None = None,
         etag: str | None = None,
     ) -> Iterator[bytes]:
-        """Stream the bytes ``start`` to ``end`` (exclusive; None is the last).
+        """Yield the bytes from ``start`` to before ``end`` (None: all), in chunks.
 
-        Errors of the opening are raised by the call, not by the first step.
+        Errors on opening are raised by the call, not by the first chunk.
         """
 
     def fetch(
@@ -142,32 +142,32 @@ class BlobStore(PartStore, Protocol):
         bucket: str | None = None,
         etag: str | None = None,
     ) -> int:
-        """Bring the whole blob to ``path`` (hard link where local); give its size."""
+        """Write the whole blob to ``path`` (a hard link if local); return its size."""
 
     def writer(self, key: str, *, content_type: str) -> BlobWriter:
-        """Begin a streamed upload of unknown length."""
+        """Return a writer for a blob of unknown length."""
 
     def put(self, key: str, path: Path, *, content_type: str) -> BlobInfo:
         """Store a finished file."""
 
     def copy(self, key: str, to: str, *, size: int) -> None:
-        """Copy a blob of ``size`` bytes to another key, without its bytes coming here.
+        """Copy a blob of ``size`` bytes to another key, inside the store.
 
         Raises SourceNotFound, also for a blob of another size.
         """
 
     def delete(self, key: str) -> None:
-        """Remove one blob; an absent one is no error."""
+        """Delete one blob; an absent one is no error."""
 
     def delete_prefix(self, prefix: str) -> int:
-        """Remove every blob whose key starts with ``prefix``; give how many."""
+        """Delete every blob whose key starts with ``prefix``; return how many."""
 
     def list(
         self, prefix: str, *, bucket: str | None = None, after: str | None = None
     ) -> Iterator[BlobInfo]:
-        """Walk the blobs whose key starts with ``prefix``, in key order.
+        """Yield the blobs whose key starts with ``prefix``, in key order.
 
-        ``after`` leaves out what comes before it, and itself.
+        With ``after``, only those whose key comes after it.
         """
 
     def grant_get(  # noqa: PLR0913 - all but the key by keyword
@@ -181,9 +181,9 @@ class BlobStore(PartStore, Protocol):
         bucket: str | None = None,
         head: bool = False,
     ) -> Grant:
-        """Permit one download that is served with this type and this name.
+        """Permit a download, served with this content type and file name.
 
-        With ``head`` the permission is for a HEAD request (S3 signs the method).
+        With ``head`` the permission is for a HEAD request, since S3 signs the method.
         """
 
     def grant_put(
@@ -194,32 +194,32 @@ class BlobStore(PartStore, Protocol):
     def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
         """Copy a stored file to ``place``, served as ``to`` says; may be repeated.
 
-        Raises DestinationForbidden where it may not be, or where this store has no
-        buckets.
+        Raises DestinationForbidden if the bucket refuses or this store has no buckets.
         """
 
     def check(self) -> None:
-        """Raise StorageUnavailable when the store does not answer.
+        """Raise StorageUnavailable if the store does not answer.
 
-        StorageDenied, one of its kind, says that it refuses this service.
+        Its kind StorageDenied means that the store refuses this service.
         """
 
     def clock_skew(self) -> float | None:
-        """Return how far our clock was ahead of the store's at the last check, seconds.
+        """Return how many seconds our clock was ahead of the store's at the last check.
 
-        None where the store has no clock of its own, or was not asked yet.
+        None if the store has no clock of its own or was not asked yet.
         """
 
     def tidy(self, prefix: str, seconds: float) -> int:
-        """Remove what killed writers began under ``prefix`` that long ago.
+        """Delete unfinished uploads under ``prefix`` that are ``seconds`` old or more.
 
-        Gives how many. A bucket may hold the unfinished uploads of others.
+        Killed writers leave them. Returns how many. Outside ``prefix`` a bucket may
+        hold the unfinished uploads of others.
         """
 
 
 @contextmanager
 def disk_errors(doing: str) -> Iterator[None]:
-    """Turn a full disk into DiskFull and any other OSError into StorageUnavailable."""
+    """Raise DiskFull for a full disk and StorageUnavailable for any other OSError."""
     try:
         yield
     except OSError as error:

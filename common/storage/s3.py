@@ -1,6 +1,6 @@
-"""Blobs in S3 or what speaks like it, through one boto3 client.
+"""Stores blobs in S3, or a storage with the same protocol, through one boto3 client.
 
-Stores differ, and nothing here trusts what not all of them do: rclone ignores
+Storages differ, and nothing here relies on what only some of them do: rclone ignores
 If-Match (the ETag is compared again here) and answers ranges with 200, moto checks
 no signature, most know no presigned POST. Checksums beyond the protocol's own are
 only sent where a store asks for them (rclone refuses boto3's default).
@@ -55,7 +55,7 @@ _log = structlog.get_logger(__name__)
 
 
 def connect_client(settings: Settings, *, endpoint: str | None = None) -> S3Client:
-    """Make the client of ``settings.s3``; ``endpoint`` replaces its address."""
+    """Return the client of ``settings.s3``; ``endpoint`` replaces its address."""
     s3 = settings.s3
     config = Config(
         signature_version="s3v4",
@@ -96,7 +96,7 @@ class S3Store:
         )
 
     def admits(self, key: str, *, bucket: str | None = None) -> bool:
-        """Return whether the storage can hold such a key; asks it about odd ones.
+        """Return whether the storage can hold such a key; it is asked about odd ones.
 
         Raises StorageUnavailable.
         """
@@ -113,7 +113,7 @@ class S3Store:
         return True
 
     def head(self, key: str, *, bucket: str | None = None) -> BlobInfo:
-        """Tell size, ETag and what else the store remembers."""
+        """Return size, ETag, content type and version of a blob."""
         place = bucket or self._bucket
         with self._errors(f"s3://{place}/{key}", bucket, read=True):
             try:
@@ -142,7 +142,7 @@ class S3Store:
         end: int | None = None,
         etag: str | None = None,
     ) -> Iterator[bytes]:
-        """Stream a range; a broken connection is taken up again where it broke."""
+        """Yield a range; a broken connection is resumed where it broke."""
         blob = Blob(bucket or self._bucket, key, bucket is None)
         with self._errors(key, bucket, read=True):
             chunks = read_range(self._client, blob, (start, end), etag, self._attempts)
@@ -177,11 +177,11 @@ class S3Store:
         return size
 
     def writer(self, key: str, *, content_type: str) -> BlobWriter:
-        """Begin a streamed upload: the part loop of ``s3_writer``."""
+        """Return a writer, which uploads in parts (``s3_writer``)."""
         return S3Writer(self, check_key(key), content_type)
 
     def put(self, key: str, path: Path, *, content_type: str) -> BlobInfo:
-        """Store a finished file by the same part loop."""
+        """Store a finished file through the same writer."""
         with self.writer(key, content_type=content_type) as writer:
             with disk_errors(f"reading {path.name}"), path.open("rb") as file:
                 while chunk := file.read(CHUNK_BYTES):
@@ -189,7 +189,7 @@ class S3Store:
             return writer.commit()
 
     def put_whole(self, key: str, data: bytearray, content_type: str) -> BlobInfo:
-        """Store a small body by one PUT."""
+        """Store a small body with one PUT."""
         with self._errors(key):
             answer = self._client.put_object(
                 Bucket=self._bucket,
@@ -201,7 +201,7 @@ class S3Store:
         return BlobInfo(key, len(data), etag, content_type, answer.get("VersionId"))
 
     def copy(self, key: str, to: str, *, size: int) -> None:
-        """Copy within the bucket; type and metadata go along."""
+        """Copy inside the bucket, with type and metadata."""
         source = {"Bucket": self._bucket, "Key": key}
         with self._errors(key):
             self._client.copy_object(
@@ -213,12 +213,12 @@ class S3Store:
             raise SourceNotFound(f"{key} has not the {size} bytes that it had")
 
     def delete(self, key: str) -> None:
-        """Remove one blob."""
+        """Delete one blob."""
         with suppress(SourceNotFound), self._errors(key):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
     def delete_prefix(self, prefix: str) -> int:
-        """Remove every blob under a prefix, a thousand by one request."""
+        """Delete every blob under a prefix, a thousand with each request."""
         count = 0
         batch: list[str] = []
         for info in self.list(prefix):
@@ -242,7 +242,7 @@ class S3Store:
     def list(
         self, prefix: str, *, bucket: str | None = None, after: str | None = None
     ) -> Iterator[BlobInfo]:
-        """Walk blobs in key order, page by page."""
+        """Yield blobs in key order, read page by page."""
         place = bucket or self._bucket
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=place, Prefix=prefix, StartAfter=after or ""
@@ -250,7 +250,7 @@ class S3Store:
         with self._errors(f"listing s3://{place}/{prefix}", bucket, read=True):
             for page in pages:
                 for item in page.get("Contents", []):
-                    # Not every store heeds StartAfter.
+                    # Not every storage honours StartAfter.
                     if after is None or item["Key"] > after:
                         etag = item.get("ETag", "").strip('"')
                         yield BlobInfo(item["Key"], item["Size"], etag)
@@ -311,12 +311,12 @@ class S3Store:
         return Grant(method, url, expires_at, headers)
 
     def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
-        """Copy a stored file to a caller's bucket, without its bytes coming here."""
+        """Copy a stored file to a caller's bucket, inside the storage."""
         with self._errors(f"s3://{place.bucket}/{place.key}", place.bucket):
             s3_export.export(self._client, self._bucket, artifact, to, place)
 
     def check(self) -> None:
-        """Raise StorageUnavailable when the bucket cannot be reached."""
+        """Raise StorageUnavailable if the bucket cannot be reached."""
         what = f"bucket {self._bucket}"
         try:
             with s3_errors(what, own=True):
@@ -336,7 +336,7 @@ class S3Store:
     def _compare_clocks(self, answer: Mapping[str, Any]) -> None:
         date = answer.get("HTTPHeaders", {}).get("date")
         if date:
-            # Dates have whole seconds: half of one is the likeliest rest.
+            # Dates are whole seconds; half a second is the likeliest remainder.
             there = parsedate_to_datetime(date).timestamp() + 0.5
             self._skew = round(time.time() - there, 1)
 
@@ -344,10 +344,10 @@ class S3Store:
     def _errors(
         self, what: str, bucket: str | None = None, *, read: bool = False
     ) -> Iterator[None]:
-        """Turn what boto3 raises into our errors; ``bucket`` None is our own.
+        """Raise our errors for boto3's; ``bucket`` None is our own.
 
-        A caller's bucket that refuses is the caller's affair only as long as our own
-        takes us: with wrong keys, or a clock that is off, every bucket refuses.
+        A refusal by a caller's bucket is the caller's fault only while our own bucket
+        accepts us: with wrong credentials or a wrong clock, every bucket refuses.
         """
         try:
             with s3_errors(what, read=read, own=bucket is None):
@@ -385,7 +385,7 @@ class S3Store:
     def _same_part(
         self, key: str, ref: str, number: int, data: bytes | bytearray
     ) -> Part:
-        # rclone streams parts on as they come, and cannot take one back.
+        # rclone streams parts on as they arrive, and cannot replace one.
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
         part = Part(number, len(data), etag)
         if part not in self.list_parts(key, ref):
@@ -398,7 +398,7 @@ class S3Store:
     def grant_part(
         self, key: str, ref: str, number: int, *, size: int, seconds: int
     ) -> Grant:
-        """Presign one part; its size is signed along."""
+        """Presign one part; its size is part of the signature."""
         wanted: dict[str, Any] = {
             "Bucket": self._bucket,
             "Key": key,
@@ -409,7 +409,7 @@ class S3Store:
         return self._presign("upload_part", "PUT", wanted, seconds)
 
     def list_parts(self, key: str, ref: str) -> Iterator[Part]:
-        """Walk the stored parts."""
+        """Yield the stored parts."""
         pages = self._client.get_paginator("list_parts").paginate(
             Bucket=self._bucket, Key=key, UploadId=ref
         )
@@ -421,7 +421,7 @@ class S3Store:
                     )
 
     def join_parts(self, key: str, ref: str, parts: Sequence[Part]) -> BlobInfo:
-        """Complete the multipart upload and see that the size is right."""
+        """Complete the multipart upload and check the size."""
         named = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with self._errors(key):
             try:
@@ -433,8 +433,8 @@ class S3Store:
                 )
             except ClientError as error:
                 if code_of(error) in {"InvalidPart", "InvalidPartOrder"}:
-                    raise SourceChanged(f"a part of {key} is another one") from error
-                # The answer of an earlier try was lost: the head below decides.
+                    raise SourceChanged(f"a part of {key} has changed") from error
+                # The answer to an earlier try may be lost: the head below decides.
                 if code_of(error) != "NoSuchUpload":
                     raise
         info = self.head(key)
@@ -450,14 +450,14 @@ class S3Store:
             )
 
     def abandon(self, key: str, ref: str) -> None:
-        """Drop parts while another error is on its way; a failure is only logged."""
+        """Abort an upload while another error is raised; a failure is only logged."""
         try:
             self.drop_parts(key, ref)
         except Unavailable as error:
             _log.warning("multipart_upload_left", key=key, error=error.detail)
 
     def tidy(self, prefix: str, seconds: float) -> int:
-        """Abort the multipart uploads under ``prefix`` begun that long ago."""
+        """Abort multipart uploads under ``prefix`` that are ``seconds`` old or more."""
         limit = datetime.now(UTC) - timedelta(seconds=seconds)
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self._bucket, Prefix=prefix

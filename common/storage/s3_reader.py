@@ -1,7 +1,7 @@
-"""Reading from S3: ranges, pins, and connections that break.
+"""Reads from S3: ranges, objects that must not change, connections that break.
 
-Not every store does what the protocol says: rclone answers a range with 200 and
-Content-Range and ignores If-Match, so both are looked at again here.
+Not every storage follows the protocol: rclone answers a range with 200 and
+Content-Range, and ignores If-Match. So both are checked again here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class Blob(NamedTuple):
-    """Where a blob lies; ``own`` says that it is the service's own bucket."""
+    """Where a blob lies; ``own`` means that it is in the service's own bucket."""
 
     bucket: str
     key: str
@@ -42,10 +42,10 @@ def read_range(
     etag: str | None,
     attempts: int,
 ) -> Iterator[bytes]:
-    """Stream a span of ``blob``; errors of the opening come at once.
+    """Yield a span of ``blob``; errors on opening are raised by the call itself.
 
-    A connection that breaks is taken up again where it broke, pinned to the object
-    that was being read, until ``attempts`` in a row brought nothing.
+    A connection that breaks is resumed where it broke, on the same version of the
+    object, until ``attempts`` in a row brought no byte.
     """
     start, end = span
     if end is not None and end <= start:
@@ -78,7 +78,7 @@ def _open(
     if etag is not None and found != etag:
         answer["Body"].close()
         raise SourceChanged(f"{key} is no longer what it was: its ETag differs")
-    # Without Content-Range the store ignored the range: the whole object comes.
+    # Without Content-Range the storage ignored the range and sends the whole object.
     begin = _RANGE.match(answer.get("ContentRange", ""))
     skip = start - (int(begin[1]) if begin else 0)
     return _cut(answer["Body"].iter_chunks(CHUNK_BYTES), skip), found
@@ -98,10 +98,10 @@ def _stream(
         try:
             with s3_errors(blob.key, own=blob.own):
                 for chunk in chunks:
-                    task = chunk if end is None else chunk[: end - start]
-                    start += len(task)
+                    wanted = chunk if end is None else chunk[: end - start]
+                    start += len(wanted)
                     failures = 0
-                    yield task
+                    yield wanted
                     if start == end:
                         return
         except StorageUnavailable:

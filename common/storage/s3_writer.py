@@ -1,9 +1,9 @@
-"""The part loop: a stream of unknown length to S3 in bounded memory.
+"""Writes a stream of unknown length to S3 in bounded memory.
 
-One 8 MiB part is filled while at most two are under way, whatever the length. A
-body under one part goes by a single PUT. Nothing is visible before commit; a
-failure aborts the multipart upload, so that no part is left to be paid for.
-(A killed process leaves one: ``S3Store.tidy`` and a bucket rule take it.)
+One 8 MiB part is filled while at most two are being sent, whatever the length. A body
+smaller than one part takes a single PUT. Nothing is visible before commit. A failure
+aborts the multipart upload, so no part is left to be paid for. (A killed process
+leaves parts behind: ``S3Store.tidy`` and a rule of the bucket remove them.)
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _IN_FLIGHT = 2
 
 
 class Target(Protocol):
-    """What the part loop needs of the store."""
+    """What the writer needs of the store."""
 
     def put_whole(self, key: str, data: bytearray, content_type: str) -> BlobInfo:
-        """Store a small body by one PUT."""
+        """Store a small body with one PUT."""
 
     def begin_parts(self, key: str, *, content_type: str) -> str:
         """Open a multipart upload."""
@@ -37,11 +37,11 @@ class Target(Protocol):
         """Complete the multipart upload."""
 
     def abandon(self, key: str, ref: str) -> None:
-        """Drop the parts; never raises Unavailable."""
+        """Abort the upload; never raises Unavailable."""
 
 
 class S3Writer:
-    """A BlobWriter; see the module's head."""
+    """A BlobWriter; see the module's docstring."""
 
     def __init__(self, store: Target, key: str, content_type: str) -> None:
         self._store = store
@@ -55,7 +55,7 @@ class S3Writer:
         self._committed = False
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Append bytes; waits while two parts are under way."""
+        """Append bytes; wait while two parts are being sent."""
         rest = memoryview(chunk)
         while rest:
             room = PART_BYTES - len(self._buffer)
@@ -65,7 +65,7 @@ class S3Writer:
                 self._send_part()
 
     def commit(self) -> BlobInfo:
-        """Store what is left and make the blob visible."""
+        """Store the rest and make the blob visible."""
         if self._ref is None:
             info = self._store.put_whole(self._key, self._buffer, self._type)
         else:
@@ -105,7 +105,7 @@ class S3Writer:
     ) -> None:
         self._buffer = bytearray()
         if self._pool is not None:
-            # A part that lands after the abort would stay for ever: wait for it.
+            # A part that arrives after the abort would stay for ever, so wait for it.
             self._pool.shutdown(wait=True, cancel_futures=True)
         if self._ref is not None and not self._committed:
             self._store.abandon(self._key, self._ref)

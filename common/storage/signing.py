@@ -1,9 +1,9 @@
-"""Signed links: what the local store grants and what the API accepts.
+"""Signed links: the local store makes them, and the API checks them.
 
-A link carries its terms in its query (``e`` is the expiry in Unix seconds) and
-``s``, the HMAC-SHA256 over purpose, path and terms. A seal is the same for a whole
-folder, as one segment of the path: names relative to a file in it hold. Every API
-process must have the same ``api.secret``.
+A link has its terms in its query (``e`` is the expiry in Unix seconds), and ``s``, the
+HMAC-SHA256 over purpose, path and terms. A seal opens a whole folder and is one segment
+of the path, so names relative to a file in the folder work. Every API process must have
+the same ``api.secret``.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def _signature(secret: str, purpose: str, path: str, terms: Mapping[str, str]) -
 def sign(
     secret: str, purpose: str, path: str, expires_at: int, terms: Mapping[str, str]
 ) -> str:
-    """Give the quoted path with its signed query.
+    """Return the quoted path with its signed query.
 
-    ``purpose`` parts the uses of the secret (``get``, ``put``, ``part``, ``file``).
+    ``purpose`` separates the uses of the secret (``get``, ``put``, ``part``, ``file``).
     """
     signed = {**terms, "e": str(expires_at)}
     query = urlencode({**signed, "s": _signature(secret, purpose, path, signed)})
@@ -47,7 +47,10 @@ def sign(
 def verify(
     secret: str, purpose: str, path: str, query: Mapping[str, str]
 ) -> dict[str, str]:
-    """Give the terms of a link that we signed; Forbidden if not ours or expired."""
+    """Return the terms of a link that we signed.
+
+    Raises Forbidden if the signature is not ours or the link has expired.
+    """
     terms = {name: value for name, value in query.items() if name != "s"}
     _check(query.get("s", ""), _signature(secret, purpose, path, terms))
     _check_expiry(terms.get("e", "0"))
@@ -55,13 +58,13 @@ def verify(
 
 
 def seal(secret: str, purpose: str, folder: str, expires_at: int) -> str:
-    """Give the segment ``EXPIRY-SIGNATURE`` that opens all below ``folder``."""
+    """Return the segment ``EXPIRY-SIGNATURE`` that opens everything in ``folder``."""
     terms = {"e": str(expires_at)}
     return f"{expires_at}-{_signature(secret, purpose, folder, terms)}"
 
 
 def check_seal(secret: str, purpose: str, folder: str, given: str) -> None:
-    """Raise Forbidden when a seal is not ours for that folder, or has expired."""
+    """Raise Forbidden if a seal is not ours for that folder or has expired."""
     expires_at, _, signature = given.partition("-")
     _check(signature, _signature(secret, purpose, folder, {"e": expires_at}))
     _check_expiry(expires_at)

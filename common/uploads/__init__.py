@@ -1,4 +1,4 @@
-"""Uploads that take more than one request: presigned, in parts, or resumable."""
+"""Uploads over several requests: presigned, in parts, or resumable (tus)."""
 
 from common.uploads.appending import Appender
 from common.uploads.sessions import MIN_SPLIT_BYTES, Mode, NewUpload, Upload, Uploads

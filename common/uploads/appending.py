@@ -1,9 +1,9 @@
-"""Appending to an upload across requests, on any store of blobs.
+"""Appends the bytes of several requests to one upload, on any storage.
 
-Bytes become parts of equal size, as S3 wants them. What is left at the end of a
-request is a blob of its own, whose name holds the writer's fence, and the record
-names it in the same step that moves the offset. So the offset is always true: after
-a kill it is that of the last step, and a writer that was overtaken is refused.
+Bytes become parts of equal size, as S3 requires. What is left at the end of a request
+becomes a blob of its own, whose name contains the writer's fence. The record names that
+blob in the same step that moves the offset. So the offset is always true: after a kill
+it is that of the last step, and a writer that was replaced by another is refused.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from common.uploads.sessions import Upload, Uploads
 class Appender:
     """Takes the bytes of one request.
 
-    With ``hold`` nothing counts before :meth:`close`, and parts wait as blobs: that is
-    for checksums. (A part once put cannot be replaced on every store.)
+    With ``hold`` nothing counts before :meth:`close`, and parts wait as blobs until a
+    checksum is verified. (Some storages cannot replace a part.)
     """
 
     def __init__(self, uploads: Uploads, upload: Upload, *, hold: bool = False) -> None:
@@ -35,10 +35,10 @@ class Appender:
                 for chunk in self._blobs.read(upload.rest):
                     self._buffer += chunk
             except SourceNotFound as error:
-                raise Conflict("another request continues this upload") from error
+                raise Conflict("another request is writing to this upload") from error
 
     def write(self, chunk: bytes) -> None:
-        """Append bytes; raises BodyTooLarge past the announced size, or Conflict."""
+        """Append bytes; raise BodyTooLarge past the announced size, or Conflict."""
         if self._offset + len(chunk) > self.upload.size:
             raise BodyTooLarge(
                 f"the upload was announced with {self.upload.size} bytes"
@@ -53,7 +53,7 @@ class Appender:
                 self._end_part()
 
     def close(self) -> Upload:
-        """Put what is left on record; gives the upload as it then is."""
+        """Store the rest and record it; return the upload as it then is."""
         for key in self._held:
             self._put_part(b"".join(self._blobs.read(key)))
         if self._offset == self.upload.size and self._buffer:
@@ -66,7 +66,7 @@ class Appender:
         return self.upload
 
     def discard(self) -> None:
-        """Remove what was held; a kill before leaves it to the end of the upload."""
+        """Delete what was held; after a kill it is deleted with the upload."""
         for key in self._held:
             self._blobs.delete(key)
         self._held = []

@@ -1,8 +1,8 @@
-"""The record of an upload in Redis, and what becomes of its blob.
+"""Uploads over several requests: a record in Redis, and the bytes in the storage.
 
-An upload's id is also the id of the job that may be attached to it, and its blob
-is that job's source. The record is the truth of what was received; the bytes lie
-in the blob store, as parts under ``ref``, or whole under ``key``.
+The record says what has been received. The bytes lie in the storage, as parts under
+``ref`` or whole under ``key``. An upload's id is also the id of the job that may be
+attached to it, and its blob is that job's source.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ SCRIPT_FILES = (QUOTA_LUA, Path(__file__).with_name("uploads.lua"))
 
 @dataclass(frozen=True)
 class Upload:
-    """One upload. ``job`` is the submission that starts by itself at the end.
+    """One upload. ``job`` is a submission that becomes a job when the upload ends.
 
-    ``size``, ``offset`` and ``part_bytes`` are bytes, ``expires_at`` Unix ms. ``rest``
-    is the key of a blob with the bytes behind the last part.
+    ``size``, ``offset`` and ``part_bytes`` are in bytes, ``expires_at`` in Unix ms.
+    ``rest`` is the key of a blob with the bytes after the last whole part.
     """
 
     id: str
@@ -71,16 +71,16 @@ class Upload:
 
     @property
     def count(self) -> int:
-        """Tell how many parts there will be."""
+        """Return how many parts there will be."""
         return max(1, -(-self.size // self.part_bytes))
 
     def part_size(self, number: int) -> int:
-        """Tell the size of one part; all but the last are equal."""
+        """Return the size of one part in bytes; all but the last are equal."""
         left = self.size - (number - 1) * self.part_bytes
         return min(self.part_bytes, left)
 
     def source(self) -> Source:
-        """Give what a job over this upload has as its source."""
+        """Return the source of a job that is made from this upload."""
         return Source(
             kind="upload",
             key=self.key,
@@ -94,7 +94,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class NewUpload:
-    """What a caller announces; ``label`` is kept and given back as it is."""
+    """What a caller announces; ``label`` is stored and returned unchanged."""
 
     owner: str
     mode: Mode
@@ -107,7 +107,7 @@ class NewUpload:
 
 
 class Uploads:
-    """Creates, continues and ends uploads. Raises StoreUnavailable from every call."""
+    """Creates, continues and ends uploads; every call may raise StoreUnavailable."""
 
     def __init__(
         self, settings: Settings, client: redis.Redis, blobs: BlobStore
@@ -119,7 +119,7 @@ class Uploads:
 
     @classmethod
     def connect(cls, settings: Settings, blobs: BlobStore) -> Self:
-        """Make the client of the job store's server; it connects on first use."""
+        """Return the uploads of the settings' job store; it connects on first use."""
         return cls(settings, open_client(settings), blobs)
 
     def create(
@@ -144,7 +144,7 @@ class Uploads:
         ref = None
         if new.mode != "put":
             ref = self.blobs.begin_parts(key, content_type=new.content_type)
-        # Crash window: a ref without a record; the sweep takes it (BlobStore.tidy).
+        # Crash window: a ref without a record; the janitor removes it (BlobStore.tidy).
         doc = {
             **asdict(new),
             "key": key,
@@ -168,18 +168,18 @@ class Uploads:
         raise _full(most or 0)
 
     def get(self, upload_id: str, owner: str | None) -> Upload:
-        """Read an upload; NotFound when there is none or it is another owner's."""
+        """Read an upload; raise NotFound if there is none or it is another owner's."""
         upload = self._record("get", upload_id)
         if owner is not None and upload.owner != owner:
             raise _gone(upload_id)
         return upload
 
     def take(self, upload: Upload, offset: int) -> Upload:
-        """Become the writer at ``offset``; Conflict where that is not the end."""
+        """Become the writer, at ``offset``; raise Conflict if that is not the end."""
         return self._record("take", upload.id, offset=offset, token=uuid.uuid4().hex)
 
     def save(self, upload: Upload, to: int, parts: list[Part], rest: str) -> Upload:
-        """Move the offset; Conflict when another writer took over."""
+        """Move the offset to ``to``; raise Conflict if another writer took over."""
         return self._record(
             "save",
             upload.id,
@@ -193,14 +193,14 @@ class Uploads:
     def finish(self, upload: Upload, etags: Mapping[int, str] | None = None) -> Upload:
         """Make the blob visible, check it and close the upload; may be repeated.
 
-        ``etags`` are what the caller got for its parts (number 1 for a single PUT).
-        Raises Conflict when bytes are missing and Invalid when they are not those.
+        ``etags`` are those that the caller got for its parts (number 1 for a single
+        PUT). Raises Conflict if bytes are missing, and Invalid if they are others.
         """
         if upload.state == "complete":
             return upload
         info = self._blob(upload, etags or {})
         if info.size != upload.size:
-            raise _wrong(f"{info.size} bytes came instead of {upload.size}")
+            raise _wrong(f"received {info.size} bytes instead of {upload.size}")
         closed = self._record("close", upload.id, etag=info.etag)
         if upload.mode == "tus":
             self.blobs.delete_prefix(f"in/{upload.id}/rest-")
@@ -214,7 +214,7 @@ class Uploads:
                 return info
             return self._join(upload, upload.ref, etags)
         except SourceNotFound as error:
-            # An earlier call joined the parts, and died before it could say so.
+            # An earlier call joined the parts and died before it could record that.
             with suppress(SourceNotFound):
                 return self.blobs.head(upload.key)
             raise Conflict("nothing was uploaded yet", hint="PUT the bytes") from error
@@ -243,13 +243,13 @@ class Uploads:
         return self.blobs.join_parts(upload.key, ref, parts)
 
     def use(self, upload: Upload) -> Source:
-        """Give the blob to a job, whose retention then decides about it."""
+        """Hand the blob to a job, whose retention it then has; return the source."""
         if upload.state != "complete":
             raise Conflict(f"upload {upload.id} is not complete")
         return self._record("use", upload.id).source()
 
     def drop(self, upload: Upload) -> None:
-        """Forget the upload and the bytes that no job has."""
+        """Delete the upload, and its bytes unless a job has them."""
         if upload.ref is not None:
             self.blobs.drop_parts(upload.key, upload.ref)
         if not upload.used:
@@ -257,7 +257,7 @@ class Uploads:
         self._call("drop", upload.id)
 
     def sweep(self, limit: int = 100) -> int:
-        """Drop uploads past their expiry; gives how many."""
+        """Drop uploads past their expiry; return how many."""
         expired = self._call("expired", "", limit=limit)
         for upload_id in expired:
             try:
@@ -277,7 +277,7 @@ class Uploads:
                 hint=f"continue at {upload.offset}",
             )
         if found["answer"] == "stale":
-            raise Conflict("another request continues this upload")
+            raise Conflict("another request is writing to this upload")
         return upload
 
     def _call(self, step: str, upload_id: str, **arguments: Any) -> Any:
@@ -291,7 +291,7 @@ class Uploads:
 
 
 def part_bytes(size: int) -> int:
-    """Choose the size of parts: 8 MiB, more only where 10,000 would not do."""
+    """Return the size of parts: 8 MiB, or more if 10,000 parts are too few."""
     least = -(-size // MAX_PARTS)
     return max(PART_BYTES, -(-least // _MIB) * _MIB)
 
@@ -319,7 +319,7 @@ def _compare(number: int, etag: str, etags: Mapping[int, str]) -> None:
 
 def _full(most: int) -> TooManyRequests:
     refusal = TooManyRequests(
-        f"{most} unfinished uploads are the most that this API key may have",
+        f"this API key has {most} unfinished uploads, which is its limit",
         retry_after=RETRY_AFTER_FULL,
         hint="complete or abort some (FRAMEMILL_LIMITS_UPLOADS_AT_ONCE, or "
         "--uploads-at-once of the key)",
@@ -333,4 +333,4 @@ def _gone(upload_id: str) -> NotFound:
 
 
 def _wrong(detail: str) -> Invalid:
-    return Invalid.one("", detail, "abort this upload and begin again")
+    return Invalid.one("", detail, "abort this upload and start a new one")

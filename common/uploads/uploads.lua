@@ -1,18 +1,21 @@
--- One upload that outlives its requests. KEYS[1] is its hash, KEYS[2] the zset of all
--- uploads by expiry; ARGV[1] names the step, ARGV[2] holds its arguments as JSON.
+-- Stores one upload, which takes several requests.
+-- KEYS: the upload's hash; the sorted set of all uploads by expiry.
+-- ARGV: the step; its arguments as JSON. Every step takes id and keep_ms, and
+--   create: doc (JSON), most? (unfinished uploads of the owner), quota_key?, quota_jobs?
+--   take: offset, token. save: from, to, fence, parts (JSON), rest. close: etag.
+--   expired: limit. get, use and drop take nothing more.
+-- Answers {answer, record}: ok; gone; full (too many unfinished uploads); day with wait
+--   (the day's quota is used up); offset (the upload is at another one); stale (another
+--   writer took over). expired answers a list of ids.
 --
--- Fields: doc (JSON, as created), state (open | complete), offset, parts (JSON list
--- that only grows), rest (key of the blob that holds the bytes after the last part),
--- fence and token (of the writer that may save), etag, used (a job has the blob).
+-- Fields: doc (JSON, as created), state (open, complete), offset, parts (JSON list that
+-- only grows), rest (key of the blob with the bytes after the last part), fence and token
+-- (of the writer that may save), etag, used (a job has the blob).
 --
---   open-uploads:OWNER  zset  an owner's unfinished uploads by expiry: they are counted
---                             in the call that adds one, and an expired one no more
---
--- An upload with a job reserves its place of the day's quota in the call that opens it;
--- quota.lua stands before this script.
---
--- Every step bears a blind repeat: create keeps the first, take knows its token, save
--- its offsets. The newest writer wins; an older one is refused at its next save.
+-- Every step may be repeated blindly: create keeps the first upload, take knows its token,
+-- save its offsets. The newest writer wins; an older one is refused at its next save.
+-- quota.lua stands before this script: an upload with a job reserves its place of the day
+-- in the call that opens it.
 local step, arg = ARGV[1], cjson.decode(ARGV[2])
 local key, all = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
@@ -24,7 +27,8 @@ local prefix = string.sub(key, 1, -#('upload:' .. arg.id) - 1)
 
 local function open_of(doc) return prefix .. 'open-uploads:' .. cjson.decode(doc).owner end
 
--- A job has the blob: recorded here, or (after a crash before that) by the job store.
+-- Answers whether a job has the blob: it is recorded here, or, after a crash before that,
+-- only in the job store.
 local function used()
   return redis.call('HGET', key, 'used') == '1'
     or redis.call('EXISTS', prefix .. 'users:in/' .. arg.id .. '/source') == 1
@@ -48,7 +52,7 @@ local function keep()
   else
     redis.call('ZREM', open, arg.id)
   end
-  -- The sweep removes it with its files; this is for where no sweep runs.
+  -- The janitor deletes it with its files long before; this is for when none runs.
   redis.call('PEXPIRE', key, text(arg.keep_ms * 8))
 end
 

@@ -43,8 +43,9 @@ IDENTIFIERS = _names(
 # Functions and variables of Lua.
 LUA_IDENTIFIERS = _names(
     """
-    adopt bear chores_of drop_notice end_notice end_steward got_on make_piece
-    note_away once pieces_of read_piece tell_parent tell_twins
+    APART adopt apart batch_chore bear chores_of drop_notice end_notice end_steward
+    got_on let_go make_piece note_away once pieces_of read_piece revive ring_later
+    steward_of tell_parent tell_twins
     """
 )
 
