@@ -34,7 +34,8 @@ IDENTIFIERS = _names(
     Judgement Meters NoticeError NoticeRecord Notices Pen Shop Shot Stretch Sweep
     UploadDesk Verdict Waiters World
     arrival arrivals asked asked_time chore chores clear_dead_homes couriers
-    defer_chore door finish_chore hall headline intake lab lab_client make_hall
+    day_counter day_is_over defer_chore door finish_chore hall headline intake lab
+    lab_client make_hall
     make_lab make_shop make_world meters movie notice notice_event notice_id notices
     picture_of print_ replay_notice revive shoot shop tend waiters world
     """
@@ -44,8 +45,8 @@ IDENTIFIERS = _names(
 LUA_IDENTIFIERS = _names(
     """
     APART adopt apart batch_chore bear chores_of drop_notice end_notice end_steward
-    got_on let_go make_piece note_away once pieces_of read_piece revive ring_later
-    steward_of tell_parent tell_twins
+    go_on got_on let_go make_piece note_away once pieces_of read_piece revive ring
+    ring_later steward_of tell_parent tell_twins
     """
 )
 
@@ -65,7 +66,8 @@ EVENTS = _names(
 MODULES = _names(
     """
     api.asked api.batch_results api.batch_views api.bodies api.client_commands
-    api.client_sources api.edge api.faults api.guard api.incoming api.key_commands
+    api.client_sources api.edge api.faults api.guard api.incoming
+    api.jobs.destinations api.jobs.outputs api.key_commands
     api.key_webhooks api.meters api.notice_views api.ops api.present api.repeats
     api.schema api.stream api.upload_views api.waiting common.arrivals common.blobs
     common.config common.dispatch common.intake common.jobstore common.outage

@@ -167,3 +167,44 @@ def test_every_flag_of_the_command_line_is_documented():
 
     assert len(flags) > 10
     assert {flag for flag in flags if flag not in text} == set()
+
+
+def prose():
+    """Yield the lines of prose of all pages: no tables, code, headings, pictures."""
+    for page in sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")}):
+        in_code = False
+        for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
+            in_code ^= line.lstrip().startswith("```")
+            if not in_code and not line.startswith(("|", "#", "![", "    ")):
+                yield f"{named(page)}:{number}", line
+
+
+def test_prose_is_wrapped():
+    assert {place: len(line) for place, line in prose() if len(line) > 160} == {}
+
+
+def test_the_changelog_has_each_section_once_and_a_line_for_each_change():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    release = text.split("\n## ")[1]
+    lines = [line for line in release.splitlines()[1:] if line]
+    sections = [line for line in lines if line.startswith("#")]
+    changes = [line for line in lines if not line.startswith("#")]
+
+    assert sections == ["### Added", "### Changed", "### Fixed", "### Security"]
+    assert [line for line in changes if not re.match(r"- \S.*\.$", line)] == []
+    assert len(changes) == len(set(changes)), "a change is listed twice"
+
+
+def test_every_file_that_a_page_names_is_there():
+    """A path of a room in backticks, as `worker/lease.py`, is one of the tree."""
+    rooms = "|".join((*ROOMS, "tests", "docs"))
+    path = re.compile(rf"`((?:{rooms})/[\w./-]+\.(?:py|lua|md|json|yml|txt))`")
+    gone = {
+        f"{place} {name}"
+        for place, line in prose()
+        if not place.startswith("CHANGELOG")
+        for name in path.findall(line)
+        if not (ROOT / name).exists()
+    }
+
+    assert gone == set()
