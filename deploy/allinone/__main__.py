@@ -1,14 +1,16 @@
-"""``python -m deploy.allinone``: everything on this machine until Ctrl-C."""
+"""``./dev``: the whole service on this machine, until Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from common.settings.load import SettingsError
 from deploy.allinone import demo, embedded
@@ -17,8 +19,8 @@ from deploy.allinone.embedded import NotInstalled
 from deploy.allinone.ports import PortTaken
 from deploy.allinone.supervisor import ROOT, AlreadyRunning, Supervisor, report
 
+_DATA = ROOT / ".data"
 _FAULTS = (
-    AlreadyRunning,
     ChildDied,
     NotInstalled,
     NotReady,
@@ -42,19 +44,28 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev", description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / ".data")
-    parser.add_argument("--port", type=int, help="of the API; default: a free one")
+    _add_options(parser, data=_DATA, port=None)
     commands = parser.add_subparsers(dest="command")
-    for name, text in (("up", "serve without the sample"), ("demo", "make, then exit")):
+    for name, text in (
+        ("up", "serve without the sample"),
+        ("demo", "make pictures of files, then exit"),
+    ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--port", type=int, default=argparse.SUPPRESS)
+        _add_options(command, data=argparse.SUPPRESS, port=argparse.SUPPRESS)
         if name == "demo":
             command.add_argument("files", nargs="*", type=Path, metavar="FILE")
     return parser.parse_args(argv)
 
 
+def _add_options(parser: argparse.ArgumentParser, data: Any, port: Any) -> None:
+    text = "the folder of data, logs, ports and keys; default: .data"
+    parser.add_argument("--data", type=Path, default=data, metavar="FOLDER", help=text)
+    text = "the API's port; default: last time's, else 8000, else a free one"
+    parser.add_argument("--port", type=int, default=port, metavar="N", help=text)
+
+
 def _show(supervisor: Supervisor, clips: list[Path]) -> bool:
-    """Run the clips through; tell whether every job completed."""
+    """Make pictures of the clips; return True if every job completed."""
     url, began = supervisor.url, time.monotonic()
     jobs = [(clip, demo.submit(url, clip)) for clip in clips]
     ended = [
@@ -72,20 +83,26 @@ def _addresses(supervisor: Supervisor) -> None:
     print(f"  {'API docs':<11}{supervisor.url}/docs")
     print(f"  {'Flower':<11}{supervisor.flower_url}  (to look at, not to control)")
     if supervisor.s3_url:
-        keys = "bucket framemill, its keys in .data/state.json"
+        keys = f"bucket framemill, its keys in {supervisor.data / 'state.json'}"
         print(f"  {'S3':<11}{supervisor.s3_url}  ({keys})")
-    print(f"  {'logs':<11}.data/logs", flush=True)
+    print(f"  {'logs':<11}{supervisor.data / 'logs'}", flush=True)
 
 
 def _serve(supervisor: Supervisor) -> None:
-    print("Up until Ctrl-C.", flush=True)
+    key = " -H 'Authorization: Bearer KEY'" if supervisor.asks_for_keys else ""
+    sample = shlex.quote(str(embedded.SAMPLE))
+    print("Up until Ctrl-C. Make pictures of a file:")
+    print(
+        f"  curl -H 'Prefer: wait=30'{key} -F file=@{sample} {supervisor.url}/v1/jobs",
+        flush=True,
+    )
     while True:
         supervisor.children.check()
         time.sleep(0.3)
 
 
 def run(argv: list[str]) -> int:
-    """Start everything and do the command; give the exit status."""
+    """Start everything, do what the command says, and return the exit status."""
     arguments = _arguments(argv)
     clips = [] if arguments.command == "up" else [embedded.SAMPLE]
     clips = getattr(arguments, "files", None) or clips
@@ -98,8 +115,19 @@ def run(argv: list[str]) -> int:
     return 0 if done else 1
 
 
+def _advice(argv: list[str]) -> str:
+    """Return what to do instead where another supervisor runs already."""
+    arguments = _arguments(argv)
+    if not getattr(arguments, "files", None):
+        return "end it by Ctrl-C first, or use another folder by --data"
+    words = ["./framemill", "submit", *map(str, arguments.files), "-o", "results"]
+    if arguments.data != _DATA:
+        words += ["--data", str(arguments.data)]
+    return f"it makes pictures by: {shlex.join(words)}"
+
+
 def main() -> int:
-    """Turn signals and known faults into an exit status."""
+    """Run ``./dev``; turn signals and known faults into an exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
     try:
@@ -107,6 +135,9 @@ def main() -> int:
     except _Ended:
         print("Ended.", flush=True)
         return 0
+    except AlreadyRunning as error:
+        report(f"{error}; {_advice(sys.argv[1:])}")
+        return 1
     except _FAULTS as error:
         report(error)
         return 1

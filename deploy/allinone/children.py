@@ -1,4 +1,4 @@
-"""Child processes: start, watch, end. No part outlives the supervisor."""
+"""Child processes: start, watch and end them. No part outlives the supervisor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TAIL_BYTES = 4000
 
 
 class ChildDied(RuntimeError):
-    """A part ended by itself; the text says which, how, and its last lines."""
+    """A part ended by itself; the text names it, its status and its last log lines."""
 
 
 class NotReady(RuntimeError):
@@ -27,7 +27,7 @@ class NotReady(RuntimeError):
 
 @dataclass(frozen=True)
 class Part:
-    """A program to run: ``ready`` asks whether the child of that pid serves."""
+    """A program to run; ``ready`` returns True once the child of that pid serves."""
 
     name: str
     argv: list[str]
@@ -60,7 +60,7 @@ class Children:
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, part: Part) -> Child:
-        """Start a part in a process group of its own, its output in a log."""
+        """Start a part in a process group of its own, with its output in a log."""
         log = self._logs / f"{part.name}.log"
         die_with_parent = [
             sys.executable,
@@ -85,7 +85,7 @@ class Children:
         return child
 
     def await_ready(self, *children: Child, seconds: float = 120) -> None:
-        """Wait until all serve; raises ChildDied or NotReady."""
+        """Wait until all serve; raise ChildDied or NotReady."""
         deadline = time.monotonic() + seconds
         for child in children:
             while not child.part.ready(child.process.pid):
@@ -99,7 +99,7 @@ class Children:
         self.check()
 
     def check(self) -> None:
-        """Raise ChildDied when any child has ended."""
+        """Raise ChildDied if any child has ended."""
         for child in self._children:
             status = child.process.poll()
             if status is not None:
@@ -108,17 +108,17 @@ class Children:
                 )
 
     def pids(self) -> dict[str, int]:
-        """Give the process id of each part."""
+        """Return the process id of each part."""
         return {child.part.name: child.process.pid for child in self._children}
 
     def stop(self, seconds: float = 10) -> None:
-        """End all, the last started first: gently, then by SIGKILL to the group."""
+        """End all, the last started first: by SIGTERM, then by SIGKILL to its group."""
         deadline = time.monotonic() + seconds
         for child in reversed(self._children):
             _signal(child, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 child.process.wait(max(0.1, deadline - time.monotonic()))
-            # Also what is left of its group when it ended by itself.
+            # Also for what is left of its group if it ended by itself.
             _signal(child, signal.SIGKILL)
             child.process.wait()
         self._children.clear()
@@ -131,7 +131,7 @@ def _signal(child: Child, number: signal.Signals) -> None:
         else:
             os.killpg(child.process.pid, number)
     except ProcessLookupError:
-        return  # it and its group are gone: what was wanted
+        return  # it and its group are gone already
 
 
 def _manner(status: int) -> str:

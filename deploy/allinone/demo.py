@@ -1,4 +1,4 @@
-"""Submit clips over HTTP as a client would, wait, and show what came of it."""
+"""Submit clips over HTTP as a client would, wait, and show the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DemoFailed(RuntimeError):
 
 
 def submit(url: str, clip: Path) -> dict[str, Any]:
-    """Post a file; give the job. Raises DemoFailed with the API's answer."""
+    """Post a file and return the job; raise DemoFailed with the API's refusal."""
     boundary = secrets.token_hex(16)
     head = (
         f"--{boundary}\r\n"
@@ -42,7 +42,7 @@ def submit(url: str, clip: Path) -> dict[str, Any]:
 def await_end(
     url: str, job: dict[str, Any], check: Callable[[], None]
 ) -> dict[str, Any]:
-    """Poll until the job ends; ``check`` raises when a part of us has died."""
+    """Poll until the job ends and return it; ``check`` raises if a part has died."""
     deadline = time.monotonic() + _JOB_SECONDS
     while job["status"] not in ENDED:
         check()
@@ -54,7 +54,7 @@ def await_end(
 
 
 def describe(url: str, clip: Path, job: dict[str, Any]) -> str:
-    """Tell people where the job and its files are, a line each."""
+    """Return where the job and its files are, on a line each."""
     lines = [f"{clip.name}: {job['status']}"]
     lines.append(f"  {'job':<11}{url}/v1/jobs/{job['id']}")
     for output in job["outputs"]:

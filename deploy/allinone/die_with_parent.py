@@ -16,7 +16,7 @@ _ORPHANED = 126
 
 
 def main(argv: list[str]) -> None:
-    """Bind this process's life to its parent's and exec the program."""
+    """Have the kernel end this process with its parent, and exec the program."""
     parent, program = int(argv[1]), argv[2:]
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

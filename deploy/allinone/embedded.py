@@ -1,4 +1,4 @@
-"""The servers that stand in for Redis and S3 where none are given."""
+"""The servers that ``./dev`` runs itself where no Redis or S3 is given."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAMPLE_KEY = "clips/sample.mp4"
 
 
 class NotInstalled(RuntimeError):
-    """A program that the embedded mode needs is on no path."""
+    """A program that ``./dev`` needs is not installed."""
 
 
 def valkey_program() -> str:
@@ -39,7 +39,7 @@ def valkey_program() -> str:
 
 
 def valkey(name: str, port: int, folder: Path, fsync: str = "everysec") -> Part:
-    """Give a server on loopback that keeps everything and evicts nothing."""
+    """Return a server on loopback that keeps everything and evicts nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     argv = [valkey_program(), "--port", str(port), "--bind", LOOPBACK]
     argv += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", fsync]
@@ -56,7 +56,7 @@ class Bucket:
     secret_key: str
 
     def settings(self) -> dict[str, str]:
-        """Give the variables that point all parts at it."""
+        """Return the variables that point all parts to it."""
         return {
             "FRAMEMILL_BLOBS_BACKEND": "s3",
             "FRAMEMILL_BLOBS_BUCKET": BUCKET,
@@ -73,7 +73,7 @@ def rclone_program() -> str | None:
 
 
 def rclone(program: str, ports: Ports, folder: Path) -> tuple[Part, Bucket]:
-    """Give an S3 server over a folder, with keys that are new at each start.
+    """Return an S3 server over a folder, with keys that are new at each start.
 
     New keys also tell our server from an older one on the same port. The sample lies
     in the bucket as ``SAMPLE_KEY``: the README's job from S3 needs an object.

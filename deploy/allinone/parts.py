@@ -16,7 +16,7 @@ _PYTHON = [sys.executable, "-m"]
 
 
 def api(server: socket.socket, settings: Settings) -> Part:
-    """Give the API on a socket that is open already: nobody else can answer on it."""
+    """Return the API on an open socket: no other program can answer on its port."""
     argv = [*_PYTHON, "gunicorn", "--bind", f"fd://{server.fileno()}"]
     argv += [
         "--worker-class",
@@ -36,8 +36,8 @@ def api(server: socket.socket, settings: Settings) -> Part:
 def worker(settings: Settings, log: Path, port: int) -> Part:
     """Return a Celery worker on both queues, with events for Flower.
 
-    It serves when it says so in ``log`` and the API on ``port`` misses nothing: the
-    store still knows a worker of a minute ago.
+    It is ready when its ``log`` says so and the API on ``port`` misses nothing. The API
+    alone is not enough: the store still knows a worker that ended a minute ago.
     """
     argv = [*_PYTHON, "celery", "-A", "worker.app", "worker", "--pool", "prefork"]
     argv += ["--concurrency", str(settings.worker.concurrency), "--task-events"]
@@ -54,7 +54,7 @@ def worker(settings: Settings, log: Path, port: int) -> Part:
 
 
 def reaper() -> Part:
-    """Give the process that repairs what was lost."""
+    """Return the process that recovers lost work and deletes what has expired."""
     return Part("reaper", [*_PYTHON, "worker.maintenance"], lambda _pid: True)
 
 
@@ -71,7 +71,7 @@ def flower(port: int, broker: str) -> Part:
 
 
 def write_state(path: Path, state: dict[str, object]) -> None:
-    """Tell this user's programs where everything is; whole or not at all."""
+    """Write where everything is, for this user's programs; whole or not at all."""
     fresh = path.with_suffix(".new")
     fresh.touch(mode=0o600)  # the keys of the embedded S3 are in it
     fresh.write_text(json.dumps(state, indent=1) + "\n")

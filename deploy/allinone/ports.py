@@ -1,4 +1,4 @@
-"""Ports: the ones asked for, else last time's, else free ones."""
+"""Ports: those requested, else last time's, else free ones."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTaken(RuntimeError):
-    """A port that was asked for is in use."""
+    """A requested port is in use."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket; raises OSError where the port is taken."""
+    """Open a listening socket; raise OSError if the port is taken."""
     server = socket.create_server((host, port), backlog=256)
     server.set_inheritable(True)
     return server
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Tell whether a server could listen on the port now."""
+    """Return True if a server could listen on the port now."""
     try:
         listen(host, port).close()
     except OSError:
@@ -38,9 +38,13 @@ class Ports:
         if path.exists():
             self._known = json.loads(path.read_text())
 
+    def last(self, name: str, preferred: int) -> int:
+        """Return the port of last time, or the preferred one at the first time."""
+        return self._known.get(name, preferred)
+
     def choose(self, name: str, preferred: int) -> int:
-        """Give last time's port, the preferred one, or any that is free."""
-        for port in (self._known.get(name, preferred), preferred):
+        """Return last time's port, the preferred one, or any that is free."""
+        for port in (self.last(name, preferred), preferred):
             if is_free(port) and port not in self._others(name):
                 return self._keep(name, port)
         with listen(LOOPBACK, 0) as server:
@@ -51,7 +55,7 @@ class Ports:
     ) -> socket.socket:
         """Open the listening socket itself, so that no other server can answer.
 
-        Raises PortTaken when the asked port is in use.
+        Raises PortTaken if the requested port is in use.
         """
         if requested is None:
             return listen(host, self.choose(name, preferred))
@@ -59,8 +63,8 @@ class Ports:
             server = listen(host, requested)
         except OSError as error:
             raise PortTaken(
-                f"port {requested} on {host}: {error.strerror}; ask for another, "
-                "or for none and a free one is taken"
+                f"cannot listen on port {requested} of {host} ({error.strerror}): name "
+                "another by --port, or none, and a free one is used"
             ) from error
         self._keep(name, requested)
         return server

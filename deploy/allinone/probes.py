@@ -14,7 +14,7 @@ _SECONDS = 2.0
 
 
 def valkey_serves(port: int, pid: int) -> bool:
-    """Ask the server for its process id: an older instance must not pass for ours."""
+    """Return True if the server on the port is process ``pid``, not an older one."""
     try:
         with socket.create_connection((LOOPBACK, port), _SECONDS) as link:
             link.sendall(b"INFO server\r\n")
@@ -31,7 +31,7 @@ def valkey_serves(port: int, pid: int) -> bool:
 
 
 def port_answers(port: int) -> bool:
-    """Tell whether somebody listens; where the port was free just before."""
+    """Return True if somebody listens on a port that was free just before."""
     try:
         socket.create_connection((LOOPBACK, port), _SECONDS).close()
     except OSError:

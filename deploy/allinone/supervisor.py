@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import json
 import os
 import secrets
 import socket
@@ -26,9 +27,10 @@ class AlreadyRunning(RuntimeError):
 
 
 class Supervisor:
-    """Starts what is missing, watches it, ends it.
+    """The parts of one service: it starts, watches and ends them.
 
-    ``environment`` is the supervisor's own; what it names is not embedded. Raises
+    ``data`` is the data folder. ``environment`` is the supervisor's own: servers that
+    it names are used instead of embedded ones. ``port`` is the API's, or None. Raises
     AlreadyRunning, PortTaken, NotInstalled, NotReady or ChildDied on entering.
     """
 
@@ -36,15 +38,15 @@ class Supervisor:
         self, data: Path, environment: dict[str, str], port: int | None
     ) -> None:
         data.mkdir(parents=True, exist_ok=True)
-        self._data = data.resolve()
+        self.data = data.resolve()
         self._given = Settings.load()
         self._requested = port
         if port is None and "port" in self._given.api.model_fields_set:
             self._requested = self._given.api.port
-        self._ports = Ports(self._data / "ports.json")
+        self._ports = Ports(self.data / "ports.json")
         self._variables = {
-            "FRAMEMILL_WORKER_SCRATCH": str(self._data / "scratch"),
-            "FRAMEMILL_BLOBS_PATH": str(self._data / "blobs"),
+            "FRAMEMILL_WORKER_SCRATCH": str(self.data / "scratch"),
+            "FRAMEMILL_BLOBS_PATH": str(self.data / "blobs"),
             # What runs longer at Ctrl-C is given back and done at the next start.
             "FRAMEMILL_WORKER_SHUTDOWN_SECONDS": "3",
             "FRAMEMILL_API_SECRET": self._kept("secret", secrets.token_hex(32)),
@@ -60,19 +62,19 @@ class Supervisor:
         if self._host == LOOPBACK:
             # Nobody else reaches a loopback address: no keys unless asked for.
             self._variables.setdefault("FRAMEMILL_API_AUTH", "false")
-        self.children = Children(ROOT, self._data / "logs", self._variables)
+        self.children = Children(ROOT, self.data / "logs", self._variables)
         self._bucket: embedded.Bucket | None = None
         self.url = ""
         self.flower_url = ""
 
     def __enter__(self) -> Self:
-        self._lock = (self._data / "lock").open("w")
+        self._lock = (self.data / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.close()
             raise AlreadyRunning(
-                f"another ./dev runs on {self._data}; state.json in it says where"
+                f"another ./dev runs on {self.data}{self._running_at()}"
             ) from error
         try:
             # First of all, so that a port that is taken is known at once.
@@ -91,13 +93,27 @@ class Supervisor:
         trace: TracebackType | None,
     ) -> None:
         self.children.stop()
-        (self._data / "state.json").unlink(missing_ok=True)
+        (self.data / "state.json").unlink(missing_ok=True)
         self._lock.close()
 
     @property
     def s3_url(self) -> str:
         """Where the embedded S3 is; empty where other storage is used."""
         return self._bucket.endpoint if self._bucket else ""
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether a request to the API needs an API key."""
+        api = self._given.api
+        return api.auth if "auth" in api.model_fields_set else self._host != LOOPBACK
+
+    def _running_at(self) -> str:
+        """Return where the supervisor that holds the data folder serves, as a text."""
+        try:
+            state = json.loads((self.data / "state.json").read_text())
+        except FileNotFoundError:
+            return ", and is about to start or to end"
+        return f", at {state['api']}"
 
     def _start_servers(self) -> None:
         waiting = []
@@ -108,7 +124,7 @@ class Supervisor:
             if "url" in section.model_fields_set:
                 continue
             port = self._ports.choose(name, preferred)
-            part = embedded.valkey(name, port, self._data / name)
+            part = embedded.valkey(name, port, self.data / name)
             waiting.append(self.children.start(part))
             self._variables[f"FRAMEMILL_{name.upper()}_URL"] = (
                 f"redis://{LOOPBACK}:{port}/0"
@@ -118,7 +134,7 @@ class Supervisor:
         self.children.await_ready(*waiting)
 
     def _embedded_s3(self) -> Part | None:
-        """Give an S3 server unless storage was chosen; without rclone, a folder."""
+        """Return an S3 server, or None if storage was chosen or rclone is missing."""
         given = self._given
         if "backend" in given.blobs.model_fields_set:
             return None
@@ -128,15 +144,18 @@ class Supervisor:
         program = embedded.rclone_program()
         if program is None:
             return None
-        part, self._bucket = embedded.rclone(program, self._ports, self._data / "s3")
+        part, self._bucket = embedded.rclone(program, self._ports, self.data / "s3")
         self._variables.update(self._bucket.settings())
         return part
 
     def _open_api(self) -> socket.socket:
+        wanted = self._ports.last("api", 8000)
         server = self._ports.open(
             "api", requested=self._requested, preferred=8000, host=self._host
         )
         port = server.getsockname()[1]
+        if self._requested is None and port != wanted:
+            print(f"Port {wanted} is taken: the API uses {port}.", flush=True)
         self._variables["FRAMEMILL_API_PORT"] = str(port)
         self.url = f"http://{self._host}:{port}"
         return server
@@ -144,7 +163,7 @@ class Supervisor:
     def _start_own(self, server: socket.socket) -> None:
         flower_port = self._ports.choose("flower", 5555)
         self.flower_url = f"http://{LOOPBACK}:{flower_port}"
-        log = self._data / "logs" / "worker.log"
+        log = self.data / "logs" / "worker.log"
         broker = self._variables.get("FRAMEMILL_BROKER_URL", self._given.broker.url)
         started = [
             self.children.start(part)
@@ -157,7 +176,7 @@ class Supervisor:
         ]
         self.children.await_ready(*started)
         parts.write_state(
-            self._data / "state.json",
+            self.data / "state.json",
             {
                 "pid": os.getpid(),
                 "api": self.url,
@@ -186,7 +205,7 @@ class Supervisor:
 
     def _kept(self, name: str, fresh: str) -> str:
         """Return a secret that outlives a restart: ``fresh`` where none is kept."""
-        path = self._data / name
+        path = self.data / name
         if not path.exists():
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
@@ -199,6 +218,6 @@ def _webhook_secret() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def report(error: BaseException) -> None:
-    """Say on standard error what went wrong."""
+def report(error: BaseException | str) -> None:
+    """Print on standard error what went wrong."""
     print(f"dev: {error}", file=sys.stderr, flush=True)

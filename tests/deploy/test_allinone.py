@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -66,6 +68,36 @@ def test_a_port_that_is_taken_is_refused_by_name(tmp_path):
     assert process.returncode == 1
     assert f"port {port}" in said
     assert none_left(tmp_path) == {}
+
+
+def test_its_texts_name_the_port_in_use_a_ready_request_and_its_own_folder(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        (tmp_path / "ports.json").write_text(json.dumps({"api": taken}))
+        with running(tmp_path) as one:
+            said = []
+            while not said or not said[-1].startswith("  curl "):
+                said.append(one.process.stdout.readline())
+                assert said[-1], said
+            second = start(tmp_path, "demo", "my clip.mp4")
+            told, _ = second.communicate(timeout=60)
+            done = subprocess.run(
+                ["/bin/sh", "-c", f"{said[-1].strip()} --silent --fail"],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+
+    port = one.url.rpartition(":")[2]
+    assert f"Port {taken} is taken: the API uses {port}.\n" in said
+    assert ".data/" not in "".join(said)
+    assert f"  logs       {tmp_path / 'logs'}\n" in said
+    assert json.loads(done.stdout)["status"] in {"accepted", "processing", "completed"}
+    assert second.returncode == 1
+    assert told.endswith(
+        f"another ./dev runs on {tmp_path}, at {one.url}; it makes pictures by: "
+        f"./framemill submit 'my clip.mp4' -o results --data {tmp_path}\n"
+    )
 
 
 def test_given_servers_replace_the_embedded_ones_and_demo_exits(tmp_path):
