@@ -1,1 +1,1 @@
-"""Turns one file into files."""
+"""The worker: turn a video into pictures, and deliver the events of its job."""

@@ -67,7 +67,7 @@ def _take_over(
 ) -> Outcome | None:
     if duplicate.media is not None:
         check(duplicate.media)
-    copied = _copies(attempt, duplicate)
+    copied = _copy_all(attempt, duplicate)
     if copied is None:
         return None
     log.info("job.deduplicated", duplicate=duplicate.id)
@@ -103,7 +103,7 @@ def fingerprint(attempt: Attempt, source: Source, job: JobRecord) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _copies(attempt: Attempt, duplicate: JobRecord) -> list[CopiedOutput] | None:
+def _copy_all(attempt: Attempt, duplicate: JobRecord) -> list[CopiedOutput] | None:
     """Copy a duplicate's files under the claim's fence; None if one of them is gone."""
     try:
         return [

@@ -1,4 +1,4 @@
-"""What an error means for the task under which it was raised. Pure."""
+"""Decide what an error means for the task that raised it. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RetryPolicy:
         )
 
     def delay(self, attempt: int, spread: float, requested: float = 0.0) -> float:
-        """Return the pause in seconds after failed attempt number ``attempt`` (from 1).
+        """Return the pause in seconds after the failed attempt ``attempt`` (from 1).
 
         The pause varies by a fifth either way, by ``spread`` (0 to 1). ``requested``
         is what the receiver asked for (Retry-After); the longer pause counts, up to a

@@ -36,18 +36,18 @@ _FIRST_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 30.0
 
 def open_queue(settings: Settings) -> SQSClient:
     """Return the SQS client; boto3 finds credentials that the settings leave out."""
-    given = settings.s3
+    s3 = settings.s3
     return boto3.client(
         "sqs",
-        region_name=given.region,
+        region_name=s3.region,
         endpoint_url=settings.events.endpoint_url,
-        aws_access_key_id=given.access_key_id,
-        aws_secret_access_key=given.secret_access_key,
+        aws_access_key_id=s3.access_key_id,
+        aws_secret_access_key=s3.secret_access_key,
         config=Config(
-            connect_timeout=given.connect_timeout_seconds,
+            connect_timeout=s3.connect_timeout_seconds,
             # A long poll is answered late on purpose.
-            read_timeout=given.read_timeout_seconds + settings.events.wait_seconds,
-            retries={"total_max_attempts": given.max_attempts, "mode": "standard"},
+            read_timeout=s3.read_timeout_seconds + settings.events.wait_seconds,
+            retries={"total_max_attempts": s3.max_attempts, "mode": "standard"},
         ),
     )
 
@@ -67,7 +67,7 @@ class Poller:
 
     def run(self, stop: threading.Event) -> None:
         """Poll until ``stop`` is set, with growing pauses while SQS is unavailable."""
-        self._warn_about_poison()
+        self._warn_without_dead_letters()
         pause = _FIRST_PAUSE_SECONDS
         while not stop.is_set():
             try:
@@ -94,10 +94,10 @@ class Poller:
         for message in messages:
             if stop is not None and stop.is_set():
                 break  # SQS sends the rest again after the visibility timeout
-            self._take(message)
+            self._handle(message)
         return len(messages)
 
-    def _take(self, message: MessageTypeDef) -> None:
+    def _handle(self, message: MessageTypeDef) -> None:
         received = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
         try:
             for notification in read_notification(message["Body"]):
@@ -142,7 +142,7 @@ class Poller:
             QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"]
         )
 
-    def _warn_about_poison(self) -> None:
+    def _warn_without_dead_letters(self) -> None:
         if self._events.dead_letter_url is not None:
             return
         try:

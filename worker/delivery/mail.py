@@ -138,7 +138,7 @@ def _candidates(job: JobRecord | None) -> list[Artifact]:
 def compose(letter: Letter, sender: str) -> EmailMessage:
     """Write the mail; raises ReceiverGone if the address is malformed."""
     if not _ADDRESS.fullmatch(letter.to):
-        raise ReceiverGone("the subscription's address is not an e-mail address")
+        raise ReceiverGone("the subscription's `to` is not an e-mail address")
     header = _header(letter)
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = sender, letter.to, header
@@ -275,7 +275,7 @@ def send(settings: Smtp, mail: EmailMessage) -> dict[str, Any]:
     ReceiverError (any other refusal), Unreachable.
     """
     if settings.host is None:
-        raise ReceiverGone("e-mail is not set up (FRAMEMILL_SMTP_HOST)")
+        raise ReceiverGone("no mail server is set (FRAMEMILL_SMTP_HOST)")
     try:
         with _connect(settings, settings.host) as server:
             if settings.security == "starttls":
@@ -292,7 +292,9 @@ def send(settings: Smtp, mail: EmailMessage) -> dict[str, Any]:
     except smtplib.SMTPResponseException as error:
         raise ReceiverError(f"the mail server answered {error.smtp_code}") from error
     except (smtplib.SMTPException, OSError) as error:
-        raise Unreachable(f"mail server: {type(error).__name__}") from error
+        raise Unreachable(
+            f"the mail server cannot be reached: {type(error).__name__}"
+        ) from error
     return {"status": 250}
 
 

@@ -110,8 +110,8 @@ class EgressClient:
                     return _describe(answer, size, url)
                 url = _follow(url, answer)
         raise SourceError(
-            f"more than {self._settings.redirects} redirects",
-            hint="give the address of the file (FRAMEMILL_EGRESS_REDIRECTS)",
+            f"the URL leads through more than {self._settings.redirects} redirects",
+            hint="use the final URL of the file (FRAMEMILL_EGRESS_REDIRECTS)",
         )
 
     def post(
@@ -159,7 +159,7 @@ class EgressClient:
             texts = _within(clock, self._resolve, target.host, target.port)
             found = [ip_address(text) for text in texts]
         if not found:
-            raise Unreachable(f"{target.host} has no address")
+            raise Unreachable(f"the host name {target.host} has no address")
         for address in found:
             self._rules.check_address(address, target.host)
         return found[0]
@@ -265,7 +265,7 @@ def _mapped_errors(host: str) -> Iterator[None]:
         raise Unreachable(f"{host} took too long") from error
     except (OSError, HTTPException, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise DiskFull("no room for the source") from error
+            raise DiskFull("the disk is full: the source was not saved") from error
         reason = str(error) or type(error).__name__
         raise Unreachable(f"{host}: {reason[:200]}") from error
 
@@ -277,11 +277,15 @@ def _headers(answer: HTTPResponse) -> dict[str, str]:
 def _follow(url: str, answer: HTTPResponse) -> str:
     location = answer.getheader("Location")
     if not location:
-        raise SourceError(f"{answer.status} without a Location")
+        raise SourceError(
+            f"the server answered {answer.status} without a Location header"
+        )
     try:
         return urljoin(url, location)
     except ValueError as error:
-        raise refusal("redirect to something that is no URL", "a URL") from error
+        raise refusal(
+            "the redirect leads to an invalid URL", "https://host/path"
+        ) from error
 
 
 def _check_status(answer: HTTPResponse) -> None:
@@ -292,10 +296,12 @@ def _check_status(answer: HTTPResponse) -> None:
     if status in {404, 410}:
         raise SourceNotFound(detail)
     if status in {401, 403, 407, 451}:
-        raise SourceForbidden(detail, hint="a URL source must need no credentials")
+        raise SourceForbidden(
+            detail, hint="use a URL that needs no credentials, such as a presigned one"
+        )
     if status in {408, 425, 429} or status >= 500:
         raise Unreachable(detail)
-    raise SourceError(detail, hint="the URL must answer 200 with the file")
+    raise SourceError(detail, hint="use a URL that answers 200 with the file")
 
 
 def _save(
@@ -346,7 +352,8 @@ def _copy(
 def _too_large(size: int, max_bytes: int) -> TooLarge:
     return TooLarge(
         f"the source has at least {size} bytes, the limit is {max_bytes}",
-        hint="FRAMEMILL_LIMITS_SOURCE_BYTES or the API key sets it",
+        hint="send a smaller file; FRAMEMILL_LIMITS_SOURCE_BYTES or the API key "
+        "sets the limit",
     )
 
 

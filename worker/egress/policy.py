@@ -125,19 +125,21 @@ class AddressRules:
     def check_url(self, url: str) -> Target:
         """Parse a URL; raises AddressRefused if its form is not allowed."""
         if match := _UNSAFE.search(url):
-            raise refusal(f"a URL has no {match[0]!r}", "percent-encode it")
+            raise refusal(f"the URL contains {match[0]!r}", "percent-encode it")
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
-            raise refusal(f"not a URL: {error}", "https://host/path") from error
+            raise refusal(
+                f"the URL cannot be parsed: {error}", "use https://host/path"
+            ) from error
         if parts.scheme not in self.schemes:
             raise refusal(
                 f"scheme {parts.scheme!r} is not allowed",
                 f"use {' or '.join(sorted(self.schemes))}",
             )
         if "@" in parts.netloc:
-            raise refusal("a URL here has no user name or password", "leave them out")
+            raise refusal("the URL contains a user name or password", "leave them out")
         if port is None:
             port = _SCHEME_PORTS[parts.scheme]
         if port not in self.ports:
@@ -157,8 +159,7 @@ class AddressRules:
         if not inside and not is_public(address):
             raise refusal(
                 f"{host} is not a public address",
-                "only public addresses are reached (FRAMEMILL_EGRESS_PRIVATE_NETWORKS "
-                "allows others)",
+                "use a public address; FRAMEMILL_EGRESS_PRIVATE_NETWORKS allows others",
             )
 
 
@@ -175,23 +176,29 @@ def _check_host(parts: SplitResult) -> tuple[str, Address | None]:
         # The codec normalises (NFKC): full-width digits and dots become ASCII.
         host = raw if raw.isascii() else raw.encode("idna").decode("ascii")
     except UnicodeError as error:
-        raise refusal(f"host name {raw!r} is not valid", "see IDNA") from error
+        raise refusal(
+            f"the host name {raw!r} is invalid", "use a name that IDNA can encode"
+        ) from error
     host = host.lower().removesuffix(".")
     labels = host.split(".")
     if _NUMBER.fullmatch(labels[-1]):
         return host, _strict_v4(host)
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise refusal(f"host name {raw!r} is not valid", "letters, digits, - and dots")
+        raise refusal(
+            f"the host name {raw!r} is invalid", "use letters, digits, - and dots"
+        )
     return host, None
 
 
 def _check_v6(text: str) -> tuple[str, Address]:
     if "%" in text:
-        raise refusal("an address with a zone is not allowed", "leave the zone out")
+        raise refusal("the IPv6 address has a zone", "leave the zone out")
     try:
         address = IPv6Address(text)
     except ValueError as error:
-        raise refusal(f"[{text}] is not an IPv6 address", "[2606:…]") from error
+        raise refusal(
+            f"[{text}] is not an IPv6 address", "write it as in [2606:4700::1]"
+        ) from error
     return str(address), address
 
 
@@ -202,10 +209,10 @@ def _strict_v4(host: str) -> IPv4Address:
         address = ip_address(host)
     except ValueError as error:
         raise refusal(
-            f"{host!r} is not an IPv4 address", "four decimal numbers"
+            f"{host!r} is not an IPv4 address", "use four decimal numbers"
         ) from error
     if isinstance(address, IPv6Address):
-        raise refusal(f"{host!r} is not an IPv4 address", "four decimal numbers")
+        raise refusal(f"{host!r} is not an IPv4 address", "use four decimal numbers")
     return address
 
 

@@ -1,1 +1,1 @@
-"""How the bytes of a source reach the host."""
+"""Bring the bytes of a source to the host that works on it."""

@@ -33,7 +33,7 @@ def expand(attempt: Attempt) -> Outcome:
     while True:
         batch = store.batch(attempt.claim.job_id, being_deleted=True)
         if batch is None:
-            raise NotFound(f"batch {attempt.claim.job_id} is gone")
+            raise NotFound(f"batch {attempt.claim.job_id} was deleted")
         outcome = _STAGES[batch.want](attempt, batch)
         if outcome is not None:
             return outcome
@@ -46,7 +46,7 @@ def _expand(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
     for cursor, source in _sources(attempt, batch):
         attempt.check()
         if made >= most:
-            return _expanded(
+            return _end_expansion(
                 attempt,
                 f"only the first {most} objects were taken "
                 "(FRAMEMILL_LIMITS_BATCH_JOBS)",
@@ -60,22 +60,23 @@ def _expand(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
         made += 1
         if batch.given:
             attempt.watch.progress(made / batch.given)
-    return _expanded(attempt, None if made else "no object was found")
+    return _end_expansion(attempt, None if made else "no object was found")
 
 
 def _called_off(off: CalledOff, made: int) -> Outcome | None:
     if off.reason == "revoked":
+        jobs = "1 job" if made == 1 else f"{made} jobs"
         raise KeyRevoked(
-            f"the API key of this batch was revoked when it had made {made} jobs; the "
-            "sources after them got none",
-            hint="submit those again with a key that is good",
+            f"the API key of this batch was revoked after {jobs}; the remaining "
+            "sources got no job",
+            hint="submit the remaining sources again with a valid key",
         )
     if off.reason == "called":
         return None
     return Outcome(applied=False, job_ended=False, messages=[])
 
 
-def _expanded(
+def _end_expansion(
     attempt: Attempt, warning: str | None, *, short: bool = False
 ) -> Outcome | None:
     store = attempt.context.runtime.store
@@ -100,11 +101,11 @@ def _wait_for_room(attempt: Attempt, full: Full) -> Outcome:
 
 def _sources(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
     if batch.prefix is None:
-        return _given(attempt, batch)
+        return _listed(attempt, batch)
     return _found(attempt, batch)
 
 
-def _given(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
+def _listed(attempt: Attempt, batch: BatchRecord) -> Iterator[tuple[str, Source]]:
     store = attempt.context.runtime.store
     number = int(batch.cursor) + 1 if batch.cursor else 0
     while page := store.batch_sources(batch.id, number, _PAGE):

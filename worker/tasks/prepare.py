@@ -22,9 +22,9 @@ def prepare(attempt: Attempt) -> Outcome:
     """
     claim, context = attempt.claim, attempt.context
     runtime = context.runtime
-    source = _pinned(attempt)
+    source = _pin(attempt)
     check_size(claim.options, source)
-    if claim.options.dedupe and (copied := _reused(attempt, source)):
+    if claim.options.dedupe and (copied := _reuse(attempt, source)):
         return copied
     path = attempt.fetch_source(source)
     media = context.engine.probe(path, attempt.watch.should_stop)
@@ -41,7 +41,7 @@ def prepare(attempt: Attempt) -> Outcome:
     )
 
 
-def _reused(attempt: Attempt, source: Source) -> Outcome | None:
+def _reuse(attempt: Attempt, source: Source) -> Outcome | None:
     claim = attempt.claim
     # A downloaded source would have to be downloaded again after the wait.
     wait = claim.source.kind != "url"
@@ -56,7 +56,7 @@ def check_size(options: JobOptions, source: Source) -> None:
     if most is not None and (source.size or 0) > most:
         raise TooLarge(
             f"the source has {source.size} bytes, this API key allows {most}",
-            hint="send a smaller file, or ask for a larger limit of the key",
+            hint="send a smaller file, or ask for a key with a higher limit",
         )
 
 
@@ -67,7 +67,7 @@ def check_length(options: JobOptions, media: MediaInfo) -> None:
         raise TooLong(
             f"the video lasts {media.duration:.0f} seconds, this API key allows "
             f"{most:g}",
-            hint="send a shorter video, or ask for a larger limit of the key",
+            hint="send a shorter video, or ask for a key with a higher limit",
         )
 
 
@@ -78,12 +78,12 @@ def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Openin
     return Opening(parts=attempt.context.engine.split(spec, media))
 
 
-def _pinned(attempt: Attempt) -> Source:
+def _pin(attempt: Attempt) -> Source:
     """Pin the source; a URL is first downloaded into our own storage."""
     claim, context = attempt.claim, attempt.context
     source = claim.source
     if source.kind == "url":
-        source = _downloaded(attempt, attempt.folder / "download")
+        source = _download(attempt, attempt.folder / "download")
     source = context.sources.pin(source)
     resumed = source.kind == "upload" and source.sha256 is None
     if resumed and claim.options.dedupe:
@@ -93,10 +93,10 @@ def _pinned(attempt: Attempt) -> Source:
     return source
 
 
-def _downloaded(attempt: Attempt, path: Path) -> Source:
+def _download(attempt: Attempt, path: Path) -> Source:
     claim, runtime = attempt.claim, attempt.context.runtime
     limit = runtime.settings.limits.source_bytes
-    got = attempt.context.egress.download(
+    downloaded = attempt.context.egress.download(
         claim.source.url or "",
         path,
         max_bytes=min(limit, claim.options.max_bytes or limit),
@@ -118,7 +118,7 @@ def _downloaded(attempt: Attempt, path: Path) -> Source:
             "etag": info.etag,
             "size": info.size,
             "sha256": sha256,
-            "name": claim.source.name or got.name,
+            "name": claim.source.name or downloaded.name,
         }
     )
 

@@ -249,7 +249,7 @@ def test_a_revoked_key_ends_its_batch_and_the_error_says_so(case: Case) -> None:
     assert (batch.made, batch.closed, batch.status) == (1, True, "failed")
     assert batch.error is not None
     assert batch.error.code == "key_revoked"
-    assert "made 1 jobs" in batch.error.detail
+    assert "after 1 job;" in batch.error.detail
 
 
 def test_a_rotated_key_goes_on_with_its_batch(case: Case) -> None:
