@@ -7,7 +7,8 @@ document itself separates these from the keys that the caller wrote.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -59,6 +60,15 @@ def validate(adapter: TypeAdapter[T], document: Any, base: Location = ()) -> T:
         return adapter.validate_python(document)
     except ValidationError as error:
         raise Invalid(explain(error, document, base)) from error
+
+
+@contextmanager
+def collected(faults: list[Fault]) -> Iterator[None]:
+    """Add the faults of an Invalid that the block raises to ``faults``, and go on."""
+    try:
+        yield
+    except Invalid as error:
+        faults += error.faults
 
 
 def explain(error: ValidationError, document: Any, base: Location = ()) -> list[Fault]:

@@ -19,7 +19,7 @@ from api.http import json_body as bodies
 from api.http.idempotency import accept_key
 from api.http.multipart import FILE, Form, ReceivedFile, receive
 from api.http.services import Services
-from api.http.validation import validate
+from api.http.validation import collected, validate
 from api.jobs.schemas import FormRequest, JobRequest, S3Destination
 from api.jobs.sources import resolve_source
 from api.jobs.subscriptions import as_stored
@@ -124,19 +124,31 @@ def check_terms(
     """Return the terms of a request, which lies at ``base`` in the body.
 
     A preset becomes its outputs now: what was asked for does not change with the
-    settings. Raises Invalid and Forbidden.
+    settings. Raises Invalid with every fault, and Forbidden.
     """
     settings = runtime.settings
-    _check_metadata(requested.metadata, settings.limits.metadata_bytes, base)
-    outputs = _chosen_outputs(settings, requested, base)
-    # A job that starts later is refused now, while its caller can still read why.
-    new_outputs(outputs, settings.limits.outputs_per_job, base)
+    faults: list[Fault] = []
+    outputs: Sequence[OutputSpec] = ()
+    subscriptions: list[dict[str, Any]] = []
+    options = JobOptions()
+    with collected(faults):
+        _check_metadata(requested.metadata, settings.limits.metadata_bytes, base)
+    with collected(faults):
+        outputs = _chosen_outputs(settings, requested, base)
+        # A job that starts later is refused now, while its caller can still read why.
+        new_outputs(outputs, settings.limits.outputs_per_job, base)
+    with collected(faults):
+        subscriptions = as_stored(requested.notify, who, settings, base)
+    with collected(faults):
+        options = _options(runtime, who, requested, base)
+    if faults:
+        raise Invalid(faults)
     return JobTerms(
         owner=who.owner,
         outputs=outputs,
-        subscriptions=as_stored(requested.notify, who, settings, base),
+        subscriptions=subscriptions,
         metadata=requested.metadata,
-        options=_options(runtime, who, requested, base),
+        options=options,
         jobs_at_once=who.allowance.jobs_at_once,
     )
 

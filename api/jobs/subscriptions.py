@@ -8,8 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from api.http.validation import collected
 from common.access.principal import Principal
-from common.errors import Forbidden, Invalid
+from common.errors import Fault, Forbidden, Invalid
 from common.settings.load import Settings
 from common.settings.sections import Egress
 from common.settings.types import WebhookSecret
@@ -92,16 +93,22 @@ def as_stored(
 ) -> list[dict[str, Any]]:
     """Return a job's subscriptions and those of its API key, as they are stored.
 
-    ``base`` is where the job lies in the body. Raises Invalid and Forbidden for one
-    that could never be delivered.
+    ``base`` is where the job lies in the body. Raises Invalid with every one that could
+    never be delivered, and Forbidden.
     """
+    faults: list[Fault] = []
     for number, one in enumerate(requested):
         where = f"{base}/notify/{number}"
         if isinstance(one, EmailSubscription):
-            _check_recipient(one.to, who, settings, f"{where}/to")
+            with collected(faults):
+                _check_recipient(one.to, who, settings, f"{where}/to")
         else:
-            check_receiver(one.url, settings.egress, f"{where}/url")
-            _check_signed(one, settings, f"{where}/secret")
+            with collected(faults):
+                check_receiver(one.url, settings.egress, f"{where}/url")
+            with collected(faults):
+                _check_signed(one, settings, f"{where}/secret")
+    if faults:
+        raise Invalid(faults)
     own = [
         {"id": f"s{number}", **one.model_dump(mode="json")}
         for number, one in enumerate(requested, 1)
@@ -124,8 +131,8 @@ def _check_signed(one: WebhookSubscription, settings: Settings, pointer: str) ->
         raise Invalid.one(
             pointer,
             "the webhook has no secret to sign with, and this service has none either",
-            'give a "secret": whsec_ and base64 of 24 to 64 bytes; the service\'s is '
-            "the setting FRAMEMILL_WEBHOOKS_SECRET",
+            'send a "secret": whsec_ and base64 of 24 to 64 bytes; the operator sets '
+            "one for all by FRAMEMILL_WEBHOOKS_SECRET",
         )
 
 

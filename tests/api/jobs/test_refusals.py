@@ -130,6 +130,31 @@ def test_given_many_faults_when_posted_then_all_are_listed(context: Context) -> 
     assert faults["/outputs/2/fps"]["hint"] == "at most 30.0"
 
 
+def test_given_many_faults_beyond_the_schema_then_all_are_listed(
+    context: Context,
+) -> None:
+    body = {
+        "source": OBJECT,
+        "preset": "none",
+        "metadata": "x" * 5000,
+        "notify": [
+            {"type": "webhook", "url": "http://example.org/a"},
+            {"type": "email", "to": "ann@example.org"},
+        ],
+        "destination": {"s3": {"bucket": "results"}},
+    }
+    answer = context.client.post("/v1/jobs", json=body)
+    assert answer.status_code == 422
+    pointers = [fault["pointer"] for fault in answer.json["faults"]]
+    assert [one for one in pointers if one != "/notify/0/secret"] == [
+        "/metadata",
+        "/preset",
+        "/notify/0/url",
+        "/notify/1/to",
+        "/destination/s3",
+    ]
+
+
 def test_given_no_outputs_when_posted_then_the_words_are_a_callers(
     context: Context,
 ) -> None:
