@@ -1,1 +1,1 @@
-"""Redis: its clients, its errors, its scripts, its keys."""
+"""Redis: the client, the server that it needs, errors, scripts and keys."""

@@ -1,4 +1,4 @@
-"""What an error of the job store's server means to whoever asked: come back later."""
+"""Maps errors of the job store's server to StoreUnavailable, which can be retried."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REFUSALS = ("OOM", "MISCONF", "READONLY", "NOREPLICAS", "MASTERDOWN", "BUSY")
 
 @contextmanager
 def mapped() -> Iterator[None]:
-    """Raise StoreUnavailable where the server does not answer or may not write."""
+    """Raise StoreUnavailable if the server does not answer or cannot write."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:

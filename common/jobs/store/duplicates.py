@@ -1,4 +1,4 @@
-"""Jobs that would make what another has made already."""
+"""Jobs that need not render: another job has made the same results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ARTIFACTS = TypeAdapter(list[Artifact])
 
 @dataclass(frozen=True)
 class Duplicate:
-    """What to do about a job's results.
+    """What a job is to do about its results.
 
-    run: make them. copy: those of ``job_id`` may be copied. wait: it is making them.
-    lost: the claim no longer counts.
+    run: make them. copy: copy those of ``job_id``. wait: job ``job_id`` is making them.
+    lost: stop, the claim no longer counts.
     """
 
     what: Literal["run", "copy", "wait", "lost"]
@@ -31,7 +31,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class CopiedOutput:
-    """One output, filled with copies that are stored under the new job's prefix."""
+    """One output whose files were copied to the new job's prefix."""
 
     name: str
     artifacts: Sequence[Artifact]
@@ -39,15 +39,15 @@ class CopiedOutput:
 
 
 class Duplicates(Connection):
-    """Finds the job with the same bytes and specs, and takes over its results."""
+    """Finds the job with the same bytes and outputs, and copies its results."""
 
     def find_duplicate(
         self, claim: Claim, digest: str, *, lost: str | None = None, wait: bool = True
     ) -> Duplicate:
-        """Ask who makes the results that ``digest`` names; else the claimed job does.
+        """Return the job that makes the results named by ``digest``, or take them on.
 
-        ``lost`` is a duplicate whose files are gone. Without ``wait`` nothing is
-        expected of a duplicate that is still at work.
+        ``digest`` is of owner, bytes and outputs. ``lost`` is a duplicate whose files
+        are gone. Without ``wait``, one that is still at work does not count.
         """
         answer = self._call(
             "duplicates",
@@ -74,9 +74,9 @@ class Duplicates(Connection):
         duplicate: JobRecord,
         outputs: Sequence[CopiedOutput],
     ) -> Outcome:
-        """End a job's prepare and its outputs with copies of a duplicate's results.
+        """End a job's prepare task and outputs with copies of a duplicate's results.
 
-        Where the job has a destination, its outputs go on to be copied there.
+        If the job has a destination, its outputs are then copied there.
         """
         answer = self._call(
             "duplicates",

@@ -1,4 +1,4 @@
-"""Jobs as a whole: accepted, read, waited for, cancelled, retried, deleted."""
+"""Whole jobs: accepted, read, waited for, cancelled, retried, deleted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ History = list[Event]
 
 
 def source_blob(source: Source) -> str | None:
-    """Give the blob in our own store that a job's source is, if it is one."""
+    """Return the key of a source that is a blob of our own, else None."""
     return source.key if source.kind == "upload" else None
 
 
@@ -49,7 +49,7 @@ def dump_subscriptions(subscriptions: Sequence[dict[str, Any]]) -> str:
 
 
 def describe(job: NewJob) -> dict[str, Any]:
-    """Give the arguments of accept that tell of the job itself."""
+    """Return the arguments of accept that describe the job itself."""
     if not job.outputs:
         raise ValueError("a job has at least one output")
     return {
@@ -66,7 +66,7 @@ def describe(job: NewJob) -> dict[str, Any]:
 
 
 def describe_caps(caps: Caps) -> dict[str, Any]:
-    """Give the arguments of accept that tell what there may be of jobs."""
+    """Return the arguments of accept that say how many jobs there may be."""
     return {
         "owner_cap": caps.owner,
         "total_cap": caps.total,
@@ -76,21 +76,21 @@ def describe_caps(caps: Caps) -> dict[str, Any]:
 
 
 def read_full(answer: dict[str, Any]) -> Full | None:
-    """Tell which cap accept met, if it met one."""
+    """Return which cap is reached according to accept, None if none is."""
     if "full" not in answer:
         return None
     return Full(answer["full"], int(answer.get("wait", 0)))
 
 
 def read_accepted(answer: dict[str, Any]) -> Accepted:
-    """Make the answer of accept; raises IdempotencyMismatch."""
+    """Return what accept answered; raises IdempotencyMismatch."""
     return Accepted(
         read_repeat(answer), answer["created"], read_messages(answer), answer.get("at")
     )
 
 
 def read_outcome(answer: dict[str, Any]) -> Outcome:
-    """Make an outcome from a script's answer."""
+    """Return the outcome in a script's answer."""
     return Outcome(answer["applied"], answer["job_ended"], read_messages(answer))
 
 
@@ -101,15 +101,15 @@ def _is_event_id(text: str) -> bool:
 
 
 class Jobs(Connection):
-    """The verbs over jobs, and reading them."""
+    """The verbs over whole jobs."""
 
     def accept(
         self, job: NewJob, idempotency: Idempotency | None = None, caps: Caps = _NO_CAPS
     ) -> Accepted | Full:
-        """Put a job on record.
+        """Store a job and queue its prepare task.
 
-        The same Idempotency-Key (per owner) gives the earlier job while its record
-        lives. Raises IdempotencyMismatch where its fingerprint was another.
+        The same Idempotency-Key of the same owner returns the earlier job while that
+        exists. Raises IdempotencyMismatch if that came with another fingerprint.
         """
         answer = self._call(
             "accept",
@@ -120,7 +120,7 @@ class Jobs(Connection):
         return read_full(answer) or read_accepted(answer)
 
     def get(self, job_id: str) -> JobRecord | None:
-        """Read a job; None when there is none (any more)."""
+        """Read a job; None if there is none."""
         answer = self._call("get", id=job_id)
         return None if "gone" in answer else read_job(answer)
 
@@ -133,10 +133,10 @@ class Jobs(Connection):
         limit: int = 50,
         cursor: str | None = None,
     ) -> tuple[list[JobRecord], str | None]:
-        """Read jobs, newest first; ``owner`` None is everybody's.
+        """Read jobs, newest first; ``owner`` None reads all owners' jobs.
 
-        With ``batch`` these are a batch's jobs, whosever it is.
-        Gives at most ``limit`` and the next page's cursor, None on the last page.
+        With ``batch`` only that batch's jobs are read, whoever owns it. Returns at most
+        ``limit`` jobs and the next page's cursor, None on the last page.
         Raises Invalid for a cursor that is not ours.
         """
         index = f"jobs:{status or 'any'}" + ("" if owner is None else f":{owner}")
@@ -149,7 +149,7 @@ class Jobs(Connection):
         return jobs, write_cursor(answer.get("next"))
 
     def wait(self, job_id: str, seconds: float) -> JobRecord | None:
-        """Read a job at its end, or as it is after ``seconds``; None when gone."""
+        """Read a job once it has ended, or after ``seconds``; None when gone."""
         return self._at_end(job_id, seconds, self.get)
 
     def _at_end(
@@ -166,7 +166,7 @@ class Jobs(Connection):
             seen = self._next_event(subject, seen, left)
 
     def await_event(self, job_id: str, after_id: str | None, seconds: float) -> None:
-        """Return when the history goes on after a line of it, or after ``seconds``."""
+        """Wait until there is an event after ``after_id``, at most ``seconds``."""
         self._next_event(job_id, after_id or "0-0", seconds)
 
     def _last_event(self, job_id: str) -> str:
@@ -178,7 +178,7 @@ class Jobs(Connection):
         return str(found[0][0]) if found else "0-0"
 
     def _next_event(self, job_id: str, seen: str, seconds: float) -> str:
-        """Block until the history grows; in slices below the socket's timeout."""
+        """Wait for the next event in slices shorter than the socket's timeout."""
         key = f"{self._prefix}events:{job_id}"
         pause = min(seconds, self.settings.store.timeout_seconds / 2)
         with mapped():
@@ -194,7 +194,7 @@ class Jobs(Connection):
     def events(
         self, job_id: str, after_id: str | None = None, limit: int = 100
     ) -> History:
-        """Read a job's history after a line of it, oldest first.
+        """Read a job's events after ``after_id``, oldest first.
 
         Raises Invalid for an id that no event can have.
         """
@@ -214,7 +214,7 @@ class Jobs(Connection):
         return [read_event(event_id, fields) for event_id, fields in found]
 
     def cancel(self, job_id: str) -> Outcome:
-        """End what has not ended: queued work at once, running work at its next beat.
+        """Cancel what has not ended: queued work now, running work at its next beat.
 
         Raises NotFound; Conflict when the job has ended.
         """
@@ -230,8 +230,8 @@ class Jobs(Connection):
     def retry(self, job_id: str, caps: Caps = _NO_CAPS) -> Outcome | Full:
         """Run the failed and cancelled outputs again, and prepare if it had failed.
 
-        ``caps`` hold for an ended job as for a new one, but that it costs no day.
-        Raises NotFound; Conflict when no output has failed or was cancelled.
+        The ``caps`` apply to an ended job as to a new one, but for the daily quota.
+        Raises NotFound; Conflict if no output has failed or was cancelled.
         """
         answer = self._call("retry", call=new_call(), id=job_id, **describe_caps(caps))
         self._refuse_gone(answer, job_id)
@@ -245,7 +245,7 @@ class Jobs(Connection):
         return read_outcome(answer)
 
     def delete(self, job_id: str) -> Deleted:
-        """Remove a job whatever its state; its files are left to the sweep.
+        """Delete a job in any state; the janitor deletes its files.
 
         Raises NotFound.
         """

@@ -1,9 +1,9 @@
-"""What goes into the job store and what it answers.
+"""What the job store takes and what it answers.
 
-A *task* is what one worker claims. Its id is ``JOB:prepare``, ``JOB:o:NAME`` (an
-output: the whole render, or the joining of its parts), ``JOB:o:NAME:K`` (part K,
-from 0), ``JOB:n:N`` (a notice) or ``BATCH:batch`` (what makes a batch's children and
-ends them). Times are Unix milliseconds of the store's clock.
+A *task* is what one worker claims. Its id is ``JOB:prepare`` (probes the source),
+``JOB:o:NAME`` (an output: all of it, or the joining of its parts), ``JOB:o:NAME:K``
+(part K, counted from 0), ``JOB:n:N`` (a delivery) or ``BATCH:batch`` (makes, cancels
+or deletes a batch's jobs). Times are Unix milliseconds by the store's clock.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class NewJob:
 class NewBatch:
     """A batch that does not exist yet: ``sources``, or a ``prefix`` to look under.
 
-    ``prefix`` is ``{"bucket", "prefix", "suffix"}``. ``template`` is what its maker
-    needs for each child, JSON that the store does not look into.
+    ``prefix`` is ``{"bucket", "prefix", "suffix"}``. ``template`` is what is needed to
+    make each job, JSON that the store does not read.
     """
 
     id: str
@@ -83,8 +83,8 @@ class Caps:
     """How many jobs there may be; None is no cap.
 
     ``owner`` and ``total`` are the most that may be unfinished at once, of the owner
-    and of the service. The job counts against the ``quota`` in the call that puts it on
-    record, so a repeat costs nothing and no job goes uncounted.
+    and of the service. The job counts against the ``quota`` in the call that stores it,
+    so a repeat costs nothing and no job goes uncounted.
     """
 
     owner: int | None = None
@@ -94,10 +94,10 @@ class Caps:
 
 @dataclass(frozen=True)
 class Accepted:
-    """The job is on record. ``created`` is false where it already was.
+    """The job is stored; ``created`` is false if it already was.
 
-    ``job_id`` is then the earlier job's, and there is nothing to ring. ``at`` is when
-    a new job was created (Unix ms).
+    ``job_id`` is then the earlier job's, and there are no messages to send. ``at`` is
+    when a new job was created (Unix ms).
     """
 
     job_id: str
@@ -108,9 +108,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Full:
-    """Nothing was accepted: the owner (429), the whole service (503) or its day.
+    """Nothing was accepted: a cap is reached.
 
-    The day is over in ``wait`` seconds.
+    ``scope`` is whose: the owner's (429), the whole service's (503), or the API key's
+    daily quota (429), which begins anew in ``wait`` seconds.
     """
 
     scope: Literal["owner", "total", "day"]
@@ -127,10 +128,10 @@ class Deleted:
 
 @dataclass(frozen=True)
 class CalledOff:
-    """No child was made.
+    """No job of the batch was made.
 
-    lost: the claim is. called: the batch was cancelled or deleted. revoked: the API key
-    that it came with is no more.
+    lost: the claim no longer counts. called: the batch was cancelled or deleted.
+    revoked: the API key that it came with was revoked.
     """
 
     reason: Literal["lost", "called", "revoked"]
@@ -146,14 +147,14 @@ class Notification:
 
 @dataclass(frozen=True)
 class Claim:
-    """A task in the hands of one worker, until the lease runs out.
+    """A task that one worker holds until its lease runs out.
 
     ``fence`` is unique in the job and only grows; it names the folder of results.
-    ``attempt`` counts from 1 and comes back after a refund, a lost lease or a death
-    (``lost``, ``deaths``). ``output`` and ``spec`` are set for renders, ``part`` and
-    ``part_spec`` for one part; ``parts`` holds the files of all parts, in order, when
-    the claim is to join them. ``delivery`` is set for claims of kind notice.
-    ``artifacts`` are what a claim of kind publish has to copy.
+    ``attempt`` counts from 1; a refund, a lost lease or a death (counted by ``lost``
+    and ``deaths``) gives it back. ``output`` and ``spec`` are set for renders, ``part``
+    and ``part_spec`` for one part; ``parts`` holds the files of all parts, in order,
+    when the claim is to join them. ``delivery`` is set for claims of kind notice.
+    ``artifacts`` are the files that a claim of kind publish copies.
     ``messages`` are for deliveries that the claim caused (job.processing,
     output.running).
     """
@@ -184,11 +185,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why there is no claim; the message is then done with, whatever it says.
+    """Why there is no claim; in any case the message is done with.
 
-    gone: no such task. done: it has ended. early: a retry's delay runs. busy:
-    another claim lives. waiting: blocked by prepare or by its parts. exhausted: this
-    call ended it, no attempt was left.
+    gone: there is no such task. done: it has ended. early: its delay is not over. busy:
+    another worker has it. waiting: it waits for prepare or for its parts. exhausted:
+    this call ended it, since no attempt was left.
     """
 
     reason: Reason
@@ -198,9 +199,9 @@ class Refusal:
 class Outcome:
     """What a transition did.
 
-    ``applied`` is false for a stale claim (fence refused) and for one that was
-    cancelled meanwhile: nothing of it is published. ``job_ended`` says that this very
-    call ended the job. ``messages`` are to be sent now.
+    ``applied`` is false if the claim no longer counts (its fence was refused) or was
+    cancelled: nothing of it is published. ``job_ended`` is true if this call ended the
+    job. ``messages`` are to be sent now.
     """
 
     applied: bool
@@ -210,10 +211,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Opening:
-    """How prepare opens one output.
+    """How a prepare task opens one output.
 
-    ``parts`` is empty for an output made in one task; ``queue`` None keeps the
-    queue of accept. ``error`` fails the output at once.
+    ``parts`` is empty for an output that is made in one task. ``queue`` None keeps the
+    queue that accept chose. ``error`` fails the output at once.
     """
 
     parts: list[PartSpec] = field(default_factory=list)
@@ -223,12 +224,12 @@ class Opening:
 
 @dataclass(frozen=True)
 class Reaped:
-    """What one pass of the reaper found.
+    """What one pass of the reaper did.
 
-    ``expired`` leases went back to their queues or ``failed`` for good; ``republished``
-    messages had not led to a claim in time, ``skipped`` ones wait behind messages that
-    are still queued. ``outage`` says that the store or the reaper was away and that
-    all leases were extended instead.
+    ``expired`` counts leases that ran out; their tasks were queued again or, ``failed``
+    of them, given up. ``republished`` messages had led to no claim in time; ``skipped``
+    ones are not sent again while others are still queued. ``outage`` means that the
+    store or the reaper was away, so all leases were extended instead.
     """
 
     messages: list[Message]
@@ -241,12 +242,12 @@ class Reaped:
 
 @dataclass(frozen=True)
 class Cleanup:
-    """Something for the sweep to clean away, due now.
+    """Something that the janitor has to clean now.
 
-    "litter": blobs of ``job_id`` that no artifact names. source: its uploaded source.
-    record: the job, past its retention. deleted: all results of a deleted job.
-    blob: the blob ``key``. notice: a delivery's log entry. batch: ``job_id`` is one
-    past its retention.
+    "litter": blobs of job ``job_id`` that no artifact names. source: its uploaded
+    source. record: the job, past its retention. deleted: all results of a deleted job.
+    blob: the blob ``key``. notice: the log entry of a delivery. batch: the batch
+    ``job_id``, past its retention.
     """
 
     member: str
@@ -257,7 +258,7 @@ class Cleanup:
 
 @dataclass(frozen=True)
 class DeadTask:
-    """A task that failed for want of attempts or of living workers."""
+    """A task that was given up: it ran out of attempts, or its workers died."""
 
     task: str
     job_id: str
@@ -288,7 +289,7 @@ class DeliveryRecord:
 
 @dataclass(frozen=True)
 class Away:
-    """A part of the service that the workers of ``host`` miss, since Unix ms."""
+    """A part of the service that is away for the workers of ``host``, since Unix ms."""
 
     host: str
     since: int
@@ -297,7 +298,7 @@ class Away:
 
 @dataclass(frozen=True)
 class Stats:
-    """Counts for metrics; ages are seconds, None when there is nothing.
+    """Counts for metrics; ages are in seconds, None if there is nothing.
 
     ``counters`` only grow: accepted, completed, partial, failed, cancelled, expired,
     republished, refused, dead, refunded, died, outages, away.
