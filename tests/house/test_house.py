@@ -139,20 +139,31 @@ def test_the_run_lock_covers_what_pyproject_asks_of_the_embedded_mode():
 
 
 def links():
-    pages = [ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    for page in sorted(set(pages)):
-        for target in re.findall(
-            r"\]\(([^)#\s]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8")
-        ):
+    pages = {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")}
+    for page in sorted(pages):
+        text = page.read_text(encoding="utf-8")
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([\w-]*))?\)", text):
             if "://" not in target and not target.startswith("mailto:"):
-                yield page, target
+                yield page, page.parent / target if target else page, anchor
+
+
+def anchors(page):
+    """Return what a page's headings are linked by, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
 
 
 def test_every_link_between_pages_leads_somewhere():
+    broken = [f"{named(page)} -> {to}" for page, to, _ in links() if not to.exists()]
+
+    assert broken == []
+
+
+def test_every_link_to_a_heading_finds_it():
     broken = [
-        f"{named(page)} -> {target}"
-        for page, target in links()
-        if not (page.parent / target).exists()
+        f"{named(page)} -> {to.name}#{anchor}"
+        for page, to, anchor in links()
+        if anchor and to.suffix == ".md" and anchor not in anchors(to)
     ]
 
     assert broken == []
