@@ -367,9 +367,16 @@ def _failure(done: process.ProcessResult) -> Exception:
     if "No space left on device" in log:
         return DiskFull("no space left in the work folder")
     if "File too large" in log:
-        return ResourceLimit("the output is larger than the limit for one file")
+        return ResourceLimit(
+            "the output is larger than the limit for one file",
+            hint="ask for a smaller or shorter output; the setting is "
+            "FRAMEMILL_ENGINE_OUTPUT_BYTES",
+        )
     if "Cannot allocate memory" in log:
-        return ResourceLimit("the decoder needed more memory than its limit")
+        return ResourceLimit(
+            "the decoder needed more memory than its limit",
+            hint="send a smaller video; the setting is FRAMEMILL_ENGINE_MEMORY_BYTES",
+        )
     if "cannot start" in log or "Unrecognized option" in log:
         return InternalError(f"FFmpeg could not be run: {_last_line(log)}")
     return DecodeError(

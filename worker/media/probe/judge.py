@@ -83,7 +83,7 @@ def probe(
         raise TooLarge(
             f"the source has {head.size} bytes; "
             f"the limit is {settings.limits.source_bytes}",
-            hint="the setting is FRAMEMILL_LIMITS_SOURCE_BYTES",
+            hint="send a smaller file; the setting is FRAMEMILL_LIMITS_SOURCE_BYTES",
         )
     if not head.size:
         raise UnsupportedFormat(
@@ -178,7 +178,7 @@ def _too_many_pixels(width: int, height: int, settings: Settings) -> TooManyPixe
     return TooManyPixels(
         f"the video is {width}x{height} pixels; "
         f"the limit is {settings.limits.source_pixels} pixels",
-        hint="the setting is FRAMEMILL_LIMITS_SOURCE_PIXELS",
+        hint="send a smaller video; the setting is FRAMEMILL_LIMITS_SOURCE_PIXELS",
     )
 
 
@@ -267,7 +267,9 @@ def _choose(
         return None
     for video in videos:
         if video["tag"] in _ENCRYPTED_TAGS:
-            raise Encrypted("the video stream is encrypted (DRM)")
+            raise Encrypted(
+                "the video stream is encrypted (DRM)", hint="send an unencrypted copy"
+            )
     longest = max((_length(video, facts) or 0.0 for video in videos), default=0.0)
     shown = [video for video in videos if video["frames"]]
     ranked = sorted(shown, key=lambda v: _rank(v, facts, longest), reverse=True)
@@ -503,7 +505,7 @@ def _check_length(duration: float, video: dict[str, Any], limit: float) -> None:
         return
     raise TooLong(
         f"the video lasts {duration:.0f} seconds; the limit is {limit:.0f}",
-        hint="the setting is FRAMEMILL_LIMITS_SOURCE_SECONDS",
+        hint="send a shorter video; the setting is FRAMEMILL_LIMITS_SOURCE_SECONDS",
     )
 
 

@@ -183,7 +183,7 @@ def _most_from_start(sheet: SheetLayout) -> Generator[Step, Done, list[float]]:
     places = sheet.spec.columns * sheet.spec.rows
     expected = min(places, sheet.clip.video.frames or places)
     if 2 * len(shown) < expected:
-        raise DecodeError(f"decoding gave {len(shown)} of {expected} frames")
+        raise DecodeError(f"only {len(shown)} of {expected} frames could be decoded")
     return shown
 
 
