@@ -80,7 +80,7 @@ def run(context: WorkerContext, task: str, task_id: str, work: Work) -> None:
 
     ``task`` is the id in the job store, ``task_id`` that of the Celery message. Errors
     of the work are settled, not raised. Raises only what ends the process (SystemExit
-    and the like), after releasing the claim, and StoreUnavailable where the claim
+    and the like), after releasing the claim, and StoreUnavailable if the claim
     itself failed; then the reaper enqueues the task again.
     """
     runtime = context.runtime

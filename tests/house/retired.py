@@ -34,6 +34,7 @@ IDENTIFIERS = _names(
     Judgement Meters NoticeError NoticeRecord Notices Pen Shop Shot Stretch Sweep
     UploadDesk Verdict Waiters World
     arrival arrivals asked asked_time chore chores clear_dead_homes couriers
+    clear_dead_scratch_dirs Channels
     day_counter day_is_over defer_chore door finish_chore hall headline intake lab
     lab_client make_hall
     make_lab make_shop make_world meters movie notice notice_event notice_id notices
@@ -55,6 +56,8 @@ EVENTS = _names(
     """
     arrival.key_unknown chore.deferred chore.done dispatch.bells_lost
     dispatch.ring_failed job.twin_lost notice.abandoned notice.beat_missed notice.defect
+    delivery.abandoned delivery.beat_missed delivery.defect delivery.delivered
+    delivery.failed delivery.skipped task.given_back
     notice.delivered notice.skipped piece.abandoned piece.death_not_counted piece.lost
     piece.skipped piece.worker_died render.litter_left sweep.broker_away sweep.outage
     sweep.rings_left sweep.started sweep.stopped sweep.stopping sweep.store_away

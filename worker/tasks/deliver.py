@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 def deliver(attempt: Attempt) -> Outcome:
     """Send the claimed delivery once and log the result.
 
-    Raises DeliveryError, AddressRefused or Unreachable where it did not arrive.
+    Raises DeliveryError, AddressRefused or Unreachable if it did not arrive.
     """
     claim, store = attempt.claim, attempt.context.runtime.store
     if claim.delivery is None:
