@@ -8,7 +8,6 @@ that FRAMEMILL_* variables name.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -94,7 +93,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     operators.add_commands(commands)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

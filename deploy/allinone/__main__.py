@@ -106,6 +106,8 @@ def run(argv: list[str]) -> int:
     arguments = _arguments(argv)
     clips = [] if arguments.command == "up" else [embedded.SAMPLE]
     clips = getattr(arguments, "files", None) or clips
+    for clip in clips:
+        clip.stat()  # now, not when everything has been started for it
     print("Starting ...", flush=True)
     with Supervisor(arguments.data, dict(os.environ), arguments.port) as supervisor:
         _addresses(supervisor)

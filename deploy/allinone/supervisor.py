@@ -220,4 +220,6 @@ def _webhook_secret() -> str:
 
 def report(error: BaseException | str) -> None:
     """Print on standard error what went wrong."""
+    if isinstance(error, OSError) and error.filename:
+        error = f"{error.filename}: {error.strerror}"
     print(f"dev: {error}", file=sys.stderr, flush=True)

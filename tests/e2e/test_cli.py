@@ -141,14 +141,16 @@ def test_a_key_that_is_none_is_code_4(
     done = run(tmp_path / "large.mp4", "--server", service.url, "--key", key)
 
     assert done.returncode == 4
-    assert done.stderr.startswith("refused: this API key is not known"), done.stderr
+    assert done.stderr.startswith("refused: this API key is unknown or was revoked"), (
+        done.stderr
+    )
 
 
 def test_a_refusal_says_what_to_do(service: Service) -> None:
     done = run(SAMPLE, "--server", service.url)
 
     assert done.returncode == 4
-    assert "no API key (Authorization: Bearer KEY" in done.stderr
+    assert "no API key (send Authorization: Bearer KEY" in done.stderr
 
 
 def test_a_server_that_is_not_there_is_code_4() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 
 from tests.conftest import ROOT
 
 
-def dev(*words):
+def dev(*words, cwd=ROOT):
     return subprocess.run(
         [ROOT / "dev", *words],
         check=False,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=60,
@@ -41,6 +43,24 @@ def test_help_names_every_command_there_is():
     assert {"test", "chaos", "lint", "install"} <= set(cases)
     for command in [*cases, "demo", "up"]:
         assert re.search(rf"^  {command}\b", done.stdout, re.MULTILINE), command
+
+
+def test_files_and_folders_are_those_of_the_folder_it_is_called_in(tmp_path):
+    words = ("demo", "clip.mp4", "--data", "data")
+    none = dev(*words, cwd=tmp_path)
+    assert (none.returncode, none.stderr) == (
+        1,
+        "dev: clip.mp4: No such file or directory\n",
+    )
+
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "data").mkdir()
+    with (tmp_path / "data" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as another ./dev does
+        second = dev(*words, cwd=tmp_path)
+
+    assert f"another ./dev runs on {tmp_path / 'data'}" in second.stderr
+    assert "./framemill submit clip.mp4 -o results --data data" in second.stderr
 
 
 def test_an_unknown_command_is_refused():
