@@ -84,12 +84,12 @@ def _list(common: set[int]) -> dict[str, Any]:
 def _show(common: set[int]) -> dict[str, Any]:
     return _operation(
         "getBatch",
-        "Show a batch, its jobs counted",
+        "Show a batch, with the number of its jobs by status",
         parameters=references("Prefer", "IfNoneMatch"),
         responses=_batches(202)
         | {
             "200": answer("The batch.", "BatchView", "ETag", *_HEADERS[1:]),
-            "304": {"description": "The batch is as If-None-Match says."},
+            "304": {"description": "The batch has not changed since If-None-Match."},
         }
         | problems(common | {404}),
     )
@@ -98,8 +98,8 @@ def _show(common: set[int]) -> dict[str, Any]:
 def _cancel(common: set[int]) -> dict[str, Any]:
     return _operation(
         "cancelBatch",
-        "Make no more jobs, and end those that have not ended",
-        description="The jobs are ended one by one, after the answer.",
+        "Make no more jobs, and cancel those that have not ended",
+        description="The jobs are cancelled one by one, after the answer.",
         parameters=references("Prefer"),
         responses=_batches(200, 202) | problems(common | {404, 409}),
     )
@@ -109,6 +109,8 @@ def _delete(common: set[int]) -> dict[str, Any]:
     return _operation(
         "deleteBatch",
         "Remove a batch, and all its jobs with their files",
-        responses={"204": {"description": "It is gone; its jobs go one by one."}}
+        responses={
+            "204": {"description": "The batch was deleted; its jobs follow one by one."}
+        }
         | problems(common | {404}),
     )

@@ -1,4 +1,4 @@
-"""The shapes of batches: validation and OpenAPI come from these."""
+"""The models of batches, for validation and for OpenAPI."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PrefixRequest(Request):
 
 
 class BatchRequest(FormRequest):
-    """Jobs alike: one for each of ``sources``, or for each object of ``prefix``."""
+    """Similar jobs: one for each of ``sources``, or for each object of ``prefix``."""
 
     sources: list[SourceRequest] | None = Field(
         default=None, min_length=1, description="At most FRAMEMILL_LIMITS_BATCH_JOBS."
@@ -72,7 +72,7 @@ BATCH: TypeAdapter[BatchRequest] = TypeAdapter(BatchRequest)
 
 
 class CountsView(View):
-    """A batch's jobs by status; ``deleted`` are those that somebody removed."""
+    """The number of a batch's jobs by status; ``deleted`` were removed by a caller."""
 
     accepted: int
     processing: int
@@ -100,7 +100,7 @@ class BatchLinks(View):
 
 
 class BatchView(View):
-    """A batch: its jobs counted."""
+    """A batch, with the number of its jobs by status."""
 
     id: Id
     status: JobStatus
@@ -113,7 +113,7 @@ class BatchView(View):
         description="Sources of the list that got no job, and get none: the batch was "
         "cancelled, or could not go on (`error`). Null for a prefix."
     )
-    expanded: bool = Field(description="No more jobs are going to be made.")
+    expanded: bool = Field(description="All jobs of the batch have been made.")
     prefix: PrefixView | None
     error: ErrorView | None
     warnings: list[str]

@@ -26,8 +26,8 @@ def _follow(name: str, summary: str, always: Iterable[int]) -> dict[str, Any]:
         "operationId": name,
         "tags": ["files"],
         "summary": summary,
-        "description": "As given by the job: the address is signed, needs no key and "
-        "stays the same for a UTC day.",
+        "description": "A job's document has this address. It is signed, needs no "
+        "API key and stays the same for a UTC day.",
         "security": [],
         "responses": {"302": moved} | problems({*always, 404} - {401, 422, 429}),
     }
@@ -51,7 +51,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
     number = {"type": "integer", "minimum": 0}
     place = [
         _parameter("output", "path", TEXT, "The output's name."),
-        _parameter("fence", "path", number, "Which run of it."),
+        _parameter("fence", "path", number, "The number of the run that made it."),
         _parameter("key", "path", TEXT, "Expiry and our signature of the folder."),
         _parameter("file", "path", TEXT, "The file's name."),
     ]
@@ -63,8 +63,8 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
     artifact["responses"] |= {
         "200": _index(),
         "206": _index(),
-        "304": {"description": "As it was."},
-        "416": {"description": "No such range."},
+        "304": {"description": "It has not changed."},
+        "416": {"description": "The file has no such range."},
     }
     return {
         "/v1/files/{job_id}/{output}/{fence}/{key}/{file}": {

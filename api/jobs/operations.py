@@ -66,18 +66,21 @@ def parameters() -> dict[str, Any]:
             "Prefer",
             "header",
             TEXT | {"examples": ["wait=30"]},
-            f"wait=N holds the answer until the job ends, at most N (at most "
-            f"{MAX_WAIT_SECONDS}) seconds.",
+            f"wait=N delays the answer until the job ends, for at most N seconds "
+            f"(N is at most {MAX_WAIT_SECONDS}).",
         ),
         "IdempotencyKey": parameter(
             "Idempotency-Key",
             "header",
             TEXT | key,
-            "The same key with the same request gives the same answer; with another "
-            "request 422, while the first is under way 409.",
+            "The same key with the same request returns the same answer. With another "
+            "request it returns 422; while the first one is running, 409.",
         ),
         "IfNoneMatch": parameter(
-            "If-None-Match", "header", TEXT, "An ETag of this job as it was seen."
+            "If-None-Match",
+            "header",
+            TEXT,
+            "An ETag of this job from an earlier answer.",
         ),
         "LastEventId": parameter(
             "Last-Event-ID", "header", event, "Only events after this one."
@@ -92,7 +95,7 @@ def parameters() -> dict[str, Any]:
             "limit", "query", {"type": "integer", **page}, "Jobs on a page."
         ),
         "Cursor": parameter(
-            "cursor", "query", TEXT, "What an earlier page gave as next."
+            "cursor", "query", TEXT, "The value of next on an earlier page."
         ),
     }
 
@@ -110,7 +113,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
         },
         "/v1/jobs/{job_id}/cancel": {
             "parameters": one,
-            "post": _verb("cancel", "End what has not ended", common),
+            "post": _verb("cancel", "Cancel what has not ended", common),
         },
         "/v1/jobs/{job_id}/retry": {
             "parameters": one,
@@ -188,7 +191,7 @@ def _show(common: set[int]) -> dict[str, Any]:
         parameters=references("Prefer", "IfNoneMatch"),
         responses={
             "200": answer("The job.", "JobView", *headers),
-            "304": {"description": "The job is as If-None-Match says."},
+            "304": {"description": "The job has not changed since If-None-Match."},
         }
         | _jobs(202)
         | problems(common | {404}),
@@ -208,7 +211,8 @@ def _delete(common: set[int]) -> dict[str, Any]:
     return _operation(
         "deleteJob",
         "Cancel a job and remove it with its files",
-        responses={"204": {"description": "It is gone."}} | problems(common | {404}),
+        responses={"204": {"description": "The job was deleted."}}
+        | problems(common | {404}),
     )
 
 
@@ -217,11 +221,11 @@ def _stream(common: set[int]) -> dict[str, Any]:
     return _operation(
         "streamEvents",
         "Follow a job",
-        description="Streams are few: 429 says to poll the job instead.",
+        description="The number of streams is limited: on 429, poll the job instead.",
         parameters=references("LastEventId"),
         responses={
             "200": answer(text, _EVENT, kind="text/event-stream"),
-            "204": {"description": "The job has ended and there is nothing after."},
+            "204": {"description": "The job has ended, and there are no later events."},
         }
         | problems(common | {404}),
     )

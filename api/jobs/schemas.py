@@ -52,7 +52,7 @@ class S3Source(Request):
 
 
 class SourceRequest(Request):
-    """Where the video is: exactly one of these."""
+    """Where the video is: exactly one of the members."""
 
     model_config = ConfigDict(
         json_schema_extra={"minProperties": 1, "maxProperties": 1},
@@ -82,7 +82,7 @@ TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{0,256}$")]
 
 
 class S3Destination(Request):
-    """A bucket that gets copies, named PREFIX/OUTPUT/FILE."""
+    """A bucket that receives copies of the results, as PREFIX/OUTPUT/FILE."""
 
     bucket: Annotated[str, Field(pattern=BUCKET, examples=["results"])]
     prefix: Annotated[
@@ -101,7 +101,7 @@ class S3Destination(Request):
         examples=["public, max-age=31536000, immutable"],
     )
     acl: Literal["private", "public-read"] | None = Field(
-        default=None, description="Default: what the bucket says."
+        default=None, description="Default: that of the bucket."
     )
     tags: dict[TagKey, TagValue] = Field(default={}, max_length=10)
 
@@ -113,7 +113,7 @@ class DestinationRequest(Request):
 
 
 class FormRequest(Request):
-    """What a job makes; the fields beside the file in a multipart body."""
+    """What a job makes; also the fields beside the file in a multipart body."""
 
     outputs: list[OutputSpec] | None = Field(
         default=None,
@@ -129,7 +129,7 @@ class FormRequest(Request):
         examples=["web"],
     )
     notify: Subscriptions = Field(
-        default=[], description="Who is told of the job's events."
+        default=[], description="Webhooks and e-mails for the job's events."
     )
     destination: DestinationRequest | None = Field(
         default=None, description="Where results are copied, if the API key allows it."
@@ -192,7 +192,7 @@ class SourceView(View):
 
 
 class VideoView(View):
-    """The video stream that was chosen, as it is shown."""
+    """The video stream that is used, as a player shows it."""
 
     codec: str
     profile: str | None
@@ -224,7 +224,7 @@ class AudioView(View):
 
 
 class MediaView(View):
-    """Facts of the source."""
+    """What the source contains."""
 
     container: str
     duration: float | None
@@ -266,7 +266,7 @@ class ArtifactView(View):
 
 
 class AttemptView(View):
-    """One thing that was tried."""
+    """One attempt to make an output."""
 
     attempt: int
     rung: str
@@ -276,7 +276,7 @@ class AttemptView(View):
 
 
 class OutputView(View):
-    """One thing that was asked for."""
+    """One requested output."""
 
     name: Name
     kind: str
@@ -300,22 +300,22 @@ class LinksView(View):
 
 
 class WaitingView(View):
-    """What a job waits for: a part of the service that is away; no fault of the job."""
+    """What a job waits for: a part of the service that is unavailable."""
 
     error: ErrorView
     since: Timestamp
     until: Timestamp = Field(
-        description="Then it fails with that error (FRAMEMILL_LEASE_OUTAGE_HOURS)."
+        description="The job fails with that error then (FRAMEMILL_LEASE_OUTAGE_HOURS)."
     )
 
 
 class JobView(View):
-    """A job, all of it."""
+    """A job, with everything that is known of it."""
 
     id: str = Field(pattern="^[0-9a-f]{32}$")
     batch_id: str | None = Field(description="Of the batch that made it.")
     deduplicated_from: str | None = Field(
-        description="The job whose results were copied, instead of making them again."
+        description="The job whose results were copied instead of made again."
     )
     status: JobStatus
     progress: float = Field(ge=0, le=100)
@@ -327,7 +327,7 @@ class JobView(View):
     media: MediaView | None
     outputs: list[OutputView]
     waiting: WaitingView | None = Field(
-        description="Set while a part of the service that the work needs is away."
+        description="Set while a part of the service that the job needs is unavailable."
     )
     error: ErrorView | None
     warnings: list[str]

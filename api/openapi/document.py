@@ -37,17 +37,17 @@ _PROBLEMS = {
     400: "The body or a header cannot be parsed.",
     401: "No valid API key.",
     403: "Not allowed for this API key.",
-    404: "Unknown or expired, or another key's.",
-    405: "The address does not take this method.",
-    408: "The request came too slowly.",
+    404: "Unknown, expired, or owned by another key.",
+    405: "The method is not allowed at this address.",
+    408: "The request arrived too slowly.",
     409: "Not possible in this state.",
     413: "The body is over the size limit.",
-    415: "The body's type is not taken here.",
+    415: "The type of the body is not supported.",
     422: "Well-formed but not valid; every fault is listed.",
-    423: "Not taken up now: a part is away, or a limit is used up. Try again.",
+    423: "A part of the service is unavailable, or a limit is used up; try again.",
     429: "A rate limit or quota is used up.",
-    500: "A defect of ours.",
-    503: "A part of the service is away; try again.",
+    500: "A defect of the service.",
+    503: "A part of the service is unavailable; try again.",
 }
 _TAGS = ("jobs", "batches", "uploads", "files", "notices", "operation")
 _SECURITY = {
@@ -109,10 +109,12 @@ def _all_headers() -> dict[str, Any]:
     return {
         "X-Request-Id": {"description": "The request's id, as in the log."} | text,
         "Location": {"description": "The job's address."} | text,
-        "Retry-After": {"description": "Seconds until it is worth asking."} | number,
-        "Preference-Applied": {"description": "wait=N, where it was kept."} | text,
-        "ETag": {"description": "Strong; of this very document."} | text,
-        "RateLimit": {"description": "What the key's limits have left."} | text,
+        "Retry-After": {"description": "Seconds to wait before the next request."}
+        | number,
+        "Preference-Applied": {"description": "wait=N, if the preference was applied."}
+        | text,
+        "ETag": {"description": "Strong; of exactly this document."} | text,
+        "RateLimit": {"description": "What remains of the key's limits."} | text,
         "RateLimit-Policy": {"description": "The key's limits."} | text,
         "Allow": {"description": "The methods of this address."} | text,
     }

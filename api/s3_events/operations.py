@@ -32,7 +32,7 @@ def _take(common: set[int]) -> dict[str, Any]:
     return {
         "operationId": "takeS3Events",
         "tags": ["notices"],
-        "summary": "Take a notification of objects that arrived in S3",
+        "summary": "Receive a notification of new objects in S3",
         "description": "S3's form (MinIO's too), the same inside a signed SNS "
         "message, or EventBridge's. 404 until it is set up.",
         "security": [{"bearer": []}, {}],
@@ -40,6 +40,6 @@ def _take(common: set[int]) -> dict[str, Any]:
             "required": True,
             "content": {JSON: body, "text/plain": {"schema": {"type": "string"}}},
         },
-        "responses": {"200": answer("What came of each object.", schema)}
+        "responses": {"200": answer("The outcome for each object.", schema)}
         | problems(common | {404, 413}),
     }

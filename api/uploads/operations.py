@@ -44,11 +44,14 @@ def parameters() -> dict[str, Any]:
             "from",
             "query",
             {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
-            "The first part that is told.",
+            "The number of the first part to list.",
         ),
         "TusResumable": _header("Tus-Resumable", "1.0.0", const="1.0.0"),
         "UploadOffset": _header(
-            "Upload-Offset", "Where the bytes go.", pattern=_NUMBER, examples=["0"]
+            "Upload-Offset",
+            "The position of the first byte of the body.",
+            pattern=_NUMBER,
+            examples=["0"],
         ),
         "UploadLength": _header(
             "Upload-Length",
@@ -77,7 +80,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
         "/v1/uploads/{upload_id}": {
             "parameters": one,
             "get": _told("getUpload", "Show an upload", "UploadView", common),
-            "delete": _gone("abortUpload", "Forget an upload and its bytes", common),
+            "delete": _gone("abortUpload", "Delete an upload and its bytes", common),
         },
         "/v1/uploads/{upload_id}/parts": {
             "parameters": references("UploadId", "FromPart"),
@@ -92,7 +95,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
             "parameters": references("UploadId", "TusResumable"),
             "head": _offset(common),
             "patch": _append(common),
-            "delete": _gone("endTus", "Forget a resumable upload", common),
+            "delete": _gone("endTus", "Delete a resumable upload", common),
         },
     }
 
@@ -112,7 +115,9 @@ def _body(schema: str, *, required: bool) -> dict[str, Any]:
 
 
 def _create(common: set[int]) -> dict[str, Any]:
-    answers = {"201": answer("Where the bytes go.", "UploadView")}
+    answers = {
+        "201": answer("The upload, with the URLs that take its bytes.", "UploadView")
+    }
     made = _operation(
         "createUpload",
         "Announce a direct upload",
@@ -122,7 +127,7 @@ def _create(common: set[int]) -> dict[str, Any]:
 
 
 def _complete(common: set[int]) -> dict[str, Any]:
-    answers = {"200": answer("All bytes are there.", "UploadView")}
+    answers = {"200": answer("The upload is complete.", "UploadView")}
     made = _operation(
         "completeUpload",
         "Verify an upload and start its job",
@@ -134,22 +139,22 @@ def _complete(common: set[int]) -> dict[str, Any]:
 def _told(
     name: str, summary: str, schema: str, common: set[int], *extra: int
 ) -> dict[str, Any]:
-    answers = {"200": answer("As it is.", schema)}
+    answers = {"200": answer("The current state.", schema)}
     return _operation(name, summary, answers | problems(common | {404, *extra}))
 
 
 def _gone(name: str, summary: str, common: set[int]) -> dict[str, Any]:
-    answers = {"204": {"description": "It is gone."}, "412": _OTHER_VERSION}
+    answers = {"204": {"description": "The upload was deleted."}, "412": _OTHER_VERSION}
     return _operation(name, summary, answers | problems(common | {404}))
 
 
-_OTHER_VERSION = {"description": "tus: only version 1.0.0 is spoken here."}
-_OTHER_BYTES = {"description": "The bytes are not those of Upload-Checksum."}
+_OTHER_VERSION = {"description": "tus: only version 1.0.0 is supported."}
+_OTHER_BYTES = {"description": "The bytes do not match Upload-Checksum."}
 
 
 def _announce(common: set[int]) -> dict[str, Any]:
     answers = {
-        "201": {"description": "Location tells where the bytes go."},
+        "201": {"description": "The upload is created; its address is in Location."},
         "412": _OTHER_VERSION,
         "460": _OTHER_BYTES,
     }
@@ -168,17 +173,17 @@ def _announce(common: set[int]) -> dict[str, Any]:
 
 def _offset(common: set[int]) -> dict[str, Any]:
     answers: dict[str, Any] = {
-        "200": {"description": "Upload-Offset tells where to go on."},
+        "200": {"description": "Upload-Offset is where the next bytes belong."},
         "412": _OTHER_VERSION,
     }
-    # What passes is 423 here: tus clients take all else for the upload's end.
+    # Temporary failures are 423: tus clients mistake the others for the upload's end.
     kept = common - {429, 500, 503} | {404, 423}
     return _operation("headTus", "Ask for the offset", answers | problems(kept))
 
 
 def _append(common: set[int]) -> dict[str, Any]:
     answers = {
-        "204": {"description": "Upload-Offset tells where to go on."},
+        "204": {"description": "Upload-Offset is where the next bytes belong."},
         "412": _OTHER_VERSION,
         "460": _OTHER_BYTES,
     }

@@ -13,7 +13,7 @@ _ETAG = Field(min_length=1, max_length=200, description="As storage answered it.
 
 
 class UploadRequest(Request):
-    """A file that is going to be uploaded."""
+    """A file to be uploaded."""
 
     size: Annotated[int, Field(ge=1, description="Exact, in bytes.")]
     filename: Annotated[str, Field(max_length=1024)] | None = None
@@ -27,7 +27,7 @@ class UploadRequest(Request):
 
 
 class PartTold(Request):
-    """What storage answered to one part."""
+    """The storage's answer to one part."""
 
     number: Annotated[int, Field(ge=1, le=MAX_NUMBER)]
     etag: Annotated[str, _ETAG]

@@ -56,7 +56,7 @@ def _webhooks(common: set[int]) -> dict[str, Any]:
         "operationId": "listWebhooks",
         "tags": ["notices"],
         "summary": "List the webhooks of the API key",
-        "responses": {"200": answer("All.", "WebhookListView")}
+        "responses": {"200": answer("All webhooks.", "WebhookListView")}
         | problems(common | {409}),
     }
 
@@ -66,9 +66,9 @@ def _subscribe(common: set[int]) -> dict[str, Any]:
     return {
         "operationId": "createWebhook",
         "tags": ["notices"],
-        "summary": "Have every job of the API key told to a webhook",
+        "summary": "Send the events of the API key's jobs to a webhook",
         "requestBody": {"required": True, "content": {JSON: body}},
-        "responses": {"201": answer("It is.", "NewWebhookView")}
+        "responses": {"201": answer("The webhook was created.", "NewWebhookView")}
         | problems(common | {409, 413, 415}),
     }
 
@@ -77,8 +77,8 @@ def _unsubscribe(common: set[int]) -> dict[str, Any]:
     return {
         "operationId": "deleteWebhook",
         "tags": ["notices"],
-        "summary": "Take a webhook from the API key",
-        "responses": {"204": {"description": "It is gone."}}
+        "summary": "Remove a webhook of the API key",
+        "responses": {"204": {"description": "The webhook was removed."}}
         | problems(common | {404, 409}),
     }
 

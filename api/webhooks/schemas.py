@@ -11,7 +11,7 @@ from common.model import TaskState
 
 
 class DeliveryAttemptView(View):
-    """One try to deliver; ``error`` is null where it was taken."""
+    """One attempt to deliver; ``error`` is null if the receiver accepted it."""
 
     number: int
     at: Timestamp | None
@@ -20,13 +20,13 @@ class DeliveryAttemptView(View):
 
 
 class DeliveryView(View):
-    """One event told to one subscriber."""
+    """One event, sent to one subscriber."""
 
     id: str
     job_id: str = Field(description="The job's, or the batch's for batch.* events.")
     message_id: str = Field(description="The webhook-id header; the same on a replay.")
     type: Literal["webhook", "email"]
-    target: str = Field(description="Where to, without the URL's query.")
+    target: str = Field(description="The URL without its query, or the e-mail address.")
     event: str
     output: str | None
     occurred_at: Timestamp
@@ -56,9 +56,9 @@ class WebhookView(View):
 
 
 class NewWebhookView(WebhookView):
-    """A webhook that was just made."""
+    """A webhook that was just created."""
 
-    secret: str = Field(description="Signs what is sent; shown only now.")
+    secret: str = Field(description="Signs the messages; shown only now.")
 
 
 class WebhookListView(View):
