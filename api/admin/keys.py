@@ -14,6 +14,7 @@ from api.cli.operators import LIMITS, NONE
 from api.jobs.subscriptions import WebhookSubscription, check_receiver, shown
 from common.access.keys import KeyRecord, Keys, new_key_id
 from common.errors import NotFound
+from common.notify.subscriptions import Subscription
 
 
 def create(options: argparse.Namespace) -> int:
@@ -82,9 +83,11 @@ def add_webhook(options: argparse.Namespace) -> int:
     settings = load_settings(options)
     check_receiver(requested.url, settings.egress, "/url")
     keys = Keys.connect(settings)
-    made = keys.add_webhook(options.id, requested.model_dump(mode="json"))
-    _inform(f"webhook {made['id']}; its secret is shown only now:")
-    print(made["secret"])
+    made = keys.add_webhook(
+        options.id, Subscription.model_validate(requested.model_dump())
+    )
+    _inform(f"webhook {made.id}; its secret is shown only now:")
+    print(made.secret)
     return 0
 
 

@@ -43,6 +43,7 @@ from common.jobs.service import (
 )
 from common.jobs.store import Idempotency
 from common.model import Destination, JobOptions, Source
+from common.notify.subscriptions import Subscription
 from common.outputs.specs import OUTPUT_SPEC, OutputSpec
 from common.runtime import Runtime
 from common.settings.load import Settings
@@ -66,7 +67,7 @@ class JobTerms:
 
     owner: str
     outputs: Sequence[OutputSpec]
-    subscriptions: list[dict[str, Any]]
+    subscriptions: list[Subscription]
     metadata: Any
     options: JobOptions
     jobs_at_once: int | None
@@ -97,7 +98,9 @@ class JobTerms:
         """Return what an upload keeps of the job that starts when it is complete."""
         return {
             "outputs": [spec.model_dump(mode="json") for spec in self.outputs],
-            "subscriptions": self.subscriptions,
+            "subscriptions": [
+                one.model_dump(mode="json") for one in self.subscriptions
+            ],
             "metadata": self.metadata,
             "options": self.options.dump(),
             "jobs_at_once": self.jobs_at_once,
@@ -111,7 +114,9 @@ class JobTerms:
             outputs=[
                 OUTPUT_SPEC.validate_json(json.dumps(one)) for one in kept["outputs"]
             ],
-            subscriptions=kept["subscriptions"],
+            subscriptions=[
+                Subscription.model_validate(one) for one in kept["subscriptions"]
+            ],
             metadata=kept["metadata"],
             options=JobOptions.model_validate(kept["options"]),
             jobs_at_once=kept["jobs_at_once"],
@@ -129,7 +134,7 @@ def check_terms(
     settings = runtime.settings
     faults: list[Fault] = []
     outputs: Sequence[OutputSpec] = ()
-    subscriptions: list[dict[str, Any]] = []
+    subscriptions: list[Subscription] = []
     options = JobOptions()
     with collected(faults):
         _check_metadata(requested.metadata, settings.limits.metadata_bytes, base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from api.http.validation import collected
 from common.access.principal import Principal
 from common.errors import Fault, Forbidden, Invalid
+from common.notify.subscriptions import Subscription
 from common.settings.load import Settings
 from common.settings.sections import Egress
 from common.settings.types import WebhookSecret
@@ -79,10 +80,10 @@ class EmailSubscription(_Subscription):
     ]
 
 
-Subscription = Annotated[
+RequestedSubscription = Annotated[
     WebhookSubscription | EmailSubscription, Field(discriminator="type")
 ]
-Subscriptions = Annotated[list[Subscription], Field(max_length=MOST)]
+Subscriptions = Annotated[list[RequestedSubscription], Field(max_length=MOST)]
 
 
 def as_stored(
@@ -90,7 +91,7 @@ def as_stored(
     who: Principal,
     settings: Settings,
     base: str = "",
-) -> list[dict[str, Any]]:
+) -> list[Subscription]:
     """Return a job's subscriptions and those of its API key, as they are stored.
 
     ``base`` is where the job lies in the body. Raises Invalid with every one that could
@@ -110,7 +111,7 @@ def as_stored(
     if faults:
         raise Invalid(faults)
     own = [
-        {"id": f"s{number}", **one.model_dump(mode="json")}
+        Subscription(id=f"s{number}", **one.model_dump(mode="json"))
         for number, one in enumerate(requested, 1)
     ]
     return [*own, *who.subscriptions]
@@ -166,9 +167,9 @@ def shown(url: str) -> str:
 def about(
     kind: Literal["job", "batch"],
     requested: Sequence[WebhookSubscription | EmailSubscription],
-    stored: Sequence[dict[str, Any]],
+    stored: Sequence[Subscription],
     default: list[str],
-) -> list[dict[str, Any]]:
+) -> list[Subscription]:
     """Return those of a batch's subscriptions that get its events, or its jobs'.
 
     ``stored`` is what :func:`as_stored` returned of ``requested``. ``default`` are the
@@ -177,7 +178,7 @@ def about(
     said = [
         one.events if "events" in one.model_fields_set else default for one in requested
     ]
-    said += [one["events"] for one in stored[len(requested) :]]
+    said += [one.events for one in stored[len(requested) :]]
     heard = []
     for wanted, one in zip(said, stored, strict=True):
         events = [
@@ -186,5 +187,5 @@ def about(
             if event == "*" or event.startswith("batch.") == (kind == "batch")
         ]
         if events:
-            heard.append(one | {"events": events})
+            heard.append(one.limited_to(events))
     return heard

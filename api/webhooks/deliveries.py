@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 from flask import Blueprint, Response, request
 
@@ -70,18 +69,16 @@ def _find(runtime: Runtime, delivery_id: str, owner: str) -> DeliveryRecord:
 def present(delivery: DeliveryRecord) -> DeliveryView:
     """Return the public view, without the secret and the URL's query."""
     subscription = delivery.subscription
-    kind: Literal["webhook", "email"] = (
-        "email" if subscription.get("type") == "email" else "webhook"
-    )
-    target = subscription.get("to" if kind == "email" else "url", "")
+    mailed = subscription.type == "email"
+    target = (subscription.to if mailed else subscription.url) or ""
     reports = [AttemptReport.model_validate(one) for one in delivery.attempts]
     waits = delivery.state == "queued"
     return DeliveryView(
         id=delivery.id,
         job_id=delivery.job_id,
         message_id=f"{delivery.job_id}.{delivery.event.id}",
-        type=kind,
-        target=target if kind == "email" else shown(target),
+        type=subscription.type,
+        target=target if mailed else shown(target),
         event=delivery.event.type,
         output=delivery.event.output,
         occurred_at=rfc3339(delivery.event.at),

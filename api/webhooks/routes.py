@@ -15,6 +15,7 @@ from api.jobs.subscriptions import WebhookSubscription, check_receiver, shown
 from api.webhooks.schemas import NewWebhookView, WebhookListView, WebhookView
 from common.access.keys import Keys, Scope
 from common.errors import Conflict
+from common.notify.subscriptions import Subscription
 from common.timestamps import rfc3339
 
 _NEW: TypeAdapter[WebhookSubscription] = TypeAdapter(WebhookSubscription)
@@ -39,8 +40,10 @@ def blueprint(services: Services) -> Blueprint:
         document = bodies.read_json(request, settings.limits.json_bytes)
         requested = validate(_NEW, document)
         check_receiver(requested.url, settings.egress, "/url")
-        made = keys.add_webhook(key_id, requested.model_dump(mode="json"))
-        view = NewWebhookView(**_view(made), secret=made["secret"])
+        made = keys.add_webhook(
+            key_id, Subscription.model_validate(requested.model_dump())
+        )
+        view = NewWebhookView(**_view(made), secret=made.secret or "")
         return bodies.json_response(view, 201)
 
     # Of exactly that length, because "deliveries" is an address of its own.
@@ -64,10 +67,10 @@ def _key(services: Services, scope: Scope) -> tuple[Keys, str]:
     return keys, who.key_id
 
 
-def _view(webhook: dict[str, Any]) -> dict[str, Any]:
+def _view(webhook: Subscription) -> dict[str, Any]:
     return {
-        "id": webhook["id"],
-        "url": shown(webhook["url"]),
-        "events": webhook["events"],
-        "created_at": rfc3339(webhook["created_at"]),
+        "id": webhook.id,
+        "url": shown(webhook.url or ""),
+        "events": webhook.events,
+        "created_at": rfc3339(webhook.created_at or 0),
     }

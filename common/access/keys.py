@@ -14,7 +14,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from common.access.quota import QUOTA_LUA, DailyQuota, Today
 from common.errors import Conflict, NotFound
+from common.notify.subscriptions import Subscription
 from common.redis.client import open_client
 from common.redis.errors import mapped
 from common.redis.scripts import load_script
@@ -62,7 +63,7 @@ class KeyRecord(BaseModel):
     uploads_at_once: int | None = Field(default=None, ge=1)
     source_bytes: int | None = Field(default=None, ge=1)
     source_seconds: float | None = Field(default=None, gt=0)
-    webhooks: list[dict[str, Any]] = Field(default=[], max_length=MOST_WEBHOOKS)
+    webhooks: list[Subscription] = Field(default=[], max_length=MOST_WEBHOOKS)
     declared: bool = False
     created_at: int = Field(default_factory=lambda: int(time.time() * 1000))
 
@@ -75,7 +76,7 @@ class DeclaredKey(KeyRecord):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", exclude=True)
     declared: Literal[True] = True
     # Callers subscribe; a secret of theirs has no place in the settings.
-    webhooks: list[dict[str, Any]] = Field(default=[], max_length=0)
+    webhooks: list[Subscription] = Field(default=[], max_length=0)
 
 
 def declared_keys(settings: Settings) -> list[DeclaredKey]:
@@ -202,21 +203,19 @@ class Keys:
                 return new
         raise Conflict(f"the key {key_id!r} is being changed by others all the time")
 
-    def add_webhook(
-        self, key_id: str, subscription: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def add_webhook(self, key_id: str, webhook: Subscription) -> Subscription:
         """Store one more webhook of a key, and return it with its id and secret.
 
-        ``subscription`` has ``url``, ``events`` and ``secret``; an empty secret becomes
-        a new one. Jobs that are submitted from now on get the webhook. Raises Conflict
-        when the key has ten, NotFound when there is no such key.
+        Without a secret it gets a new one. Jobs that are submitted from now on get the
+        webhook. Raises Conflict when the key has ten, NotFound when there is no key.
         """
-        made = {
-            **subscription,
-            "id": f"w{uuid.uuid4().hex[:12]}",
-            "secret": subscription["secret"] or new_webhook_secret(),
-            "created_at": int(time.time() * 1000),
-        }
+        made = webhook.model_copy(
+            update={
+                "id": f"w{uuid.uuid4().hex[:12]}",
+                "secret": webhook.secret or new_webhook_secret(),
+                "created_at": int(time.time() * 1000),
+            }
+        )
 
         def edit(record: KeyRecord) -> KeyRecord:
             if len(record.webhooks) >= MOST_WEBHOOKS:
@@ -236,7 +235,7 @@ class Keys:
         """
 
         def edit(record: KeyRecord) -> KeyRecord:
-            left = [one for one in record.webhooks if one["id"] != webhook_id]
+            left = [one for one in record.webhooks if one.id != webhook_id]
             if len(left) == len(record.webhooks):
                 raise NotFound("this API key has no such webhook")
             return record.model_copy(update={"webhooks": left})

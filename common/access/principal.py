@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from common.access.keys import KeyRecord, Scope
 from common.errors import Forbidden
+from common.notify.subscriptions import Subscription
 
 ALL_SCOPES: frozenset[Scope] = frozenset({"submit", "read", "admin"})
 
@@ -38,7 +38,7 @@ class Principal:
     key_id: str | None = None
     scopes: frozenset[Scope] = ALL_SCOPES
     allowance: Allowance = field(default_factory=Allowance)
-    subscriptions: tuple[dict[str, Any], ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
 
     def require(self, scope: Scope) -> None:
         """Raise Forbidden unless the key has that scope (admin has all)."""

@@ -21,6 +21,7 @@ from common.jobs.presets import outputs_of
 from common.jobs.service import JobService, Submission
 from common.jobs.store import Idempotency
 from common.model import JOB_ENDED, NO_OPTIONS, Destination, JobOptions, Source
+from common.notify.subscriptions import Subscription
 from common.settings.load import Settings
 from common.settings.sections import EventRule
 from common.storage.names import is_own
@@ -233,16 +234,16 @@ class S3Notifications:
         )
         return Admission(outcome, submitted.job.id)
 
-    def _subscriptions(self, rule: EventRule) -> list[dict[str, Any]]:
-        """Give who is told: the rule's own webhook, and those of its API key.
+    def _subscriptions(self, rule: EventRule) -> list[Subscription]:
+        """Return who is notified: the rule's own webhook, and those of its API key.
 
         A key that was revoked keeps no object from its job.
         """
-        told: list[dict[str, Any]] = []
+        told: list[Subscription] = []
         if rule.webhook is not None:
             events = [f"job.{status}" for status in sorted(JOB_ENDED)]
-            own = {"type": "webhook", "url": rule.webhook, "events": events}
-            told.append({"id": "rule", **own})
+            own = Subscription(id="rule", url=rule.webhook, events=events)
+            told.append(own)
         named = rule.webhooks_of
         key_id = self._settings.events.owner if named is None else named
         if not key_id:

@@ -36,6 +36,7 @@ from common.model import (
     JobStatus,
     Source,
 )
+from common.notify.subscriptions import Subscription
 from common.outputs.specs import OutputSpec
 from common.settings.load import Settings
 
@@ -62,8 +63,8 @@ class BatchSubmission:
     outputs: Sequence[OutputSpec] = ()
     metadata: Any = None
     options: JobOptions = NO_OPTIONS
-    subscriptions: list[dict[str, Any]] = field(default_factory=list)
-    job_subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    subscriptions: list[Subscription] = field(default_factory=list)
+    job_subscriptions: list[Subscription] = field(default_factory=list)
     idempotency: Idempotency | None = None
     jobs_at_once: int | None = None
     key_id: str | None = None
@@ -177,7 +178,10 @@ class Batches:
                 outputs=[NewOutput(**one) for one in template["outputs"]],
                 options=JobOptions.model_validate(template["options"]),
                 metadata=batch.metadata,
-                subscriptions=template["subscriptions"],
+                subscriptions=[
+                    Subscription.model_validate(one)
+                    for one in template["subscriptions"]
+                ],
             ),
             cursor,
             Caps(
@@ -212,7 +216,9 @@ def _template(requested: BatchSubmission, outputs: list[NewOutput]) -> dict[str,
     return {
         "outputs": [asdict(one) for one in outputs],
         "options": requested.options.dump(),
-        "subscriptions": requested.job_subscriptions,
+        "subscriptions": [
+            one.model_dump(mode="json") for one in requested.job_subscriptions
+        ],
         "jobs_at_once": requested.jobs_at_once,
         "key_id": requested.key_id,
         "jobs_per_day": requested.jobs_per_day if counted else None,

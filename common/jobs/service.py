@@ -24,6 +24,7 @@ from common.model import (
     Queue,
     Source,
 )
+from common.notify.subscriptions import Subscription
 from common.outputs.specs import OutputSpec, natural_pair
 from common.settings.load import Settings
 from common.storage.port import BlobStore
@@ -54,7 +55,7 @@ class Submission:
     outputs: Sequence[OutputSpec] = ()
     metadata: Any = None
     options: JobOptions = NO_OPTIONS
-    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    subscriptions: list[Subscription] = field(default_factory=list)
     job_id: str = field(default_factory=new_id)
     idempotency: Idempotency | None = None
     jobs_at_once: int | None = None

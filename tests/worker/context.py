@@ -14,6 +14,7 @@ from common.jobs.queue import RecordingDispatcher
 from common.jobs.service import new_id
 from common.jobs.store import Accepted, JobStore, NewJob, NewOutput
 from common.model import Source
+from common.notify.subscriptions import Subscription
 from common.runtime import Runtime
 from common.settings.load import Settings
 from worker.lease import WorkerContext, run
@@ -64,7 +65,7 @@ def accept_job(runtime: Runtime, *subscriptions: dict[str, Any], **more: Any) ->
         owner=more.pop("owner", "me"),
         source=Source(kind="upload", key="in/x/source", name="holiday.mp4"),
         outputs=[NewOutput("thumbnail", "thumbnail", {"kind": "thumbnail"}, "fast")],
-        subscriptions=list(subscriptions),
+        subscriptions=[Subscription.model_validate(one) for one in subscriptions],
         **more,
     )
     accepted = runtime.store.accept(job)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from common.errors import ReceiverError, ReceiverGone
 from common.model import BatchRecord, Event, JobRecord
+from common.notify.subscriptions import Subscription
 from common.settings.load import Settings
 from common.timestamps import rfc3339
 from worker.egress import Answer
@@ -130,7 +131,7 @@ def _brief(job: JobRecord) -> dict[str, Any]:
 def send(
     egress: Poster,
     settings: Settings,
-    subscription: dict[str, Any],
+    subscription: Subscription,
     message: str,
     body: bytes,
     now: int,
@@ -139,7 +140,7 @@ def send(
 
     Raises AddressRefused, Unreachable, ReceiverError, ReceiverGone (410, no secret).
     """
-    secret = subscription.get("secret") or settings.webhooks.secret
+    secret = subscription.secret or settings.webhooks.secret
     if not secret:
         raise ReceiverGone(
             "the subscription has no secret and FRAMEMILL_WEBHOOKS_SECRET is not set"
@@ -151,7 +152,7 @@ def send(
         "webhook-signature": sign(secret, message, now, body),
     }
     seconds = settings.webhooks.timeout_seconds
-    answer = egress.post(str(subscription.get("url")), body, headers, seconds=seconds)
+    answer = egress.post(subscription.url or "", body, headers, seconds=seconds)
     if 200 <= answer.status < 300:
         return {"status": answer.status}
     detail = f"the receiver answered {answer.status}"

@@ -13,6 +13,7 @@ import structlog
 
 from common.jobs.store import Outcome
 from common.model import Event
+from common.notify.subscriptions import Subscription
 from worker.delivery import mail, webhook
 from worker.lease import Attempt
 
@@ -28,7 +29,7 @@ def deliver(attempt: Attempt) -> Outcome:
     if claim.delivery is None:
         raise ValueError(f"task {claim.task} is no delivery")
     event, subscription = claim.delivery.event, claim.delivery.subscription
-    attempt.label = str(subscription.get("type", "webhook"))
+    attempt.label = subscription.type
     if attempt.label == "email":
         result = _mail(attempt, event, subscription)
     else:
@@ -38,14 +39,12 @@ def deliver(attempt: Attempt) -> Outcome:
     return attempt.settle(lambda: store.finish(claim, result=result, reports=reports))
 
 
-def _mail(
-    attempt: Attempt, event: Event, subscription: dict[str, Any]
-) -> dict[str, Any]:
+def _mail(attempt: Attempt, event: Event, subscription: Subscription) -> dict[str, Any]:
     runtime, job_id = attempt.context.runtime, attempt.claim.job_id
     of_batch = _is_of_batch(event)
     job = None if of_batch else runtime.store.get(job_id)
     letter = mail.Letter(
-        to=str(subscription.get("to")),
+        to=subscription.to or "",
         message=webhook.message_id(job_id, event),
         event=event,
         job_id=job_id,
@@ -59,9 +58,7 @@ def _mail(
     return mail.send(smtp, mail.compose(letter, smtp.sender))
 
 
-def _post(
-    attempt: Attempt, event: Event, subscription: dict[str, Any]
-) -> dict[str, Any]:
+def _post(attempt: Attempt, event: Event, subscription: Subscription) -> dict[str, Any]:
     runtime, job_id = attempt.context.runtime, attempt.claim.job_id
     link = _link(attempt, event)
     if _is_of_batch(event):

@@ -21,6 +21,7 @@ from common.jobs.store.records import (
     Outcome,
 )
 from common.model import JOB_ENDED, BatchRecord, Event, JobRecord, JobStatus, Source
+from common.notify.subscriptions import Subscription
 from common.redis.errors import mapped
 
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
@@ -41,10 +42,13 @@ def _output(new: NewOutput) -> dict[str, str]:
     return {"name": new.name, "kind": new.kind, "spec": spec, "queue": new.queue}
 
 
-def dump_subscriptions(subscriptions: Sequence[dict[str, Any]]) -> str:
+def dump_subscriptions(subscriptions: Sequence[Subscription]) -> str:
     """Write subscriptions as the scripts read them."""
     return dump(
-        [{"events": one.get("events") or [], "raw": dump(one)} for one in subscriptions]
+        [
+            {"events": one.events, "raw": dump(one.model_dump(mode="json"))}
+            for one in subscriptions
+        ]
     )
 
 

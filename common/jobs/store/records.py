@@ -28,6 +28,7 @@ from common.model import (
     TaskKind,
     TaskState,
 )
+from common.notify.subscriptions import Subscription
 
 Beat = Literal["ok", "cancel", "lost"]
 Ending = Literal["refund", "retry", "fatal", "cancelled", "defer", "wait"]
@@ -58,7 +59,7 @@ class NewJob:
     outputs: list[NewOutput]
     options: JobOptions = NO_OPTIONS
     metadata: Any = None
-    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    subscriptions: list[Subscription] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class NewBatch:
     prefix: dict[str, Any] | None
     template: dict[str, Any]
     metadata: Any = None
-    subscriptions: list[dict[str, Any]] = field(default_factory=list)
+    subscriptions: list[Subscription] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Notification:
     """What a delivery brings to whom; ``subscription`` as in :class:`NewJob`."""
 
     event: Event
-    subscription: dict[str, Any]
+    subscription: Subscription
 
 
 @dataclass(frozen=True)
@@ -277,7 +278,7 @@ class DeliveryRecord:
     owner: str
     state: TaskState
     event: Event
-    subscription: dict[str, Any]
+    subscription: Subscription
     attempts: list[dict[str, Any]]
     result: Any
     error: ErrorInfo | None

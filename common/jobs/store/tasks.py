@@ -28,6 +28,7 @@ from common.model import (
     MediaInfo,
     Source,
 )
+from common.notify.subscriptions import Subscription
 
 _BEATS: dict[str, Beat] = {"ok": "ok", "cancel": "cancel", "lost": "lost"}
 _CLAIM = TypeAdapter(Claim)
@@ -40,7 +41,7 @@ def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
     role, spec = task["role"], answer.get("spec")
     delivery = None
     if role == "notice":
-        subscription = json.loads(task["subscription"])
+        subscription = Subscription.model_validate_json(task["subscription"])
         delivery = Notification(delivery_event(task), subscription)
     return _CLAIM.validate_python(
         {

@@ -244,7 +244,7 @@ def test_given_subscribers_then_each_hears_of_what_it_asked(context: Context) ->
     context.make(job_id)
     deliveries, _ = context.runtime.store.deliveries()
     heard = [
-        (one.subscription["id"], one.event.type)
+        (one.subscription.id, one.event.type)
         for one in deliveries
         if one.event.type.endswith(".completed")
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from api.admin.keys import _changeable
 from common.access.keys import KeyRecord, Keys, digest
+from common.notify.subscriptions import Subscription
 from common.settings.load import SettingsError
 from tests.api.conftest import Context
 
@@ -66,7 +67,7 @@ def test_given_a_webhook_of_the_key_at_the_next_start_then_it_is_still_there(
     context = serve(make_context, CONTEXT)
     status(context, "fm_shop")
     keys = Keys.connect(context.runtime.settings)
-    hook = {"id": "h", "type": "webhook", "url": "https://a.test/", "secret": "s"}
+    hook = Subscription(id="h", url="https://a.test/", secret="s")
     keys.change("shop", lambda old: old.model_copy(update={"webhooks": [hook]}))
     again = serve(make_context, CONTEXT | {"burst": 9})
     assert status(again, "fm_shop") == 200

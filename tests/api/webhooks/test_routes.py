@@ -139,7 +139,7 @@ def test_given_a_job_then_the_worker_gets_the_webhooks_secret(guarded: Context) 
     claim = guarded.runtime.store.claim(f"{job['id']}:n:1", "t", "w")
     assert isinstance(claim, Claim)
     assert claim.delivery is not None
-    assert claim.delivery.subscription["secret"] == made["secret"]
+    assert claim.delivery.subscription.secret == made["secret"]
 
 
 def test_given_a_deleted_webhook_then_later_jobs_are_not_told(guarded: Context) -> None:

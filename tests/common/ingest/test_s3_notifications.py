@@ -191,7 +191,7 @@ def told(tmp_path, one, *, owner="case"):
     )
     assert arrive(runtime, "in/a.mp4").outcome == "created"
     found, _ = runtime.store.deliveries(owner, limit=10)
-    return [delivery.subscription["url"] for delivery in found]
+    return [delivery.subscription.url for delivery in found]
 
 
 def test_the_webhooks_of_the_owners_key_are_told(tmp_path):

@@ -31,6 +31,7 @@ from common.model import (
     PartSpec,
     Source,
 )
+from common.notify.subscriptions import Subscription
 from common.settings.load import Settings
 
 _NUMBERS = itertools.count(1)
@@ -105,6 +106,8 @@ class StoreContext:
                 for name in names or ("poster",)
             ],
         }
+        told = fields.pop("subscriptions", [])
+        fields["subscriptions"] = [Subscription.model_validate(one) for one in told]
         return NewJob(**(given | fields))
 
     def accept(

@@ -8,6 +8,7 @@ from typing import Any
 
 from common.jobs.store import Accepted, Caps, Claim, NewBatch
 from common.model import BatchRecord, Source
+from common.notify.subscriptions import Subscription
 from tests.common.jobs.store.context import StoreContext
 
 _NUMBERS = itertools.count(1)
@@ -28,6 +29,8 @@ def accept_batch(store_context: StoreContext, *keys: str, **fields: Any) -> str:
         "prefix": None,
         "template": {},
     }
+    told = fields.pop("subscriptions", [])
+    given["subscriptions"] = [Subscription.model_validate(one) for one in told]
     idempotency = fields.pop("idempotency", None)
     accepted = store_context.store.accept_batch(
         NewBatch(**(given | fields)), idempotency

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from common.errors import Conflict, NotFound
 from common.jobs.store import Accepted, Refusal
 from common.model import AttemptReport
+from common.notify.subscriptions import Subscription
 from common.settings.sections import Webhooks
 from tests.common.jobs.store.context import BAD, StoreContext
 
@@ -34,7 +36,7 @@ def test_an_event_makes_its_delivery_in_the_same_call(
     claim = store_context.claim(delivery)
     assert claim.kind == "notice"
     assert claim.delivery is not None
-    assert claim.delivery.subscription == ALL_OF_JOB
+    assert claim.delivery.subscription == Subscription(**ALL_OF_JOB)
     assert claim.delivery.event.type == "job.accepted"
     assert claim.delivery.event.id == store_context.store.events(accepted.job_id)[0].id
 
@@ -164,3 +166,29 @@ def test_an_ended_delivery_is_replayed(store_context: StoreContext) -> None:
     assert (again.attempt, again.fence > old.fence) == (1, True)
     with pytest.raises(NotFound):
         store_context.store.replay_delivery("f" * 32 + ":n:1")
+
+
+def test_a_subscription_of_an_older_version_is_read(
+    store_context: StoreContext,
+) -> None:
+    old = {"id": "s2", "events": ["*"], "type": "email", "to": "a@b.test", "more": 1}
+    job_id = store_context.accept()
+    stored = json.dumps([{"events": ["*"], "raw": json.dumps(old)}])
+    key = store_context.key(f"job:{job_id}")
+    store_context.client.hset(key, "subscriptions", stored)
+    store_context.store.cancel(job_id)
+    claim = store_context.claim(f"{job_id}:n:1")
+    assert claim.delivery is not None
+    assert claim.delivery.subscription == Subscription(
+        id="s2", type="email", events=["*"], to="a@b.test"
+    )
+
+
+def test_a_subscription_is_stored_as_older_versions_read_it(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.accept(subscriptions=[ALL_OF_JOB])
+    key = store_context.key(f"job:{job_id}")
+    (stored,) = json.loads(store_context.client.hget(key, "subscriptions"))
+    assert stored["events"] == ["job.*"]
+    assert json.loads(stored["raw"]) == ALL_OF_JOB

@@ -24,6 +24,7 @@ from common.jobs.store import (
     Repeatable,
 )
 from common.model import Source
+from common.notify.subscriptions import Subscription
 from common.redis.client import open_client
 from tests.common.jobs.store.context import (
     BAD,
@@ -125,9 +126,9 @@ def whole_life(store_context: StoreContext) -> None:
 def life_of_a_batch(store_context: StoreContext) -> None:
     """Go through what a batch's task does, and what is done to it."""
     store = store_context.store
-    told = [{"id": "s", "type": "webhook", "events": ["*"]}]
+    hooks = [Subscription(id="s", events=["*"])]
     sources = [Source(kind="upload", key=f"in/{n}") for n in range(3)]
-    new = NewBatch("b" * 32, "me", sources, None, {}, subscriptions=told)
+    new = NewBatch("b" * 32, "me", sources, None, {}, subscriptions=hooks)
     store.accept_batch(new, Idempotency("batch", "print"))
     claim = store_context.claim(f"{new.id}:batch")
     caps = Caps(owner=1, quota=DailyQuota("k", 2))

@@ -1,0 +1,1 @@
+"""Subscriptions: who is notified of what becomes of a job or a batch."""

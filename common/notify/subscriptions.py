@@ -1,0 +1,34 @@
+"""The record of one subscription, as jobs, batches and API keys hold it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from common.model import Record
+
+
+class Subscription(Record):
+    """One receiver of events: a ``webhook`` at ``url``, or an ``email`` to ``to``.
+
+    ``events`` holds event types, prefixes such as ``"job.*"``, or ``"*"``; empty is
+    all. ``secret`` signs a webhook; None or empty is the service's own. ``id`` is
+    unique within its job or key, and ``created_at`` (Unix ms) is set for those of keys.
+    """
+
+    id: str = ""
+    type: Literal["webhook", "email"] = "webhook"
+    events: list[str] = Field(default_factory=list)
+    url: str | None = None
+    secret: str | None = None
+    to: str | None = None
+    created_at: int | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if value is not None}
+
+    def limited_to(self, events: list[str]) -> Subscription:
+        """Return the subscription to these events instead."""
+        return self.model_copy(update={"events": events})
