@@ -41,12 +41,12 @@ _DENIED_HINT = (
 
 
 def status_of(error: ClientError) -> int:
-    """Give the HTTP status of a refusal."""
+    """Return the HTTP status of a refusal."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def code_of(error: ClientError) -> str:
-    """Give S3's own code of a refusal; a HEAD has only the status."""
+    """Return S3's own code of a refusal; a HEAD has only the status."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 

@@ -249,9 +249,20 @@ local function outage_of(host)
   return kept and cjson.decode(kept) or nil
 end
 
+local function is_over(entry) return now > entry['until'] + cfg.forget_ms end
+
+-- A host that never returns (a container has a new name each time) reports no end.
+local function forget_outages()
+  local hosts = redis.call('HGETALL', P .. 'away')
+  for i = 1, #hosts, 2 do
+    if is_over(cjson.decode(hosts[i + 1])) then redis.call('HDEL', P .. 'away', hosts[i]) end
+  end
+end
+
 local function record_outage(host, reason)
   local entry = outage_of(host)
-  if not entry or now > entry['until'] + cfg.forget_ms then
+  if not entry or is_over(entry) then
+    forget_outages()
     entry = {since = now, tries = 0, ['until'] = 0}
     increment('away')
   end

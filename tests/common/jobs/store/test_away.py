@@ -160,6 +160,16 @@ def test_the_stats_tell_which_host_misses_what(store_context: StoreContext) -> N
     assert store_context.store.stats().counters["away"] == 1
 
 
+def test_hosts_that_never_come_back_are_forgotten(store_context: StoreContext) -> None:
+    for host in ("old", "recent"):
+        store_context.store.part_away(f"{host}:1", AWAY)
+    passes(store_context, "old", 1)
+    passes(store_context, "recent")
+    store_context.store.part_away("new:1", AWAY)
+    hosts = store_context.client.hkeys(store_context.key("away"))
+    assert sorted(hosts) == ["new", "recent"]
+
+
 def test_after_its_deadline_the_work_fails_with_the_reason(
     store_context: StoreContext,
 ) -> None:
