@@ -116,14 +116,14 @@ def _complete(services: Services, upload: Upload) -> Response:
     if request.content_length or request.mimetype == bodies.JSON_TYPE:
         most = max(limits.json_bytes, MAX_NUMBER * 256)
         document = bodies.read_json(request, most)
-    told = validate(_COMPLETE, document)
-    etags = {part.number: part.etag for part in told.parts or ()}
-    if told.etag is not None:
+    requested = validate(_COMPLETE, document)
+    etags = {part.number: part.etag for part in requested.parts or ()}
+    if requested.etag is not None:
         if upload.mode != "put":
             raise Invalid.one(
                 "/etag", "each part has its own ETag", "send them in parts"
             )
-        etags[1] = told.etag
+        etags[1] = requested.etag
     return _answer(services, close_upload(services, upload, etags), 200)
 
 

@@ -79,12 +79,12 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
         "/v1/uploads": {"post": _create(common)},
         "/v1/uploads/{upload_id}": {
             "parameters": one,
-            "get": _told("getUpload", "Show an upload", "UploadView", common),
+            "get": _shown("getUpload", "Show an upload", "UploadView", common),
             "delete": _gone("abortUpload", "Delete an upload and its bytes", common),
         },
         "/v1/uploads/{upload_id}/parts": {
             "parameters": references("UploadId", "FromPart"),
-            "get": _told("listParts", "Get fresh part URLs", "PartsView", common, 409),
+            "get": _shown("listParts", "Get fresh part URLs", "PartsView", common, 409),
         },
         "/v1/uploads/{upload_id}/complete": {
             "parameters": one,
@@ -136,7 +136,7 @@ def _complete(common: set[int]) -> dict[str, Any]:
     return made | {"requestBody": _body("CompleteRequest", required=False)}
 
 
-def _told(
+def _shown(
     name: str, summary: str, schema: str, common: set[int], *extra: int
 ) -> dict[str, Any]:
     answers = {"200": answer("The current state.", schema)}

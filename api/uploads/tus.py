@@ -64,7 +64,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.after_request
     def stamp(response: Response) -> Response:
-        if request.endpoint == "tus.one" and _is_passing(response.status_code):
+        if request.endpoint == "tus.one" and _is_temporary(response.status_code):
             response.status_code = HTTPStatus.LOCKED
             response.headers.setdefault("Retry-After", str(AWAY_SECONDS))
         response.headers["Tus-Resumable"] = VERSION
@@ -73,8 +73,8 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.before_request
     def check() -> Response | None:
-        told = request.headers.get("Tus-Resumable")
-        if request.method == "OPTIONS" or told == VERSION:
+        version = request.headers.get("Tus-Resumable")
+        if request.method == "OPTIONS" or version == VERSION:
             return None
         return Response(status=412, headers={"Tus-Version": VERSION})
 
@@ -107,14 +107,14 @@ def _one(services: Services, upload_id: str) -> Response:
         raise UploadLocked.of(error) from error
 
 
-def _is_passing(status: int) -> bool:
+def _is_temporary(status: int) -> bool:
     """Return whether a client would mistake this answer to HEAD for the upload's end.
 
     tus-js-client 4.3.1 answers a HEAD that is neither 2xx nor 423 by a new upload from
     byte 0. So 423 (locked, try again) replaces 5xx, 409 and 429.
     """
-    passing = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.CONFLICT}
-    return _method() == "HEAD" and (status in passing or status >= 500)
+    temporary = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.CONFLICT}
+    return _method() == "HEAD" and (status in temporary or status >= 500)
 
 
 def _method() -> str:
@@ -123,13 +123,13 @@ def _method() -> str:
 
 
 def _options(limit: int) -> Response:
-    told = {
+    offered = {
         "Tus-Version": VERSION,
         "Tus-Extension": EXTENSIONS,
         "Tus-Max-Size": str(limit),
         "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
     }
-    return Response(status=204, headers=told)
+    return Response(status=204, headers=offered)
 
 
 def _create(services: Services) -> Response:
@@ -146,7 +146,7 @@ def _create(services: Services) -> Response:
         upload = _append(services, upload, 0)
     elif upload.size == 0:
         upload = close_upload(services, upload)
-    response = _told(services, upload, 201)
+    response = _offset_response(services, upload, 201)
     response.headers["Location"] = f"{services.root()}/v1/tus/{upload.id}"
     return response
 
@@ -164,15 +164,15 @@ def _announced(services: Services, who: Principal) -> NewUpload:
             hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_SOURCE_BYTES)",
         )
     label = request.headers.get("Upload-Metadata", "")
-    told = _metadata(label)
-    kind = told.get("filetype") or told.get("content_type") or b""
-    job = told.get("job")
+    metadata = _metadata(label)
+    kind = metadata.get("filetype") or metadata.get("content_type") or b""
+    job = metadata.get("job")
     return NewUpload(
         owner=who.owner,
         mode="tus",
         size=size,
         content_type=media_type(kind.decode("utf-8", "replace")) or DEFAULT_TYPE,
-        name=display_name(repaired(told.get("filename", b""))),
+        name=display_name(repaired(metadata.get("filename", b""))),
         job=None if job is None else _terms(services, job, who),
         label=label,
     )
@@ -213,7 +213,7 @@ def _number(name: str) -> int:
 def _head(services: Services, upload: Upload) -> Response:
     if upload.mode == "tus" and upload.offset == upload.size:
         upload = close_upload(services, upload)
-    response = _told(services, upload, 200)
+    response = _offset_response(services, upload, 200)
     response.headers["Upload-Length"] = str(upload.size)
     if upload.label:
         response.headers["Upload-Metadata"] = upload.label
@@ -232,9 +232,9 @@ def _patch(services: Services, upload: Upload) -> Response:
             "this upload is not resumable", hint=f"use /v1/uploads/{upload.id}"
         )
     if upload.state == "complete" and offset == upload.size:
-        return _told(services, close_upload(services, upload), 204)
+        return _offset_response(services, close_upload(services, upload), 204)
     upload = _append(services, upload, offset)
-    return _told(services, upload, 204)
+    return _offset_response(services, upload, 204)
 
 
 def _append(services: Services, upload: Upload, offset: int) -> Upload:
@@ -286,7 +286,7 @@ def _delete(services: Services, upload: Upload) -> Response:
     return Response(status=204)
 
 
-def _told(services: Services, upload: Upload, status: int) -> Response:
+def _offset_response(services: Services, upload: Upload, status: int) -> Response:
     response = Response(status=status)
     response.headers["Upload-Offset"] = str(upload.offset)
     if upload.state == "open":
