@@ -176,6 +176,12 @@ def _rule_faults(settings: Settings) -> list[str]:
             "the recipients reach, for example https://media.example.com"
         )
     for place, rule in enumerate(settings.events.rules, 1):
+        if rule.webhook and not settings.webhooks.secret:
+            faults.append(
+                f"FRAMEMILL_EVENTS_RULES: rule {place}: webhook: there is no secret to "
+                "sign with; set FRAMEMILL_WEBHOOKS_SECRET to whsec_ and the base64 of "
+                "24 to 64 random bytes"
+            )
         try:
             fault = rule.webhook and settings.egress.fault_of(rule.webhook)
         except ValueError as error:

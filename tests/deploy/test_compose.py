@@ -158,6 +158,13 @@ def test_the_poller_starts_only_where_it_is_asked_for():
     assert others == ["s3-poller"]
 
 
+@pytest.mark.parametrize("service", ["api", "worker-fast", "reaper", "s3-poller"])
+def test_the_secret_of_webhooks_reaches_who_signs_and_who_checks(service):
+    given = GIVEN | {"FRAMEMILL_WEBHOOKS_SECRET": "whsec_x"}
+
+    assert environment(service, given)["FRAMEMILL_WEBHOOKS_SECRET"] == "whsec_x"
+
+
 def test_the_poller_has_its_queue_and_its_rules(monkeypatch):
     rules = '[{"bucket":"videos","preset":"web"}]'
     given = GIVEN | {

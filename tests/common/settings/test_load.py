@@ -21,6 +21,18 @@ def test_mail_needs_the_address_that_its_links_begin_with(
     assert Settings.load().smtp.host == "mail.example"
 
 
+def test_a_rules_webhook_needs_a_secret_to_sign_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = '[{"bucket": "b", "preset": "web", "webhook": "https://example.org/hook"}]'
+    monkeypatch.setenv("FRAMEMILL_EVENTS_RULES", rule)
+    with pytest.raises(SettingsError, match=r"rule 1: .*FRAMEMILL_WEBHOOKS_SECRET"):
+        Settings.load()
+
+    monkeypatch.setenv("FRAMEMILL_WEBHOOKS_SECRET", "whsec_" + "A" * 32)
+    assert Settings.load().events.rules[0].webhook == "https://example.org/hook"
+
+
 def test_what_the_environment_names_itself_is_not_filled_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

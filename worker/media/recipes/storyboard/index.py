@@ -111,7 +111,8 @@ def document(
 def playlist(grid: Grid, sheets: Sequence[Sheet], names: Sequence[str]) -> str:
     """Return the HLS image media playlist (``#EXT-X-IMAGES-ONLY``).
 
-    Its tiles have one length, so a tile's time there is that of its cell.
+    Its tiles can state one length only, so each is shown from the start of its cell,
+    and its frame comes up to one interval later. The other indexes state its real time.
     """
     target = math.ceil(max(sheet.seconds for sheet in sheets))
     lines = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from common.model import MediaInfo, VideoInfo
 from common.outputs.specs import StoryboardSpec
@@ -51,6 +52,26 @@ def test_the_playlist_is_one_of_images_only() -> None:
         "storyboard-002.jpg\n"
         "#EXT-X-ENDLIST\n"
     )
+
+
+def test_the_indexes_agree_but_for_less_than_an_interval_of_the_playlist() -> None:
+    # Keyframes 8.3 s apart, and an interval of 5 s.
+    times = {0: 0.0, 1: 8.333, 2: 10.0, 3: 16.667, 4: 20.0, 5: 25.0}
+    laid = replace(LAID, interval=5.0)
+    tiles = grid.tiles(laid, times, 25.5)
+    sheets = grid.sheets(laid, len(times), 25.5)
+    names = [*NAMES, "storyboard-003.jpg"]
+
+    index = json.loads(storyboard_index.document(laid, tiles, sheets, names, "x"))
+    playlist = storyboard_index.playlist(laid, sheets, names)
+
+    assert "DURATION=5.000" in playlist
+    assert [tile["start"] for tile in index["tiles"]] == list(times.values())
+    assert [tile["time"] for tile in index["tiles"]] == list(times.values())
+    shown = [cell * 5.0 for cell in times]
+    late = [time - cell for time, cell in zip(times.values(), shown, strict=True)]
+    assert min(late) >= 0
+    assert max(late) < 5
 
 
 def test_json_has_every_tile_with_its_real_time() -> None:
