@@ -23,7 +23,8 @@ from worker.media.ffmpeg.formats import FORMATS, MAX_STREAMS, PROTOCOLS
 _ROOM = 16 * 1024 * 1024
 # In Ogg, FFmpeg passes on the headers of a second stream as if they were frames.
 _PAGE, _SEGMENTS_AT = b"OggS", 26
-_HEADS = (b"\x80theora", b"\x81theora", b"\x82theora", b"OVP80")
+_STREAM_HEADS, _TABLES = (b"\x80theora", b"OVP80\x01"), b"\x82theora"
+_HEADS = (*_STREAM_HEADS, b"\x81theora", _TABLES, b"OVP80\x02")
 # The expressions that join the clocks of consecutive files. FFmpeg's setts keeps
 # registers between packets: 0 is the shift of the times, 1 the latest time of this
 # file, 2 the end of everything so far. A packet further back than frames are ever
@@ -110,13 +111,29 @@ def _one_clock(back: str) -> str:
     return f"setts=pts='{moved}':dts='{decoded}'"
 
 
-def _head_pages(data: mmap.mmap) -> Iterator[int]:
-    """Yield the offsets of the pages that hold a video stream's headers."""
+def _head_pages(data: mmap.mmap) -> list[int]:
+    """Return the offsets of the pages that hold a video stream's headers.
+
+    None if the headers differ: the decoder needs those of the next stream then, and
+    the warning about damage is true of what it shows meanwhile.
+    """
+    pages = list(_headers(data))
+    # Comments may differ: the size and the tables are what matters.
+    starts = {page for _, page in pages if page.startswith(_STREAM_HEADS)}
+    tables = {page[page.index(_TABLES) :] for _, page in pages if _TABLES in page}
+    return [at for at, _ in pages] if max(len(starts), len(tables)) <= 1 else []
+
+
+def _headers(data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
+    """Yield the offset and the content of each page of headers."""
     at = data.find(_PAGE)
     while 0 <= at < len(data) - _SEGMENTS_AT:
-        content = at + _SEGMENTS_AT + 1 + data[at + _SEGMENTS_AT]
-        if data[content : content + 7].startswith(_HEADS):
-            yield at
+        count = data[at + _SEGMENTS_AT]
+        sizes = data[at + _SEGMENTS_AT + 1 : at + _SEGMENTS_AT + 1 + count]
+        content = at + _SEGMENTS_AT + 1 + count
+        page = data[content : content + sum(sizes)]
+        if page.startswith(_HEADS):
+            yield at, page
         at = data.find(_PAGE, at + 1)
 
 

@@ -236,3 +236,15 @@ def test_a_file_that_is_not_a_film_cannot_be_rewritten(settings, tmp_path):
 
     with pytest.raises(DecodeError, match="could not be joined"):
         timeline.rewrite(path, tmp_path / "copy.nut", settings, lambda: False)
+
+
+def test_the_headers_of_another_ogg_stream_are_kept_for_the_decoder(joined, tmp_path):
+    data = bytearray(joined("ogv", 0, 0).read_bytes())
+    again = data.rindex(b"\x80theora")
+    same, other = tmp_path / "same.ogv", tmp_path / "other.ogv"
+    same.write_bytes(data)
+    data[again + 8] += 1  # a minor version, as another encoder might write it
+    other.write_bytes(data)
+
+    assert "noise=drop" in " ".join(timeline._corrections(same)[1])
+    assert "noise=drop" not in " ".join(timeline._corrections(other)[1])
