@@ -41,7 +41,7 @@ FramemillError
 │   ├── CannotFit              cannot_fit
 │   ├── Timeout                timeout
 │   └── ResourceLimit          resource_limit
-├── NoticeError                a notice was not taken; shown in the deliveries' log
+├── DeliveryError              a delivery failed; shown in the deliveries' log
 │   ├── ReceiverError          receiver_error (retried)
 │   └── ReceiverGone           receiver_gone
 ├── KeyRevoked                 key_revoked; a batch outlived the key it came with
@@ -97,7 +97,7 @@ class FramemillError(Exception):
         self.hint = hint
 
     def as_dict(self) -> ErrorDict:
-        """Give the public half of the error."""
+        """Return the public half of the error."""
         return {
             "code": self.code,
             "title": self.title,
@@ -428,7 +428,7 @@ class InternalError(FramemillError):
 
 
 def catalogue() -> dict[str, type[FramemillError]]:
-    """Give every error class by its code, for the docs and for OpenAPI."""
+    """Return every error class by its code, for the docs and for OpenAPI."""
     tree: list[type[FramemillError]] = [FramemillError]
     for cls in tree:
         tree += cls.__subclasses__()

@@ -1,4 +1,4 @@
-"""The world, built once: what the API, the workers and the reaper all stand on."""
+"""The adapters that the API, the workers and the reaper share, built once."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Runtime:
 
     @property
     def jobs(self) -> JobService:
-        """Give the verbs over this world."""
+        """Return the operations on jobs."""
         return JobService(self.settings, self.store, self.blobs, self.dispatcher)
 
     @property
     def batches(self) -> Batches:
-        """Give the verbs over batches."""
+        """Return the operations on batches."""
         return Batches(self.settings, self.store, self.dispatcher)
 
 

@@ -129,7 +129,7 @@ def new_webhook_secret() -> str:
 
 
 def digest(token: str) -> str:
-    """Give what is stored of a key. 256 random bits need no slow hash."""
+    """Return what is stored of a key. 256 random bits need no slow hash."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
@@ -161,7 +161,7 @@ class Keys:
         return token
 
     def declare(self, keys: Sequence[DeclaredKey]) -> None:
-        """Make these the declared keys: others that were declared before are ended.
+        """Store these as the declared keys; remove others that were declared before.
 
         A declared key takes the place of one with its id; its webhooks stay.
         """
@@ -177,14 +177,14 @@ class Keys:
         self._call("declare", keys=told)
 
     def list(self) -> list[KeyRecord]:
-        """Give all keys, oldest first."""
+        """Return all keys, oldest first."""
         with mapped():
             found = cast("list[str]", self._client.hvals(self._names[0]))
         records = [KeyRecord.model_validate_json(one) for one in found]
         return sorted(records, key=lambda record: (record.created_at, record.id))
 
     def find(self, key_id: str) -> KeyRecord:
-        """Give the record of a key; raises NotFound."""
+        """Return the record of a key; raises NotFound."""
         return KeyRecord.model_validate_json(self._find(key_id))
 
     def change(self, key_id: str, edit: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
@@ -201,7 +201,7 @@ class Keys:
             )
             if answer["state"] == "done":
                 return new
-        raise Conflict(f"the key {key_id!r} is being changed by others all the time")
+        raise Conflict(f"others kept changing the key {key_id!r}; try again")
 
     def add_webhook(self, key_id: str, webhook: Subscription) -> Subscription:
         """Store one more webhook of a key, and return it with its id and secret.
@@ -249,7 +249,7 @@ class Keys:
         return record
 
     def rotate(self, key_id: str) -> str:
-        """Give a key a new secret at once; its limits and jobs stay. NotFound."""
+        """Replace the secret of a key at once; its limits and jobs stay. NotFound."""
         token = TOKEN_START + secrets.token_urlsafe(32)
         if not self._call("rotate", id=key_id, digest=digest(token))["rotated"]:
             raise NotFound(f"there is no API key with the id {key_id!r}")
@@ -260,7 +260,7 @@ class Keys:
         return bool(self._call("drop", id=key_id)["dropped"])
 
     def admit(self, token: str) -> Admission | None:
-        """Know a key and count one request; None for an unknown key."""
+        """Find a key and count one request; None for an unknown key."""
         answer = self._call("admit", digest=digest(token))
         if not answer["known"]:
             return None

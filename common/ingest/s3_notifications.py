@@ -47,7 +47,7 @@ class S3Notification:
 
     @property
     def identity(self) -> str:
-        """Tell this object version from every other, in one line of hex."""
+        """Return a digest that is unique to this version of the object."""
         content = self.version or self.etag or self.sequencer or ""
         text = json.dumps([self.bucket, self.key, content])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -55,7 +55,7 @@ class S3Notification:
 
 @dataclass(frozen=True)
 class Admission:
-    """What came of an arrival: a job, or why there is none.
+    """What a notification led to: a job, or the reason why there is none.
 
     known: there was a job for it already (``job_id``). unmatched: no rule. own: a
     file of ours. superseded: the object has other bytes by now, or is gone; a later
@@ -79,13 +79,14 @@ def read_notification(text: str | bytes) -> list[S3Notification]:
         return _read_document(document, nested=False)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadRequest(
-            f"the notification lacks {error} or has it in another form", hint=_HINT
+            f"the notification has no {error}, or its form is not that of S3",
+            hint=_HINT,
         ) from error
 
 
 def _read_document(document: Any, *, nested: bool) -> list[S3Notification]:
     if not isinstance(document, dict):
-        raise BadRequest("the notification is not an object", hint=_HINT)
+        raise BadRequest("the notification is not a JSON object", hint=_HINT)
     if document.get("Event") == "s3:TestEvent":
         return []
     if document.get("Type") == "Notification" and not nested:
@@ -95,7 +96,7 @@ def _read_document(document: Any, *, nested: bool) -> list[S3Notification]:
         return [notification for notification in found if notification is not None]
     if document.get("source") == "aws.s3":
         return _read_bridge(document)
-    raise BadRequest("this is not a notification of S3", hint=_HINT)
+    raise BadRequest("the document is not an S3 event notification", hint=_HINT)
 
 
 def _read_record(record: dict[str, Any]) -> S3Notification | None:
@@ -146,7 +147,7 @@ def _maybe(value: Any) -> str | None:
 
 
 def match(rules: list[EventRule], notification: S3Notification) -> EventRule | None:
-    """Give the first rule for that bucket, prefix and suffix."""
+    """Return the first rule for that bucket, prefix and suffix."""
     for rule in rules:
         if (
             rule.bucket == notification.bucket
@@ -169,7 +170,7 @@ def job_options(rule: EventRule, notification: S3Notification) -> JobOptions:
 
 
 class S3Notifications:
-    """Turns arrivals into jobs, by the rules of the settings."""
+    """Turns notifications into jobs, by the rules of the settings."""
 
     def __init__(
         self, settings: Settings, jobs: JobService, blobs: BlobStore, keys: Keys
@@ -259,7 +260,7 @@ class S3Notifications:
             return told
 
     def _is_result(self, notification: S3Notification) -> bool:
-        """Tell whether this is a file of ours, or where a rule has results copied."""
+        """Return whether the file is ours, or lies where a rule has results copied."""
         if notification.bucket == self._settings.blobs.bucket and is_own(
             notification.key
         ):

@@ -1,4 +1,4 @@
-"""Batches as verbs: one request, many sources, and a parent that counts its jobs.
+"""The operations on batches: one request, many sources, a job for each of them.
 
 The request only puts the batch on record. Its task (``worker/tasks/expand_batch.py``)
 makes the jobs one by one, as fast as the key's quotas and the service have room for
@@ -52,9 +52,9 @@ class Prefix:
 
 @dataclass(frozen=True)
 class BatchSubmission:
-    """A batch that somebody wants: ``sources``, or all objects under ``prefix``.
+    """A batch to be made: of ``sources``, or of all objects under ``prefix``.
 
-    ``subscriptions`` are told of the batch, ``job_subscriptions`` of each job.
+    ``subscriptions`` get the events of the batch, ``job_subscriptions`` of each job.
     """
 
     owner: str
@@ -81,12 +81,12 @@ class SubmittedBatch:
 
 
 def child_id(batch_id: str, cursor: str) -> str:
-    """Give the id of the job that a batch makes of one source, always the same."""
+    """Return the id of the job of one source; it is the same at every call."""
     return hashlib.sha256(f"{batch_id}\n{cursor}".encode()).hexdigest()[:32]
 
 
 class Batches:
-    """The verbs over batches."""
+    """The operations on batches."""
 
     def __init__(
         self, settings: Settings, store: JobStore, dispatcher: Dispatcher
@@ -96,7 +96,7 @@ class Batches:
         self._dispatcher = dispatcher
 
     def submit(self, requested: BatchSubmission) -> SubmittedBatch:
-        """Put a batch on record and ring for its task.
+        """Put a batch on record and send the message for its task.
 
         Raises Invalid (names, number of outputs or of sources, bucket),
         IdempotencyMismatch, Unavailable: then there is no batch.
@@ -200,7 +200,7 @@ class Batches:
         if len(requested.sources) > most:
             raise Invalid.one(
                 "/sources",
-                f"{len(requested.sources)} sources are too many",
+                f"a batch cannot have {len(requested.sources)} sources",
                 f"at most {most} (FRAMEMILL_LIMITS_BATCH_JOBS)",
             )
         for number, source in enumerate(requested.sources):

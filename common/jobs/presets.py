@@ -44,18 +44,18 @@ SPECS: TypeAdapter[list[OutputSpec]] = TypeAdapter(list[OutputSpec])
 
 
 def names(settings: Settings) -> list[str]:
-    """List the presets there are."""
+    """Return the names of all presets, sorted."""
     return sorted(SHIPPED.keys() | settings.presets.keys())
 
 
 def outputs_of(settings: Settings, name: str, pointer: str) -> list[OutputSpec]:
-    """Give a preset's outputs; raises Invalid at ``pointer`` for an unknown one."""
+    """Return a preset's outputs; raises Invalid at ``pointer`` for an unknown one."""
     if name in settings.presets:
         return settings.presets[name]
     if name not in SHIPPED:
         raise Invalid.one(
             pointer,
             f"there is no preset {name!r}",
-            "one of " + ", ".join(names(settings)),
+            "use one of " + ", ".join(names(settings)),
         )
     return SPECS.validate_python(SHIPPED[name])

@@ -39,13 +39,13 @@ TASKS = {
 
 
 class Dispatcher(Protocol):
-    """Rings for tasks. Ringing never fails the caller."""
+    """Sends messages for tasks; one that cannot be sent never fails the caller."""
 
     def enqueue(self, messages: Iterable[Message]) -> None:
         """Announce the tasks; a message that cannot be sent is logged."""
 
     def backlog(self) -> dict[str, int]:
-        """Tell how many messages wait in each queue."""
+        """Return how many messages wait in each queue."""
 
 
 def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
@@ -92,7 +92,7 @@ def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
             "health_check_interval": 10,
             # kombu's 10 are fewer than the API has threads.
             "max_connections": settings.api.threads + 16,
-            # kombu would wait for seconds; here the reaper rings for whom nobody did.
+            # kombu would wait for seconds; here the reaper sends what was not sent.
             **({} if patient else {"max_retries": 1, "interval_start": 0}),
         },
     )
@@ -100,14 +100,14 @@ def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
 
 
 class CeleryDispatcher:
-    """Rings by publishing Celery messages."""
+    """Sends messages by Celery."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
         self.failures = 0
 
     def enqueue(self, messages: Iterable[Message]) -> None:
-        """Publish one message a message, without waiting for a broker that is away."""
+        """Publish each message, without waiting for a broker that is away."""
         for message in messages:
             try:
                 with self._app.producer_pool.acquire(block=True) as producer:
@@ -119,7 +119,7 @@ class CeleryDispatcher:
                         ignore_result=True,
                         producer=producer,
                     )
-            # Crash window: the record is written, so the reaper rings again; what the
+            # Crash window: the record is written, so the reaper sends it; what the
             # broker's client may raise (kombu, redis, OSError) is not one family.
             except Exception as error:  # noqa: BLE001 - see above
                 self.failures += 1
@@ -193,7 +193,7 @@ class BackgroundQueue:
 
 
 class RecordingDispatcher:
-    """Keeps the messages, for tests and for tools that ring later."""
+    """Keeps the messages, for tests and for tools that send them later."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -203,10 +203,10 @@ class RecordingDispatcher:
         self.messages.extend(messages)
 
     def backlog(self) -> dict[str, int]:
-        """Tell that nothing waits: what was recorded is not in any queue."""
+        """Return 0 for each queue: what was recorded is in none of them."""
         return dict.fromkeys(QUEUES, 0)
 
 
 def connect(settings: Settings) -> CeleryDispatcher:
-    """Give the dispatcher of the API and of the reaper."""
+    """Return the dispatcher of the API and of the reaper."""
     return CeleryDispatcher(celery_app(settings, "client"))

@@ -1,4 +1,4 @@
-"""What a person would ask of the service, as verbs.
+"""The operations on jobs: submit, read, cancel, retry, delete.
 
 Every way in (HTTP, S3 events, the command line) ends here. The order is always the
 same: the record first, the message second; a verb has happened when it returns.
@@ -34,18 +34,18 @@ _NO_CAPS = Caps()
 
 
 def new_id() -> str:
-    """Make a job's id: 32 hex digits that nobody can guess."""
+    """Return a new id: 32 random hex digits."""
     return uuid.uuid4().hex
 
 
 def source_key(job_id: str) -> str:
-    """Give the blob key of a job's uploaded source."""
+    """Return the key of the blob that holds a job's uploaded source."""
     return f"in/{job_id}/source"
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A job that somebody wants. ``outputs`` empty asks for the natural pair.
+    """A job to be made. Without ``outputs`` it makes a thumbnail and a GIF.
 
     ``quota`` is what it counts against, None nothing.
     """
@@ -71,7 +71,7 @@ class Submitted:
 
 
 class JobService:
-    """The verbs, over one store, one place for files and one dispatcher."""
+    """The operations on jobs, over one job store, one blob store and one dispatcher."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class JobService:
         self._dispatcher = dispatcher
 
     def submit(self, requested: Submission) -> Submitted:
-        """Put a job on record and ring for it.
+        """Put a job on record and send the message for its first task.
 
         Raises Invalid (names, number of outputs, bucket), IdempotencyMismatch,
         TooManyRequests, Unavailable (full, or no store): then there is no job.
@@ -121,9 +121,9 @@ class JobService:
         return Submitted(job, accepted.created)
 
     def recall(self, owner: str, known: Idempotency | None) -> Submitted | None:
-        """Give the job that an earlier request with that Idempotency-Key made, if any.
+        """Return the job that an earlier request with that Idempotency-Key made.
 
-        Raises IdempotencyMismatch.
+        None is no such request, or no key. Raises IdempotencyMismatch.
         """
         job_id = None if known is None else self._store.recall(owner, known)
         job = None if job_id is None else self._store.get(job_id)
@@ -186,8 +186,8 @@ def check_bucket(settings: Settings, bucket: str | None, pointer: str) -> None:
     if bucket not in allowed:
         raise Invalid.one(
             pointer,
-            f"bucket {bucket!r} is not one that jobs may read",
-            "name a bucket of FRAMEMILL_SOURCE_BUCKETS",
+            f"jobs may not read the bucket {bucket!r}",
+            "use a bucket that the operator lists in FRAMEMILL_SOURCE_BUCKETS",
         )
 
 
@@ -203,7 +203,7 @@ def new_outputs(
     if len(specs) > most:
         raise Invalid.one(
             f"{base}/outputs",
-            f"{len(specs)} outputs are too many",
+            f"a job cannot have {len(specs)} outputs",
             f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
         )
     return [
@@ -232,7 +232,7 @@ def _new_record(requested: Submission, outputs: list[NewOutput], at: int) -> Job
 
 
 def name_outputs(specs: Sequence[OutputSpec], base: str = "") -> list[str]:
-    """Give each output its name: the asked one, else the kind, kind-2, kind-3.
+    """Return the name of each output: the requested one, else kind, kind-2, kind-3.
 
     Raises Invalid that lists every name that is asked for twice, by pointers below
     ``base``.
@@ -244,7 +244,7 @@ def name_outputs(specs: Sequence[OutputSpec], base: str = "") -> list[str]:
             faults.append(
                 {
                     "pointer": f"{base}/outputs/{index}/name",
-                    "detail": f"the name {spec.name!r} is taken by an earlier output",
+                    "detail": f"an earlier output already has the name {spec.name!r}",
                     "hint": "names are unique within a job",
                 }
             )
@@ -273,14 +273,14 @@ def _full(full: Full, caps: Caps) -> Exception:
         return quota_used_up(caps.quota, full.wait)
     if full.scope == "owner":
         refusal = TooManyRequests(
-            f"{caps.owner} unfinished jobs are the most that this API key may have",
+            f"this API key may have at most {caps.owner} unfinished jobs",
             retry_after=RETRY_AFTER_FULL,
             hint="wait for some to end, or cancel them",
         )
         refusal.quota = ("jobs-at-once", caps.owner or 0)
         return refusal
     return Unavailable(
-        "the service has as many unfinished jobs as it takes "
+        "the service has reached its limit of unfinished jobs "
         "(FRAMEMILL_LIMITS_QUEUED_JOBS)",
         hint="try again later",
     )

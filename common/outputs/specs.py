@@ -411,7 +411,7 @@ KINDS = ("thumbnail", "animation", "preview", "storyboard", "contact_sheet", "sn
 
 
 def natural_pair() -> list[OutputSpec]:
-    """Give what a job makes when nothing is asked: a thumbnail and a GIF."""
+    """Return what a job makes by default: a thumbnail and a GIF."""
     return [
         ThumbnailSpec(kind="thumbnail", name="thumbnail"),
         AnimationSpec(kind="animation", name="animation"),

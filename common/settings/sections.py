@@ -36,7 +36,7 @@ _MIB = 1024 * 1024
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address is reached from this machine alone."""
+    """Return True if only this machine can reach the address."""
     try:
         return host == "localhost" or ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
@@ -44,7 +44,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Section(BaseModel):
-    """Base of the sections: unknown names are faults, not silence."""
+    """Base of the sections; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,7 +64,7 @@ class Store(Section):
 
 
 class Blobs(Section):
-    """Where files are kept: ``local`` (a folder) or ``s3``."""
+    """Storage of files: ``local`` (a folder) or ``s3``."""
 
     backend: Literal["local", "s3"] = "local"
     path: Path = Path(".data/blobs")
@@ -97,13 +97,14 @@ class SourceRules(Section):
     """Which sources may be named."""
 
     buckets: Words = Field(
-        default=[], description="S3 buckets that jobs may read; empty is our own."
+        default=[],
+        description="S3 buckets that jobs may read; empty is only the service's own.",
     )
     urls: bool = Field(default=False, description="Allow sources by URL.")
 
 
 class Limits(Section):
-    """Refusals that protect the service; each error names its setting."""
+    """Limits that protect the service; each refusal names its setting."""
 
     source_bytes: int = Field(default=10 * 1024 * _MIB, ge=1)
     source_seconds: float = Field(
@@ -138,10 +139,18 @@ class Limits(Section):
 class Retention(Section):
     """How long things are kept."""
 
-    job_hours: float = Field(default=168, gt=0, description="After the job's end.")
-    source_hours: float = Field(default=168, gt=0, description="After the job's end.")
+    job_hours: float = Field(
+        default=168, gt=0, description="How long a job is kept after its end."
+    )
+    source_hours: float = Field(
+        default=168,
+        gt=0,
+        description="How long an uploaded source is kept after the job's end.",
+    )
     idempotency_hours: float = Field(default=24, gt=0, le=168)
-    upload_hours: float = Field(default=24, gt=0, description="Unfinished uploads.")
+    upload_hours: float = Field(
+        default=24, gt=0, description="How long an unfinished upload is kept."
+    )
 
 
 class Lease(Section):
@@ -184,11 +193,13 @@ class Engine(Section):
     output_bytes: int = Field(default=2 * 1024 * _MIB, ge=_MIB)
     stall_seconds: float = Field(default=30, gt=0)
     probe_seconds: float = Field(default=20, gt=0)
-    cap_seconds: float = Field(default=60, gt=0, description="Smallest cap.")
+    cap_seconds: float = Field(
+        default=60, gt=0, description="Smallest time limit of an FFmpeg run."
+    )
     cap_ratio: float = Field(
         default=4,
         gt=0,
-        description="Added cap per second of source decoded, or of encoding.",
+        description="Added to that limit for each second of video decoded or encoded.",
     )
     hard_seconds: int = Field(default=3600, ge=60, description="Celery's hard limit.")
 
@@ -209,7 +220,8 @@ class Api(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     public_url: str | None = Field(
-        default=None, description="Put before links; default: the request's own."
+        default=None,
+        description="Base URL of links; default: the address of the request.",
     )
     threads: int = Field(default=16, ge=4, le=512)
     transfers: int = Field(
@@ -220,21 +232,25 @@ class Api(Section):
         "and event streams, beside `threads`.",
     )
     header_seconds: float = Field(
-        default=10, ge=1, le=300, description="For the whole head of a request."
+        default=10,
+        ge=1,
+        le=300,
+        description="Time allowed for all headers of a request.",
     )
     body_seconds: float = Field(
         default=20,
         ge=1,
         le=3600,
-        description="A body may be silent that long, and so on: see `body_rate`.",
+        description="How long a body may pause, and the interval that `body_rate` "
+        "is measured over.",
     )
     body_rate: int = Field(
         default=1000,
         ge=0,
         le=1_000_000,
-        description="Bytes a second that a body must bring on average of each "
-        "`body_seconds`, else it is refused (408), and a reader of answers must take "
-        "on average of three times that, else it is cut off.",
+        description="The lowest average rate, in bytes a second. A body that is "
+        "slower over `body_seconds` is refused (408); a client that reads an answer "
+        "more slowly over three times as long is disconnected.",
     )
     secret: str = Field(
         default="",
@@ -246,16 +262,16 @@ class Api(Section):
         default=[],
         description="Origins (https://host) whose pages may read answers; * is all.",
     )
-    auth: bool = Field(default=True, description="Ask for API keys.")
+    auth: bool = Field(default=True, description="Require an API key.")
     keys: KeyList = Field(
         default=[],
-        description="JSON list of keys that there always are: `id`, `name`, `sha256` "
+        description="JSON list of keys that always exist: `id`, `name`, `sha256` "
         "of the key, and the limits of `framemill keys` (docs/how-to/api-keys.md).",
     )
     embedded: bool = Field(
         default=False,
-        description="Allow `auth=false` beyond loopback: another program, which asks "
-        "who it is, stands before every request.",
+        description="Allow `auth=false` beyond loopback, for a service behind another "
+        "program that authenticates every caller.",
     )
 
     @model_validator(mode="after")
@@ -271,31 +287,37 @@ class Api(Section):
 
 
 class Egress(Section):
-    """Addresses that callers give: URL sources and webhooks."""
+    """Connections to addresses that callers name: URL sources and webhooks."""
 
     http: bool = Field(
-        default=False, description="Allow http beside https; for tests, private nets."
+        default=False,
+        description="Allow http as well as https; for tests and private nets.",
     )
     ports: Ports = [443]
     private_networks: Networks = Field(
-        default=[], description="Networks reached although they are not public."
+        default=[],
+        description="Private networks that may be reached, such as 10.0.0.0/8.",
     )
-    redirects: int = Field(default=5, ge=0, le=20, description="Sources only.")
+    redirects: int = Field(
+        default=5, ge=0, le=20, description="For sources; webhooks follow none."
+    )
     connect_seconds: float = Field(default=5, gt=0, le=60)
-    source_seconds: float = Field(default=3600, gt=0, description="For one download.")
+    source_seconds: float = Field(
+        default=3600, gt=0, description="Time allowed for one download."
+    )
 
     @property
     def schemes(self) -> frozenset[str]:
-        """Tell which schemes a URL may have."""
+        """Return the schemes that a URL may have."""
         return frozenset({"https", "http"} if self.http else {"https"})
 
     @property
     def open_ports(self) -> frozenset[int]:
-        """Tell which ports are reached; with ``http`` its own is one of them."""
+        """Return the ports that may be reached; with ``http`` also port 80."""
         return frozenset(self.ports) | ({80} if self.http else set())
 
     def fault_of(self, url: str) -> tuple[str, str] | None:
-        """Tell what keeps a URL's scheme or port from being reached, and what may be.
+        """Return what is wrong with a URL's scheme or port, and a hint, or None.
 
         Where its host leads is for the worker to look up. Raises ValueError for what
         is no URL.
@@ -318,21 +340,24 @@ class Egress(Section):
 
 
 class Webhooks(Section):
-    """Signed notices over HTTP, after Standard Webhooks."""
+    """Signed webhooks, after Standard Webhooks."""
 
     secret: WebhookSecret = Field(
-        default="", description="Signs where a subscription has no secret of its own."
+        default="",
+        description="Signs webhooks whose subscription has no secret of its own.",
     )
     timeout_seconds: float = Field(default=15, gt=0, le=60)
     retry_seconds: Delays = Field(
         default=[5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800, 28_800],
         description="Pauses between attempts, about a day in all.",
     )
-    log_hours: float = Field(default=720, gt=0, description="Deliveries are listed.")
+    log_hours: float = Field(
+        default=720, gt=0, description="How long the log of deliveries is kept."
+    )
 
 
 class Smtp(Section):
-    """The mail server for e-mail notices; without ``host`` there are none."""
+    """The mail server for e-mail notifications; without ``host`` none are sent."""
 
     host: str | None = None
     port: int = Field(default=587, ge=1, le=65535)
@@ -370,11 +395,12 @@ class EventRule(Section):
     suffix: str = ""
     preset: str
     webhook: str | None = Field(
-        default=None, description="Told of the job's end; signed with webhooks.secret."
+        default=None,
+        description="URL notified of the job's end; signed with webhooks.secret.",
     )
     webhooks_of: str | None = Field(
         default=None,
-        description="The id of the API key whose webhooks are told too; default: "
+        description="The id of the API key whose webhooks are notified too; default: "
         "events.owner, empty is none.",
     )
     destination: RuleDestination | None = None
@@ -384,22 +410,31 @@ class Events(Section):
     """Jobs that S3 notifications start."""
 
     rules: Annotated[list[EventRule], NoDecode, BeforeValidator(parse_json)] = Field(
-        default=[], description="JSON list; the first rule that matches counts."
+        default=[],
+        description="JSON list of rules; the first that matches an object applies.",
     )
-    owner: str = Field(default="", description="Whose jobs these are: an API key's id.")
-    queue_url: str | None = Field(default=None, description="SQS, for the poller.")
+    owner: str = Field(
+        default="", description="Owner of the jobs: the id of an API key."
+    )
+    queue_url: str | None = Field(
+        default=None, description="URL of the SQS queue that the poller reads."
+    )
     dead_letter_url: str | None = Field(
-        default=None, description="SQS queue for messages that can not be understood."
+        default=None, description="SQS queue for messages that cannot be processed."
     )
     endpoint_url: str | None = Field(
-        default=None, description="Of SQS; default: the region's own."
+        default=None, description="Endpoint of SQS; default: the region's."
     )
     wait_seconds: int = Field(default=20, ge=0, le=20, description="Long poll.")
     max_receives: int = Field(
-        default=5, ge=1, le=1000, description="Then what makes us fail is buried."
+        default=5,
+        ge=1,
+        le=1000,
+        description="Tries before a failing message goes to the dead-letter queue.",
     )
     token: str = Field(
-        default="", description="Bearer token of the HTTP endpoint; empty closes it."
+        default="",
+        description="Bearer token of the HTTP endpoint; without one it is closed.",
     )
     topics: Words = Field(
         default=[], description="ARNs of SNS topics that the HTTP endpoint accepts."

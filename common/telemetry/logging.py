@@ -38,7 +38,7 @@ def _mask_event(
 
 
 def configure(settings: Log) -> None:
-    """Set up structlog, and the standard library's logs through the same door."""
+    """Set up structlog, and send the standard library's logs through it."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
