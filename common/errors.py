@@ -16,20 +16,20 @@ FramemillError
 │   ├── IdempotencyMismatch    422 idempotency_mismatch
 │   └── TooManyRequests        429 too_many_requests
 │       └── UploadLocked       423 upload_locked (tus)
-├── Unavailable                503 and retryable; a part we stand on is away
+├── Unavailable                503 and retryable; a part we depend on is away
 │   ├── PartAway               a part of the service itself: accepted work waits
 │   │   ├── StoreUnavailable   store_unavailable
 │   │   ├── StorageUnavailable storage_unavailable
 │   │   │   └── StorageDenied  storage_denied
 │   │   └── DiskFull           disk_full
 │   └── Unreachable            unreachable
-├── SourceError                the source cannot be had; ends the job
+├── SourceError                the source cannot be fetched; ends the job
 │   ├── SourceNotFound         source_not_found
 │   ├── SourceChanged          source_changed
 │   ├── SourceForbidden        source_forbidden
 │   └── AddressRefused         address_refused (webhooks too)
 ├── DestinationForbidden       destination_forbidden; results may not be stored there
-├── MediaError                 the source or the spec cannot give that picture
+├── MediaError                 that picture cannot be made from this source
 │   ├── NoVideoStream          no_video_stream
 │   ├── UnsupportedFormat      unsupported_format
 │   ├── DecodeError            decode_error
@@ -44,9 +44,9 @@ FramemillError
 ├── DeliveryError              a delivery failed; shown in the deliveries' log
 │   ├── ReceiverError          receiver_error (retried)
 │   └── ReceiverGone           receiver_gone
-├── KeyRevoked                 key_revoked; a batch outlived the key it came with
+├── KeyRevoked                 key_revoked; the key of a batch was revoked
 ├── WorkerLost                 worker_lost; a task outlived its workers
-├── Interrupted                interrupted; this attempt was told to stop
+├── Interrupted                interrupted; this attempt was stopped
 └── InternalError              500 internal_error; a defect of ours
 
 ``status`` is the HTTP status when the error answers a request; one that ends a job is
@@ -97,7 +97,7 @@ class FramemillError(Exception):
         self.hint = hint
 
     def as_dict(self) -> ErrorDict:
-        """Return the public half of the error."""
+        """Return the public part of the error."""
         return {
             "code": self.code,
             "title": self.title,
@@ -130,25 +130,25 @@ class Forbidden(RequestError):
 
 
 class NotFound(RequestError):
-    """No such thing, or it has expired, or it is another key's."""
+    """There is no such thing, it has expired, or it belongs to another owner."""
 
     code, title, status = "not_found", "Unknown or expired", 404
 
 
 class MethodNotAllowed(RequestError):
-    """The path exists, the method does not."""
+    """This address does not take this method."""
 
     code, title, status = "method_not_allowed", "Method not allowed", 405
 
 
 class Conflict(RequestError):
-    """The thing is not in a state that allows this."""
+    """The current state does not allow this."""
 
     code, title, status = "conflict", "Not possible in this state", 409
 
 
 class BodyTooSlow(RequestError):
-    """The request's head or body came more slowly than the least rate."""
+    """The request's head or body arrived too slowly."""
 
     code, title, status = "body_too_slow", "Request too slow", 408
     retryable = True
@@ -167,13 +167,13 @@ class UnsupportedMediaType(RequestError):
 
 
 class ChecksumMismatch(RequestError):
-    """The bytes are not those of Upload-Checksum (tus 1.0); none of them counts."""
+    """The bytes do not match Upload-Checksum (tus 1.0); none of them are kept."""
 
     code, title, status = "checksum_mismatch", "Checksum does not match", 460
 
 
 class Invalid(RequestError):
-    """Well-formed but not valid: every fault is listed in ``faults``."""
+    """The request can be parsed but is not valid; ``faults`` lists every fault."""
 
     code, title, status = "invalid_request", "Request not valid", 422
 
@@ -187,7 +187,7 @@ class Invalid(RequestError):
 
     @classmethod
     def one(cls, pointer: str, detail: str, hint: str | None = None) -> Invalid:
-        """Make the error for a single fault."""
+        """Return the error for a single fault."""
         return cls([{"pointer": pointer, "detail": detail, "hint": hint}])
 
 
@@ -199,11 +199,11 @@ class IdempotencyMismatch(RequestError):
 
 
 class TooManyRequests(RequestError):
-    """A rate limit or quota is used up; ``retry_after`` seconds tell when."""
+    """A rate limit or quota is used up; try again after ``Retry-After`` seconds."""
 
     code, title, status = "too_many_requests", "Limit reached", 429
     retryable = True
-    quota: tuple[str, int] | None = None  # of a limit that only its refusal tells
+    quota: tuple[str, int] | None = None  # of a limit that only refusals report
 
     def __init__(
         self, detail: str, *, retry_after: int, hint: str | None = None
@@ -213,29 +213,32 @@ class TooManyRequests(RequestError):
 
 
 class UploadLocked(TooManyRequests):
-    """A limit, in the status that tus clients wait at; ``retry_after`` tells when."""
+    """An upload has to wait, because of a limit; see ``Retry-After``, in seconds.
 
-    code, title, status = "upload_locked", "Upload not taken up now", 423
+    tus clients try again after 423, but not after 429.
+    """
+
+    code, title, status = "upload_locked", "Upload has to wait", 423
 
     @classmethod
     def of(cls, limit: TooManyRequests) -> UploadLocked:
-        """Make it of the limit that was met."""
+        """Return the error for a limit that was reached."""
         locked = cls(limit.detail, retry_after=limit.retry_after, hint=limit.hint)
         locked.quota = limit.quota
         return locked
 
 
 class Unavailable(FramemillError):
-    """A part that the service stands on did not answer; try again."""
+    """A part that the service depends on did not answer; try again."""
 
     code, title, status = "unavailable", "Temporarily unavailable", 503
     retryable = True
 
 
 class PartAway(Unavailable):
-    """A part of the service itself is away: no fault of the work, which waits for it.
+    """A part of the service itself is away; accepted work waits for it.
 
-    Never the end of an accepted job before FRAMEMILL_LEASE_OUTAGE_HOURS.
+    It does not end an accepted job before FRAMEMILL_LEASE_OUTAGE_HOURS.
     """
 
 
@@ -252,61 +255,61 @@ class StorageUnavailable(PartAway):
 
 
 class StorageDenied(StorageUnavailable):
-    """The service's own storage refuses it: its keys, its rights or its clock."""
+    """The service's own storage refuses its keys, its rights or its clock."""
 
     code, title = "storage_denied", "Storage refuses the service"
 
 
 class DiskFull(PartAway):
-    """No room left where the work has to be done."""
+    """The disk that the work needs is full."""
 
     code, title = "disk_full", "No disk space left"
 
 
 class Unreachable(Unavailable):
-    """An address that a caller gave (URL source, webhook) did not answer."""
+    """An address that the caller named (URL source, webhook) did not answer."""
 
     code, title = "unreachable", "Address did not answer"
 
 
 class SourceError(FramemillError):
-    """The source cannot be had."""
+    """The source cannot be fetched."""
 
     code, title, status = "source_error", "Source not available", 422
 
 
 class SourceNotFound(SourceError):
-    """The source does not exist (any more)."""
+    """The source does not exist, or no longer exists."""
 
     code, title = "source_not_found", "Source not found"
 
 
 class SourceChanged(SourceError):
-    """The source is not the object that was accepted."""
+    """The source is no longer the object that was accepted."""
 
     code, title = "source_changed", "Source changed after the job was accepted"
 
 
 class SourceForbidden(SourceError):
-    """The source may not be read by us or by this key, or its storage refuses."""
+    """The service or this key may not read the source, or its storage refuses."""
 
     code, title = "source_forbidden", "Source not readable"
 
 
 class AddressRefused(SourceError):
-    """An address that a caller gave may not be reached from here."""
+    """The service may not connect to an address that the caller named."""
 
     code, title = "address_refused", "Address not allowed"
 
 
 class DestinationForbidden(FramemillError):
-    """The results may not be stored where the job asks, or there is no such bucket."""
+    """The results may not be stored at the destination, or its bucket is missing."""
 
-    code, title, status = "destination_forbidden", "Results not storable there", 422
+    code, title, status = "destination_forbidden", "Results cannot be stored there", 422
 
 
 class MediaError(FramemillError):
-    """The source, or what was asked of it, cannot give that output.
+    """The output cannot be made from this source as requested.
 
     ``reports`` are the AttemptReports of the alternatives that were tried before.
     """
@@ -316,19 +319,19 @@ class MediaError(FramemillError):
 
 
 class NoVideoStream(MediaError):
-    """Nothing in the file can be shown as a moving or still picture."""
+    """The file contains no moving or still picture that can be shown."""
 
     code, title = "no_video_stream", "No video stream"
 
 
 class UnsupportedFormat(MediaError):
-    """The file is not of a supported container or codec."""
+    """The container or the codec of the file is not supported."""
 
     code, title = "unsupported_format", "Unsupported format"
 
 
 class DecodeError(MediaError):
-    """No usable frame came out of the decoder."""
+    """The decoder produced no usable frame."""
 
     code, title = "decode_error", "Video could not be decoded"
 
@@ -340,7 +343,7 @@ class Encrypted(MediaError):
 
 
 class SeekPastEnd(MediaError):
-    """The asked time lies after the last frame."""
+    """The requested time is after the last frame."""
 
     code, title = "seek_past_end", "Time past the end of the video"
 
@@ -370,25 +373,25 @@ class CannotFit(MediaError):
 
 
 class Timeout(MediaError):
-    """The work made no progress, or passed its cap."""
+    """The work made no progress, or exceeded its time limit."""
 
     code, title = "timeout", "Processing timed out"
 
 
 class ResourceLimit(MediaError):
-    """The work needed more memory or output than it may have."""
+    """The work needed more memory, or made a larger file, than is allowed."""
 
     code, title = "resource_limit", "Resource limit reached"
 
 
 class DeliveryError(FramemillError):
-    """A notice was not taken by its receiver; never changes its job."""
+    """A webhook or an e-mail was not delivered; the job is not affected."""
 
     code, title = "notice_error", "Notice not delivered"
 
 
 class ReceiverError(DeliveryError):
-    """The receiver answered, but not with success; it is tried again."""
+    """The receiver did not answer with success; the delivery is tried again."""
 
     code, title, retryable = "receiver_error", "Receiver did not accept", True
 
@@ -398,31 +401,31 @@ class ReceiverError(DeliveryError):
 
 
 class ReceiverGone(DeliveryError):
-    """The receiver is gone, or can not be served: nothing is tried again."""
+    """The receiver is gone or cannot be used; the delivery is not tried again."""
 
     code, title = "receiver_gone", "Receiver gone"
 
 
 class KeyRevoked(FramemillError):
-    """The API key that a batch came with was revoked before all its jobs were made."""
+    """The API key of the batch was revoked before all jobs were made."""
 
     code, title, status = "key_revoked", "API key revoked", 403
 
 
 class WorkerLost(FramemillError):
-    """Workers died or vanished under this task too often."""
+    """Too many workers died or vanished while they ran this task."""
 
     code, title = "worker_lost", "Worker lost"
 
 
 class Interrupted(FramemillError):
-    """The attempt was told to stop: cancelled, or its lease was lost."""
+    """The attempt was stopped: the job was cancelled, or the lease was lost."""
 
     code, title = "interrupted", "Attempt interrupted"
 
 
 class InternalError(FramemillError):
-    """A defect of ours; the log has the trace under the same id."""
+    """A defect in Framemill; the log has the trace under the same id."""
 
     code = "internal_error"
 

@@ -1,4 +1,4 @@
-"""What can be asked for: the OutputSpec models, with their bounds and defaults.
+"""What a job can request: the OutputSpec models, with their bounds and defaults.
 
 The models are the one source of the request validation, of the OpenAPI schemas
 and of the parameter tables in ``docs/reference``. They are strict: ``"5"`` is
@@ -62,9 +62,9 @@ class _Replaceable(_Spec):
         default=["frame"],
         min_length=1,
         max_length=4,
-        description="What to show, first that works: the video's frame, embedded "
-        "artwork, the audio's waveform, an icon. Also what stands in for a frame at a "
-        "time that the video has not.",
+        description="What to show, in order of preference: the video's frame, embedded "
+        "artwork, the waveform of the sound, an icon. The first that can be made is "
+        "used. The list also applies to a time at which the video has no frame.",
     )
 
 
@@ -72,18 +72,19 @@ class _Boxed(_Replaceable):
     """An output with a picture size."""
 
     width: Side | None = Field(
-        default=None, description="Pixels; 640 when height is not given either."
+        default=None, description="Pixels; default: 640 if height is unset too."
     )
     height: Side | None = Field(default=None, description="Pixels.")
     fit: Fit = Field(
         default="contain",
-        description="contain keeps all of the picture inside the box, cover fills "
-        "and crops, stretch ignores the shape, pad fills with background.",
+        description="contain keeps the whole picture inside the box; cover fills the "
+        "box and crops; stretch fills the box and distorts; pad adds background.",
     )
     background: Colour | None = Field(
         default=None,
-        description="For pad and behind transparency; null keeps transparency where "
-        "the format can (png, webp, avif, gif, webm) and is black elsewhere.",
+        description="The colour of the padding, and behind transparency. null keeps "
+        "transparency if the format has it (png, webp, avif, gif, webm), and is black "
+        "otherwise.",
     )
     enlarge: bool = Field(
         default=False, description="Allow a result larger than the source."
@@ -101,27 +102,28 @@ class ThumbnailSpec(_Boxed):
 
     kind: Literal["thumbnail"]
     time: Time | None = Field(
-        default=None, examples=["50%"], description="Where the one frame is taken."
+        default=None, examples=["50%"], description="The time of a single frame."
     )
     times: list[Time] | None = Field(
         default=None,
         min_length=1,
         max_length=100,
-        description="1 to 100 times; one file each.",
+        description="1 to 100 times; each makes one file.",
     )
     count: int | None = Field(
         default=None,
         ge=1,
         le=100,
-        description="That many, evenly spaced; fewer where the frames are.",
+        description="How many pictures, evenly spaced; fewer if the video has fewer "
+        "frames.",
     )
     policy: Literal["exact", "keyframe", "auto", "scene"] | None = Field(
         default=None,
-        description="exact: the frame at that time, an error after the end (default "
-        "when time, times or count is given); keyframe: the nearest one that is cheap; "
-        "auto: the best frame (default otherwise), near each time where times are "
-        "given; scene: the first frame of the next scene, of count and times each "
-        "once.",
+        description="exact: the frame at that time, or an error if the time is after "
+        "the end (default if time, times or count is set); keyframe: the nearest frame "
+        "that is cheap to decode; auto: the best frame, near each time if times are "
+        "set (default otherwise); scene: the first frame of the next scene, and with "
+        "count or times each scene once.",
     )
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
@@ -130,7 +132,7 @@ class ThumbnailSpec(_Boxed):
     def _one_way_to_say_when(self) -> Self:
         given = [n for n in ("time", "times", "count") if getattr(self, n) is not None]
         if len(given) > 1:
-            raise ValueError(f"give only one of {' and '.join(given)}")
+            raise ValueError(f"set only one of {' and '.join(given)}")
         return self
 
     @model_validator(mode="after")
@@ -141,7 +143,7 @@ class ThumbnailSpec(_Boxed):
         for time in self.times:
             if parse_time(time) in known:
                 raise ValueError(
-                    f"times has {time!r} twice, and policy {self.policy!r} gives a "
+                    f"times has {time!r} twice, but policy {self.policy!r} shows each "
                     "picture once: name each time once, or take policy 'exact'"
                 )
             known.add(parse_time(time))
@@ -153,7 +155,7 @@ class ThumbnailSpec(_Boxed):
         if self.policy == "scene" and (1.0, True) in map(parse_time, times):
             raise ValueError(
                 "policy 'scene' shows the scene that begins after a time, and none "
-                "begins after 100%: give an earlier time, or take policy 'exact'"
+                "begins after 100%: set an earlier time, or take policy 'exact'"
             )
         return self
 
@@ -166,12 +168,14 @@ class _Moving(_Boxed):
         default=15, gt=0, le=30, allow_inf_nan=False, description="Frames a second."
     )
     width: Annotated[int, Field(ge=2, le=1280)] | None = Field(
-        default=None, description="Pixels; 320 when height is not given either."
+        default=None, description="Pixels; default: 320 if height is unset too."
     )
     height: Annotated[int, Field(ge=2, le=1280)] | None = Field(
         default=None, description="Pixels."
     )
-    loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
+    loop: int = Field(
+        default=0, ge=0, le=65535, description="How many times it plays; 0 is endless."
+    )
     quality: Quality = Field(default=75, description="Not used for gif.")
     colors: int = Field(
         default=192,
@@ -190,16 +194,16 @@ class _Moving(_Boxed):
     )
     palette: Literal["full", "diff"] = Field(
         default="full",
-        description="gif only; full weighs all pixels, diff those that move.",
+        description="gif only; full counts all pixels, diff only those that change.",
     )
     max_bytes: MaxBytes | None = Field(
         default=None,
-        description="Search fps, size, colours, dither and quality, in at most six "
-        "trials, for the best that stays under this size.",
+        description="The largest file. At most six trials vary fps, size, colours, "
+        "dither and quality to find the best result that fits.",
     )
     optimize: bool = Field(
         default=False,
-        description="gif only; use gifsicle where it is installed. Not used with "
+        description="gif only; use gifsicle if it is installed. Not used with "
         "max_bytes.",
     )
 
@@ -211,24 +215,23 @@ class AnimationSpec(_Moving):
     start: Literal["auto"] | Time = Field(
         default=AUTO,
         examples=[AUTO, 12.5, "10%"],
-        description="auto: 10%, or where there is more to see if that stretch is "
-        "black, of one colour, frozen or broken; 10% where end is given. A stated "
-        "start is moved back where the clip would pass the end.",
+        description="auto: 10%, or a better place if that stretch is black, of one "
+        "colour, frozen or broken. If end is set, the default is 10%. A stated start "
+        "is moved back if the clip would pass the end of the video.",
     )
     end: Time | None = Field(
         default=None,
-        description="Instead of duration, and not with start auto; one after the "
-        "video's end is that end. What lies over 30 seconds after the start is not "
-        "shown.",
+        description="Use it instead of duration, and not with start auto. A time after "
+        "the end of the video means the end. At most 30 seconds are shown.",
     )
     duration: float | None = Field(
         default=None,
         ge=0.1,
         le=30,
         allow_inf_nan=False,
-        description="Seconds of the source; 5 when end is not given either.",
+        description="Seconds of the source; default: 5 if end is unset too.",
     )
-    boomerang: bool = Field(default=False, description="Play forth and back.")
+    boomerang: bool = Field(default=False, description="Play forward, then backward.")
     speed: float = Field(
         default=1,
         ge=0.25,
@@ -240,7 +243,7 @@ class AnimationSpec(_Moving):
     @model_validator(mode="before")
     @classmethod
     def _an_end_has_a_start(cls, given: Any) -> Any:
-        """Take a stretch with a stated end from the usual start: it is not sought."""
+        """Start at 10 % if an end is stated, because ``auto`` needs a duration."""
         if isinstance(given, dict) and given.get("end") is not None:
             return {"start": "10%"} | given
         return given
@@ -248,13 +251,13 @@ class AnimationSpec(_Moving):
     @model_validator(mode="after")
     def _one_way_to_say_how_long(self) -> Self:
         if self.end is not None and self.duration is not None:
-            raise ValueError("give only one of end and duration")
+            raise ValueError("set only one of end and duration")
         if self.end is None:
             return self
         if self.start == AUTO:
             raise ValueError(
-                f"start {AUTO!r} chooses where a stretch of some duration lies, so it "
-                'does not go with end; give duration instead of end, or a start ("10%")'
+                f"start {AUTO!r} needs a duration, so it cannot be used with end: set "
+                'duration instead of end, or set a start, such as "10%"'
             )
         (start, start_share), (end, end_share) = (
             parse_time(self.start),
@@ -275,19 +278,20 @@ class PreviewSpec(_Moving):
         default=12,
         ge=1,
         le=50,
-        description="Spread evenly; a short video has room for fewer.",
+        description="How many segments, evenly spread; a short video has room for "
+        "fewer.",
     )
     segment_duration: float = Field(
         default=0.75,
         ge=0.1,
         le=5,
         allow_inf_nan=False,
-        description="Seconds of each; all together at most 60.",
+        description="Seconds of each segment; at most 60 in total.",
     )
     exclude_start: Time = Field(default="5%", description="Left out at the start.")
     exclude_end: Time = Field(
         default="5%",
-        description="Left out at the end; shares are under 100% together.",
+        description="Left out at the end; the two shares must be under 100% in total.",
     )
 
     @model_validator(mode="after")
@@ -311,20 +315,24 @@ class StoryboardSpec(_Replaceable):
         ge=0.5,
         le=600,
         allow_inf_nan=False,
-        description="Seconds between tiles; 10 when count is not given either.",
+        description="Seconds between tiles; default: 10 if count is unset too.",
     )
     count: int | None = Field(
         default=None,
         ge=1,
         le=5000,
-        description="Tiles in all; a frame is repeated where there are fewer.",
+        description="How many tiles in total; frames repeat if there are fewer.",
     )
     columns: int = Field(default=10, ge=1, le=20, description="Tiles side by side.")
     rows: int = Field(
-        default=10, ge=1, le=20, description="Rows of a sheet; the last may have fewer."
+        default=10,
+        ge=1,
+        le=20,
+        description="Rows of tiles on a sheet; the last sheet may have fewer.",
     )
     width: Annotated[int, Field(ge=16, le=640)] = Field(
-        default=320, description="Of one tile; its height keeps the shape."
+        default=320,
+        description="Pixels of one tile; its height follows from the video's shape.",
     )
     format: TileFormat = "jpeg"
     quality: Quality = 75
@@ -332,7 +340,7 @@ class StoryboardSpec(_Replaceable):
     @model_validator(mode="after")
     def _one_way_to_say_how_many(self) -> Self:
         if self.interval is not None and self.count is not None:
-            raise ValueError("give only one of interval and count")
+            raise ValueError("set only one of interval and count")
         return self
 
 
@@ -343,19 +351,25 @@ class ContactSheetSpec(_Replaceable):
     columns: int = Field(default=4, ge=1, le=12, description="Frames side by side.")
     rows: int = Field(default=4, ge=1, le=20, description="Rows of frames.")
     width: Annotated[int, Field(ge=320, le=MAX_SIDE)] = Field(
-        default=1280, description="Of the whole sheet."
+        default=1280, description="Pixels of the whole sheet."
     )
-    header: bool = Field(default=True, description="Name, duration, size, codec.")
+    header: bool = Field(
+        default=True, description="Show the name, duration, size and codec."
+    )
     timestamps: bool = Field(
-        default=True, description="Each frame's real time in its corner."
+        default=True, description="Show each frame's real time in its corner."
     )
     exclude_start: Time = Field(default="5%", description="Left out at the start.")
     exclude_end: Time = Field(
         default="5%",
-        description="Left out at the end; shares are under 100% together.",
+        description="Left out at the end; the two shares must be under 100% in total.",
     )
-    background: Colour = Field(default="#181818", description="Of the sheet.")
-    foreground: Colour = Field(default="#f0f0f0", description="Of the header's text.")
+    background: Colour = Field(
+        default="#181818", description="The colour of the sheet."
+    )
+    foreground: Colour = Field(
+        default="#f0f0f0", description="The colour of the header's text."
+    )
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
 
@@ -373,23 +387,26 @@ class SnippetsSpec(_Spec):
         default=["frame"],
         min_length=1,
         max_length=1,
-        description="Nothing can stand in for a window of the video.",
+        description="Nothing else can be shown in place of a window of the video.",
     )
     window: float = Field(
         default=30,
         ge=1,
         le=600,
         allow_inf_nan=False,
-        description="Seconds of each; longer where there would be over 1000.",
+        description="Seconds of each window; longer if there would be over 1000.",
     )
     format: AnimationFormat = "gif"
     fps: float = Field(
         default=10, gt=0, le=30, allow_inf_nan=False, description="Frames a second."
     )
     width: Annotated[int, Field(ge=16, le=640)] = Field(
-        default=240, description="Pixels; the height keeps the shape."
+        default=240,
+        description="Pixels; the height follows from the video's shape.",
     )
-    loop: int = Field(default=0, ge=0, le=65535, description="Times; 0 is endless.")
+    loop: int = Field(
+        default=0, ge=0, le=65535, description="How many times it plays; 0 is endless."
+    )
     quality: Quality = Field(default=75, description="Not used for gif.")
     colors: int = Field(default=256, ge=2, le=256, description="gif only.")
     dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(

@@ -21,7 +21,7 @@ _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%")
 
 
 def parse_time(value: float | str) -> tuple[float, bool]:
-    """Read a time; give ``(number, is_fraction)``.
+    """Return a time as ``(number, is_fraction)``.
 
     ``(12.5, False)`` is 12.5 seconds, ``(0.5, True)`` half of the duration.
     Raises ValueError when the text is none of the four forms.

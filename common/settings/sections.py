@@ -56,7 +56,7 @@ class Broker(Section):
 
 
 class Store(Section):
-    """The Redis that holds the job records; never the broker's, see the docs."""
+    """The Redis that holds the job records; use another server than the broker's."""
 
     url: str = "redis://127.0.0.1:6380/0"
     prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
@@ -78,11 +78,11 @@ class Blobs(Section):
 
 
 class S3(Section):
-    """The S3 client; empty credentials leave the choice to boto3's chain."""
+    """The S3 client; without credentials here, boto3 looks in its usual places."""
 
     endpoint_url: str | None = None
     public_endpoint_url: str | None = Field(
-        default=None, description="Put into presigned URLs instead of endpoint_url."
+        default=None, description="Used in presigned URLs instead of endpoint_url."
     )
     region: str = "us-east-1"
     access_key_id: str | None = None
@@ -94,7 +94,7 @@ class S3(Section):
 
 
 class SourceRules(Section):
-    """Which sources may be named."""
+    """Which sources a job may use."""
 
     buckets: Words = Field(
         default=[],
@@ -110,15 +110,15 @@ class Limits(Section):
     source_seconds: float = Field(
         default=7 * 24 * 3600,
         gt=0,
-        description="How long a video may be. Stills, animations, previews, contact "
-        "sheets and storyboards cost about the same at any length.",
+        description="The longest video, in seconds. Stills, animations, previews, "
+        "contact sheets and storyboards cost about the same at any length.",
     )
     decoded_seconds: float = Field(
         default=6 * 3600,
         gt=0,
-        description="How long a video may be for what decodes all of it: snippets, and "
-        "storyboards of videos without usable keyframes. One of fewer than 30 frames a "
-        "second counts as so much shorter.",
+        description="The longest video, in seconds, for outputs that decode every "
+        "frame: snippets, and storyboards of videos without usable keyframes. A video "
+        "with fewer than 30 frames a second may be longer in proportion.",
     )
     source_pixels: int = Field(default=8192 * 4320, ge=1)
     outputs_per_job: int = Field(default=32, ge=1, le=200)
@@ -129,10 +129,14 @@ class Limits(Section):
     uploads_at_once: int = Field(
         default=100,
         ge=1,
-        description="Unfinished uploads of an API key's owner; keys may have another.",
+        description="How many uploads of one owner may be unfinished; an API key may "
+        "have a limit of its own.",
     )
     batch_jobs: int = Field(
-        default=10_000, ge=1, le=1_000_000, description="Jobs that one batch makes."
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="The most jobs that one batch makes.",
     )
 
 
@@ -168,9 +172,9 @@ class Lease(Section):
         default=24,
         gt=0,
         le=24 * 365,
-        description="How long work waits for a part of the service that is away "
-        "(storage that does not answer or refuses our keys, a full disk), counted from "
-        "the first time it met that; then it fails.",
+        description="How long a task waits for a part of the service that is away "
+        "(storage that does not answer or refuses the service's keys, or a full disk), "
+        "counted from the first time that it met the outage. After that it fails.",
     )
 
     @model_validator(mode="after")
@@ -199,9 +203,12 @@ class Engine(Section):
     cap_ratio: float = Field(
         default=4,
         gt=0,
-        description="Added to that limit for each second of video decoded or encoded.",
+        description="Seconds added to that limit for each second of video decoded or "
+        "encoded.",
     )
-    hard_seconds: int = Field(default=3600, ge=60, description="Celery's hard limit.")
+    hard_seconds: int = Field(
+        default=3600, ge=60, description="Celery's hard time limit for a task."
+    )
 
 
 class Worker(Section):
@@ -228,8 +235,8 @@ class Api(Section):
         default=64,
         ge=4,
         le=1024,
-        description="Threads that receive large bodies, and as many that send files "
-        "and event streams, beside `threads`.",
+        description="How many threads receive large bodies. As many more send files "
+        "and event streams. Both come on top of `threads`.",
     )
     header_seconds: float = Field(
         default=10,
@@ -241,26 +248,27 @@ class Api(Section):
         default=20,
         ge=1,
         le=3600,
-        description="How long a body may pause, and the interval that `body_rate` "
-        "is measured over.",
+        description="The period over which `body_rate` is averaged. A body may pause "
+        "for less than this.",
     )
     body_rate: int = Field(
         default=1000,
         ge=0,
         le=1_000_000,
-        description="The lowest average rate, in bytes a second. A body that is "
-        "slower over `body_seconds` is refused (408); a client that reads an answer "
-        "more slowly over three times as long is disconnected.",
+        description="The lowest rate of a body, in bytes a second, averaged over each "
+        "`body_seconds`. A slower one is refused (408). A client that reads an answer "
+        "more slowly than this, averaged over three times as long, is cut off.",
     )
     secret: str = Field(
         default="",
-        description="Signs artifact URLs; at least 32 characters, the same on every "
-        "API process.",
+        description="Signs artifact URLs. It has at least 32 characters and is the "
+        "same in every API process.",
     )
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     cors_origins: Words = Field(
         default=[],
-        description="Origins (https://host) whose pages may read answers; * is all.",
+        description="Origins (https://host) whose pages may read answers; * allows "
+        "all.",
     )
     auth: bool = Field(default=True, description="Require an API key.")
     keys: KeyList = Field(
@@ -319,8 +327,8 @@ class Egress(Section):
     def fault_of(self, url: str) -> tuple[str, str] | None:
         """Return what is wrong with a URL's scheme or port, and a hint, or None.
 
-        Where its host leads is for the worker to look up. Raises ValueError for what
-        is no URL.
+        The worker checks the host when it connects. Raises ValueError if the text is
+        not a URL.
         """
         parts = urlsplit(url)
         if parts.scheme not in self.schemes:
@@ -367,8 +375,8 @@ class Smtp(Section):
     sender: str = "Framemill <framemill@localhost>"
     recipients: Recipients = Field(
         default=[],
-        description="Who may be mailed, beside the recipients of each API key: an "
-        "address, @DOMAIN, or * for anybody.",
+        description="Who may be sent e-mail, besides the recipients of each API key: "
+        "an address, @DOMAIN, or * for anybody.",
     )
     timeout_seconds: float = Field(default=15, gt=0, le=60)
 
@@ -425,7 +433,9 @@ class Events(Section):
     endpoint_url: str | None = Field(
         default=None, description="Endpoint of SQS; default: the region's."
     )
-    wait_seconds: int = Field(default=20, ge=0, le=20, description="Long poll.")
+    wait_seconds: int = Field(
+        default=20, ge=0, le=20, description="How long a poll waits for messages."
+    )
     max_receives: int = Field(
         default=5,
         ge=1,
@@ -434,10 +444,11 @@ class Events(Section):
     )
     token: str = Field(
         default="",
-        description="Bearer token of the HTTP endpoint; without one it is closed.",
+        description="Bearer token of the HTTP endpoint; empty: no token is accepted.",
     )
     topics: Words = Field(
-        default=[], description="ARNs of SNS topics that the HTTP endpoint accepts."
+        default=[],
+        description="ARNs of the SNS topics that the HTTP endpoint accepts.",
     )
 
 

@@ -27,15 +27,15 @@ from worker.media.warning_codes import WARNINGS
 # Pictures of ``tests/docs/pictures.py``, by kind: file and what is to be seen.
 _PICTURES = {
     "thumbnail": (
-        ("thumbnail.jpg", "the frame that policy auto takes of the sample"),
+        ("thumbnail.jpg", "the frame of the sample that policy auto chooses"),
         ("artwork.jpg", 'embedded artwork, `"fallback": ["artwork"]`'),
         (
             "waveform.png",
             'the sound of a file without video, `"fallback": ["waveform"]`',
         ),
-        ("icon.png", 'a sign where there is nothing else, `"fallback": ["icon"]`'),
+        ("icon.png", 'an icon, shown if there is nothing else, `"fallback": ["icon"]`'),
     ),
-    "animation": (("animation.gif", "two seconds, forth and back"),),
+    "animation": (("animation.gif", "two seconds, forward and backward"),),
     "preview": (("preview.webp", "six segments of the whole sample"),),
     "storyboard": (("storyboard.jpg", "a tile for every half second"),),
     "contact_sheet": (("contact-sheet.jpg", "the default sheet"),),
@@ -61,19 +61,19 @@ def settings_page() -> str:
         "# Settings",
         "",
         (
-            "Every setting is an environment variable. All are checked together at "
-            "start, and every fault is reported at once; an unknown `FRAMEMILL_*` name "
-            "is a fault. Lists are comma-separated. `REDIS_URL` is used for the broker "
-            "and the store where their URLs are not set. With one server for both, a "
-            "`FLUSHALL` of the broker deletes the jobs too."
+            "Every setting is an environment variable. Each part of the service checks "
+            "all of them when it starts, and reports every fault at once. An unknown "
+            "`FRAMEMILL_*` name is a fault. Lists are comma-separated. If the broker's "
+            "or the store's URL is not set, `REDIS_URL` is used. If one server holds "
+            "both, a `FLUSHALL` of the broker deletes the jobs too."
         ),
         "",
-        "`FRAMEMILL_FFMPEG`: path of FFmpeg; default: the imageio-ffmpeg wheel's.",
+        "`FRAMEMILL_FFMPEG`: the path of FFmpeg; default: that of imageio-ffmpeg.",
         "",
         (
-            "`FRAMEMILL_PRESETS`: named bundles of outputs, as JSON: "
-            '`{"cover": [{"kind": "thumbnail", "width": 1200}]}`; beside the '
-            "[shipped ones](outputs.md#presets)."
+            "`FRAMEMILL_PRESETS`: named bundles of outputs, as JSON, such as "
+            '`{"cover": [{"kind": "thumbnail", "width": 1200}]}`. They are added to '
+            "the [shipped ones](outputs.md#presets)."
         ),
     ]
     for name, info in Settings.model_fields.items():
@@ -96,9 +96,9 @@ def outputs_page() -> str:
         "# Outputs and their parameters",
         "",
         (
-            "The fields of one entry of `outputs`. Unknown fields are refused. A time "
-            'is seconds (`12.5`), `"5m2s"`, `"HH:MM:SS.mmm"`, or a share of the '
-            'duration (`"50%"`).'
+            "The tables list the fields of one entry of `outputs`. Unknown fields are "
+            'refused. Write a time as seconds (`12.5`), as `"5m2s"`, as '
+            '`"HH:MM:SS.mmm"`, or as a share of the duration (`"50%"`).'
         ),
     ]
     for kind in _KINDS:
@@ -125,16 +125,17 @@ def _bounds_of_cost() -> Iterator[str]:
     """List what follows from what encoding costs, beside the bounds of the fields."""
     yield from ("", "## Bounds that follow from cost", "")
     yield (
-        "Each field has bounds of its own. If an output within them would still take "
-        f"over {cost.MOST_SECONDS / 60:g} minutes of one core, or more memory or disk "
-        "than a task may have, less is made, and a warning says what. The figures are "
-        "for coloured noise, the most expensive film there is."
+        "Each field has bounds of its own. An output within them may still take over "
+        f"{cost.MOST_SECONDS / 60:g} minutes of one core, or more memory or disk than "
+        "a task is allowed. Then the service reduces the output, and a warning says "
+        "what it reduced. The figures are for coloured noise, which costs more than "
+        "any real film."
     )
-    yield from ("", "| what | bound | over it |", "|---|---|---|")
+    yield from ("", "| what | bound | beyond the bound |", "|---|---|---|")
     for kind in typing.get_args(specs.AnimationFormat):
         yield (
             f"| all frames of an animation, a preview or one snippet as {kind} | "
-            f"{_mega(cost.most_pixels(kind))} | a lower rate, `fps_reduced` |"
+            f"{_mega(cost.most_pixels(kind))} | a lower frame rate, `fps_reduced` |"
         )
     yield from (f"| {what} | {bound} | {then} |" for what, bound, then in _bounded())
     yield ""
@@ -142,9 +143,9 @@ def _bounds_of_cost() -> Iterator[str]:
         "The largest thumbnail as avif takes about 900 MiB and up to two minutes of a "
         "core. A run ends as `timeout` when FFmpeg reports nothing for "
         "`FRAMEMILL_ENGINE_STALL_SECONDS`, or after `FRAMEMILL_ENGINE_CAP_SECONDS` in "
-        "all; both grow by `FRAMEMILL_ENGINE_CAP_RATIO` seconds for each second that "
-        "the work may cost. A run that needs more memory than it may have ends as "
-        "`resource_limit`."
+        "all. Both limits grow by `FRAMEMILL_ENGINE_CAP_RATIO` seconds for each second "
+        "that the work may cost. A run that needs more memory than it is allowed ends "
+        "as `resource_limit`."
     )
 
 
@@ -154,7 +155,8 @@ def _mega(pixels: float) -> str:
 
 def _bounded() -> Iterator[tuple[str, str, str]]:
     """Return what has which bound, and what happens over it."""
-    slower, smaller = "a lower rate, `fps_reduced`", "smaller frames, `tiles_reduced`"
+    slower = "a lower frame rate, `fps_reduced`"
+    smaller = "smaller frames, `tiles_reduced`"
     yield "frames under `max_bytes` or of a preview", _mega(cost.STORED_PIXELS), slower
     yield "a boomerang's frames, one way", _mega(moving.REVERSE_BYTES / 4), slower
     yield "a contact sheet as avif", _mega(layout.AVIF_PIXELS), smaller
@@ -198,9 +200,10 @@ def errors_page() -> str:
         "# Error codes",
         "",
         (
-            "An error has a stable code that a program can look for. As the answer to "
-            "a request it is `application/problem+json` with the HTTP status below. An "
-            "error that ends a job or an output is its `error` in the job document."
+            "An error has a stable code that a program can look for. An error that "
+            "answers a request is `application/problem+json` with the HTTP status "
+            "below. An error that ends a job or an output is in its `error` in the job "
+            "document."
         ),
         "",
         "| code | HTTP | title | when | try again |",
