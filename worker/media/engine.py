@@ -43,7 +43,7 @@ from worker.media import index_names, warning_codes
 from worker.media.ffmpeg import binary, process, timeline, verify
 from worker.media.ffmpeg.clip import Clip, decoding_seconds
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step
-from worker.media.probe import judge
+from worker.media.probe import media_info
 from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.storyboard import recipe as storyboard
@@ -132,13 +132,13 @@ class Engine:
         self, path: Path, should_stop: Callable[[], bool] = lambda: False
     ) -> MediaInfo:
         """Return what a file holds; raise a MediaError if it cannot be used."""
-        media = judge.probe(path, self._settings, should_stop)
+        media = media_info.probe(path, self._settings, should_stop)
         if not timeline.jumps(media):
             return media
         with tempfile.TemporaryDirectory(prefix="timeline-") as folder:
             copy = Path(folder) / _SOURCE
             timeline.rewrite(path, copy, self._settings, should_stop)
-            facts = judge.probe(copy, self._settings, should_stop)
+            facts = media_info.probe(copy, self._settings, should_stop)
         return timeline.as_of(media, facts)
 
     def split(self, spec: OutputSpec, media: MediaInfo) -> list[PartSpec]:

@@ -19,14 +19,14 @@ from common.settings.load import Settings
 
 _LUA = Path(__file__).parent.parent / "lua"
 _PRELUDE = (_LUA / "lib" / "prelude.lua",)
-_RULES = (*_PRELUDE, _LUA / "lib" / "batches.lua", _LUA / "lib" / "rules.lua")
+_RULES = (*_PRELUDE, _LUA / "lib" / "batches.lua", _LUA / "lib" / "job_status.lua")
 _IDEMPOTENCY = _LUA / "lib" / "idempotency.lua"
 _LIMITS = _LUA / "lib" / "limits.lua"
 _REOPEN = _LUA / "lib" / "reopen.lua"
 _LIBRARIES: dict[str, ScriptFiles] = {
     "accept": (QUOTA_LUA, *_RULES, _IDEMPOTENCY, _LIMITS),
     "accept_batch": (*_RULES, _IDEMPOTENCY),
-    "answers": _PRELUDE,
+    "kept_answers": _PRELUDE,
     "batch": (*_RULES, _REOPEN),
     "cancel": _RULES,
     "claim": _RULES,

@@ -78,7 +78,7 @@ class IdempotencyKeys(Connection):
         Raises IdempotencyMismatch where the key was used with another request.
         """
         found = self._call(
-            "answers",
+            "kept_answers",
             op="begin",
             digest=request.digest,
             token=request.token,
@@ -91,7 +91,7 @@ class IdempotencyKeys(Connection):
     def keep_answer(self, request: Repeatable, answer: str) -> None:
         """Store the answer to a request, for retention.idempotency_hours."""
         self._call(
-            "answers",
+            "kept_answers",
             op="keep",
             digest=request.digest,
             token=request.token,
@@ -100,7 +100,9 @@ class IdempotencyKeys(Connection):
 
     def drop_answer(self, request: Repeatable) -> None:
         """Free the key: the request has had no effect."""
-        self._call("answers", op="drop", digest=request.digest, token=request.token)
+        self._call(
+            "kept_answers", op="drop", digest=request.digest, token=request.token
+        )
 
 
 def identify(owner: str, known: Idempotency | None) -> dict[str, Any]:

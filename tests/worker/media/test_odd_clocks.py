@@ -12,7 +12,7 @@ import pytest
 from common.model import MediaInfo
 from common.outputs.specs import OUTPUT_SPEC
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
-from worker.media.probe import judge
+from worker.media.probe import media_info
 from worker.media.probe.sniff import looks_like_media
 
 _FILM = "testsrc2=s=320x180:r=24:d=4"
@@ -116,19 +116,19 @@ def _stream(**facts: object) -> dict[str, object]:
 def test_given_a_last_frame_of_an_hour_when_judged_then_the_stated_end_counts():
     facts = {"container": "mov", "duration": 4.0, "start": 0.0}
 
-    assert judge._length(_stream(end=3604.0), facts) == pytest.approx(4.0)
+    assert media_info._length(_stream(end=3604.0), facts) == pytest.approx(4.0)
 
 
 def test_given_a_too_short_statement_when_judged_then_the_frames_count():
     facts = {"container": "mov", "duration": 2.0, "start": 0.0}
 
-    assert judge._length(_stream(), facts) == pytest.approx(4.0)
+    assert media_info._length(_stream(), facts) == pytest.approx(4.0)
 
 
 def test_given_chained_streams_when_judged_then_all_their_frames_count():
     facts = {"container": "ogg", "duration": 4.0, "start": 0.0}
 
-    assert judge._length(_stream(packets=80), facts) == pytest.approx(8.0)
+    assert media_info._length(_stream(packets=80), facts) == pytest.approx(8.0)
 
 
 def test_given_a_damaged_keyframe_when_a_storyboard_is_made_then_all_is_decoded(

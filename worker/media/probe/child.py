@@ -5,10 +5,10 @@ see :class:`Options`), because a demuxer that crashes on hostile input must not 
 the worker. It imports PyAV and the standard library alone, so it starts fast and needs
 no import path.
 
-It reports and does not judge: :mod:`worker.media.probe.judge` turns the facts into a
-MediaInfo or an error. One pass over the packets finds, for every video stream that
-could be the film, the first frames and the times of all packets. A file that is too
-large for that is read at its start and, after a seek, at its end.
+It reports and does not judge: :mod:`worker.media.probe.media_info` turns the facts
+into a MediaInfo or an error. One pass over the packets finds, for every video stream
+that could be the film, the first frames and the times of all packets. A file that is
+too large for that is read at its start and, after a seek, at its end.
 """
 
 from __future__ import annotations

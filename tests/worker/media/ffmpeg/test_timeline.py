@@ -15,7 +15,7 @@ from tests.acceptance import marks
 from tests.acceptance.films import make
 from tests.acceptance.films.recipes import FRAGMENTS, H264, MPEG2, VP9, groups, of
 from worker.media.ffmpeg import timeline
-from worker.media.probe import child, judge
+from worker.media.probe import child, media_info
 
 _FRAMES = 20
 _RATE = 10
@@ -91,7 +91,7 @@ def test_joined_recordings_are_noticed_and_put_one_after_another(
 ):
     path, copy = joined(suffix, *starts), tmp_path / "copy.nut"
 
-    media = judge.probe(path, settings)
+    media = media_info.probe(path, settings)
     timeline.rewrite(path, copy, settings, lambda: False)
 
     assert timeline.jumps(media)
@@ -105,7 +105,7 @@ def test_joined_recordings_are_noticed_and_put_one_after_another(
 
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "ogv", "frag.mp4", "mp4", "flv"])
 def test_one_file_alone_is_no_second_one(settings, joined, suffix):
-    media = judge.probe(joined(suffix, 0), settings)
+    media = media_info.probe(joined(suffix, 0), settings)
 
     assert media.warnings == []
     assert media.duration == pytest.approx(2.0, abs=0.11)
@@ -123,10 +123,10 @@ def test_a_second_matroska_file_is_found_in_a_file_too_large_to_be_read(
     settings, joined, monkeypatch
 ):
     path = joined("mkv", 0, 0)
-    monkeypatch.setattr(judge, "_SCAN_BYTES", 1000)
+    monkeypatch.setattr(media_info, "_SCAN_BYTES", 1000)
 
-    assert "clock_jumps" in judge.probe(path, settings).warnings
-    assert "clock_jumps" not in judge.probe(joined("mkv", 0), settings).warnings
+    assert "clock_jumps" in media_info.probe(path, settings).warnings
+    assert "clock_jumps" not in media_info.probe(joined("mkv", 0), settings).warnings
 
 
 def test_the_facts_of_a_copy_stand_under_the_name_of_the_file(engine, joined):
@@ -154,7 +154,7 @@ def test_facts_of_a_copy_do_not_warn_of_the_copys_own_duration():
 @pytest.mark.parametrize("start", [1, 2**33 / 90_000 - 1])
 def test_an_ordinary_stream_has_no_jump(settings, joined, start):
     # The second one reaches the end of the clock's 33 bits in its middle.
-    media = judge.probe(joined("ts", start), settings)
+    media = media_info.probe(joined("ts", start), settings)
 
     assert "clock_jumps" not in media.warnings
     assert not timeline.jumps(media)
@@ -185,7 +185,7 @@ def test_a_file_too_large_to_be_read_is_looked_at_in_places(
 ):
     path = joined("ts", *starts)
     monkeypatch.setattr(child, "_WINDOW_BYTES", path.stat().st_size // 12)
-    options = child.Options(judge.FORMATS, 10**7, 1000, 3.0)
+    options = child.Options(media_info.FORMATS, 10**7, 1000, 3.0)
     monkeypatch.setattr(child, "_enough", lambda track: track.packets > 2)
     monkeypatch.setattr(child, "_read_end", lambda *_: None)
     monkeypatch.setattr(child, "_try_seek", lambda *_, **__: True)

@@ -14,7 +14,7 @@ from common.settings.sections import Limits
 from tests.conftest import CASES
 from tests.worker.media.probe.heif import ALPHA, Heif, coded, grid, overlay
 from worker.media.engine import RenderJob, Watch
-from worker.media.probe import isobmff, judge
+from worker.media.probe import isobmff, media_info
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 _COLOURS = ("red", "lime", "blue", "white")
@@ -158,7 +158,7 @@ def test_given_a_grid_over_the_limit_of_pixels_then_it_is_refused(tiles, tmp_pat
     limits = Limits(source_pixels=128 * 96 - 1)
 
     with pytest.raises(TooManyPixels, match="128x96"):
-        judge.probe(path, Settings(limits=limits))
+        media_info.probe(path, Settings(limits=limits))
 
 
 def test_given_a_sequence_with_an_alpha_track_then_each_frame_is_transparent(show):

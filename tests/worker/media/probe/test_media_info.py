@@ -12,7 +12,7 @@ from common.errors import FramemillError, TooLarge, TooLong
 from common.settings.load import Settings
 from common.settings.sections import Limits
 from worker.media.engine import Engine
-from worker.media.probe import geometry, judge
+from worker.media.probe import geometry, media_info
 
 
 def _fixed(degrees: float, *, mirrored: bool = False) -> list[int]:
@@ -56,7 +56,7 @@ def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
     # Given two minutes of which only the begin and the end are read
     words = ("-g", "50", "-sc_threshold", "0")
     clip = make(f"two_minutes{suffix}", "testsrc2=s=64x36:r=25:d=120", *words)
-    monkeypatch.setattr(judge, "_SCAN_BYTES", 1)
+    monkeypatch.setattr(media_info, "_SCAN_BYTES", 1)
 
     media = engine.probe(clip)
     gap = media.video.keyframe_interval
@@ -224,4 +224,4 @@ def test_given_a_start_and_a_length_when_they_are_added_then_no_noise_is_stated(
     video = SimpleNamespace(start_time=0.1, duration=0.2)
     facts = {"duration": None, "audios": []}
 
-    assert judge._duration(video, facts, []) == 0.3
+    assert media_info._duration(video, facts, []) == 0.3
