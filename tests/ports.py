@@ -14,7 +14,7 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on, each time another.
+    """Return a port that nobody listens on, each time another.
 
     The kernel's own choice, by binding to 0, is one that it may give to somebody's
     connection before the server binds it.

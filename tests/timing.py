@@ -8,7 +8,7 @@ from typing import Any
 
 
 def quickest(act: Callable[[], Any], times: int = 5) -> float:
-    """Give the least of several runs, in seconds: what others do only adds to it."""
+    """Return the least of several runs, in seconds: what others do only adds to it."""
     found = []
     for _ in range(times):
         began = time.monotonic()

@@ -32,7 +32,7 @@ class Cell:
 
 
 def judge(case: Case, *, blind: str = "") -> Cell:
-    """Look at all files of an output that should have succeeded.
+    """Check all files of an output that should have succeeded.
 
     ``blind`` is why its pictures show no number; then files and sizes alone count.
     """
@@ -66,7 +66,7 @@ def _failed(case: Case) -> Cell:
 
 
 def judge_job(film: Film, job: dict[str, Any], cases: list[Case]) -> Cell:
-    """Look at what concerns all outputs: status, warnings, the one duration."""
+    """Check what concerns all outputs: status, warnings, the one duration."""
     problems, expected = [], film.expected_errors
     if job["status"] != "completed" and not expected:
         problems.append(f"the job is {job['status']}")

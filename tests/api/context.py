@@ -12,7 +12,7 @@ WEBHOOK_SECRET = "whsec_" + "A" * 32
 
 
 def make_app(folder, **sections: Any):
-    """Give the runtime and a test client of the app over it."""
+    """Return the runtime and a test client of the app over it."""
     given = {
         "api": {"secret": "x" * 32, "auth": False, "transfers": 8},
         "webhooks": {"secret": WEBHOOK_SECRET},

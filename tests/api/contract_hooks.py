@@ -32,7 +32,7 @@ def map_body(_context: Any, body: Any) -> Any:
 
 
 def _is_name(value: Any) -> bool:
-    """Tell whether a bucket is valid as it is: what is wrong must stay wrong."""
+    """Return whether a bucket is valid as it is: what is wrong must stay wrong."""
     return isinstance(value, str) and bool(re.fullmatch(schema.BUCKET, value))
 
 

@@ -73,14 +73,14 @@ class Server:
         return statistics.median(self.rates)
 
     def cpu_seconds(self) -> float:
-        """Tell what its processes have used so far."""
+        """Return what its processes have used so far."""
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         children = [int(word) for word in listed.read_text().split()]
         return sum(cpu_seconds(pid) for pid in [self.process.pid, *children])
 
 
 def cpu_seconds(pid: int) -> float:
-    """Tell what a process has used so far, itself and the kernel for it."""
+    """Return what a process has used so far, itself and the kernel for it."""
     words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 

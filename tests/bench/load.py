@@ -30,7 +30,7 @@ class Result:
         return len(self.seconds) / self.elapsed
 
     def percentile(self, share: float) -> float:
-        """Give the time, in milliseconds, within which that share was answered."""
+        """Return the time, in milliseconds, within which that share was answered."""
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 

@@ -60,7 +60,7 @@ class Visit:
         return answer
 
     def elsewhere(self) -> list[str]:
-        """Give the addresses asked for that are not the service's."""
+        """Return the addresses asked for that are not the service's."""
         scratch_dir = urlsplit(self.service.url).netloc
         found = [answer.url for answer in self.answers]
         return [

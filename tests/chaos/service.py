@@ -247,7 +247,7 @@ class Service:
         return until(accepted, 120, "a job is accepted")
 
     def orphans(self) -> list[int]:
-        """Give FFmpegs of this service that have lost their parents."""
+        """Return FFmpegs of this service that have lost their parents."""
         found = []
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():

@@ -60,14 +60,14 @@ def test_every_copy_is_whole_when_its_job_completes(tmp_path):
 
 
 def half_copied(service: Service, client: Any, kill: int) -> bool:
-    """Tell whether some job has some of its copies and not all of them."""
+    """Return whether some job has some of its copies and not all of them."""
     listed = client.list_objects_v2(Bucket="theirs").get("Contents", [])
     copies = Counter(one["Key"].split("/")[1] for one in listed)
     return len(copies) >= kill and any(count < FILES for count in copies.values())
 
 
 def completed(service: Service, client: Any, ids: list[str]) -> bool:
-    """Look at every job that has completed: all of its copies must be there."""
+    """Check every job that has completed: all of its copies must be there."""
     done = 0
     for job_id in ids:
         job = service.get(f"/v1/jobs/{job_id}")

@@ -85,7 +85,7 @@ def cluster(folder: Path) -> Iterator[list[str]]:
 
 
 def _take_slots(port: int, number: int, bus: int, first: int) -> None:
-    """Give a node a third of the slots, and have the first node meet it."""
+    """Assign a third of the slots to a node, and have the first node meet it."""
     begin, end = number * _SLOTS // 3, (number + 1) * _SLOTS // 3 - 1
     redis.Redis(port=port).execute_command("CLUSTER ADDSLOTSRANGE", begin, end)
     if port != first:

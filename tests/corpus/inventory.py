@@ -51,12 +51,12 @@ class Entry:
 
     @property
     def is_bomb(self) -> bool:
-        """Tell whether the clip is made to eat memory."""
+        """Return whether the clip is made to eat memory."""
         return self.kind.startswith(("decompression-bomb", "huge"))
 
     @property
     def fitting(self) -> set[str] | None:
-        """Give the error codes that tell of the reason, None for any."""
+        """Return the error codes that tell of the reason, None for any."""
         words = self.reason.partition(" (list of")[0]
         codes = FITTING[words] if self.expected == CLEAR_ERROR else FITTING.get(words)
         also = _ALSO.get(self.file.name)

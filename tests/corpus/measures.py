@@ -15,7 +15,7 @@ _DARK_SHARE = 0.995
 
 
 def ssim(one: Image.Image, other: Image.Image) -> float:
-    """Give the structural similarity of two pictures' grey values, at most 1.
+    """Return the structural similarity of two pictures' grey values, at most 1.
 
     Pictures under 16 pixels are enlarged: the measure needs whole blocks.
     """
@@ -71,7 +71,7 @@ def _mean_ssim(a: Image.Image, b: Image.Image) -> float:
 
 
 def colour_error(one: Image.Image, other: Image.Image) -> float:
-    """Give the mean difference of two pictures' RGB values, blurred, 0 to 255.
+    """Return the mean difference of two pictures' RGB values, blurred, 0 to 255.
 
     A wrong matrix, range, or a swapped plane shows here; noise does not.
     """
@@ -81,7 +81,7 @@ def colour_error(one: Image.Image, other: Image.Image) -> float:
 
 
 def is_blank(image: Image.Image) -> bool:
-    """Tell whether a picture is black or flat."""
+    """Return whether a picture is black or flat."""
     grey = image.convert("L")
     dark = sum(grey.histogram()[:_DARK]) / (grey.width * grey.height)
     return dark > _DARK_SHARE or ImageStat.Stat(grey).stddev[0] < _FLAT_SPREAD

@@ -68,7 +68,7 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Give the summary by class as Markdown."""
+    """Return the summary by class as Markdown."""
     classes = defaultdict(list)
     for row in rows:
         classes[row.kind].append(row)

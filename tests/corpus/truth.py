@@ -135,20 +135,20 @@ class Truth:
         return subprocess.run(argv, capture_output=True, check=False, timeout=_SECONDS)
 
     def at(self, time: float) -> list[int]:
-        """Give the frames that begin at that time; several where times overlap."""
+        """Return the frames that begin at that time; several where times overlap."""
         return [n for n, one in enumerate(self.times) if abs(one - time) < _EXACT]
 
     def shown(self, time: float) -> int:
-        """Give the frame that is on screen then; the first before all of them."""
+        """Return the frame that is on screen then; the first before all of them."""
         earlier = [n for n, one in enumerate(self.times) if one < time + _EXACT]
         return max(earlier, key=lambda n: self.times[n], default=0)
 
     def between(self, start: float, end: float) -> list[int]:
-        """Give the frames that begin from ``start`` to ``end``."""
+        """Return the frames that begin from ``start`` to ``end``."""
         return [n for n, one in enumerate(self.times) if start <= one <= end]
 
     def vivid(self) -> float:
-        """Give the share of frames that are neither black nor flat."""
+        """Return the share of frames that are neither black nor flat."""
         if not self.tiny:
             return 0.0
         return sum(not is_blank(one) for one in self.tiny) / len(self.tiny)

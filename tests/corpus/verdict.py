@@ -63,7 +63,7 @@ class Bench:
             self._judge_storyboard(made["storyboard"].files)
 
     def _is_mostly_lost(self) -> bool:
-        """Tell whether hardly a frame decodes of what may be refused: no film."""
+        """Return whether hardly a frame decodes of what may be refused: no film."""
         seen, packets = len(self._truth.times), self._video.frames or 0
         lost = self._truth.lost and seen < packets / 2
         if self._entry.expected != EITHER or not lost:
@@ -116,7 +116,7 @@ class Bench:
         *,
         solid: bool = False,
     ) -> tuple[float, Image.Image]:
-        """Give the best SSIM with one of the frames, and what it is like.
+        """Return the best SSIM with one of the frames, and what it is like.
 
         Below ``least`` it may be like what FFmpeg gives in another plain way, or no
         further from a frame than that is; it is noted as an excuse, with the SSIM of

@@ -19,7 +19,7 @@ PARTS = {"broker", "store", "s3", "api", "worker", "reaper", "flower"}
 
 
 def none_left(data):
-    """Give what is left once nothing more ends; the system reaps in its own time."""
+    """Return what is left once nothing more ends; the system reaps in its own time."""
     deadline = time.monotonic() + 20
     while left := processes_of(data):
         if time.monotonic() > deadline:

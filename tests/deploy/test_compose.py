@@ -37,7 +37,7 @@ def redis_url(tmp_path):
 
 
 def environment(service, given=None):
-    """Give the variables as Compose would, with defaults and GIVEN filled in."""
+    """Return the variables as Compose would, with defaults and GIVEN filled in."""
 
     def fill(match):
         name, default = match[1], match[3]

@@ -75,7 +75,7 @@ _GAP, _LABEL = 8, 26
 
 
 def sources(folder: Path) -> dict[str, Path]:
-    """Give the sample, and its sound as a song with a cover."""
+    """Return the sample, and its sound as a song with a cover."""
     cover, song = folder / "cover.jpg", folder / "song.m4a"
     square = ("-vf", "crop=ih:ih:170:0", "-frames:v", "1", "-q:v", "2")
     ffmpeg("-ss", "5", "-i", str(SAMPLE), *square, str(cover))
@@ -86,7 +86,7 @@ def sources(folder: Path) -> dict[str, Path]:
 
 
 def render(engine: Engine, source: Path, workdir: Path, **spec: Any) -> RenderedFile:
-    """Give the first file that a spec makes of a source."""
+    """Return the first file that a spec makes of a source."""
     workdir.mkdir()
     model = OUTPUT_SPEC.validate_python(spec)
     media = engine.probe(source)
@@ -123,7 +123,7 @@ def hdr(engine: Engine, folder: Path) -> Image.Image:
 
 
 def engine_font() -> Path:
-    """Give the path of the font that contact sheets use."""
+    """Return the path of the font that contact sheets use."""
     return ROOT / "worker" / "media" / "assets" / FONT
 
 

@@ -120,7 +120,7 @@ def running(
 
 
 def processes_of(data: Path) -> dict[int, str]:
-    """Give the processes that have this folder in their arguments or environment."""
+    """Return the processes that have this folder in their arguments or environment."""
     found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():

@@ -64,7 +64,7 @@ class Cloud:
         return [job for job in page["jobs"] if job["source"]["key"] == key]
 
     def heard(self, job_id: str) -> list[Any]:
-        """Give what webhooks told of a job; raises where one is not signed."""
+        """Return what webhooks told of a job; raises where one is not signed."""
         hook = Webhook(SECRET)
         told = [hook.verify(got.body, got.headers) for got in self.receiver.requests]
         return [one for one in told if one["data"]["job_id"] == job_id]

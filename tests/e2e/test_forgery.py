@@ -124,7 +124,7 @@ def submit(service: Service, **body: Any) -> requests.Response:
 
 
 def codes_of_sources(service: Service, urls: list[str]) -> set[str]:
-    """Give the codes that sources end with, at the door or in the worker."""
+    """Return the codes that sources end with, at the door or in the worker."""
     answers = [submit(service, source={"url": url}) for url in urls]
     taken = [one.json()["id"] for one in answers if one.status_code == 202]
     assert taken, "some pass the door and are the worker's to refuse"
@@ -193,7 +193,7 @@ def hooked(service: Service, urls: list[str]) -> list[str]:
 
 
 def passes(service: Service, url: str) -> bool:
-    """Tell whether the API takes a webhook's address, which the worker then judges."""
+    """Return whether the API takes a webhook's address, which the worker judges."""
     hook = {"type": "webhook", "url": url, "events": ["job.cancelled"]}
     answer = submit(service, source={"url": "https://127.0.0.1/"}, notify=[hook])
     assert answer.status_code in {202, 422}, answer.text

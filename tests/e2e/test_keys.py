@@ -84,7 +84,7 @@ def bob(service: Service) -> Caller:
 
 @pytest.fixture
 def ids(anna: Caller) -> dict[str, str]:
-    """Give one thing of Anna's for each kind of id in the API's addresses."""
+    """Return one thing of Anna's for each kind of id in the API's addresses."""
     hook = {"type": "webhook", "url": "https://127.0.0.1/", "events": ["job.accepted"]}
     job = anna.submit(notify=json.dumps([hook]))
     await_job(anna.service, job, anna.token)
@@ -112,7 +112,7 @@ def ids(anna: Caller) -> dict[str, str]:
 
 
 def operations() -> list[tuple[str, str, str]]:
-    """Give name, method and address of each operation on one thing of somebody's."""
+    """Return name, method and address of each operation on one thing of somebody's."""
     return [
         (operation["operationId"], method.upper(), path)
         for path, item in openapi.document()["paths"].items()

@@ -49,7 +49,7 @@ def following(
 
 
 def kept(events: Iterator[Event]) -> list[tuple[str, Any]]:
-    """Give the ids and types of the events that a client may come back to."""
+    """Return the ids and types of the events that a client may come back to."""
     return [(one.id, json.loads(one.data)["type"]) for one in events if one.id]
 
 

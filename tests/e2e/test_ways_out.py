@@ -87,7 +87,7 @@ class Caller:
         return self.ask("GET", f"/v1/jobs/{upload['id']}")
 
     def deliveries(self, job_id: str) -> list[Any]:
-        """Give the log of a job's deliveries once all have ended, oldest first."""
+        """Return the log of a job's deliveries once all have ended, oldest first."""
         deadline = time.monotonic() + SECONDS
         while True:
             page = self.ask("GET", "/v1/webhooks/deliveries?limit=200")
@@ -133,7 +133,7 @@ def caller(
 
 @pytest.fixture(scope="module")
 def secret(caller: Caller, receiver: Receiver) -> str:
-    """Give the key its webhook; gives the secret."""
+    """Add a webhook to the key and return its secret."""
     hook = {
         "type": "webhook",
         "url": f"{receiver.url}/hook",

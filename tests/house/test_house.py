@@ -73,6 +73,19 @@ def test_no_function_is_a_giant_and_most_are_short():
     assert short >= 0.9 * len(sizes)
 
 
+def test_docstrings_open_with_a_plain_verb():
+    vague = {"Give", "Gives", "Tell", "Tells", "Say", "Says", "Know", "Knows"}
+    found = [
+        f"{named(path)}:{node.lineno}"
+        for path in [*python_files(), *sorted((ROOT / "tests").rglob("*.py"))]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (ast.get_docstring(node) or "-").split()[0] in vague
+    ]
+
+    assert found == []
+
+
 def test_only_the_settings_and_the_supervisor_read_the_environment():
     readers = {
         named(path)

@@ -56,7 +56,7 @@ class Recipe:
 
     @property
     def good(self) -> list[tuple[float, float]]:
-        """Give the good intervals in seconds."""
+        """Return the good intervals in seconds."""
         at = 0.0
         found = []
         for segment in self.segments * (1 + self.loops):
@@ -68,7 +68,7 @@ class Recipe:
 
     @property
     def seconds(self) -> float:
-        """Give the clip's length."""
+        """Return the clip's length."""
         frames = sum(round(part.seconds * self.fps) for part in self.segments)
         return (1 + self.loops) * frames / self.fps
 
@@ -261,12 +261,12 @@ def make(recipe: Recipe, folder: Path, ffmpeg: str) -> Path:
 
 
 def clean(recipe: Recipe, folder: Path) -> Path:
-    """Give where the clip is kept as it was before its damage."""
+    """Return where the clip is kept as it was before its damage."""
     return folder / f"{recipe.name}-clean{recipe.suffix}"
 
 
 def _same(recipe: Recipe) -> str:
-    """Give the filters that bring every segment to one size and rate."""
+    """Return the filters that bring every segment to one size and rate."""
     width, height = recipe.size
     box = f"{width}:{height}"
     fitted = f"crop={box}"

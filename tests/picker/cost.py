@@ -51,7 +51,7 @@ def film(folder: Path, size: tuple[int, int], group: float, *, hour: bool) -> Pa
 
 
 def measure(path: Path, group: float, shots: int, engine: Engine) -> tuple[float, ...]:
-    """Give the mean CPU seconds of a still, and those of auto and of its scoring."""
+    """Return the mean CPU seconds of a still, and those of auto and of its scoring."""
     seconds = engine.probe(path).duration or SECONDS
     stills = []
     for place in range(shots):

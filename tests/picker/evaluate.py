@@ -193,7 +193,7 @@ def compare(result: Result, path: Path, folder: Path, engine: Engine) -> None:
 
 
 def _alike(path: Path, before: Path, at: float, folder: Path) -> bool:
-    """Tell whether a frame looks as in the undamaged clip."""
+    """Return whether a frame looks as in the undamaged clip."""
     small = f"scale={FRAME[0]}:{FRAME[1]}:flags=area,format=gray"
     words = ["-frames:v", "1", "-vf", small, "-f", "rawvideo", "pipe:1"]
     seek = ["-ss", str(max(0.0, at - 0.01))]
@@ -205,7 +205,7 @@ def _alike(path: Path, before: Path, at: float, folder: Path) -> bool:
 
 
 def report(results: list[Result]) -> str:
-    """Give the table of hit rates and CPU as Markdown."""
+    """Return the table of hit rates and CPU as Markdown."""
     groups = {
         "tuned on": [r for r in results if r.tuned],
         "held out": [r for r in results if not r.tuned],
@@ -236,7 +236,7 @@ def report(results: list[Result]) -> str:
 
 
 def misses(results: list[Result]) -> str:
-    """Give a line for each clip on which auto missed."""
+    """Return a line for each clip on which auto missed."""
     lines = []
     for r in results:
         if r.hit("auto") or r.pick is None:

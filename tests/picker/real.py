@@ -43,17 +43,17 @@ class RealClip:
 
     @property
     def name(self) -> str:
-        """Give the file's name."""
+        """Return the file's name."""
         return self.path.name
 
     @property
     def seconds(self) -> float:
-        """Give the clip's length."""
+        """Return the clip's length."""
         return self.length or self.good[-1][1]
 
 
 def real_clips(corpus: Path) -> list[RealClip]:
-    """Give those clips of the corpus that are there."""
+    """Return those clips of the corpus that are there."""
     paths = ((corpus / "clips" / name, good) for name, good in GOOD.items())
     return [RealClip(path, good) for path, good in paths if path.exists()]
 

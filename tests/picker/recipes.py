@@ -35,12 +35,12 @@ PALE = "eq=brightness=0.55:contrast=0.35"
 
 
 def held_out(place: int) -> bool:
-    """Tell whether the clip at that place of the set is never tuned on."""
+    """Return whether the clip at that place of the set is never tuned on."""
     return place % 3 == 2
 
 
 def recipes(folder: Path) -> list[Recipe]:
-    """Give the whole set; cards are drawn into ``folder``."""
+    """Return the whole set; cards are drawn into ``folder``."""
     cards = Cards(folder)
     return [*_openings(cards), *_middles(cards), *_decks(cards), *_codecs(cards)]
 

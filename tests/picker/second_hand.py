@@ -46,7 +46,7 @@ from tests.picker.second_faults import between, damaged, long_films
 
 
 def second_hand(folder: Path) -> list[Recipe]:
-    """Give the set; paintings and cards are drawn into ``folder``."""
+    """Return the set; paintings and cards are drawn into ``folder``."""
     easel, cards = Easel(folder), Cards(folder)
     return [
         *_leaders(easel, cards),

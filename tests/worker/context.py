@@ -54,7 +54,7 @@ def send(runtime: Runtime, task: str, **parts: Any) -> None:
 
 
 def keys_of(runtime: Runtime) -> Keys:
-    """Give the API keys that lie in the runtime's job store."""
+    """Return the API keys that lie in the runtime's job store."""
     return Keys(runtime.store._client, runtime.settings.store.prefix)
 
 

@@ -22,7 +22,7 @@ __all__ = ["clip", "server"]  # fixtures
 
 
 def made(context: Context) -> Any:
-    """Give the record of the one batch that there is."""
+    """Return the record of the one batch that there is."""
     (record,) = context.runtime.store.batches()[0]
     return record
 

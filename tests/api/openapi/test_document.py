@@ -38,7 +38,7 @@ def _answers_of(operation: Any) -> list[Any]:
 
 
 def answers() -> dict[str, tuple[Any, Any]]:
-    """Give schema and example of each answer in JSON, by the schema's name."""
+    """Return schema and example of each answer in JSON, by the schema's name."""
     document = openapi.document()
     found: dict[str, tuple[Any, Any]] = {}
     for item in document["paths"].values():

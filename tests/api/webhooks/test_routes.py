@@ -34,7 +34,7 @@ def listed(context: Context, headers: dict[str, str]) -> list[Any]:
 
 
 def told(context: Context, headers: dict[str, str]) -> list[Any]:
-    """Give what the log says of all deliveries of the owner, oldest first."""
+    """Return what the log says of all deliveries of the owner, oldest first."""
     answer = context.client.get("/v1/webhooks/deliveries", headers=headers)
     return list(reversed(answer.json["deliveries"]))
 

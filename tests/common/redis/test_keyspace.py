@@ -127,7 +127,7 @@ class WatchedKeys(Keys):
 
 
 def life_of_a_dead_task(context: StoreContext) -> None:
-    """Give a task up, run it again, give it up again, and let that be long ago."""
+    """Dead-letter a task, rerun it, dead-letter it again, and let that be long ago."""
     task = f"{context.accept()}:prepare"
     give_up(context, task)
     context.store.redrive(task)

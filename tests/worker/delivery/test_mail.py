@@ -50,7 +50,7 @@ def job(*outputs: OutputRecord, **more: Any) -> JobRecord:
 
 
 def page(record: JobRecord, *, root: str | None = "https://f.test", **more: Any) -> str:
-    """Give the HTML of the mail of a job's end."""
+    """Return the HTML of the mail of a job's end."""
     settings = Settings(api={"secret": SECRET, "public_url": root})
     letter = Letter(
         to="you@example.org",

@@ -55,7 +55,7 @@ def _strict(
 
 
 def _open(port: int, **more: object) -> EgressClient:
-    """Give a door that may reach loopback, as a private set-up would."""
+    """Return a door that may reach loopback, as a private set-up would."""
     settings = Egress.model_validate(
         {"http": True, "ports": [port], "private_networks": LOOPBACK, **more}
     )

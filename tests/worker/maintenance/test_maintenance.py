@@ -424,7 +424,7 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
 
 
 def alternative(broker: redis.Redis) -> bytes:
-    """Give the first message of the queue, its body decoded."""
+    """Return the first message of the queue, its body decoded."""
     import base64
     import json
 

@@ -18,7 +18,7 @@ BATCH = "b" * 32
 
 
 def told(folder: Path, metadata: Any) -> dict[str, Any]:
-    """Give what a receiver gets of a batch that was cancelled."""
+    """Return what a receiver gets of a batch that was cancelled."""
     with receiving() as server:
         reach = {"http": True, "ports": [server.port]}
         reach["private_networks"] = ["127.0.0.0/8"]

@@ -52,7 +52,7 @@ class Case:
         return found
 
     def keys(self, batch_id: str) -> list[str]:
-        """Give what the jobs were made of, oldest first."""
+        """Return what the jobs were made of, oldest first."""
         jobs, _ = self.runtime.store.list(batch=batch_id, limit=200)
         return sorted(str(job.source.key) for job in jobs)
 

@@ -132,7 +132,7 @@ class StoreContext:
         return self.store.open(claim, MEDIA, claim.source, openings)
 
     def opened(self, *names: str, **fields: Any) -> str:
-        """Give a job whose prepare has ended well."""
+        """Return a job whose prepare has ended well."""
         job_id = self.accept(*names, **fields)
         self.open(job_id)
         return job_id
@@ -147,7 +147,7 @@ class StoreContext:
         return self.store.release(self.claim(task), "fatal", error=BAD)
 
     def done(self, *names: str, **fields: Any) -> str:
-        """Give a job that is completed."""
+        """Return a job that is completed."""
         job_id = self.opened(*names, **fields)
         for output in self.get(job_id).outputs:
             self.make(f"{job_id}:o:{output.name}")

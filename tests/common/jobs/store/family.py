@@ -75,7 +75,7 @@ def fail(store_context: StoreContext, job_id: str) -> None:
 def expanded(
     store_context: StoreContext, *ends: Callable[[StoreContext, str], Any]
 ) -> tuple[str, list[str]]:
-    """Give a batch whose children have all been made, and ended like that."""
+    """Return a batch whose children have all been made, and ended like that."""
     batch_id = accept_batch(
         store_context, *(f"in/{n}/source" for n in range(len(ends)))
     )

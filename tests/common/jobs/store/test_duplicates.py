@@ -17,7 +17,7 @@ def ask(store_context: StoreContext, job_id: str, **more: object) -> Duplicate:
 
 
 def made(store_context: StoreContext) -> str:
-    """Give a job that holds the digest and is completed."""
+    """Return a job that holds the digest and is completed."""
     job_id = store_context.accept()
     claim = store_context.claim(f"{job_id}:prepare")
     assert store_context.store.find_duplicate(claim, DIGEST).what == "run"

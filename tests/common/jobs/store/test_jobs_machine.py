@@ -45,7 +45,7 @@ EXAMPLES = {"valkey": 8, "fake-twice": 3}
 
 
 def derived(states: list[str]) -> str | None:
-    """Say what a job of these outputs is, None while it has not ended."""
+    """Return the status of a job with these outputs, None while it has not ended."""
     seen = set(states)
     if not seen <= ENDED:
         return None

@@ -13,7 +13,7 @@ TO = JobOptions(destination=Destination(bucket="b", prefix="p"))
 
 
 def rendered(store_context: StoreContext, *names: str, **fields: Any) -> str:
-    """Give a job whose only output is rendered, and not copied yet."""
+    """Return a job whose only output is rendered, and not copied yet."""
     job_id = store_context.opened(*names, options=TO, **fields)
     for output in store_context.get(job_id).outputs:
         claim = store_context.claim(f"{job_id}:o:{output.name}")
