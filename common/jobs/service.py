@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.access.quota import DailyQuota, quota_used_up
-from common.errors import Fault, Invalid, NotFound, TooManyRequests, Unavailable
+from common.errors import Invalid, NotFound, TooManyRequests, Unavailable
 from common.jobs.queue import Dispatcher
 from common.jobs.store import Caps, Full, Idempotency, JobStore, NewJob, NewOutput
 from common.model import (
@@ -25,6 +25,7 @@ from common.model import (
     Source,
 )
 from common.notify.subscriptions import Subscription
+from common.outputs.naming import name_outputs
 from common.outputs.specs import OutputSpec, natural_pair
 from common.settings.load import Settings
 from common.storage.port import BlobStore
@@ -229,38 +230,6 @@ def _new_record(requested: Submission, outputs: list[NewOutput], at: int) -> Job
         ],
         metadata=requested.metadata,
     )
-
-
-def name_outputs(specs: Sequence[OutputSpec], base: str = "") -> list[str]:
-    """Return the name of each output: the requested one, else kind, kind-2, kind-3.
-
-    Raises Invalid that lists every name that is asked for twice, by pointers below
-    ``base``.
-    """
-    faults: list[Fault] = []
-    taken: set[str] = set()
-    for index, spec in enumerate(specs):
-        if spec.name is not None and spec.name in taken:
-            faults.append(
-                {
-                    "pointer": f"{base}/outputs/{index}/name",
-                    "detail": f"an earlier output already has the name {spec.name!r}",
-                    "hint": "names are unique within a job",
-                }
-            )
-        elif spec.name is not None:
-            taken.add(spec.name)
-    if faults:
-        raise Invalid(faults)
-    names = []
-    for spec in specs:
-        name, number = spec.name, 1
-        while name is None or (spec.name is None and name in taken):
-            name = spec.kind if number == 1 else f"{spec.kind}-{number}"
-            number += 1
-        taken.add(name)
-        names.append(name)
-    return names
 
 
 def queue_of(spec: OutputSpec) -> Queue:
