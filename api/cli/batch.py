@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prefix",
         metavar="s3://BUCKET/PREFIX",
-        help="every object whose key begins so, instead of sources",
+        help="take every object whose key begins with this, not sources",
     )
     parser.add_argument(
         "--suffix",
         default="",
-        help="only names that end so, such as .mp4; for folders and --prefix",
+        help="only names that end with this, such as .mp4, in folders and --prefix",
     )
     add_options(parser)
 

@@ -20,17 +20,17 @@ _DESCRIPTION = """\
 Make thumbnails, GIFs, previews and storyboards of videos with a Framemill service.
 
 submit and batch talk to the service over HTTP. The other commands are for operators:
-they need the server's code, and reach the job store of the ./dev that runs in this
-checkout, or the one that FRAMEMILL_* variables name.
+they need the server's code, and use the job store of the ./dev that runs in this
+checkout, or the one that the FRAMEMILL_* variables name.
 """
 _EXIT_CODES = """\
 exit codes:
-  0    all is well
+  0    success
   1    a job failed or was cancelled
   2    wrong usage or settings, or a file that cannot be read
   3    a job or a batch is partial
   4    the service refused, or did not answer
-  5    not ended within --timeout
+  5    a job or a batch has not ended within --timeout
   130  interrupted by Ctrl-C
 """
 
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     submit.add_arguments(
-        commands.add_parser("submit", help="make pictures of single videos, a job each")
+        commands.add_parser("submit", help="make pictures of videos, one job for each")
     )
     batch.add_arguments(
         commands.add_parser("batch", help="make pictures of many videos, in one batch")

@@ -76,7 +76,7 @@ LIMITS = (
         "--recipient",
         "recipients",
         str,
-        "an address that mail may go to, or @DOMAIN for every address of it; may be "
+        "an address that may be sent e-mail, or @DOMAIN for a whole domain; may be "
         "repeated; default: only those of FRAMEMILL_SMTP_RECIPIENTS",
         repeatable=True,
         metavar="ADDRESS",
@@ -92,43 +92,43 @@ LIMITS = (
         "--burst",
         "burst",
         int,
-        "requests at once before --requests-per-second slows them down; default: 20",
-        needed="every rate has a burst; --requests-per-second none lifts both",
+        "requests at once before --requests-per-second limits them; default: 20",
+        needed="every rate has a burst; --requests-per-second none removes both",
         metavar="N",
     ),
     Limit(
         "--jobs-at-once",
         "jobs_at_once",
         int,
-        "unfinished jobs; default: no limit",
+        "unfinished jobs at a time; default: no limit",
         metavar="N",
     ),
     Limit(
         "--jobs-per-day",
         "jobs_per_day",
         int,
-        "new jobs in a day (UTC); default: no limit",
+        "new jobs on one day (UTC); default: no limit",
         metavar="N",
     ),
     Limit(
         "--uploads-at-once",
         "uploads_at_once",
         int,
-        "unfinished uploads; default: FRAMEMILL_LIMITS_UPLOADS_AT_ONCE",
+        "unfinished uploads at a time; default: FRAMEMILL_LIMITS_UPLOADS_AT_ONCE",
         metavar="N",
     ),
     Limit(
         "--source-bytes",
         "source_bytes",
         int,
-        "size of a video in bytes; default: the service's own limit",
+        "largest video, in bytes; default: the service's own limit",
         metavar="N",
     ),
     Limit(
         "--source-seconds",
         "source_seconds",
         float,
-        "length of a video in seconds; default: the service's own limit",
+        "longest video, in seconds; default: the service's own limit",
         metavar="N",
     ),
 )
@@ -148,16 +148,18 @@ def add_commands(commands: Any) -> None:
 
 def _add_keys(commands: Any) -> None:
     create = _add(commands, "create", "make a key and print it, once", group="keys")
-    create.add_argument("name", help="what the key is for, in your words")
+    create.add_argument("name", help="what the key is for, in your own words")
     create.add_argument(
         "--owner",
-        help="keys of one owner see each other's jobs; default: this key alone",
+        help="keys with the same owner see the same jobs; default: this key alone",
     )
     _add_limits(create)
     _add(commands, "list", "print each key as a JSON object", group="keys")
-    limits = _add_for_key(commands, "limits", "change limits; none lifts one")
+    limits = _add_for_key(
+        commands, "limits", "change limits; the value none removes one"
+    )
     _add_limits(limits)
-    _add_for_key(commands, "rotate", "replace a key's secret; the old one ends at once")
+    _add_for_key(commands, "rotate", "replace a key; the old one is refused at once")
     _add_for_key(commands, "revoke", "end a key")
     webhook = _add_for_key(commands, "webhook", "send events of a key's jobs to a URL")
     webhook.add_argument("url", help="where to send them")

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     local_service.add_option(parser)
     parser.add_argument(
-        "--key", help="the API key; --key-file hides it from other users"
+        "--key", help="the API key; use --key-file to hide it from other users"
     )
     parser.add_argument(
         "--key-file", type=Path, metavar="FILE", help="a file that holds the API key"
@@ -47,13 +47,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="any JSON; it comes back with each job",
     )
-    parser.add_argument("--wait", action="store_true", help="wait until all has ended")
     parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="the longest wait"
+        "--wait", action="store_true", help="wait until every job has ended"
     )
-    parser.add_argument("--json", action="store_true", help="print the whole document")
     parser.add_argument(
-        "-o", dest="folder", type=Path, metavar="FOLDER", help="wait, then save results"
+        "--timeout", type=float, metavar="SECONDS", help="wait no longer than this"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the whole JSON document"
+    )
+    parser.add_argument(
+        "-o",
+        dest="folder",
+        type=Path,
+        metavar="FOLDER",
+        help="wait, then save the results in FOLDER",
     )
 
 
