@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     def load(cls) -> Settings:
         """Read the environment; raises SettingsError that names every fault.
 
-        ``REDIS_URL`` stands in for the broker's and the store's URL where these are
+        ``REDIS_URL`` is used as the broker's and the store's URL where these are
         not given themselves.
         """
         overrides: dict[str, Any] = {}

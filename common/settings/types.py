@@ -48,7 +48,7 @@ def parse_json(value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"the value is not JSON ({error}); names and texts stand in double quotes"
+            f"the value is not JSON ({error}); put names and texts in double quotes"
         ) from error
 
 
