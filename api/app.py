@@ -21,10 +21,8 @@ from api.webhooks import deliveries
 from api.webhooks import routes as webhooks
 from common.access.keys import Keys, declared_keys
 from common.runtime import Runtime
-from common.settings.load import SettingsError
+from common.settings.load import check_secret
 from common.uploads import Uploads
-
-_SECRET_CHARS = 32
 
 
 def create_app(runtime: Runtime) -> Flask:
@@ -34,11 +32,7 @@ def create_app(runtime: Runtime) -> Flask:
     that are not valid.
     """
     settings = runtime.settings.api
-    if len(settings.secret) < _SECRET_CHARS:
-        raise SettingsError(
-            f"FRAMEMILL_API_SECRET is too short: set it to at least {_SECRET_CHARS} "
-            "random characters"
-        )
+    check_secret(settings.secret)
     app = Flask("api", template_folder="web/templates", static_folder="web/static")
     app.extensions["framemill"] = runtime
     app.url_map.strict_slashes = True

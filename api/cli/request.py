@@ -80,6 +80,11 @@ def make_client(options: argparse.Namespace) -> Client:
     server = options.server
     if server is None:
         running = local_service.find(options.data)
+        if running is None and options.data is not None:
+            raise ValueError(
+                f"no ./dev runs on {options.data}: start it with ./dev --data "
+                f"{options.data}, or name the service by --server URL"
+            )
         server = running.url if running else _DEFAULT_SERVER
     return Client(server, key)
 

@@ -39,6 +39,7 @@ from common.settings.sections import (
 )
 from common.settings.types import Presets
 
+_SECRET_CHARS = 32
 _PREFIX = "FRAMEMILL_"
 # Free for tests of any kind.
 _TEST_PREFIX = f"{_PREFIX}TEST_"
@@ -109,6 +110,15 @@ class Settings(BaseSettings):
         if faults:
             raise SettingsError("settings are not valid:\n  " + "\n  ".join(faults))
         return settings
+
+
+def check_secret(secret: str) -> None:
+    """Raise SettingsError for an API secret that is too short to sign links with."""
+    if len(secret) < _SECRET_CHARS:
+        raise SettingsError(
+            f"FRAMEMILL_API_SECRET is too short: set it to at least {_SECRET_CHARS} "
+            "random characters"
+        )
 
 
 def fill_environment(variables: Mapping[str, str]) -> None:

@@ -20,6 +20,7 @@ from deploy.allinone.ports import PortTaken
 from deploy.allinone.supervisor import ROOT, AlreadyRunning, Supervisor, report
 
 _DATA = ROOT / ".data"
+_LAST_PORT = 65535
 _FAULTS = (
     ChildDied,
     NotInstalled,
@@ -61,7 +62,19 @@ def _add_options(parser: argparse.ArgumentParser, data: Any, port: Any) -> None:
     text = "the folder of data, logs, ports and keys; default: .data"
     parser.add_argument("--data", type=Path, default=data, metavar="FOLDER", help=text)
     text = "the API's port; default: last time's, else 8000, else a free one"
-    parser.add_argument("--port", type=int, default=port, metavar="N", help=text)
+    parser.add_argument("--port", type=_port, default=port, metavar="N", help=text)
+
+
+def _port(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port: write a whole number from 1 to {_LAST_PORT}"
+        )
+    return number
 
 
 def _show(supervisor: Supervisor, clips: list[Path]) -> bool:

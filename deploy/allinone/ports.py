@@ -64,7 +64,7 @@ class Ports:
         except OSError as error:
             raise PortTaken(
                 f"cannot listen on port {requested} of {host} ({error.strerror}): name "
-                "another by --port, or none, and a free one is used"
+                "another one by --port, or leave --port out: then a free one is used"
             ) from error
         self._keep(name, requested)
         return server

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from common.settings.load import Settings
+from common.access.keys import declared_keys
+from common.settings.load import Settings, check_secret
 from deploy.allinone import embedded, parts
 from deploy.allinone.children import Children, Part
 from deploy.allinone.ports import LOOPBACK, Ports
@@ -31,15 +32,20 @@ class Supervisor:
 
     ``data`` is the data folder. ``environment`` is the supervisor's own: servers that
     it names are used instead of embedded ones. ``port`` is the API's, or None. Raises
-    AlreadyRunning, PortTaken, NotInstalled, NotReady or ChildDied on entering.
+    AlreadyRunning, PortTaken, NotInstalled, NotReady or ChildDied on entering, and
+    SettingsError at once for what the API would refuse to start with.
     """
 
     def __init__(
         self, data: Path, environment: dict[str, str], port: int | None
     ) -> None:
+        self._given = Settings.load()
+        # The API's own checks, before its log is all that shows what they found.
+        declared_keys(self._given)
+        if "secret" in self._given.api.model_fields_set:
+            check_secret(self._given.api.secret)
         data.mkdir(parents=True, exist_ok=True)
         self.data = data.resolve()
-        self._given = Settings.load()
         self._requested = port
         if port is None and "port" in self._given.api.model_fields_set:
             self._requested = self._given.api.port

@@ -10,6 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.common import valkey
 from tests.conftest import SAMPLE
 from tests.e2e.allinone import processes_of, running, start
@@ -128,3 +130,34 @@ def test_demo_fails_when_a_job_does_not_complete(tmp_path):
 
     assert process.returncode == 1
     assert "junk.mp4: failed" in said
+
+
+@pytest.mark.parametrize("port", ["0", "80000", "-1", "http"])
+def test_a_port_that_cannot_be_is_refused_with_the_range(tmp_path, port):
+    process = start(tmp_path / "data", "up", f"--port={port}")
+    said, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert said.endswith(
+        f"argument --port: {port!r} is not a port: write a whole number from 1 to "
+        "65535\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("KEYS", '[{"id": "a"}]', "\n  FRAMEMILL_API_KEYS: key 1: 'name' is missing\n"),
+        ("SECRET", "short", "dev: FRAMEMILL_API_SECRET is too short: "),
+    ],
+)
+def test_what_the_api_refuses_is_told_before_a_part_starts(
+    tmp_path, name, value, expected
+):
+    process = start(tmp_path / "data", "up", **{f"FRAMEMILL_API_{name}": value})
+    said, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert said.count(expected) == 1
+    assert "Traceback" not in said
+    assert not (tmp_path / "data").exists()

@@ -191,6 +191,15 @@ def test_given_no_server_then_code_4(clip: Path) -> None:
     assert main(["submit", str(clip), "--server", "http://127.0.0.1:9"]) == 4
 
 
+@pytest.mark.parametrize("command", ["submit", "batch"])
+def test_data_where_no_dev_runs_is_refused_rather_than_port_8000_asked(
+    command: str, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for data in (tmp_path, tmp_path / "none"):
+        assert main([command, str(clip), "--data", str(data)]) == 2
+        assert capsys.readouterr().err.startswith(f"no ./dev runs on {data}: ")
+
+
 def test_given_a_folder_that_cannot_be_then_code_2_and_no_job(
     server: str, clip: Path, context: Context
 ) -> None:
