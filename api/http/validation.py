@@ -1,7 +1,7 @@
 """Pydantic's errors in a caller's words: where, what was wrong, what would be right.
 
 Pydantic's ``loc`` also names union branches and discriminator tags. Walking the
-document itself separates these from the keys that the caller wrote.
+document and the model's outline separates these from the keys that the caller wrote.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from api.http.outline import Place, outline
 from common.errors import Fault, Invalid
-from common.outputs.specs import KINDS, OUTPUT_SPEC
 
 Location = Sequence[int | str]
 T = TypeVar("T")
@@ -36,6 +36,8 @@ _PLAIN = {
     "extra_forbidden": "is not a known field",
     "string_pattern_mismatch": "has a form that is not allowed",
 }
+_UNION_FAULTS = {"union_tag_invalid", "union_tag_not_found"}
+_CLOSE = 0.65  # "ulr" is close to "url", but "seconds" is not close to "end".
 _LABELS = {
     bool: "true or false",
     int: "a number",
@@ -59,7 +61,7 @@ def validate(adapter: TypeAdapter[T], document: Any, base: Location = ()) -> T:
     try:
         return adapter.validate_python(document)
     except ValidationError as error:
-        raise Invalid(explain(error, document, base)) from error
+        raise Invalid(_explain(error, document, outline(adapter), base)) from error
 
 
 @contextmanager
@@ -71,16 +73,14 @@ def collected(faults: list[Fault]) -> Iterator[None]:
         faults += error.faults
 
 
-def explain(error: ValidationError, document: Any, base: Location = ()) -> list[Fault]:
+def _explain(
+    error: ValidationError, document: Any, expected: Place, base: Location
+) -> list[Fault]:
     """Return the faults of a ValidationError, one a field, in the document's order."""
     found: dict[str, Fault] = {}
     for item in error.errors(include_url=False, include_input=False):
-        where, value = _locate(item["loc"], document)
-        kind = item["type"]
-        if kind in {"union_tag_invalid", "union_tag_not_found"}:
-            where = [*where, "kind"]
+        where, value, parent = _locate(item, document, expected)
         place = pointer([*base, *where])
-        parent = _parent(where, document)
         fault: Fault = {
             "pointer": place,
             "detail": _detail(item, value, where),
@@ -92,34 +92,35 @@ def explain(error: ValidationError, document: Any, base: Location = ()) -> list[
     return list(found.values())
 
 
-def _locate(loc: Location, document: Any) -> tuple[list[int | str], Any]:
+def _locate(
+    item: Any, document: Any, expected: Place
+) -> tuple[list[int | str], Any, Place]:
+    """Return where an error is, the value there, and what is expected around it."""
     where: list[int | str] = []
-    value: Any = document
-    for number, part in enumerate(loc):
-        after_output = where[-2:-1] == ["outputs"] and loc[number - 1] == where[-1]
-        if after_output and part in KINDS:
+    value, parent = document, expected
+    for part in item["loc"]:
+        union = expected.union
+        if union is not None and part in union.choices:
+            expected = expected.choose(part)
             continue
         if _holds(value, part):
             value = value[part]
-        elif isinstance(value, dict) and number == len(loc) - 1:
+        elif item["type"] == "missing":
             value = None
         else:
             continue
         where.append(part)
-    return where, value
+        parent, expected = expected, expected.inside(part)
+    if item["type"] in _UNION_FAULTS and expected.union is not None:
+        where.append(expected.union.tag)
+        parent = expected
+    return where, value, parent
 
 
 def _holds(value: Any, part: int | str) -> bool:
     if isinstance(value, list):
         return isinstance(part, int) and part < len(value)
     return isinstance(value, dict) and part in value
-
-
-def _parent(where: Location, document: Any) -> Any:
-    value = document
-    for part in where[:-1]:
-        value = value[part]
-    return value
 
 
 def _detail(item: Any, value: Any, where: Location) -> str:
@@ -131,7 +132,7 @@ def _detail(item: Any, value: Any, where: Location) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_invalid":
-        return f"{str(context.get('tag'))[:80]!r} is not a known kind"
+        return f"{str(context.get('tag'))[:80]!r} is not a known {where[-1]}"
     if text := _PLAIN.get(kind):
         return f"{name} {text}"
     _, _, text = str(item["msg"]).partition(" ")  # "Input should be", "String should"
@@ -148,12 +149,12 @@ def _wrong_type(kind: str, name: str, value: Any) -> str:
     return f"{name} must be {_TYPES[kind]}, not {got}"
 
 
-def _hint(item: Any, where: Location, parent: Any) -> str | None:
+def _hint(item: Any, where: Location, parent: Place) -> str | None:
     kind: str = item["type"]
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        return "one of " + ", ".join(KINDS)
+    if kind in _UNION_FAULTS and parent.union is not None:
+        return "one of " + ", ".join(parent.union.choices)
     if kind == "extra_forbidden":
-        return _suggest(str(where[-1]), _known_fields(where, parent))
+        return _suggest(str(where[-1]), parent.fields)
     if kind == "literal_error":
         return f"one of {item['ctx']['expected']}"
     limits = item.get("ctx", {})
@@ -172,24 +173,10 @@ _BOUNDS = {
 }
 
 
-def _known_fields(where: Location, parent: Any) -> list[str]:
-    if len(where) >= 3 and where[-3] == "outputs" and isinstance(parent, dict):
-        return _spec_fields().get(str(parent.get("kind")), [])
-    return [] if len(where) > 1 else ["source", "outputs", "metadata"]
-
-
-def _spec_fields() -> dict[str, list[str]]:
-    definitions = OUTPUT_SPEC.json_schema()["$defs"]
-    return {
-        schema["properties"]["kind"]["const"]: list(schema["properties"])
-        for schema in definitions.values()
-    }
-
-
 def _suggest(name: str, known: list[str]) -> str | None:
     if not known:
         return None
-    close = difflib.get_close_matches(name[:64], known, n=1)
+    close = difflib.get_close_matches(name[:64], known, n=1, cutoff=_CLOSE)
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known)
 
 
