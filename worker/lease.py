@@ -222,9 +222,14 @@ class Attempt:
             log.warning("task.lost")
             return Outcome(applied=False, job_ended=False, messages=[])
         defect = release.error and release.error.code == InternalError.code
-        alarm = defect or isinstance(error, StorageDenied)
+        if defect or isinstance(error, StorageDenied):
+            level = logging.ERROR
+        elif claim.delivery is not None and release.error is not None:
+            level = logging.WARNING  # a receiver fails: its operator may want to know
+        else:
+            level = logging.INFO
         log.log(
-            logging.ERROR if alarm else logging.INFO,
+            level,
             "task.released",
             how=release.how,
             error=repr(error),

@@ -86,9 +86,11 @@ elseif step == 'expired' then
     text(arg.limit)))
 elseif step == 'drop' then
   local doc = redis.call('HGET', key, 'doc')
-  quota.release(prefix, arg.id)
+  -- A job that an older version made of the upload has left the reservation as it was.
+  local unused = not used()
+  if unused then quota.release(prefix, arg.id) end
   -- An upload that an older version opened names the counter itself.
-  local job = doc and not used() and cjson.decode(doc).job
+  local job = doc and unused and cjson.decode(doc).job
   if type(job) == 'table' and job.spent then quota.uncount(job.spent) end
   if doc then redis.call('ZREM', open_of(doc), arg.id) end
   redis.call('DEL', key)

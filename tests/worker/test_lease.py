@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
-from common.errors import DecodeError, DiskFull, StorageUnavailable
+from common.errors import DecodeError, DiskFull, ReceiverError, StorageUnavailable
 from common.jobs.store import Outcome
 from tests.worker.context import accept_job, make_context, make_runtime
 from worker.lease import Attempt, run
@@ -101,3 +102,18 @@ def test_storage_that_is_away_delays_a_delivery_but_no_other_work(
     assert report["error"]["code"] == StorageUnavailable.code
     assert delivery.state == "queued"
     assert runtime.store.stats().away == []
+
+
+def test_a_delivery_that_fails_is_a_warning_in_the_log(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    job = accept_job(runtime, HOOK)
+
+    def work(attempt: Attempt) -> Outcome:
+        attempt.label = "webhook"
+        raise ReceiverError("the receiver answered 500")
+
+    with structlog.testing.capture_logs() as lines:
+        run(make_context(runtime), f"{job}:n:1", "task", work)
+
+    (line,) = [one for one in lines if one["event"] == "task.released"]
+    assert line["log_level"] == "warning"

@@ -254,6 +254,22 @@ def test_given_an_upload_that_an_older_version_opened_then_its_place_is_given_ba
     assert store._client.get(today) == "0"
 
 
+def test_given_a_job_that_an_older_version_made_then_its_upload_gives_nothing_back(
+    guarded: Context,
+) -> None:
+    headers = a_key(guarded, jobs_per_day=3)
+    upload = announce(guarded, headers).json
+    put = upload["put"]
+    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
+    path = f"/v1/uploads/{upload['id']}"
+    assert guarded.client.post(f"{path}/complete", headers=headers).status_code == 200
+    store, (today, _) = guarded.runtime.store, counters(guarded)
+    # It knew no reservations, so it left this one where it was.
+    store._client.set(f"{store._prefix}key:reserved:{upload['id']}", today)
+    end_by_abort(guarded, upload["id"], headers)
+    assert store._client.get(today) == "1"
+
+
 def test_given_a_job_whose_record_is_gone_then_its_upload_gives_nothing_back(
     guarded: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
