@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from api.http.outline import Place, outline
 from common.errors import Fault, Invalid
@@ -37,6 +38,7 @@ _PLAIN = {
     "string_pattern_mismatch": "has a form that is not allowed",
 }
 _UNION_FAULTS = {"union_tag_invalid", "union_tag_not_found"}
+_HINTED = "hinted"
 _CLOSE = 0.65  # "ulr" is close to "url", but "seconds" is not close to "end".
 _LABELS = {
     bool: "true or false",
@@ -62,6 +64,13 @@ def validate(adapter: TypeAdapter[T], document: Any, base: Location = ()) -> T:
         return adapter.validate_python(document)
     except ValidationError as error:
         raise Invalid(_explain(error, document, outline(adapter), base)) from error
+
+
+def hinted(detail: str, hint: str) -> PydanticCustomError:
+    """Return the error that a validator raises to name what would be right."""
+    return PydanticCustomError(
+        _HINTED, "{detail}; {hint}", {"detail": detail, "hint": hint}
+    )
 
 
 @contextmanager
@@ -129,6 +138,8 @@ def _detail(item: Any, value: Any, where: Location) -> str:
     context: dict[str, Any] = item.get("ctx", {})
     if kind in _TYPES:
         return _wrong_type(kind, name, value)
+    if kind == _HINTED:
+        return str(context["detail"])
     if kind == "value_error":
         return str(context["error"])
     if kind == "union_tag_invalid":
@@ -158,6 +169,8 @@ def _hint(item: Any, where: Location, parent: Place) -> str | None:
     if kind == "literal_error":
         return f"one of {item['ctx']['expected']}"
     limits = item.get("ctx", {})
+    if kind == _HINTED:
+        return str(limits["hint"])
     words = [f"{_BOUNDS[name]} {limits[name]}" for name in _BOUNDS if name in limits]
     return ", ".join(words) or None
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from api.http.validation import collected
+from api.http.validation import collected, hinted
 from common.access.principal import Principal
 from common.errors import Fault, Forbidden, Invalid
-from common.notify.subscriptions import Subscription
+from common.notify.subscriptions import EVENTS, GROUPS, Subscription
 from common.settings.load import Settings
 from common.settings.sections import Egress
 from common.settings.types import WebhookSecret
@@ -36,11 +37,38 @@ def _check_url(url: str) -> str:
     return url
 
 
+def _check_event(event: Any) -> Any:
+    """Refuse a name that no event has; what is not a text is left to the schema."""
+    if not isinstance(event, str) or event in {*EVENTS, *GROUPS}:
+        return event
+    known = "the events are " + ", ".join((*EVENTS, *GROUPS))
+    near = _nearest_event(event[:64])
+    raise hinted(
+        f"{event[:64]!r} is not an event",
+        f"did you mean {near!r}? {known}" if near else known,
+    )
+
+
+def _nearest_event(name: str) -> str | None:
+    """Return the closest name; within a group only the rest of the name counts."""
+    group, _, rest = name.partition(".")
+    endings = [one.partition(".")[2] for one in EVENTS if one.startswith(f"{group}.")]
+    if endings:
+        close = difflib.get_close_matches(rest, endings, n=1)
+        return f"{group}.{close[0]}" if close else None
+    close = difflib.get_close_matches(name, [*EVENTS, *GROUPS], n=1)
+    return close[0] if close else None
+
+
 class _Subscription(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     events: list[
-        Annotated[str, Field(pattern=r"^(\*|(job|output|batch)\.(\*|[a-z]{1,32}))$")]
+        Annotated[
+            str,
+            Field(pattern=r"^(\*|(job|output|batch)\.(\*|[a-z]{1,32}))$"),
+            BeforeValidator(_check_event),
+        ]
     ] = Field(
         default=ENDINGS,
         min_length=1,

@@ -8,13 +8,41 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from common.model import Record
 
+# All events that the scripts of the job store emit.
+EVENTS = (
+    "job.accepted",
+    "job.processing",
+    "job.probed",
+    "job.deduplicated",
+    "job.retried",
+    "job.completed",
+    "job.partial",
+    "job.failed",
+    "job.cancelled",
+    "output.running",
+    "output.requeued",
+    "output.succeeded",
+    "output.failed",
+    "output.cancelled",
+    "batch.accepted",
+    "batch.expanded",
+    "batch.cancelling",
+    "batch.reopened",
+    "batch.completed",
+    "batch.partial",
+    "batch.failed",
+    "batch.cancelled",
+)
+GROUPS = ("job.*", "output.*", "batch.*", "*")
+
 
 class Subscription(Record):
     """One receiver of events: a ``webhook`` at ``url``, or an ``email`` to ``to``.
 
     ``events`` holds event types, prefixes such as ``"job.*"``, or ``"*"``; empty is
-    all. ``secret`` signs a webhook; None or empty is the service's own. ``id`` is
-    unique within its job or key, and ``created_at`` (Unix ms) is set for those of keys.
+    all. Records of older versions may hold events that do not exist. ``secret`` signs
+    a webhook; None or empty is the service's own. ``id`` is unique within its job or
+    key, and ``created_at`` (Unix ms) is set for those of keys.
     """
 
     id: str = ""

@@ -6,11 +6,17 @@ import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "webhooks.md"
+from common.model import JOB_ENDED, OutputStatus
+from common.notify.subscriptions import EVENTS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "how-to" / "webhooks.md"
+SCRIPTS = ROOT / "common" / "jobs" / "lua"
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 BODY = '{"type":"job.completed","name":"\u20ac"}'
 
@@ -57,3 +63,28 @@ def test_what_was_changed_is_not_genuine(verify, part):
 def test_what_is_old_is_refused(verify):
     with pytest.raises(ValueError, match="too old"):
         verify(SECRET, sign(seconds_ago=400), BODY.encode())
+
+
+def emitted():
+    """Return the events that the job store's scripts emit."""
+    calls = [
+        call
+        for script in SCRIPTS.rglob("*.lua")
+        for call in re.findall(
+            r"\bevent\(\w+, '([a-z.]+)'( \.\. \w+)?", script.read_text("utf-8")
+        )
+    ]
+    ended = set(get_args(OutputStatus)) - {"queued", "running"}
+    endings = {"job.": JOB_ENDED, "batch.": JOB_ENDED, "output.": ended}
+    names = {name for name, variable in calls if not variable}
+    for prefix in {name for name, variable in calls if variable}:
+        names |= {prefix + status for status in endings[prefix]}
+    return names
+
+
+def test_the_table_of_events_names_exactly_what_is_emitted():
+    listed = re.findall(
+        r"^\| `((?:job|output|batch)\.\w+)`", PAGE.read_text(), re.MULTILINE
+    )
+    assert len(emitted()) > len(JOB_ENDED) * 2
+    assert sorted(listed) == sorted(emitted()) == sorted(EVENTS)

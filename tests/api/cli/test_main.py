@@ -311,6 +311,19 @@ def test_given_a_webhook_by_command_then_it_is_listed_without_its_secret(
     assert main(["keys", "unhook", key_id, webhook["id"]]) == 4
 
 
+def test_given_an_event_that_does_not_exist_then_the_command_names_those_that_do(
+    operator: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_id, _ = make_key(capsys)
+    hook = ["keys", "webhook", key_id, "https://a.b/", "--event", "job.complete"]
+    assert main(hook) == 2
+    said = capsys.readouterr().err
+    assert "'job.complete' is not an event; did you mean 'job.completed'?" in said
+    assert "output.succeeded" in said
+    main(["keys", "list"])
+    assert "a.b" not in capsys.readouterr().out
+
+
 def test_given_no_such_key_or_address_then_it_is_said(operator: Context) -> None:
     assert main(["keys", "limits", "nobody", "--burst", "2"]) == 4
     assert main(["keys", "rotate", "nobody"]) == 4

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from api.jobs.subscriptions import WebhookSubscription
+from common.notify.subscriptions import EVENTS, GROUPS, Subscription
 from tests.api.conftest import OBJECT, Context
 
 HOOK = {"type": "webhook", "url": "https://example.org/a"}
@@ -99,3 +101,35 @@ def test_given_no_known_kind_of_output_then_the_kinds_are_listed(
     assert faults["/outputs/0/kind"]["detail"] == "'film' is not a known kind"
     assert faults["/outputs/1/kind"]["detail"] == "'kind' is missing"
     assert all("contact_sheet" in fault["hint"] for fault in faults.values())
+
+
+@pytest.mark.parametrize(
+    ("event", "meant"),
+    [
+        ("job.complete", "job.completed"),
+        ("job.canceled", "job.cancelled"),
+        ("output.success", "output.succeeded"),
+        ("jobs.completed", "job.completed"),
+        ("job.done", None),
+        ("x", None),
+    ],
+)
+def test_given_an_event_that_does_not_exist_then_the_events_are_listed(
+    context: Context, event: str, meant: str | None
+) -> None:
+    body = {"source": OBJECT, "notify": [HOOK | {"events": ["job.*", event]}]}
+    fault = faults_of(context, "/v1/jobs", body)["/notify/0/events/1"]
+    assert fault["detail"] == f"{event!r} is not an event"
+    suggestion, _, listed = fault["hint"].rpartition("the events are ")
+    assert suggestion == (f"did you mean {meant!r}? " if meant else "")
+    assert listed.split(", ") == [*EVENTS, *GROUPS]
+
+
+def test_given_all_events_that_exist_then_none_is_refused() -> None:
+    for event in (*EVENTS, *GROUPS):
+        WebhookSubscription.model_validate(HOOK | {"events": [event]})
+
+
+def test_given_a_stored_subscription_to_no_event_then_it_still_loads() -> None:
+    stored = Subscription.model_validate(HOOK | {"id": "s1", "events": ["job.done"]})
+    assert stored.events == ["job.done"]
