@@ -11,6 +11,7 @@ HDR_CLIPPED = "hdr_clipped"
 DURATION_UNKNOWN = "duration_unknown"
 DURATION_CORRECTED = "duration_corrected"
 BEGIN_CUT = "begin_cut"
+CUT_OFF = "cut_off"
 ODD_ROTATION = "odd_rotation"
 NO_BASE_LAYER = "no_base_layer"
 ROTATION_IGNORED = "rotation_ignored"
@@ -53,6 +54,8 @@ WARNINGS: dict[str, str] = {
     "approximate.",
     BEGIN_CUT: "The file starts in the middle of a group of pictures; it is shown "
     "from its first frame that can be decoded.",
+    CUT_OFF: "The file was cut off: it ends earlier than its header or index states; "
+    "what is left of it is shown.",
     ODD_ROTATION: "The file has a rotation that is not a quarter turn.",
     ROTATION_IGNORED: "The rotation in the file is invalid and was ignored.",
     STREAM_CHANGES: "The video continues in another stream of the file, or in a second "

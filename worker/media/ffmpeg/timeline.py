@@ -139,7 +139,9 @@ def _headers(data: mmap.mmap) -> Iterator[tuple[int, bytes]]:
 
 def as_of(media: MediaInfo, copy: MediaInfo) -> MediaInfo:
     """Return the facts of the copy, with the name, size and warnings of the file."""
-    warnings = dict.fromkeys([warning_codes.CLOCK_JUMPS, *copy.warnings])
+    # The copy is whole, whatever the file is.
+    cut = [one for one in media.warnings if one == warning_codes.CUT_OFF]
+    warnings = dict.fromkeys([*cut, warning_codes.CLOCK_JUMPS, *copy.warnings])
     warnings.pop(warning_codes.DURATION_CORRECTED, None)
     return copy.model_copy(
         update={

@@ -518,6 +518,13 @@ def _index_gap(track: Track) -> None:
     track.gap = max(track.gap, max(gaps, default=0) * base)
 
 
+def _samples_end(container: Any) -> int:
+    """Return the offset where the last sample in an MP4's index ends, 0 for others."""
+    streams = container.streams if container.format.name.startswith("mov,") else ()
+    indexes = (getattr(stream, "index_entries", None) or () for stream in streams)
+    return max((one.pos + one.size for index in indexes for one in index), default=0)
+
+
 def _windows(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield offset and bytes of windows spread over a file, or all of a small one."""
     size = path.stat().st_size
@@ -647,6 +654,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         "bit_rate": container.bit_rate or None,
         "complete": complete,
         "changes": bool(changes),
+        "samples_end": _samples_end(container),
         "streams": len(streams),
         "description": container.dumps_format(),
         "videos": [_stream_facts(track.stream, track) for track in tracks.values()],

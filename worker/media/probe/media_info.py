@@ -32,6 +32,7 @@ from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS
 from worker.media.probe import (
     colour,
+    cut_off,
     decoded,
     description,
     geometry,
@@ -99,6 +100,7 @@ def probe(
         turned = {"matrix": tiff.matrix(path)}
         for video in videos:
             video["frames"] = [one | turned for one in video["frames"]]
+    facts["cut_off"] = cut_off.is_cut_off(path, facts.get("samples_end", 0))
     _decode(path, facts, settings, should_stop)
     return media_info(head, facts, settings)
 
@@ -147,7 +149,7 @@ def media_info(head: Sniffed, facts: dict[str, Any], settings: Settings) -> Medi
     """Return the MediaInfo that the child's facts describe, or raise what is wrong."""
     _check_opened(head, facts)
     videos = [video for video in facts["videos"] if video.get("width") is not None]
-    warnings: list[str] = []
+    warnings = [warning_codes.CUT_OFF] if facts.get("cut_off") else []
     chosen = _choose(videos, facts, head, settings)
     video = None if chosen is None else _video(chosen, facts, warnings)
     undecodable = facts.get("undecodable", [])

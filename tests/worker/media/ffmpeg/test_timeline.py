@@ -151,6 +151,14 @@ def test_facts_of_a_copy_do_not_warn_of_the_copys_own_duration():
     assert told.warnings == ["clock_jumps", "black"]
 
 
+def test_facts_of_a_copy_keep_that_the_file_was_cut_off():
+    media = MediaInfo(container="mpegts", size=9, warnings=["cut_off", "clock_jumps"])
+
+    told = timeline.as_of(media, MediaInfo(container="nut", size=5, warnings=[]))
+
+    assert told.warnings == ["cut_off", "clock_jumps"]
+
+
 @pytest.mark.parametrize("start", [1, 2**33 / 90_000 - 1])
 def test_an_ordinary_stream_has_no_jump(settings, joined, start):
     # The second one reaches the end of the clock's 33 bits in its middle.
