@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from .advice import show_advice
 from .client import ENDED, Client
 from .display import show_progress, tell_where, warn
 from .errors import Refused
@@ -112,22 +114,41 @@ class _Run:
         """Print what became of all; return the exit code."""
         waited = bool(options.wait or options.folder)
         if options.json:
-            print(json.dumps(self.batch, indent=1))
+            print(json.dumps(self._document(), indent=1))
         else:
             if self.batch is not None:
                 _print_batch(self.batch)
             if self.earlier:
                 print(self._summary())
-        for line in self.refused:
-            print(f"  {line}")
-        for job in self.jobs:
-            _print_failure(job)
+        self._explain(warn if options.json else print)
         if not waited:
             return EXIT_CODES["partial"] if self.refused else 0
         ended = [*self.jobs, *({"status": "failed"} for _ in self.refused)]
         if self.batch is not None:
             ended.append(self.batch)
         return exit_code("job or batch", ended, options.timeout)
+
+    def _explain(self, tell: Callable[[str], None]) -> None:
+        """Tell what failed and why; print warnings and hints on standard error."""
+        for line in self.refused:
+            tell(f"  {line}")
+        for job in self.jobs:
+            for line in _failures(job):
+                tell(line)
+        if self.batch is not None:
+            show_advice(self.batch)
+        for job in self.jobs:
+            show_advice(job, f"{_label(job)}: ")
+
+    def _document(self) -> dict[str, Any]:
+        """Return the new batch; where nothing is new, how the earlier jobs stand."""
+        if self.batch is not None:
+            return self.batch
+        return {
+            "batch": None,
+            "detail": self._summary() if self.earlier else "no source was taken",
+            "jobs": self.earlier,
+        }
 
     def _summary(self) -> str:
         """Return one line on all sources, those of earlier runs too."""
@@ -201,17 +222,21 @@ def _print_batch(batch: dict[str, Any]) -> None:
         print(f"  {problem['code']}: {problem['detail']}")
 
 
-def _print_failure(job: dict[str, Any]) -> None:
-    """Print which source did not become what was requested, and why."""
-    name = job["source"]["name"] or job["id"]
+def _label(job: dict[str, Any]) -> str:
+    return str(job["source"]["name"] or job["id"])
+
+
+def _failures(job: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for what a job did not make, and why."""
+    name = _label(job)
     if job["status"] == "cancelled":
-        print(f"  {name}: cancelled")
+        yield f"  {name}: cancelled"
     if job["status"] not in {"failed", "partial"}:
         return
     if problem := job["error"]:
-        print(f"  {name}: {problem['code']}: {problem['detail']}")
+        yield f"  {name}: {problem['code']}: {problem['detail']}"
         return
     for output in job["outputs"]:
         if problem := output["error"]:
             label = f"{name}: {output['name']}"
-            print(f"  {label}: {problem['code']}: {problem['detail']}")
+            yield f"  {label}: {problem['code']}: {problem['detail']}"

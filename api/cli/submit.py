@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .advice import show_advice
 from .client import Client, remote_source, source_name
 from .display import show_progress
 from .errors import Refused, Unreached
@@ -49,6 +50,8 @@ def _submit(options: argparse.Namespace) -> int:
         print(json.dumps(jobs if jobs[1:] else jobs[0], indent=1))
     else:
         _print_jobs(jobs, sources, saved)
+    for job, source in zip(jobs, sources, strict=True):
+        show_advice(job, f"{source}: " if jobs[1:] else "")
     return exit_code("job", jobs, options.timeout) if waits else 0
 
 

@@ -85,6 +85,26 @@ def test_given_wait_then_the_code_is_that_of_the_batchs_end(
     assert "  1 completed\n  1 cancelled\n" in printed
 
 
+def test_a_prefix_without_objects_ends_with_the_services_warning(
+    context: Context, server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        while not (found := context.runtime.store.batches()[0]):
+            threading.Event().wait(0.05)
+        claim = context.claim(f"{found[0].id}:batch")
+        nothing = ["no object was found"]
+        context.runtime.store.end_stage(claim, "expand", warnings=nothing)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    words = ["batch", "--prefix", "s3://framemill/nothing/", "--wait"]
+    assert main([*words, "--server", server]) == 0
+    worker.join(60)
+    captured = capsys.readouterr()
+    assert "warning: no object was found\n" in captured.err
+    assert "warning" not in captured.out
+
+
 def test_given_a_batch_that_does_not_end_when_time_is_up_then_code_5(
     server: str,
 ) -> None:
@@ -178,6 +198,12 @@ def test_given_a_rerun_then_only_what_is_missing_is_submitted(
     assert said == "completed: 1 of 1 made, 1 of them by earlier runs, nothing new"
     folder = tmp_path / "a"
     assert sorted(path.name for path in folder.glob("*/*"))
+
+    assert main([*words, "s3://framemill/a", "--json"]) == 0
+    printed = capsys.readouterr().out
+    document = json.loads(printed[printed.index("{\n") :])
+    assert (document["batch"], document["detail"]) == (None, said)
+    assert [job["id"] for job in document["jobs"]] == [good]
 
     assert main([*words, "s3://framemill/a", "s3://framemill/b"]) == 5
     newest = context.runtime.store.batches()[0][0]

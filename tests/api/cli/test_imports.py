@@ -10,11 +10,12 @@ import sys
 import pytest
 
 from api.admin.commands import COMMANDS
-from api.cli import client, operators
+from api.cli import advice, client, operators
 from api.cli.main import _parser
 from common.access.keys import KeyRecord
 from common.model import JOB_ENDED
 from tests.conftest import ROOT
+from worker.media.warning_codes import WARNINGS
 
 # After the words that argparse answers itself and those of a service that is away.
 REPORT = """
@@ -86,3 +87,4 @@ def test_the_client_knows_the_ends_of_a_job_and_the_limits_of_a_key():
     fields = {limit.field for limit in operators.LIMITS}
     of_others = {"id", "name", "owner", "webhooks", "declared", "created_at"}
     assert fields == KeyRecord.model_fields.keys() - of_others
+    assert WARNINGS == advice.SENTENCES

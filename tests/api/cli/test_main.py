@@ -14,6 +14,8 @@ from werkzeug.serving import make_server
 from api.cli import display
 from api.cli.main import main
 from common.access.keys import Keys
+from common.jobs.store import Opening
+from common.model import ErrorInfo, MediaInfo
 from tests.api.conftest import Context
 
 Make = Callable[..., Context]
@@ -90,6 +92,38 @@ def test_given_wait_and_a_folder_when_the_job_ends_then_its_files_are_there(
     shown = [line for line in captured.out.splitlines() if line.startswith("    ")]
     assert sorted(shown) == [f"    {folder / name}" for name in names], "no URL, too"
     assert "saved" not in captured.err
+
+
+def test_warnings_and_hints_are_told_on_standard_error_each_once(
+    context: Context, server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = context.runtime.store
+    error = ErrorInfo(code="no_frame", title="t", detail="none", hint="ask for sound")
+
+    def work() -> None:
+        while not (jobs := store.list()[0]):
+            threading.Event().wait(0.05)
+        job = jobs[0]
+        opened = {output.name: Opening() for output in job.outputs}
+        claim = context.claim(f"{job.id}:prepare")
+        media = MediaInfo(container="mp4", duration=4.0)
+        store.open(claim, media, job.source, opened, ["damaged", "of_tomorrow"])
+        for output in job.outputs:
+            claim = context.claim(f"{job.id}:o:{output.name}")
+            store.release(claim, "fatal", error=error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert main(["submit", str(clip), "--server", server, "--wait"]) == 1
+    worker.join(60)
+    captured = capsys.readouterr()
+    told = [line for line in captured.err.splitlines() if "job" not in line]
+    assert told == [
+        "warning: damaged: Parts of the video could not be decoded.",
+        "warning: of_tomorrow",
+        "hint: ask for sound",
+    ]
+    assert "  thumbnail: failed (no_frame: none)" in captured.out
 
 
 def test_given_a_job_that_does_not_end_when_time_is_up_then_code_5(
