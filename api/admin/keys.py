@@ -69,6 +69,7 @@ def revoke(options: argparse.Namespace) -> int:
     """End a key; raises NotFound where there is none of that id."""
     if not _changeable(options).revoke(options.id):
         raise NotFound(f"there is no API key with the id {options.id!r}")
+    _inform(f"the key {options.id} is revoked: it is refused from now on")
     return 0
 
 
@@ -94,6 +95,7 @@ def add_webhook(options: argparse.Namespace) -> int:
 def remove_webhook(options: argparse.Namespace) -> int:
     """Remove a webhook from a key."""
     _keys(options).remove_webhook(options.id, options.webhook)
+    _inform(f"webhook {options.webhook} is removed from the key {options.id}")
     return 0
 
 
@@ -113,7 +115,11 @@ def _valid(fields: dict[str, Any]) -> KeyRecord:
     try:
         return KeyRecord.model_validate(fields)
     except ValidationError as error:
-        faults = [f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()]
+        options = {limit.field: limit.option for limit in LIMITS}
+        faults = [
+            f"{options.get(str(fault['loc'][0]), fault['loc'][0])}: {fault['msg']}"
+            for fault in error.errors()
+        ]
         raise ValueError("the key is not valid: " + "; ".join(faults)) from error
 
 

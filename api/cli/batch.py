@@ -22,6 +22,7 @@ from .request import (
     make_client,
     requested,
     tell_left,
+    waits,
 )
 from .results import BatchFolder
 
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _batch(options: argparse.Namespace) -> int:
     request, texts = requested(options), options.source
+    waiting = waits(options)
     if bool(texts) == bool(options.prefix):
         raise ValueError("name sources, or else --prefix s3://BUCKET/PREFIX")
     origins = find_origins(texts, options.suffix)
@@ -64,7 +66,7 @@ def _batch(options: argparse.Namespace) -> int:
         run = _Run(batch=client.submit_batch(request))
     else:
         run = _submit_sources(client, origins, request, folder)
-    if options.wait or folder:
+    if waiting:
         run.wait(client, options.timeout)
     if folder:
         folder.save(client, run.jobs, lambda path: warn(f"saved {path}"))
@@ -112,7 +114,6 @@ class _Run:
 
     def report(self, options: argparse.Namespace) -> int:
         """Print what became of all; return the exit code."""
-        waited = bool(options.wait or options.folder)
         if options.json:
             print(json.dumps(self._document(), indent=1))
         else:
@@ -121,7 +122,7 @@ class _Run:
             if self.earlier:
                 print(self._summary())
         self._explain(warn if options.json else print)
-        if not waited:
+        if not waits(options):
             return EXIT_CODES["partial"] if self.refused else 0
         ended = [*self.jobs, *({"status": "failed"} for _ in self.refused)]
         if self.batch is not None:
@@ -129,7 +130,7 @@ class _Run:
         return exit_code("job or batch", ended, options.timeout)
 
     def _explain(self, tell: Callable[[str], None]) -> None:
-        """Tell what failed and why; print warnings and hints on standard error."""
+        """Print what failed and why by ``tell``; warnings and hints go to standard error."""
         for line in self.refused:
             tell(f"  {line}")
         for job in self.jobs:

@@ -22,6 +22,7 @@ ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 CHUNK_BYTES = 256 * 1024
 _TIMEOUT_SECONDS = 90.0
 _MAX_REDIRECTS = 5
+_SCHEMES = frozenset({"http", "https"})
 _TEMPORARY = frozenset({429, 502, 503, 504})
 _PAUSE_SECONDS, _PATIENCE_SECONDS = 1.0, 60.0
 
@@ -78,6 +79,16 @@ class Client:
 
     root: str
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a ``root`` that is no http or https address."""
+        parts = urlsplit(self.root)
+        if parts.scheme in _SCHEMES and parts.netloc:
+            return
+        rest = self.root.rpartition("://")[2].lstrip("/") or "127.0.0.1:8000"
+        raise ValueError(
+            f"{self.root!r} is not the address of a service: write http://{rest}"
+        )
 
     def submit(
         self,
@@ -281,7 +292,7 @@ def _exchange(
     method: str, url: str, body: Iterator[bytes] | None, headers: dict[str, str]
 ) -> Iterator[HTTPResponse]:
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
+    if parts.scheme not in _SCHEMES or not parts.netloc:
         raise Unreached(f"{url!r} is not an http or https address")
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     connection = kind(parts.netloc, timeout=_TIMEOUT_SECONDS)

@@ -8,6 +8,7 @@ that FRAMEMILL_* variables name.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -78,8 +79,8 @@ def _explain_refusal(problem: dict[str, Any], detail: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="framemill",
+    parser = _WholeWords(
+        prog=_program(),
         description=_DESCRIPTION,
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -92,4 +93,19 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("batch", help="make pictures of many videos, in one batch")
     )
     operators.add_commands(commands)
+    parser.set_defaults(program=parser.prog)
     return parser
+
+
+class _WholeWords(argparse.ArgumentParser):
+    """A parser that takes no abbreviation: --output is not --outputs."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given, allow_abbrev=False)
+
+
+def _program() -> str:
+    """Return how this command was called; ./framemill says so itself."""
+    in_checkout = __name__.startswith("api.")
+    installed = "python -m api.cli" if in_checkout else "framemill"
+    return os.environ.get("CALLED_AS", installed)

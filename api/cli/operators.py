@@ -56,6 +56,7 @@ LIMITS = (
         "an S3 bucket that sources may come from; may be repeated; default: every "
         "bucket that the service reads",
         repeatable=True,
+        metavar="NAME",
     ),
     Limit(
         "--prefix",

@@ -72,6 +72,15 @@ def _json(text: str) -> Any:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
 
 
+def waits(options: argparse.Namespace) -> bool:
+    """Return whether the command waits; raise ValueError for a timeout of no wait."""
+    if options.wait or options.folder:
+        return True
+    if options.timeout is not None:
+        raise ValueError("--timeout limits a wait: add --wait or -o FOLDER")
+    return False
+
+
 def make_client(options: argparse.Namespace) -> Client:
     """Return a client of the service that the options name."""
     key = options.key

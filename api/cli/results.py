@@ -59,7 +59,7 @@ class BatchFolder:
         if known["request"] != request:
             raise ValueError(
                 f"{folder} holds the results of other outputs; name another folder "
-                "with -o, or repeat the options of then"
+                "with -o, or give the same options as when they were made"
             )
         return cls(folder, request, known["batches"], known["uploads"])
 

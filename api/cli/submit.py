@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .request import (
     make_client,
     requested,
     tell_left,
+    waits,
 )
 from .results import unique_folders
 
@@ -35,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _submit(options: argparse.Namespace) -> int:
     sources: list[str] = options.source
+    waiting = waits(options)
     for source in sources:
-        _check(source)  # before any is uploaded
+        _check(source, options.program)  # before any is uploaded
     folders = _folders(options.folder, sources)
     client = make_client(options)
     jobs = _submit_all(client, sources, requested(options))
-    waits = bool(options.wait or options.folder)
-    if waits:
+    if waiting:
         jobs = await_jobs(client, jobs, options.timeout)
     saved = [
         client.save(job, folder) for job, folder in zip(jobs, folders, strict=False)
@@ -52,16 +54,16 @@ def _submit(options: argparse.Namespace) -> int:
         _print_jobs(jobs, sources, saved)
     for job, source in zip(jobs, sources, strict=True):
         show_advice(job, f"{source}: " if jobs[1:] else "")
-    return exit_code("job", jobs, options.timeout) if waits else 0
+    return exit_code("job", jobs, options.timeout) if waiting else 0
 
 
-def _check(source: str) -> None:
+def _check(source: str, program: str) -> None:
     if "://" in source:
         remote_source(source)
     elif Path(source).is_dir():
         raise ValueError(
-            f"{source} is a folder: framemill batch {source} makes pictures of every "
-            "file in it"
+            f"{source} is a folder: {program} batch {shlex.quote(source)} makes "
+            "pictures of every file in it"
         )
     else:
         Path(source).stat()

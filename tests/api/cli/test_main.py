@@ -173,11 +173,14 @@ def test_submit_checks_every_source_before_it_sends_one(
     assert context.runtime.store.list("") == ([], None)
 
 
-def test_submit_of_a_folder_points_to_batch(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_submit_of_a_folder_points_to_batch_by_the_name_it_was_called(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("CALLED_AS", "./framemill")
     assert main(["submit", str(tmp_path)]) == 2
-    assert f"{tmp_path} is a folder: framemill batch {tmp_path}" in (
+    assert f"{tmp_path} is a folder: ./framemill batch {tmp_path}" in (
         capsys.readouterr().err
     )
 
@@ -221,6 +224,34 @@ def test_submit_says_which_file_each_of_several_jobs_is_of(
     assert places == [str(file) for file in files]
 
 
+@pytest.mark.parametrize("command", ["submit", "batch"])
+def test_a_timeout_without_a_wait_is_refused(
+    command: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, str(clip), "--timeout", "9"]) == 2
+    assert capsys.readouterr().err == (
+        "--timeout limits a wait: add --wait or -o FOLDER\n"
+    )
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1:9", "localhost:9", "ftp://a.example"])
+def test_a_server_without_http_is_refused_with_what_would_be_right(
+    server: str, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["submit", str(clip), "--server", server]) == 2
+    host = server.removeprefix("ftp://")
+    assert capsys.readouterr().err.endswith(f": write http://{host}\n")
+
+
+def test_no_option_may_be_abbreviated(
+    clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["submit", str(clip), "--output", "[]"])
+    assert stop.value.code == 2
+    assert "unrecognized arguments: --output" in capsys.readouterr().err
+
+
 def test_given_no_server_then_code_4(clip: Path) -> None:
     assert main(["submit", str(clip), "--server", "http://127.0.0.1:9"]) == 4
 
@@ -260,6 +291,7 @@ def test_given_a_key_made_by_command_then_it_is_listed_until_revoked(
     assert (listed["id"], listed["jobs_per_day"]) == (admission.key.id, 5)
     assert token not in json.dumps(listed)
     assert main(["keys", "revoke", listed["id"]]) == 0
+    assert f"the key {listed['id']} is revoked" in capsys.readouterr().err
     assert main(["keys", "revoke", listed["id"]]) == 4
 
 
@@ -342,6 +374,7 @@ def test_given_a_webhook_by_command_then_it_is_listed_without_its_secret(
     )
     assert secret not in printed
     assert main(["keys", "unhook", key_id, webhook["id"]]) == 0
+    assert f"webhook {webhook['id']} is removed" in capsys.readouterr().err
     assert main(["keys", "unhook", key_id, webhook["id"]]) == 4
 
 
@@ -369,7 +402,7 @@ def test_given_a_bad_limit_then_code_2(
     operator: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["keys", "create", "x", "--jobs-per-day", "0"]) == 2
-    assert "jobs_per_day" in capsys.readouterr().err
+    assert "--jobs-per-day: " in capsys.readouterr().err
 
 
 def test_given_no_dead_tasks_then_the_list_is_empty(
