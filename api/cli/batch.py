@@ -130,7 +130,7 @@ class _Run:
         return exit_code("job or batch", ended, options.timeout)
 
     def _explain(self, tell: Callable[[str], None]) -> None:
-        """Print what failed and why by ``tell``; warnings and hints go to standard error."""
+        """Print what failed by ``tell``; advice goes to standard error."""
         for line in self.refused:
             tell(f"  {line}")
         for job in self.jobs:

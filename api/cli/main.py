@@ -8,11 +8,10 @@ that FRAMEMILL_* variables name.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import batch, operators, submit
+from . import batch, local_service, operators, submit
 from .display import warn
 from .errors import CommandFailed, Refused, Unreached
 
@@ -105,7 +104,7 @@ class _WholeWords(argparse.ArgumentParser):
 
 
 def _program() -> str:
-    """Return how this command was called; ./framemill says so itself."""
-    in_checkout = __name__.startswith("api.")
-    installed = "python -m api.cli" if in_checkout else "framemill"
-    return os.environ.get("CALLED_AS", installed)
+    """Return how this command is called where it is: docs/reference/cli.md."""
+    if not __name__.startswith("api."):
+        return "framemill"
+    return "python -m api.cli" if local_service.DATA is None else "./framemill"

@@ -173,12 +173,9 @@ def test_submit_checks_every_source_before_it_sends_one(
     assert context.runtime.store.list("") == ([], None)
 
 
-def test_submit_of_a_folder_points_to_batch_by_the_name_it_was_called(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_submit_of_a_folder_points_to_batch_as_it_is_called_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("CALLED_AS", "./framemill")
     assert main(["submit", str(tmp_path)]) == 2
     assert f"{tmp_path} is a folder: ./framemill batch {tmp_path}" in (
         capsys.readouterr().err
