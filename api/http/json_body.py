@@ -67,8 +67,9 @@ def parse_json(raw: bytes, what: str = "the body") -> Any:
             hint="send JSON as UTF-8",
         ) from error
     except json.JSONDecodeError as error:
+        problem = error.msg.removesuffix(" at")  # "Unterminated string starting at"
         raise BadRequest(
-            f"{what} is not JSON: {error.msg} at line {error.lineno}, "
+            f"{what} is not JSON: {problem} at line {error.lineno}, "
             f"column {error.colno}"
         ) from error
     except RecursionError as error:
@@ -127,14 +128,20 @@ def _check_text(document: Any) -> None:
                 stack.append(([*where, key], child))
 
 
+def unsupported_type(request: Request, supported: str) -> UnsupportedMediaType:
+    """Return the error for a body that is not of a ``supported`` type."""
+    declared = request.content_type
+    body = f"of type {declared[:100]!r}" if declared else "without a Content-Type"
+    return UnsupportedMediaType(
+        f"a body {body} is not supported", hint=f"send {supported}"
+    )
+
+
 def require_json(request: Request) -> None:
     """Raise UnsupportedMediaType unless the body says that it is UTF-8 JSON."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype != JSON_TYPE or charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise UnsupportedMediaType(
-            f"the body is {request.content_type!r}, not JSON"[:200],
-            hint=f"send {JSON_TYPE} in UTF-8",
-        )
+        raise unsupported_type(request, f"{JSON_TYPE} in UTF-8")
 
 
 def read_json(request: Request, limit: int) -> Any:

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from api.http.outline import Place, outline
 from common.errors import Fault, Invalid
+from common.patterns import words_of
 
 Location = Sequence[int | str]
 T = TypeVar("T")
@@ -134,7 +135,7 @@ def _holds(value: Any, part: int | str) -> bool:
 
 def _detail(item: Any, value: Any, where: Location) -> str:
     kind: str = item["type"]
-    name = repr(str(where[-1])) if where else "the document"
+    name = _name(where)
     context: dict[str, Any] = item.get("ctx", {})
     if kind in _TYPES:
         return _wrong_type(kind, name, value)
@@ -151,8 +152,18 @@ def _detail(item: Any, value: Any, where: Location) -> str:
     return f"{name} {text.replace('should', 'must', 1)}"
 
 
+def _name(where: Location) -> str:
+    if not where:
+        return "the document"
+    if len(where) > 1 and isinstance(where[-1], int):
+        return f"item {where[-1]} of {str(where[-2])!r}"
+    return repr(str(where[-1]))
+
+
 def _wrong_type(kind: str, name: str, value: Any) -> str:
     got = _LABELS.get(type(value), "something else")
+    if isinstance(value, str):
+        got += f" ({value[:40]!r})"
     if kind in {"int_type", "float_type"} and type(value) in {int, float}:
         # A fraction where a whole number belongs, or more digits than a float has.
         problem = "a fraction" if isinstance(value, float) else "out of range"
@@ -171,6 +182,8 @@ def _hint(item: Any, where: Location, parent: Place) -> str | None:
     limits = item.get("ctx", {})
     if kind == _HINTED:
         return str(limits["hint"])
+    if kind == "string_pattern_mismatch":
+        return words_of(limits["pattern"])
     words = [f"{_BOUNDS[name]} {limits[name]}" for name in _BOUNDS if name in limits]
     return ", ".join(words) or None
 
@@ -182,7 +195,6 @@ _BOUNDS = {
     "lt": "less than",
     "min_length": "length at least",
     "max_length": "length at most",
-    "pattern": "must match",
 }
 
 
@@ -198,7 +210,15 @@ def _merge(first: Fault, second: Fault) -> Fault:
     # union that callers write is a time (a number or a text).
     if first["detail"] == second["detail"]:
         return first
-    if all(" must be a " in fault["detail"] for fault in (first, second)):
+    before, _, choices = (first["hint"] or "").partition("one of ")
+    if choices and not before:  # "auto" or a time: the complaint about the time counts
+        return {**second, "hint": f"{second['hint'] or _TIME_HINT}, or {choices}"}
+    wrong = [" must be a " in fault["detail"] for fault in (first, second)]
+    if all(wrong):
         name = first["detail"].split(" must be ")[0]
-        return {**first, "detail": f"{name} is not a time", "hint": _TIME_HINT}
+        _, either, choices = (first["hint"] or "").partition(", or ")
+        hint = _TIME_HINT + either + choices
+        return {**first, "detail": f"{name} is not a time", "hint": hint}
+    if any(wrong):  # of another type than the branch that the value is meant for
+        return second if wrong[0] else first
     return {**first, "detail": f"{first['detail']}; {second['detail']}"}

@@ -14,7 +14,6 @@ from api.http.services import Services
 from api.jobs.schemas import JobListView
 from api.jobs.submission import submit_form, submit_json
 from api.jobs.views import present
-from common.errors import UnsupportedMediaType
 from common.model import JobRecord, JobStatus
 
 _MULTIPART = "multipart/form-data"
@@ -69,10 +68,7 @@ def _create(services: Services) -> Response:
     who = services.enter("submit")
     key = headers.idempotency_key(request)
     if request.mimetype not in {_MULTIPART, bodies.JSON_TYPE}:
-        raise UnsupportedMediaType(
-            f"a body of type {request.content_type!r} is not supported"[:200],
-            hint=f"send {bodies.JSON_TYPE} or {_MULTIPART}",
-        )
+        raise bodies.unsupported_type(request, f"{bodies.JSON_TYPE} or {_MULTIPART}")
     submit = submit_form if request.mimetype == _MULTIPART else submit_json
     quota = services.authenticator.quota(who, repeat=key is not None)
     submitted = submit(services, who, key, quota)

@@ -14,10 +14,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from api.jobs.subscriptions import Subscriptions
 from common.model import JobStatus, OutputStatus
 from common.outputs.specs import Name, OutputSpec
+from common.patterns import explained
 
 KEY_BYTES = 1024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-BUCKET = r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$"
+BUCKET = explained(
+    r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$",
+    "3 to 63 small letters, digits, '.', '-' and '_'; a letter or a digit at both ends",
+)
+_ID = explained("^[0-9a-f]{32}$", "the id that the service gave: 32 of 0-9 and a-f")
+_TAG = "letters, digits, spaces and + = . _ : / @ -"
+_TAG_KEY = explained(r"^[A-Za-z0-9 +=._:/@-]{1,128}$", f"1 to 128 {_TAG}")
+_TAG_VALUE = explained(r"^[A-Za-z0-9 +=._:/@-]{0,256}$", f"at most 256 {_TAG}")
+_PREFIX = explained(r"^([^/]|$)", "no slash at the start")
+_CACHE_CONTROL = explained(
+    r"^[\x20-\x7e]{1,256}$", "1 to 256 printable characters of ASCII"
+)
 
 
 def check_key(key: str) -> str:
@@ -37,7 +49,7 @@ class Request(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Id = Annotated[str, Field(pattern=_ID)]
 
 
 class S3Source(Request):
@@ -77,8 +89,8 @@ class SourceRequest(Request):
         return self
 
 
-TagKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{1,128}$")]
-TagValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9 +=._:/@-]{0,256}$")]
+TagKey = Annotated[str, Field(pattern=_TAG_KEY)]
+TagValue = Annotated[str, Field(pattern=_TAG_VALUE)]
 
 
 class S3Destination(Request):
@@ -89,7 +101,7 @@ class S3Destination(Request):
         str,
         Field(
             max_length=512,
-            pattern=r"^([^/]|$)",
+            pattern=_PREFIX,
             description="{job_id} in it becomes the job's id.",
             examples=["films/7"],
         ),
@@ -97,7 +109,7 @@ class S3Destination(Request):
     ] = ""
     cache_control: str | None = Field(
         default=None,
-        pattern=r"^[\x20-\x7e]{1,256}$",
+        pattern=_CACHE_CONTROL,
         examples=["public, max-age=31536000, immutable"],
     )
     acl: Literal["private", "public-read"] | None = Field(

@@ -26,6 +26,7 @@ from api.jobs.subscriptions import as_stored
 from common.access.principal import Principal
 from common.access.quota import DailyQuota
 from common.errors import (
+    BadRequest,
     BodyTooLarge,
     Fault,
     Forbidden,
@@ -266,13 +267,23 @@ def _read_fields(fields: dict[str, str]) -> tuple[dict[str, Any], list[Fault]]:
             document[name] = text
             continue
         try:
-            document[name] = bodies.parse_json(text.encode(), f"the part {name!r}")
+            document[name] = _read_field(name, text)
         except Invalid as error:
             faults += [
                 {**fault, "pointer": f"/{name}{fault['pointer']}"}
                 for fault in error.faults
             ]
     return document, faults
+
+
+def _read_field(name: str, text: str) -> Any:
+    try:
+        return bodies.parse_json(text.encode(), f"the part {name!r}")
+    except BadRequest as error:
+        if FormRequest.model_fields[name].annotation is bool:
+            detail = f"the part {name!r} is {text[:40]!r}, not a truth value"
+            raise BadRequest(detail, hint="true or false") from error
+        raise
 
 
 def _limits(limits: Limits, who: Principal) -> Limits:

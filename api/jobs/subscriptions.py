@@ -13,6 +13,7 @@ from api.http.validation import collected, hinted
 from common.access.principal import Principal
 from common.errors import Fault, Forbidden, Invalid
 from common.notify.subscriptions import EVENTS, GROUPS, Subscription
+from common.patterns import explained
 from common.settings.load import Settings
 from common.settings.sections import Egress
 from common.settings.types import WebhookSecret
@@ -20,6 +21,13 @@ from common.settings.types import WebhookSecret
 ENDINGS = ["job.completed", "job.partial", "job.failed", "job.cancelled"]
 BATCH_ENDINGS = [one.replace("job.", "batch.") for one in ENDINGS]
 MOST = 10
+_EVENT = explained(
+    r"^(\*|(job|output|batch)\.(\*|[a-z]{1,32}))$", "an event, such as job.completed"
+)
+_ADDRESS = explained(
+    r"^[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}$",
+    "one plain e-mail address, such as you@example.org",
+)
 
 
 def _check_url(url: str) -> str:
@@ -66,7 +74,7 @@ class _Subscription(BaseModel):
     events: list[
         Annotated[
             str,
-            Field(pattern=r"^(\*|(job|output|batch)\.(\*|[a-z]{1,32}))$"),
+            Field(pattern=_EVENT),
             BeforeValidator(_check_event),
         ]
     ] = Field(
@@ -102,7 +110,7 @@ class EmailSubscription(_Subscription):
         str,
         Field(
             max_length=320,
-            pattern=r"^[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}$",
+            pattern=_ADDRESS,
             examples=["you@example.org"],
         ),
     ]

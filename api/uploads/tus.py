@@ -43,7 +43,6 @@ from common.errors import (
     ChecksumMismatch,
     Conflict,
     TooManyRequests,
-    UnsupportedMediaType,
     UploadLocked,
 )
 from common.storage.dispositions import repaired
@@ -222,10 +221,7 @@ def _head(services: Services, upload: Upload) -> Response:
 
 def _patch(services: Services, upload: Upload) -> Response:
     if request.mimetype != OFFSET_TYPE:
-        raise UnsupportedMediaType(
-            f"a body of type {request.mimetype!r} is not supported"[:200],
-            hint=f"send {OFFSET_TYPE}",
-        )
+        raise bodies.unsupported_type(request, OFFSET_TYPE)
     offset = _number("Upload-Offset")
     if upload.mode != "tus":
         raise Conflict(

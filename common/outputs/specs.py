@@ -20,8 +20,15 @@ from pydantic import (
 )
 
 from common.outputs.times import Time, check_rest, parse_time
+from common.patterns import explained
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+NAME_PATTERN = explained(
+    r"^[a-z0-9][a-z0-9_-]{0,63}$",
+    "1 to 64 small letters, digits, '-' and '_'; the first is a letter or a digit",
+)
+_COLOUR_PATTERN = explained(
+    r"^#[0-9a-fA-F]{6}$", "# and six hexadecimal digits, such as #808080"
+)
 MAX_SIDE = 7680
 AUTO = "auto"
 
@@ -31,7 +38,7 @@ def _jpg_is_jpeg(value: Any) -> Any:
 
 
 Side = Annotated[int, Field(ge=2, le=MAX_SIDE)]
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$", examples=["#000000"])]
+Colour = Annotated[str, Field(pattern=_COLOUR_PATTERN, examples=["#000000"])]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["poster"])]
 Fit = Literal["contain", "cover", "stretch", "pad"]
 StillFormat = Annotated[

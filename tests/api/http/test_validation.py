@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from api.batches.schemas import BatchRequest
+from api.jobs.schemas import JobRequest
 from api.jobs.subscriptions import WebhookSubscription
+from api.uploads.schemas import CompleteRequest, UploadRequest
 from common.notify.subscriptions import EVENTS, GROUPS, Subscription
-from tests.api.conftest import OBJECT, Context
+from common.patterns import words_of
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 
 HOOK = {"type": "webhook", "url": "https://example.org/a"}
 
@@ -133,3 +139,88 @@ def test_given_all_events_that_exist_then_none_is_refused() -> None:
 def test_given_a_stored_subscription_to_no_event_then_it_still_loads() -> None:
     stored = Subscription.model_validate(HOOK | {"id": "s1", "events": ["job.done"]})
     assert stored.events == ["job.done"]
+
+
+def test_given_a_start_that_is_no_time_then_the_hint_names_times_and_auto(
+    context: Context,
+) -> None:
+    starts = ["2x", -1, {}]
+    outputs = [{"kind": "animation", "start": start} for start in starts]
+    body = {"source": OBJECT, "outputs": outputs}
+    faults = faults_of(context, "/v1/jobs", body)
+    text, negative, other = (faults[f"/outputs/{n}/start"] for n in range(3))
+    assert text["detail"].startswith("'2x' is not a time; write seconds")
+    assert text["hint"].startswith("write seconds")
+    assert negative["detail"] == "'start' must be greater than or equal to 0"
+    assert other["detail"] == "'start' is not a time"
+    assert all(one["hint"].endswith(", or 'auto'") for one in (text, negative, other))
+
+
+def test_given_an_item_of_the_wrong_type_then_its_place_and_value_are_named(
+    context: Context,
+) -> None:
+    body = {"source": OBJECT, "outputs": ["thumbnail"]}
+    fault = faults_of(context, "/v1/jobs", body)["/outputs/0"]
+    assert fault["detail"] == (
+        "item 0 of 'outputs' must be an object, not a text ('thumbnail')"
+    )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [JobRequest, BatchRequest, UploadRequest, CompleteRequest, WebhookSubscription],
+)
+def test_every_pattern_of_a_request_has_words(model: type[BaseModel]) -> None:
+    def patterns(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            if isinstance(node.get("pattern"), str):
+                yield node["pattern"]
+            node = list(node.values())
+        if isinstance(node, list):
+            for one in node:
+                yield from patterns(one)
+
+    found = set(patterns(model.model_json_schema()))
+    assert [one for one in found if words_of(one) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"outputs": [{"kind": "thumbnail", "name": "a b/c"}]}, "/outputs/0/name"),
+        ({"source": {"upload": "abc"}}, "/source/upload"),
+        ({"source": {"s3": {"bucket": "x", "key": "k"}}}, "/source/s3/bucket"),
+    ],
+)
+def test_given_a_text_of_another_form_then_the_hint_is_words(
+    context: Context, body: Any, pointer: str
+) -> None:
+    hint = faults_of(context, "/v1/jobs", body)[pointer]["hint"]
+    assert "^" not in hint
+    assert "0-9" in hint or "small letters" in hint
+
+
+def test_given_a_body_without_a_type_then_no_python_value_is_shown(
+    context: Context,
+) -> None:
+    for address in ("/v1/jobs", "/v1/batches"):
+        answer = context.client.post(address, data=b"{}")
+        assert answer.status_code == 415
+        assert answer.json["detail"] == "a body without a Content-Type is not supported"
+
+
+def test_given_a_string_without_end_then_its_place_is_told_once(
+    context: Context,
+) -> None:
+    answer = context.client.post(
+        "/v1/jobs", data=b'{"source', content_type="application/json"
+    )
+    assert "starting at line 1" in answer.json["detail"]
+
+
+def test_given_no_truth_value_in_a_form_then_the_hint_names_both(
+    context: Context,
+) -> None:
+    answer = post_form(context, {"file": a_file(), "dedupe": "yes"})
+    assert (answer.status_code, answer.json["hint"]) == (400, "true or false")
+    assert "'dedupe' is 'yes'" in answer.json["detail"]

@@ -68,7 +68,7 @@ def test_given_a_text_of_another_form_when_posted_then_its_form_is_told_once(
     assert answer.json["pointer"] == "/outputs/0/background"
     assert "form" in answer.json["detail"]
     assert "^" not in answer.json["detail"]
-    assert "^" in answer.json["hint"]
+    assert answer.json["hint"] == "# and six hexadecimal digits, such as #808080"
 
 
 @pytest.mark.parametrize("kind", ["preview", "contact_sheet"])
