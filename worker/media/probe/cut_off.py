@@ -3,7 +3,8 @@
 An upload or a copy that stops early leaves a file that often still opens, because its
 index or header comes first. Most containers state how long their outermost parts are,
 and the last of these parts then ends after the file. MPEG streams and raw streams state
-no such length. No stated length is trusted for anything but this comparison.
+no such length, and an MP4 in fragments does not state how many there are. No stated
+length is trusted for anything but this comparison.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _FLV_KINDS = (b"\x08", b"\x09", b"\x12")
 _PNG_HEAD, _PNG_AROUND = 8, 12
 _GIF_HEAD, _GIF_IMAGE = 13, 10
 _OGG_HEAD = 27
+_MXF, _MXF_KEY = b"\x06\x0e\x2b\x34", 16
 
 
 def is_cut_off(path: Path, samples_end: int = 0) -> bool:
@@ -144,6 +146,19 @@ def _page_ends(data: mmap.mmap) -> Iterator[int]:
     yield lengths + data[lengths - 1] + sum(table)
 
 
+def _triplet_ends(data: mmap.mmap) -> Iterator[int]:
+    """Yield where the triplets of key, length and value of an MXF end (SMPTE 377-1)."""
+    at = 0
+    while data[at : at + 4] == _MXF and at + _MXF_KEY < len(data):
+        at += _MXF_KEY
+        size, at = data[at], at + 1
+        if size > 0x80:
+            wide = size & 0x7F
+            size, at = _big(data, at, wide), at + wide
+        at += size
+        yield at
+
+
 def _png_ends(data: mmap.mmap) -> Iterator[int]:
     """Yield where the chunks of a PNG end."""
     at, kind = _PNG_HEAD, b""
@@ -192,6 +207,7 @@ _KINDS: tuple[
     (lambda head: head[:3] == b"FLV", _tag_ends),
     (lambda head: head[:8] == _ASF, _object_ends),
     (lambda head: head[:4] == b"OggS", _page_ends),
+    (lambda head: head[:4] == _MXF, _triplet_ends),
     (lambda head: head[:4] == b"\x89PNG", _png_ends),
     (lambda head: head[:4] == b"GIF8", _gif_ends),
 )

@@ -30,6 +30,7 @@ _SIGNED = {
     "film.avi": _MPEG4,
     "film.flv": _H264,
     "film.wmv": ("-c:v", "wmv2", *_FAST),
+    "film.mxf": ("-r", "25", "-c:v", "mpeg2video", *_FAST),
     "film.ogv": ("-c:v", "libtheora", *_FAST),
     "film.gif": (),
     "film.apng": ("-plays", "0"),
