@@ -124,9 +124,9 @@ class Unauthorized(RequestError):
 
 
 class Forbidden(RequestError):
-    """The API key does not allow this."""
+    """The API key, or the service, does not allow this."""
 
-    code, title, status = "forbidden", "Not allowed for this API key", 403
+    code, title, status = "forbidden", "Not allowed", 403
 
 
 class NotFound(RequestError):

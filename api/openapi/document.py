@@ -36,7 +36,7 @@ _REF = "#/components/schemas/{model}"
 _PROBLEMS = {
     400: "The body or a header cannot be parsed.",
     401: "No valid API key.",
-    403: "Not allowed for this API key.",
+    403: "Not allowed for this API key, or by this service.",
     404: "Unknown, expired, or owned by another key.",
     405: "The method is not allowed at this address.",
     408: "The request arrived too slowly.",

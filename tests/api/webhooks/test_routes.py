@@ -12,6 +12,7 @@ import pytest
 from common.jobs.store import Claim
 from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key
+from tests.conftest import ROOT
 
 HOOK = {"type": "webhook", "url": "https://example.org/hook?token=x"}
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
@@ -219,3 +220,14 @@ def test_given_the_deliveries_then_they_are_not_taken_for_a_webhook(
 ) -> None:
     allowed = context.client.options("/v1/webhooks/deliveries").headers["Allow"]
     assert "DELETE" not in allowed
+
+
+def test_the_first_request_of_the_webhooks_page_is_accepted_as_it_stands(
+    context: Context,
+) -> None:
+    page = (ROOT / "docs" / "how-to" / "webhooks.md").read_text("utf-8")
+    example = page.split("```json\n")[1].split("```")[0]
+
+    answer = context.client.post("/v1/jobs", json=json.loads(example))
+
+    assert answer.status_code == 202, answer.text
