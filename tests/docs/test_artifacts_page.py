@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from worker.media.engine import Engine, RenderJob, Watch
 
 PAGE = (ROOT / "docs" / "reference" / "artifacts.md").read_text(encoding="utf-8")
-LISTED = set(re.findall(r"`(\w+)`", PAGE.split("Alphabetical list")[1]))
+LISTED = set(re.findall(r"`(\w+)`", PAGE.split("in alphabetical order:")[1]))
 SPECS = [
     {"kind": "thumbnail"},
     {"kind": "animation", "duration": 1, "max_bytes": 200_000},
