@@ -100,4 +100,4 @@ def test_auto_with_an_end_is_refused_with_what_is_right(service, dark_begin):
 
     (fault,) = refused.value.problem["faults"]
     assert fault["pointer"] == "/outputs/0"
-    assert "give duration instead of end" in fault["detail"]
+    assert "duration instead of end" in fault["detail"]

@@ -99,7 +99,7 @@ def test_auto_searches_around_each_time(service, blinking, words):
     [
         ({"times": [3, 3], "policy": "auto"}, "times has 3.0 twice"),
         ({"times": ["5%", "5%"], "policy": "scene"}, "take policy 'exact'"),
-        ({"time": "100%", "policy": "scene"}, "give an earlier time"),
+        ({"time": "100%", "policy": "scene"}, "an earlier time"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(service, blinking, words, says):
