@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -73,6 +74,8 @@ def test_a_port_that_is_taken_is_refused_by_name(tmp_path):
 
 
 def test_its_texts_name_the_port_in_use_a_ready_request_and_its_own_folder(tmp_path):
+    clip = tmp_path / "my clip.mp4"
+    shutil.copy(SAMPLE, clip)
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         (tmp_path / "ports.json").write_text(json.dumps({"api": taken}))
@@ -81,7 +84,7 @@ def test_its_texts_name_the_port_in_use_a_ready_request_and_its_own_folder(tmp_p
             while not said or not said[-1].startswith("  curl "):
                 said.append(one.process.stdout.readline())
                 assert said[-1], said
-            second = start(tmp_path, "demo", "my clip.mp4")
+            second = start(tmp_path, "demo", str(clip))
             told, _ = second.communicate(timeout=60)
             done = subprocess.run(
                 ["/bin/sh", "-c", f"{said[-1].strip()} --silent --fail"],
@@ -98,7 +101,7 @@ def test_its_texts_name_the_port_in_use_a_ready_request_and_its_own_folder(tmp_p
     assert second.returncode == 1
     assert told.endswith(
         f"another ./dev runs on {tmp_path}, at {one.url}; it makes pictures by: "
-        f"./framemill submit 'my clip.mp4' -o results --data {tmp_path}\n"
+        f"./framemill submit '{clip}' -o results --data {tmp_path}\n"
     )
 
 
