@@ -18,6 +18,8 @@ SENTENCES = {
     "one after another.",
     "colour_guessed": "The colour description in the file is unusable; the colours "
     "are a guess.",
+    "cut_off": "The file was cut off: it ends earlier than its header or index states; "
+    "what is left of it is shown.",
     "damaged": "Parts of the video could not be decoded.",
     "duration_corrected": "The duration in the file is wrong; that of its video is "
     "used.",
