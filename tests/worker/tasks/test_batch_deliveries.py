@@ -8,6 +8,7 @@ from typing import Any
 
 from common.jobs.store import NewBatch
 from common.model import Source
+from common.notify.subscriptions import Subscription
 from common.runtime import Runtime
 from tests.worker.context import make_runtime, send
 from tests.worker.receiver import receiving
@@ -32,7 +33,7 @@ def told(folder: Path, metadata: Any) -> dict[str, Any]:
 
 
 def cancelled(runtime: Runtime, url: str, metadata: Any) -> None:
-    hook = {"id": "s1", "type": "webhook", "url": url, "events": ["batch.cancelled"]}
+    hook = Subscription(id="s1", type="webhook", url=url, events=["batch.cancelled"])
     source = Source(kind="upload", key="in/x/source")
     new = NewBatch(BATCH, "me", [source], None, {}, metadata, [hook])
     runtime.store.accept_batch(new)
