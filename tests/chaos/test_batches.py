@@ -42,7 +42,6 @@ def put_objects(folder):
         (folder / "blobs" / name).write_bytes(b"no video")
 
 
-@pytest.mark.timeout(1200)  # a busy machine ends many jobs slowly
 def test_a_batch_makes_each_job_once_whatever_is_killed(tmp_path):
     put_objects(tmp_path)
     with Service(tmp_path) as service:
@@ -76,7 +75,7 @@ def test_a_batch_makes_each_job_once_whatever_is_killed(tmp_path):
             batch = service.get(f"/v1/batches/{batch_id}")
             return batch["finished_at"] and batch
 
-        batch = until(ended, 400, "the batch has ended")
+        batch = until(ended, 120, "the batch has ended")
         counts = batch["counts"]
         assert counts["failed"] + counts["cancelled"] == OBJECTS, counts
         assert batch["status"] == ("failed" if counts["failed"] else "cancelled")
