@@ -13,6 +13,8 @@ import structlog
 from botocore import session
 from hypothesis import HealthCheck, settings
 
+from tests.tools import need
+
 ROOT = Path(__file__).resolve().parents[1]
 OTHERS = ("FRAMEMILL_", "REDIS_URL", "AWS_", "CELERY_", "FLASK_", "GUNICORN_")
 CASES = ROOT / "tests" / "cases"
@@ -29,6 +31,12 @@ for name, same in {"same": True, "random": False}.items():
         suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile("same")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look for the programs that a test is marked to need."""
+    for marker in item.iter_markers("needs"):
+        need(*marker.args)
 
 
 @pytest.fixture(autouse=True, scope="session")

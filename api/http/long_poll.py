@@ -37,7 +37,7 @@ class LongPollSlots:
 
     @contextmanager
     def place(self) -> Iterator[bool]:
-        """Hold a place during the block; yields False when all are taken."""
+        """Yield whether a place is free, and keep it taken during the block."""
         got = self._places.acquire(blocking=False)
         try:
             yield got

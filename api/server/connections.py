@@ -126,7 +126,7 @@ class Outgoing:
             self._sock.sendall(data)
 
     def sendall(self, data: bytes) -> None:
-        """Hold or send the next bytes of the answer."""
+        """Send the next bytes of the answer, or keep them for later."""
         if self._is_open:
             self._send(memoryview(data))
         else:

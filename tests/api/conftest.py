@@ -51,7 +51,7 @@ class Context:
         return claim
 
     def make(self, job_id: str, **more: Any) -> None:
-        """Bring a job to its end: every output with one stored artifact."""
+        """Finish a job: every output with one stored artifact."""
         store = self.runtime.store
         record = store.get(job_id)
         assert record is not None

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from tests.chaos.service import Service
+from tests.tools import need
 
-CHROMIUM = shutil.which("chromium")
 # No call of Chromium's own leaves the machine; as root it has no sandbox.
 MILLISECONDS = 120_000
 FLAGS = [
@@ -28,11 +28,10 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine")
+    need("chromium")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, timeout=MILLISECONDS
+            executable_path=shutil.which("chromium"), args=FLAGS, timeout=MILLISECONDS
         )
         yield running
         running.close()

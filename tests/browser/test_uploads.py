@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +12,12 @@ from tests.api.uploads.context import url_id
 from tests.browser.conftest import MILLISECONDS
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
-from tests.e2e.context import NODE_MODULES, THUMBNAIL, assert_pictures
+from tests.e2e.context import THUMBNAIL, assert_pictures
+from tests.tools import TUS_JS
 from tests.worker.receiver import Receiver, Reply, Request, receiving
 
 pytestmark = pytest.mark.browser
-TUS = Path(NODE_MODULES, "tus-js-client", "dist", "tus.min.js")
+TUS = TUS_JS / "dist" / "tus.min.js"
 
 BY_TUS = """({endpoint, chunkSize, job}) => new Promise((resolve, reject) => {
     const upload = new tus.Upload(window.clip, {
@@ -87,9 +87,8 @@ def page(browser: Browser, site: Receiver) -> Iterator[Page]:
     opened.close()
 
 
+@pytest.mark.needs("tus-js-client")
 def test_a_page_uploads_by_tus_js_client(page: Page, service: Service) -> None:
-    if not TUS.is_file():
-        pytest.skip("no tus-js-client in FRAMEMILL_TEST_NODE_MODULES")
     page.add_script_tag(url="/tus.js")
 
     url = page.evaluate(

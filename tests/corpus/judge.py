@@ -116,7 +116,7 @@ def _run(
 def _judge_error(
     entry: Entry, error: MediaError, seconds: float, what: str, row: Row
 ) -> None:
-    """Hold an error to what the inventory expects, and to being quick and final."""
+    """Check that an error is the one that the inventory expects, quick and final."""
     row.code = error.code
     row.seconds = max(row.seconds, round(seconds, 2))
     if entry.expected == OK:

@@ -1,7 +1,7 @@
 """Every clip of a corpus gives what its inventory expects.
 
 Run with ``pytest tests/corpus --corpus FOLDER`` (or the variable
-``FRAMEMILL_TEST_CORPUS``); without a folder the test is skipped.
+``FRAMEMILL_TEST_CORPUS``); ``./dev test`` leaves it out.
 ``--corpus-results FOLDER`` takes the results: ``corpus.csv`` with a row a clip, and
 ``corpus.md``, a summary by class.
 """
@@ -31,7 +31,7 @@ def rows(pytestconfig: pytest.Config) -> dict[str, Row]:
     """Judge all clips, two at a time, and write the table."""
     folder = _folder(pytestconfig)
     if folder is None:
-        pytest.skip("no corpus folder: see --corpus in pytest --help")
+        pytest.fail("which corpus? add --corpus FOLDER, or set FRAMEMILL_TEST_CORPUS")
     entries = inventory.read(folder)
     with ProcessPoolExecutor(PROCESSES) as pool:
         found = list(pool.map(judge, entries, [Settings()] * len(entries)))

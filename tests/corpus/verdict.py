@@ -1,4 +1,4 @@
-"""Hold the pictures of one clip to what the clip really holds."""
+"""Check the pictures of one clip against what the clip really shows."""
 
 from __future__ import annotations
 

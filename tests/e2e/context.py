@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,6 @@ from tests.api.uploads import context
 from tests.chaos.service import Service, until
 from tests.conftest import SAMPLE
 
-# Read before a fixture takes away what the shell has set.
-NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 BUCKET = "framemill"
 KEYS = ("e2e-access", "e2e-secret")
 THUMBNAIL = [{"kind": "thumbnail"}]
@@ -95,7 +92,7 @@ def await_job(service: Service, job_id: str, key: str = "") -> dict[str, Any]:
 
 
 def assert_pictures(service: Service, job_id: str) -> dict[str, Any]:
-    """Hold a job to its end and its thumbnail to being the sample's."""
+    """Check that a job completed and that its thumbnail shows the sample."""
     job = await_job(service, job_id)
     assert job["status"] == "completed", (job["error"], job["outputs"])
     body = requests.get(job["links"]["thumbnail"], timeout=60).content

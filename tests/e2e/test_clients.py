@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +24,6 @@ from tests.chaos.service import Service
 from tests.conftest import SAMPLE
 from tests.e2e.context import (
     BUCKET,
-    NODE_MODULES,
     THUMBNAIL,
     assert_pictures,
     aws,
@@ -34,6 +32,7 @@ from tests.e2e.context import (
     rclone,
     s3_settings,
 )
+from tests.tools import NODE_MODULES, need
 
 LARGE_BYTES = 2 * PART_BYTES + 3 * MIB
 CHUNK_BYTES = 1 * MIB
@@ -77,7 +76,7 @@ def announce(service: Service, clip: Path, **requested: Any) -> dict[str, Any]:
     return answer.json()
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+@pytest.mark.needs("curl")
 @on(STORES)
 def test_curl_t_to_a_presigned_put(service: Service) -> None:
     upload = announce(service, SAMPLE)
@@ -185,10 +184,8 @@ def end(client: subprocess.Popen[str]) -> str:
 
 @pytest.fixture(params=[TUSPY, TUS_JS], ids=["tuspy", "tus-js-client"])
 def tus(request: pytest.FixtureRequest) -> list[str]:
-    if request.param is TUS_JS and not (
-        shutil.which("node") and Path(NODE_MODULES, "tus-js-client").is_dir()
-    ):
-        pytest.skip("no Node.js, or no tus-js-client in FRAMEMILL_TEST_NODE_MODULES")
+    if request.param is TUS_JS:
+        need("node", "tus-js-client")
     return request.param
 
 

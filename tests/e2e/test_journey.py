@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
 import subprocess
 import urllib.error
 import urllib.request
@@ -171,7 +170,7 @@ def readme_commands():
     return [block for block in blocks if block.startswith("curl")]
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("number", range(len(readme_commands())))
 def test_the_curl_commands_of_the_readme_give_pictures(service, number, tmp_path):
     command = readme_commands()[number]

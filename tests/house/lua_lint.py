@@ -58,7 +58,7 @@ def check(scripts: Mapping[str, ScriptFiles]) -> list[str]:
 
 
 def _reported(scripts: Mapping[str, ScriptFiles], lines: Iterable[str]) -> set[str]:
-    """Bring findings back to their files, and leave out what another script uses."""
+    """Return findings with their own files, without names that another script uses."""
     seen: dict[tuple[Place, str, str], set[str]] = defaultdict(set)
     for line in lines:
         found = _FINDING.match(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.house import lua_lint
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("luacheck") is None, reason="luacheck is not installed"
-)
+pytestmark = pytest.mark.needs("luacheck")
 
 
 def test_no_script_has_a_finding():

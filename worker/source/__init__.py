@@ -1,1 +1,1 @@
-"""Bring the bytes of a source to the host that works on it."""
+"""Fetch the bytes of a source to the host that works on it."""

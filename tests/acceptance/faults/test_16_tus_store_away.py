@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -16,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.api.uploads.context import MIB, url_id
-from tests.e2e.context import NODE_MODULES, enlarge
+from tests.e2e.context import enlarge
+from tests.tools import NODE_MODULES
 
 CLIENT = Path(__file__).parents[2] / "e2e" / "tus_client.cjs"
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -87,10 +87,7 @@ def test_head_is_423_while_the_store_is_away(service):
     assert (status, headers["Upload-Offset"]) == (200, "0")
 
 
-@pytest.mark.skipif(
-    not (shutil.which("node") and Path(NODE_MODULES, "tus-js-client").is_dir()),
-    reason="no Node.js, or no tus-js-client in FRAMEMILL_TEST_NODE_MODULES",
-)
+@pytest.mark.needs("node", "tus-js-client")
 def test_tus_js_client_goes_on_where_it_was(service, clip, tmp_path):
     memory = tmp_path / "memory"
     argv = ["node", str(CLIENT), f"{service.url}/v1/tus", str(clip), str(MIB)]

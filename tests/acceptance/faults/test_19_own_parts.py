@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import TREE, URL
+from tests.acceptance.conftest import TREE
 from tests.acceptance.faults.storage import OTHERS, Fault, FaultyS3, faulty_s3
 from tests.acceptance.service import ENDED, HttpError, Service, artifact, started
 from tests.conftest import SAMPLE
@@ -19,9 +20,7 @@ HOURS = 3600
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory) -> Iterator[FaultyS3]:
-    if URL:
-        pytest.skip("the service runs already: its storage is its own")
+def s3(tree: Path, tmp_path_factory) -> Iterator[FaultyS3]:
     with faulty_s3(tmp_path_factory.mktemp("s3")) as one:
         yield one
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,7 @@ CONTROLS = (
 
 
 @pytest.fixture
-def flower(service: Service) -> str:
-    if not service.state:
-        pytest.skip("the service runs already: its Flower is not known")
+def flower(tree: Path, service: Service) -> str:
     return str(service.state["flower"])
 
 

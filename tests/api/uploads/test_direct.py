@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def put(permission: dict[str, Any], data: bytes) -> requests.Response:
     )
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+@pytest.mark.needs("curl")
 def test_curl_by_a_single_put_then_complete_starts_the_job(
     context: Context, tmp_path: Path
 ) -> None:

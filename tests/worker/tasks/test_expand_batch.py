@@ -57,7 +57,7 @@ class Case:
         return sorted(str(job.source.key) for job in jobs)
 
     def end(self, batch_id: str, number: int = 0) -> None:
-        """Bring one of the open jobs to an end."""
+        """End one of the open jobs."""
         job_id = self.runtime.store.children(batch_id, "accepted")[0][number]
         self.runtime.store.cancel(job_id)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -159,7 +158,7 @@ def test_a_single_frame_is_no_lack_of_segments_from_the_start_either() -> None:
     assert all(warning_codes.FEWER_SEGMENTS not in warnings for warnings in told)
 
 
-@pytest.mark.skipif(shutil.which("gifsicle") is None, reason="no gifsicle here")
+@pytest.mark.needs("gifsicle")
 def test_gifsicle_makes_a_preview_smaller(sample: Path, render: Render) -> None:
     spec = {"kind": "preview", "segments": 3, "width": 160}
 

@@ -1,4 +1,4 @@
-"""Hold a small sample of a frame, and compare two of them.
+"""A small sample of a frame, and the comparison of two of them.
 
 A sample (:data:`SAMPLE_BYTES` bytes of 8 bits, full range) holds three views of a
 frame, one above the other. *Points* are the luma of single pixels of the frame,

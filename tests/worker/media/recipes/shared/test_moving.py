@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -83,7 +82,7 @@ def test_given_two_colours_when_a_gif_is_made_then_it_has_no_more(render):
         assert len(picture.convert("RGB").getcolors()) == 2
 
 
-@pytest.mark.skipif(not shutil.which("gifsicle"), reason="gifsicle is not installed")
+@pytest.mark.needs("gifsicle")
 def test_given_gifsicle_when_a_gif_is_optimized_then_it_is_smaller_and_whole(render):
     plain = render(duration=2.0).files[0]
     size = plain.path.stat().st_size

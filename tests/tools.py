@@ -1,0 +1,40 @@
+"""Programs that the tests of some parts run, and a laptop may lack.
+
+``@pytest.mark.needs("curl")``, or :func:`need` in a fixture, skips a test where the
+program is missing. A CI installs all of them (``.ci/run``), so there the test fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Read before a fixture takes away what the shell has set.
+NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
+TUS_JS = Path(NODE_MODULES, "tus-js-client")
+PACKAGES = {
+    "chromium": "Debian: chromium",
+    "curl": "Debian: curl",
+    "gifsicle": "Debian: gifsicle",
+    "luacheck": "Debian: lua-check",
+    "node": "Debian: nodejs",
+    "tus-js-client": "npm: tus-js-client@4.3.1, in FRAMEMILL_TEST_NODE_MODULES",
+}
+
+
+def need(*names: str) -> None:
+    """Skip the test unless all these programs are here; in a CI, fail it instead.
+
+    Raises KeyError for a name that is not one of PACKAGES.
+    """
+    for name in names:
+        package = PACKAGES[name]
+        if TUS_JS.is_dir() if name == "tus-js-client" else shutil.which(name):
+            continue
+        text = f"{name} is missing on this machine ({package})"
+        if os.environ.get("CI"):
+            pytest.fail(f"{text}; a CI has it", pytrace=False)
+        pytest.skip(text)
