@@ -20,6 +20,8 @@ from worker.media.ffmpeg import binary
 
 Judge = Callable[..., list[str]]
 
+_OGG_HEAD = 27
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -126,3 +128,59 @@ def test_given_a_sheet_upside_down_when_judged_then_its_tiles_are_a_fault(faults
     found = faults({"kind": "storyboard", "interval": 1.0}, _turned)
 
     assert "tiles: SSIM" in found[0]
+
+
+@pytest.fixture(scope="module")
+def chained(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Two recordings in one Ogg file, of ten frames each."""
+    path = tmp_path_factory.mktemp("chained") / "one.ogv"
+    argv = [binary.path(Settings()), "-v", "error", "-f", "lavfi"]
+    argv += ["-i", "testsrc2=s=64x48:r=10:d=1", "-c:v", "libtheora", str(path)]
+    subprocess.run(argv, check=True, timeout=60)
+    return 2 * path.read_bytes()
+
+
+def _losses(path: Path) -> list[str]:
+    """Return the faults of a clip that no warning calls damaged."""
+    media = Engine(Settings()).probe(path)
+    assert media.container == "ogg"
+    row = Row(path.name, "class", OK)
+    entry = Entry(path, "class", OK, "", 64 / 48)
+    Bench(entry, media, Settings(), path.parent, row).judge({})
+    return row.faults
+
+
+def test_given_the_headers_of_a_chained_ogg_when_judged_then_no_frame_is_lost(
+    chained, tmp_path
+):
+    path = tmp_path / "chained.ogv"
+    path.write_bytes(chained)
+
+    assert _losses(path) == []
+
+
+def _seal(data: bytearray, page: int) -> None:
+    """Write the checksum of the last page again (RFC 3533, 6): FFmpeg compares it."""
+    data[page + 22 : page + 26] = bytes(4)
+    crc = 0
+    for byte in data[page:]:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x104C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
+    data[page + 22 : page + 26] = crc.to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_given_a_frame_that_ffmpeg_takes_for_a_header_when_judged_then_it_is_lost(
+    chained, tmp_path, copies
+):
+    """Given a damaged frame of an Ogg, when it is judged, then it is lost."""
+    data = bytearray(chained[: copies * len(chained) // 2])
+    page = data.rindex(b"OggS")
+    content = page + _OGG_HEAD + data[page + _OGG_HEAD - 1]
+    data[content] |= 0x80
+    _seal(data, page)
+    path = tmp_path / "damaged.ogv"
+    path.write_bytes(data)
+
+    assert _losses(path) == ["FFmpeg finds damage, and no warning tells of it"]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 from PIL import Image
 
 from common.model import MediaInfo
@@ -26,13 +27,14 @@ _HD_LINES = 720
 _FRAME = re.compile(
     r"\] n: *\d+ pts: *\S+ pts_time: *(\S+) +duration: *\S+ duration_time: *(\S+)"
 )
+# FFmpeg passes the headers of a second Theora stream in an Ogg file to the decoder,
+# which complains about the comments. Lines of other threads may stand in between.
+_PASSED = "] Header packet passed to frame decoder"
+_REFUSED = "Error submitting packet to decoder"
+_HEADERS = (b"\x80theora", b"\x81theora", b"\x82theora")
 _LOST = re.compile(
-    r"Error submitting packet to decoder|error while decoding|concealing|"
+    rf"{_REFUSED}|error while decoding|concealing|"
     r"corrupt decoded frame|Invalid NAL unit|missing picture"
-)
-# The headers of a second Ogg stream are no frames that could be lost.
-_HEADER = re.compile(
-    r"Header packet passed to frame decoder[^\n]*\n[^\n]*Error submitting packet"
 )
 # In these, FFmpeg's clock starts at the first packet of the streams that are used.
 _JUMPING = ("mpegts", "mpeg", "ogg")
@@ -76,12 +78,33 @@ class Truth:
         done = self._run("info", chain, [*_RAW, "pipe:1"])
         log = done.stderr.decode("utf-8", "replace")
         found = [(_number(a), _number(b)) for a, b in _FRAME.findall(log)]
-        self.lost = bool(_LOST.search(_HEADER.sub("", log)))
         self.times = [zero + at for at, _ in found]
+        self.lost = self._has_losses(log, media)
         tiny = _cut(done.stdout, self._pixels[1], _TINY)[: len(found)]
         self.tiny = [on_black(one) for one in tiny]
         self.begin = min(self.times, default=0.0)
         self.end = max((zero + at + self._shown(n) for at, n in found), default=0.0)
+
+    def _has_losses(self, log: str, media: MediaInfo) -> bool:
+        """Return whether FFmpeg complained of more than the headers of a chained Ogg.
+
+        Headers are no frames that could be lost, if there is a frame for each other
+        packet.
+        """
+        found = _LOST.findall(log)
+        headers = [_REFUSED] * log.count(_PASSED)
+        if found and found == headers and media.container == "ogg":
+            return self._packets(media) != len(self.times)
+        return bool(found)
+
+    def _packets(self, media: MediaInfo) -> int:
+        """Count the packets of a Theora stream that are no headers."""
+        with av.open(str(self._file)) as container:
+            streams = container.streams
+            index = self._video.index
+            stream = streams.video[0] if media.rewritten else streams[index]
+            packets = (bytes(one) for one in container.demux(stream) if one.size)
+            return sum(not one.startswith(_HEADERS) for one in packets)
 
     def _shown(self, duration: float) -> float:
         return duration or 1 / (self._video.fps or 25)
