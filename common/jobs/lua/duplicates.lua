@@ -41,20 +41,9 @@ local function copy_output(job, one)
 end
 
 local function copy_from_duplicate()
-  local task, stale = claimed_task()
-  if not task then return stale end
-  local job = read_job(task.f.job)
-  if task.f.cancel == '1' then
-    end_task(job, task, 'cancelled')
-    return outcome(false, job)
-  end
-  clear_outage(job, task)
-  settle(task, 'succeeded')
-  set(job, {
-    media = arg.media, source = arg.source, warnings = arg.warnings,
-    deduplicated_from = arg.from, same = arg.digest,
-  })
-  take_source(job, arg.source_key)
+  local job, refused = end_prepare()
+  if not job then return refused end
+  set(job, {warnings = arg.warnings, deduplicated_from = arg.from, same = arg.digest})
   -- The youngest job is kept longest, so the next duplicate copies from this one.
   redis.call('SET', P .. 'same:' .. arg.digest, job.id)
   event(job, 'job.deduplicated', '', cjson.encode({from = arg.from}))

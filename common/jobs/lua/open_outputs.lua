@@ -19,19 +19,9 @@ local function open_output(job, output, opening)
 end
 
 return replay_safe(function()
-  local task, stale = claimed_task()
-  if not task then return stale end
-  local job = read_job(task.f.job)
-  if task.f.cancel == '1' then
-    end_task(job, task, 'cancelled')
-    return outcome(false, job)
-  end
-  clear_outage(job, task)
-  settle(task, 'succeeded')
-  set(job, {
-    media = arg.media, source = arg.source, warnings = splice('[]', arg.warnings),
-  })
-  take_source(job, arg.source_key)
+  local job, refused = end_prepare()
+  if not job then return refused end
+  set(job, {warnings = splice('[]', arg.warnings)})
   event(job, 'job.probed')
   for _, opening in ipairs(arg.openings) do
     local output = read_task(output_id(job, opening.name))

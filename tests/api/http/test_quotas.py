@@ -51,6 +51,14 @@ def counters(context: Context) -> tuple[str, str]:
     return counter, f"{key}:{int(day) - 1}"
 
 
+def complete(context: Context, upload: Any, headers: dict[str, str]) -> Any:
+    """Put the bytes of an announced upload, and complete it."""
+    put = upload["put"]
+    context.client.put(put["url"], data=b"abc", headers=put["headers"])
+    path = f"/v1/uploads/{upload['id']}/complete"
+    return context.client.post(path, headers=headers)
+
+
 def end_by_abort(context: Context, upload_id: str, headers: dict[str, str]) -> None:
     path = f"/v1/uploads/{upload_id}"
     assert context.client.delete(path, headers=headers).status_code == 204
@@ -97,10 +105,7 @@ def test_given_an_upload_whose_job_began_then_its_end_gives_nothing_back(
 ) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
-    put = upload["put"]
-    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
-    path = f"/v1/uploads/{upload['id']}"
-    assert guarded.client.post(f"{path}/complete", headers=headers).status_code == 200
+    assert complete(guarded, upload, headers).status_code == 200
     end_by_abort(guarded, upload["id"], headers)
     assert left_today(guarded, headers) == 2
 
@@ -113,13 +118,9 @@ def test_given_a_crash_after_the_job_then_its_source_stays_and_the_day_is_spent(
 
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
-    put = upload["put"]
-    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
-    path = f"/v1/uploads/{upload['id']}"
     with monkeypatch.context() as patch:
         patch.setattr(Uploads, "use", fail)
-        done = guarded.client.post(f"{path}/complete", headers=headers)
-        assert done.status_code == 503
+        assert complete(guarded, upload, headers).status_code == 503
     end_by_abort(guarded, upload["id"], headers)
     assert guarded.stored() == [f"in/{upload['id']}/source"]
     assert guarded.runtime.store.get(upload["id"]) is not None
@@ -259,10 +260,7 @@ def test_given_a_job_that_an_older_version_made_then_its_upload_gives_nothing_ba
 ) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
-    put = upload["put"]
-    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
-    path = f"/v1/uploads/{upload['id']}"
-    assert guarded.client.post(f"{path}/complete", headers=headers).status_code == 200
+    assert complete(guarded, upload, headers).status_code == 200
     store, (today, _) = guarded.runtime.store, counters(guarded)
     # It knew no reservations, so it left this one where it was.
     store._client.set(f"{store._prefix}key:reserved:{upload['id']}", today)
@@ -275,12 +273,9 @@ def test_given_a_job_whose_record_is_gone_then_its_upload_gives_nothing_back(
 ) -> None:
     headers = a_key(guarded, jobs_per_day=3)
     upload = announce(guarded, headers).json
-    put = upload["put"]
-    guarded.client.put(put["url"], data=b"abc", headers=put["headers"])
     with monkeypatch.context() as patch:
         patch.setattr(Uploads, "use", lambda *_: None)
-        path = f"/v1/uploads/{upload['id']}/complete"
-        assert guarded.client.post(path, headers=headers).status_code == 200
+        assert complete(guarded, upload, headers).status_code == 200
     guarded.runtime.jobs.delete(upload["id"], None)
     store = guarded.runtime.store
     store._client.delete(f"{store._prefix}users:in/{upload['id']}/source")

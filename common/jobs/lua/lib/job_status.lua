@@ -322,3 +322,21 @@ end
 local function outcome(applied, job)
   return {applied = applied, job_ended = job and derive(job) or false, messages = messages}
 end
+
+-- Ends the claimed prepare and records what it found: arg.media, source, source_key.
+-- Answers its job, or nil and the answer for a claim that no longer counts or was
+-- cancelled.
+local function end_prepare()
+  local task, stale = claimed_task()
+  if not task then return nil, stale end
+  local job = read_job(task.f.job)
+  if task.f.cancel == '1' then
+    end_task(job, task, 'cancelled')
+    return nil, outcome(false, job)
+  end
+  clear_outage(job, task)
+  settle(task, 'succeeded')
+  set(job, {media = arg.media, source = arg.source})
+  take_source(job, arg.source_key)
+  return job
+end
