@@ -32,13 +32,12 @@ from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS
 from worker.media.probe import (
     colour,
-    cut_off,
     decoded,
     description,
     geometry,
     isobmff,
     mosaics,
-    second_file,
+    outline,
     tiff,
 )
 from worker.media.probe.sniff import Sniffed, sniff
@@ -95,24 +94,25 @@ def probe(
     videos = facts.get("videos", [])
     if facts.get("container", "").startswith("mov") and len(videos) > 1:
         facts["videos"] = mosaics.join(videos, isobmff.read(path))
-    _note_second_file(path, facts)
+    _note_outline(path, facts)
     if facts.get("container") == "tiff_pipe":
         turned = {"matrix": tiff.matrix(path)}
         for video in videos:
             video["frames"] = [one | turned for one in video["frames"]]
-    facts["cut_off"] = cut_off.is_cut_off(path, facts.get("samples_end", 0))
     _decode(path, facts, settings, should_stop)
     return media_info(head, facts, settings)
 
 
-def _note_second_file(path: Path, facts: dict[str, Any]) -> None:
-    """Add to the facts what an appended second file changes."""
-    found = second_file.find_second_file(path, facts.get("container", ""))
-    if found == "hidden":
+def _note_outline(path: Path, facts: dict[str, Any]) -> None:
+    """Add to the facts that the file was cut off, and what a second file changes."""
+    found = outline.read(path, facts.get("samples_end", 0))
+    facts["cut_off"] = found.cut_off
+    second = found.second_file
+    if second == "hidden":
         facts["changes"] = True
-    elif found == "restarts" or (found == "read" and not facts["complete"]):
+    elif second == "restarts" or (second == "read" and not facts.get("complete")):
         # The clock restarts in a part that was not read.
-        facts["videos"] = [one | {"jumps": 1} for one in facts["videos"]]
+        facts["videos"] = [one | {"jumps": 1} for one in facts.get("videos", [])]
 
 
 def _read(

@@ -1,4 +1,4 @@
-"""A file that ends before its own lengths say has a warning; a whole one has none."""
+"""A file's own lengths show where it was cut off, and where a second file begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from worker.media.engine import Engine
 from worker.media.ffmpeg import timeline
-from worker.media.probe.cut_off import is_cut_off
+from worker.media.probe import outline
 
 _FILM = "testsrc2=s=160x90:r=10:d=8"
 _PIXELS = ("-pix_fmt", "yuv420p")
@@ -35,6 +35,15 @@ _SIGNED = {
     "film.gif": (),
     "film.apng": ("-plays", "0"),
     "film.webp": ("-c:v", "libwebp", "-loop", "0"),
+}
+# What FFmpeg does with a second file of a kind; the others are not looked at.
+_JOINED: dict[str, outline.SecondFile | None] = {
+    "start.mp4": "hidden",
+    "fragments.mp4": "restarts",
+    "film.mkv": "read",
+    "live.mkv": "read",
+    "film.flv": "hidden",
+    "film.avi": None,
 }
 # MPEG streams state no length.
 _UNSIGNED = {"film.ts": _H264, "film.mpg": ("-c:v", "mpeg2video", *_FAST)}
@@ -115,7 +124,7 @@ def test_given_an_avi_that_states_no_length_then_the_file_is_whole(
     path = workdir / "open.avi"
     path.write_bytes(data)
 
-    assert not is_cut_off(path)
+    assert not outline.read(path).cut_off
 
 
 @pytest.mark.parametrize("name", _SIGNED)
@@ -127,7 +136,19 @@ def test_given_a_few_bytes_then_reading_them_raises_nothing(
     path = workdir / name
     path.write_bytes(clip.read_bytes()[:size])
 
-    assert isinstance(is_cut_off(path), bool)
+    assert isinstance(outline.read(path).cut_off, bool)
+
+
+@pytest.mark.parametrize("name", _JOINED)
+def test_given_two_joined_files_then_the_second_is_found_and_one_alone_has_none(
+    make: Make, workdir: Path, name: str
+) -> None:
+    clip = make(f"cut-{name}", _FILM, *_SIGNED[name])
+    path = workdir / name
+    path.write_bytes(clip.read_bytes() * 2)
+
+    assert outline.read(path) == outline.Outline(second_file=_JOINED[name])
+    assert outline.read(clip) == outline.Outline()
 
 
 def test_given_a_cut_file_whose_clock_jumps_then_its_copy_keeps_the_warning(
