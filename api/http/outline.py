@@ -7,62 +7,69 @@ and the field by which a union is told apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import TypeAdapter
 
+Schema = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class Union:
-    """A union of objects: the field ``tag`` chooses one of ``choices`` (references)."""
+    """A union of objects: the value of the field ``tag`` is a key of ``choices``."""
 
     tag: str
-    choices: dict[str, str]
+    choices: dict[str, Place]
 
 
 @dataclass(frozen=True)
 class Place:
-    """One place of a document; ``schemas`` are the alternatives that it may hold."""
+    """One place of a document; ``schemas`` are the alternatives that it may hold.
 
-    _definitions: dict[str, Any]
-    _schemas: tuple[dict[str, Any], ...] = ()
+    A place works out once what is inside it: one body may have thousands of faults.
+    """
 
-    @property
+    _definitions: dict[str, Schema]
+    _schemas: tuple[Schema, ...] = ()
+
+    @cached_property
     def union(self) -> Union | None:
         """The union of objects that this place may hold."""
         for schema in self._schemas:
             if chosen := schema.get("discriminator"):
                 tags = {ref: tag for tag, ref in chosen["mapping"].items()}
-                order = [one["$ref"] for one in schema["oneOf"]]
-                return Union(chosen["propertyName"], {tags[ref]: ref for ref in order})
+                places = {tags[one["$ref"]]: self._of([one]) for one in schema["oneOf"]}
+                return Union(chosen["propertyName"], places)
         return None
 
-    @property
-    def fields(self) -> list[str]:
-        """The names of the fields that an object here may have."""
-        return [
-            name for schema in self._schemas for name in schema.get("properties", {})
-        ]
+    @cached_property
+    def fields(self) -> dict[str, Place]:
+        """The fields that an object here may have, each by its name."""
+        found: dict[str, list[Schema]] = {}
+        for schema in self._schemas:
+            for name, inner in schema.get("properties", {}).items():
+                found.setdefault(name, []).append(inner)
+        return {name: self._of(inner) for name, inner in found.items()}
 
-    def choose(self, tag: str) -> Place:
-        """Return this place, held to the union's choice of that tag."""
-        union = self.union
-        if union is None or tag not in union.choices:
-            return Place(self._definitions)
-        return self._of({"$ref": union.choices[tag]})
+    @cached_property
+    def _items(self) -> Place:
+        return self._of([one["items"] for one in self._schemas if "items" in one])
+
+    @cached_property
+    def _unknown(self) -> Place:
+        return self._of([])
 
     def inside(self, part: int | str) -> Place:
         """Return the place of a field, or of an item of the list; empty if unknown."""
-        found = [
-            inner
-            for schema in self._schemas
-            if (inner := _inside(schema, part)) is not None
-        ]
-        return self._of({"anyOf": found})
+        if isinstance(part, int):
+            return self._items
+        return self.fields.get(part, self._unknown)
 
-    def _of(self, schema: dict[str, Any]) -> Place:
-        return Place(self._definitions, tuple(_flat(schema, self._definitions)))
+    def _of(self, schemas: list[Schema]) -> Place:
+        return Place(
+            self._definitions, tuple(_flat({"anyOf": schemas}, self._definitions))
+        )
 
 
 @cache
@@ -73,16 +80,7 @@ def outline(adapter: TypeAdapter[Any]) -> Place:
     return Place(definitions, tuple(_flat(schema, definitions)))
 
 
-def _inside(schema: dict[str, Any], part: int | str) -> dict[str, Any] | None:
-    found = (
-        schema.get("items")
-        if isinstance(part, int)
-        else schema.get("properties", {}).get(part)
-    )
-    return found if isinstance(found, dict) else None
-
-
-def _flat(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+def _flat(schema: Schema, definitions: dict[str, Schema]) -> list[Schema]:
     """Return the alternatives of a schema, with every reference followed."""
     if reference := schema.get("$ref"):
         return _flat(definitions[reference.rpartition("/")[2]], definitions)

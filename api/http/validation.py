@@ -111,7 +111,7 @@ def _locate(
     for part in item["loc"]:
         union = expected.union
         if union is not None and part in union.choices:
-            expected = expected.choose(part)
+            expected = union.choices[part]
             continue
         if _holds(value, part):
             value = value[part]
@@ -176,7 +176,7 @@ def _hint(item: Any, where: Location, parent: Place) -> str | None:
     if kind in _UNION_FAULTS and parent.union is not None:
         return "one of " + ", ".join(parent.union.choices)
     if kind == "extra_forbidden":
-        return _suggest(str(where[-1]), parent.fields)
+        return _suggest(str(where[-1]), list(parent.fields))
     if kind == "literal_error":
         return f"one of {item['ctx']['expected']}"
     limits = item.get("ctx", {})

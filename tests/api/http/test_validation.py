@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api.batches.schemas import BatchRequest
+from api.batches.schemas import BATCH, BatchRequest
+from api.http.outline import outline
 from api.jobs.schemas import JobRequest
 from api.jobs.subscriptions import WebhookSubscription
 from api.uploads.schemas import CompleteRequest, UploadRequest
@@ -154,6 +155,15 @@ def test_given_a_start_that_is_no_time_then_the_hint_names_times_and_auto(
     assert negative["detail"] == "'start' must be greater than or equal to 0"
     assert other["detail"] == "'start' is not a time"
     assert all(one["hint"].endswith(", or 'auto'") for one in (text, negative, other))
+
+
+def test_given_faults_in_many_items_then_what_an_item_may_hold_is_read_once() -> None:
+    sources = outline(BATCH).inside("sources")
+    assert sources.inside(0) is sources.inside(20_000)
+    assert sources.inside(0).inside("s3") is sources.inside(1).inside("s3")
+    assert set(sources.inside(0).inside("s3").fields) == {"bucket", "key"}
+    # A caller's own names must not pile up in what is kept.
+    assert sources.inside(0).inside("a") is sources.inside(0).inside("b")
 
 
 def test_given_an_item_of_the_wrong_type_then_its_place_and_value_are_named(
