@@ -1,4 +1,4 @@
-"""The whole app over a small world; views are asked through Flask's test client."""
+"""The whole app over a small runtime; a test client of Flask asks its views."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def submit(context: Context, *keys: str, **body: Any) -> dict[str, Any]:
 
 
 def expand(context: Context, batch_id: str) -> list[str]:
-    """Do the part of the batch's task; gives the jobs' ids."""
+    """Make the jobs of a batch as its task does; return their ids."""
     store: JobStore = context.runtime.store
     claim = context.claim(f"{batch_id}:batch")
     assert isinstance(claim, Claim)

@@ -375,11 +375,11 @@ def test_a_granted_put_when_the_body_ends_early_then_nothing_stored(
 def test_a_granted_part_then_its_etag_joins(context: Context) -> None:
     ref = context.blobs.begin_parts("in/p/source", content_type="x/y")
     data = os.urandom(PART_BYTES + 3)
-    for number, task in enumerate((data[:PART_BYTES], data[PART_BYTES:]), 1):
+    for number, chunk in enumerate((data[:PART_BYTES], data[PART_BYTES:]), 1):
         grant = context.blobs.grant_part(
-            "in/p/source", ref, number, size=len(task), seconds=60
+            "in/p/source", ref, number, size=len(chunk), seconds=60
         )
-        answer = context.client.put(local(grant), data=task)
+        answer = context.client.put(local(grant), data=chunk)
         assert answer.status_code == 200
     parts = list(context.blobs.list_parts("in/p/source", ref))
     assert answer.headers["ETag"].strip('"') == parts[1].etag

@@ -16,7 +16,7 @@ from tests.api.conftest import Context
 
 Make = Callable[..., Context]
 PREFIX = "declared:"
-CONTEXT = {"id": "shop", "name": "web shop", "sha256": digest("fm_shop"), "burst": 7}
+SHOP = {"id": "shop", "name": "web shop", "sha256": digest("fm_shop"), "burst": 7}
 
 
 def serve(make_context: Make, *keys: dict[str, Any]) -> Context:
@@ -33,7 +33,7 @@ def status(context: Context, token: str) -> int:
 def test_given_a_declared_key_then_it_opens_and_has_its_limits(
     make_context: Make,
 ) -> None:
-    context = serve(make_context, CONTEXT)
+    context = serve(make_context, SHOP)
     assert (status(context, "fm_shop"), status(context, "fm_other")) == (200, 401)
     (record,) = Keys.connect(context.runtime.settings).list()
     assert (record.owner, record.burst, record.declared) == ("shop", 7, True)
@@ -42,15 +42,15 @@ def test_given_a_declared_key_then_it_opens_and_has_its_limits(
 def test_given_another_digest_at_the_next_start_then_the_old_key_is_refused(
     make_context: Make,
 ) -> None:
-    assert status(serve(make_context, CONTEXT), "fm_shop") == 200
-    context = serve(make_context, CONTEXT | {"sha256": digest("fm_new")})
+    assert status(serve(make_context, SHOP), "fm_shop") == 200
+    context = serve(make_context, SHOP | {"sha256": digest("fm_new")})
     assert (status(context, "fm_new"), status(context, "fm_shop")) == (200, 401)
 
 
 def test_given_a_key_that_is_no_longer_declared_then_it_is_ended_and_no_other(
     make_context: Make,
 ) -> None:
-    context = serve(make_context, CONTEXT)
+    context = serve(make_context, SHOP)
     keys = Keys.connect(context.runtime.settings)
     other = KeyRecord(id="other", name="other", owner="other")
     made = keys.create(other)
@@ -64,12 +64,12 @@ def test_given_a_key_that_is_no_longer_declared_then_it_is_ended_and_no_other(
 def test_given_a_webhook_of_the_key_at_the_next_start_then_it_is_still_there(
     make_context: Make,
 ) -> None:
-    context = serve(make_context, CONTEXT)
+    context = serve(make_context, SHOP)
     status(context, "fm_shop")
     keys = Keys.connect(context.runtime.settings)
     hook = Subscription(id="h", url="https://a.test/", secret="s")
     keys.change("shop", lambda old: old.model_copy(update={"webhooks": [hook]}))
-    again = serve(make_context, CONTEXT | {"burst": 9})
+    again = serve(make_context, SHOP | {"burst": 9})
     assert status(again, "fm_shop") == 200
     record = keys.find("shop")
     assert (record.webhooks, record.burst) == ([hook], 9)
@@ -78,9 +78,9 @@ def test_given_a_webhook_of_the_key_at_the_next_start_then_it_is_still_there(
 @pytest.mark.parametrize(
     ("key", "fault"),
     [
-        (CONTEXT | {"sha256": "x"}, "key 1: sha256"),
-        (CONTEXT | {"bursts": 1}, "key 1: 'bursts'"),
-        (CONTEXT | {"webhooks": [{}]}, "key 1: webhooks"),
+        (SHOP | {"sha256": "x"}, "key 1: sha256"),
+        (SHOP | {"bursts": 1}, "key 1: 'bursts'"),
+        (SHOP | {"webhooks": [{}]}, "key 1: webhooks"),
         ({"name": "n"}, "key 1: 'id'"),
     ],
 )
@@ -95,13 +95,13 @@ def test_given_one_id_twice_then_the_start_fails(make_context: Make) -> None:
     with pytest.raises(
         SettingsError, match="key 2: another key has the same id or sha256"
     ):
-        serve(make_context, CONTEXT, CONTEXT | {"sha256": digest("fm_2")})
+        serve(make_context, SHOP, SHOP | {"sha256": digest("fm_2")})
 
 
 def test_given_a_declared_key_then_the_commands_leave_it_alone(
     make_context: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = serve(make_context, CONTEXT)
+    context = serve(make_context, SHOP)
     status(context, "fm_shop")
     keys = Keys.connect(context.runtime.settings)
     monkeypatch.setattr("api.admin.keys._keys", lambda _: keys)

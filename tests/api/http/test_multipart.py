@@ -45,23 +45,23 @@ class Writer:
         self.ended = self.ended or "aborted"
 
 
-class Tasks:
-    """A body that comes in given tasks."""
+class Chunks:
+    """A body that comes in given chunks."""
 
-    def __init__(self, tasks: list[bytes]) -> None:
-        self.tasks = [task for task in tasks if task]
+    def __init__(self, chunks: list[bytes]) -> None:
+        self.chunks = [chunk for chunk in chunks if chunk]
 
     def read(self, _size: int, /) -> bytes:
-        return self.tasks.pop(0) if self.tasks else b""
+        return self.chunks.pop(0) if self.chunks else b""
 
 
 def parse(
-    *tasks: bytes, content_type: str = TYPE, limits: Limits = LIMITS
+    *chunks: bytes, content_type: str = TYPE, limits: Limits = LIMITS
 ) -> tuple[Form, Writer]:
     writer = Writer()
     try:
         form = receive(
-            Tasks(list(tasks)),
+            Chunks(list(chunks)),
             content_type,
             open_writer=lambda _type: writer,
             known=KNOWN,
@@ -182,8 +182,8 @@ def test_data_that_resembles_boundaries_when_cut_then_unchanged(
     body = part("file", data, filename="a").replace(b"--B\r\n", b"--BOUND\r\n", 1)
     body += OUTPUTS.replace(b"--B\r\n", b"--BOUND\r\n", 1) + b"--BOUND--\r\n"
     at = [0, *sorted(cuts), len(body)]
-    tasks = [body[a:b] for a, b in pairwise(at)]
-    form, writer = parse(*tasks, content_type="x/y; boundary=BOUND")
+    chunks = [body[a:b] for a, b in pairwise(at)]
+    form, writer = parse(*chunks, content_type="x/y; boundary=BOUND")
     assert bytes(writer.data) == data
     assert "outputs" in form.fields
 
@@ -221,9 +221,9 @@ JUNK = st.one_of(
 @given(body=JUNK, cut=st.integers(0, 300))
 def test_junk_then_only_errors_of_the_request(body: bytes, cut: int) -> None:
     outcomes: list[Any] = []
-    for tasks in ([body], [body[:cut], body[cut:]]):
+    for chunks in ([body], [body[:cut], body[cut:]]):
         try:
-            form, writer = parse(*tasks)
+            form, writer = parse(*chunks)
             outcomes.append((form, bytes(writer.data)))
         except (BadRequest, Invalid, BodyTooLarge) as error:
             outcomes.append(type(error))

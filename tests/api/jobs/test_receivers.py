@@ -1,4 +1,4 @@
-"""Who may be told: receivers that no notice could reach are refused at once."""
+"""Who may be notified: receivers that nothing could reach are refused at once."""
 
 from __future__ import annotations
 

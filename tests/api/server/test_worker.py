@@ -140,12 +140,12 @@ def test_requests_in_one_task_are_answered_in_order(port: int) -> None:
     ]
 
 
-def test_a_body_that_comes_in_tasks_is_whole(port: int) -> None:
+def test_a_body_that_comes_in_chunks_is_whole(port: int) -> None:
     with connect(port, b"\r\n" + POST[:10]) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for task in (POST[10:] + b"Content-Le", b"ngth: 6\r\n\r", b"\nab", b"cdef"):
+        for chunk in (POST[10:] + b"Content-Le", b"ngth: 6\r\n\r", b"\nab", b"cdef"):
             time.sleep(0.05)
-            sock.sendall(task)
+            sock.sendall(chunk)
         answer = sock.recv(1000)
     assert hashlib.sha256(b"abcdef").hexdigest().encode() in answer
 

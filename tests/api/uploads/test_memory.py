@@ -74,9 +74,9 @@ def upload(port: int, megabytes: int) -> tuple[dict[str, object], str]:
     def body() -> Iterator[bytes]:
         yield HEAD
         for number in range(megabytes):
-            task = number.to_bytes(8, "big") + block[8:]
-            digest.update(task)
-            yield task
+            chunk = number.to_bytes(8, "big") + block[8:]
+            digest.update(chunk)
+            yield chunk
         yield END
 
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
