@@ -9,14 +9,14 @@ local store lead; on S3 nothing is served there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from mimetypes import MimeTypes
 from pathlib import PurePosixPath
 
 from flask import Blueprint, Response, current_app, redirect, request, send_file
-from werkzeug.exceptions import HTTPException, RequestedRangeNotSatisfiable
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
+from api.http.body import body_chunks
 from common.errors import BadRequest, BodyTooLarge, NotFound, SourceNotFound
 from common.model import Artifact, JobRecord, MediaInfo, Source
 from common.runtime import Runtime
@@ -28,7 +28,6 @@ from common.storage.signing import check_seal, verify
 
 blueprint = Blueprint("files", __name__)
 
-_READ_BYTES = 256 * 1024
 # A stored file must not run scripts, be framed or have its type guessed.
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -234,7 +233,7 @@ def take_blob(key: str) -> Response:
     if "r" in request.args:
         terms = verify(settings.api.secret, "part", request.path, request.args)
         size = _declared(int(terms["b"]), exact=True)
-        data = b"".join(_body(size))
+        data = b"".join(body_chunks(size))
         part = store.put_part(key, terms["r"], int(terms["n"]), data)
         return _stored(part.etag)
     terms = verify(settings.api.secret, "put", request.path, request.args)
@@ -246,7 +245,7 @@ def take_blob(key: str) -> Response:
             hint=f"send Content-Type: {terms['t']}",
         )
     with store.writer(key, content_type=terms["t"]) as writer:
-        for chunk in _body(size):
+        for chunk in body_chunks(size):
             writer.write(chunk)
         return _stored(writer.commit().etag)
 
@@ -266,16 +265,3 @@ def _declared(limit: int, *, exact: bool) -> int:
     if exact and size != limit:
         raise BadRequest(f"this URL takes exactly {limit} bytes; the body has {size}")
     return size
-
-
-def _body(size: int) -> Iterator[bytes]:
-    left = size
-    while left:
-        try:
-            chunk = request.stream.read(min(left, _READ_BYTES))
-        except (OSError, HTTPException) as error:
-            raise BadRequest("the body ended before it was complete") from error
-        if not chunk:
-            raise BadRequest("the body ended before it was complete")
-        left -= len(chunk)
-        yield chunk

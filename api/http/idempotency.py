@@ -22,6 +22,7 @@ from flask import Flask, Response, request
 from api.http import headers
 from api.http import json_body as bodies
 from api.http.auth import Authenticator, enter
+from api.http.body import read_body
 from api.http.context import current
 from common.access.principal import Principal
 from common.errors import Conflict, StoreUnavailable
@@ -111,7 +112,7 @@ def _fingerprint() -> str:
     for name in _TELLING:
         digest.update(f"\n{name}: {request.headers.get(name)}".encode())
     if request.mimetype in {"", bodies.JSON_TYPE}:
-        raw = bodies.read_body(request, _BODY_BYTES)
+        raw = read_body(request, _BODY_BYTES)
         if raw and request.mimetype:
             raw = bodies.canonical(bodies.parse_json(raw))
         digest.update(b"\n" + raw)

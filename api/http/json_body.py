@@ -13,11 +13,10 @@ import re
 from typing import Any, NoReturn, Protocol
 
 from flask import Request, Response
-from werkzeug.exceptions import HTTPException
 
-from api.http.context import current
+from api.http.body import read_body
 from api.http.validation import pointer
-from common.errors import BadRequest, BodyTooLarge, Invalid, UnsupportedMediaType
+from common.errors import BadRequest, Invalid, UnsupportedMediaType
 
 
 class Document(Protocol):
@@ -151,39 +150,6 @@ def read_json(request: Request, limit: int) -> Any:
     """
     require_json(request)
     return parse_json(read_body(request, limit))
-
-
-def read_body(request: Request, limit: int) -> bytes:
-    """Read the whole body; it is read once a request and kept for the next reader.
-
-    Raises BodyTooLarge over ``limit`` bytes, BadRequest when it ends early.
-    """
-    context = current()
-    if context.body is None:
-        context.body = _read_stream(request, limit)
-    if len(context.body) > limit:
-        raise _too_large(limit)
-    return context.body
-
-
-def _read_stream(request: Request, limit: int) -> bytes:
-    if (request.content_length or 0) > limit:
-        raise _too_large(limit)
-    try:
-        raw: bytes = request.stream.read(limit + 1)
-    # gunicorn raises OSError for broken chunks, werkzeug ClientDisconnected.
-    except (OSError, HTTPException) as error:
-        raise BadRequest("the body ended before it was complete") from error
-    if len(raw) <= limit and len(raw) < (request.content_length or 0):
-        raise BadRequest("the body ended before it was complete")
-    return raw
-
-
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(
-        f"the body is over {limit} bytes",
-        hint=f"at most {limit} bytes (FRAMEMILL_LIMITS_JSON_BYTES)",
-    )
 
 
 def json_response(view: Document, status: int = 200) -> Response:

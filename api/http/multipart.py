@@ -11,10 +11,8 @@ import hashlib
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import (
     Data,
@@ -25,6 +23,7 @@ from werkzeug.sansio.multipart import (
     Preamble,
 )
 
+from api.http.body import Readable, read_chunk
 from common.errors import BadRequest, BodyTooLarge, Invalid
 from common.settings.sections import Limits
 from common.storage.dispositions import disposition_name, repaired
@@ -38,13 +37,6 @@ _HEADER_BYTES = 16 * 1024
 _BOUNDARY_BYTES = 200
 # White space that senders may put after a boundary; more is refused as malformed.
 _PADDING_BYTES = 64
-
-
-class Readable(Protocol):
-    """A request body."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to ``size`` bytes, none at the end."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +75,7 @@ def receive(
     with ExitStack() as stack:
         reader = _Reader(stack, open_writer, frozenset(known), limits)
         feed = _Feed(_boundary(content_type), reader.take)
-        while chunk := _read(body):
+        while chunk := read_chunk(body, _READ_BYTES):
             feed.give(chunk)
         feed.end()
         return reader.finish()
@@ -97,14 +89,6 @@ def _boundary(content_type: str) -> bytes:
             hint="send Content-Type: multipart/form-data; boundary=...",
         )
     return boundary.encode()
-
-
-def _read(body: Readable) -> bytes:
-    try:
-        return body.read(_READ_BYTES)
-    # gunicorn raises OSError for broken chunks, werkzeug ClientDisconnected.
-    except (OSError, HTTPException) as error:
-        raise BadRequest("the body ended before it was complete") from error
 
 
 class _Decoder(MultipartDecoder):

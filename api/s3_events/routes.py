@@ -16,6 +16,7 @@ from flask import Blueprint, Response, request
 
 from api.http import headers
 from api.http import json_body as bodies
+from api.http.body import read_chunk
 from api.s3_events import sns
 from common.access.keys import Keys
 from common.errors import BodyTooLarge, NotFound, Unauthorized
@@ -60,7 +61,7 @@ def blueprint(runtime: Runtime, fetch: sns.Fetch = sns.fetch) -> Blueprint:
 def _body() -> bytes:
     if (request.content_length or 0) > MAX_BYTES:
         raise BodyTooLarge(f"the notification is over {MAX_BYTES} bytes")
-    body = request.stream.read(MAX_BYTES + 1)
+    body = read_chunk(request.stream, MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise BodyTooLarge(f"the notification is over {MAX_BYTES} bytes")
     return body

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from flask import request
-from werkzeug.exceptions import HTTPException
-
 from api.http.services import Services
 from api.jobs.submission import JobTerms
 from common.access.principal import Principal
-from common.errors import BadRequest, BodyTooLarge
+from common.errors import BodyTooLarge
 from common.jobs.store import Idempotency
 from common.uploads import NewUpload, Upload
-
-_READ_BYTES = 256 * 1024
 
 
 def find_upload(services: Services, upload_id: str) -> Upload:
@@ -60,15 +53,3 @@ def close_upload(
     )
     services.uploads.use(upload)
     return upload
-
-
-def body_chunks() -> Iterator[bytes]:
-    """Yield the request's body; raises BadRequest when the client disconnects."""
-    while True:
-        try:
-            chunk = request.stream.read(_READ_BYTES)
-        except (OSError, HTTPException) as error:
-            raise BadRequest("the body ended before it was complete") from error
-        if not chunk:
-            return
-        yield chunk

@@ -23,18 +23,14 @@ from pydantic import TypeAdapter
 from werkzeug.exceptions import MethodNotAllowed
 
 from api.http import json_body as bodies
+from api.http.body import body_chunks
 from api.http.multipart import DEFAULT_TYPE, media_type
 from api.http.problems import AWAY_SECONDS
 from api.http.services import Services
 from api.http.validation import validate
 from api.jobs.schemas import FormRequest
 from api.jobs.submission import check_terms
-from api.uploads.service import (
-    body_chunks,
-    close_upload,
-    find_upload,
-    open_upload,
-)
+from api.uploads.service import close_upload, find_upload, open_upload
 from common.access.principal import Principal
 from common.errors import (
     BadRequest,

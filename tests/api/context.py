@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -9,6 +10,17 @@ from api.app import create_app
 from tests.worker.context import make_runtime
 
 WEBHOOK_SECRET = "whsec_" + "A" * 32
+
+
+class BrokenBody(io.BytesIO):
+    """What gunicorn gives for a client that is gone, or sends broken chunks."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise self.error
 
 
 def make_app(folder, **sections: Any):

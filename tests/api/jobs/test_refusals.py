@@ -13,6 +13,7 @@ from gunicorn.http.errors import InvalidChunkSize
 from common.errors import StoreUnavailable
 from common.jobs.store import JobStore
 from tests.api.conftest import OBJECT, Context, a_file, post_form
+from tests.api.context import BrokenBody
 
 PROBLEM_KEYS = {
     *("type", "code", "title", "status", "detail", "pointer", "hint", "faults"),
@@ -251,17 +252,6 @@ def test_given_the_store_fails_when_a_file_is_posted_then_503_and_the_blob_waits
     reserved = store._client.zscore(key, f"blob:{stored}")
     hours = context.runtime.settings.retention.upload_hours
     assert reserved == pytest.approx((time.time() + hours * 3600) * 1000, abs=60_000)
-
-
-class BrokenBody(io.BytesIO):
-    """What gunicorn gives for a client that is gone, or sends broken chunks."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        raise self.error
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), InvalidChunkSize(b"zz")])

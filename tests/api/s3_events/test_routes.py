@@ -11,12 +11,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from flask import Flask
+from gunicorn.http.errors import InvalidChunkSize
 
 from api.http import problems as errors
 from api.s3_events import routes as s3_events
 from api.s3_events import sns
 from common.errors import Forbidden
 from common.storage.port import BlobInfo
+from tests.api.context import BrokenBody
 from tests.worker.context import make_runtime
 
 TOKEN = "a-long-random-token"
@@ -147,6 +149,24 @@ def test_what_is_no_notification_is_a_bad_request(make_api_context, document):
     api_context = make_api_context(token=TOKEN)
     answer = api_context.post(document, Authorization=f"Bearer {TOKEN}")
     assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+
+
+CHUNKS = "the chunked transfer coding of the body is broken: Invalid chunk size: b'zz'"
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [
+        (OSError("gone"), "the body ended before it was complete"),
+        (InvalidChunkSize(b"zz"), CHUNKS),
+    ],
+)
+def test_a_body_that_breaks_off_is_a_bad_request(make_api_context, error, detail):
+    client = make_api_context(token=TOKEN).client
+    broken = {"wsgi.input": BrokenBody(error), "wsgi.input_terminated": True}
+    answer = client.post("/v1/events/s3", environ_overrides=broken)
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_request")
+    assert answer.json["detail"] == detail
 
 
 def test_a_body_over_the_limit_is_refused(make_api_context):
