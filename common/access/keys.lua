@@ -93,8 +93,8 @@ local rate = tonumber(limits.requests_per_second)
 if rate and rate > 0 then
   local burst = tonumber(limits.burst)
   local key = KEYS[3] .. 'rate:' .. limits.id
-  local claimed_task = redis.call('HMGET', key, 'tokens', 'at')
-  local tokens, at = tonumber(claimed_task[1] or burst), tonumber(claimed_task[2] or now)
+  local bucket = redis.call('HMGET', key, 'tokens', 'at')
+  local tokens, at = tonumber(bucket[1] or burst), tonumber(bucket[2] or now)
   tokens = math.min(burst, tokens + math.max(0, now - at) / 1000 * rate)
   answer.granted = tokens >= 1
   if answer.granted then tokens = tokens - 1 end
