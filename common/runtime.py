@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from common import storage as blobs
+from common import storage
 from common.errors import StoreUnavailable
-from common.jobs import queue as dispatch
+from common.jobs import queue
 from common.jobs.batches import Batches
 from common.jobs.queue import Dispatcher
 from common.jobs.service import JobService
@@ -44,8 +44,8 @@ def build_runtime(settings: Settings, dispatcher: Dispatcher | None = None) -> R
     return Runtime(
         settings=settings,
         store=JobStore.connect(settings),
-        blobs=blobs.connect(settings),
-        dispatcher=dispatcher or dispatch.connect(settings),
+        blobs=storage.connect(settings),
+        dispatcher=dispatcher or queue.connect(settings),
     )
 
 

@@ -33,7 +33,7 @@ from common.errors import (
 )
 from common.model import Artifact, Destination, ObjectName
 from common.settings.load import Settings
-from common.storage import exporter as s3_export
+from common.storage import exporter
 from common.storage.names import check_key, content_disposition, is_plain
 from common.storage.port import (
     CHUNK_BYTES,
@@ -313,7 +313,7 @@ class S3Store:
     def export(self, artifact: Artifact, to: Destination, place: ObjectName) -> None:
         """Copy a stored file to a caller's bucket, inside the storage."""
         with self._errors(f"s3://{place.bucket}/{place.key}", place.bucket):
-            s3_export.export(self._client, self._bucket, artifact, to, place)
+            exporter.export(self._client, self._bucket, artifact, to, place)
 
     def check(self) -> None:
         """Raise StorageUnavailable if the bucket cannot be reached."""
