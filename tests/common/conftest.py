@@ -28,7 +28,7 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def make_store_context(
     request: pytest.FixtureRequest, valkey_url: str
 ) -> Iterator[Callable[..., StoreContext]]:
-    """Make labs over one server; keywords are sections of the settings."""
+    """Make contexts over one server; keywords are sections of the settings."""
     clients: list[redis.Redis] = []
 
     def make(**sections: Any) -> StoreContext:

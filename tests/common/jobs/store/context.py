@@ -58,7 +58,7 @@ class TwiceStore(JobStore):
 
 def _plain(answer: str) -> Any:
     decoded = json.loads(answer)
-    # Notices are sent by the first answer of a claim; the reaper stands in for it.
+    # A claim's messages come with its first answer; the reaper sends them again.
     if isinstance(decoded, dict) and "task" in decoded:
         decoded.pop("messages", None)
     return decoded
