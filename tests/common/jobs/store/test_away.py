@@ -170,6 +170,19 @@ def test_hosts_that_never_come_back_are_forgotten(store_context: StoreContext) -
     assert sorted(hosts) == ["new", "recent"]
 
 
+def test_no_pause_is_longer_than_the_wait_itself(
+    make_store_context: Callable[..., StoreContext],
+) -> None:
+    store_context = make_store_context(lease=Lease(outage_hours=0.0005))
+    job_id = store_context.opened()
+    task = f"{job_id}:o:poster"
+    shut(store_context, task)
+    waiting = store_context.get(job_id).waiting
+    assert waiting is not None
+    due = store_context.client.zscore(store_context.key("delayed"), task)
+    assert due == waiting.until
+
+
 def test_after_its_deadline_the_work_fails_with_the_reason(
     store_context: StoreContext,
 ) -> None:
