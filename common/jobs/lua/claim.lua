@@ -61,8 +61,7 @@ if missed and now < missed['until'] then
   set(task, {exhausted_by = arg.token})
   return refuse('exhausted')
 end
-local most = task.f.role == 'notice' and cfg.max_delivery_attempts or cfg.max_attempts
-if number(task, 'attempt') >= most then
+if is_last_attempt(task) then
   -- Only where the limit was lowered since the last attempt.
   set(task, {exhausted_by = arg.token})
   dead_letter(task, cfg.errors.exhausted)

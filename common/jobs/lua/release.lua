@@ -12,7 +12,6 @@ return replay_safe(function()
   local task, stale = claimed_task()
   if not task then return stale end
   local job = job_of(task)
-  local delivery = task.f.role == 'notice'
   local how = arg.how
   local reason = arg.error or cfg.errors.exhausted
   report(task, arg.reports)
@@ -39,13 +38,12 @@ return replay_safe(function()
     requeue(job, task, how, arg.delay_ms)
     return outcome(true, job)
   end
-  local most = delivery and cfg.max_delivery_attempts or cfg.max_attempts
   if how == 'refund' and number(task, 'refunds') < cfg.max_refunds then
     increment('refunded')
     set(task, {
       refunds = number(task, 'refunds') + 1, attempt = number(task, 'attempt') - 1,
     })
-  elseif number(task, 'attempt') >= most then
+  elseif is_last_attempt(task) then
     dead_letter(task, reason)
     end_task(job, task, 'failed', reason)
     return outcome(true, job)

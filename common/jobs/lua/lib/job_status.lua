@@ -186,6 +186,12 @@ local function end_task(job, task, state, reason)
   end
 end
 
+-- Answers whether the attempt that runs, or ran last, was the last that is allowed.
+local function is_last_attempt(task)
+  local most = task.f.role == 'notice' and cfg.max_delivery_attempts or cfg.max_attempts
+  return number(task, 'attempt') >= most
+end
+
 -- Lists a task that ran out of attempts or workers; an operator may redrive it.
 local function dead_letter(task, reason)
   local output = output_of(task)
