@@ -16,7 +16,7 @@ local missed = {}
 flat = redis.call('HGETALL', P .. 'away')
 for i = 1, #flat, 2 do
   local entry = cjson.decode(flat[i + 1])
-  if now <= entry['until'] + cfg.forget_ms then
+  if not is_over(entry) then
     missed[#missed + 1] = {host = flat[i], since = entry.since, error = entry.error}
   end
 end
