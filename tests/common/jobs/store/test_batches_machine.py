@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import fakeredis
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle as Values
 from hypothesis.stateful import (
@@ -19,19 +16,19 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
 from common.errors import Conflict, NotFound
-from common.jobs.store import Accepted, CalledOff, Caps, Claim, JobStore, NewBatch
+from common.jobs.store import Accepted, CalledOff, Caps, Claim, NewBatch
 from common.model import JOB_ENDED, BatchRecord, Source
-from common.redis.client import open_client
-from tests.common.jobs.store.context import StoreContext, TwiceStore, make_settings
-from tests.common.jobs.store.test_jobs_machine import Life
+from tests.common.jobs.store.test_jobs_machine import (
+    EXAMPLES,
+    Life,
+    on_server,
+    run_machine,
+)
 
 _NUMBERS = itertools.count(1)
-STEPS = 30
-EXAMPLES = {"valkey": 8, "fake-twice": 3}
 SOURCES = 3
 
 
@@ -157,35 +154,11 @@ class Family(Life):
             assert batch is None or batch.status in JOB_ENDED
 
 
-@pytest.fixture(params=["valkey", "fake-twice"])
-def family(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Family]]:
-    client = open_client(make_settings("f:", valkey_url))
-
-    def on_valkey() -> StoreContext:
-        client.flushdb()
-        chosen = make_settings(f"f{next(_NUMBERS)}:", valkey_url)
-        return StoreContext(JobStore(chosen, client), client)
-
-    def on_fake() -> StoreContext:
-        fake = fakeredis.FakeRedis(decode_responses=True)
-        return StoreContext(TwiceStore(make_settings("f:"), fake), fake)
-
-    make = on_valkey if request.param == "valkey" else on_fake
-    chosen = {
-        "make_store_context": staticmethod(make),
-        "examples": EXAMPLES[request.param],
-    }
-    yield type("FamilyHere", (Family,), chosen)
-    client.close()
+@pytest.fixture(params=EXAMPLES)
+def family(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Life]]:
+    with on_server(Family, request.param, "f", valkey_url) as machine:
+        yield machine
 
 
-def test_any_order_of_events_keeps_batches_whole(family: type[Family]) -> None:
-    run_state_machine_as_test(
-        family,
-        settings=settings(
-            max_examples=family.examples
-            * int(os.environ.get("FRAMEMILL_TEST_TIMES", "1")),
-            stateful_step_count=STEPS,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+def test_any_order_of_events_keeps_batches_whole(family: type[Life]) -> None:
+    run_machine(family)

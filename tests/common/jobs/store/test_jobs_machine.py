@@ -6,6 +6,7 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fakeredis
@@ -232,35 +233,44 @@ class Life(RuleBasedStateMachine):
             assert self.context.status(job_id) in JOB_ENDED
 
 
-@pytest.fixture(params=["valkey", "fake-twice"])
-def life(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Life]]:
-    client = open_client(make_settings("m:", valkey_url))
+@contextmanager
+def on_server(
+    machine: type[Life], server: str, prefix: str, url: str
+) -> Iterator[type[Life]]:
+    """Give a machine its stores: on a real server, or twice on a fake one."""
+    client = open_client(make_settings(f"{prefix}:", url))
 
     def on_valkey() -> StoreContext:
         client.flushdb()
-        chosen = make_settings(f"m{next(_NUMBERS)}:", valkey_url)
+        chosen = make_settings(f"{prefix}{next(_NUMBERS)}:", url)
         return StoreContext(JobStore(chosen, client), client)
 
     def on_fake() -> StoreContext:
         fake = fakeredis.FakeRedis(decode_responses=True)
-        return StoreContext(TwiceStore(make_settings("m:"), fake), fake)
+        return StoreContext(TwiceStore(make_settings(f"{prefix}:"), fake), fake)
 
-    make = on_valkey if request.param == "valkey" else on_fake
-    chosen = {
-        "make_store_context": staticmethod(make),
-        "examples": EXAMPLES[request.param],
-    }
-    yield type("LifeHere", (Life,), chosen)
+    make = on_valkey if server == "valkey" else on_fake
+    chosen = {"make_store_context": staticmethod(make), "examples": EXAMPLES[server]}
+    yield type(f"{machine.__name__}Here", (machine,), chosen)
     client.close()
 
 
-def test_any_order_of_events_keeps_the_store_whole(life: type[Life]) -> None:
+def run_machine(machine: type[Life]) -> None:
     run_state_machine_as_test(
-        life,
+        machine,
         settings=settings(
-            max_examples=life.examples
-            * int(os.environ.get("FRAMEMILL_TEST_TIMES", "1")),
+            max_examples=machine.examples * TIMES,
             stateful_step_count=STEPS,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+@pytest.fixture(params=EXAMPLES)
+def life(request: pytest.FixtureRequest, valkey_url: str) -> Iterator[type[Life]]:
+    with on_server(Life, request.param, "m", valkey_url) as machine:
+        yield machine
+
+
+def test_any_order_of_events_keeps_the_store_whole(life: type[Life]) -> None:
+    run_machine(life)
