@@ -201,8 +201,25 @@ def test_after_its_deadline_the_work_fails_with_the_reason(
     assert [dead.task for dead in store_context.store.dead()] == [task]
     store_context.client.hdel(store_context.key("away"), "host")
     assert store_context.store.retry(job_id).applied
+    shut(store_context, task)
+    reopens(store_context, task)
     assert store_context.make(task).job_ended
     assert store_context.status(job_id) == "completed"
+
+
+def test_the_copy_of_what_waited_before_has_a_deadline_of_its_own(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.opened()
+    task = f"{job_id}:o:poster"
+    shut(store_context, task)
+    reopens(store_context, task)
+    store_context.client.hset(store_context.key(f"piece:{task}"), "away_since", 1)
+    claim = store_context.claim(task)
+    store_context.store.finish(claim, [an_artifact(claim)], publish=True)
+
+    shut(store_context, task)
+    assert store_context.status(job_id) == "processing"
 
 
 def test_after_its_deadline_no_more_claim_is_needed_to_end_it(
