@@ -211,8 +211,13 @@ class PartSpec(Record):
     windows: list[tuple[float, float]]
 
 
-class PartFile(Record):
-    """A file that a part made, as the task that joins the parts sees it."""
+class _File(Record):
+    """What is known of a file that was made.
+
+    ``time`` is the source time shown (for stills), in seconds. ``details`` holds facts
+    that only some kinds have: score, runners-up, placeholder, dominant colour, chosen
+    settings.
+    """
 
     name: str
     bytes: int
@@ -222,6 +227,10 @@ class PartFile(Record):
     duration: float | None = None
     time: float | None = None
     details: dict[str, Any] = Field(default_factory=dict)
+
+
+class PartFile(_File):
+    """A file that a part made, as the task that joins the parts sees it."""
 
 
 class JobOptions(Record):
@@ -246,27 +255,16 @@ class JobOptions(Record):
 NO_OPTIONS = JobOptions()
 
 
-class Artifact(Record):
+class Artifact(_File):
     """A stored file.
 
     ``key`` is its place in the blob store, ``copy_at`` that of its copy at the job's
-    destination once it is there. ``time`` is the source time shown (for
-    stills), in seconds. ``details`` holds facts that only some kinds have: score,
-    runners-up, placeholder, dominant colour, chosen settings. ``names`` are the files
-    beside it that an index names.
+    destination once it is there. ``names`` are the files beside it that an index names.
     """
 
-    name: str
     key: str
     content_type: str
-    bytes: int
-    width: int | None = None
-    height: int | None = None
-    frames: int | None = None
-    duration: float | None = None
-    time: float | None = None
     sha256: str
-    details: dict[str, Any] = Field(default_factory=dict)
     names: list[str] = Field(default_factory=list)
     copy_at: ObjectName | None = None
 
