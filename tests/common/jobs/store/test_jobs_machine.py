@@ -237,7 +237,7 @@ class Life(RuleBasedStateMachine):
 def on_server(
     machine: type[Life], server: str, prefix: str, url: str
 ) -> Iterator[type[Life]]:
-    """Give a machine its stores: on a real server, or twice on a fake one."""
+    """Yield a machine with its stores: on a real server, or twice on a fake one."""
     client = open_client(make_settings(f"{prefix}:", url))
 
     def on_valkey() -> StoreContext:
