@@ -67,6 +67,7 @@ def test_a_batch_makes_each_job_once_whatever_is_killed(tmp_path):
         assert {job["source"]["key"] for job in jobs} == NAMES
 
         post(service, f"/v1/batches/{batch_id}/cancel", {})
+        waiting = service.get(f"/v1/batches/{batch_id}")["counts"]["accepted"]
         until(lambda: ended_jobs(service, batch_id) > OBJECTS // 4, 120, "some ended")
         service.restart("worker")
 
@@ -78,6 +79,7 @@ def test_a_batch_makes_each_job_once_whatever_is_killed(tmp_path):
         batch = until(ended, 120, "the batch has ended")
         counts = batch["counts"]
         assert counts["failed"] + counts["cancelled"] == OBJECTS, counts
+        assert counts["cancelled"] >= waiting, "the work on a cancelled batch went on"
         assert batch["status"] == ("failed" if counts["failed"] else "cancelled")
         told = service.store.xrange(f"fm:events:{batch_id}")
         kinds = [fields["type"] for _, fields in told]

@@ -2,7 +2,8 @@
 -- arg: task, token, worker.
 -- Answers {task, job, name, spec, results, messages}, or {reason} why not: gone, done,
 --   early (its delay is not over), busy (another worker has it), waiting (it is not
---   queued yet), exhausted (this call ended it).
+--   queued yet), withdrawn (its batch is about to cancel or delete its job), exhausted
+--   (this call ended it).
 
 local function answer(task, job)
   local results = {}
@@ -20,6 +21,15 @@ local function answer(task, job)
 end
 
 local function refuse(reason) return cjson.encode({reason = reason}) end
+
+-- Messages for the children stand before that of the batch's task, which is to end them.
+local function is_withdrawn(job)
+  local id = job.f.batch
+  local wanted = id and redis.call('HGET', P .. 'batch:' .. id, 'want')
+  if not wanted or wanted == 'expand' then return false end
+  local state = redis.call('HGET', P .. 'piece:' .. id .. ':batch', 'state')
+  return state and not ENDED[state]
+end
 
 local function begin(job, task)
   if (job.f.begun or '') == '' then
@@ -53,6 +63,7 @@ if state == 'waiting' then return refuse('waiting') end
 if number(task, 'not_before') > now then return refuse('early') end
 
 local outside = OUTSIDE_JOBS[task.f.role]
+if not outside and is_withdrawn(job) then return refuse('withdrawn') end
 local missed = not outside and outage_of(host_of(arg.worker))
 if missed and now < missed['until'] then
   wait_for_service(job, task, missed)

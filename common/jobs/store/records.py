@@ -32,7 +32,7 @@ from common.notify.subscriptions import Subscription
 
 Beat = Literal["ok", "cancel", "lost"]
 Ending = Literal["refund", "retry", "fatal", "cancelled", "defer", "wait"]
-Reason = Literal["gone", "done", "early", "busy", "waiting", "exhausted"]
+Reason = Literal["gone", "done", "early", "busy", "waiting", "withdrawn", "exhausted"]
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,9 @@ class Refusal:
     """Why there is no claim; in any case the message is done with.
 
     gone: there is no such task. done: it has ended. early: its delay is not over. busy:
-    another worker has it. waiting: it waits for prepare or for its parts. exhausted:
-    this call ended it, since no attempt was left.
+    another worker has it. waiting: it waits for prepare or for its parts. withdrawn:
+    its batch is about to cancel or delete its job. exhausted: this call ended it, since
+    no attempt was left.
     """
 
     reason: Reason

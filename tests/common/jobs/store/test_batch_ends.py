@@ -6,7 +6,7 @@ import pytest
 
 from common.access.keys import KeyRecord, Keys
 from common.errors import Conflict, NotFound
-from common.jobs.store import Accepted, CalledOff
+from common.jobs.store import Accepted, CalledOff, Refusal
 from tests.common.jobs.store.context import StoreContext
 from tests.common.jobs.store.family import (
     NO_CAPS,
@@ -71,6 +71,35 @@ def test_the_task_of_an_expanded_batch_works_again_to_cancel_it(
         store_context.store.end_stage(store_context.claim(message.task), "cancel")
         is not None
     )
+
+
+@pytest.mark.parametrize("verb", ["cancel_batch", "delete_batch"])
+def test_no_child_is_begun_while_its_batch_is_about_to_end_it(
+    store_context: StoreContext, verb: str
+) -> None:
+    """Their messages stand in the queue before that of the batch."""
+    batch_id, (prepared, waiting) = expanded(store_context, StoreContext.open, leave)
+    getattr(store_context.store, verb)(batch_id)
+    for task in (f"{prepared}:o:poster", f"{waiting}:prepare"):
+        refused = store_context.store.claim(task, "t", "host:1")
+        assert refused == Refusal("withdrawn")
+    claim = store_context.claim(f"{batch_id}:batch")
+    refused = store_context.store.claim(f"{waiting}:prepare", "t", "host:1")
+    assert refused == Refusal("withdrawn")
+    assert store_context.store.release(claim, "fatal").applied
+    store_context.claim(f"{waiting}:prepare")
+
+
+def test_a_job_of_a_cancelled_batch_is_made_when_it_is_retried(
+    store_context: StoreContext,
+) -> None:
+    batch_id, (job_id,) = expanded(store_context, leave)
+    store_context.store.cancel_batch(batch_id)
+    claim = store_context.claim(f"{batch_id}:batch")
+    cancel(store_context, job_id)
+    assert store_context.store.end_stage(claim, "cancel") is not None
+    store_context.store.retry(job_id)
+    store_context.claim(f"{job_id}:prepare")
 
 
 def test_an_ended_batch_is_not_cancelled(store_context: StoreContext) -> None:
