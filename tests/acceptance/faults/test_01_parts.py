@@ -115,11 +115,13 @@ def test_a_deleted_job_leaves_no_file_of_its_parts(service, film):
     job = service.submit(film, [SNIPPETS])
     index = artifact(job, "snippets", "snippets.json")
     assert len(service.follow(index["url"])) == WINDOWS
+    folder = service.data  # None where the service runs elsewhere
+    files = f"*{job['id']}*/snippets/*/*"
+    assert folder is None or list(folder.rglob(files))
 
     service.ask(f"/v1/jobs/{job['id']}", method="DELETE")
 
     deadline = time.monotonic() + 120
-    folder = service.data
-    while folder and list(folder.rglob(f"*{job['id']}*/snippets/*/*")):
+    while folder and list(folder.rglob(files)):
         assert time.monotonic() < deadline, "files of a deleted job are left"
         time.sleep(0.5)

@@ -100,4 +100,7 @@ def test_auto_with_an_end_is_refused_with_what_is_right(service, dark_begin):
 
     (fault,) = refused.value.problem["faults"]
     assert fault["pointer"] == "/outputs/0"
-    assert "duration instead of end" in fault["detail"]
+    assert fault["detail"] == (
+        "start 'auto' needs a duration, so it cannot be used with end: set duration "
+        'instead of end, or set a start, such as "10%"'
+    )

@@ -59,8 +59,9 @@ def test_a_key_that_storage_cannot_hold_is_refused_with_its_place(service, key):
     with pytest.raises(HttpError) as refused:
         service.ask("/v1/jobs", {"source": source, "outputs": STILL})
     assert refused.value.status == 422
-    assert b'"pointer":"/source/s3/key"' in refused.value.body
-    assert b"cannot hold" in refused.value.body
+    (fault,) = refused.value.problem["faults"]
+    assert fault["pointer"] == "/source/s3/key"
+    assert fault["detail"] == "the storage of this service cannot hold this key"
 
 
 def test_a_plain_key_is_read(service):
