@@ -87,7 +87,7 @@ def test_a_film_is_made_once(tmp_path):
     made = path.stat().st_mtime_ns
 
     assert make.film(film, tmp_path).stat().st_mtime_ns == made
-    assert [scratch_dir.name for scratch_dir in tmp_path.iterdir()] == [make.key(film)]
+    assert [folder.name for folder in tmp_path.iterdir()] == [make.key(film)]
 
 
 def test_another_recipe_is_another_film():

@@ -60,12 +60,12 @@ class Visit:
 
     def elsewhere(self) -> list[str]:
         """Return the addresses asked for that are not the service's."""
-        scratch_dir = urlsplit(self.service.url).netloc
+        own = urlsplit(self.service.url).netloc
         found = [answer.url for answer in self.answers]
         return [
             url
             for url in found
-            if urlsplit(url).netloc != scratch_dir and not url.startswith("data:")
+            if urlsplit(url).netloc != own and not url.startswith("data:")
         ]
 
 

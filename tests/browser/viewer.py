@@ -18,7 +18,7 @@ TYPES = {
     ".webm": "video/webm",
 }
 # localhost is a secure context, as ImageDecoder wants; nothing is asked of it.
-_SCRATCH_DIR = "http://localhost/"
+_ORIGIN = "http://localhost/"
 _COUNT = """
 const count = (shown, width, height) => {
   const canvas = new OffscreenCanvas(width, height);
@@ -93,7 +93,7 @@ class Viewer:
         self.page: Page = browser.new_page()
         self._path = Path()
         self.page.route("**/*", self._serve)
-        self.page.goto(_SCRATCH_DIR)
+        self.page.goto(_ORIGIN)
 
     def _serve(self, route: Route) -> None:
         if not route.request.url.endswith("/file"):

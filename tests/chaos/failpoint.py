@@ -17,13 +17,13 @@ _EVERY = 7
 
 
 class DyingDispatcher(dispatch.CeleryDispatcher):
-    """Kills its own process instead of ringing, now and then."""
+    """Kills its own process instead of sending, now and then."""
 
-    _alternative = count(1)
+    _calls = count(1)
 
     def enqueue(self, messages: Iterable[Message]) -> None:
         messages = list(messages)
-        if messages and next(self._alternative) % _EVERY == 0:
+        if messages and next(self._calls) % _EVERY == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         super().enqueue(messages)
 

@@ -124,10 +124,10 @@ def submit(service: Service, **body: Any) -> requests.Response:
 
 
 def codes_of_sources(service: Service, urls: list[str]) -> set[str]:
-    """Return the codes that sources end with, at the door or in the worker."""
+    """Return the codes that sources end with, from the API or from the worker."""
     answers = [submit(service, source={"url": url}) for url in urls]
     taken = [one.json()["id"] for one in answers if one.status_code == 202]
-    assert taken, "some pass the door and are the worker's to refuse"
+    assert taken, "some pass the API and are the worker's to refuse"
     assert {one.status_code for one in answers} <= {202, 422}
     ended = [await_job(service, job)["error"] for job in taken]
     return {(error or {"code": "none"})["code"] for error in ended}

@@ -26,12 +26,10 @@ WORK = {"prepare": prepare, "render": render, "publish": publish}
 
 
 class Case:
-    """A world with one worker; ``work`` does what the messages ask for."""
+    """A service with one worker; ``work`` does what the messages ask for."""
 
     def __init__(self, folder: Path, sample: Path) -> None:
-        self.runtime: Runtime = make_runtime(
-            folder, worker={"scratch": folder / "scratch"}
-        )
+        self.runtime: Runtime = make_runtime(folder)
         self.context = make_context(self.runtime)
         self.clip = sample
         self.sha256 = hashlib.sha256(sample.read_bytes()).hexdigest()
@@ -60,7 +58,7 @@ class Case:
         return self.runtime.jobs.submit(requested).job.id
 
     def work(self) -> list[str]:
-        """Answer the messages until there are none; gives the tasks that rang."""
+        """Run the announced tasks until none is left; return their ids."""
         done = []
         while self.messages:
             message = self.messages.pop(0)

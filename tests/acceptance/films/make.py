@@ -43,8 +43,8 @@ def key(film: Film) -> str:
 
 def film(one: Film, cache: Path = CACHE) -> Path:
     """Return the path of a film, making it unless the cache has it."""
-    scratch_dir = cache / key(one)
-    if not (scratch_dir / one.file).is_file():
+    place = cache / key(one)
+    if not (place / one.file).is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             made = _make(one, Path(scratch))
@@ -52,12 +52,12 @@ def film(one: Film, cache: Path = CACHE) -> Path:
             kept.mkdir()
             made.rename(kept / one.file)
             try:
-                kept.rename(scratch_dir)
+                kept.rename(place)
             except OSError:
                 # Another process made it at the same time.
-                if not (scratch_dir / one.file).is_file():
+                if not (place / one.file).is_file():
                     raise
-    return scratch_dir / one.file
+    return place / one.file
 
 
 def write(films: Iterable[Film], folder: Path, cache: Path = CACHE) -> None:

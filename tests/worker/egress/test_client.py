@@ -1,4 +1,4 @@
-"""The door to callers' addresses: what is refused, what is bounded, what passes."""
+"""The egress client: what is refused, what is bounded, what passes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _strict(
 
 
 def _open(port: int, **more: object) -> EgressClient:
-    """Return a door that may reach loopback, as a private set-up would."""
+    """Return a client that may reach loopback, as a private set-up would."""
     settings = Egress.model_validate(
         {"http": True, "ports": [port], "private_networks": LOOPBACK, **more}
     )

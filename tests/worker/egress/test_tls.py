@@ -1,4 +1,4 @@
-"""The one door to callers' addresses speaks TLS to the address that it judged."""
+"""The egress client speaks TLS to the address that it judged."""
 
 from __future__ import annotations
 

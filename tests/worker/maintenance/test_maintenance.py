@@ -1,7 +1,9 @@
-"""The sweep: rescues, cleanups, and a process that outlives its surroundings."""
+"""Maintenance: rescues, cleanups, and a process that outlives its surroundings."""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +148,7 @@ def test_a_defect_of_the_dispatcher_is_not_swallowed(
         Reaper(store_context.store, Broker(KeyError("x")), 5).sweep()
 
 
-def test_ringing_ends_in_time_for_the_next_pass(store_context: StoreContext) -> None:
+def test_sending_ends_in_time_for_the_next_pass(store_context: StoreContext) -> None:
     for _ in range(40):
         store_context.make_due(f"{store_context.accept()}:prepare", "pending:fast")
     store_context.reaper_was_here()
@@ -154,7 +157,7 @@ def test_ringing_ends_in_time_for_the_next_pass(store_context: StoreContext) -> 
     assert 10 <= len(broker.messages) <= 30
 
 
-def test_orphans_goes_and_artifacts_stay(
+def test_orphans_go_and_artifacts_stay(
     store_context: StoreContext, files: BlobStore, janitor: Janitor
 ) -> None:
     job_id = store_context.opened()
@@ -188,7 +191,7 @@ def test_files_of_parts_stay_and_those_of_lost_parts_go(
     assert sorted(keys(files, "out/")) == sorted(kept)
 
 
-def test_orphans_of_a_job_that_was_begun_anew_is_left_to_its_next_end(
+def test_orphans_of_a_job_that_was_begun_anew_are_left_to_its_next_end(
     store_context: StoreContext,
     files: BlobStore,
     janitor: Janitor,
@@ -307,7 +310,7 @@ def test_an_unreachable_blob_store_defers_the_cleanup(
 
 
 @pytest.fixture
-def context(
+def runtime(
     settings: Settings, store_context: StoreContext, files: BlobStore
 ) -> Runtime:
     store_context.store.check_server = lambda: None  # type: ignore[method-assign]
@@ -316,13 +319,13 @@ def context(
     )
 
 
-def run(context: Runtime, until: Callable[[], bool]) -> None:
-    """Run a sweep in a thread until something holds; raise what it raised."""
+def run(runtime: Runtime, until: Callable[[], bool]) -> None:
+    """Run the maintenance in a thread until something holds; raise what it raised."""
     stop, raised = threading.Event(), list[BaseException]()
 
     def work() -> None:
         try:
-            Maintenance(context).run(stop)
+            Maintenance(runtime).run(stop)
         except BaseException as error:  # noqa: BLE001 - raised again below
             raised.append(error)
 
@@ -339,19 +342,13 @@ def run(context: Runtime, until: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, context: Runtime) -> Runtime:
-    lease = context.settings.lease.model_copy(update={"sweep_seconds": 0.02})
-    chosen = context.settings.model_copy(update={"lease": lease})
-    monkeypatch.setattr(
-        process.Uploads,
-        "connect",
-        lambda *_: Uploads(chosen, context_client(context), None),
-    )
-    return Runtime(chosen, context.store, context.blobs, context.dispatcher)
-
-
-def context_client(context: Runtime) -> Any:
-    return context.store._client
+def quick(
+    monkeypatch: pytest.MonkeyPatch, runtime: Runtime, uploads: Uploads
+) -> Runtime:
+    lease = runtime.settings.lease.model_copy(update={"sweep_seconds": 0.02})
+    chosen = runtime.settings.model_copy(update={"lease": lease})
+    monkeypatch.setattr(process.Uploads, "connect", lambda *_: uploads)
+    return replace(runtime, settings=chosen)
 
 
 def test_a_store_outage_is_lived_through(
@@ -393,7 +390,7 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
         "FRAMEMILL_LEASE_SWEEP_SECONDS": "0.2",
         "FRAMEMILL_API_SECRET": "x" * 32,
     }
-    log_path = tmp_path / "sweep.log"
+    log_path = tmp_path / "maintenance.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker.maintenance"],
@@ -411,7 +408,7 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
             store_context.make_due(task, "pending:fast")
             broker = redis.Redis(port=port, db=1)
 
-            until(lambda: task.encode() in alternative(broker))
+            until(lambda: task.encode() in first_message(broker))
 
             reaper_age = store_context.store.stats().reaper_seconds
             assert reaper_age is not None
@@ -423,11 +420,8 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
     assert "maintenance.stopped" in log_path.read_text("utf-8")
 
 
-def alternative(broker: redis.Redis) -> bytes:
+def first_message(broker: redis.Redis) -> bytes:
     """Return the first message of the queue, its body decoded."""
-    import base64
-    import json
-
     found: Any = broker.lindex("fast", 0)
     return base64.b64decode(json.loads(found)["body"]) if found else b""
 

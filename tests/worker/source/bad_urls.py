@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# {p} is the canary's port, which the door under test allows: the address alone
+# {p} is the canary's port, which the client under test allows: the address alone
 # must be reason enough.
 BAD_URLS = [
     "http://127.0.0.1:{p}/",

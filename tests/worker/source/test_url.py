@@ -25,7 +25,6 @@ class Case:
     def __init__(self, folder: Path, server: Receiver) -> None:
         self.runtime = make_runtime(
             folder,
-            worker={"scratch": folder / "scratch"},
             source={"urls": True},
             lease={"beat_seconds": 0.2, "seconds": 60},
             egress={
@@ -45,7 +44,7 @@ class Case:
         return self.runtime.jobs.get(job_id, "me")
 
     def sweep(self) -> list[str]:
-        """Do all that will ever be due; give what is left of sources."""
+        """Do all that will ever be due; return what is left of sources."""
         store, blobs = self.runtime.store, self.runtime.blobs
         cleanups = f"{store._prefix}chores"
         for member in store._client.zrange(cleanups, 0, -1):

@@ -93,7 +93,7 @@ def test_a_receiver_that_fails_for_a_while_gets_it_later_under_the_same_id(tmp_p
     assert failed == ["receiver_error", "receiver_error", "receiver_error", None]
 
 
-def test_a_message_that_rings_too_early_sends_nothing(tmp_path):
+def test_a_message_that_comes_too_early_sends_nothing(tmp_path):
     with receiving(lambda _r: Reply(500)) as server:
         runtime = make_runtime(
             tmp_path,

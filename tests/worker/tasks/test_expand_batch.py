@@ -21,12 +21,10 @@ from worker.tasks.expand_batch import expand
 
 
 class Case:
-    """A world with one worker that tends batches."""
+    """A service with one worker, which expands batches."""
 
     def __init__(self, folder: Path, **sections: Any) -> None:
-        self.runtime: Runtime = make_runtime(
-            folder, **{"worker": {"scratch": folder / "scratch"}} | sections
-        )
+        self.runtime: Runtime = make_runtime(folder, **sections)
         self.context = make_context(self.runtime)
 
     def submit(self, *keys: str, **fields: Any) -> str:
@@ -87,9 +85,9 @@ def test_each_job_is_sent_for(case: Case) -> None:
     batch_id = case.submit("a.mp4", "b.mp4")
     case.expand(batch_id)
     dispatcher = cast("RecordingDispatcher", case.runtime.dispatcher)
-    alternative = [message.task for message in dispatcher.messages]
+    announced = [message.task for message in dispatcher.messages]
     children = [f"{child_id(batch_id, str(n))}:prepare" for n in range(2)]
-    assert alternative == [f"{batch_id}:batch", *children]
+    assert announced == [f"{batch_id}:batch", *children]
 
 
 def test_the_same_source_twice_gets_two_jobs(case: Case) -> None:

@@ -53,7 +53,6 @@ def worker_context(client: Any, tmp_path: Path) -> WorkerContext:
             "secret_access_key": "b",
             "max_attempts": 1,
         },
-        worker={"scratch": tmp_path / "scratch"},
     )
     return make_context(runtime)
 
