@@ -10,6 +10,7 @@ import fcntl
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from common.storage.port import disk_errors
@@ -27,8 +28,11 @@ class ScratchDir:
         with disk_errors("making a scratch folder"):
             self.path = _root(scratch.resolve()) / uuid.uuid4().hex
             self.path.mkdir(parents=True)
-            self._lock = (self.path / _LOCK).open("w")
+            # Locked before it has its name: a lock that is found is held, or was.
+            fresh = self.path / f"{_LOCK}.new"
+            self._lock = fresh.open("w")
             fcntl.flock(self._lock, fcntl.LOCK_EX)
+            fresh.rename(self.path / _LOCK)
 
     def remove(self) -> None:
         """Remove the folder and everything in it."""
@@ -40,20 +44,24 @@ def remove_abandoned(scratch: Path) -> int:
     """Remove the folders of dead processes; return their number."""
     removed = 0
     for path in _root(scratch).glob("*"):
-        try:
-            with (path / _LOCK).open("r") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path)
-                removed += 1
-        except BlockingIOError:
-            continue  # its process is alive
-        except FileNotFoundError:
-            # Not locked yet, or another process is removing it.
-            age = time.time() - path.stat().st_mtime if path.exists() else 0.0
-            if age > _UNLOCKED_SECONDS:
+        # Another process may be removing it at the same time.
+        with suppress(FileNotFoundError):
+            if _is_abandoned(path):
                 shutil.rmtree(path)
                 removed += 1
     return removed
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Return whether no process holds the folder; raise FileNotFoundError if gone."""
+    try:
+        with (path / _LOCK).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:  # not locked yet
+        return time.time() - path.stat().st_mtime > _UNLOCKED_SECONDS
+    return True
 
 
 def _root(scratch: Path) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -25,6 +28,41 @@ def test_the_folder_of_a_dead_process_goes(tmp_path: Path) -> None:
     folder._lock.close()  # as the kernel does
     assert remove_abandoned(tmp_path) == 1
     assert not folder.path.exists()
+
+
+def test_a_folder_that_is_about_to_be_locked_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, removed = fcntl.flock, []
+
+    def slow(file: IO[str], how: int) -> None:
+        if how == fcntl.LOCK_EX:
+            removed.append(remove_abandoned(tmp_path))
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    folder = ScratchDir(tmp_path)
+    assert removed == [0]
+    assert folder.path.exists()
+    folder.remove()
+
+
+def test_two_processes_may_remove_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "attempts" / "old"
+    folder.mkdir(parents=True)
+    os.utime(folder, (0, 0))
+    stat = Path.stat
+
+    def overtaken(path: Path, **how: bool) -> os.stat_result:
+        found = stat(path, **how)
+        if path == folder:
+            shutil.rmtree(path)  # the other one is faster
+        return found
+
+    monkeypatch.setattr(Path, "stat", overtaken)
+    assert remove_abandoned(tmp_path) == 0
 
 
 @pytest.mark.parametrize(("age", "removed"), [(5, 0), (600, 1)])
