@@ -126,10 +126,12 @@ def _begin_child(**_: Any) -> None:
 def _begin_heartbeat(**_: Any) -> None:
     runtime = build_runtime(SETTINGS, CeleryDispatcher(app))
     watch = StorageWatch(runtime, _process_name())
-    for name, work in (("alive", _heartbeat), ("storage", _watch_storage)):
-        threading.Thread(
-            target=work, args=(runtime, watch), name=name, daemon=True
-        ).start()
+    threads = (
+        ("alive", _heartbeat, (runtime,)),
+        ("storage", watch.run, (_stopping, HEARTBEAT_SECONDS)),
+    )
+    for name, work, given in threads:
+        threading.Thread(target=work, args=given, name=name, daemon=True).start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -137,14 +139,11 @@ def _end_heartbeat(**_: Any) -> None:
     _stopping.set()
 
 
-def _watch_storage(_runtime: Runtime, watch: StorageWatch) -> None:
-    watch.run(_stopping, HEARTBEAT_SECONDS)
-
-
-def _heartbeat(runtime: Runtime, watch: StorageWatch) -> None:
+def _heartbeat(runtime: Runtime) -> None:
     name = _process_name()
     while True:
-        info = {"queues": list(SETTINGS.worker.queues), "clock_skew": watch.skew}
+        skew = runtime.blobs.clock_skew()
+        info = {"queues": list(SETTINGS.worker.queues), "clock_skew": skew}
         try:
             runtime.store.worker_alive(name, info)
         except StoreUnavailable as error:

@@ -30,11 +30,6 @@ class StorageWatch:
         self._away = False
         self._skewed = False
 
-    @property
-    def skew(self) -> float | None:
-        """The seconds by which this host's clock is ahead of the storage's."""
-        return self._runtime.blobs.clock_skew()
-
     def run(self, stop: threading.Event, pause_seconds: float) -> None:
         """Check every ``pause_seconds`` until ``stop`` is set."""
         while True:
@@ -67,7 +62,7 @@ class StorageWatch:
             self._compare_clocks()
 
     def _compare_clocks(self) -> None:
-        skew = self.skew
+        skew = self._runtime.blobs.clock_skew()
         skewed = skew is not None and abs(skew) > SKEW_SECONDS
         if skewed and not self._skewed:
             log.error("clock.skewed", seconds=skew, against="the storage")

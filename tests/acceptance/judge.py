@@ -8,7 +8,6 @@ from typing import Any
 from tests.acceptance.case import Case, close, fetch, follow, measure, shortened
 from tests.acceptance.catalogue import Film
 from tests.acceptance.kinds import CHECKS, seconds_of
-from tests.acceptance.service import Service
 
 # Of one film, told by outputs whose clocks have different units.
 ROUNDING = 0.011
@@ -169,14 +168,3 @@ def _requested(spec: dict[str, Any], end: float) -> list[float]:
 def _excluded(spec: dict[str, Any], end: float) -> float:
     both = (spec.get("exclude_start", 0), spec.get("exclude_end", 0))
     return sum(seconds_of(one, end) for one in both)
-
-
-def case_of(
-    service: Service,
-    film: Film,
-    job: dict[str, Any],
-    output: dict[str, Any],
-    spec: dict[str, Any],
-) -> Case:
-    """Return the case of an output; ``spec`` has the defaults filled in."""
-    return Case(service, film, job, output, spec)

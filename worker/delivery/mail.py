@@ -98,12 +98,12 @@ class Letter:
 
 def link_files(settings: Settings, job: JobRecord | None) -> dict[str, str]:
     """Return a link to each file of a job, by its key; empty without a public URL."""
-    root, outputs = settings.api.public_url, [] if job is None else job.outputs
+    root = settings.api.public_url
     if not root or job is None:
         return {}
     return {
         artifact.key: artifact_url(root, settings, job.id, output, artifact)
-        for output in outputs
+        for output in job.outputs
         for artifact in output.artifacts
     }
 

@@ -5,7 +5,6 @@ A host name is resolved once and all its addresses must be public. The connectio
 to a checked address, so a second DNS answer cannot change the target.
 """
 
-from worker.egress.client import Answer, Downloaded, EgressClient
-from worker.egress.policy import AddressRules, Target
+from worker.egress.client import Answer, EgressClient
 
-__all__ = ["AddressRules", "Answer", "Downloaded", "EgressClient", "Target"]
+__all__ = ["Answer", "EgressClient"]

@@ -36,7 +36,6 @@ OPUS = ("-c:a", "libopus", "-b:a", "32k")
 PALETTE = "split[a][b];[a]palettegen[p];[b][p]paletteuse"
 GIF = ("-filter_complex", PALETTE)
 FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
-NTSC = Fraction(30000, 1001)
 FILM = Fraction(24000, 1001)
 
 
