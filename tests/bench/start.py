@@ -21,6 +21,7 @@ from common.model import MediaInfo
 from common.outputs.specs import AnimationSpec
 from common.settings.load import Settings
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 
 def cpu_seconds() -> float:
@@ -34,12 +35,14 @@ def render(engine: Engine, clip: Path, media: MediaInfo, **words: Any) -> Render
     """Render an animation of a clip in a folder that is removed at once."""
     spec = AnimationSpec(kind="animation", **words)
     with tempfile.TemporaryDirectory() as folder:
-        return engine.render(RenderJob(spec, media, clip, Path(folder)), Watch())
+        return engine.render(
+            RenderJob(spec, media, LocalFile(clip), Path(folder)), Watch()
+        )
 
 
 def measure(engine: Engine, clip: Path, rounds: int) -> tuple[float, list[str]]:
     """Return the ratio of CPU, with and without the choice, and the warnings."""
-    media = engine.probe(clip)
+    media = engine.probe(LocalFile(clip))
     chosen = render(engine, clip, media)
     start = chosen.files[0].details["start"]
     spent = {"auto": 0.0, "named": 0.0}

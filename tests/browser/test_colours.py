@@ -14,6 +14,7 @@ from common.settings.load import Settings
 from tests import slides
 from tests.browser.viewer import Viewer
 from worker.media.engine import Engine, RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 STILL: dict[str, Any] = {"kind": "thumbnail", "time": 0.5}
 MOVING: dict[str, Any] = {"kind": "animation", "start": 0, "duration": 0.6, "fps": 5.0}
@@ -62,8 +63,8 @@ def test_given_white_or_grey_when_shown_then_it_is_exact(
 ) -> None:
     job = RenderJob(
         OUTPUT_SPEC.validate_python(spec),
-        engine.probe(films[kind]),
-        films[kind],
+        engine.probe(LocalFile(films[kind])),
+        LocalFile(films[kind]),
         tmp_path,
     )
 

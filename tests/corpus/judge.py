@@ -27,6 +27,7 @@ from tests.corpus.table import Row
 from tests.corpus.verdict import Bench
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
 from worker.media.ffmpeg import process
+from worker.media.source_file import LocalFile
 
 MEMORY = 1024 * 1024 * 1024
 BOMB_MEMORY = 512 * 1024 * 1024
@@ -87,7 +88,7 @@ def _run(
     """Probe, and make each output by itself."""
     started = time.monotonic()
     try:
-        media = engine.probe(entry.file)
+        media = engine.probe(LocalFile(entry.file))
     except MediaError as error:
         _judge_error(entry, error, time.monotonic() - started, "probe", row)
         return None, {}
@@ -99,7 +100,9 @@ def _run(
         workdir.mkdir()
         started = time.monotonic()
         try:
-            found = engine.render(RenderJob(spec, media, entry.file, workdir), Watch())
+            found = engine.render(
+                RenderJob(spec, media, LocalFile(entry.file), workdir), Watch()
+            )
         except MediaError as error:
             seconds = probed + time.monotonic() - started
             _judge_error(entry, error, seconds, spec.kind, row)

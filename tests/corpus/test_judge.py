@@ -17,6 +17,7 @@ from tests.corpus.table import Row
 from tests.corpus.verdict import Bench
 from worker.media.engine import Engine, Rendered, RenderedFile, RenderJob, Watch
 from worker.media.ffmpeg import binary
+from worker.media.source_file import LocalFile
 
 Judge = Callable[..., list[str]]
 
@@ -44,8 +45,10 @@ def faults(clip: Path, tmp_path: Path) -> Judge:
     ) -> list[str]:
         settings = Settings()
         engine = Engine(settings)
-        media = engine.probe(clip)
-        job = RenderJob(OUTPUT_SPEC.validate_python(spec), media, clip, tmp_path)
+        media = engine.probe(LocalFile(clip))
+        job = RenderJob(
+            OUTPUT_SPEC.validate_python(spec), media, LocalFile(clip), tmp_path
+        )
         made = engine.render(job, Watch())
         if spoil is not None:
             first = spoil(made.files[0])
@@ -142,7 +145,7 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def _losses(path: Path) -> list[str]:
     """Return the faults of a clip that no warning calls damaged."""
-    media = Engine(Settings()).probe(path)
+    media = Engine(Settings()).probe(LocalFile(path))
     assert media.container == "ogg"
     row = Row(path.name, "class", OK)
     entry = Entry(path, "class", OK, "", 64 / 48)

@@ -21,6 +21,7 @@ from tests.worker.media.recipes import tone
 from tests.worker.media.recipes.ramps import ffmpeg
 from worker.media.engine import Engine, RenderedFile, RenderJob, Watch
 from worker.media.recipes.contact_sheet.layout import FONT
+from worker.media.source_file import LocalFile
 
 FOLDER = ROOT / "docs" / "pictures"
 TITLE = "Big Buck Bunny.mp4"
@@ -89,8 +90,8 @@ def render(engine: Engine, source: Path, workdir: Path, **spec: Any) -> Rendered
     """Return the first file that a spec makes of a source."""
     workdir.mkdir()
     model = OUTPUT_SPEC.validate_python(spec)
-    media = engine.probe(source)
-    job = RenderJob(model, media, source, workdir, title=TITLE)
+    media = engine.probe(LocalFile(source))
+    job = RenderJob(model, media, LocalFile(source), workdir, title=TITLE)
     return engine.render(job, Watch()).files[0]
 
 

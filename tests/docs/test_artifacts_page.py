@@ -10,6 +10,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from common.settings.load import Settings
 from tests.conftest import ROOT
 from worker.media.engine import Engine, RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 PAGE = (ROOT / "docs" / "reference" / "artifacts.md").read_text(encoding="utf-8")
 LISTED = set(re.findall(r"`(\w+)`", PAGE.split("in alphabetical order:")[1]))
@@ -31,7 +32,8 @@ def test_given_a_kind_when_it_is_made_then_its_details_are_documented(
     wanted = OUTPUT_SPEC.validate_python(spec)
 
     done = engine.render(
-        RenderJob(wanted, engine.probe(sample), sample, tmp_path), Watch()
+        RenderJob(wanted, engine.probe(LocalFile(sample)), LocalFile(sample), tmp_path),
+        Watch(),
     )
 
     found = {key for file in done.files for key in file.details}

@@ -21,6 +21,7 @@ from tests.picker.clips import FOOTAGE
 from tests.picker.evaluate import Result, compare, run
 from tests.picker.real import RealClip
 from worker.media.engine import Engine
+from worker.media.source_file import LocalFile
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
 GROUPS = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -52,7 +53,7 @@ def film(folder: Path, size: tuple[int, int], group: float, *, hour: bool) -> Pa
 
 def measure(path: Path, group: float, shots: int, engine: Engine) -> tuple[float, ...]:
     """Return the mean CPU seconds of a still, and those of auto and of its scoring."""
-    seconds = engine.probe(path).duration or SECONDS
+    seconds = engine.probe(LocalFile(path)).duration or SECONDS
     stills = []
     for place in range(shots):
         at = seconds / 2 + group * (place + 0.5) / shots

@@ -36,6 +36,7 @@ from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done
 from worker.media.recipes.best_frame.auto import Pick, pick
 from worker.media.recipes.thumbnail import grab_of_pick
+from worker.media.source_file import LocalFile
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 TIME = re.compile(r"pts_time:(-?[\d.]+)")
@@ -180,7 +181,7 @@ def compare(result: Result, path: Path, folder: Path, engine: Engine) -> None:
     link = folder / "source"
     link.unlink(missing_ok=True)
     link.symlink_to(path.resolve())
-    clip = Clip("source", engine.probe(path))
+    clip = Clip("source", engine.probe(LocalFile(path)))
     result.pick, spent, own = choose(clip, folder)
     result.times["auto"] = result.pick.time
     name = f"{result.recipe.name}.jpg"

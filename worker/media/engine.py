@@ -47,6 +47,7 @@ from worker.media.probe import media_info
 from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.storyboard import recipe as storyboard
+from worker.media.source_file import LocalFile, SourceFile
 
 Recipe = Callable[[Any, Clip, PartSpec | None, Sequence[Sequence[PartFile]]], Plan]
 Splitter = Callable[[Any, MediaInfo], list[PartSpec]]
@@ -79,7 +80,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One task to render: a spec, a local file and an empty work folder.
+    """One task to render: a spec, a source and an empty work folder.
 
     ``part`` is the part of a split spec that this task makes. ``parts`` holds the
     results of all parts, for the task that joins them. ``title`` is the source's
@@ -88,7 +89,7 @@ class RenderJob:
 
     spec: OutputSpec
     media: MediaInfo
-    source: Path
+    source: SourceFile
     workdir: Path
     part: PartSpec | None = None
     parts: list[list[PartFile]] = field(default_factory=list)
@@ -129,16 +130,19 @@ class Engine:
         self._settings = settings
 
     def probe(
-        self, path: Path, should_stop: Callable[[], bool] = lambda: False
+        self, source: SourceFile, should_stop: Callable[[], bool] = lambda: False
     ) -> MediaInfo:
-        """Return what a file holds; raise a MediaError if it cannot be used."""
-        media = media_info.probe(path, self._settings, should_stop)
+        """Return what a file holds; raise a MediaError if it cannot be used.
+
+        Raises what ``source.ensure`` raises, too.
+        """
+        media = media_info.probe(source, self._settings, should_stop)
         if not timeline.jumps(media):
             return media
         with tempfile.TemporaryDirectory(prefix="timeline-") as folder:
             copy = Path(folder) / _SOURCE
-            timeline.rewrite(path, copy, self._settings, should_stop)
-            facts = media_info.probe(copy, self._settings, should_stop)
+            timeline.rewrite(source, copy, self._settings, should_stop)
+            facts = media_info.probe(LocalFile(copy), self._settings, should_stop)
         return timeline.as_of(media, facts)
 
     def split(self, spec: OutputSpec, media: MediaInfo) -> list[PartSpec]:
@@ -157,7 +161,8 @@ class Engine:
         """Render the files of a task.
 
         Raises MediaError with the ``reports`` of all alternatives if none succeeded,
-        Interrupted if ``watch`` says stop, DiskFull if there is no space left.
+        Interrupted if ``watch`` says stop, DiskFull if there is no space left, and what
+        ``job.source.ensure`` raises.
         """
         settings = self._settings
         # A fixed name without an extension: FFmpeg would open "x.png" as an image
@@ -167,7 +172,7 @@ class Engine:
         if job.media.rewritten:
             timeline.rewrite(job.source, link, settings, watch.should_stop)
         else:
-            link.symlink_to(job.source.resolve())
+            link.symlink_to(job.source.path.resolve())
         clip = Clip(
             _SOURCE,
             job.media,

@@ -13,6 +13,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from worker.dedupe import reuse
 from worker.lease import Attempt
 from worker.media.ffmpeg.clip import no_video
+from worker.media.source_file import LocalFile
 
 
 def prepare(attempt: Attempt) -> Outcome:
@@ -27,7 +28,7 @@ def prepare(attempt: Attempt) -> Outcome:
     if claim.options.dedupe and (copied := _reuse(attempt, source)):
         return copied
     path = attempt.fetch_source(source)
-    media = context.engine.probe(path, attempt.watch.should_stop)
+    media = context.engine.probe(LocalFile(path), attempt.watch.should_stop)
     check_length(claim.options, media)
     job = runtime.store.get(claim.job_id)
     outputs = [] if job is None else job.outputs

@@ -14,6 +14,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from common.storage.port import BlobStore
 from worker.lease import Attempt
 from worker.media.engine import Rendered, RenderedFile, RenderJob
+from worker.media.source_file import LocalFile
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,7 @@ def _render_job(attempt: Attempt, source: Path) -> RenderJob:
     return RenderJob(
         spec=OUTPUT_SPEC.validate_python(claim.spec),
         media=claim.media,
-        source=source,
+        source=LocalFile(source),
         workdir=workdir,
         part=claim.part_spec,
         parts=claim.parts,

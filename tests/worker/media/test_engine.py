@@ -21,13 +21,19 @@ from common.outputs.specs import AnimationSpec, ThumbnailSpec
 from worker.media import engine as engines
 from worker.media.engine import RenderJob, Watch
 from worker.media.ffmpeg.plan import Alternative, Made, Plan, Step
+from worker.media.source_file import LocalFile
 
 
 @pytest.fixture
 def render(engine, workdir):
     def go(path, kind="thumbnail", watch=None, **words):
         model = {"thumbnail": ThumbnailSpec, "animation": AnimationSpec}[kind]
-        job = RenderJob(model(kind=kind, **words), engine.probe(path), path, workdir)
+        job = RenderJob(
+            model(kind=kind, **words),
+            engine.probe(LocalFile(path)),
+            LocalFile(path),
+            workdir,
+        )
         return engine.render(job, watch or Watch())
 
     return go
@@ -419,11 +425,13 @@ def test_given_parts_when_joined_then_the_index_may_name_their_files(
     plans, engine, film, workdir
 ):
     plans(Alternative("only", lambda: _nothing([_index("b.png")])))
-    media = engine.probe(film)
+    media = engine.probe(LocalFile(film))
     spec = ThumbnailSpec(kind="thumbnail")
     parts = [[PartFile(name="b.png", bytes=1)], []]
 
-    done = engine.render(RenderJob(spec, media, film, workdir, parts=parts), Watch())
+    done = engine.render(
+        RenderJob(spec, media, LocalFile(film), workdir, parts=parts), Watch()
+    )
 
     assert done.files[0].names == ["b.png"]
 

@@ -20,6 +20,7 @@ from common.model import MediaInfo, VideoInfo
 from common.outputs.specs import ThumbnailSpec
 from tests.timing import quickest
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 SECRET = "the secret of the neighbour"
 
@@ -84,7 +85,7 @@ def test_given_a_text_named_mp4_when_it_is_probed_then_it_is_refused_at_once(
 ):
     def refused() -> None:
         with pytest.raises(UnsupportedFormat):
-            engine.probe(hostile)
+            engine.probe(LocalFile(hostile))
 
     assert quickest(refused, 2) < 5
     assert canary.hits == 0
@@ -101,7 +102,7 @@ def test_given_a_probe_that_was_fooled_when_it_is_rendered_then_ffmpeg_refuses_t
     spec = ThumbnailSpec(kind="thumbnail", time=0.0)
 
     with pytest.raises(MediaError) as caught:
-        engine.render(RenderJob(spec, media, hostile, workdir), Watch())
+        engine.render(RenderJob(spec, media, LocalFile(hostile), workdir), Watch())
 
     assert canary.hits == 0
     assert caught.value.reports[0].rung == "exact"
@@ -115,7 +116,7 @@ def test_given_a_gif_that_states_65535_squared_when_it_is_probed_then_too_many_p
     path.write_bytes(b"GIF89a" + struct.pack("<HH", 65535, 65535) + b"\0" * 100)
 
     with pytest.raises(TooManyPixels, match="65535x65535") as caught:
-        engine.probe(path)
+        engine.probe(LocalFile(path))
 
     assert "FRAMEMILL_LIMITS_SOURCE_PIXELS" in (caught.value.hint or "")
 
@@ -125,7 +126,7 @@ def test_given_an_empty_file_when_it_is_probed_then_it_says_empty(tmp_path, engi
     path.touch()
 
     with pytest.raises(UnsupportedFormat, match="empty"):
-        engine.probe(path)
+        engine.probe(LocalFile(path))
 
 
 def test_given_half_a_film_without_its_index_when_it_is_probed_then_it_is_damaged(
@@ -135,7 +136,7 @@ def test_given_half_a_film_without_its_index_when_it_is_probed_then_it_is_damage
     path.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
 
     with pytest.raises(DecodeError, match="incomplete"):
-        engine.probe(path)
+        engine.probe(LocalFile(path))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,10 @@ def test_given_a_strange_name_when_it_is_rendered_then_it_is_only_a_name(
     path.write_bytes(film.read_bytes())
     spec = ThumbnailSpec(kind="thumbnail", time=1.0)
 
-    done = engine.render(RenderJob(spec, engine.probe(path), path, workdir), Watch())
+    done = engine.render(
+        RenderJob(spec, engine.probe(LocalFile(path)), LocalFile(path), workdir),
+        Watch(),
+    )
 
     assert done.files[0].width == 320
     assert not (workdir / "pwned").exists()

@@ -14,6 +14,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
 from worker.media.probe import media_info
 from worker.media.probe.sniff import looks_like_media
+from worker.media.source_file import LocalFile
 
 _FILM = "testsrc2=s=320x180:r=24:d=4"
 
@@ -22,8 +23,10 @@ _FILM = "testsrc2=s=320x180:r=24:d=4"
 def render(engine: Engine, workdir: Path):
     def _render(clip: Path, kind: str, **spec: object) -> Rendered:
         checked = OUTPUT_SPEC.validate_python({"kind": kind, **spec})
-        media = engine.probe(clip)
-        return engine.render(RenderJob(checked, media, clip, workdir), Watch())
+        media = engine.probe(LocalFile(clip))
+        return engine.render(
+            RenderJob(checked, media, LocalFile(clip), workdir), Watch()
+        )
 
     return _render
 
@@ -81,7 +84,7 @@ def test_given_a_film_cut_amid_a_group_when_probed_then_its_first_frame_is_the_b
 ):
     clip = cut(f"cut.{suffix}")
 
-    media = engine.probe(clip)
+    media = engine.probe(LocalFile(clip))
 
     with av.open(str(clip)) as container:
         first = next(container.decode(video=0)).time
@@ -105,7 +108,7 @@ def test_given_packets_without_a_length_when_probed_then_the_last_frame_counts(
 ):
     clip = make("short.wmv", "testsrc2=s=320x180:r=5:d=2", "-c:v", "wmv2")
 
-    assert engine.probe(clip).duration == pytest.approx(2.0, abs=0.01)
+    assert engine.probe(LocalFile(clip)).duration == pytest.approx(2.0, abs=0.01)
 
 
 def _stream(**facts: object) -> dict[str, object]:
@@ -161,7 +164,7 @@ def test_given_nothing_to_show_when_rendered_then_the_folder_is_left_empty(
     job = RenderJob(
         OUTPUT_SPEC.validate_python({"kind": "thumbnail"}),
         MediaInfo(container="mov"),
-        clip,
+        LocalFile(clip),
         workdir,
     )
 
@@ -190,7 +193,7 @@ def test_given_raw_mpeg_then_its_length_is_that_of_its_frames(
     words = ("-c:v", codec, "-bf", str(between), "-g", "12", "-f", codec)
     path = make(f"{codec}-{between}.mpv", "testsrc2=s=64x48:r=25:d=2", *words)
 
-    media = engine.probe(path)
+    media = engine.probe(LocalFile(path))
 
     assert (media.duration, media.video.duration) == pytest.approx((2.0, 2.0))
     assert (media.video.frames, media.video.fps) == (50, 25.0)

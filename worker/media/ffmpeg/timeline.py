@@ -18,6 +18,7 @@ from common.settings.load import Settings
 from worker.media import warning_codes
 from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, MAX_STREAMS, PROTOCOLS
+from worker.media.source_file import SourceFile
 
 # How many bytes larger than the file the copy may be.
 _ROOM = 16 * 1024 * 1024
@@ -46,16 +47,19 @@ def jumps(media: MediaInfo) -> bool:
 
 
 def rewrite(
-    source: Path,
+    source: SourceFile,
     target: Path,
     settings: Settings,
     should_stop: Callable[[], bool],
 ) -> None:
     """Copy the video of ``source`` to a NUT file with one clock.
 
-    Raises DecodeError, DiskFull, Timeout, Interrupted.
+    Every packet is copied, so all of ``source`` is fetched. Raises DecodeError,
+    DiskFull, Timeout, Interrupted, and what ``source.ensure`` raises.
     """
-    size = source.stat().st_size
+    path = source.path
+    size = path.stat().st_size
+    source.ensure(0, size)
     limits = binary.bounds(settings, settings.limits.source_seconds)
     bounds = process.Bounds(
         limits.memory_bytes,
@@ -64,14 +68,14 @@ def rewrite(
         limits.stall_seconds,
         limits.cap_seconds,
     )
-    before, after = _corrections(source)
+    before, after = _corrections(path)
     argv = [
         binary.path(settings),
         *("-hide_banner", "-nostdin", "-loglevel", "warning", "-y"),
         *("-protocol_whitelist", PROTOCOLS, "-format_whitelist", FORMATS),
         *("-max_streams", str(MAX_STREAMS), "-fflags", "+genpts"),
         *before,
-        *("-i", f"file:{source.resolve()}", "-map", "0:V"),
+        *("-i", f"file:{path.resolve()}", "-map", "0:V"),
         *("-c", "copy", *after, "-f", "nut", f"file:{target.name}"),
     ]
     done = process.run(argv, cwd=target.parent, bounds=bounds, should_stop=should_stop)
@@ -83,12 +87,12 @@ def rewrite(
         raise DecodeError("the recordings in the file could not be joined")
 
 
-def _corrections(source: Path) -> tuple[list[str], list[str]]:
+def _corrections(path: Path) -> tuple[list[str], list[str]]:
     """Return options before and after ``-i`` that give the file one clock.
 
     Empty if FFmpeg corrects the times itself.
     """
-    with source.open("rb") as file:
+    with path.open("rb") as file:
         head = file.read(8)
         if head.startswith(_EBML):
             return [], ["-bsf:v", _one_clock(_REORDERED)]

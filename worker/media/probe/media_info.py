@@ -41,6 +41,7 @@ from worker.media.probe import (
     tiff,
 )
 from worker.media.probe.sniff import Sniffed, sniff
+from worker.media.source_file import SourceFile
 
 _FACTS = Path(__file__).with_name("child.py")
 _CAPTURE = 16 * 1024 * 1024
@@ -70,14 +71,17 @@ _ENCRYPTED_TAGS = {"encv", "drmi", "enca"}
 
 
 def probe(
-    path: Path, settings: Settings, should_stop: Callable[[], bool] = lambda: False
+    source: SourceFile,
+    settings: Settings,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> MediaInfo:
-    """Return what the file at ``path`` holds, in at most ``engine.probe_seconds``.
+    """Return what a file holds, in at most ``engine.probe_seconds``.
 
     Raises UnsupportedFormat, DecodeError, Encrypted, TooLarge, TooLong, TooManyPixels,
     Timeout or ResourceLimit. For a file without a video stream, ``video`` of the result
     is None; the spec decides what that means.
     """
+    path = source.path
     head = sniff(path)
     if head.size > settings.limits.source_bytes:
         raise TooLarge(

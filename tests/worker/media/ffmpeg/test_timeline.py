@@ -16,6 +16,7 @@ from tests.acceptance.films import make
 from tests.acceptance.films.recipes import FRAGMENTS, H264, MPEG2, VP9, groups, of
 from worker.media.ffmpeg import timeline
 from worker.media.probe import child, media_info
+from worker.media.source_file import LocalFile
 
 _FRAMES = 20
 _RATE = 10
@@ -91,8 +92,8 @@ def test_joined_recordings_are_noticed_and_put_one_after_another(
 ):
     path, copy = joined(suffix, *starts), tmp_path / "copy.nut"
 
-    media = media_info.probe(path, settings)
-    timeline.rewrite(path, copy, settings, lambda: False)
+    media = media_info.probe(LocalFile(path), settings)
+    timeline.rewrite(LocalFile(path), copy, settings, lambda: False)
 
     assert timeline.jumps(media)
     shown = _numbers(copy)
@@ -100,12 +101,12 @@ def test_joined_recordings_are_noticed_and_put_one_after_another(
     off = [abs(time * _RATE - number) for time, number in shown]
     assert max(off) <= 1
     seconds = len(starts) * _FRAMES / _RATE
-    assert engine.probe(path).duration == pytest.approx(seconds, abs=0.11)
+    assert engine.probe(LocalFile(path)).duration == pytest.approx(seconds, abs=0.11)
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "ogv", "frag.mp4", "mp4", "flv"])
 def test_one_file_alone_is_no_second_one(settings, joined, suffix):
-    media = media_info.probe(joined(suffix, 0), settings)
+    media = media_info.probe(LocalFile(joined(suffix, 0)), settings)
 
     assert media.warnings == []
     assert media.duration == pytest.approx(2.0, abs=0.11)
@@ -113,7 +114,7 @@ def test_one_file_alone_is_no_second_one(settings, joined, suffix):
 
 @pytest.mark.parametrize("suffix", ["mp4", "flv"])
 def test_a_second_file_that_is_not_read_is_warned_about(engine, joined, suffix):
-    media = engine.probe(joined(suffix, 0, 0))
+    media = engine.probe(LocalFile(joined(suffix, 0, 0)))
 
     assert media.warnings == ["stream_changes"]
     assert media.duration == pytest.approx(2.0, abs=0.11)
@@ -125,14 +126,17 @@ def test_a_second_matroska_file_is_found_in_a_file_too_large_to_be_read(
     path = joined("mkv", 0, 0)
     monkeypatch.setattr(media_info, "_SCAN_BYTES", 1000)
 
-    assert "clock_jumps" in media_info.probe(path, settings).warnings
-    assert "clock_jumps" not in media_info.probe(joined("mkv", 0), settings).warnings
+    assert "clock_jumps" in media_info.probe(LocalFile(path), settings).warnings
+    assert (
+        "clock_jumps"
+        not in media_info.probe(LocalFile(joined("mkv", 0)), settings).warnings
+    )
 
 
 def test_the_facts_of_a_copy_stand_under_the_name_of_the_file(engine, joined):
     path = joined("ts", 1, 1)
 
-    media = engine.probe(path)
+    media = engine.probe(LocalFile(path))
 
     assert media.rewritten
     assert not timeline.jumps(media)
@@ -162,7 +166,7 @@ def test_facts_of_a_copy_keep_that_the_file_was_cut_off():
 @pytest.mark.parametrize("start", [1, 2**33 / 90_000 - 1])
 def test_an_ordinary_stream_has_no_jump(settings, joined, start):
     # The second one reaches the end of the clock's 33 bits in its middle.
-    media = media_info.probe(joined("ts", start), settings)
+    media = media_info.probe(LocalFile(joined("ts", start)), settings)
 
     assert "clock_jumps" not in media.warnings
     assert not timeline.jumps(media)
@@ -243,7 +247,9 @@ def test_a_file_that_is_not_a_film_cannot_be_rewritten(settings, tmp_path):
     path.write_bytes(b"no film at all" * 50)
 
     with pytest.raises(DecodeError, match="could not be joined"):
-        timeline.rewrite(path, tmp_path / "copy.nut", settings, lambda: False)
+        timeline.rewrite(
+            LocalFile(path), tmp_path / "copy.nut", settings, lambda: False
+        )
 
 
 def test_the_headers_of_another_ogg_stream_are_kept_for_the_decoder(joined, tmp_path):

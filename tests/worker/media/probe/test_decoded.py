@@ -8,6 +8,7 @@ from PIL import Image
 from common.outputs.specs import OUTPUT_SPEC
 from tests.conftest import CASES
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 ANIMATED = CASES / "animated_webp_3_frames_6020ms.webp"
 CLEAR_HEVC = CASES / "hevc_alpha_x265.mp4"
@@ -17,14 +18,16 @@ CLEAR_HEVC = CASES / "hevc_alpha_x265.mp4"
 def render(engine, workdir):
     def _render(path, **spec):
         requested = OUTPUT_SPEC.validate_python(spec)
-        job = RenderJob(requested, engine.probe(path), path, workdir)
+        job = RenderJob(
+            requested, engine.probe(LocalFile(path)), LocalFile(path), workdir
+        )
         return engine.render(job, Watch())
 
     return _render
 
 
 def test_given_an_animated_webp_then_its_frames_have_their_times(engine):
-    media = engine.probe(ANIMATED)
+    media = engine.probe(LocalFile(ANIMATED))
 
     assert media.warnings == []
     assert (media.container, media.duration) == ("webp_anim", pytest.approx(6.02))
@@ -63,7 +66,7 @@ def test_given_hevc_with_an_alpha_layer_then_it_is_transparent(
     if suffix != ".mp4":
         path = make(f"clear{suffix}", "", "-c", "copy", copy=path)
 
-    media = engine.probe(path)
+    media = engine.probe(LocalFile(path))
     done = render(path, kind="thumbnail", policy="exact", time=0, format="png")
 
     assert (media.video.alpha, media.video.pixel_format) == (True, "yuva420p")
@@ -79,7 +82,7 @@ def test_given_hevc_whose_alpha_layer_is_lost_then_it_is_opaque(render, engine, 
 
     done = render(path, kind="thumbnail", policy="exact", time=0, format="png")
 
-    assert engine.probe(path).video.alpha is False
+    assert engine.probe(LocalFile(path)).video.alpha is False
     with Image.open(done.files[0].path) as picture:
         red, green, blue = picture.convert("RGB").getpixel((30, 30))
     assert (red > 245, green < 8, blue < 8) == (True, True, True)
@@ -92,4 +95,4 @@ def test_given_hevc_without_layers_then_the_program_is_not_asked(
     clip = make("one_layer.mp4", "testsrc2=s=64x64:r=5:d=1", *words)
     monkeypatch.setattr("worker.media.probe.decoded.decode", None)
 
-    assert engine.probe(clip).video.alpha is False
+    assert engine.probe(LocalFile(clip)).video.alpha is False

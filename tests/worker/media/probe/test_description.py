@@ -12,6 +12,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from tests.worker.media.probe.boxes import into_sample_entry
 from worker.media.engine import RenderJob, Watch
 from worker.media.probe.description import codec_name, dolby_profile, kept_size
+from worker.media.source_file import LocalFile
 
 _FRAME = {"width": 320, "height": 240}
 
@@ -46,7 +47,7 @@ def cropped(make, ffmpeg):
 def test_given_cropping_when_probed_then_the_shown_size_is_what_is_left(
     engine, cropped, suffix
 ):
-    video = engine.probe(cropped[suffix]).video
+    video = engine.probe(LocalFile(cropped[suffix])).video
 
     assert (video.width, video.height) == (240, 200)
     assert (video.coded_width, video.coded_height) == (320, 240)
@@ -59,7 +60,10 @@ def test_given_cropping_when_rendered_then_the_rest_alone_is_shown(
 ):
     clip = cropped[suffix]
     job = RenderJob(
-        OUTPUT_SPEC.validate_python({"kind": kind}), engine.probe(clip), clip, workdir
+        OUTPUT_SPEC.validate_python({"kind": kind}),
+        engine.probe(LocalFile(clip)),
+        LocalFile(clip),
+        workdir,
     )
 
     shown = engine.render(job, Watch()).files[0]

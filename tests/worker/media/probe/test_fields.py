@@ -8,6 +8,7 @@ from PIL import Image, ImageChops, ImageStat
 from common.outputs.specs import OUTPUT_SPEC
 from tests.conftest import CASES
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 _SOURCE = "testsrc2=s=160x96:r=50:d=1"
 _X265 = ("-c:v", "libx265", "-pix_fmt", "yuv420p")
@@ -32,7 +33,8 @@ def still(engine, workdir):
         requested = {"kind": "thumbnail", "format": "png", "policy": "exact"} | spec
         spec = OUTPUT_SPEC.validate_python(requested)
         done = engine.render(
-            RenderJob(spec, engine.probe(path), path, workdir), Watch()
+            RenderJob(spec, engine.probe(LocalFile(path)), LocalFile(path), workdir),
+            Watch(),
         )
         with Image.open(done.files[0].path) as picture:
             return picture.convert("RGB"), done.files[0].time
@@ -46,7 +48,7 @@ def _apart(one, two):
 
 
 def test_given_fields_then_the_facts_are_of_frames(engine, fields):
-    media = engine.probe(fields)
+    media = engine.probe(LocalFile(fields))
 
     video = media.video
     assert (video.width, video.height, video.fps, video.frames) == (160, 96, 50, 50)
@@ -84,7 +86,9 @@ def test_given_fields_then_an_animation_shows_them_in_their_order(
 ):
     spec = {"kind": "animation", "start": 0.2, "duration": 0.5, "format": "gif"}
     requested = OUTPUT_SPEC.validate_python(spec | {"fps": 20})
-    job = RenderJob(requested, engine.probe(fields), fields, workdir)
+    job = RenderJob(
+        requested, engine.probe(LocalFile(fields)), LocalFile(fields), workdir
+    )
 
     done = engine.render(job, Watch())
 
@@ -94,6 +98,6 @@ def test_given_fields_then_an_animation_shows_them_in_their_order(
 
 
 def test_given_the_case_of_half_height_then_it_is_shown_whole(engine):
-    video = engine.probe(CASES / "hevc-field-pairs.mp4").video
+    video = engine.probe(LocalFile(CASES / "hevc-field-pairs.mp4")).video
 
     assert (video.width, video.height, video.fps) == (160, 96, 50)

@@ -13,6 +13,7 @@ from common.settings.load import Settings
 from common.settings.sections import Limits
 from worker.media.engine import Engine
 from worker.media.probe import geometry, media_info
+from worker.media.source_file import LocalFile
 
 
 def _fixed(degrees: float, *, mirrored: bool = False) -> list[int]:
@@ -40,7 +41,7 @@ def test_given_no_quarter_turn_when_the_matrix_is_read_then_it_has_no_orientatio
 
 
 def test_given_a_film_when_it_is_probed_then_its_facts_are_right(engine, film):
-    media = engine.probe(film)
+    media = engine.probe(LocalFile(film))
 
     video = media.video
     assert (video.width, video.height, video.fps, video.frames) == (320, 180, 25, 150)
@@ -58,7 +59,7 @@ def test_given_a_file_too_large_to_read_then_no_gap_is_taken_for_a_group(
     clip = make(f"two_minutes{suffix}", "testsrc2=s=64x36:r=25:d=120", *words)
     monkeypatch.setattr(media_info, "_SCAN_BYTES", 1)
 
-    media = engine.probe(clip)
+    media = engine.probe(LocalFile(clip))
     gap = media.video.keyframe_interval
 
     assert gap is None or gap == pytest.approx(2.0, abs=0.1)
@@ -73,7 +74,9 @@ def test_given_pictures_that_lead_a_keyframe_when_it_is_probed_then_seeks_are_tr
     radl = "open-gop=0:radl=2:keyint=50:min-keyint=50:bframes=4:scenecut=0:log-level=0"
     words = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", radl)
 
-    media = engine.probe(make("radl.mp4", "testsrc2=s=192x108:r=25:d=8", *words))
+    media = engine.probe(
+        LocalFile(make("radl.mp4", "testsrc2=s=192x108:r=25:d=8", *words))
+    )
 
     assert media.warnings == []
 
@@ -85,7 +88,7 @@ def test_given_h264_in_an_avi_when_it_is_probed_then_its_last_frames_have_their_
     words = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
     avi = make("reordered.avi", "testsrc2=s=192x108:r=24:d=3", *words, "-g", "50")
 
-    media = engine.probe(avi)
+    media = engine.probe(LocalFile(avi))
 
     assert media.video.frames == 72
     assert media.video.duration == pytest.approx(3.0, abs=0.001)
@@ -95,7 +98,9 @@ def test_given_h264_in_an_avi_when_it_is_probed_then_its_last_frames_have_their_
 def test_given_an_animated_png_when_it_is_probed_then_no_stated_length_was_wrong(
     engine, make
 ):
-    media = engine.probe(make("a.apng", "testsrc2=s=64x36:r=10:d=3", "-f", "apng"))
+    media = engine.probe(
+        LocalFile(make("a.apng", "testsrc2=s=64x36:r=10:d=3", "-f", "apng"))
+    )
 
     assert media.duration == pytest.approx(3.0, abs=0.01)
     assert media.warnings == []
@@ -109,7 +114,9 @@ def test_given_a_raw_stream_when_it_is_probed_then_its_frames_tell_its_length(
 ):
     suffix = ".h264" if "libx264" in words else ".hevc"
 
-    media = engine.probe(make(f"raw{suffix}", "testsrc2=s=64x36:r=25:d=3", *words))
+    media = engine.probe(
+        LocalFile(make(f"raw{suffix}", "testsrc2=s=64x36:r=25:d=3", *words))
+    )
 
     assert media.duration == pytest.approx(3.0, abs=0.01)
     assert media.warnings == ["seek_unreliable"]
@@ -130,7 +137,7 @@ def test_given_flipped_bits_when_a_transport_stream_is_probed_then_no_defect_of_
             data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
         damaged.write_bytes(data)
         try:
-            engine.probe(damaged)
+            engine.probe(LocalFile(damaged))
         except FramemillError as error:
             defects += [error.detail] if error.code == "internal_error" else []
 
@@ -140,7 +147,7 @@ def test_given_flipped_bits_when_a_transport_stream_is_probed_then_no_defect_of_
 def test_given_anamorphic_pixels_when_probed_then_the_shown_size_is_told(engine, make):
     clip = make("sar.mp4", "testsrc2=s=320x180:d=1", "-vf", "setsar=4/3")
 
-    video = engine.probe(clip).video
+    video = engine.probe(LocalFile(clip)).video
 
     assert (video.width, video.height) == (427, 180)
     assert (video.coded_width, video.sample_aspect_ratio) == (320, "4:3")
@@ -152,7 +159,7 @@ def test_given_a_turned_clip_when_probed_then_the_shown_size_is_upright(
     words = ["-c", "copy", "-metadata:s:v:0", "rotate=90"]
     turned = _turned(make, film, words)
 
-    video = engine.probe(turned).video
+    video = engine.probe(LocalFile(turned)).video
 
     assert (video.rotation, video.width, video.height) == (90, 180, 320)
 
@@ -173,7 +180,7 @@ def _turned(make, film, words):
 def test_given_sound_alone_when_probed_then_there_is_no_video(engine, make):
     clip = make("sound.m4a", "sine=d=1", "-c:a", "aac")
 
-    media = engine.probe(clip)
+    media = engine.probe(LocalFile(clip))
 
     assert media.video is None
     assert media.audio.codec == "aac"
@@ -183,7 +190,7 @@ def test_given_a_longer_sound_when_probed_then_the_length_is_the_films(engine, m
     words = ["-f", "lavfi", "-i", "sine=d=8", "-c:a", "aac", "-pix_fmt", "yuv420p"]
     clip = make("longer_sound.mkv", "testsrc2=s=160x90:d=2", *words)
 
-    assert engine.probe(clip).duration == pytest.approx(2.0, abs=0.1)
+    assert engine.probe(LocalFile(clip)).duration == pytest.approx(2.0, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +206,7 @@ def test_given_a_limit_when_a_film_passes_it_then_the_error_names_the_setting(
     engine = Engine(Settings(limits=Limits(**limits)))
 
     with pytest.raises(error) as caught:
-        engine.probe(film)
+        engine.probe(LocalFile(film))
 
     assert f"FRAMEMILL_LIMITS_{setting}" in (caught.value.hint or "")
 
@@ -207,7 +214,7 @@ def test_given_a_limit_when_a_film_passes_it_then_the_error_names_the_setting(
 def test_given_transparency_when_probed_then_it_is_told(engine, make):
     clip = make("clear.mov", "color=red@0.5:s=64x64:d=1,format=rgba", "-c:v", "png")
 
-    assert engine.probe(clip).video.alpha
+    assert engine.probe(LocalFile(clip)).video.alpha
 
 
 def test_given_hdr_tags_when_probed_then_the_kind_is_told(engine, make):
@@ -217,7 +224,7 @@ def test_given_hdr_tags_when_probed_then_the_kind_is_told(engine, make):
 
     clip = make("hdr.mp4", "testsrc2=s=128x72:d=0.4", *words)
 
-    assert engine.probe(clip).video.hdr == "hdr10"
+    assert engine.probe(LocalFile(clip)).video.hdr == "hdr10"
 
 
 def test_given_a_start_and_a_length_when_they_are_added_then_no_noise_is_stated():

@@ -15,6 +15,7 @@ from tests.conftest import CASES
 from tests.worker.media.probe.heif import ALPHA, Heif, coded, grid, overlay
 from worker.media.engine import RenderJob, Watch
 from worker.media.probe import isobmff, media_info
+from worker.media.source_file import LocalFile
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 _COLOURS = ("red", "lime", "blue", "white")
@@ -41,10 +42,10 @@ def show(engine, workdir):
     """Return the still of a file and what the probe found."""
 
     def _show(path, **spec):
-        media = engine.probe(path)
+        media = engine.probe(LocalFile(path))
         requested = {"kind": "thumbnail", "format": "png", "policy": "exact", "time": 0}
         spec = OUTPUT_SPEC.validate_python(requested | spec)
-        done = engine.render(RenderJob(spec, media, path, workdir), Watch())
+        done = engine.render(RenderJob(spec, media, LocalFile(path), workdir), Watch())
         with Image.open(done.files[0].path) as picture:
             return picture.convert("RGBA"), media
 
@@ -158,7 +159,7 @@ def test_given_a_grid_over_the_limit_of_pixels_then_it_is_refused(tiles, tmp_pat
     limits = Limits(source_pixels=128 * 96 - 1)
 
     with pytest.raises(TooManyPixels, match="128x96"):
-        media_info.probe(path, Settings(limits=limits))
+        media_info.probe(LocalFile(path), Settings(limits=limits))
 
 
 def test_given_a_sequence_with_an_alpha_track_then_each_frame_is_transparent(show):

@@ -8,6 +8,7 @@ import pytest
 
 from common.outputs.specs import OUTPUT_SPEC
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 PQ, HLG = 16, 18
 # Numbers of ITU-T H.273: 2 is unspecified, 8 YCgCo, 10 BT.2020 in constant luminance,
@@ -41,7 +42,10 @@ def done(request, engine, make, ffmpeg, workdir, tmp_path):
     argv += ["-bsf:v", f"h264_metadata={words}", clip]
     subprocess.run(argv, check=True, timeout=60)
     spec = OUTPUT_SPEC.validate_python({"kind": "thumbnail", "time": 0.2})
-    return engine.render(RenderJob(spec, engine.probe(clip), clip, workdir), Watch())
+    return engine.render(
+        RenderJob(spec, engine.probe(LocalFile(clip)), LocalFile(clip), workdir),
+        Watch(),
+    )
 
 
 @pytest.mark.parametrize("done", HDR, indirect=True)

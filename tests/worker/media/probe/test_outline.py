@@ -11,6 +11,7 @@ import pytest
 from worker.media.engine import Engine
 from worker.media.ffmpeg import timeline
 from worker.media.probe import outline
+from worker.media.source_file import LocalFile
 
 _FILM = "testsrc2=s=160x90:r=10:d=8"
 _PIXELS = ("-pix_fmt", "yuv420p")
@@ -64,7 +65,7 @@ def test_given_a_cut_file_when_it_is_probed_then_it_has_the_warning(
 ) -> None:
     clip = make(f"cut-{name}", _FILM, *_SIGNED[name])
 
-    media = engine.probe(_cut(clip, workdir))
+    media = engine.probe(LocalFile(_cut(clip, workdir)))
 
     assert media.warnings.count("cut_off") == 1
 
@@ -75,7 +76,7 @@ def test_given_a_whole_file_when_it_is_probed_then_it_does_not_have_the_warning(
 ) -> None:
     clip = make(f"cut-{name}", _FILM, *(_SIGNED | _UNSIGNED)[name])
 
-    assert "cut_off" not in engine.probe(clip).warnings
+    assert "cut_off" not in engine.probe(LocalFile(clip)).warnings
 
 
 @pytest.mark.parametrize("name", _UNSIGNED)
@@ -84,7 +85,7 @@ def test_given_a_cut_mpeg_stream_when_it_is_probed_then_nothing_is_claimed(
 ) -> None:
     clip = make(f"cut-{name}", _FILM, *_UNSIGNED[name])
 
-    assert "cut_off" not in engine.probe(_cut(clip, workdir)).warnings
+    assert "cut_off" not in engine.probe(LocalFile(_cut(clip, workdir))).warnings
 
 
 def test_given_media_data_up_to_the_end_when_it_is_cut_then_the_index_reveals_it(
@@ -97,9 +98,9 @@ def test_given_media_data_up_to_the_end_when_it_is_cut_then_the_index_reveals_it
     data[place : place + 4] = bytes(4)
     path = workdir / "open.mp4"
     path.write_bytes(data)
-    whole = engine.probe(path)
+    whole = engine.probe(LocalFile(path))
 
-    cut = engine.probe(_cut(path, workdir))
+    cut = engine.probe(LocalFile(_cut(path, workdir)))
 
     assert "cut_off" not in whole.warnings
     assert "cut_off" in cut.warnings
@@ -112,7 +113,7 @@ def test_given_bytes_behind_the_last_box_then_the_file_is_whole(
     path = workdir / "tail.mp4"
     path.write_bytes(clip.read_bytes() + b"\x7fjunk behind the last box")
 
-    assert "cut_off" not in engine.probe(path).warnings
+    assert "cut_off" not in engine.probe(LocalFile(path)).warnings
 
 
 @pytest.mark.parametrize("length", [0, 0xFFFFFFFF])
@@ -159,7 +160,7 @@ def test_given_a_cut_file_whose_clock_jumps_then_its_copy_keeps_the_warning(
     path = workdir / "joined.mkv"
     path.write_bytes(clip.read_bytes() + _cut(clip, workdir).read_bytes())
 
-    media = engine.probe(path)
+    media = engine.probe(LocalFile(path))
 
     assert media.rewritten
     assert not timeline.jumps(media)

@@ -12,6 +12,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from tests.acceptance import marks
 from tests.conftest import CASES
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 
 def _jpeg(number, size=(640, 360), **words):
@@ -45,9 +46,9 @@ def test_given_a_photo_with_more_in_it_then_it_is_one_picture(
     path = tmp_path / "photo.jpg"
     path.write_bytes(photo)
 
-    media = engine.probe(path)
+    media = engine.probe(LocalFile(path))
     spec = OUTPUT_SPEC.validate_python({"kind": kind})
-    done = engine.render(RenderJob(spec, media, path, workdir), Watch())
+    done = engine.render(RenderJob(spec, media, LocalFile(path), workdir), Watch())
 
     assert (media.video.width, media.video.height) == (640, 360)
     assert (media.video.frames, media.warnings) == (1, [])
@@ -59,7 +60,7 @@ def test_given_joined_pictures_of_one_size_then_they_are_a_film(engine, tmp_path
     path = tmp_path / "film.mjpeg"
     path.write_bytes(b"".join(_jpeg(number) for number in range(10)))
 
-    assert engine.probe(path).video.frames == 10
+    assert engine.probe(LocalFile(path)).video.frames == 10
 
 
 @pytest.mark.parametrize("kind", ["avif", "png", "webp", "gif"])
@@ -72,7 +73,8 @@ def test_given_a_picture_when_a_late_time_is_asked_then_it_is_shown(
     requested = OUTPUT_SPEC.validate_python(spec)
 
     done = engine.render(
-        RenderJob(requested, engine.probe(path), path, workdir), Watch()
+        RenderJob(requested, engine.probe(LocalFile(path)), LocalFile(path), workdir),
+        Watch(),
     )
 
     assert (done.files[0].width, done.files[0].time) == (64, 0)
@@ -88,7 +90,12 @@ def test_given_a_film_of_one_frame_when_a_late_time_is_asked_then_it_fails(
     requested = OUTPUT_SPEC.validate_python(spec)
 
     with pytest.raises(SeekPastEnd):
-        engine.render(RenderJob(requested, engine.probe(path), path, workdir), Watch())
+        engine.render(
+            RenderJob(
+                requested, engine.probe(LocalFile(path)), LocalFile(path), workdir
+            ),
+            Watch(),
+        )
 
 
 @pytest.mark.parametrize("time", [0, 0.5, 3600, "50%"])
@@ -98,7 +105,8 @@ def test_given_a_photo_when_any_time_is_asked_then_it_is_shown(engine, workdir, 
     requested = OUTPUT_SPEC.validate_python(spec)
 
     done = engine.render(
-        RenderJob(requested, engine.probe(path), path, workdir), Watch()
+        RenderJob(requested, engine.probe(LocalFile(path)), LocalFile(path), workdir),
+        Watch(),
     )
 
     assert (done.files[0].width, done.files[0].time) == (640, 0)
@@ -125,8 +133,8 @@ def test_given_a_tiff_with_an_orientation_then_it_is_shown_upright(
     drawn.save(path, "TIFF", tiffinfo={274: orientation})
     spec = OUTPUT_SPEC.validate_python({"kind": "thumbnail", "format": "png"})
 
-    media = engine.probe(path)
-    done = engine.render(RenderJob(spec, media, path, workdir), Watch())
+    media = engine.probe(LocalFile(path))
+    done = engine.render(RenderJob(spec, media, LocalFile(path), workdir), Watch())
 
     with Image.open(done.files[0].path) as picture:
         seen = marks.read(picture)
@@ -142,7 +150,10 @@ def test_given_a_cmyk_jpeg_then_white_is_white_and_grey_is_grey(
     Image.new("CMYK", (64, 48), (255 - level,) * 3 + (0,)).save(path, quality=98)
     spec = OUTPUT_SPEC.validate_python({"kind": "thumbnail", "format": "png"})
 
-    done = engine.render(RenderJob(spec, engine.probe(path), path, workdir), Watch())
+    done = engine.render(
+        RenderJob(spec, engine.probe(LocalFile(path)), LocalFile(path), workdir),
+        Watch(),
+    )
 
     with Image.open(done.files[0].path) as picture:
         assert picture.convert("RGB").getpixel((20, 20)) == (level,) * 3

@@ -8,6 +8,7 @@ from common.errors import UnsupportedFormat
 from common.outputs.specs import ThumbnailSpec
 from tests.conftest import CASES
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 _TRACK_ENABLED = 0x000001
 
@@ -34,7 +35,7 @@ def two_tracks(make):
 
 
 def test_given_a_larger_track_that_is_disabled_then_the_enabled_one_is_the_film(engine):
-    media = engine.probe(CASES / "disabled_bigger_depth_track.mov")
+    media = engine.probe(LocalFile(CASES / "disabled_bigger_depth_track.mov"))
 
     assert (media.video.index, media.video.width) == (1, 320)
     assert media.warnings == []
@@ -48,7 +49,7 @@ def test_given_tracks_that_are_enabled_alike_then_the_largest_is_the_film(
     path = tmp_path / "alike.mov"
     path.write_bytes(_flagged(moving, 1, second * _TRACK_ENABLED))
 
-    assert engine.probe(path).video.width == 320
+    assert engine.probe(LocalFile(path)).video.width == 320
 
 
 @pytest.mark.parametrize(("default", "width"), [(0, 320), (1, 64)])
@@ -61,15 +62,15 @@ def test_given_a_matroska_default_track_then_it_is_the_film(
 
     clip = make(f"default_{default}.mkv", "", *words, copy=two_tracks)
 
-    assert engine.probe(clip).video.width == width
+    assert engine.probe(LocalFile(clip)).video.width == width
 
 
 def test_given_a_track_of_an_unknown_codec_then_the_error_names_its_tag(
     engine, workdir
 ):
     path = CASES / "unknown_codec_track_CRAW.mp4"
-    media = engine.probe(path)
-    job = RenderJob(ThumbnailSpec(kind="thumbnail"), media, path, workdir)
+    media = engine.probe(LocalFile(path))
+    job = RenderJob(ThumbnailSpec(kind="thumbnail"), media, LocalFile(path), workdir)
 
     with pytest.raises(UnsupportedFormat, match='"CRAW"'):
         engine.render(job, Watch())
@@ -84,7 +85,7 @@ def test_given_an_unknown_codec_beside_a_film_then_the_film_is_shown(
     film = make("two_alike.mov", source, "-map", "0:0", "-map", "0:1").read_bytes()
     path.write_bytes(_retagged(film, b"avc1", b"CRAW"))
 
-    media = engine.probe(path)
+    media = engine.probe(LocalFile(path))
 
     assert (media.video.index, media.undecodable) == (1, ["CRAW"])
     assert media.warnings == ["other_track"]

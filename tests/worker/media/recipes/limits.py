@@ -18,6 +18,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from common.settings.load import Settings
 from tests.worker.media.recipes.ramps import ffmpeg
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 SAMPLE = Path(__file__).parents[4] / "deploy" / "allinone" / "sample.mp4"
 FORMATS = ("gif", "webp", "mp4", "avif", "webm")
@@ -131,10 +132,10 @@ class Bench:
         spec = OUTPUT_SPEC.validate_python(
             self._spec | {"format": kind, "max_bytes": limit}
         )
-        media = self._engine.probe(path)
-        return self._engine.render(RenderJob(spec, media, path, workdir), Watch()), (
-            workdir
-        )
+        media = self._engine.probe(LocalFile(path))
+        return self._engine.render(
+            RenderJob(spec, media, LocalFile(path), workdir), Watch()
+        ), (workdir)
 
     def row(self, name: str, path: Path, kind: str, share: float) -> Row:
         """Render at a share of the size without a limit, and measure the trials."""

@@ -13,6 +13,7 @@ from tests.acceptance.films import make
 from tests.acceptance.films.recipes import AV1, H264, MPEG2, MPEG4, groups, hevc, of
 from worker.media import warning_codes
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 _MPEG1 = ("-c:v", "mpeg1video", *MPEG2[2:])
 _TIMED = ("-bsf:v", "av1_metadata=tick_rate=50:num_ticks_per_picture=1")
@@ -48,7 +49,10 @@ def test_given_a_raw_stream_when_a_still_is_made_then_its_time_is_the_frames(
     path = make.film(film)
     spec = OUTPUT_SPEC.validate_python({"format": "png", **requested})
 
-    done = engine.render(RenderJob(spec, engine.probe(path), path, workdir), Watch())
+    done = engine.render(
+        RenderJob(spec, engine.probe(LocalFile(path)), LocalFile(path), workdir),
+        Watch(),
+    )
 
     shown = []
     for one in done.files:
@@ -60,7 +64,7 @@ def test_given_a_raw_stream_when_a_still_is_made_then_its_time_is_the_frames(
 
 @pytest.mark.parametrize("film", _FILMS, ids=lambda film: film.file)
 def test_given_a_raw_stream_that_states_its_rate_then_its_length_follows(engine, film):
-    media = engine.probe(make.film(film))
+    media = engine.probe(LocalFile(make.film(film)))
 
     assert media.video.fps == pytest.approx(float(film.fps))
     assert media.duration == pytest.approx(film.drawn / film.fps, abs=1.01 / film.fps)
@@ -68,7 +72,7 @@ def test_given_a_raw_stream_that_states_its_rate_then_its_length_follows(engine,
 
 
 def test_given_a_raw_stream_without_a_rate_then_a_warning_states_the_guess(engine):
-    media = engine.probe(make.film(_UNRATED))
+    media = engine.probe(LocalFile(make.film(_UNRATED)))
 
     assert media.video.fps == 25
     assert warning_codes.FPS_GUESSED in media.warnings

@@ -8,6 +8,7 @@ from tests.worker.media.recipes.frames import flat, sample
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done
 from worker.media.recipes.best_frame import sampling
+from worker.media.source_file import LocalFile
 
 
 def _clip(seconds, gap, *, side=(1280, 720), container="mov,mp4,m4a", **facts):
@@ -81,7 +82,7 @@ def _seconds_seen(part, folder):
 def test_a_scan_between_sees_groups_that_the_first_left_out(make, engine):
     words = ("-g", "25", "-sc_threshold", "0", "-pix_fmt", "yuv420p")
     film = make("groups.mp4", "testsrc2=s=320x180:r=25:d=40", *words)
-    clip = Clip(film.name, engine.probe(film))
+    clip = Clip(film.name, engine.probe(LocalFile(film)))
 
     first = _seconds_seen(sampling.scan(clip), film.parent)
     between = _seconds_seen(sampling.scan_between(clip), film.parent)

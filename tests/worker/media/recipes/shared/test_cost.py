@@ -22,6 +22,7 @@ from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.shared import cost, encoders
 from worker.media.recipes.shared.picture import Box
 from worker.media.recipes.storyboard import recipe as storyboard
+from worker.media.source_file import LocalFile
 
 LARGEST = Box((1280, 1280), 1280, 1280)
 WIDE = Box((1280, 720), 1280, 720)
@@ -53,7 +54,7 @@ def test_given_a_costly_format_then_the_deadline_follows_the_pixels(engine, film
     spec = AnimationSpec(
         kind="animation", start=0, format=kind, width=1280, enlarge=True, speed=0.25
     )
-    clip = Clip("source", engine.probe(film))
+    clip = Clip("source", engine.probe(LocalFile(film)))
     step = next(animation.plan(spec, clip).alternatives[0].run())
 
     cap = binary.bounds(Settings(), step.seconds).cap_seconds
@@ -65,7 +66,7 @@ def clip_of(
     engine: Engine, film: Path, *, seconds: float, size: tuple[int, int]
 ) -> Clip:
     """The film as one of another length and size."""
-    media = engine.probe(film)
+    media = engine.probe(LocalFile(film))
     assert media.video is not None
     width, height = size
     shape = {"width": width, "height": height}
@@ -134,7 +135,7 @@ def test_given_the_largest_sheet_then_its_frames_shrink_to_what_can_be_opened(
 
 
 def test_given_a_sheet_that_fits_then_its_frames_are_not_reduced(engine, film):
-    clip = Clip("source", engine.probe(film))
+    clip = Clip("source", engine.probe(LocalFile(film)))
     spec = spec_of(kind="contact_sheet", format="avif", width=7680)
 
     plan = contact_sheet.plan(spec, clip)
@@ -159,12 +160,12 @@ def test_given_one_large_picture_then_its_encoder_may_be_silent_that_long(
         seen.append(bounds)
         raise Timeout("enough")
 
-    media = engine.probe(film)
+    media = engine.probe(LocalFile(film))
     enlarge = {} if words["kind"] == "contact_sheet" else {"enlarge": True}
     spec = spec_of(**words, **enlarge, format=kind, width=7680)
     monkeypatch.setattr(process, "run", run)
     with pytest.raises(Timeout):
-        engine.render(RenderJob(spec, media, film, workdir), Watch())
+        engine.render(RenderJob(spec, media, LocalFile(film), workdir), Watch())
 
     assert seen[0].stall_seconds >= 30 + 4 * cost.still(kind, pixels)
     assert seen[0].cap_seconds >= seen[0].stall_seconds
@@ -216,11 +217,11 @@ def test_given_a_large_webp_then_libwebp_holds_no_tokens(
         seen.append(argv)
         raise Timeout("enough")
 
-    media = engine.probe(film)
+    media = engine.probe(LocalFile(film))
     spec = spec_of(**words, format="webp", width=7680)
     monkeypatch.setattr(process, "run", run)
     with pytest.raises(Timeout):
-        engine.render(RenderJob(spec, media, film, workdir), Watch())
+        engine.render(RenderJob(spec, media, LocalFile(film), workdir), Watch())
 
     assert seen[0][seen[0].index("-compression_level") + 1] == "2"
 

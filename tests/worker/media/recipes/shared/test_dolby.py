@@ -12,6 +12,7 @@ from PIL import Image
 from common.outputs.specs import OUTPUT_SPEC
 from tests.worker.media.probe.boxes import into_sample_entry
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 # Grey at white's light, red, green and blue, in cd/m2 of linear BT.2020.
 WHITE = 203.0
@@ -91,7 +92,7 @@ def clip(ffmpeg, tmp_path_factory) -> Path:
 
 
 def test_given_profile_5_when_probed_then_it_is_told_and_warned_of(engine, clip):
-    media = engine.probe(clip)
+    media = engine.probe(LocalFile(clip))
 
     assert media.video.hdr == "dolby_vision"
     assert media.video.colour.matrix == "ipt-c2"
@@ -120,7 +121,10 @@ def test_given_profile_5_when_rendered_then_its_colours_are_right(
 ):
     spec = OUTPUT_SPEC.validate_python({"kind": "thumbnail", "format": "png"})
 
-    done = engine.render(RenderJob(spec, engine.probe(clip), clip, workdir), Watch())
+    done = engine.render(
+        RenderJob(spec, engine.probe(LocalFile(clip)), LocalFile(clip), workdir),
+        Watch(),
+    )
 
     assert done.warnings == ["tone_mapped"]
     with Image.open(done.files[0].path) as image:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from common.errors import NoVideoStream
 from common.outputs.specs import OUTPUT_SPEC
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 WAYS = ("artwork", "waveform", "icon")
 FORMATS = {
@@ -40,8 +41,10 @@ def song(make):
 def render(engine: Engine, workdir: Path):
     def _render(clip: Path, **spec: object) -> Rendered:
         checked = OUTPUT_SPEC.validate_python(spec)
-        media = engine.probe(clip)
-        return engine.render(RenderJob(checked, media, clip, workdir), Watch())
+        media = engine.probe(LocalFile(clip))
+        return engine.render(
+            RenderJob(checked, media, LocalFile(clip), workdir), Watch()
+        )
 
     return _render
 

@@ -11,6 +11,7 @@ from tests.acceptance.films import make
 from tests.acceptance.films.catalogue import FILM
 from tests.acceptance.films.recipes import of
 from worker.media.engine import RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 # Frame 120 begins at 5.005 s, frame 93 at 3.879 s: Matroska counts milliseconds.
 _TIMES = [3.8784, 3.8785, 3.8788, 5.0044, 5.0045, 5.0046]
@@ -29,7 +30,10 @@ def test_given_a_time_between_two_milliseconds_then_picture_and_time_agree(
     }
     spec = OUTPUT_SPEC.validate_python(requested)
 
-    done = engine.render(RenderJob(spec, engine.probe(path), path, workdir), Watch())
+    done = engine.render(
+        RenderJob(spec, engine.probe(LocalFile(path)), LocalFile(path), workdir),
+        Watch(),
+    )
 
     assert len(done.files) == len(_TIMES)
     for one in done.files:

@@ -14,6 +14,7 @@ from worker.media.ffmpeg.plan import Done
 from worker.media.recipes import animation
 from worker.media.recipes.shared import moving
 from worker.media.recipes.shared.picture import Box
+from worker.media.source_file import LocalFile
 
 
 class _Everything(dict):
@@ -26,7 +27,8 @@ def render(engine: Engine, workdir: Path, film: Path):
     def _render(**words: object) -> Rendered:
         spec: OutputSpec = AnimationSpec(kind="animation", **words)
         return engine.render(
-            RenderJob(spec, engine.probe(film), film, workdir), Watch()
+            RenderJob(spec, engine.probe(LocalFile(film)), LocalFile(film), workdir),
+            Watch(),
         )
 
     return _render
@@ -34,7 +36,11 @@ def render(engine: Engine, workdir: Path, film: Path):
 
 def _runs(engine: Engine, film: Path, **words: object) -> list[str]:
     spec = AnimationSpec(kind="animation", start=0, **words)
-    run = animation.plan(spec, Clip("source", engine.probe(film))).alternatives[0].run()
+    run = (
+        animation.plan(spec, Clip("source", engine.probe(LocalFile(film))))
+        .alternatives[0]
+        .run()
+    )
     step = next(run)
     seen = [" ".join(step.argv)]
     try:
@@ -124,6 +130,6 @@ def test_given_a_boomerang_over_the_memory_when_planned_then_its_rate_is_told(
     words = {"boomerang": True, "width": 1280, "height": 1280, "fit": "stretch"}
     spec = AnimationSpec(kind="animation", enlarge=True, **words)
 
-    plan = animation.plan(spec, Clip("source", engine.probe(film)))
+    plan = animation.plan(spec, Clip("source", engine.probe(LocalFile(film))))
 
     assert "fps_reduced" in plan.alternatives[0].warnings
