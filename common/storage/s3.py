@@ -49,6 +49,7 @@ from common.storage.s3_writer import S3Writer
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import MultipartUploadTypeDef
 
 _POOL = 64
 _log = structlog.get_logger(__name__)
@@ -459,14 +460,23 @@ class S3Store:
     def tidy(self, prefix: str, seconds: float) -> int:
         """Abort multipart uploads under ``prefix`` that are ``seconds`` old or more."""
         limit = datetime.now(UTC) - timedelta(seconds=seconds)
+        count = 0
+        for item in self._unfinished(prefix):
+            if item["Initiated"] < limit:
+                self.drop_parts(item["Key"], item["UploadId"])
+                count += 1
+        return count
+
+    def _unfinished(self, prefix: str) -> Iterator[MultipartUploadTypeDef]:
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self._bucket, Prefix=prefix
         )
-        count = 0
         with self._errors(f"bucket {self._bucket}"):
-            for page in pages:
-                for item in page.get("Uploads", []):
-                    if item["Initiated"] < limit:
-                        self.drop_parts(item["Key"], item["UploadId"])
-                        count += 1
-        return count
+            try:
+                for page in pages:
+                    yield from page.get("Uploads", [])
+            except ClientError as error:
+                # rclone answers so until a bucket has had its first upload. A listing
+                # names no upload, so that none was found is all that it can mean.
+                if code_of(error) != "NoSuchUpload":
+                    raise

@@ -97,7 +97,8 @@ def _addresses(supervisor: Supervisor) -> None:
     print(f"  {'Flower':<11}{supervisor.flower_url}  (to look at, not to control)")
     if supervisor.s3_url:
         keys = f"bucket framemill, its keys in {supervisor.data / 'state.json'}"
-        print(f"  {'S3':<11}{supervisor.s3_url}  ({keys})")
+        print(f"  {'S3':<11}{supervisor.s3_url}  (for S3 clients; a browser gets 400)")
+        print(f"  {'':<11}{keys}")
     print(f"  {'logs':<11}{supervisor.data / 'logs'}", flush=True)
 
 

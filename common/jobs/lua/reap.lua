@@ -5,7 +5,8 @@
 -- Answers {expired, failed, republished, skipped, outage, messages}.
 --
 -- After a pause of the reaper or the store (outage) all leases are extended instead, since
--- no worker could send its heartbeat.
+-- no worker could send its heartbeat. The first pass ever extends them as well, but reports
+-- no outage: on a new store, nothing was away.
 
 local function expire(answer)
   local ids = redis.call(
@@ -33,7 +34,6 @@ local function extend()
     local until_ = math.max(tonumber(all[i + 1]), now + cfg.lease_ms)
     redis.call('ZADD', P .. 'leased', text(until_), all[i])
   end
-  increment('outages')
 end
 
 local function resend_later(task)
@@ -102,8 +102,9 @@ return replay_safe(function()
   local answer = {expired = 0, failed = 0, republished = 0, skipped = 0}
   local last = tonumber(redis.call('GET', P .. 'reaper') or nil)
   redis.call('SET', P .. 'reaper', text(now))
-  answer.outage = not last or now - last > 3 * cfg.sweep_ms
-  if answer.outage then extend() else expire(answer) end
+  answer.outage = last ~= nil and now - last > 3 * cfg.sweep_ms
+  if answer.outage then increment('outages') end
+  if answer.outage or not last then extend() else expire(answer) end
   if arg.backlog then
     promote_delayed()
     republish('fast', answer)

@@ -255,6 +255,18 @@ def test_a_bad_request_of_a_copy_is_final_and_names_the_place(faulty: Faulty) ->
     assert [line.split()[0] for line in faulty.requests] == ["PUT", "HEAD"]
 
 
+def test_a_list_of_uploads_that_finds_none_is_empty(faulty: Faulty) -> None:
+    faulty.turns = [refusal(404, "NoSuchUpload")]
+    assert faulty.store.tidy("in/", 0) == 0
+    assert len(faulty.requests) == 1
+
+
+def test_a_list_of_uploads_that_is_refused_is_an_error(faulty: Faulty) -> None:
+    faulty.turns = [refusal(501, "NotImplemented") for _ in range(8)]
+    with pytest.raises(StorageUnavailable):
+        faulty.store.tidy("in/", 0)
+
+
 def test_expired_credentials_are_waited_for(faulty: Faulty) -> None:
     faulty.turns = [refusal(400, "ExpiredToken") for _ in range(8)]
     with pytest.raises(StorageUnavailable):

@@ -82,7 +82,9 @@ def test_a_short_pause_is_no_outage(store_context: StoreContext) -> None:
 def test_the_first_pass_ever_expires_nothing(store_context: StoreContext) -> None:
     claim = store_context.claim(f"{store_context.opened()}:o:poster")
     store_context.expire(claim.task)
-    assert store_context.store.reap().outage
+    reaped = store_context.store.reap()
+    assert (reaped.outage, reaped.expired) == (False, 0)
+    assert "outages" not in store_context.store.stats().counters
     assert store_context.store.beat(claim) == "ok"
 
 
