@@ -9,6 +9,7 @@ sends another one for a task that waits too long. Celery is imported here and in
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import time
 from collections import deque
@@ -28,7 +29,9 @@ log = structlog.get_logger(__name__)
 
 QUEUES = ("fast", "slow")
 _MOST_WAITING = 10_000
-_COLLECT_SECONDS = 0.003
+# A single message is sent after the first time; under load a call is made once in the
+# second and carries all that came meanwhile, which costs a third for each message.
+_COLLECT_SECONDS, _LOADED_SECONDS = 0.003, 0.02
 TASKS = {
     "prepare": "framemill.prepare",
     "render": "framemill.render",
@@ -107,10 +110,30 @@ class CeleryDispatcher:
         self.failures = 0
 
     def enqueue(self, messages: Iterable[Message]) -> None:
-        """Publish each message, without waiting for a broker that is away."""
-        for message in messages:
-            try:
-                with self._app.producer_pool.acquire(block=True) as producer:
+        """Publish the messages in one call, without waiting for a broker that is away.
+
+        A call that fails is made once more: its connection may have been an old one.
+        Messages of the first call that did arrive then arrive twice.
+        """
+        batch = list(messages)
+        if not batch:
+            return
+        error = self._publish(batch)
+        if error is not None:
+            error = self._publish(batch)
+        if error is not None:
+            self.failures += len(batch)
+            tasks = [message.task for message in batch]
+            log.warning("queue.send_failed", tasks=tasks, error=repr(error))
+
+    def _publish(self, batch: list[Message]) -> Exception | None:
+        """Return the error that some of the messages met, None if all were sent."""
+        try:
+            with (
+                self._app.producer_pool.acquire(block=True) as producer,
+                producer.batch(),
+            ):
+                for message in batch:
                     self._app.send_task(
                         TASKS[message.kind],
                         args=[message.task],
@@ -119,11 +142,11 @@ class CeleryDispatcher:
                         ignore_result=True,
                         producer=producer,
                     )
-            # Crash window: the record is written, so the reaper sends it; what the
-            # broker's client may raise (kombu, redis, OSError) is not one family.
-            except Exception as error:  # noqa: BLE001 - see above
-                self.failures += 1
-                log.warning("queue.send_failed", task=message.task, error=repr(error))
+        # Crash window: the records are written, so the reaper sends the messages; what
+        # the broker's client may raise (kombu, redis, OSError) is not one family.
+        except Exception as error:  # noqa: BLE001 - see above
+            return error
+        return None
 
     def backlog(self) -> dict[str, int]:
         """Ask the broker for the length of each queue.
@@ -174,15 +197,17 @@ class BackgroundQueue:
                 atexit.register(self._flush)
 
     def _work(self) -> None:
+        sent_at = -math.inf
         while self._called.wait():
-            # Under load one message then carries several messages to the broker.
-            time.sleep(_COLLECT_SECONDS)
+            rest = sent_at + _LOADED_SECONDS - time.monotonic()
+            time.sleep(max(_COLLECT_SECONDS, rest))
             self._called.clear()
             try:
                 self._flush()
             except Exception:
                 # The thread must live: without it every later message is the reaper's.
                 log.exception("queue.messages_lost")
+            sent_at = time.monotonic()
 
     def _flush(self) -> None:
         messages = [self._waiting.popleft() for _ in range(len(self._waiting))]

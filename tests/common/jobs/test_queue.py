@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import redis
@@ -44,6 +44,24 @@ def dispatcher_of(url: str) -> CeleryDispatcher:
     return CeleryDispatcher(celery_app(Settings(broker={"url": url}), "client"))
 
 
+class ReadCount:
+    """Counts the reads that the server makes of its clients during the block."""
+
+    def __init__(self, server: redis.Redis) -> None:
+        self._server = server
+        self.number = 0
+
+    def __enter__(self) -> Self:
+        self._before = self._reads()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.number = self._reads() - self._before
+
+    def _reads(self) -> int:
+        return int(self._server.info("stats")["total_reads_processed"])
+
+
 def messages(broker: redis.Redis, queue: str = "fast") -> list[Any]:
     found: Any = broker.lrange(queue, 0, -1)
     return [json.loads(one) for one in reversed(found)]
@@ -56,6 +74,26 @@ def test_messages_are_heard_in_the_order_of_their_ringing(
     told = [one["headers"]["argsrepr"] for one in messages(broker)]
     assert told == ["['p0']", "['p1']", "['p2']"]
     assert dispatcher.backlog() == {"fast": 3, "slow": 0}
+
+
+def test_messages_of_one_call_go_by_one_write_to_the_broker(
+    dispatcher: CeleryDispatcher, broker: redis.Redis
+) -> None:
+    dispatcher.enqueue([MESSAGE])
+    with ReadCount(broker) as reads:
+        dispatcher.enqueue([MESSAGE] * 20)
+    assert broker.llen("fast") == 21
+    assert reads.number < 5
+
+
+def test_a_connection_that_the_broker_closed_loses_no_message(
+    dispatcher: CeleryDispatcher, broker: redis.Redis
+) -> None:
+    dispatcher.enqueue([MESSAGE])
+    broker.client_kill_filter(_type="normal", skipme=True)
+    dispatcher.enqueue([MESSAGE] * 3)
+    assert broker.llen("fast") == 4
+    assert dispatcher.failures == 0
 
 
 def test_more_threads_than_kombu_has_connections_may_ring(
