@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 CONTENT_TYPES = {
@@ -28,12 +29,15 @@ _VIDEO = {
 _AVIF_ALPHA = {"c:v:1": "libaom-av1", "cpu-used:v:1": 8, "usage:v:1": "realtime"}
 # libwebp's encoder of animations merges frames that differ by less than its quality
 # allows: of 90 frames of a slow fade it kept 30. So each frame is encoded separately.
-# Blocks that differ from the frame before by under 512 (sum of squares over 16 x 16
-# values) are left transparent over it. Footage is then as large as with libwebp's
-# encoder, and closer to the film. The blocks need the alpha plane, so libwebp's encoder
-# writes animations that are transparent themselves.
+# Blocks that hardly differ from what is shown are left transparent over it. They need
+# the alpha plane, so libwebp's encoder writes animations that are transparent
+# themselves.
 WEBP_PIXELS = "yuva420p"
-_WEBP = {"c:v": "libwebp", "cr_threshold": 512}
+_WEBP = {"c:v": "libwebp"}
+_LEAST_BLOCK, _LARGEST_BLOCK = 17, 255
+# The sum of squared differences, for each pixel of a block's side, from which a block
+# is drawn again. More would leave an edge of a faint shape behind that moves on.
+_DIFFERENCE = 40
 _WEBP_ALPHA = {"c:v": "libwebp_anim"}
 # From level 3 on, libwebp keeps all tokens of a picture in memory. Of noise these are
 # 28 bytes a pixel: 3.2 GiB for the largest sheet. Level 2 keeps none, and its files are
@@ -157,7 +161,7 @@ def moving(  # noqa: PLR0913 - one flat list of encoder settings
         return common | {"c:v": "gif", "loop": gif_loop(loop), "f": "gif"}
     if kind == "webp":
         words = {"quality": quality, "loop": loop, "f": "webp"}
-        return common | words | (_WEBP_ALPHA if has_alpha else _WEBP)
+        return common | words | (_WEBP_ALPHA if has_alpha else _webp(width, height))
     if kind == "avif":
         words = _avif(quality, loop, min(width, height))
         return common | words | (_AVIF_ALPHA if has_alpha else {})
@@ -187,6 +191,20 @@ def gif_loop(times: int) -> int:
     if times == 0:
         return 0
     return -1 if times == 1 else times - 1
+
+
+def _webp(width: int, height: int) -> dict[str, Any]:
+    """Return the encoder options of an opaque animation of that size in pixels.
+
+    libwebp gives squares of 8 x 8 pixels one colour if all of them are transparent, and
+    decoders mix colours across the edge of such a square. A block that ends there shows
+    a coloured seam. Blocks with an odd side reach one of those edges only at eight
+    times their side, which is not inside the picture.
+    """
+    side = max(_LEAST_BLOCK, math.ceil(max(width, height) / 8) | 1)
+    if side > _LARGEST_BLOCK:
+        return _WEBP
+    return _WEBP | {"cr_size": side, "cr_threshold": _DIFFERENCE * side}
 
 
 def _avif(quality: int, loop: int, side: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.acceptance import tags
+from worker.media.recipes.shared import encoders
 
 BT709 = tags.Colours(tags.BT709, tags.BT709, tags.BT709, full=False)
 SOURCES = {
@@ -51,3 +52,23 @@ def test_given_a_test_clip_tagged_as_hdr_when_read_then_it_says_so(film, request
     wanted = {"untagged": (2, 2), "PAL": (5, 5), "HDR": (9, 16)}
     name = request.node.callspec.params["film"]
     assert (said.primaries, said.transfer) == wanted[name]
+
+
+@pytest.mark.parametrize("size", [(2, 2), (64, 48), (320, 180), (1280, 720)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_given_a_size_then_no_block_of_a_webp_ends_between_two_squares_of_libwebp(
+    size: tuple[int, int], *, turned: bool
+) -> None:
+    width, height = reversed(size) if turned else size
+
+    words = encoders.moving("webp", 75, loop=0, width=width, height=height, fps=10.0)
+
+    edges = range(words["cr_size"], max(size), words["cr_size"])
+    assert words["cr_size"] <= 256
+    assert not [edge for edge in edges if edge % 8 == 0]
+
+
+def test_given_a_webp_too_large_for_such_blocks_then_its_frames_are_whole() -> None:
+    words = encoders.moving("webp", 75, loop=0, width=1280, height=2276, fps=10.0)
+
+    assert "cr_threshold" not in words
