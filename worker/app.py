@@ -20,6 +20,7 @@ from celery.signals import (
     setup_logging,
     task_failure,
     worker_process_init,
+    worker_process_shutdown,
     worker_ready,
     worker_shutting_down,
 )
@@ -31,7 +32,8 @@ from common.runtime import Runtime, build_runtime, check_store
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
 from worker.lease import WorkerContext, run
-from worker.media.sandbox.launcher import die_with_parent
+from worker.media.sandbox import prepared
+from worker.media.sandbox.limits import die_with_parent
 from worker.scratch import remove_abandoned
 from worker.storage_watch import StorageWatch
 from worker.tasks.deliver import deliver
@@ -120,6 +122,12 @@ def _begin_child(**_: Any) -> None:
     removed = remove_abandoned(SETTINGS.worker.scratch)
     if removed:
         log.info("scratch.cleared", folders=removed)
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _end_child(**_: Any) -> None:
+    # The kernel would kill it too, but nobody here would take note of its end.
+    prepared.stop()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

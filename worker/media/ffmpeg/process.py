@@ -1,36 +1,32 @@
 """Run one program to its end, within limits, and leave no process behind.
 
-The program is started through :mod:`worker.media.sandbox.launcher` in its own session
-and process group. :func:`run` watches it, and sends SIGKILL to the whole group if it is
+The program is started by :mod:`worker.media.sandbox.prepared` in its own session and
+process group. :func:`run` watches it, and has SIGKILL sent to the whole group if it is
 told to stop, sees no progress, reaches the time limit or finds too much memory in use.
 SIGTERM would not help: FFmpeg ignores it inside a filter loop.
 
-Call :func:`run` from the main thread: PR_SET_PDEATHSIG follows the *thread* that
-started the child, so the end of a helper thread would kill it (prctl(2)).
+Call :func:`run` from the main thread, as :mod:`worker.media.sandbox.prepared` explains.
 """
 
 from __future__ import annotations
 
 import os
 import selectors
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.errors import Interrupted, ResourceLimit, Timeout
+from common.errors import InternalError, Interrupted, ResourceLimit, Timeout
+from worker.media.sandbox import prepared
+from worker.media.sandbox.limits import Limits
 
 LOG_BYTES = 64 * 1024
 _TICK = 0.1
 _CHUNK = 64 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_SANDBOX = Path(__file__).parents[1] / "sandbox" / "launcher.py"
 _MIB = 1024 * 1024
-# A decoder needs none of the worker's variables, which hold credentials.
-_ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
+Main = prepared.Main
 
 
 @dataclass(frozen=True)
@@ -93,38 +89,11 @@ class _Child:
 
     def __init__(
         self,
-        argv: Sequence[str],
+        program: Sequence[str] | Main,
         cwd: Path,
         bounds: Bounds,
         capture: int,
-        *,
-        marks: bool,
     ) -> None:
-        reader, writer = os.pipe() if marks else (-1, -1)
-        # Both threads of a two-core decoder may be busy for the whole cap.
-        cpu = int(bounds.cap_seconds * (os.cpu_count() or 1)) + 5
-        wrapper = [sys.executable, "-I", "-S", str(_SANDBOX)]
-        numbers = (os.getpid(), bounds.memory_bytes, bounds.output_bytes, cpu)
-        program = [word.replace("{progress}", f"pipe:{writer}") for word in argv]
-        try:
-            self.process = subprocess.Popen(
-                [*wrapper, *map(str, numbers), "--", *program],
-                cwd=cwd,
-                env=_ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(writer,) if marks else (),
-                start_new_session=True,
-                bufsize=0,
-            )
-        except BaseException:
-            if marks:
-                os.close(reader)
-            raise
-        finally:
-            if marks:
-                os.close(writer)
         self.capture = capture
         self.out = bytearray()
         self.log = _Tail()
@@ -133,24 +102,42 @@ class _Child:
         self._told: float | None = None
         self.mark: tuple[object, ...] = ()
         self.peak = 0
-        self.cpu = 0.0
-        self._reader = reader
+        takers = {"stdout": self._take_output, "stderr": self.log.add}
+        if not isinstance(program, Main) and "{progress}" in program:
+            takers["progress"] = self._take_marks
         self._selector = selectors.DefaultSelector()
-        self._pidfd = os.pidfd_open(self.process.pid)
-        self._open_files()
-
-    def _open_files(self) -> None:
-        pipes: dict[int, Callable[[bytes], None]] = {}
-        if self.process.stdout is not None:
-            pipes[self.process.stdout.fileno()] = self._take_output
-        if self.process.stderr is not None:
-            pipes[self.process.stderr.fileno()] = self.log.add
-        if self._reader >= 0:
-            pipes[self._reader] = self._take_marks
-        for pipe, take in pipes.items():
-            os.set_blocking(pipe, False)
-            self._selector.register(pipe, selectors.EVENT_READ, take)
+        self._pipes: list[int] = []
+        try:
+            self._confined = self._start(program, cwd, bounds, takers)
+            self._pidfd = os.pidfd_open(self._confined.pid)
+        except BaseException:
+            self._close()
+            raise
+        self._pipes.append(self._pidfd)
         self._selector.register(self._pidfd, selectors.EVENT_READ, None)
+
+    def _start(
+        self,
+        program: Sequence[str] | Main,
+        cwd: Path,
+        bounds: Bounds,
+        takers: Mapping[str, Callable[[bytes], None]],
+    ) -> prepared.Confined:
+        """Start the program with a pipe for each of ``takers``."""
+        # Both threads of a two-core decoder may be busy for the whole cap.
+        cpu = int(bounds.cap_seconds * (os.cpu_count() or 1)) + 5
+        limits = Limits(bounds.memory_bytes, bounds.output_bytes, cpu)
+        writers: dict[str, int] = {}
+        try:
+            for name, take in takers.items():
+                reader, writers[name] = os.pipe()
+                self._pipes.append(reader)
+                os.set_blocking(reader, False)
+                self._selector.register(reader, selectors.EVENT_READ, take)
+            return prepared.start(program, cwd, limits, writers)
+        finally:
+            for writer in writers.values():
+                os.close(writer)
 
     def _take_output(self, chunk: bytes) -> None:
         self.out += chunk[: max(0, self.capture - len(self.out))]
@@ -198,7 +185,7 @@ class _Child:
         Media time, bytes read and output all count. FFmpeg reports no media time while
         ``palettegen`` collects frames, but it reads on.
         """
-        mark = (self.seconds, _bytes_read(self.process.pid), len(self.out))
+        mark = (self.seconds, _bytes_read(self._confined.pid), len(self.out))
         moved = mark != self.mark
         self.mark = mark
         return moved
@@ -211,31 +198,23 @@ class _Child:
 
     def resident(self) -> int:
         """Return the bytes that are resident now."""
-        now = _resident_bytes(self.process.pid)
+        now = _resident_bytes(self._confined.pid)
         self.peak = max(self.peak, now)
         return now
 
-    def end(self) -> int:
-        """Kill the rest of the group, reap the child, close all; return its status."""
+    def end(self) -> prepared.End:
+        """Kill the rest of the group, close all, and return how the program ended."""
         try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # the whole group has ended already
-        except PermissionError:
-            self.process.kill()
-        # wait4 instead of Popen.wait: it also returns the child's peak memory.
-        _, code, usage = os.wait4(self.process.pid, 0)
-        status = self.process.returncode = os.waitstatus_to_exitcode(code)
-        self.peak = max(self.peak, usage.ru_maxrss * 1024)
-        self.cpu = usage.ru_utime + usage.ru_stime
+            end = self._confined.end()
+        finally:
+            self._close()
+        self.peak = max(self.peak, end.peak)
+        return end
+
+    def _close(self) -> None:
         self._selector.close()
-        os.close(self._pidfd)
-        if self._reader >= 0:
-            os.close(self._reader)
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
-        return status
+        for pipe in self._pipes:
+            os.close(pipe)
 
 
 def _bytes_read(pid: int) -> int | None:
@@ -255,7 +234,7 @@ def _resident_bytes(pid: int) -> int:
 
 
 def run(
-    argv: Sequence[str],
+    program: Sequence[str] | Main,
     *,
     cwd: Path,
     bounds: Bounds,
@@ -263,18 +242,20 @@ def run(
     progress: Callable[[float], None] = _ignore,
     should_stop: Callable[[], bool] = _go_on,
 ) -> ProcessResult:
-    """Run ``argv`` (its first word a path) in ``cwd`` and wait for its end.
+    """Run ``program`` in ``cwd`` and wait for its end.
 
-    The word ``{progress}`` in ``argv`` becomes the pipe on which FFmpeg's ``-progress``
-    is read; ``progress`` is then called with the media seconds done. At most
-    ``capture`` bytes of standard output are kept. A non-zero exit status is not an
-    error here: the caller knows what it means.
+    A program is a list of words, the first of them a path, or a module of ours. The
+    word ``{progress}`` becomes the pipe on which FFmpeg's ``-progress`` is read;
+    ``progress`` is then called with the media seconds done. At most ``capture`` bytes
+    of standard output are kept. A non-zero exit status is not an error here: the caller
+    knows what it means.
 
     Raises Interrupted if ``should_stop`` returns True, Timeout on a stall or at the
-    time limit, ResourceLimit if too much memory is resident.
+    time limit, ResourceLimit if too much memory is resident, InternalError if the
+    program could not be started, or was killed with the process that starts them.
     """
     started = last = time.monotonic()
-    child = _Child(argv, cwd, bounds, capture, marks="{progress}" in argv)
+    child = _Child(program, cwd, bounds, capture)
     try:
         while not child.pump(_TICK):
             now = time.monotonic()
@@ -284,14 +265,16 @@ def run(
             _check_bounds(child, bounds, now - started, now - last, should_stop)
         child.tell(progress)
     finally:
-        status = child.end()
+        end = child.end()
+    if end.lost:
+        raise InternalError("the process that starts decoders was killed during a run")
     return ProcessResult(
-        status,
+        end.status,
         bytes(child.out),
         child.log.text(),
         time.monotonic() - started,
         child.peak,
-        child.cpu,
+        end.cpu,
     )
 
 

@@ -1,9 +1,8 @@
-"""Read the facts of a media file and print them as JSON, as a separate program.
+"""Read the facts of a media file and print them as JSON, in a process of its own.
 
-Run as ``python -I child.py FILE OPTIONS`` inside the sandbox (OPTIONS is a JSON object,
-see :class:`Options`), because a demuxer that crashes on hostile input must not crash
-the worker. It imports PyAV and the standard library alone, so it starts fast and needs
-no import path.
+It runs inside the sandbox, because a demuxer that crashes on hostile input must not
+crash the worker. The server of the sandbox imports it once, with PyAV, and then calls
+:func:`main` in a new process for each file.
 
 It reports and does not judge: :mod:`worker.media.probe.media_info` turns the facts
 into a MediaInfo or an error. One pass over the packets finds, for every video stream
@@ -20,7 +19,7 @@ import re
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -688,13 +687,9 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def main(argv: list[str]) -> None:
-    """Print the facts of ``argv[1]``."""
-    options = Options(**json.loads(argv[2]))
+def main(words: Sequence[str]) -> None:
+    """Print the facts of the file ``words[0]``; ``words[1]`` is an Options as JSON."""
+    options = Options(**json.loads(words[1]))
     # FFmpeg's description of a file is a log message of this level.
     av.logging.set_level(av.logging.INFO)
-    json.dump(_finite(read(Path(argv[1]), options)), sys.stdout)
-
-
-if __name__ == "__main__":
-    main(sys.argv)
+    json.dump(_finite(read(Path(words[0]), options)), sys.stdout)

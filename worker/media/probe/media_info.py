@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import tempfile
 from collections.abc import Callable
 from itertools import pairwise
@@ -43,7 +42,8 @@ from worker.media.probe import (
 from worker.media.probe.sniff import Sniffed, sniff
 from worker.media.source_file import SourceFile
 
-_FACTS = Path(__file__).with_name("child.py")
+# By name: this process does not need PyAV.
+_CHILD = "worker.media.probe.child"
 _CAPTURE = 16 * 1024 * 1024
 _SCAN_BYTES = 24 * 1024 * 1024
 _SCAN_SECONDS = 3.0
@@ -133,7 +133,7 @@ def _read(
         link = Path(folder) / "source"
         link.symlink_to(path.resolve())
         done = process.run(
-            [sys.executable, "-I", str(_FACTS), str(link), json.dumps(options)],
+            process.Main(_CHILD, [str(link), json.dumps(options)]),
             cwd=Path(folder),
             bounds=binary.probe_bounds(settings),
             capture=_CAPTURE,

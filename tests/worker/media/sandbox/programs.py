@@ -1,0 +1,74 @@
+"""Programs that the sandbox's server runs in tests, by the first word."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+PREPARED_BY = os.getpid()
+
+
+def _facts() -> None:
+    facts = {
+        "fds": sorted(int(one.name) for one in Path("/proc/self/fd").iterdir()),
+        "environment": sorted(os.environ),
+        "niceness": os.nice(0),
+        "parent": os.getppid(),
+        "prepared_by": PREPARED_BY,
+        "session": os.getsid(0) == os.getpid(),
+    }
+    print(json.dumps(facts))
+
+
+def _crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _raise() -> None:
+    raise LookupError("as a broken file would")
+
+
+def _bomb() -> None:
+    held = bytearray(800 * 1024 * 1024)
+    print(len(held))
+
+
+def _hold() -> None:
+    held = b"x" * (300 * 1024 * 1024)
+    time.sleep(600)
+    print(len(held))
+
+
+def _write() -> None:
+    Path("big").write_bytes(b"x" * 2_000_000)
+
+
+def _hang() -> None:
+    Path("pid").write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+_PROGRAMS: dict[str, Callable[[], None]] = {
+    "bomb": _bomb,
+    "crash": _crash,
+    "facts": _facts,
+    "hang": _hang,
+    "hold": _hold,
+    "raise": _raise,
+    "spin": _spin,
+    "write": _write,
+}
+
+
+def main(words: Sequence[str]) -> None:
+    """Run one of them."""
+    _PROGRAMS[words[0]]()

@@ -1,0 +1,173 @@
+"""A prepared process that forks one confined process for each file.
+
+To start Python and to import PyAV costs more CPU than to probe a short film. So a
+worker process keeps one such server (:mod:`worker.media.sandbox.prepared`), which
+imports each module once. It forks a process for every order, and this process runs a
+function of such a module or becomes FFmpeg. The server itself opens no file of a user.
+
+Code between fork and exec can deadlock in a process with threads, and the worker has
+some. The server has one thread; it refuses to fork otherwise.
+
+An order and its answer are JSON, preceded by their length, on a Unix socket. The file
+descriptors that the new process gets come beside the order. The end of the socket ends
+the server, and the kernel ends the server's children with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from worker.media.sandbox.limits import OPEN_FILES, Limits, confine, restrict
+
+# Where the new process finds what comes beside an order, by name.
+_STANDARD = {"stdout": 1, "stderr": 2}
+_THREADS = Path("/proc/self/task")
+_LENGTH = struct.Struct("!I")
+_MOST_FDS = 8
+_FAILED = 1
+_NOT_STARTED = 127
+
+
+def send(channel: socket.socket, message: Any, fds: Sequence[int] = ()) -> None:
+    """Send a message, with copies of file descriptors."""
+    body = json.dumps(message).encode()
+    data = _LENGTH.pack(len(body)) + body
+    sent = socket.send_fds(channel, [data], list(fds))
+    channel.sendall(data[sent:])
+
+
+def receive(channel: socket.socket) -> tuple[Any, list[int]]:
+    """Return the next message and its descriptors; raise EOFError after the last."""
+    head, fds, _, _ = socket.recv_fds(
+        channel, _LENGTH.size, _MOST_FDS, socket.MSG_CMSG_CLOEXEC
+    )
+    try:
+        head += _exactly(channel, _LENGTH.size - len(head))
+        return json.loads(_exactly(channel, _LENGTH.unpack(head)[0])), fds
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
+def _exactly(channel: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        chunk = channel.recv(size - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return bytes(data)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Serve the parent process ``argv[0]`` on the socket ``argv[1]`` until its end."""
+    restrict(int(argv[0]))
+    os.chdir("/")
+    with socket.socket(fileno=int(argv[1])) as channel:
+        while True:
+            try:
+                order, fds = receive(channel)
+            except EOFError:
+                return
+            try:
+                answer = _obey(order, fds)
+            except Exception as error:  # noqa: BLE001 - the worker raises it
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            send(channel, answer)
+
+
+def _obey(order: Mapping[str, Any], fds: Sequence[int]) -> dict[str, Any]:
+    if "end" in order:
+        return _end(order["end"])
+    return {"pid": _start(order, fds)}
+
+
+def _start(order: Mapping[str, Any], fds: Sequence[int]) -> int:
+    module = order["module"]
+    if module is not None:
+        importlib.import_module(module)
+    if len(list(_THREADS.iterdir())) > 1:
+        raise RuntimeError(f"a thread runs in the server, perhaps of {module}")
+    server = os.getpid()
+    pid = os.fork()
+    if not pid:
+        _become(order, dict(zip(order["fds"], fds, strict=True)), server)
+    return pid
+
+
+def _become(order: Mapping[str, Any], fds: Mapping[str, int], server: int) -> NoReturn:
+    """Turn this new process into what the order asks for."""
+    status = _NOT_STARTED
+    try:
+        os.setsid()
+        confine(server, Limits(**order["limits"]))
+        for name, number in _STANDARD.items():
+            os.dup2(fds[name], number)
+        named = {name: fd for name, fd in fds.items() if name not in _STANDARD}
+        _close_others(list(named.values()))
+        os.chdir(order["cwd"])
+        words = [_filled(word, named) for word in order["words"]]
+        if order["module"] is None:
+            _execute(words)
+        else:
+            status = _FAILED
+            sys.modules[order["module"]].main(words)
+            sys.stdout.flush()
+            status = 0
+    except BaseException:  # noqa: BLE001 - the log says it, the status too
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _close_others(kept: Sequence[int]) -> None:
+    """Close all but standard files and ``kept``, which exec passes on."""
+    first = 3
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        os.set_inheritable(fd, True)  # noqa: FBT003 - it takes no keyword
+        first = fd + 1
+    os.closerange(first, OPEN_FILES)
+
+
+def _filled(word: str, fds: Mapping[str, int]) -> str:
+    """Replace ``{NAME}`` by the pipe of that name, as FFmpeg writes it."""
+    for name, fd in fds.items():
+        word = word.replace(f"{{{name}}}", f"pipe:{fd}")
+    return word
+
+
+def _execute(words: list[str]) -> None:
+    try:
+        os.execv(words[0], words)  # noqa: S606 - that is what it is for
+    except OSError as error:
+        sys.stderr.write(f"cannot start {words[0]}: {error.strerror}\n")
+
+
+def _end(pid: int) -> dict[str, Any]:
+    """Kill what is left of a process's group, and return how the process ended."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        # It has not made its group yet, or the group has ended already.
+        os.kill(pid, signal.SIGKILL)
+    _, code, usage = os.wait4(pid, 0)
+    return {
+        "status": os.waitstatus_to_exitcode(code),
+        "peak": usage.ru_maxrss * 1024,
+        "cpu": usage.ru_utime + usage.ru_stime,
+    }
