@@ -9,7 +9,7 @@ from api.http import headers
 from api.http import json_body as bodies
 from api.http.headers import check_id
 from api.http.idempotency import accept_key
-from api.http.long_poll import accepted_response, shown_response, wait_for_end
+from api.http.long_poll import Answers
 from api.http.services import Services
 from api.http.validation import validate
 from api.jobs.sources import check_place, resolve_source
@@ -18,7 +18,7 @@ from api.jobs.subscriptions import BATCH_ENDINGS, about
 from common.access.principal import Principal
 from common.errors import Invalid
 from common.jobs.batches import BatchSubmission, Prefix
-from common.model import BatchRecord, JobOptions
+from common.model import JobOptions
 
 _ADDRESS = "POST /v1/batches"
 
@@ -27,12 +27,17 @@ def blueprint(services: Services) -> Blueprint:
     """Return the routes."""
     routes = Blueprint("batches", __name__, url_prefix="/v1/batches")
     batches = services.runtime.batches
+    answers = Answers(
+        services.long_polls,
+        services.runtime.store.wait_batch,
+        lambda batch: present(batch, services.links()),
+    )
 
     @routes.post("")
     def create() -> Response:
         headers.expect_no_query(request)
         submitted = batches.submit(_read(services, services.enter("submit")))
-        return _accepted(services, submitted.batch)
+        return answers.accepted(submitted.batch)
 
     @routes.get("")
     def index() -> Response:
@@ -51,14 +56,14 @@ def blueprint(services: Services) -> Blueprint:
     def show(batch_id: str) -> Response:
         headers.expect_no_query(request)
         owner = services.enter("read").owner
-        return _show(services, batches.get(check_id(batch_id, "batch"), owner))
+        return answers.shown(batches.get(check_id(batch_id, "batch"), owner))
 
     @routes.post("/<batch_id>/cancel")
     def cancel(batch_id: str) -> Response:
         headers.expect_no_query(request)
         owner = services.enter("submit").owner
         batch = batches.cancel(check_id(batch_id, "batch"), owner)
-        return _accepted(services, batch)
+        return answers.accepted(batch)
 
     @routes.delete("/<batch_id>")
     def delete(batch_id: str) -> Response:
@@ -113,18 +118,3 @@ def _check_destination(options: JobOptions) -> None:
             "all jobs of the batch would write their results to the same keys",
             "put {job_id} into the prefix, for example films/{job_id}",
         )
-
-
-def _accepted(services: Services, batch: BatchRecord) -> Response:
-    applied, batch = _wait(services, batch)
-    view = present(batch, services.links())
-    return accepted_response(view, view.links.self, applied)
-
-
-def _show(services: Services, batch: BatchRecord) -> Response:
-    applied, batch = _wait(services, batch)
-    return shown_response(present(batch, services.links()), applied)
-
-
-def _wait(services: Services, batch: BatchRecord) -> tuple[int | None, BatchRecord]:
-    return wait_for_end(services.long_polls, batch, services.runtime.store.wait_batch)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import BoundedSemaphore
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from flask import Response, request
 
@@ -21,12 +22,24 @@ POLL_SECONDS = 1
 Waited = TypeVar("Waited", JobRecord, BatchRecord)
 
 
+class LinksView(Protocol):
+    """The links of a view."""
+
+    @property
+    def self(self) -> str:
+        """Return the address of the view itself."""
+
+
 class EndingView(Document, Protocol):
     """The view of a job or of a batch."""
 
     @property
     def status(self) -> JobStatus:
         """Return its status."""
+
+    @property
+    def links(self) -> LinksView:
+        """Return its links."""
 
 
 class LongPollSlots:
@@ -46,48 +59,61 @@ class LongPollSlots:
                 self._places.release()
 
 
-def wait_for_end(
-    slots: LongPollSlots, record: Waited, wait: Callable[[str, float], Waited | None]
-) -> tuple[int | None, Waited]:
-    """Wait for a record's end as long as the request prefers (``Prefer: wait=N``).
+@dataclass(frozen=True)
+class Answers(Generic[Waited]):
+    """Answers with a job or a batch, after the wait that a request prefers.
 
-    Returns the seconds that were granted and the record as it is then; None without
-    such a preference, or while all ``slots`` are taken. ``wait`` gets the record's id
-    and the seconds, and returns None for one that was deleted: that raises NotFound.
+    ``wait`` gets the record's id and the seconds to wait for its end, and returns None
+    for one that was deleted meanwhile. ``present`` returns the view of a record.
     """
-    seconds = headers.wait_seconds(request)
-    if seconds is None or seconds == 0 or record.status in JOB_ENDED:
-        return seconds, record
-    with slots.place() as got:
-        if not got:
-            return None, record
-        ended = wait(record.id, seconds)
-    if ended is None:
-        raise NotFound(f"{record.id} was deleted while this request waited for it")
-    return seconds, ended
 
+    slots: LongPollSlots
+    wait: Callable[[str, float], Waited | None]
+    present: Callable[[Waited], EndingView]
 
-def accepted_response(view: EndingView, address: str, applied: int | None) -> Response:
-    """Return 202 with the view of a job or batch, or 200 once the wait saw its end.
+    def accepted(self, record: Waited) -> Response:
+        """Return 202 with the view and its address, or 200 once the wait saw its end.
 
-    ``address`` goes into Location; ``applied`` is the wait that was granted, or None.
-    """
-    ended = applied is not None and view.status in JOB_ENDED
-    response = _document(view, 200 if ended else 202, applied)
-    response.headers["Location"] = address
-    return response
+        Raises NotFound for a record that is deleted during the wait.
+        """
+        applied, record = self._wait_for_end(record)
+        view = self.present(record)
+        ended = applied is not None and view.status in JOB_ENDED
+        response = _document(view, 200 if ended else 202, applied)
+        response.headers["Location"] = view.links.self
+        return response
 
+    def shown(self, record: Waited) -> Response:
+        """Return 200 or 304 with the view, or 202 where the wait did not see its end.
 
-def shown_response(view: EndingView, applied: int | None) -> Response:
-    """Return 200 or 304 with the view, or 202 where the wait did not see its end."""
-    requested = headers.wait_seconds(request) is not None
-    open_end = requested and view.status not in JOB_ENDED
-    response = _document(view, 202 if open_end else 200, applied)
-    response.add_etag()
-    response.headers["Cache-Control"] = "private, no-cache"
-    if not open_end:
-        response.make_conditional(request)
-    return response
+        Raises NotFound for a record that is deleted during the wait.
+        """
+        applied, record = self._wait_for_end(record)
+        view = self.present(record)
+        requested = headers.wait_seconds(request) is not None
+        open_end = requested and view.status not in JOB_ENDED
+        response = _document(view, 202 if open_end else 200, applied)
+        response.add_etag()
+        response.headers["Cache-Control"] = "private, no-cache"
+        if not open_end:
+            response.make_conditional(request)
+        return response
+
+    def _wait_for_end(self, record: Waited) -> tuple[int | None, Waited]:
+        """Return the seconds granted (``Prefer: wait=N``) and the record after them.
+
+        The seconds are None without such a preference, or while all slots are taken.
+        """
+        seconds = headers.wait_seconds(request)
+        if seconds is None or seconds == 0 or record.status in JOB_ENDED:
+            return seconds, record
+        with self.slots.place() as got:
+            if not got:
+                return None, record
+            ended = self.wait(record.id, seconds)
+        if ended is None:
+            raise NotFound(f"{record.id} was deleted while this request waited for it")
+        return seconds, ended
 
 
 def _document(view: EndingView, status: int, applied: int | None) -> Response:

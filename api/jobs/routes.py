@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from api.http import headers
 from api.http import json_body as bodies
 from api.http.headers import check_id
-from api.http.long_poll import accepted_response, shown_response, wait_for_end
+from api.http.long_poll import Answers
 from api.http.services import Services
 from api.jobs.schemas import JobListView
 from api.jobs.submission import submit_form, submit_json
@@ -24,10 +24,15 @@ def blueprint(services: Services) -> Blueprint:
     """Return the routes."""
     runtime = services.runtime
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+    answers = Answers(
+        services.long_polls,
+        runtime.store.wait,
+        lambda job: present(job, services.links()),
+    )
 
     @routes.post("")
     def create() -> Response:
-        return _create(services)
+        return answers.accepted(_create(services))
 
     @routes.get("")
     def index() -> Response:
@@ -37,13 +42,13 @@ def blueprint(services: Services) -> Blueprint:
     def show(job_id: str) -> Response:
         headers.expect_no_query(request)
         owner = services.enter("read").owner
-        return _show(services, runtime.jobs.get(check_id(job_id), owner))
+        return answers.shown(runtime.jobs.get(check_id(job_id), owner))
 
     @routes.post("/<job_id>/cancel")
     def cancel(job_id: str) -> Response:
         headers.expect_no_query(request)
         owner = services.enter("submit").owner
-        return _accepted(services, runtime.jobs.cancel(check_id(job_id), owner))
+        return answers.accepted(runtime.jobs.cancel(check_id(job_id), owner))
 
     @routes.post("/<job_id>/retry")
     def retry(job_id: str) -> Response:
@@ -51,7 +56,7 @@ def blueprint(services: Services) -> Blueprint:
         who = services.enter("submit")
         most = who.allowance.jobs_at_once
         job = runtime.jobs.retry(check_id(job_id), who.owner, most)
-        return _accepted(services, job)
+        return answers.accepted(job)
 
     @routes.delete("/<job_id>")
     def delete(job_id: str) -> Response:
@@ -63,7 +68,7 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def _create(services: Services) -> Response:
+def _create(services: Services) -> JobRecord:
     headers.expect_no_query(request)
     who = services.enter("submit")
     key = headers.idempotency_key(request)
@@ -74,22 +79,7 @@ def _create(services: Services) -> Response:
     submitted = submit(services, who, key, quota)
     if submitted.created:
         services.authenticator.job_counted()
-    return _accepted(services, submitted.job)
-
-
-def _accepted(services: Services, job: JobRecord) -> Response:
-    applied, job = _wait(services, job)
-    view = present(job, services.links())
-    return accepted_response(view, view.links.self, applied)
-
-
-def _show(services: Services, job: JobRecord) -> Response:
-    applied, job = _wait(services, job)
-    return shown_response(present(job, services.links()), applied)
-
-
-def _wait(services: Services, job: JobRecord) -> tuple[int | None, JobRecord]:
-    return wait_for_end(services.long_polls, job, services.runtime.store.wait)
+    return submitted.job
 
 
 def _list(services: Services) -> Response:

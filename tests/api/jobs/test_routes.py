@@ -127,8 +127,6 @@ def test_given_a_wait_when_it_passes_then_202(context: Context, method: str) -> 
 def test_given_all_places_taken_when_waiting_then_202_at_once(
     make_context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = make_context(api={"threads": 4})
-    job_id = context.submit()["id"]
     inside, leave = threading.Event(), threading.Event()
 
     def wait(store: JobStore, one: str, seconds: float) -> Any:
@@ -137,6 +135,8 @@ def test_given_all_places_taken_when_waiting_then_202_at_once(
         return store.get(one)
 
     monkeypatch.setattr(JobStore, "wait", wait)
+    context = make_context(api={"threads": 4})
+    job_id = context.submit()["id"]
     ask = {"headers": {"Prefer": "wait=60"}}
     first = threading.Thread(
         target=context.client.application.test_client().get,
