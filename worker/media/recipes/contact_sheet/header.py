@@ -8,6 +8,8 @@ from worker.media.ffmpeg.clip import Clip
 
 # Videos shorter than this many seconds have times with tenths.
 _TENTHS = 60.0
+# Times in units such as 1/90000 s may be a rounding error too early.
+_ALMOST = 0.0005
 _HDR = {"hdr10": "HDR10", "hlg": "HLG", "dolby_vision": "Dolby Vision"}
 _WIDE = 1.7
 # The font has no pictographs, and would draw boxes.
@@ -38,9 +40,12 @@ def decimals(end: float | None) -> int:
 
 
 def length(seconds: float, decimals: int = 0) -> str:
-    """Return a time as people write it: ``H:MM:SS``, or ``M:SS``, ``M:SS.t``."""
-    # The last bit of a float must not turn 2.3 into 2.2.
-    whole, part = divmod(int(seconds * 10**decimals + 1e-6), 10**decimals)
+    """Return a time as people write it: ``H:MM:SS``, or ``M:SS``, ``M:SS.t``.
+
+    Decimals are rounded. Whole seconds are cut, as on the clock of a player.
+    """
+    more = 0.5 if decimals else _ALMOST
+    whole, part = divmod(int(seconds * 10**decimals + more), 10**decimals)
     text = f"{whole // 60 % 60}:{whole % 60:02d}"
     if whole >= 3600:
         text = f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -32,8 +32,6 @@ MAX_SIDE = 16_000
 AVIF_PIXELS = 60_000_000
 _LAY_SECONDS = 10.0
 _MOST_DECIMALS = 3
-# Times in units such as 1/90000 s may be a rounding error too early.
-_ROUNDING = 0.0005
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ def stamps(shown: Sequence[float], end: float | None) -> list[str]:
     """Return the times of the frames, with enough decimals to differ."""
     decimals = header.decimals(end)
     while True:
-        texts = [header.length(seconds + _ROUNDING, decimals) for seconds in shown]
+        texts = [header.length(seconds, decimals) for seconds in shown]
         if len(set(texts)) == len(texts) or decimals == _MOST_DECIMALS:
             return texts
         decimals += 1

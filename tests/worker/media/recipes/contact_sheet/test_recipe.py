@@ -162,9 +162,9 @@ def test_the_stamps_tell_the_frames_real_times() -> None:
 
 def test_stamps_have_the_decimals_that_tell_frames_apart() -> None:
     assert layout.stamps([0.0, 3.0], 100.0) == ["0:00", "0:03"]
-    assert layout.stamps([0.0, 3.0], 9.0) == ["0:00.0", "0:03.0"]
+    assert layout.stamps([0.0, 2.788], 9.0) == ["0:00.0", "0:02.8"]
     assert layout.stamps([0.0, 0.033333, 0.066667], 0.1) == [
-        *("0:00.00", "0:00.03", "0:00.06")
+        *("0:00.00", "0:00.03", "0:00.07")
     ]
 
 
@@ -355,6 +355,9 @@ def test_the_font_draws_letters_of_many_scripts() -> None:
         (3661.0, 0, "1:01:01"),
         (2.3, 1, "0:02.3"),
         (5.27, 2, "0:05.27"),
+        (2.788, 1, "0:02.8"),
+        (59.97, 1, "1:00.0"),
+        (3599.9997, 0, "1:00:00"),
     ],
 )
 def test_times_are_written_for_people(seconds: float, decimals: int, text: str) -> None:
