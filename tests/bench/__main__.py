@@ -1,0 +1,100 @@
+"""Measure what jobs cost, beside the commands of others and an earlier build.
+
+``./dev bench`` runs every row on services of its own and prints one table. The exit
+status is 0 only if every target is met that was measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from common.settings.load import Settings
+from tests.bench import report
+from tests.bench.builds import build, object_store, worktree
+from tests.bench.inputs import Inputs, default_clip
+from tests.bench.peers import Peers
+from tests.bench.results import ROUNDS, Measured, Row
+from tests.bench.rows import Bench, rows
+from tests.conftest import ROOT
+from worker.media.ffmpeg import binary
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("--against", metavar="REV", help="run an earlier build beside")
+    parser.add_argument("--only", metavar="ROW", action="append", help="these rows")
+    parser.add_argument("--quick", action="store_true", help="one run, no slow rows")
+    parser.add_argument("--list", action="store_true", help="print the rows' names")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".data/bench", help="of films and results"
+    )
+    parser.add_argument(
+        "--clip", type=Path, default=default_clip(), help="what films are made of"
+    )
+    return parser.parse_args(argv)
+
+
+def _chosen(every: list[Row], requested: argparse.Namespace) -> list[Row]:
+    names = [row.name for row in every]
+    for name in requested.only or []:
+        if name not in names:
+            raise SystemExit(f"bench: no row {name!r}; rows are {', '.join(names)}")
+    if requested.only:
+        return [row for row in every if row.name in requested.only]
+    return [row for row in every if not (requested.quick and row.slow)]
+
+
+def _measure(chosen: list[Row], requested: argparse.Namespace) -> list[Measured]:
+    """Start what the rows need, and run them in turns."""
+    folder = requested.folder.resolve()
+    ffmpeg = Path(binary.path(Settings.model_validate({"api": {"secret": "x" * 32}})))
+    inputs = Inputs(folder / "inputs", requested.clip.resolve(), ffmpeg)
+    films = {name: inputs.path(name) for row in chosen for name in row.films}
+    with ExitStack() as stack:
+        s3 = stack.enter_context(object_store(folder / "store", films))
+        this = stack.enter_context(build("this build", ROOT, folder / "this", s3))
+        earlier = None
+        if requested.against:
+            tree = stack.enter_context(worktree(requested.against, folder / "tree"))
+            data = folder / "earlier"
+            earlier = stack.enter_context(build(requested.against, tree, data, s3))
+        bench = Bench(this, earlier, Peers(ffmpeg, folder / "peers"), inputs)
+        measured = []
+        for row in chosen:
+            began = time.monotonic()
+            found = Measured(row)
+            found.take(bench, 1 if requested.quick else ROUNDS)
+            measured.append(found)
+            print(report.text(found.lines()), flush=True)
+            print(f"  ({row.name}: {time.monotonic() - began:.0f} s)", flush=True)
+    return measured
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what was asked for and return the exit status."""
+    requested = _arguments(sys.argv[1:] if argv is None else argv)
+    every = rows()
+    if requested.list:
+        print("\n".join(f"{row.name:20}{row.text}" for row in every))
+        return 0
+    began = time.monotonic()
+    measured = _measure(_chosen(every, requested), requested)
+    lines = [line for one in measured for line in one.lines()]
+    facts = report.machine(ROOT, requested.against, time.monotonic() - began)
+    requested.folder.joinpath("results.json").write_text(
+        json.dumps(report.document(facts, measured), indent=1) + "\n"
+    )
+    print(report.text(lines))
+    failed = [line for line in lines if line.passes is False]
+    for line in failed:
+        print(f"missed: {report.miss(line)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

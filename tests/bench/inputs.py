@@ -1,0 +1,98 @@
+"""The films that the benchmark works on, made once and kept in a folder.
+
+All are a clip that is repeated without decoding it: the perf clip of the corpus where
+there is one (1280x720 H.264, 30 fps, 3.2 Mbit/s), else the sample in the same shape.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.allinone.embedded import SAMPLE
+from tests.conftest import ROOT
+
+FILM_SECONDS = 59 * 60 + 22
+WINDOW_SECONDS = 30
+# What each container's muxer is told: the index of an MP4 stays at its end, as most
+# programs write it; Matroska has cues; fragments begin at keyframes.
+_MUXERS = {
+    "mp4": ["-f", "mp4"],
+    "mkv": ["-f", "matroska"],
+    "ts": ["-f", "mpegts"],
+    "fragmented.mp4": ["-f", "mp4", "-movflags", "+frag_keyframe+empty_moov"],
+}
+_NAME = re.compile(r"(film|windows)(?:-(\d+))?\.(.+)")
+
+
+def default_clip() -> Path:
+    """Return the perf clip of the corpus where there is one, else the sample."""
+    corpus = os.environ.get("FRAMEMILL_TEST_CORPUS", str(ROOT / "../shared/corpus"))
+    perf = Path(corpus, "perf", "bbb_720p30_36s.ts")
+    return perf if perf.exists() else SAMPLE
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Films in ``folder``, made of ``clip`` by the program ``ffmpeg``.
+
+    ``film.CONTAINER`` is 59:22 long, ``film-SECONDS.CONTAINER`` as long as it says;
+    ``windows-N.mp4`` has N windows of 30 seconds that are spread over the film.
+    """
+
+    folder: Path
+    clip: Path
+    ffmpeg: Path
+
+    def path(self, name: str) -> Path:
+        """Return the film of that name, and make it where it is missing."""
+        found = self.folder / self.clip.stem / name
+        if found.exists():
+            return found
+        parts = _NAME.fullmatch(name)
+        if parts is None or parts[3] not in _MUXERS:
+            raise ValueError(f"no such film: {name!r}; known are {list(_MUXERS)}")
+        kind, number, container = parts.groups()
+        if kind == "windows":
+            source = self._windows(int(number))
+        elif container == "mp4":
+            seconds = number or FILM_SECONDS
+            source = ["-stream_loop", -1, "-i", self._base(), "-t", seconds]
+        else:
+            source = ["-i", self.path(name.replace(container, "mp4"))]
+        return self._make(found, [*source, "-c", "copy", *_MUXERS[container]])
+
+    def _windows(self, count: int) -> list[object]:
+        film, step = self.path("film.mp4"), FILM_SECONDS / count
+        listed = film.with_name("windows.txt")
+        listed.write_text(
+            "".join(
+                f"file '{film}'\ninpoint {i * step:.3f}\n"
+                f"outpoint {i * step + WINDOW_SECONDS:.3f}\n"
+                for i in range(count)
+            )
+        )
+        return ["-f", "concat", "-safe", "0", "-i", listed]
+
+    def _base(self) -> Path:
+        """Return the clip, or one of 36 seconds and 1280x720 made of the sample."""
+        if self.clip != SAMPLE:
+            return self.clip
+        found = self.folder / self.clip.stem / "clip.ts"
+        if found.exists():
+            return found
+        words = ["-stream_loop", 3, "-i", self.clip, "-t", 36, "-vf", "scale=1280:720"]
+        words += ["-c:v", "libx264", "-preset", "veryfast", "-b:v", "3M", "-g", 60]
+        return self._make(found, [*words, "-c:a", "aac", "-f", "mpegts"])
+
+    def _make(self, found: Path, words: Sequence[object]) -> Path:
+        print(f"Making {found} ...", flush=True)
+        found.parent.mkdir(parents=True, exist_ok=True)
+        fresh = found.with_suffix(".new")
+        command = [self.ffmpeg, "-nostdin", "-v", "error", "-y", *words, fresh]
+        subprocess.run(list(map(str, command)), check=True)
+        return fresh.replace(found)
