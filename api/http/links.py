@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from common.model import Artifact, OutputRecord
 from common.settings.load import Settings
-from common.storage.links import artifact_url, source_url
+from common.storage.links import artifact_url, document_tag, source_url
 
 
 @dataclass(frozen=True)
@@ -37,3 +37,7 @@ class Links:
     def source(self, job_id: str) -> str:
         """Return the signed address of a job's source."""
         return source_url(self.root, self.settings, job_id)
+
+    def tag(self, *facts: str | int) -> str:
+        """Return the ETag of a document that ``facts`` and its links determine."""
+        return document_tag(self.root, self.settings, facts)

@@ -16,9 +16,11 @@ from flask import Response, request
 from api.http import headers
 from api.http.json_body import Document, json_response
 from common.errors import NotFound
+from common.jobs.store import JobVersion
 from common.model import JOB_ENDED, BatchRecord, JobRecord, JobStatus
 
 POLL_SECONDS = 1
+_KEEP_AND_ASK = "private, no-cache"
 Waited = TypeVar("Waited", JobRecord, BatchRecord)
 
 
@@ -64,12 +66,15 @@ class Answers(Generic[Waited]):
     """Answers with a job or a batch, after the wait that a request prefers.
 
     ``wait`` gets the record's id and the seconds to wait for its end, and returns None
-    for one that was deleted meanwhile. ``present`` returns the view of a record.
+    for one that was deleted meanwhile. ``present`` returns the view of a record, and
+    ``tag`` the ETag of that view, by the record's id and version; without it the ETag
+    is a digest of the answer.
     """
 
     slots: LongPollSlots
     wait: Callable[[str, float], Waited | None]
     present: Callable[[Waited], EndingView]
+    tag: Callable[[str, int], str] | None = None
 
     def accepted(self, record: Waited) -> Response:
         """Return 202 with the view and its address, or 200 once the wait saw its end.
@@ -93,10 +98,23 @@ class Answers(Generic[Waited]):
         requested = headers.wait_seconds(request) is not None
         open_end = requested and view.status not in JOB_ENDED
         response = _document(view, 202 if open_end else 200, applied)
-        response.add_etag()
-        response.headers["Cache-Control"] = "private, no-cache"
+        if self.tag is None:
+            response.add_etag()
+        else:
+            response.set_etag(self.tag(record.id, record.version))
+        response.headers["Cache-Control"] = _KEEP_AND_ASK
         if not open_end:
             response.make_conditional(request)
+        return response
+
+    def unchanged(self, kept: JobVersion) -> Response | None:
+        """Return 304 if the caller has the view of that version, None otherwise."""
+        tag = None if self.tag is None else self.tag(kept.id, kept.version)
+        if tag is None or not request.if_none_match.contains_weak(tag):
+            return None
+        response = Response(status=304, headers={"Cache-Control": _KEEP_AND_ASK})
+        response.set_etag(tag)
+        _advise(response, kept.status)
         return response
 
     def _wait_for_end(self, record: Waited) -> tuple[int | None, Waited]:
@@ -116,10 +134,19 @@ class Answers(Generic[Waited]):
         return seconds, ended
 
 
+def asks_for_change() -> bool:
+    """Return whether the request has an ETag, and wants no wait."""
+    return bool(request.if_none_match) and headers.wait_seconds(request) is None
+
+
 def _document(view: EndingView, status: int, applied: int | None) -> Response:
     response = json_response(view, status)
-    if view.status not in JOB_ENDED:
-        response.headers["Retry-After"] = str(POLL_SECONDS)
+    _advise(response, view.status)
     if applied is not None:
         response.headers["Preference-Applied"] = f"wait={applied}"
     return response
+
+
+def _advise(response: Response, status: JobStatus) -> None:
+    if status not in JOB_ENDED:
+        response.headers["Retry-After"] = str(POLL_SECONDS)

@@ -9,12 +9,13 @@ from flask import Blueprint, Response, request
 from api.http import headers
 from api.http import json_body as bodies
 from api.http.headers import check_id
-from api.http.long_poll import Answers
+from api.http.long_poll import Answers, asks_for_change
 from api.http.services import Services
 from api.jobs.schemas import JobListView
 from api.jobs.submission import submit_form, submit_json
-from api.jobs.views import present
+from api.jobs.views import present, tag
 from common.model import JobRecord, JobStatus
+from common.runtime import Runtime
 
 _MULTIPART = "multipart/form-data"
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
@@ -28,6 +29,7 @@ def blueprint(services: Services) -> Blueprint:
         services.long_polls,
         runtime.store.wait,
         lambda job: present(job, services.links()),
+        lambda job_id, version: tag(job_id, version, services.links()),
     )
 
     @routes.post("")
@@ -42,7 +44,7 @@ def blueprint(services: Services) -> Blueprint:
     def show(job_id: str) -> Response:
         headers.expect_no_query(request)
         owner = services.enter("read").owner
-        return answers.shown(runtime.jobs.get(check_id(job_id), owner))
+        return _show(runtime, answers, check_id(job_id), owner)
 
     @routes.post("/<job_id>/cancel")
     def cancel(job_id: str) -> Response:
@@ -80,6 +82,16 @@ def _create(services: Services) -> JobRecord:
     if submitted.created:
         services.authenticator.job_counted()
     return submitted.job
+
+
+def _show(
+    runtime: Runtime, answers: Answers[JobRecord], job_id: str, owner: str
+) -> Response:
+    if asks_for_change():
+        unchanged = answers.unchanged(runtime.jobs.version(job_id, owner))
+        if unchanged is not None:
+            return unchanged
+    return answers.shown(runtime.jobs.get(job_id, owner))
 
 
 def _list(services: Services) -> Response:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 from typing import Literal
 
 from api.http.links import Links
@@ -61,6 +64,21 @@ def present(job: JobRecord, links: Links) -> JobView:
             gif=_first(job, outputs, "gif"),
         ),
     )
+
+
+def tag(job_id: str, version: int, links: Links) -> str:
+    """Return the ETag of the view of a job at that version of its record.
+
+    The view need not be made for it: a caller who has it costs one read of the version.
+    """
+    return links.tag(job_id, version, _form())
+
+
+@functools.cache
+def _form() -> str:
+    # Another release may write other fields of the same record.
+    schema = json.dumps(JobView.model_json_schema(mode="serialization"))
+    return hashlib.sha256(schema.encode()).hexdigest()
 
 
 def has_source(job: JobRecord) -> bool:

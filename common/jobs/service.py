@@ -9,12 +9,20 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from common.access.quota import DailyQuota, quota_used_up
 from common.errors import Invalid, NotFound, TooManyRequests, Unavailable
 from common.jobs.queue import Dispatcher
-from common.jobs.store import Caps, Full, Idempotency, JobStore, NewJob, NewOutput
+from common.jobs.store import (
+    Caps,
+    Full,
+    Idempotency,
+    JobStore,
+    JobVersion,
+    NewJob,
+    NewOutput,
+)
 from common.model import (
     NO_OPTIONS,
     JobOptions,
@@ -32,6 +40,7 @@ from common.storage.port import BlobStore
 
 RETRY_AFTER_FULL = 30
 _NO_CAPS = Caps()
+Found = TypeVar("Found", JobRecord, JobVersion)
 
 
 def new_id() -> str:
@@ -132,10 +141,11 @@ class JobService:
 
     def get(self, job_id: str, owner: str | None) -> JobRecord:
         """Read a job; NotFound when there is none or it is another owner's."""
-        job = self._store.get(job_id)
-        if job is None or (owner is not None and job.owner != owner):
-            raise NotFound(f"there is no job {job_id!r}")
-        return job
+        return _visible(self._store.get(job_id), job_id, owner)
+
+    def version(self, job_id: str, owner: str | None) -> JobVersion:
+        """Read a job's version and status alone; raises NotFound as :meth:`get`."""
+        return _visible(self._store.version(job_id), job_id, owner)
 
     def list(
         self,
@@ -211,6 +221,12 @@ def new_outputs(
         NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
         for name, spec in zip(name_outputs(specs, base), specs, strict=True)
     ]
+
+
+def _visible(found: Found | None, job_id: str, owner: str | None) -> Found:
+    if found is None or (owner is not None and found.owner != owner):
+        raise NotFound(f"there is no job {job_id!r}")
+    return found
 
 
 def _new_record(requested: Submission, outputs: list[NewOutput], at: int) -> JobRecord:

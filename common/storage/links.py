@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
+import json
 import time
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from common.model import Artifact, OutputRecord
@@ -35,6 +38,12 @@ def edition(output: OutputRecord) -> int:
     """
     fences = (int(one.key.split("/")[3]) for one in output.artifacts)
     return max(fences, default=0)
+
+
+def document_tag(base: str, settings: Settings, facts: Sequence[str | int]) -> str:
+    """Return the ETag of a document that ``facts`` and its links determine."""
+    shown = json.dumps([base, _expiry(), *facts]).encode()
+    return hmac.digest(settings.api.secret.encode(), shown, "sha256").hex()[:32]
 
 
 def source_url(base: str, settings: Settings, job_id: str) -> str:

@@ -16,6 +16,7 @@ from common.jobs.store.records import (
     Caps,
     Deleted,
     Full,
+    JobVersion,
     NewJob,
     NewOutput,
     Outcome,
@@ -127,6 +128,19 @@ class Jobs(Connection):
         """Read a job; None if there is none."""
         answer = self._call("get", id=job_id)
         return None if "gone" in answer else read_job(answer)
+
+    def version(self, job_id: str) -> JobVersion | None:
+        """Read what tells whether a job has changed; None if there is none.
+
+        It is one call for three fields; :meth:`get` reads every task of the job.
+        """
+        fields = ["owner", "status", "version"]
+        with mapped():
+            found: Any = self._client.hmget(f"{self._prefix}job:{job_id}", fields)
+        owner, status, version = found
+        if version is None:
+            return None
+        return JobVersion(job_id, owner, status, int(version))
 
     def list(
         self,

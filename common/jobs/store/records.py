@@ -19,6 +19,7 @@ from common.model import (
     Event,
     JobOptions,
     JobRecord,
+    JobStatus,
     MediaInfo,
     Message,
     PartFile,
@@ -117,6 +118,16 @@ class Full:
 
     scope: Literal["owner", "total", "day"]
     wait: int = 0
+
+
+@dataclass(frozen=True)
+class JobVersion:
+    """What tells whether a job has changed; ``version`` as in :class:`JobRecord`."""
+
+    id: str
+    owner: str
+    status: JobStatus
+    version: int
 
 
 @dataclass(frozen=True)

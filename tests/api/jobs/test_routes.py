@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from common.errors import NotFound
 from common.jobs.store import JobStore
 from tests.api.conftest import OBJECT, Context, a_file, post_form
 
@@ -101,6 +103,50 @@ def test_given_a_job_under_way_when_shown_then_retry_after_and_304(
     changed = context.client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": tag})
     assert changed.status_code == 200
     assert changed.headers["ETag"] != tag
+
+
+def test_given_a_job_that_has_not_changed_when_polled_then_its_version_alone_is_read(
+    context: Context,
+) -> None:
+    job_id = context.submit()["id"]
+    context.make(job_id)
+    shown = context.client.get(f"/v1/jobs/{job_id}")
+    headers = {"If-None-Match": shown.headers["ETag"]}
+    before = store_calls(context)
+    again = context.client.get(f"/v1/jobs/{job_id}", headers=headers)
+    assert again.status_code == 304
+    assert store_calls(context) - before == {"hmget": 1}
+    for name in ("ETag", "Cache-Control", "Retry-After", "Content-Security-Policy"):
+        assert again.headers.get(name) == shown.headers.get(name)
+
+
+def store_calls(context: Context) -> Counter[str]:
+    """Count the commands that the store's server has run, by name."""
+    found: Any = context.runtime.store._client.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): one["calls"] for name, one in found.items()}
+    return Counter(calls) - Counter(info=calls.get("info", 0))
+
+
+def test_given_a_tag_when_links_would_differ_then_the_job_is_shown(
+    context: Context,
+) -> None:
+    path = f"/v1/jobs/{context.submit()['id']}"
+    headers = {"If-None-Match": context.client.get(path).headers["ETag"]}
+    other = context.client.get(path, headers=headers, base_url="http://127.0.0.1:81")
+    assert other.status_code == 200
+    assert other.json["links"]["self"].startswith("http://127.0.0.1:81/")
+
+
+@pytest.mark.parametrize("tag", ["*", '"x"'])
+def test_given_a_tag_when_the_job_is_gone_or_another_owners_then_404(
+    context: Context, tag: str
+) -> None:
+    job_id = context.submit()["id"]
+    with pytest.raises(NotFound):
+        context.runtime.jobs.version(job_id, "another")
+    context.client.delete(f"/v1/jobs/{job_id}")
+    gone = context.client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": tag})
+    assert gone.status_code == 404
 
 
 def test_given_a_wait_when_the_job_ends_within_it_then_200(context: Context) -> None:

@@ -24,8 +24,8 @@ from hypothesis.stateful import (
 )
 
 from common.errors import Conflict
-from common.jobs.store import Claim, JobStore, Opening, Refusal
-from common.model import JOB_ENDED
+from common.jobs.store import Claim, JobStore, JobVersion, Opening, Refusal
+from common.model import JOB_ENDED, JobRecord
 from common.redis.client import open_client
 from tests.common.jobs.store.context import (
     BAD,
@@ -70,6 +70,7 @@ class Life(RuleBasedStateMachine):
         self.context: StoreContext = self.make_store_context()
         self.handed: list[Claim] = []
         self.known: list[str] = []
+        self.shown: dict[tuple[str, int], JobRecord] = {}
 
     @rule(target=jobs, names=st.sampled_from([("a",), ("a", "b")]))
     def accept(self, names: tuple[str, ...]) -> str:
@@ -188,6 +189,14 @@ class Life(RuleBasedStateMachine):
                 assert job.status == ended
             key = self.context.key(f"job:{job_id}")
             assert (self.context.client.ttl(key) >= 0) == (ended is not None)
+
+    @invariant()
+    def a_record_that_changed_has_another_version(self) -> None:
+        for job_id in self.known:
+            job = self.context.get(job_id)
+            assert self.shown.setdefault((job_id, job.version), job) == job
+            kept = self.context.store.version(job_id)
+            assert kept == JobVersion(job_id, job.owner, job.status, job.version)
 
     @invariant()
     def indexes_hold_what_records_say(self) -> None:
