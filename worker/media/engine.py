@@ -22,7 +22,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -269,13 +269,14 @@ class _PlanRunner:
 
         _write_inputs(workdir, step)
         argv = binary.command(settings, step.program, step.argv)
+        limits = binary.bounds(settings, step.seconds, step.silent)
         done = process.run(
             argv,
             cwd=workdir,
-            bounds=binary.bounds(settings, step.seconds, step.silent),
-            capture=step.capture,
+            bounds=replace(limits, stdout_bytes=step.capture),
             progress=report,
             should_stop=self._watch.should_stop,
+            source=None if self._job.media.rewritten else self._job.source,
         )
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:

@@ -60,7 +60,7 @@ def bounds(settings: Settings, seconds: float, silent: float = 0.0) -> Bounds:
     )
 
 
-def probe_bounds(settings: Settings) -> Bounds:
+def probe_bounds(settings: Settings, stdout_bytes: int) -> Bounds:
     """Return the limits of one probe: at most ``engine.probe_seconds``."""
     engine = settings.engine
     return Bounds(
@@ -69,6 +69,7 @@ def probe_bounds(settings: Settings) -> Bounds:
         output_bytes=1024 * 1024,
         stall_seconds=engine.probe_seconds,
         cap_seconds=engine.probe_seconds,
+        stdout_bytes=stdout_bytes,
     )
 
 

@@ -5,6 +5,10 @@ process group. :func:`run` watches it, and has SIGKILL sent to the whole group i
 told to stop, sees no progress, reaches the time limit or finds too much memory in use.
 SIGTERM would not help: FFmpeg ignores it inside a filter loop.
 
+If the program reads a source that is not complete, its reads wait for the bytes: see
+:mod:`worker.media.sandbox.reads`. This time counts for no limit, because the storage
+has limits of its own.
+
 Call :func:`run` from the main thread, as :mod:`worker.media.sandbox.prepared` explains.
 """
 
@@ -14,12 +18,15 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import InternalError, Interrupted, ResourceLimit, Timeout
-from worker.media.sandbox import prepared
+from worker.media.sandbox import prepared, server
 from worker.media.sandbox.limits import Limits
+from worker.media.sandbox.reads import ReadServer
+from worker.media.source_file import SourceFile
 
 LOG_BYTES = 64 * 1024
 _TICK = 0.1
@@ -35,7 +42,8 @@ class Bounds:
 
     ``memory_bytes`` limits the address space, ``resident_bytes`` the memory in use
     (polled), ``output_bytes`` the largest file. The run ends after ``stall_seconds``
-    without progress, or after ``cap_seconds`` in all.
+    without progress, or after ``cap_seconds`` in all. Waiting for bytes of the source
+    counts for neither. Of standard output, the first ``stdout_bytes`` are kept.
     """
 
     memory_bytes: int
@@ -43,6 +51,7 @@ class Bounds:
     output_bytes: int
     stall_seconds: float
     cap_seconds: float
+    stdout_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,8 @@ class ProcessResult:
     """How a run ended; ``log`` is the tail of standard error.
 
     ``returncode`` is negative if a signal ended the run. ``peak_bytes`` is the most
-    memory that was resident, ``cpu_seconds`` the user and system time.
+    memory that was resident, ``cpu_seconds`` the user and system time. ``seconds`` are
+    those of :class:`Bounds`, without the time of waiting for the source.
     """
 
     returncode: int
@@ -92,9 +102,9 @@ class _Child:
         program: Sequence[str] | Main,
         cwd: Path,
         bounds: Bounds,
-        capture: int,
+        reads: ReadServer | None,
     ) -> None:
-        self.capture = capture
+        self.kept = bounds.stdout_bytes
         self.out = bytearray()
         self.log = _Tail()
         self.marks = bytearray()
@@ -108,7 +118,7 @@ class _Child:
         self._selector = selectors.DefaultSelector()
         self._pipes: list[int] = []
         try:
-            self._confined = self._start(program, cwd, bounds, takers)
+            self._confined = self._start(program, cwd, bounds, takers, reads)
             self._pidfd = os.pidfd_open(self._confined.pid)
         except BaseException:
             self._close()
@@ -122,8 +132,9 @@ class _Child:
         cwd: Path,
         bounds: Bounds,
         takers: Mapping[str, Callable[[bytes], None]],
+        reads: ReadServer | None,
     ) -> prepared.Confined:
-        """Start the program with a pipe for each of ``takers``."""
+        """Start the program with a pipe for each of ``takers``, its reads served."""
         # Both threads of a two-core decoder may be busy for the whole cap.
         cpu = int(bounds.cap_seconds * (os.cpu_count() or 1)) + 5
         limits = Limits(bounds.memory_bytes, bounds.output_bytes, cpu)
@@ -134,13 +145,19 @@ class _Child:
                 self._pipes.append(reader)
                 os.set_blocking(reader, False)
                 self._selector.register(reader, selectors.EVENT_READ, take)
-            return prepared.start(program, cwd, limits, writers)
+            if reads is None:
+                return prepared.start(program, cwd, limits, writers)
+            fds = {**writers, server.READS: reads.descriptor}
+            confined = prepared.start(program, cwd, limits, fds)
+            reads.start()
+            self._selector.register(reads.failed, selectors.EVENT_READ, None)
+            return confined
         finally:
             for writer in writers.values():
                 os.close(writer)
 
     def _take_output(self, chunk: bytes) -> None:
-        self.out += chunk[: max(0, self.capture - len(self.out))]
+        self.out += chunk[: max(0, self.kept - len(self.out))]
 
     def _take_marks(self, chunk: bytes) -> None:
         """Read the ``key=value`` lines of FFmpeg's ``-progress``."""
@@ -153,7 +170,10 @@ class _Child:
                 self.seconds = int(value) / 1e6
 
     def pump(self, seconds: float) -> bool:
-        """Read what is there, wait at most ``seconds``; return True if it has ended."""
+        """Read what is there, wait at most ``seconds``; return True if it is over.
+
+        That is so if the process has ended, or a read of it never will.
+        """
         ended = False
         for key, _ in self._selector.select(seconds):
             if key.data is None:
@@ -238,44 +258,51 @@ def run(
     *,
     cwd: Path,
     bounds: Bounds,
-    capture: int = 0,
     progress: Callable[[float], None] = _ignore,
     should_stop: Callable[[], bool] = _go_on,
+    source: SourceFile | None = None,
 ) -> ProcessResult:
     """Run ``program`` in ``cwd`` and wait for its end.
 
     A program is a list of words, the first of them a path, or a module of ours. The
     word ``{progress}`` becomes the pipe on which FFmpeg's ``-progress`` is read;
-    ``progress`` is then called with the media seconds done. At most ``capture`` bytes
-    of standard output are kept. A non-zero exit status is not an error here: the caller
-    knows what it means.
+    ``progress`` is then called with the media seconds done. A non-zero exit status is
+    not an error here: the caller knows what it means. What the program reads of
+    ``source``, by whatever name, is fetched before.
 
     Raises Interrupted if ``should_stop`` returns True, Timeout on a stall or at the
     time limit, ResourceLimit if too much memory is resident, InternalError if the
-    program could not be started, or was killed with the process that starts them.
+    program could not be started, or was killed with the process that starts them, and
+    what ``source.ensure`` raises.
     """
-    started = last = time.monotonic()
-    child = _Child(program, cwd, bounds, capture)
-    try:
-        while not child.pump(_TICK):
-            now = time.monotonic()
-            if child.moved():
-                last = now
+    missing = source is not None and not source.complete
+    with ReadServer(source) if source and missing else nullcontext() as reads:
+        started = last = _clock(reads)
+        child = _Child(program, cwd, bounds, reads)
+        try:
+            while not child.pump(_TICK):
+                now = _clock(reads)
+                if child.moved():
+                    last = now
+                child.tell(progress)
+                _check_bounds(child, bounds, now - started, now - last, should_stop)
             child.tell(progress)
-            _check_bounds(child, bounds, now - started, now - last, should_stop)
-        child.tell(progress)
-    finally:
-        end = child.end()
+        finally:
+            end = child.end()
+        seconds = _clock(reads) - started
+        if reads is not None and reads.error is not None:
+            raise reads.error
     if end.lost:
         raise InternalError("the process that starts decoders was killed during a run")
+    log = child.log.text()
     return ProcessResult(
-        end.status,
-        bytes(child.out),
-        child.log.text(),
-        time.monotonic() - started,
-        child.peak,
-        end.cpu,
+        end.status, bytes(child.out), log, seconds, child.peak, end.cpu
     )
+
+
+def _clock(reads: ReadServer | None) -> float:
+    """Return the seconds of a clock that stands still while reads wait."""
+    return time.monotonic() - (reads.waited() if reads is not None else 0.0)
 
 
 def _check_bounds(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -67,11 +67,11 @@ def check_file(
         *("-enc_time_base", "demux"),
         *("-max_interleave_delta", "1", "-f", "framecrc", "pipe:1"),
     ]
+    limits = binary.bounds(settings, _SECONDS, size * _SECONDS_A_BYTE)
     done = process.run(
         argv,
         cwd=path.parent,
-        bounds=binary.bounds(settings, _SECONDS, size * _SECONDS_A_BYTE),
-        capture=_CAPTURE,
+        bounds=replace(limits, stdout_bytes=_CAPTURE),
         should_stop=should_stop,
     )
     if done.returncode != 0:

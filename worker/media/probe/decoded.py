@@ -19,6 +19,7 @@ from typing import Any
 from common.settings.load import Settings
 from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
+from worker.media.source_file import SourceFile
 
 _CAPTURE = 4 * 1024 * 1024
 _FRAME = re.compile(r"\bfmt:(\w+) .*?\bs:(\d+)x(\d+) i:(\w)")
@@ -53,7 +54,7 @@ class Decoded:
 
 
 def decode(
-    path: Path,
+    source: SourceFile,
     index: int,
     settings: Settings,
     should_stop: Callable[[], bool],
@@ -62,7 +63,7 @@ def decode(
 ) -> Decoded:
     """Decode the first frame of a stream; ``whole`` also reads all of its packets.
 
-    Raises Timeout or ResourceLimit.
+    Raises Timeout, ResourceLimit, and what ``source.ensure`` raises.
     """
     stream = ["-map", f"0:{index}"]
     words = ["-protocol_whitelist", PROTOCOLS, "-format_whitelist", FORMATS]
@@ -73,13 +74,13 @@ def decode(
         words += [*stream, "-c", "copy", "-f", "framecrc", "pipe:1"]
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         # The name must not matter: FFmpeg guesses formats from extensions.
-        (Path(folder) / "source").symlink_to(path.resolve())
+        (Path(folder) / "source").symlink_to(source.path.resolve())
         done = process.run(
             [*binary.head(settings), "-loglevel", "info", *words],
             cwd=Path(folder),
-            bounds=binary.probe_bounds(settings),
-            capture=_CAPTURE,
+            bounds=binary.probe_bounds(settings, _CAPTURE),
             should_stop=should_stop,
+            source=source,
         )
     return Decoded(_frame(done.log), _packets(done.stdout))
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
+
+from worker.media.source_file import SourceFile, open_source
 
 _MOST_BYTES = 4 * 1024 * 1024
 _MOST_BOXES = 10_000
@@ -70,11 +71,11 @@ class Assembly:
     alpha_tracks: dict[int, int] = field(default_factory=dict)
 
 
-def read(path: Path) -> Assembly:
+def read(source: SourceFile) -> Assembly:
     """Return how the streams of a file belong together; empty if it does not say."""
     try:
-        with path.open("rb") as file:
-            return _read(file, path.stat().st_size)
+        with open_source(source) as file:
+            return _read(file, source.path.stat().st_size)
     except (struct.error, ValueError, IndexError, KeyError):
         return Assembly()
 

@@ -78,11 +78,10 @@ def probe(
     """Return what a file holds, in at most ``engine.probe_seconds``.
 
     Raises UnsupportedFormat, DecodeError, Encrypted, TooLarge, TooLong, TooManyPixels,
-    Timeout or ResourceLimit. For a file without a video stream, ``video`` of the result
-    is None; the spec decides what that means.
+    Timeout, ResourceLimit, or what ``source.ensure`` raises. For a file without a video
+    stream, ``video`` of the result is None; the spec decides what that means.
     """
-    path = source.path
-    head = sniff(path)
+    head = sniff(source)
     if head.size > settings.limits.source_bytes:
         raise TooLarge(
             f"the source has {head.size} bytes; "
@@ -94,22 +93,22 @@ def probe(
             "the file is empty", hint="upload the whole video file again"
         )
     _check_head(head, settings)
-    facts = _read(path, settings, should_stop)
+    facts = _read(source, settings, should_stop)
     videos = facts.get("videos", [])
     if facts.get("container", "").startswith("mov") and len(videos) > 1:
-        facts["videos"] = mosaics.join(videos, isobmff.read(path))
-    _note_outline(path, facts)
+        facts["videos"] = mosaics.join(videos, isobmff.read(source))
+    _note_outline(source, facts)
     if facts.get("container") == "tiff_pipe":
-        turned = {"matrix": tiff.matrix(path)}
+        turned = {"matrix": tiff.matrix(source)}
         for video in videos:
             video["frames"] = [one | turned for one in video["frames"]]
-    _decode(path, facts, settings, should_stop)
+    _decode(source, facts, settings, should_stop)
     return media_info(head, facts, settings)
 
 
-def _note_outline(path: Path, facts: dict[str, Any]) -> None:
+def _note_outline(source: SourceFile, facts: dict[str, Any]) -> None:
     """Add to the facts that the file was cut off, and what a second file changes."""
-    found = outline.read(path, facts.get("samples_end", 0))
+    found = outline.read(source, facts.get("samples_end", 0))
     facts["cut_off"] = found.cut_off
     second = found.second_file
     if second == "hidden":
@@ -120,7 +119,7 @@ def _note_outline(path: Path, facts: dict[str, Any]) -> None:
 
 
 def _read(
-    path: Path, settings: Settings, should_stop: Callable[[], bool]
+    source: SourceFile, settings: Settings, should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     options = {
         "formats": FORMATS,
@@ -131,13 +130,13 @@ def _read(
     # The name must not matter: FFmpeg guesses formats from extensions.
     with tempfile.TemporaryDirectory(prefix="probe-") as folder:
         link = Path(folder) / "source"
-        link.symlink_to(path.resolve())
+        link.symlink_to(source.path.resolve())
         done = process.run(
             process.Main(_CHILD, [str(link), json.dumps(options)]),
             cwd=Path(folder),
-            bounds=binary.probe_bounds(settings),
-            capture=_CAPTURE,
+            bounds=binary.probe_bounds(settings, _CAPTURE),
             should_stop=should_stop,
+            source=source,
         )
     if done.returncode == 0:
         facts: dict[str, Any] = json.loads(done.stdout)
@@ -312,7 +311,7 @@ def _undecoded(
 
 
 def _decode(
-    path: Path,
+    source: SourceFile,
     facts: dict[str, Any],
     settings: Settings,
     should_stop: Callable[[], bool],
@@ -321,13 +320,13 @@ def _decode(
     for video in facts.get("videos", []):
         fields = _is_of_fields(video)
         if (video.get("layered") and video["frames"]) or fields:
-            seen = decoded.decode(path, video["index"], settings, should_stop)
+            seen = decoded.decode(source, video["index"], settings, should_stop)
             if seen.frame is not None:
                 video["frames"] = [one | seen.frame for one in video["frames"]]
             if fields:
                 video.update(_woven(video))
         elif facts["container"] == _WEBP and not video.get("frames"):
-            seen = decoded.decode(path, 0, settings, should_stop, whole=True)
+            seen = decoded.decode(source, 0, settings, should_stop, whole=True)
             if seen.frame is not None and seen.packets:
                 facts["container"], facts["complete"] = ANIMATED_WEBP, True
                 facts["duration"] = sum(seen.packets[-1])

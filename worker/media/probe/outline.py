@@ -14,12 +14,12 @@ No stated length is trusted for anything but these comparisons.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Literal
+
+from worker.media.source_file import SourceBytes, SourceFile
 
 # The kind of a part, where it starts, and where it says that it ends.
 Part = tuple[bytes, int, int]
@@ -61,19 +61,16 @@ class Outline:
     second_file: SecondFile | None = None
 
 
-def read(path: Path, samples_end: int = 0) -> Outline:
+def read(source: SourceFile, samples_end: int = 0) -> Outline:
     """Return what the lengths in the file show.
 
     ``samples_end`` is the offset in bytes where the last sample in the container's
-    index ends, 0 if there is no index.
+    index ends, 0 if there is no index. Raises what ``source.ensure`` raises.
     """
-    size = path.stat().st_size
+    size = source.path.stat().st_size
     if not size:
         return Outline()
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
+    with SourceBytes(source) as data:
         last, landmarks = samples_end, []
         for part in islice(_parts(data), _MOST_PARTS):
             last = max(last, part[2])
@@ -82,7 +79,7 @@ def read(path: Path, samples_end: int = 0) -> Outline:
         return Outline(last > size, _second_file(data, landmarks))
 
 
-def _parts(data: mmap.mmap) -> Iterator[Part]:
+def _parts(data: SourceBytes) -> Iterator[Part]:
     """Yield the outermost parts; none of a file that states no lengths."""
     for is_kind, parts in _KINDS:
         if is_kind(data[:16]):
@@ -90,7 +87,7 @@ def _parts(data: mmap.mmap) -> Iterator[Part]:
     return iter(())
 
 
-def _second_file(data: mmap.mmap, landmarks: list[Part]) -> SecondFile | None:
+def _second_file(data: SourceBytes, landmarks: list[Part]) -> SecondFile | None:
     kinds = [kind for kind, _, _ in landmarks]
     if kinds.count(_EBML) > 1:
         return "read"
@@ -100,7 +97,7 @@ def _second_file(data: mmap.mmap, landmarks: list[Part]) -> SecondFile | None:
 
 
 def _second_mp4(
-    data: mmap.mmap, boxes: list[Part]
+    data: SourceBytes, boxes: list[Part]
 ) -> Literal["restarts", "hidden"] | None:
     """Return how FFmpeg treats a second index after a second header, None if none.
 
@@ -122,7 +119,7 @@ def _second_mp4(
     return "restarts" if goes_back else None
 
 
-def _fragment_time(data: mmap.mmap, box: Part) -> int:
+def _fragment_time(data: SourceBytes, box: Part) -> int:
     """Return when a fragment's first track is decoded, in its ticks; 0 if unknown."""
     at = data.find(b"tfdt", *box[1:])
     if at < 0:
@@ -130,7 +127,7 @@ def _fragment_time(data: mmap.mmap, box: Part) -> int:
     return _big(data, at + 8, 8 if data[at + 4] else 4)
 
 
-def _boxes(data: mmap.mmap) -> Iterator[Part]:
+def _boxes(data: SourceBytes) -> Iterator[Part]:
     """Yield the outermost boxes of an MP4 (ISO/IEC 14496-12, 4.2).
 
     Bytes behind the last box that are no box would announce any length.
@@ -146,7 +143,7 @@ def _boxes(data: mmap.mmap) -> Iterator[Part]:
         at += size
 
 
-def _elements(data: mmap.mmap) -> Iterator[Part]:
+def _elements(data: SourceBytes) -> Iterator[Part]:
     """Yield the outermost elements of a Matroska file (RFC 8794, RFC 9559).
 
     A live recording states no length for its segment, and maybe none for its clusters;
@@ -166,7 +163,7 @@ def _elements(data: mmap.mmap) -> Iterator[Part]:
         yield name, start, at
 
 
-def _element_size(data: mmap.mmap, at: int) -> tuple[int | None, int]:
+def _element_size(data: SourceBytes, at: int) -> tuple[int | None, int]:
     """Return the length at an offset and its size in bytes; None if it is unknown."""
     first = data[at] if at < len(data) else 0
     if not first:
@@ -177,7 +174,7 @@ def _element_size(data: mmap.mmap, at: int) -> tuple[int | None, int]:
     return (None if size == unknown else size), wide
 
 
-def _chunks(data: mmap.mmap) -> Iterator[Part]:
+def _chunks(data: SourceBytes) -> Iterator[Part]:
     """Yield the outermost chunks of an AVI or a WebP.
 
     A recorder that was stopped leaves 0 or the largest number as the length. The byte
@@ -192,7 +189,7 @@ def _chunks(data: mmap.mmap) -> Iterator[Part]:
         at += 8 + size + size % 2
 
 
-def _flv_files(data: mmap.mmap) -> Iterator[Part]:
+def _flv_files(data: SourceBytes) -> Iterator[Part]:
     """Yield an FLV file up to its last tag, without the length behind that.
 
     Of a file that follows, only the header is read.
@@ -210,7 +207,7 @@ def _flv_files(data: mmap.mmap) -> Iterator[Part]:
         yield _FLV, at, at + _FLV_HEAD
 
 
-def _objects(data: mmap.mmap) -> Iterator[Part]:
+def _objects(data: SourceBytes) -> Iterator[Part]:
     """Yield the header and the data of an ASF file."""
     at = 0
     while data[at : at + 8] in (_ASF, _ASF_DATA):
@@ -221,7 +218,7 @@ def _objects(data: mmap.mmap) -> Iterator[Part]:
         at += size
 
 
-def _last_page(data: mmap.mmap) -> Iterator[Part]:
+def _last_page(data: SourceBytes) -> Iterator[Part]:
     """Yield the last page of an Ogg file (RFC 3533, 6)."""
     at = data.rfind(_OGG)
     end = at + _OGG_HEAD
@@ -231,7 +228,7 @@ def _last_page(data: mmap.mmap) -> Iterator[Part]:
     yield _OGG, at, end
 
 
-def _triplets(data: mmap.mmap) -> Iterator[Part]:
+def _triplets(data: SourceBytes) -> Iterator[Part]:
     """Yield the triplets of key, length and value of an MXF (SMPTE 377-1)."""
     at = 0
     while data[at : at + 4] == _MXF and at + _MXF_KEY < len(data):
@@ -244,7 +241,7 @@ def _triplets(data: mmap.mmap) -> Iterator[Part]:
         yield _MXF, start, at
 
 
-def _png_chunks(data: mmap.mmap) -> Iterator[Part]:
+def _png_chunks(data: SourceBytes) -> Iterator[Part]:
     """Yield the chunks of a PNG."""
     at, kind = _PNG_HEAD, b""
     while at + 8 <= len(data) and kind != b"IEND":
@@ -253,7 +250,7 @@ def _png_chunks(data: mmap.mmap) -> Iterator[Part]:
         yield _PNG, start, at
 
 
-def _gif_blocks(data: mmap.mmap) -> Iterator[Part]:
+def _gif_blocks(data: SourceBytes) -> Iterator[Part]:
     """Yield the blocks of a GIF; some encoders leave out the last byte."""
     at = _GIF_HEAD + _colours(data, 10)
     while at < len(data):
@@ -271,18 +268,18 @@ def _gif_blocks(data: mmap.mmap) -> Iterator[Part]:
         yield _GIF, start, at
 
 
-def _colours(data: mmap.mmap, at: int) -> int:
+def _colours(data: SourceBytes, at: int) -> int:
     """Return the bytes of the colour table that the flags at an offset announce."""
     flags = data[at] if at < len(data) else 0
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _big(data: mmap.mmap, at: int, size: int) -> int:
+def _big(data: SourceBytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "big")
 
 
 _KINDS: tuple[
-    tuple[Callable[[bytes], bool], Callable[[mmap.mmap], Iterator[Part]]], ...
+    tuple[Callable[[bytes], bool], Callable[[SourceBytes], Iterator[Part]]], ...
 ] = (
     (lambda head: head[4:8] in _FIRST_BOXES, _boxes),
     (lambda head: head[:4] == _EBML, _elements),

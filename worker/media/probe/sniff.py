@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
+
+from worker.media.source_file import SourceFile, open_source
 
 _HEAD = 1 << 20
 # Bytes of a packet of an MPEG transport stream; each begins with "G".
@@ -39,12 +40,12 @@ class Sniffed:
     protected: bool
 
 
-def sniff(path: Path) -> Sniffed:
-    """Return what the head of a file shows."""
-    with path.open("rb") as file:
+def sniff(source: SourceFile) -> Sniffed:
+    """Return what the head of a file shows; raise what ``source.ensure`` raises."""
+    with open_source(source) as file:
         head = file.read(_HEAD)
     return Sniffed(
-        path.stat().st_size,
+        source.path.stat().st_size,
         text_kind(head),
         declared_size(head),
         looks_like_media(head),

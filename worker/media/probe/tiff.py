@@ -7,7 +7,8 @@ EXIF 2.32, tag 274).
 from __future__ import annotations
 
 import struct
-from pathlib import Path
+
+from worker.media.source_file import SourceFile, open_source
 
 _HEADS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION = 274
@@ -24,12 +25,12 @@ _TURNS = {
 }
 
 
-def matrix(path: Path) -> list[int] | None:
+def matrix(source: SourceFile) -> list[int] | None:
     """Return the display matrix of the first picture; None where it is upright.
 
     Nine numbers, as FFmpeg writes them. None, too, where the file breaks the rules.
     """
-    with path.open("rb") as file:
+    with open_source(source) as file:
         head = file.read(8)
         order = _HEADS.get(head[:4])
         if order is None or len(head) < 8:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from worker.media.sandbox.limits import OPEN_FILES, Limits, confine, restrict
+from worker.media.sandbox.report import report_reads
 
 # Where the new process finds what comes beside an order, by name.
 _STANDARD = {"stdout": 1, "stderr": 2}
@@ -36,6 +37,8 @@ _LENGTH = struct.Struct("!I")
 _MOST_FDS = 8
 _FAILED = 1
 _NOT_STARTED = 127
+# The socket of a process whose reads are served, among its descriptors.
+READS = "reads"
 
 
 def send(channel: socket.socket, message: Any, fds: Sequence[int] = ()) -> None:
@@ -121,6 +124,8 @@ def _become(order: Mapping[str, Any], fds: Mapping[str, int], server: int) -> No
         _close_others(list(named.values()))
         os.chdir(order["cwd"])
         words = [_filled(word, named) for word in order["words"]]
+        if READS in named:
+            _report(named[READS])
         if order["module"] is None:
             _execute(words)
         else:
@@ -149,6 +154,14 @@ def _filled(word: str, fds: Mapping[str, int]) -> str:
     for name, fd in fds.items():
         word = word.replace(f"{{{name}}}", f"pipe:{fd}")
     return word
+
+
+def _report(descriptor: int) -> None:
+    try:
+        report_reads(descriptor)
+    except OSError as error:
+        sys.stderr.write(f"cannot start, its reads cannot be reported: {error}\n")
+        os._exit(_NOT_STARTED)
 
 
 def _execute(words: list[str]) -> None:

@@ -46,13 +46,13 @@ def _await_death(pid: int, seconds: float = 30.0) -> bool:
 def test_given_a_program_when_it_ends_then_output_log_and_status_are_told(tmp_path):
     code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
 
-    done = _run(code, tmp_path, capture=100)
+    done = _run(code, tmp_path, replace(BOUNDS, stdout_bytes=100))
 
     assert (done.returncode, done.stdout, done.log) == (7, b"out\n", "err\n")
 
 
 def test_given_much_output_when_it_is_read_then_the_first_bytes_are_kept(tmp_path):
-    done = _run("print('x' * 3_000_000)", tmp_path, capture=1000)
+    done = _run("print('x' * 3_000_000)", tmp_path, replace(BOUNDS, stdout_bytes=1000))
 
     assert done.stdout == b"x" * 1000
 
@@ -109,7 +109,7 @@ def test_given_a_grandchild_when_the_run_is_stopped_then_the_whole_group_dies(tm
 def test_given_a_grandchild_when_the_child_ends_then_it_is_not_left(tmp_path):
     code = "import subprocess; print(subprocess.Popen(['/bin/sleep', '60']).pid)"
 
-    done = _run(code, tmp_path, capture=100)
+    done = _run(code, tmp_path, replace(BOUNDS, stdout_bytes=100))
 
     assert _await_death(int(done.stdout))
 
@@ -172,7 +172,11 @@ def test_given_secrets_in_the_environment_when_it_runs_then_it_sees_none(
 ):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
 
-    done = _run("import os; print(sorted(os.environ))", tmp_path, capture=4000)
+    done = _run(
+        "import os; print(sorted(os.environ))",
+        tmp_path,
+        replace(BOUNDS, stdout_bytes=4000),
+    )
 
     assert b"AWS" not in done.stdout
     assert b"PATH" in done.stdout
@@ -225,7 +229,7 @@ def test_given_a_run_when_it_starts_then_it_gains_no_privileges_and_leaves_no_co
         "print(resource.getrlimit(resource.RLIMIT_CORE))"
     )
 
-    done = _run(code, tmp_path, capture=1000)
+    done = _run(code, tmp_path, replace(BOUNDS, stdout_bytes=1000))
 
     assert done.stdout.decode().split("\n")[:2] == ["1", "(0, 0)"]
 

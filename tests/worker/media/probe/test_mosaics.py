@@ -179,8 +179,8 @@ def test_given_a_file_that_breaks_the_rules_then_nothing_is_put_together(
     heif.references[0] = (b"dimg", 1, heif.references[0][2][:3])
     path = heif.write(tmp_path / "photo.heic")
 
-    assert isobmff.read(path) == isobmff.Assembly()
+    assert isobmff.read(LocalFile(path)) == isobmff.Assembly()
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        assert isobmff.read(path).picture is None
+        assert isobmff.read(LocalFile(path)).picture is None

@@ -125,7 +125,7 @@ def test_given_an_avi_that_states_no_length_then_the_file_is_whole(
     path = workdir / "open.avi"
     path.write_bytes(data)
 
-    assert not outline.read(path).cut_off
+    assert not outline.read(LocalFile(path)).cut_off
 
 
 @pytest.mark.parametrize("name", _SIGNED)
@@ -137,7 +137,7 @@ def test_given_a_few_bytes_then_reading_them_raises_nothing(
     path = workdir / name
     path.write_bytes(clip.read_bytes()[:size])
 
-    assert isinstance(outline.read(path).cut_off, bool)
+    assert isinstance(outline.read(LocalFile(path)).cut_off, bool)
 
 
 @pytest.mark.parametrize("name", _JOINED)
@@ -148,8 +148,8 @@ def test_given_two_joined_files_then_the_second_is_found_and_one_alone_has_none(
     path = workdir / name
     path.write_bytes(clip.read_bytes() * 2)
 
-    assert outline.read(path) == outline.Outline(second_file=_JOINED[name])
-    assert outline.read(clip) == outline.Outline()
+    assert outline.read(LocalFile(path)) == outline.Outline(second_file=_JOINED[name])
+    assert outline.read(LocalFile(clip)) == outline.Outline()
 
 
 def test_given_a_cut_file_whose_clock_jumps_then_its_copy_keeps_the_warning(

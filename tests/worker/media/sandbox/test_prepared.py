@@ -30,7 +30,7 @@ from worker.media.sandbox.limits import Limits
 from worker.media.source_file import LocalFile
 
 MIB = 1024 * 1024
-BOUNDS = Bounds(1024 * MIB, 512 * MIB, 64 * MIB, 100, 100)
+BOUNDS = Bounds(1024 * MIB, 512 * MIB, 64 * MIB, 100, 100, stdout_bytes=4000)
 PROGRAMS = "tests.worker.media.sandbox.programs"
 Run = Callable[..., ProcessResult]
 
@@ -52,7 +52,7 @@ def no_server_is_left() -> Iterator[None]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(run("facts", capture=4000).stdout)
+    facts: dict[str, Any] = json.loads(run("facts").stdout)
     return facts
 
 
@@ -246,7 +246,9 @@ def test_a_module_that_is_not_there_is_named_and_the_server_lives(run, tmp_path)
 
 def test_a_folder_that_is_not_there_is_in_the_log(tmp_path):
     done = process.run(
-        Main(PROGRAMS, ["facts"]), cwd=tmp_path / "gone", bounds=BOUNDS, capture=100
+        Main(PROGRAMS, ["facts"]),
+        cwd=tmp_path / "gone",
+        bounds=BOUNDS,
     )
 
     assert (done.returncode, done.stdout) == (127, b"")
