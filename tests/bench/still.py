@@ -22,7 +22,7 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,9 @@ def recorded_runs() -> Iterator[list[tuple[str, process.ProcessResult]]]:
     seen: list[tuple[str, process.ProcessResult]] = []
     run = process.run
 
-    def recorded(argv: Any, **words: Any) -> process.ProcessResult:
-        done = run(argv, **words)
-        name = "probe" if "probe.child" in str(argv) else "render"
-        seen.append(("check" if "framecrc" in str(argv) else name, done))
+    def recorded(program: Any, **words: Any) -> process.ProcessResult:
+        done = run(program, **words)
+        seen.append((_kind(program), done))
         return done
 
     process.run = recorded
@@ -77,6 +76,13 @@ def recorded_runs() -> Iterator[list[tuple[str, process.ProcessResult]]]:
         yield seen
     finally:
         process.run = run
+
+
+def _kind(program: Sequence[str] | process.Main) -> str:
+    text = str(program)
+    if "framecrc" in text or "verify" in text:
+        return "check"
+    return "probe" if "probe" in text else "render"
 
 
 def print_runs(clip: Path, rounds: int) -> None:

@@ -205,6 +205,7 @@ class _PlanRunner:
         self._settings = settings
         self._job = job
         self._watch = watch
+        self._checks = verify.Checks(settings, watch.should_stop)
         self._done = 0.0
         self._damaged = False
         self._reports: list[AttemptReport] = []
@@ -281,7 +282,7 @@ class _PlanRunner:
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:
             raise _failure(done)
-        files = verify.CheckedFiles(workdir, settings, self._watch.should_stop)
+        files = verify.CheckedFiles(workdir, self._checks)
         came = Done(done.returncode, done.stdout, done.log, files)
         self._damaged |= came.damaged and not step.holed
         return came
@@ -293,7 +294,7 @@ class _PlanRunner:
             path.write_text(made.text, encoding="utf-8")
         if not path.is_file() or not path.stat().st_size:
             raise DecodeError(f"{made.file} was not written")
-        facts = verify.check_file(path, self._settings, self._watch.should_stop)
+        facts = self._checks.facts(path)
         for side in ("width", "height"):
             wanted, found = getattr(made, side), getattr(facts, side)
             if wanted is not None and wanted != found:

@@ -41,7 +41,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Main:
     """A module of ours whose ``main(words)`` is the program.
 
-    The server imports it once, before it forks. So the import must start no thread.
+    The server imports it once, before it forks. So the import must start no thread. If
+    ``main`` raises, the status is 1; ``sys.exit(TEXT)`` logs the text alone.
     """
 
     module: str

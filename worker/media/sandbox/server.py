@@ -133,6 +133,8 @@ def _become(order: Mapping[str, Any], fds: Mapping[str, int], server: int) -> No
             sys.modules[order["module"]].main(words)
             sys.stdout.flush()
             status = 0
+    except SystemExit as end:
+        sys.stderr.write(f"{end.code}\n")
     except BaseException:  # noqa: BLE001 - the log says it, the status too
         traceback.print_exc()
     finally:
