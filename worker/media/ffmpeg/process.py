@@ -119,12 +119,19 @@ class _Child:
         self._pipes: list[int] = []
         try:
             self._confined = self._start(program, cwd, bounds, takers, reads)
-            self._pidfd = os.pidfd_open(self._confined.pid)
         except BaseException:
             self._close()
             raise
-        self._pipes.append(self._pidfd)
-        self._selector.register(self._pidfd, selectors.EVENT_READ, None)
+        try:
+            pidfd = os.pidfd_open(self._confined.pid)
+            self._pipes.append(pidfd)
+            self._selector.register(pidfd, selectors.EVENT_READ, None)
+            if reads is not None:
+                reads.start()
+                self._selector.register(reads.failed, selectors.EVENT_READ, None)
+        except BaseException:
+            self.end()
+            raise
 
     def _start(
         self,
@@ -148,10 +155,7 @@ class _Child:
             if reads is None:
                 return prepared.start(program, cwd, limits, writers)
             fds = {**writers, server.READS: reads.descriptor}
-            confined = prepared.start(program, cwd, limits, fds)
-            reads.start()
-            self._selector.register(reads.failed, selectors.EVENT_READ, None)
-            return confined
+            return prepared.start(program, cwd, limits, fds)
         finally:
             for writer in writers.values():
                 os.close(writer)

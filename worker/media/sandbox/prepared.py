@@ -10,6 +10,7 @@ Ask from the main thread: the kernel ends the server with the *thread* that star
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import subprocess
@@ -99,6 +100,7 @@ class _Server:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
+        self._lock = threading.Lock()
         self.started = 0
         self.running = 0
 
@@ -109,8 +111,9 @@ class _Server:
     def ask(self, order: Mapping[str, Any], fds: Sequence[int] = ()) -> Any:
         """Send an order and return its answer; raise _Died or InternalError."""
         try:
-            server.send(self._channel, order, fds)
-            answer, _ = server.receive(self._channel)
+            with self._lock:
+                server.send(self._channel, order, fds)
+                answer, _ = server.receive(self._channel)
         except (OSError, EOFError) as error:
             self.stop()
             raise _Died from error
@@ -202,6 +205,7 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+atexit.register(stop)
 
 
 def _resident(pid: int) -> int:
