@@ -15,6 +15,7 @@ from api.jobs import events
 from api.jobs import routes as jobs
 from api.metrics import Metrics
 from api.s3_events import routes as s3_events
+from api.sessions import routes as sessions
 from api.uploads import direct, tus
 from api.web import pages
 from api.webhooks import deliveries
@@ -52,6 +53,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(files.blueprint)
     app.register_blueprint(direct.blueprint(services))
     app.register_blueprint(tus.blueprint(services))
+    app.register_blueprint(sessions.blueprint(services))
     app.register_blueprint(health.blueprint(services, metrics))
     app.register_blueprint(pages.blueprint())
     return app
@@ -62,7 +64,9 @@ def _services(runtime: Runtime) -> Services:
     declared = declared_keys(runtime.settings)
     keys = Keys.connect(runtime.settings) if settings.auth else None
     authenticator: Authenticator = (
-        Open(settings) if keys is None else KeyAuthenticator(keys, declared)
+        Open(settings)
+        if keys is None
+        else KeyAuthenticator(keys, declared, settings.public_url)
     )
     return Services(
         runtime=runtime,

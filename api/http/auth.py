@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from flask import Request, Response, request
 
 from api.http.context import current
-from common.access.keys import DeclaredKey, Keys, Scope
+from api.http.cookies import SAFE, require_own_page, session_of
+from common.access.keys import Admission, DeclaredKey, KeyRecord, Keys, Scope
 from common.access.principal import Principal, principal_of
 from common.access.quota import DailyQuota, quota_used_up
 from common.errors import Forbidden, TooManyRequests, Unauthorized
@@ -24,7 +25,6 @@ from common.settings.sections import Api, is_loopback
 # A key has 46 characters; anything much longer is not hashed at all.
 _TOKEN_CHARS = 256
 _DAY_SECONDS = 86_400
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Authenticator(Protocol):
@@ -32,6 +32,12 @@ class Authenticator(Protocol):
 
     def identify(self, request: Request) -> Principal:
         """Return the caller; raises Unauthorized, Forbidden or TooManyRequests."""
+
+    def sign_in(self, token: str) -> KeyRecord | None:
+        """Return the key that a browser signs in with; None where none is needed.
+
+        Raises Unauthorized or TooManyRequests.
+        """
 
     def quota(self, who: Principal, *, repeat: bool = False) -> DailyQuota | None:
         """Return the quota that a new job counts against; None where there is none.
@@ -90,11 +96,15 @@ class Open:
         return self._proxied or is_loopback(name) or name == self._name
 
     def _may_write(self, request: Request) -> bool:
-        origin = request.headers.get("Origin")
-        if origin is None or request.method in _SAFE:
+        if request.method in SAFE or "*" in self._origins:
             return True
+        # Sec-Fetch-Site is not asked: without a cookie, Origin alone decides.
+        origin = request.headers.get("Origin")
         own = f"{request.scheme}://{request.host}"
-        return origin == own or "*" in self._origins or origin in self._origins
+        return origin is None or origin == own or origin in self._origins
+
+    def sign_in(self, token: str) -> None:
+        """Return None: there are no keys."""
 
     def quota(self, who: Principal, *, repeat: bool = False) -> None:
         """Return None: nothing is counted."""
@@ -123,28 +133,48 @@ def _came_by_loopback(request: Request) -> bool:
 class KeyAuthenticator:
     """Accepts callers with an API key, within the key's limits."""
 
-    def __init__(self, keys: Keys, declared: Sequence[DeclaredKey] = ()) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        declared: Sequence[DeclaredKey] = (),
+        public_url: str | None = None,
+    ) -> None:
         self._keys = keys
+        self._public_url = public_url
         # Declared at the first request: the store may be away while the API starts.
         self._undeclared: Sequence[DeclaredKey] | None = declared
 
     def identify(self, request: Request) -> Principal:
-        """Return the owner of the key; raises Unauthorized or TooManyRequests."""
-        token = bearer(request)
-        if self._undeclared is not None:
-            self._keys.declare(self._undeclared)
-            self._undeclared = None
+        """Return the owner of the key that the request, or its session, names.
+
+        A key in a header counts before a cookie. Raises Unauthorized, TooManyRequests,
+        and Forbidden for a request by cookie that our own page did not send.
+        """
+        session = None if _sent_key(request) else session_of(request)
+        if session is None:
+            return principal_of(self.sign_in(bearer(request)))
+        self._declare()
+        short = len(session) <= _TOKEN_CHARS
+        admission = self._keys.admit_session(session) if short else None
+        if admission is None:
+            raise Unauthorized(
+                "this session has ended", hint="sign in again with an API key"
+            )
+        require_own_page(request, self._public_url)
+        return principal_of(_granted(admission))
+
+    def sign_in(self, token: str) -> KeyRecord:
+        """Return the key, and count the request; raises as ``identify`` does."""
+        self._declare()
         admission = self._keys.admit(token) if len(token) <= _TOKEN_CHARS else None
         if admission is None:
             raise Unauthorized("this API key is unknown or was revoked")
-        current().admission = admission
-        if not admission.granted:
-            raise TooManyRequests(
-                f"this API key may make {admission.key.requests_per_second:g} requests "
-                f"a second, {admission.key.burst} at once",
-                retry_after=admission.wait,
-            )
-        return principal_of(admission.key)
+        return _granted(admission)
+
+    def _declare(self) -> None:
+        if self._undeclared is not None:
+            self._keys.declare(self._undeclared)
+            self._undeclared = None
 
     def quota(self, who: Principal, *, repeat: bool = False) -> DailyQuota | None:
         """Check today's quota (UTC) before the job's bytes are received.
@@ -166,6 +196,17 @@ class KeyAuthenticator:
         if context.today is not None:
             left = max(0, context.today.left - 1)
             context.today = replace(context.today, left=left)
+
+
+def _granted(admission: Admission) -> KeyRecord:
+    current().admission = admission
+    if not admission.granted:
+        raise TooManyRequests(
+            f"this API key may make {admission.key.requests_per_second:g} requests "
+            f"a second, {admission.key.burst} at once",
+            retry_after=admission.wait,
+        )
+    return admission.key
 
 
 def add_rate_limit_headers(response: Response) -> None:
@@ -202,15 +243,19 @@ def bearer(request: Request) -> str:
 
     ``Authorization: Bearer KEY``, or ``X-Api-Key: KEY`` where that cannot be sent.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    key = token.strip() if scheme.lower() == "bearer" else ""
-    key = key or request.headers.get("X-Api-Key", "")
+    key = _sent_key(request)
     if not key:
         raise Unauthorized(
             "the request carries no API key",
             hint="send Authorization: Bearer KEY; framemill keys create makes a key",
         )
     return key
+
+
+def _sent_key(request: Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    key = token.strip() if scheme.lower() == "bearer" else ""
+    return key or request.headers.get("X-Api-Key", "")
 
 
 def enter(authenticator: Authenticator, scope: Scope) -> Principal:

@@ -15,12 +15,15 @@ from pydantic.json_schema import models_json_schema
 from api.batches import operations as batches
 from api.batches.schemas import BatchListView, BatchRequest, BatchView
 from api.files import operations as files
+from api.http.cookies import COOKIE
 from api.http.openapi import JSON, parameters, problems, ref
 from api.http.problems import PROBLEM
 from api.jobs import operations as jobs
 from api.jobs.schemas import FormRequest, JobListView, JobRequest, JobView, ProblemView
 from api.openapi import examples, links
 from api.s3_events import operations as s3_events
+from api.sessions import operations as sessions
+from api.sessions.schemas import SessionView, SignInRequest
 from api.uploads import operations as uploads
 from api.uploads.schemas import CompleteRequest, UploadRequest, UploadView
 from api.webhooks import operations as webhooks
@@ -53,15 +56,17 @@ _TAGS = ("jobs", "batches", "uploads", "files", "notices", "operation")
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
 }
+# An S3 notification needs no Idempotency-Key: it names its object's version.
+_NO_KEY = {"/v1/jobs", "/v1/events/s3", "/session"}
 _ALWAYS = (400, 401, 403, 405, 408, 422, 429, 500, 503)
 
 
 def _paths() -> dict[str, Any]:
     paths = _own_paths()
     for path, operations in paths.items():
-        # An S3 notification needs no key: it names its object's version.
-        if "post" in operations and path not in {"/v1/jobs", "/v1/events/s3"}:
+        if "post" in operations and path not in _NO_KEY:
             post = operations["post"]
             key = parameters("IdempotencyKey")
             post["parameters"] = [*post.get("parameters", []), *key]
@@ -71,7 +76,7 @@ def _paths() -> dict[str, Any]:
 
 def _own_paths() -> dict[str, Any]:
     paths: dict[str, Any] = {}
-    for resource in (jobs, batches, webhooks, s3_events, uploads, files):
+    for resource in (jobs, batches, webhooks, s3_events, uploads, files, sessions):
         paths |= resource.paths(_ALWAYS)
     return paths | {
         "/healthz": {"get": _plain("health", "Whether the process answers", JSON)},
@@ -157,6 +162,8 @@ def document() -> dict[str, Any]:
             (UploadRequest, "validation"),
             (CompleteRequest, "validation"),
             (UploadView, "serialization"),
+            (SessionView, "serialization"),
+            (SignInRequest, "validation"),
             (WebhookListView, "serialization"),
             (NewWebhookView, "serialization"),
             (ProblemView, "serialization"),

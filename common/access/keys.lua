@@ -3,7 +3,10 @@
 -- its arguments as JSON.
 --
 --   PREFIX rate:ID        hash    tokens, at: the bucket of requests, expires when full
+--   PREFIX session:DIGEST string  the digest of the key that a browser signed in with
+--   PREFIX sessions:ID    zset    the sessions of a key, by when they end
 --
+-- A session names its key by the digest, so it ends with that key or with its rotation.
 -- A blind repeat of admit takes a second token: the limit may count one request twice
 -- after an outage, and never lets more through. quota.lua stands before this script.
 local step, arg = ARGV[1], cjson.decode(ARGV[2])
@@ -84,11 +87,58 @@ if step == 'today' then
   return cjson.encode({left = left, reset = reset})
 end
 
--- admit: find the key by its digest and take one token from its bucket.
-local record = redis.call('HGET', KEYS[1], arg.digest)
+-- Answers the key of a session; nil for one that was ended, or whose key was.
+local function key_of(session)
+  local digest = redis.call('GET', KEYS[3] .. 'session:' .. session)
+  local record = digest and redis.call('HGET', KEYS[1], digest)
+  return record or nil
+end
+
+local function end_session(id, session)
+  redis.call('DEL', KEYS[3] .. 'session:' .. session)
+  redis.call('ZREM', KEYS[3] .. 'sessions:' .. id, session)
+end
+
+-- sign_in: a new session of a key; beyond the most that it may have, the oldest end.
+if step == 'sign_in' then
+  local record = redis.call('HGET', KEYS[1], arg.digest)
+  if not record then return cjson.encode({known = false}) end
+  local id = cjson.decode(record).id
+  local all = KEYS[3] .. 'sessions:' .. id
+  local ends = now + arg.ms
+  redis.call('SET', KEYS[3] .. 'session:' .. arg.session, arg.digest, 'PX', whole(arg.ms))
+  redis.call('ZREMRANGEBYSCORE', all, '-inf', whole(now))
+  redis.call('ZADD', all, whole(ends), arg.session)
+  redis.call('PEXPIRE', all, whole(arg.ms))
+  local over = redis.call('ZCARD', all) - arg.most
+  if over > 0 then
+    for _, old in ipairs(redis.call('ZRANGE', all, '0', whole(over - 1))) do
+      end_session(id, old)
+    end
+  end
+  return cjson.encode({known = true})
+end
+
+if step == 'sign_out' then
+  local record = key_of(arg.session)
+  if record then end_session(cjson.decode(record).id, arg.session) end
+  redis.call('DEL', KEYS[3] .. 'session:' .. arg.session)
+  return '{}'
+end
+
+-- admit: find the key, by its digest or by a session, and take a token from its bucket.
+local record
+if arg.session then
+  record = key_of(arg.session)
+else
+  record = redis.call('HGET', KEYS[1], arg.digest)
+end
 if not record then return cjson.encode({known = false}) end
 local limits = cjson.decode(record)
 local answer = {known = true, granted = true, record = record}
+if arg.session then
+  answer.session_ms = redis.call('PTTL', KEYS[3] .. 'session:' .. arg.session)
+end
 local rate = tonumber(limits.requests_per_second)
 if rate and rate > 0 then
   local burst = tonumber(limits.burst)

@@ -2,7 +2,8 @@
 
 A key is ``fm_`` and 256 random bits. Only its SHA-256 is stored, so a copy of the
 store opens nothing. The record is found by that digest; rate and quotas are counted
-by ``lua/keys.lua`` with the server's clock.
+by ``keys.lua`` with the server's clock. A browser that signed in has a session, which
+is a secret of its own that stands for the key and is stored in the same way.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ Scope = Literal["submit", "read", "admin"]
 TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
 MOST_WEBHOOKS = 10
 _TRIES = 20
+_MOST_SESSIONS = 100
 SCRIPT_FILES = (QUOTA_LUA, Path(__file__).with_name("keys.lua"))
 
 
@@ -109,6 +111,7 @@ class Admission:
     """What became of one request: granted, or to come back after ``wait`` seconds.
 
     ``left`` and ``reset`` (seconds until the bucket is full) are None without a rate.
+    ``session_ends`` (Unix milliseconds) is None for a request that carries the key.
     """
 
     key: KeyRecord
@@ -116,6 +119,7 @@ class Admission:
     wait: int = 0
     left: int | None = None
     reset: int | None = None
+    session_ends: int | None = None
 
 
 def new_key_id() -> str:
@@ -261,16 +265,31 @@ class Keys:
 
     def admit(self, token: str) -> Admission | None:
         """Find a key and count one request; None for an unknown key."""
-        answer = self._call("admit", digest=digest(token))
-        if not answer["known"]:
-            return None
-        return Admission(
-            key=_read(answer["record"]),
-            granted=answer["granted"],
-            wait=int(answer.get("wait", 0)),
-            left=answer.get("left"),
-            reset=answer.get("reset"),
+        return _read_admission(self._call("admit", digest=digest(token)))
+
+    def admit_session(self, session: str) -> Admission | None:
+        """Find the key of a session and count one request; None if either has ended."""
+        return _read_admission(self._call("admit", session=digest(session)))
+
+    def sign_in(self, token: str, hours: float) -> str | None:
+        """Store a session of a key, and return its secret; None for an unknown key.
+
+        The session ends after ``hours``, with its key, or when the secret of the key
+        changes. A key has at most 100 sessions: one more ends the oldest.
+        """
+        session = secrets.token_urlsafe(32)
+        answer = self._call(
+            "sign_in",
+            digest=digest(token),
+            session=digest(session),
+            ms=int(hours * 3_600_000),
+            most=_MOST_SESSIONS,
         )
+        return session if answer["known"] else None
+
+    def sign_out(self, session: str) -> None:
+        """End a session at once; nothing happens where there is none."""
+        self._call("sign_out", session=digest(session))
 
     def today(self, quota: DailyQuota) -> Today:
         """Return what today (UTC) has left of a quota; count nothing."""
@@ -284,6 +303,20 @@ class Keys:
             answer = self._script(self._names, [step, json.dumps(arguments)])
         decoded: dict[str, Any] = json.loads(cast("str", answer))
         return decoded
+
+
+def _read_admission(answer: dict[str, Any]) -> Admission | None:
+    if not answer["known"]:
+        return None
+    left_ms = answer.get("session_ms")
+    return Admission(
+        key=_read(answer["record"]),
+        granted=answer["granted"],
+        wait=int(answer.get("wait", 0)),
+        left=answer.get("left"),
+        reset=answer.get("reset"),
+        session_ends=left_ms and int(time.time() * 1000) + left_ms,
+    )
 
 
 @functools.lru_cache(maxsize=1024)

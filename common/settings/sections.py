@@ -271,6 +271,12 @@ class Api(Section):
         "all.",
     )
     auth: bool = Field(default=True, description="Require an API key.")
+    session_hours: float = Field(
+        default=168,
+        ge=0.1,
+        le=24 * 90,
+        description="How long a browser stays signed in.",
+    )
     keys: KeyList = Field(
         default=[],
         description="JSON list of keys that always exist: `id`, `name`, `sha256` "

@@ -1,0 +1,1 @@
+"""``/session``: a browser signs in with an API key, and out."""

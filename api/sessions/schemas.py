@@ -1,0 +1,33 @@
+"""The shapes of a sign-in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.http.headers import Language
+from api.jobs.schemas import Timestamp, View
+from common.access.keys import Scope
+
+
+class SignInRequest(BaseModel):
+    """The API key to sign in with."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    key: Annotated[
+        str, Field(min_length=1, max_length=256, description="An API key: fm_...")
+    ]
+
+
+class SessionView(View):
+    """Who uses the page."""
+
+    signed_in: bool = Field(description="Also true where no key is needed.")
+    required: bool = Field(description="Whether this service needs an API key.")
+    name: str | None = Field(description="The name of the API key.")
+    key_id: str | None
+    scopes: list[Scope]
+    language: Language = Field(description="The language that the browser prefers.")
+    expires_at: Timestamp | None = Field(description="When the session ends.")
