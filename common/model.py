@@ -18,6 +18,8 @@ OutputStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 TaskState = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
 TaskKind = Literal["prepare", "render", "publish", "notice", "batch"]
 Queue = Literal["fast", "slow"]
+SourceAccess = Literal["sparse", "whole", "local"]
+WholeReason = Literal["small", "kernel", "no_ranges", "url_expires"]
 JOB_ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "cancelled"})
 _CHILD_ENDED = JOB_ENDED | {"deleted"}
 
@@ -42,8 +44,9 @@ class Source(Record):
     """Where the bytes of a job come from.
 
     ``kind`` upload: ``key`` in our own bucket. s3: ``bucket`` and ``key``. url:
-    ``url``. ``etag``, ``version`` and ``size`` pin what was accepted; ``name`` is
-    the caller's file name, for display only.
+    ``url``. ``etag``, ``version`` and ``size`` pin what was accepted; ``modified`` is
+    the Last-Modified header of a URL whose server sends no strong ETag. ``name`` is the
+    caller's file name, for display only.
     """
 
     kind: Literal["upload", "s3", "url"]
@@ -55,8 +58,36 @@ class Source(Record):
     size: int | None = None
     etag: str | None = None
     version: str | None = None
+    modified: str | None = None
     sha256: str | None = None
     content_type: str | None = None
+
+
+class SourceReading(Record):
+    """How tasks read their source, and how much of it.
+
+    ``access`` is sparse (the ranges that were needed), whole (all of it was fetched)
+    or local (it lies on the worker's disk). ``access_reason`` is why it was fetched
+    whole. ``bytes_read`` came from the storage, or from the URL's server, in
+    ``requests`` requests.
+    """
+
+    access: SourceAccess
+    access_reason: WholeReason | None = None
+    bytes_read: int = 0
+    requests: int = 0
+
+    def after(self, earlier: SourceReading | None) -> SourceReading:
+        """Return the sum of both; that all was fetched whole once is what counts."""
+        if earlier is None:
+            return self
+        access = earlier if earlier.access == "whole" else self
+        return SourceReading(
+            access=access.access,
+            access_reason=access.access_reason,
+            bytes_read=earlier.bytes_read + self.bytes_read,
+            requests=earlier.requests + self.requests,
+        )
 
 
 class Colour(Record):
@@ -312,7 +343,8 @@ class JobRecord(Record):
     visible change (it makes the ETag). ``source_kept`` turns false when retention
     has taken the uploaded source. ``batch`` is the parent's id,
     ``deduplicated_from`` that of the job whose results were copied. ``waiting`` is
-    set while a part of the service that it needs is away.
+    set while a part of the service that it needs is away. ``reading`` sums up its
+    tasks, once one that read the source has ended.
     """
 
     id: str
@@ -335,6 +367,7 @@ class JobRecord(Record):
     batch: str | None = None
     deduplicated_from: str | None = None
     waiting: Waiting | None = None
+    reading: SourceReading | None = None
 
 
 class BatchRecord(Record):

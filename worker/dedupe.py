@@ -74,7 +74,12 @@ def _take_over(
     store = attempt.context.runtime.store
     return attempt.settle(
         lambda: store.copy_from_duplicate(
-            attempt.claim, digest, source, duplicate, copied
+            attempt.claim,
+            digest,
+            source,
+            duplicate,
+            copied,
+            reading=attempt.reading,
         )
     )
 
@@ -88,7 +93,9 @@ def fingerprint(attempt: Attempt, source: Source, job: JobRecord) -> str | None:
     if source.sha256 is not None:
         content = [source.sha256]
     elif source.etag is not None:
-        place = (source.bucket, source.key, source.etag, source.version)
+        # Content that was downloaded from a URL has a key and a hash of its own.
+        url = source.url if source.kind == "url" else None
+        place = (source.bucket, source.key, url, source.etag, source.version)
         content = [one or "" for one in place]
     else:
         return None

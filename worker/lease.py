@@ -33,13 +33,15 @@ from common.errors import (
     StoreUnavailable,
 )
 from common.jobs.store import Claim, Outcome, Refusal
-from common.model import AttemptReport, ErrorInfo, Source
+from common.model import AttemptReport, ErrorInfo, Source, SourceReading
 from common.runtime import Runtime
 from worker.egress import EgressClient
 from worker.media.engine import Engine, Watch
+from worker.media.sandbox import intercepts
+from worker.media.source_file import SourceFile
 from worker.retry import RetryPolicy, plan_release
 from worker.scratch import ScratchDir
-from worker.source.whole import SourceCache
+from worker.source.cache import OpenSource, SourceCache
 
 log = structlog.get_logger(__name__)
 
@@ -62,11 +64,12 @@ class WorkerContext:
     def build(cls, runtime: Runtime, name: str) -> Self:
         """Build the context from the settings of ``runtime``."""
         settings = runtime.settings
+        egress = EgressClient(settings.egress)
         return cls(
             runtime=runtime,
             engine=Engine(settings),
-            sources=SourceCache(settings, runtime.blobs),
-            egress=EgressClient(settings.egress),
+            sources=SourceCache(settings, runtime.blobs, egress, intercepts),
+            egress=egress,
             name=name,
         )
 
@@ -97,31 +100,32 @@ def run(context: WorkerContext, task: str, task_id: str, work: Work) -> None:
     ):
         with Attempt(context, claim) as attempt:
             outcome = attempt.finish(work)
+        reading = attempt.reading
         log.info(
-            "task.settled", applied=outcome.applied, seconds=round(attempt.seconds, 3)
+            "task.settled",
+            applied=outcome.applied,
+            seconds=round(attempt.seconds, 3),
+            source=reading and reading.model_dump(exclude_none=True),
         )
         runtime.dispatcher.enqueue(outcome.messages)
-        if outcome.job_ended and attempt.source is not None:
-            context.sources.drop(attempt.source)
 
 
 class Attempt:
     """A live claim: a context manager that sends the heartbeat until it is left.
 
-    ``source`` is the source that the attempt used, None before it did. The attempt
-    that ends the job drops this source from the host's cache. ``label`` names the
-    attempt in the reports that users see.
+    ``label`` names the attempt in the reports that users see.
     """
 
     def __init__(self, context: WorkerContext, claim: Claim) -> None:
         self.context = context
         self.claim = claim
-        self.source: Source | None = None
         self.label: str = claim.kind
         self._store = context.runtime.store
         self._beat_seconds = context.runtime.settings.lease.beat_seconds
         self._began = time.monotonic()
         self._progress = 0.0
+        self._source: OpenSource | None = None
+        self._fetched: SourceReading | None = None
         self._stop_reason: str | None = None
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -156,6 +160,8 @@ class Attempt:
     ) -> None:
         self._ended.set()
         self._heart.join()
+        if self._source is not None:
+            self._source.close()
         if "_scratch_dir" in self.__dict__:
             self._scratch_dir.remove()
 
@@ -169,17 +175,26 @@ class Attempt:
                 raise
             return outcome
 
-    def fetch_source(self, source: Source) -> Path:
-        """Put the pinned source into the folder, once, and return its path.
+    def open_source(self, source: Source) -> SourceFile:
+        """Open the pinned source, at the first call; the attempt's end closes it.
 
-        Raises what SourceCache.fetch raises, and Interrupted.
+        Raises what SourceCache.open raises.
         """
-        self.source = source
-        path = self.folder / "source"
-        if not path.exists():
-            self.context.sources.fetch(source, path)
-        self.check()
-        return path
+        if self._source is None:
+            path, should_stop = self.folder / "source", self.watch.should_stop
+            self._source = self.context.sources.open(source, path, should_stop)
+        return self._source.file
+
+    def add_reading(self, reading: SourceReading) -> None:
+        """Count what was read of the source in another way than by its file."""
+        self._fetched = reading.after(self._fetched)
+
+    @property
+    def reading(self) -> SourceReading | None:
+        """How the source was read so far, and how much; None if it was not."""
+        if self._source is None:
+            return self._fetched
+        return self._source.reading.after(self._fetched)
 
     def check(self) -> None:
         """Raise Interrupted if the attempt has to stop."""
@@ -247,6 +262,7 @@ class Attempt:
                 error=release.error,
                 delay_seconds=release.delay_seconds,
                 reports=list(reports),
+                reading=self.reading,
             )
         )
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.jobs.subscriptions import Subscriptions
-from common.model import JobStatus, OutputStatus
+from common.model import JobStatus, OutputStatus, SourceAccess, WholeReason
 from common.outputs.specs import Name, OutputSpec
 from common.patterns import explained
 
@@ -201,6 +201,15 @@ class SourceView(View):
     bucket: str | None
     key: str | None
     url: str | None
+    access: SourceAccess | None = Field(
+        description="How its bytes came to the workers: sparse (only the ranges that "
+        "were needed), whole, or local (they lie on the workers' disk)."
+    )
+    access_reason: WholeReason | None = Field(description="Why it was fetched whole.")
+    bytes_read: int | None = Field(
+        description="By the tasks that have ended, from the storage or the URL."
+    )
+    requests: int | None = Field(description="With how many requests.")
 
 
 class VideoView(View):

@@ -30,6 +30,7 @@ from common.model import (
     MediaInfo,
     OutputRecord,
     Source,
+    SourceReading,
     Waiting,
 )
 from common.timestamps import rfc3339
@@ -48,7 +49,7 @@ def present(job: JobRecord, links: Links) -> JobView:
         updated_at=rfc3339(job.updated_at),
         finished_at=rfc3339(job.finished_at),
         expires_at=rfc3339(job.expires_at),
-        source=_source(job.source),
+        source=_source(job.source, job.reading),
         media=job.media and _media(job.media),
         outputs=outputs,
         waiting=job.waiting and _waiting(job.waiting),
@@ -156,7 +157,7 @@ def _waiting(waiting: Waiting) -> WaitingView:
     )
 
 
-def _source(source: Source) -> SourceView:
+def _source(source: Source, reading: SourceReading | None) -> SourceView:
     named = source.kind == "s3"
     return SourceView(
         kind=source.kind,
@@ -167,6 +168,10 @@ def _source(source: Source) -> SourceView:
         bucket=source.bucket if named else None,
         key=source.key if named else None,
         url=source.url,
+        access=reading and reading.access,
+        access_reason=reading and reading.access_reason,
+        bytes_read=reading and reading.bytes_read,
+        requests=reading and reading.requests,
     )
 
 

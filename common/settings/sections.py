@@ -217,7 +217,32 @@ class Worker(Section):
     queues: Words = ["fast", "slow"]
     concurrency: int = Field(default=2, ge=1, le=256)
     scratch: Path = Path(".data/scratch")
-    cache_bytes: int = Field(default=20 * 1024 * _MIB, ge=0)
+    cache_bytes: int = Field(
+        default=20 * 1024 * _MIB,
+        ge=0,
+        description="The disk space that copies of sources take on a host; copies in "
+        "use may take more.",
+    )
+    cache_seconds: float = Field(
+        default=3600,
+        gt=0,
+        le=30 * 24 * 3600,
+        description="How long a copy is kept after its last use, also if its job or "
+        "its source was deleted.",
+    )
+    sparse_bytes: int = Field(
+        default=16 * _MIB,
+        ge=0,
+        description="Sources in S3 or behind a URL with at least so many bytes are "
+        "read by ranges where that is possible, smaller ones fetched whole "
+        "(docs/explanation/sources.md).",
+    )
+    fetches: int = Field(
+        default=4,
+        ge=1,
+        le=32,
+        description="How many requests of one task for its source run at once.",
+    )
     shutdown_seconds: int = Field(default=45, ge=1)
 
 

@@ -126,10 +126,19 @@ class LocalStore:
         start: int = 0,
         end: int | None = None,
         etag: str | None = None,
+        ranged: bool = False,
     ) -> Iterator[bytes]:
-        """Yield a range of a blob."""
+        """Yield a range of a blob; it is always honoured, whatever ``ranged`` says."""
+        del ranged
         file = self._open(key, bucket, etag)
         return read_chunks(file, key, start, end)
+
+    def path_of(
+        self, key: str, *, bucket: str | None = None, etag: str | None = None
+    ) -> Path:
+        """Return the blob's file."""
+        self._open(key, bucket, etag).close()
+        return self.path(key, bucket=bucket)
 
     def fetch(
         self,

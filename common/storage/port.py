@@ -22,6 +22,10 @@ PART_BYTES = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 
 
+class RangesIgnored(Exception):
+    """The storage answers a request for a range with the whole blob."""
+
+
 @dataclass(frozen=True)
 class BlobInfo:
     """What the store knows of one blob; ``etag`` (unquoted) identifies its content."""
@@ -128,10 +132,21 @@ class BlobStore(PartStore, Protocol):
         start: int = 0,
         end: int | None = None,
         etag: str | None = None,
+        ranged: bool = False,
     ) -> Iterator[bytes]:
         """Yield the bytes from ``start`` to before ``end`` (None: all), in chunks.
 
-        Errors on opening are raised by the call, not by the first chunk.
+        Errors on opening are raised by the call, not by the first chunk. A storage that
+        ignores ranges sends all that lies before ``start``, too; with ``ranged`` this
+        raises RangesIgnored instead.
+        """
+
+    def path_of(
+        self, key: str, *, bucket: str | None = None, etag: str | None = None
+    ) -> Path | None:
+        """Return the file that holds the blob, None if that is not on this host.
+
+        It is never written again, but it may be deleted.
         """
 
     def fetch(

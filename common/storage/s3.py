@@ -44,7 +44,7 @@ from common.storage.port import (
     disk_errors,
 )
 from common.storage.s3_errors import code_of, s3_errors, status_of
-from common.storage.s3_reader import Blob, read_range
+from common.storage.s3_reader import Blob, Span, read_range
 from common.storage.s3_writer import S3Writer
 
 if TYPE_CHECKING:
@@ -142,12 +142,19 @@ class S3Store:
         start: int = 0,
         end: int | None = None,
         etag: str | None = None,
+        ranged: bool = False,
     ) -> Iterator[bytes]:
         """Yield a range; a broken connection is resumed where it broke."""
         blob = Blob(bucket or self._bucket, key, bucket is None)
+        span = Span(start, end, needed=ranged)
         with self._errors(key, bucket, read=True):
-            chunks = read_range(self._client, blob, (start, end), etag, self._attempts)
+            chunks = read_range(self._client, blob, span, etag, self._attempts)
         return self._stream(key, bucket, chunks)
+
+    def path_of(
+        self, key: str, *, bucket: str | None = None, etag: str | None = None
+    ) -> None:
+        """Return None: the blobs are in S3."""
 
     def _stream(
         self, key: str, bucket: str | None, chunks: Iterator[bytes]

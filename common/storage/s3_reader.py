@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from common.errors import SourceChanged, StorageUnavailable
-from common.storage.port import CHUNK_BYTES
+from common.storage.port import CHUNK_BYTES, RangesIgnored
 from common.storage.s3_errors import code_of, s3_errors, status_of
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-Span = tuple[int, int | None]
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -29,6 +28,17 @@ class Blob(NamedTuple):
     bucket: str
     key: str
     own: bool
+
+
+class Span(NamedTuple):
+    """The bytes from ``start`` to before ``end``, None for all that follow.
+
+    ``needed`` says that a storage must not send what lies before them, too.
+    """
+
+    start: int
+    end: int | None = None
+    needed: bool = False
 
 
 class _PastTheEnd(Exception):
@@ -47,8 +57,7 @@ def read_range(
     A connection that breaks is resumed where it broke, on the same version of the
     object, until ``attempts`` in a row brought no byte.
     """
-    start, end = span
-    if end is not None and end <= start:
+    if span.end is not None and span.end <= span.start:
         return iter(())
     try:
         chunks, found = _open(client, blob, span, etag)
@@ -61,7 +70,7 @@ def _open(
     client: S3Client, blob: Blob, span: Span, etag: str | None
 ) -> tuple[Iterator[bytes], str]:
     bucket, key, own = blob
-    start, end = span
+    start, end, needed = span
     wanted: dict[str, Any] = {"Bucket": bucket, "Key": key}
     if start or end is not None:
         wanted["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
@@ -80,7 +89,13 @@ def _open(
         raise SourceChanged(f"{key} is no longer what it was: its ETag differs")
     # Without Content-Range the storage ignored the range and sends the whole object.
     begin = _RANGE.match(answer.get("ContentRange", ""))
+    if begin is None and needed and "Range" in wanted:
+        answer["Body"].close()
+        raise RangesIgnored(f"s3://{bucket}/{key}: the storage ignores ranges")
     skip = start - (int(begin[1]) if begin else 0)
+    if skip < 0:
+        answer["Body"].close()
+        raise StorageUnavailable(f"{key}: the storage sent another range than asked")
     return _cut(answer["Body"].iter_chunks(CHUNK_BYTES), skip), found
 
 
@@ -92,7 +107,7 @@ def _stream(
     chunks: Iterator[bytes],
     attempts: int,
 ) -> Iterator[bytes]:
-    start, end = span
+    start, end = span.start, span.end
     failures = 0
     while True:
         try:
@@ -111,7 +126,7 @@ def _stream(
         else:
             return
         try:
-            chunks, _ = _open(client, blob, (start, end), etag)
+            chunks, _ = _open(client, blob, span._replace(start=start), etag)
         except _PastTheEnd:
             return
 

@@ -5,6 +5,7 @@ A host name is resolved once and all its addresses must be public. The connectio
 to a checked address, so a second DNS answer cannot change the target.
 """
 
-from worker.egress.client import Answer, EgressClient
+from worker.egress.client import Answer, Downloaded, EgressClient, Pin, Remote
+from worker.egress.expiry import expires_at
 
-__all__ = ["Answer", "EgressClient"]
+__all__ = ["Answer", "Downloaded", "EgressClient", "Pin", "Remote", "expires_at"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import socket
 import ssl
 import threading
@@ -26,6 +27,7 @@ from urllib.parse import urljoin, urlsplit
 from common.errors import (
     DiskFull,
     Interrupted,
+    SourceChanged,
     SourceError,
     SourceForbidden,
     SourceNotFound,
@@ -43,6 +45,9 @@ _EXCERPT = 2048
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _AGENT = "Framemill"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+# The most that one request for a range may take, in seconds.
+_RANGE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,27 @@ class Downloaded:
     etag: str | None
     name: str | None
     url: str
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What identifies the content of a file at a URL: its length and one of these.
+
+    ``etag`` is a strong ETag without quotes, ``modified`` the Last-Modified header.
+    """
+
+    size: int
+    etag: str | None = None
+    modified: str | None = None
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file whose server sends ranges of it; none of it was kept."""
+
+    pin: Pin
+    content_type: str | None
+    name: str | None
 
 
 class EgressClient:
@@ -100,15 +126,75 @@ class EgressClient:
         Unreachable (retryable: no answer, too slow, 5xx), DiskFull, Interrupted.
         ``path`` does not exist after an error.
         """
-        seconds = deadline_seconds or self._settings.source_seconds
-        clock = _Clock(seconds)
-        for _ in range(self._settings.redirects + 1):
-            with self._exchange("GET", url, {}, None, clock) as answer:
-                if answer.status not in _REDIRECTS:
+        clock = _Clock(deadline_seconds or self._settings.source_seconds)
+        with self._follow(url, {}, clock) as (answer, final):
+            _check_status(answer)
+            size = _save(answer, path, max_bytes, clock, should_stop)
+            return _describe(answer, size, final)
+
+    def look_or_download(
+        self,
+        url: str,
+        path: Path,
+        *,
+        least: int | None,
+        max_bytes: int,
+        strong: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Downloaded | Remote:
+        """Return what is at ``url`` if it can be read by ranges; else download it.
+
+        It can if it has over ``least`` bytes (None: it cannot), and its server sends
+        ranges and what identifies the content; ``strong`` accepts only an ETag as that.
+        Raises what :meth:`download` raises.
+        """
+        clock = _Clock(self._settings.source_seconds)
+        # A file of at most ``least`` bytes comes whole with this one request.
+        asked = {} if least is None else {"Range": f"bytes=0-{max(least, 1) - 1}"}
+        with self._follow(url, asked, clock) as (answer, final):
+            span = _span(answer) if answer.status == 206 else None
+            whole = span is not None and span[:2] == (0, span[2])
+            if span is not None and not whole:
+                if found := _remote(answer, span[2], max_bytes, final, strong=strong):
+                    return found
+            elif whole or answer.status not in {206, 416}:
+                if not whole:
                     _check_status(answer)
-                    size = _save(answer, path, max_bytes, clock, should_stop)
-                    return _describe(answer, size, url)
-                url = _follow(url, answer)
+                size = _save(answer, path, max_bytes, clock, should_stop)
+                return _describe(answer, size, final)
+        return self.download(url, path, max_bytes=max_bytes, should_stop=should_stop)
+
+    def read_range(self, url: str, start: int, end: int, pin: Pin) -> Iterator[bytes]:
+        """Yield the bytes from ``start`` to before ``end`` of a file that was pinned.
+
+        Each call follows and checks the redirects anew. Raises SourceChanged if the
+        content is another by now, and what :meth:`download` raises; Unreachable also
+        if the connection ends early.
+        """
+        clock = _Clock(min(_RANGE_SECONDS, self._settings.source_seconds))
+        asked = {"Range": f"bytes={start}-{end - 1}"}
+        if pin.etag is not None:
+            asked["If-Match"] = f'"{pin.etag}"'
+        with self._follow(url, asked, clock) as (answer, _):
+            _check_range(answer, start, end, pin)
+            left = end - start
+            while left and (chunk := answer.read1(min(_CHUNK, left))):
+                left -= len(chunk)
+                yield chunk
+                clock.left()
+            _check_whole(end - start - left, end - start)
+
+    @contextmanager
+    def _follow(
+        self, url: str, headers: Mapping[str, str], clock: _Clock
+    ) -> Iterator[tuple[HTTPResponse, str]]:
+        """Yield the answer that is no redirect, and its URL."""
+        for _ in range(self._settings.redirects + 1):
+            with self._exchange("GET", url, headers, None, clock) as answer:
+                if answer.status not in _REDIRECTS:
+                    yield answer, url
+                    return
+                url = _next_url(url, answer)
         raise SourceError(
             f"the URL leads through more than {self._settings.redirects} redirects",
             hint="use the final URL of the file (FRAMEMILL_EGRESS_REDIRECTS)",
@@ -274,7 +360,7 @@ def _headers(answer: HTTPResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in answer.getheaders()}
 
 
-def _follow(url: str, answer: HTTPResponse) -> str:
+def _next_url(url: str, answer: HTTPResponse) -> str:
     location = answer.getheader("Location")
     if not location:
         raise SourceError(
@@ -302,6 +388,51 @@ def _check_status(answer: HTTPResponse) -> None:
     if status in {408, 425, 429} or status >= 500:
         raise Unreachable(detail)
     raise SourceError(detail, hint="use a URL that answers 200 with the file")
+
+
+def _span(answer: HTTPResponse) -> tuple[int, int, int] | None:
+    """Return where an answer's bytes begin and end (exclusive), and the file's length.
+
+    None if it says none, or its bytes are encoded ones.
+    """
+    if answer.getheader("Content-Encoding", "identity") != "identity":
+        return None
+    found = _CONTENT_RANGE.fullmatch(answer.getheader("Content-Range") or "")
+    return found and (int(found[1]), int(found[2]) + 1, int(found[3]))
+
+
+def _pin(answer: HTTPResponse, size: int) -> Pin | None:
+    """Return what identifies the content; None if nothing does."""
+    etag = answer.getheader("ETag") or ""
+    if len(etag) > 2 and etag[0] == etag[-1] == '"':
+        return Pin(size, etag=etag[1:-1])
+    modified = answer.getheader("Last-Modified")
+    return Pin(size, modified=modified) if modified else None
+
+
+def _remote(
+    answer: HTTPResponse, size: int, max_bytes: int, url: str, *, strong: bool
+) -> Remote | None:
+    """Return the file of which an answer brings a range; None without a (strong) pin."""
+    if size > max_bytes:
+        raise _too_large(size, max_bytes)
+    pin = _pin(answer, size)
+    if pin is None or (strong and pin.etag is None):
+        return None
+    return Remote(pin, answer.getheader("Content-Type"), _name(answer, url))
+
+
+def _check_range(answer: HTTPResponse, start: int, end: int, pin: Pin) -> None:
+    """Raise an error unless these are the bytes asked for of the pinned content."""
+    if answer.status not in {200, 206, 412, 416}:
+        _check_status(answer)
+    span = _span(answer)
+    now = _pin(answer, span[2] if span else answer.length or pin.size)
+    gone = answer.status in {412, 416}
+    if gone or (now is not None and now != pin):
+        raise SourceChanged("the file at the URL is no longer what it was")
+    if now is None or answer.status != 206 or span != (start, end, pin.size):
+        raise Unreachable("the server no longer sends the range that it is asked for")
 
 
 def _save(

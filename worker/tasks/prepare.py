@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 from common.errors import TooLarge, TooLong
 from common.jobs.service import source_key
 from common.jobs.store import Opening, Outcome
-from common.model import ErrorInfo, JobOptions, MediaInfo, OutputRecord, Source
+from common.model import (
+    ErrorInfo,
+    JobOptions,
+    MediaInfo,
+    OutputRecord,
+    Source,
+    SourceReading,
+    WholeReason,
+)
 from common.outputs.specs import OUTPUT_SPEC
 from worker.dedupe import reuse
+from worker.egress import Downloaded, expires_at
 from worker.lease import Attempt
 from worker.media.ffmpeg.clip import no_video
-from worker.media.source_file import LocalFile
 
 
 def prepare(attempt: Attempt) -> Outcome:
-    """Pin, fetch and probe the source; split and open each output.
+    """Pin and probe the source; split and open each output.
 
     Raises SourceError, MediaError or Unavailable before any output is opened.
     """
@@ -27,8 +36,8 @@ def prepare(attempt: Attempt) -> Outcome:
     check_size(claim.options, source)
     if claim.options.dedupe and (copied := _reuse(attempt, source)):
         return copied
-    path = attempt.fetch_source(source)
-    media = context.engine.probe(LocalFile(path), attempt.watch.should_stop)
+    opened = attempt.open_source(source)
+    media = context.engine.probe(opened, attempt.watch.should_stop)
     check_length(claim.options, media)
     job = runtime.store.get(claim.job_id)
     outputs = [] if job is None else job.outputs
@@ -37,7 +46,12 @@ def prepare(attempt: Attempt) -> Outcome:
         raise no_video(media)
     return attempt.settle(
         lambda: runtime.store.open(
-            claim, media, source, openings, warnings=list(media.warnings)
+            claim,
+            media,
+            source,
+            openings,
+            warnings=list(media.warnings),
+            reading=attempt.reading,
         )
     )
 
@@ -45,7 +59,7 @@ def prepare(attempt: Attempt) -> Outcome:
 def _reuse(attempt: Attempt, source: Source) -> Outcome | None:
     claim = attempt.claim
     # A downloaded source would have to be downloaded again after the wait.
-    wait = claim.source.kind != "url"
+    wait = claim.source.kind == source.kind
     return reuse(
         attempt, source, lambda media: check_length(claim.options, media), wait=wait
     )
@@ -80,28 +94,79 @@ def _opening(attempt: Attempt, output: OutputRecord, media: MediaInfo) -> Openin
 
 
 def _pin(attempt: Attempt) -> Source:
-    """Pin the source; a URL is first downloaded into our own storage."""
+    """Pin the source; a URL that cannot be read in place is downloaded first."""
     claim, context = attempt.claim, attempt.context
     source = claim.source
     if source.kind == "url":
-        source = _download(attempt, attempt.folder / "download")
+        source = _pin_url(attempt)
+    if source.kind == "url":
+        return source
     source = context.sources.pin(source)
     resumed = source.kind == "upload" and source.sha256 is None
     if resumed and claim.options.dedupe:
         # Uploaded in parts, perhaps in parallel: no process has read it in order yet.
-        digest = _sha256(attempt.fetch_source(source))
-        source = source.model_copy(update={"sha256": digest})
+        # A file that is only read by ranges is known by its upload instead.
+        opened = attempt.open_source(source)
+        if opened.complete:
+            digest = _sha256(opened.path)
+            source = source.model_copy(update={"sha256": digest})
     return source
 
 
-def _download(attempt: Attempt, path: Path) -> Source:
-    claim, runtime = attempt.claim, attempt.context.runtime
-    limit = runtime.settings.limits.source_bytes
-    downloaded = attempt.context.egress.download(
-        claim.source.url or "",
+def _pin_url(attempt: Attempt) -> Source:
+    """Return a URL with what identifies its content, or the upload that it became.
+
+    A large file whose server sends ranges is read where it is, by every task. Anything
+    else is downloaded into our own storage.
+    """
+    claim, context = attempt.claim, attempt.context
+    source, settings = claim.source, context.runtime.settings
+    if source.size is not None:
+        return source  # an earlier job pinned it, and nothing of it was kept
+    limit = settings.limits.source_bytes
+    path = attempt.folder / "download"
+    # The tasks that follow may run much later.
+    needed_until = time.time() + settings.lease.outage_hours * 3600
+    expires = expires_at(source.url or "")
+    reason = context.sources.whole_reason()
+    if expires is not None and expires < needed_until:
+        reason = "url_expires"
+    found = context.egress.look_or_download(
+        source.url or "",
         path,
+        least=None if reason else settings.worker.sparse_bytes,
+        strong=claim.options.dedupe,
         max_bytes=min(limit, claim.options.max_bytes or limit),
         should_stop=attempt.watch.should_stop,
+    )
+    if isinstance(found, Downloaded):
+        if found.size < settings.worker.sparse_bytes:
+            reason = "small"
+        return _keep(attempt, path, found, reason or "no_ranges")
+    return source.model_copy(
+        update={
+            "etag": found.pin.etag,
+            "modified": found.pin.modified,
+            "size": found.pin.size,
+            "name": source.name or found.name,
+            "content_type": found.content_type,
+        }
+    )
+
+
+def _keep(
+    attempt: Attempt, path: Path, downloaded: Downloaded, reason: WholeReason
+) -> Source:
+    """Put a downloaded file into our own storage, and into the cache of this host."""
+    claim, context = attempt.claim, attempt.context
+    runtime = context.runtime
+    attempt.add_reading(
+        SourceReading(
+            access="whole",
+            access_reason=reason,
+            bytes_read=downloaded.size,
+            requests=1,
+        )
     )
     sha256 = _sha256(path) if claim.options.dedupe else None
     key = source_key(claim.job_id)
@@ -111,8 +176,7 @@ def _download(attempt: Attempt, path: Path) -> Source:
     runtime.store.reserve_blob(key, runtime.settings.retention.upload_hours * 3600)
     attempt.check()
     info = runtime.blobs.put(key, path, content_type="application/octet-stream")
-    path.unlink()
-    return claim.source.model_copy(
+    source = claim.source.model_copy(
         update={
             "kind": "upload",
             "key": key,
@@ -122,6 +186,8 @@ def _download(attempt: Attempt, path: Path) -> Source:
             "name": claim.source.name or downloaded.name,
         }
     )
+    context.sources.adopt(source, path)
+    return source
 
 
 def _sha256(path: Path) -> str:

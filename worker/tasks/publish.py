@@ -19,8 +19,6 @@ def publish(attempt: Attempt) -> Outcome:
     Unavailable, Interrupted.
     """
     claim, runtime = attempt.claim, attempt.context.runtime
-    # If this ends the job, this host's copy of its source is dropped.
-    attempt.source = claim.source
     target = claim.options.destination
     if target is None:
         raise ValueError(f"{claim.task}: its job has no destination")

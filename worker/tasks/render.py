@@ -14,7 +14,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from common.storage.port import BlobStore
 from worker.lease import Attempt
 from worker.media.engine import Rendered, RenderedFile, RenderJob
-from worker.media.source_file import LocalFile
+from worker.media.source_file import SourceFile
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ def render(attempt: Attempt) -> Outcome:
     SourceError, Unavailable, Interrupted.
     """
     claim, context = attempt.claim, attempt.context
-    job = _render_job(attempt, attempt.fetch_source(claim.source))
+    job = _render_job(attempt, attempt.open_source(claim.source))
     rendered = context.engine.render(job, attempt.watch)
     _raise_costly(rendered)
     prefix = f"out/{claim.job_id}/{claim.output}/{claim.fence}/"
@@ -66,7 +66,7 @@ def _discard(blobs: BlobStore, prefix: str) -> None:
         log.warning("render.orphans_left", prefix=prefix, error=error.detail)
 
 
-def _render_job(attempt: Attempt, source: Path) -> RenderJob:
+def _render_job(attempt: Attempt, source: SourceFile) -> RenderJob:
     claim = attempt.claim
     if claim.media is None or claim.spec is None:
         raise ValueError(
@@ -77,7 +77,7 @@ def _render_job(attempt: Attempt, source: Path) -> RenderJob:
     return RenderJob(
         spec=OUTPUT_SPEC.validate_python(claim.spec),
         media=claim.media,
-        source=LocalFile(source),
+        source=source,
         workdir=workdir,
         part=claim.part_spec,
         parts=claim.parts,
@@ -124,5 +124,6 @@ def _finish(attempt: Attempt, artifacts: list[Artifact], rendered: Rendered) -> 
             warnings=rendered.warnings,
             reports=reports,
             publish=claim.options.destination is not None and claim.part is None,
+            reading=attempt.reading,
         )
     )

@@ -3,8 +3,8 @@
 -- arg: op, call, task, token, fence (of a claimed prepare task), digest (of owner, bytes
 --   and outputs), and
 --   ask: lost? (a job whose files are gone), wait? (whether this task would wait)
---   copy_from_duplicate: from, media, source, source_key?, warnings, publish?,
---     outputs [{name, artifacts, warnings}]
+--   copy_from_duplicate: from, media, source, source_key?, reading?, warnings,
+--     publish?, outputs [{name, artifacts, warnings}]
 -- ask answers {run} (this job makes them), {from = job} (copy that job's), {wait = job}
 --   (that job is making them and wakes this task at its end) or {stale}.
 -- copy_from_duplicate ends the prepare task and the outputs; it answers an outcome.

@@ -1,7 +1,7 @@
 -- Ends a claim well: publishes an output, keeps a part's result, or ends a delivery.
--- arg: call, task, token, fence, artifacts, result, warnings, reports, publish? (the files
---   are yet to be copied to the job's destination: the output goes on as a task of kind
---   publish and ends with that).
+-- arg: call, task, token, fence, artifacts, result, warnings, reports, reading?, publish?
+--   (the files are yet to be copied to the job's destination: the output goes on as a task
+--   of kind publish and ends with that).
 -- Answers an outcome, or {missing = name} and changes nothing: an index among the
 --   artifacts names a file that is none of them.
 
@@ -51,6 +51,7 @@ return replay_safe(function()
   local lacking = missing_name(artifacts)
   if lacking then return {missing = lacking} end
   local job = job_of(task)
+  add_reading(job)
   report(task, arg.reports)
   if task.f.cancel == '1' then
     end_task(job, task, 'cancelled')

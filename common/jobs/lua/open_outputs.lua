@@ -1,6 +1,6 @@
 -- Ends a prepare task and queues the job's outputs, or the parts of an output.
--- arg: call, task, token, fence, media, source, source_key?, warnings,
---   openings [{name, queue?, error? (fails the output at once), parts [text]}].
+-- arg: call, task, token, fence, media, source, source_key?, reading?,
+--   warnings, openings [{name, queue?, error? (fails the output at once), parts [text]}].
 -- Answers an outcome.
 
 local function open_output(job, output, opening)

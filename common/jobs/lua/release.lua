@@ -1,4 +1,5 @@
--- Gives a claim back. arg: call, task, token, fence, error?, delay_ms, reports, how:
+-- Gives a claim back. arg: call, task, token, fence, error?, delay_ms, reports,
+--   reading?, how:
 --   retry      costs an attempt; at the last one the task fails
 --   refund     costs none: the worker stops. Capped, so that workers that always crash at
 --              a task end it
@@ -12,6 +13,7 @@ return replay_safe(function()
   local task, stale = claimed_task()
   if not task then return stale end
   local job = job_of(task)
+  add_reading(job)
   local how = arg.how
   local reason = arg.error or cfg.errors.exhausted
   report(task, arg.reports)

@@ -24,6 +24,7 @@ from common.model import (
     OutputRecord,
     OutputStatus,
     Source,
+    SourceReading,
     Waiting,
 )
 
@@ -103,6 +104,19 @@ def _waiting(fields: Fields) -> Waiting | None:
     )
 
 
+def _reading(fields: Fields) -> SourceReading | None:
+    if not fields.get("read_access"):
+        return None
+    return SourceReading.model_validate(
+        {
+            "access": fields["read_access"],
+            "access_reason": fields["read_reason"] or None,
+            "bytes_read": int(fields["read_bytes"]),
+            "requests": int(fields["read_requests"]),
+        }
+    )
+
+
 def read_job(answer: dict[str, Any]) -> JobRecord:
     """Return the record of a job from what get, list and delete answer."""
     fields: Fields = answer["job"]
@@ -129,6 +143,7 @@ def read_job(answer: dict[str, Any]) -> JobRecord:
             "batch": fields.get("batch"),
             "deduplicated_from": fields.get("deduplicated_from"),
             "waiting": _waiting(fields),
+            "reading": _reading(fields),
         }
     )
 

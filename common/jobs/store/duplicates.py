@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 from common.jobs.store.connection import Connection, dump, new_call
 from common.jobs.store.jobs import read_outcome, source_blob
 from common.jobs.store.records import Claim, Outcome
-from common.jobs.store.tasks import held
-from common.model import Artifact, JobRecord, Source
+from common.jobs.store.tasks import dump_reading, held
+from common.model import Artifact, JobRecord, Source, SourceReading
 
 _ARTIFACTS = TypeAdapter(list[Artifact])
 
@@ -66,13 +66,15 @@ class Duplicates(Connection):
             return Duplicate("wait", answer["wait"])
         return Duplicate("run" if "run" in answer else "lost")
 
-    def copy_from_duplicate(
+    def copy_from_duplicate(  # noqa: PLR0913 - the last by keyword
         self,
         claim: Claim,
         digest: str,
         source: Source,
         duplicate: JobRecord,
         outputs: Sequence[CopiedOutput],
+        *,
+        reading: SourceReading | None = None,
     ) -> Outcome:
         """End a job's prepare task and outputs with copies of a duplicate's results.
 
@@ -86,6 +88,7 @@ class Duplicates(Connection):
             media=duplicate.media and duplicate.media.model_dump_json(),
             source=source.model_dump_json(),
             source_key=source_blob(source),
+            reading=dump_reading(reading),
             warnings=dump(duplicate.warnings),
             publish=claim.options.destination is not None or None,
             outputs=[

@@ -27,6 +27,7 @@ from common.model import (
     ErrorInfo,
     MediaInfo,
     Source,
+    SourceReading,
 )
 from common.notify.subscriptions import Subscription
 
@@ -83,6 +84,11 @@ def _opening(name: str, one: Opening) -> dict[str, Any]:
     return given
 
 
+def dump_reading(reading: SourceReading | None) -> dict[str, Any] | None:
+    """Return what a task read of its source as the scripts take it."""
+    return reading and reading.model_dump(exclude_none=True)
+
+
 def held(verb: str, claim: Claim) -> dict[str, Any]:
     """Return the arguments that end a claim once, however often they are sent."""
     return {
@@ -128,10 +134,13 @@ class Tasks(Connection):
         source: Source,
         openings: Mapping[str, Opening],
         warnings: Sequence[str] = (),
+        *,
+        reading: SourceReading | None = None,
     ) -> Outcome:
         """End a prepare task: store what it found, and queue outputs or their parts.
 
         ``openings`` are by the outputs' names; an output that has ended stays ended.
+        ``reading`` is added to what the job's other tasks read of the source.
         """
         if claim.kind != "prepare":
             raise ValueError(f"task {claim.task} is not a prepare task")
@@ -141,6 +150,7 @@ class Tasks(Connection):
             media=media.model_dump_json(),
             source=source.model_dump_json(),
             source_key=source_blob(source),
+            reading=dump_reading(reading),
             warnings=dump(list(warnings)),
             openings=[_opening(name, one) for name, one in openings.items()],
         )
@@ -155,11 +165,12 @@ class Tasks(Connection):
         warnings: Sequence[str] = (),
         reports: Sequence[AttemptReport] = (),
         publish: bool = False,
+        reading: SourceReading | None = None,
     ) -> Outcome:
         """Publish an output, a part's ``result`` or a delivery, exactly once.
 
         An output that was made in parts gets their artifacts before these. Warnings
-        and reports of a part go to its output. With ``publish`` the artifacts are
+        and reports of a part go to its output. ``reading`` as for :meth:`open`. With ``publish`` the artifacts are
         stored, and the output ends when a claim of kind publish has copied them to the
         job's destination. Raises InternalError, and changes nothing, if an index among
         the artifacts names a file that is none of them.
@@ -173,6 +184,7 @@ class Tasks(Connection):
             result=dump(result),
             warnings=dump(list(warnings)),
             reports=_REPORTS.dump_json(list(reports)).decode(),
+            reading=dump_reading(reading),
             publish=publish or None,
         )
         if "missing" in answer:
@@ -190,6 +202,7 @@ class Tasks(Connection):
         error: ErrorInfo | None = None,
         delay_seconds: float = 0,
         reports: Sequence[AttemptReport] = (),
+        reading: SourceReading | None = None,
     ) -> Outcome:
         """Release a claim, in one of these ways (``how``).
 
@@ -198,7 +211,8 @@ class Tasks(Connection):
         waits for wakes it. ``wait`` costs none: a part of the service is away
         (``error``); the task waits for it up to lease.outage_hours, and this host
         claims no work for a while. ``fatal`` fails the task at once. ``cancelled``
-        answers a cancel; a task that is to be cancelled ends so in any way.
+        answers a cancel; a task that is to be cancelled ends so in any way. ``reading``
+        as for :meth:`open`.
         """
         answer = self._call(
             "release",
@@ -206,6 +220,7 @@ class Tasks(Connection):
             how=how,
             error=error and error.model_dump_json(),
             delay_ms=round(delay_seconds * 1000),
+            reading=dump_reading(reading),
             reports=_REPORTS.dump_json(list(reports)).decode(),
         )
         return read_outcome(answer)

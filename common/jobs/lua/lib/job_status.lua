@@ -329,13 +329,30 @@ local function outcome(applied, job)
   return {applied = applied, job_ended = job and derive(job) or false, messages = messages}
 end
 
--- Ends the claimed prepare and records what it found: arg.media, source, source_key.
+-- Adds what a task read of its source to its job's sums. arg.reading {access,
+-- access_reason?, bytes_read, requests} is missing where it read nothing. That a task
+-- fetched all of it outweighs what the others did.
+local function add_reading(job)
+  local reading = arg.reading
+  if not job or not reading then return end
+  if job.f.read_access ~= 'whole' then
+    set(job, {read_access = reading.access, read_reason = reading.access_reason or ''})
+  end
+  set(job, {
+    read_bytes = number(job, 'read_bytes') + reading.bytes_read,
+    read_requests = number(job, 'read_requests') + reading.requests,
+  })
+end
+
+-- Ends the claimed prepare and records what it found: arg.media, source, source_key,
+-- reading?.
 -- Answers its job, or nil and the answer for a claim that no longer counts or was
 -- cancelled.
 local function end_prepare()
   local task, stale = claimed_task()
   if not task then return nil, stale end
   local job = read_job(task.f.job)
+  add_reading(job)
   if task.f.cancel == '1' then
     end_task(job, task, 'cancelled')
     return nil, outcome(false, job)

@@ -1,0 +1,333 @@
+"""A local copy of a source that holds only what was asked for, and grows.
+
+The copy is a sparse file of the source's full length. :meth:`SparseCopy.ensure` brings
+what is missing of a range before it returns, so whoever calls it before each read never
+sees a hole. The block map beside the file is shared: all processes that have the copy
+open fill it together, and none fetches what another has or is fetching.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from common.errors import DiskFull, Interrupted, SourceError, StorageUnavailable
+from common.model import SourceReading
+from common.storage.port import disk_errors
+from worker.source.block_map import BlockMap, Run
+from worker.source.origin import Origin
+from worker.source.read_ahead import ReadAhead
+
+_MIB = 1024 * 1024
+# How much one request asks for: several of them share a wide window, and a large whole.
+_WINDOW_PIECE, _WHOLE_PIECE = _MIB, 8 * _MIB
+_MOST_AHEAD = 4 * _MIB
+# How often a wait looks whether the attempt was stopped, and whether another process
+# has got on with the blocks that it locked.
+_LOOK_SECONDS, _OTHERS_SECONDS = 0.1, 0.01
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a copy gets from those who opened it.
+
+    ``requests`` is how many requests run at once. ``should_stop`` ends every wait.
+    ``grown`` is told the bytes that were written. ``make_room`` frees disk space.
+    """
+
+    requests: int
+    should_stop: Callable[[], bool]
+    grown: Callable[[int], None]
+    make_room: Callable[[], None]
+
+
+class SparseCopy:
+    """An open copy at ``path``; threads may share it, and :meth:`close` ends it.
+
+    ``access`` is how the source is read, ``access_reason`` why it is read whole.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        blocks: BlockMap,
+        origin: Origin,
+        surroundings: Surroundings,
+    ) -> None:
+        self.path = path
+        self.access: Literal["sparse", "whole"] = "sparse"
+        self.access_reason: str | None = None
+        self._map = blocks
+        self._layout = blocks.layout
+        self._origin = origin
+        self._around = surroundings
+        self._data = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        block = self._layout.block
+        self._ahead = ReadAhead(self._layout.blocks, max(1, _MOST_AHEAD // block))
+        self._by_ranges = True
+        self._complete = False
+        self._bytes = self._requests = 0
+        # All below is guarded by this condition, which is told of every change.
+        self._changed = threading.Condition()
+        self._wanted: deque[Run] = deque()
+        self._under_way: set[int] = set()
+        self._failed: list[tuple[Run, Exception]] = []
+        self._rest = False
+        self._rest_from = 0
+        self._threads = self._idle = 0
+        self._closed = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is there."""
+        if not self._complete:
+            self._complete = self._map.has((0, self._layout.blocks))
+        return self._complete
+
+    @property
+    def reading(self) -> SourceReading:
+        """What was read of the source through this copy so far."""
+        return SourceReading(
+            access=self.access,
+            access_reason=self.access_reason,
+            bytes_read=self._bytes,
+            requests=self._requests,
+        )
+
+    def ensure(self, start: int, end: int) -> None:
+        """Return once the bytes from ``start`` to before ``end`` are in the file.
+
+        What lies past the source's end does not matter. Raises SourceChanged and other
+        SourceErrors, StorageUnavailable, Unreachable, DiskFull; Interrupted soon after
+        the attempt was stopped.
+        """
+        if start >= min(end, self._layout.size) or self.complete:
+            return
+        run = self._layout.covering(start, end)
+        if self._map.has(run):
+            self._continue(run)
+            return
+        with self._changed:
+            self._forget(run)
+            self._begin(self._ahead.miss(run))
+            self._await(lambda: self._map.has(run), run)
+            if not self._rest and self._map.present * 2 > self._layout.blocks:
+                self._begin_rest()
+
+    def ensure_all(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Bring many ranges at once, in parallel; raises what :meth:`ensure` raises."""
+        size = self._layout.size
+        runs = [
+            self._layout.covering(start, end)
+            for start, end in spans
+            if start < min(end, size)
+        ]
+        with self._changed:
+            for run in runs:
+                self._forget(run)
+                self._begin(run)
+            for run in runs:
+                self._await(lambda run=run: self._map.has(run), run)  # type: ignore[misc]
+
+    def ensure_whole(self, *, by_ranges: bool = True) -> None:
+        """Bring all that is missing; raises what :meth:`ensure` raises.
+
+        Without ``by_ranges`` one request brings the whole source.
+        """
+        with self._changed:
+            self._by_ranges = by_ranges
+            self._begin_rest()
+            self._await(lambda: self.complete, (0, self._layout.blocks))
+
+    def close(self) -> None:
+        """Stop what is under way. What was written stays, and nothing more is asked."""
+        with self._changed:
+            released = self._closed or self._threads
+            self._closed = True
+            self._changed.notify_all()
+            if not released:
+                self._release()
+
+    def _continue(self, run: Run) -> None:
+        """Fetch on early, if a program reads through the file."""
+        with self._changed:
+            further = self._ahead.hit(run)
+            if further is not None:
+                self._begin(further)
+
+    def _begin(self, run: Run) -> None:
+        """Ask for what is missing of ``run`` and not under way."""
+        pieces = max(1, _WINDOW_PIECE // self._layout.block)
+        for gap in self._map.missing(run):
+            for piece in self._free(gap, pieces):
+                self._under_way.update(range(*piece))
+                self._wanted.append(piece)
+                self._employ()
+
+    def _begin_rest(self) -> None:
+        self._rest, self._rest_from = True, 0
+        for _ in range(self._around.requests):
+            self._employ()
+
+    def _free(self, gap: Run, most: int) -> list[Run]:
+        """Cut ``gap`` into pieces of at most ``most`` blocks, none under way."""
+        found: list[Run] = []
+        for number in range(*gap):
+            if number in self._under_way:
+                continue
+            if found and found[-1][1] == number and number - found[-1][0] < most:
+                found[-1] = (found[-1][0], number + 1)
+            else:
+                found.append((number, number + 1))
+        return found
+
+    def _employ(self) -> None:
+        """Have a thread look for work; start one if too few are idle."""
+        if self._closed:
+            raise Interrupted("the copy of the source was closed")
+        most = self._around.requests
+        wanted = most if self._rest else len(self._wanted)
+        if self._idle < wanted and self._threads < most:
+            self._threads += 1
+            threading.Thread(target=self._work, name="source", daemon=True).start()
+        self._changed.notify_all()
+
+    def _await(self, done: Callable[[], bool], run: Run) -> None:
+        """Wait until ``done``; raise what kept blocks of ``run`` from coming."""
+        while not done():
+            self._raise_failure(run)
+            if self._closed or self._around.should_stop():
+                raise Interrupted("stopped while the source was read")
+            if not self._changed.wait(_LOOK_SECONDS) and not self._busy():
+                # Another call took the failure of a piece that both waited for.
+                self._begin(run)
+
+    def _busy(self) -> bool:
+        return bool(self._under_way) or self._rest
+
+    def _forget(self, run: Run) -> None:
+        """Forget that a fetch ahead failed, before the same is asked for in earnest."""
+        self._failed = [
+            (failed, error)
+            for failed, error in self._failed
+            if failed[0] >= run[1] or run[0] >= failed[1]
+        ]
+
+    def _raise_failure(self, run: Run) -> None:
+        for place, (failed, error) in enumerate(self._failed):
+            overlaps = failed[0] < run[1] and run[0] < failed[1]
+            if overlaps or isinstance(error, SourceError):
+                del self._failed[place]
+                raise error
+
+    def _work(self) -> None:
+        """Fetch pieces until the copy is closed; a thread of its own."""
+        while (piece := self._take()) is not None:
+            failure: Exception | None = None
+            try:
+                self._fill(piece)
+            except Exception as error:  # noqa: BLE001 - raised by the call that waits
+                failure = error
+            with self._changed:
+                self._under_way.difference_update(range(*piece))
+                if failure is not None:
+                    self._rest = False
+                    self._failed.append((piece, failure))
+                self._changed.notify_all()
+
+    def _take(self) -> Run | None:
+        """Return the next piece, asked for or of the rest; None after the end."""
+        with self._changed:
+            while not self._closed:
+                if self._wanted:
+                    return self._wanted.popleft()
+                if self._rest and (piece := self._next_of_rest()):
+                    return piece
+                self._idle += 1
+                self._changed.wait()
+                self._idle -= 1
+            self._threads -= 1
+            if not self._threads:
+                self._release()
+            return None
+
+    def _next_of_rest(self) -> Run | None:
+        most = max(1, _WHOLE_PIECE // self._layout.block)
+        everything = (self._rest_from, self._layout.blocks)
+        gaps = self._map.missing(everything)
+        if not self._by_ranges:
+            most, gaps = self._layout.blocks, gaps and [everything]
+        for gap in gaps:
+            for piece in self._free(gap, most):
+                self._rest_from = piece[1]
+                self._under_way.update(range(*piece))
+                return piece
+        self._rest = False
+        return None
+
+    def _release(self) -> None:
+        os.close(self._data)
+        self._map.close()
+
+    def _fill(self, piece: Run) -> None:
+        """Fetch what is missing of ``piece`` and what no other process is fetching."""
+        while gaps := self._map.missing(piece):
+            claim = self._map.claim(gaps[0] if self._by_ranges else piece)
+            if claim is None:
+                with self._changed:
+                    self._changed.wait(_OTHERS_SECONDS)
+                self._check()
+                continue
+            with claim:
+                # Another process may have fetched some of it before the claim.
+                gaps = self._map.missing(claim.run)
+                for gap in gaps if self._by_ranges else [claim.run]:
+                    self._fetch(gap)
+
+    def _fetch(self, gap: Run) -> None:
+        at, end = self._layout.bytes_of(gap)
+        first = gap[0]
+        with self._changed:
+            self._requests += 1
+        for chunk in self._origin.read(at, end):
+            self._check()
+            self._write(at, chunk)
+            at += len(chunk)
+            upto = gap[1] if at >= end else at // self._layout.block
+            if upto > first:
+                self._map.mark((first, upto))
+            first = upto
+            with self._changed:
+                self._bytes += len(chunk)
+                self._changed.notify_all()
+        if at < end:
+            raise StorageUnavailable(
+                f"the source's storage sent {end - at} bytes less than it was asked for"
+            )
+
+    def _check(self) -> None:
+        if self._closed or self._around.should_stop():
+            raise Interrupted("stopped while the source was read")
+
+    def _write(self, at: int, chunk: bytes) -> None:
+        doing = "keeping a local copy of the source"
+        try:
+            with disk_errors(doing):
+                _write_all(self._data, chunk, at)
+        except DiskFull:
+            self._around.make_room()
+            with disk_errors(doing):
+                _write_all(self._data, chunk, at)
+        self._around.grown(len(chunk))
+
+
+def _write_all(descriptor: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, at)
+        view, at = view[written:], at + written
