@@ -6,7 +6,7 @@ import http.client
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -70,18 +70,19 @@ class _Handler(BaseHTTPRequestHandler):
             traffic.requests.append((self.command, self.headers.get("Range")))
         time.sleep(traffic.delay)
         link = http.client.HTTPConnection(self.upstream, timeout=60)
-        sent = {name: value for name, value in self.headers.items()}
+        sent = dict(self.headers.items())
         if not traffic.keep_range:
             sent.pop("Range", None)
-        link.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        link.putrequest(
+            self.command, self.path, skip_host=True, skip_accept_encoding=True
+        )
         for name, value in sent.items():
             link.putheader(name, value)
         link.endheaders(body)
-        answer = link.getresponse()
-        self._answer(answer)
-        link.close()
+        with closing(link), link.getresponse() as answer:
+            self._answer(answer)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815
 
     def _answer(self, answer: http.client.HTTPResponse) -> None:
         traffic = self.traffic

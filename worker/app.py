@@ -25,7 +25,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from common.errors import StoreUnavailable
+from common.errors import PartAway, StoreUnavailable
 from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
 from common.jobs.store import JobStore
 from common.runtime import Runtime, build_runtime, check_store
@@ -35,6 +35,7 @@ from worker.lease import WorkerContext, run
 from worker.media.sandbox import prepared
 from worker.media.sandbox.limits import die_with_parent
 from worker.scratch import remove_abandoned
+from worker.source.copies import Copies
 from worker.storage_watch import StorageWatch
 from worker.tasks.deliver import deliver
 from worker.tasks.expand_batch import expand
@@ -137,6 +138,7 @@ def _begin_heartbeat(**_: Any) -> None:
     threads = (
         ("alive", _heartbeat, (runtime,)),
         ("storage", watch.run, (_stopping, HEARTBEAT_SECONDS)),
+        ("copies", _tidy_copies, ()),
     )
     for name, work, given in threads:
         threading.Thread(target=work, args=given, name=name, daemon=True).start()
@@ -145,6 +147,20 @@ def _begin_heartbeat(**_: Any) -> None:
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_heartbeat(**_: Any) -> None:
     _stopping.set()
+
+
+def _tidy_copies() -> None:
+    """Remove local copies of sources in time, also when no job comes any more."""
+    copies = Copies(SETTINGS.worker)
+    pause = min(60.0, SETTINGS.worker.cache_seconds / 4)
+    while True:
+        try:
+            if removed := copies.tidy():
+                log.info("copies.removed", copies=removed)
+        except PartAway as error:
+            log.warning("copies.not_removed", error=error.detail)
+        if _stopping.wait(pause):
+            return
 
 
 def _heartbeat(runtime: Runtime) -> None:

@@ -37,7 +37,6 @@ from common.model import AttemptReport, ErrorInfo, Source, SourceReading
 from common.runtime import Runtime
 from worker.egress import EgressClient
 from worker.media.engine import Engine, Watch
-from worker.media.sandbox import intercepts
 from worker.media.source_file import SourceFile
 from worker.retry import RetryPolicy, plan_release
 from worker.scratch import ScratchDir
@@ -68,7 +67,7 @@ class WorkerContext:
         return cls(
             runtime=runtime,
             engine=Engine(settings),
-            sources=SourceCache(settings, runtime.blobs, egress, intercepts),
+            sources=SourceCache(settings, runtime.blobs, egress, lambda: False),
             egress=egress,
             name=name,
         )

@@ -413,7 +413,7 @@ def _pin(answer: HTTPResponse, size: int) -> Pin | None:
 def _remote(
     answer: HTTPResponse, size: int, max_bytes: int, url: str, *, strong: bool
 ) -> Remote | None:
-    """Return the file of which an answer brings a range; None without a (strong) pin."""
+    """Return the file that an answer brings a range of; None without a good pin."""
     if size > max_bytes:
         raise _too_large(size, max_bytes)
     pin = _pin(answer, size)

@@ -20,6 +20,7 @@ from common.errors import DiskFull, Interrupted, SourceError, StorageUnavailable
 from common.model import SourceReading
 from common.storage.port import disk_errors
 from worker.source.block_map import BlockMap, Run
+from worker.source.copies import DOING
 from worker.source.origin import Origin
 from worker.source.read_ahead import ReadAhead
 
@@ -315,13 +316,12 @@ class SparseCopy:
             raise Interrupted("stopped while the source was read")
 
     def _write(self, at: int, chunk: bytes) -> None:
-        doing = "keeping a local copy of the source"
         try:
-            with disk_errors(doing):
+            with disk_errors(DOING):
                 _write_all(self._data, chunk, at)
         except DiskFull:
             self._around.make_room()
-            with disk_errors(doing):
+            with disk_errors(DOING):
                 _write_all(self._data, chunk, at)
         self._around.grown(len(chunk))
 

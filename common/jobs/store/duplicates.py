@@ -66,7 +66,7 @@ class Duplicates(Connection):
             return Duplicate("wait", answer["wait"])
         return Duplicate("run" if "run" in answer else "lost")
 
-    def copy_from_duplicate(  # noqa: PLR0913 - the last by keyword
+    def copy_from_duplicate(
         self,
         claim: Claim,
         digest: str,

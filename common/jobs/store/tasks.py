@@ -86,7 +86,7 @@ def _opening(name: str, one: Opening) -> dict[str, Any]:
 
 def dump_reading(reading: SourceReading | None) -> dict[str, Any] | None:
     """Return what a task read of its source as the scripts take it."""
-    return reading and reading.model_dump(exclude_none=True)
+    return None if reading is None else reading.model_dump(exclude_none=True)
 
 
 def held(verb: str, claim: Claim) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class Tasks(Connection):
         )
         return read_outcome(answer)
 
-    def finish(
+    def finish(  # noqa: PLR0913 - all but the first two by keyword
         self,
         claim: Claim,
         artifacts: Sequence[Artifact] = (),
@@ -170,10 +170,11 @@ class Tasks(Connection):
         """Publish an output, a part's ``result`` or a delivery, exactly once.
 
         An output that was made in parts gets their artifacts before these. Warnings
-        and reports of a part go to its output. ``reading`` as for :meth:`open`. With ``publish`` the artifacts are
-        stored, and the output ends when a claim of kind publish has copied them to the
-        job's destination. Raises InternalError, and changes nothing, if an index among
-        the artifacts names a file that is none of them.
+        and reports of a part go to its output. ``reading`` as for :meth:`open`. With
+        ``publish`` the artifacts are stored, and the output ends when a claim of kind
+        publish has copied them to the job's destination. Raises InternalError, and
+        changes nothing, if an index among the artifacts names a file that is none of
+        them.
         """
         if claim.kind == "prepare":
             raise ValueError(f"task {claim.task} ends by open")

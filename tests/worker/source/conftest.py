@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,16 @@ from common import storage as blobs
 from common.model import Source
 from common.settings.load import Settings
 from common.storage.port import BlobStore
-from tests.common.storage.conftest import rclone_endpoint as rclone_endpoint  # noqa: PLC0414
-from tests.common.storage.conftest import s3_settings
+from tests.common.storage.conftest import (
+    moto_endpoint,
+    rclone_endpoint,
+    s3_settings,
+)
 from tests.counting_proxy import Traffic, counting
 from worker.egress import EgressClient
 from worker.source.cache import OpenSource, SourceCache
+
+__all__ = ["moto_endpoint", "rclone_endpoint"]
 
 MIB = 1024 * 1024
 DATA = random.Random(1).randbytes(9 * MIB + 4321)
@@ -66,9 +70,7 @@ class Case:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> OpenSource:
         path = self.folder / f"attempt-{len(self.opened)}"
-        opened = (cache or self.cache()).open(
-            source or self.source, path, should_stop
-        )
+        opened = (cache or self.cache()).open(source or self.source, path, should_stop)
         self.opened.append(opened)
         return opened
 
@@ -85,9 +87,18 @@ def read(opened: OpenSource, start: int, end: int) -> bytes:
 
 
 @pytest.fixture
-def case(rclone_endpoint: str, tmp_path: Path) -> Iterator[Case]:
-    with ExitStack() as stack:
-        made = Case(stack.enter_context(counting(rclone_endpoint)), tmp_path)
+def store_name() -> str:
+    """Name the storage of ``case``: rclone, or moto, which checks no signatures."""
+    return "rclone"
+
+
+@pytest.fixture
+def case(
+    store_name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Case]:
+    endpoint = request.getfixturevalue(f"{store_name}_endpoint")
+    with counting(endpoint) as traffic:
+        made = Case(traffic, tmp_path)
         yield made
         for opened in made.opened:
             opened.close()

@@ -1,8 +1,10 @@
-"""The local copy of a source."""
+"""How a source is opened, and how long its copy is kept."""
 
-import hashlib
+from __future__ import annotations
+
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,149 +12,206 @@ from common import storage as blobs
 from common.errors import SourceChanged, SourceNotFound, TooLarge
 from common.model import Source
 from common.settings.load import Settings
-from worker.source.whole import SourceCache
+from tests.worker.source.conftest import DATA, MIB, Case, read
+from worker.egress import EgressClient
+from worker.source.cache import SourceCache
+from worker.source.copies import Copies
+
+BLOCK = 128 * 1024
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return Settings.model_validate(
+def end(case: Case) -> None:
+    """End the last attempt: its folder goes with it."""
+    case.opened[-1].close()
+    (case.folder / f"attempt-{len(case.opened) - 1}").unlink()
+
+
+def age(path: Path, seconds: float) -> None:
+    """Make a copy's last use lie some time back."""
+    for one in (path, path.with_suffix(".map")):
+        then = time.time() - seconds
+        os.utime(one, (then, then))
+
+
+@pytest.mark.parametrize(
+    ("worker", "intercepts", "reason"),
+    [({"sparse_bytes": 10 * MIB}, True, "small"), ({}, False, "kernel")],
+)
+def test_what_cannot_or_need_not_be_read_by_ranges_is_fetched_whole_in_parallel(
+    case: Case, worker: dict[str, int], reason: str, *, intercepts: bool
+) -> None:
+    opened = case.open(case.cache(intercepts=intercepts, **worker))
+
+    assert opened.file.complete
+    assert opened.file.path.read_bytes() == DATA
+    reading = opened.reading
+    assert (reading.access, reading.access_reason) == ("whole", reason)
+    assert (reading.bytes_read, reading.requests) == (len(DATA), 2)
+    assert case.traffic.body_bytes == len(DATA)
+
+
+@pytest.mark.parametrize("store_name", ["moto"])
+def test_a_storage_that_ignores_ranges_sends_a_source_once(case: Case) -> None:
+    case.traffic.keep_range = False
+    opened = case.open()
+
+    assert opened.file.path.read_bytes() == DATA
+    assert opened.reading.access_reason == "no_ranges"
+    assert len(case.traffic.gets) == 2
+    assert case.traffic.gets[-1] is None
+    assert case.open().reading.bytes_read == 0
+
+
+def test_a_source_in_a_folder_is_read_where_it_is(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
         {
             "blobs": {"backend": "local", "path": tmp_path / "blobs"},
-            "worker": {"scratch": tmp_path / "scratch", "cache_bytes": 2_500_000},
-            "limits": {"source_bytes": 1_500_000},
-            "api": {"secret": "x" * 32},
+            "worker": {"scratch": tmp_path / "scratch", "sparse_bytes": 0},
+            "limits": {"source_bytes": 2000},
         }
     )
+    store = blobs.connect(settings)
+    sources = SourceCache(settings, store, EgressClient(settings.egress), lambda: True)
+    (tmp_path / "new").write_bytes(b"v" * 1000)
+    store.put("in/a/source", tmp_path / "new", content_type="video/mp4")
+    pinned = sources.pin(Source(kind="upload", key="in/a/source"))
 
-
-@pytest.fixture
-def store(settings):
-    return blobs.connect(settings)
-
-
-def put(store, tmp_path, key, size):
-    path = tmp_path / "new"
-    path.write_bytes(b"v" * size)
-    store.put(key, path, content_type="video/mp4")
-    return Source(kind="upload", key=key)
-
-
-def test_a_pinned_source_arrives_whole(settings, store, tmp_path):
-    sources = SourceCache(settings, store)
-    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
-
-    sources.fetch(pinned, tmp_path / "copy")
-
-    assert (tmp_path / "copy").read_bytes() == b"v" * 1000
-    assert pinned.size == 1000
-
-
-def test_the_second_task_does_not_fetch_again(settings, store, tmp_path):
-    sources = SourceCache(settings, store)
-    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
-    sources.fetch(pinned, tmp_path / "first")
+    opened = sources.open(pinned, tmp_path / "attempt")
     store.delete("in/a/source")
 
-    sources.fetch(pinned, tmp_path / "second")
-
-    assert (tmp_path / "second").read_bytes() == b"v" * 1000
-
-
-def test_a_source_that_was_brought_is_still_what_was_pinned(settings, store, tmp_path):
-    sources = SourceCache(settings, store)
-    source = put(store, tmp_path, "in/a/source", 1000)
-    pinned = sources.pin(source)
-    sources.fetch(pinned, tmp_path / "first")
-    sources.drop(pinned)
-
-    sources.fetch(pinned, tmp_path / "second")
-
-    assert sources.pin(source) == pinned
-
-
-def test_a_source_over_the_limit_is_refused_with_the_settings_name(
-    settings, store, tmp_path
-):
-    source = put(store, tmp_path, "in/a/source", 1_500_001)
-
-    with pytest.raises(TooLarge, match="FRAMEMILL_LIMITS_SOURCE_BYTES"):
-        SourceCache(settings, store).pin(source)
-
-
-def test_a_source_that_is_not_there_is_not_found(settings, store):
+    assert opened.file.path.read_bytes() == b"v" * 1000
+    assert opened.file.complete
+    reading = opened.reading
+    assert (reading.access, reading.bytes_read) == ("local", 0)
+    assert not (tmp_path / "scratch" / "cache").exists()
     with pytest.raises(SourceNotFound):
-        SourceCache(settings, store).pin(Source(kind="upload", key="in/none/source"))
+        sources.open(pinned, tmp_path / "other")
 
 
-def test_a_source_that_changed_after_the_pin_is_refused(settings, store, tmp_path):
-    sources = SourceCache(settings, store)
-    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
-    put(store, tmp_path, "in/a/source", 900)
-
-    with pytest.raises(SourceChanged):
-        sources.fetch(pinned, tmp_path / "copy")
-
-
-def test_the_cache_makes_room_and_files_in_use_stay(settings, store, tmp_path):
-    sources = SourceCache(settings, store)
-    for name in "abc":
-        pinned = sources.pin(put(store, tmp_path, f"in/{name}/source", 1_000_000))
-        sources.fetch(pinned, tmp_path / name)
-
-    kept = [p for p in (tmp_path / "scratch" / "cache").iterdir() if not p.suffix]
-    assert sum(path.stat().st_size for path in kept) <= 2_500_000
-    assert all((tmp_path / name).stat().st_size == 1_000_000 for name in "abc")
-
-
-def test_a_dropped_source_leaves_nothing(settings, store, tmp_path):
-    sources = SourceCache(settings, store)
-    pinned = sources.pin(put(store, tmp_path, "in/a/source", 1000))
-    sources.fetch(pinned, tmp_path / "copy")
-
-    sources.drop(pinned)
-
-    assert list((tmp_path / "scratch" / "cache").iterdir()) == []
-
-
-def test_the_cache_gives_up_first_what_was_used_longest_ago(settings, store, tmp_path):
-    sources = SourceCache(settings, store)
-    now = time.time()
-    pinned = {}
-    for age, name in enumerate("ab"):
-        pinned[name] = sources.pin(put(store, tmp_path, f"in/{name}/source", 1_000_000))
-        sources.fetch(pinned[name], tmp_path / name)
-        lock = _kept(settings, pinned[name]).with_suffix(".lock")
-        os.utime(lock, (now - 100 + age, now - 100 + age))
-    sources.fetch(pinned["a"], tmp_path / "a again")  # now b was used longest ago
-
-    third = sources.pin(put(store, tmp_path, "in/c/source", 1_000_000))
-    sources.fetch(third, tmp_path / "c")
-
-    assert _kept(settings, pinned["a"]).exists()
-    assert not _kept(settings, pinned["b"]).exists()
-
-
-def test_what_nobody_used_for_an_hour_leaves_the_cache_though_there_is_room(
-    settings, store, tmp_path
-):
-    sources = SourceCache(settings, store)
-    idle, recent = (
-        sources.pin(put(store, tmp_path, f"in/{name}/source", 1000)) for name in "ab"
+def test_a_source_in_a_folder_that_changed_is_refused(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {
+            "blobs": {"backend": "local", "path": tmp_path / "blobs"},
+            "worker": {"scratch": tmp_path / "scratch"},
+            "limits": {"source_bytes": 2000},
+        }
     )
-    for pinned, age in ((idle, 3700), (recent, 3500)):
-        sources.fetch(pinned, tmp_path / (pinned.key or "").replace("/", "-"))
-        then = time.time() - age
-        os.utime(_kept(settings, pinned).with_suffix(".lock"), (then, then))
+    store = blobs.connect(settings)
+    sources = SourceCache(settings, store, EgressClient(settings.egress), lambda: True)
+    for size in (1000, 900, 2001):
+        (tmp_path / "new").write_bytes(b"v" * size)
+        store.put("in/a/source", tmp_path / "new", content_type="video/mp4")
+        if size == 1000:
+            pinned = sources.pin(Source(kind="upload", key="in/a/source"))
+        elif size == 900:
+            with pytest.raises(SourceChanged):
+                sources.open(pinned, tmp_path / "attempt")
+    with pytest.raises(TooLarge, match="FRAMEMILL_LIMITS_SOURCE_BYTES"):
+        sources.pin(Source(kind="upload", key="in/a/source"))
 
-    third = sources.pin(put(store, tmp_path, "in/c/source", 1000))
-    sources.fetch(third, tmp_path / "c")
 
-    assert not _kept(settings, idle).exists()
-    assert _kept(settings, recent).exists()
+def test_a_copy_outlives_its_job_and_grows_by_the_next(case: Case) -> None:
+    read(case.open(), 0, 10)
+    end(case)
+    case.traffic.clear()
+
+    opened = case.open()
+    assert read(opened, 8 * MIB, 8 * MIB + 9) == DATA[8 * MIB : 8 * MIB + 9]
+
+    assert len(case.traffic.gets) == 1
+    assert len(case.kept()) == 1
 
 
-def _kept(settings, pinned):
-    """Return where the cache keeps a source: under the digest of its pin."""
-    pin = "\n".join([pinned.bucket or "", pinned.key, pinned.etag])
-    name = hashlib.sha256(pin.encode()).hexdigest()
-    return settings.worker.scratch / "cache" / name
+def test_what_counts_is_the_space_that_copies_take_not_the_length_of_sources(
+    case: Case,
+) -> None:
+    other = case.put("in/other/source", DATA[::-1])
+    cache = case.cache(cache_bytes=4 * MIB)
+    for source in (case.source, other):
+        read(case.open(cache, source), 5 * MIB, 5 * MIB + 9)
+        end(case)
+    assert len(case.kept()) == 2
+
+
+def test_the_copy_used_longest_ago_goes_first_and_one_in_use_last(case: Case) -> None:
+    others = [case.put(f"in/{name}/source", DATA[::-1]) for name in "abc"]
+    cache = case.cache(cache_bytes=2 * len(DATA) + MIB, sparse_bytes=100 * MIB)
+    in_use = case.open(cache, others[0])
+    (first,) = case.kept()
+    age(first, 200)
+    case.open(cache, others[1])
+    end(case)
+    (second,) = set(case.kept()) - {first}
+    age(second, 100)
+
+    case.open(cache, others[2])
+    assert first in case.kept()
+    assert second not in case.kept()
+
+    case.open(cache, case.source)
+    assert first not in case.kept()
+    assert in_use.file.path.read_bytes() == DATA[::-1]
+
+
+def test_a_copy_that_was_evicted_goes_on_filling_for_those_who_have_it(
+    case: Case,
+) -> None:
+    opened = case.open()
+    for path in (*case.kept(), *case.kept(".map")):
+        path.unlink()
+    assert read(opened, 5 * MIB, 5 * MIB + 9) == DATA[5 * MIB : 5 * MIB + 9]
+    assert case.kept() == []
+
+
+def test_a_copy_that_grows_makes_room(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.source.cache._GROWTH", MIB)
+    other = case.put("in/other/source", DATA[::-1])
+    cache = case.cache(cache_bytes=len(DATA) + MIB)
+    case.open(cache, other).file.ensure(0, len(DATA))
+    end(case)
+    opened = case.open(cache)
+    assert len(case.kept()) == 2
+
+    opened.file.ensure(0, len(DATA))
+
+    assert len(case.kept()) == 1
+
+
+def test_what_nobody_used_for_long_is_removed_though_no_job_comes(case: Case) -> None:
+    copies = Copies(case.settings_with(cache_seconds=50).worker)
+    assert copies.tidy() == 0
+    case.open()
+    age(case.kept()[0], 60)
+    assert copies.tidy() == 0, "it is in use"
+    end(case)
+    age(case.kept()[0], 40)
+    assert copies.tidy() == 0
+    age(case.kept()[0], 60)
+    assert copies.tidy() == 1
+    assert case.kept() == case.kept(".map") == []
+
+
+def test_what_an_earlier_version_left_is_removed_in_time(case: Case) -> None:
+    case.open()
+    folder = case.kept()[0].parent
+    for name in ("f" * 64, "f" * 64 + ".lock", "e" * 64 + ".part"):
+        (folder / name).write_bytes(b"old")
+        os.utime(folder / name, (1, 1))
+    assert Copies(case.settings.worker).tidy() == 2
+    assert len(case.kept()) == 1
+
+
+def test_a_file_that_was_downloaded_already_becomes_the_copy(case: Case) -> None:
+    cache = case.cache()
+    path = case.folder / "download"
+    path.write_bytes(DATA)
+
+    cache.adopt(case.source, path)
+    opened = case.open(cache)
+
+    assert not path.exists()
+    assert opened.file.complete
+    assert opened.file.path.read_bytes() == DATA
+    assert case.traffic.gets == []

@@ -18,7 +18,6 @@ from common.runtime import Runtime
 from tests.worker.context import make_context, make_runtime
 from worker.delivery.webhook import write_body
 from worker.lease import WorkerContext, run
-from worker.source.whole import SourceCache
 from worker.tasks.publish import publish
 
 FILES = {"poster.jpg": b"picture", "index.vtt": b"WEBVTT"}
@@ -160,16 +159,6 @@ def test_the_webhook_of_the_end_names_the_copies(worker_context, client):
     (output,) = body["data"]["job"]["outputs"]
     keys = [f"films/{job_id}/poster/{name}" for name in FILES]
     assert output["copies"] == [{"bucket": "theirs", "key": key} for key in keys]
-
-
-def test_the_kept_copy_of_the_source_goes_with_the_end_of_the_job(
-    worker_context, client, monkeypatch
-):
-    job_id = rendered(worker_context.runtime)
-    dropped: list[Source] = []
-    monkeypatch.setattr(SourceCache, "drop", lambda _, source: dropped.append(source))
-    run(worker_context, f"{job_id}:o:poster", "task", publish)
-    assert [one.key for one in dropped] == ["in/x/source"]
 
 
 def test_a_copier_that_comes_back_late_changes_nothing(
