@@ -140,6 +140,9 @@ def _job(services: Services, job_id: str, who: Principal, where: str) -> Source:
                 pointer=where,
                 hint="it is outside the key's buckets or prefixes",
             ) from error
+    if job.source.kind == "url":
+        # Nothing of it was kept: the URL is read again, if that is still allowed.
+        _address(services, job.source.url or "", where)
     return job.source
 
 
