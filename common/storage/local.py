@@ -140,20 +140,12 @@ class LocalStore:
         self._open(key, bucket, etag).close()
         return self.path(key, bucket=bucket)
 
-    def fetch(
-        self,
-        key: str,
-        path: Path,
-        *,
-        bucket: str | None = None,
-        etag: str | None = None,
-    ) -> int:
-        """Hard-link the blob to ``path``, or copy it if that is not possible."""
-        with self._open(key, bucket, etag) as file, disk_errors(f"fetching {key}"):
+    def _link(self, key: str, path: Path) -> int:
+        """Hard-link a blob to ``path``, or copy it if that is not possible."""
+        with self._open(key, None, None) as file, disk_errors(f"copying {key}"):
             stat = os.fstat(file.fileno())
-            path.unlink(missing_ok=True)
             with suppress(OSError):
-                path.hardlink_to(self.path(key, bucket=bucket))
+                path.hardlink_to(self.path(key))
                 if path.stat().st_ino == stat.st_ino:
                     return stat.st_size
             path.unlink(missing_ok=True)
@@ -178,7 +170,7 @@ class LocalStore:
         """Link the file under a second key; files are never written again."""
         temp = self.temp_path()
         try:
-            if self.fetch(key, temp) != size:
+            if self._link(key, temp) != size:
                 raise SourceNotFound(f"{key} has not the {size} bytes that it had")
             with disk_errors(f"copying {key}"):
                 self.publish(temp, check_key(to))

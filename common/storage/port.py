@@ -149,16 +149,6 @@ class BlobStore(PartStore, Protocol):
         It is never written again, but it may be deleted.
         """
 
-    def fetch(
-        self,
-        key: str,
-        path: Path,
-        *,
-        bucket: str | None = None,
-        etag: str | None = None,
-    ) -> int:
-        """Write the whole blob to ``path`` (a hard link if local); return its size."""
-
     def writer(self, key: str, *, content_type: str) -> BlobWriter:
         """Return a writer for a blob of unknown length."""
 

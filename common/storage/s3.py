@@ -162,28 +162,6 @@ class S3Store:
         with self._errors(key, bucket, read=True):
             yield from chunks
 
-    def fetch(
-        self,
-        key: str,
-        path: Path,
-        *,
-        bucket: str | None = None,
-        etag: str | None = None,
-    ) -> int:
-        """Download the whole blob; ``path`` appears only when it is complete."""
-        chunks = self.read(key, bucket=bucket, etag=etag)
-        temp = path.with_name(path.name + ".fetch")
-        size = 0
-        try:
-            with disk_errors(f"fetching {key}"), temp.open("wb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                    size += len(chunk)
-            temp.replace(path)
-        finally:
-            temp.unlink(missing_ok=True)
-        return size
-
     def writer(self, key: str, *, content_type: str) -> BlobWriter:
         """Return a writer, which uploads in parts (``s3_writer``)."""
         return S3Writer(self, check_key(key), content_type)

@@ -101,38 +101,53 @@ def test_a_range_when_read_then_exactly_these_bytes_come(
 
 
 def test_a_pin_when_the_blob_changed_then_source_changed(
-    store: BlobStore, prefix: str, tmp_path: Path
+    store: BlobStore, prefix: str
 ) -> None:
     pin = put(store, prefix + "a", b"one")
     put(store, prefix + "a", b"two")
     with pytest.raises(SourceChanged):
         store.read(prefix + "a", etag=pin)
+    for start, ranged in ((0, False), (1, True)):
+        with pytest.raises(SourceChanged):
+            store.read(prefix + "a", start=start, end=2, etag=pin, ranged=ranged)
+
+
+def test_the_file_of_a_blob_is_known_where_it_is_on_this_host(
+    store: BlobStore, store_kind: str, prefix: str
+) -> None:
+    pin = put(store, prefix + "a", b"one")
+    path = store.path_of(prefix + "a", etag=pin)
+    if store_kind != "local":
+        assert path is None
+        return
+    assert path is not None
+    assert path.read_bytes() == b"one"
+    put(store, prefix + "a", b"two")
     with pytest.raises(SourceChanged):
-        store.fetch(prefix + "a", tmp_path / "copy", etag=pin)
-    assert not (tmp_path / "copy").exists()
+        store.path_of(prefix + "a", etag=pin)
+    with pytest.raises(SourceNotFound):
+        store.path_of(prefix + "none")
 
 
 def test_an_absent_key_then_source_not_found_by_every_reader(
-    store: BlobStore, prefix: str, tmp_path: Path
+    store: BlobStore, prefix: str
 ) -> None:
     with pytest.raises(SourceNotFound):
         store.head(prefix + "none")
     with pytest.raises(SourceNotFound):
         store.read(prefix + "none")
     with pytest.raises(SourceNotFound):
-        store.fetch(prefix + "none", tmp_path / "copy")
+        store.read(prefix + "none", start=5, end=9, ranged=True)
     store.delete(prefix + "none")
 
 
-def test_a_file_when_put_and_fetched_then_equal(
+def test_a_file_when_put_and_read_then_equal(
     store: BlobStore, prefix: str, tmp_path: Path
 ) -> None:
     data = os.urandom(PART_BYTES + 5)
     (tmp_path / "file").write_bytes(data)
     info = store.put(prefix + "a", tmp_path / "file", content_type=TYPE)
-    size = store.fetch(prefix + "a", tmp_path / "copy", etag=info.etag)
-    assert size == len(data)
-    assert (tmp_path / "copy").read_bytes() == data
+    assert b"".join(store.read(prefix + "a", etag=info.etag)) == data
 
 
 def test_a_blob_when_copied_then_either_lives_without_the_other(

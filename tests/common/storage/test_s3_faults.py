@@ -7,13 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
 from common.errors import (
     DestinationForbidden,
-    DiskFull,
     FramemillError,
     SourceChanged,
     SourceForbidden,
@@ -22,7 +20,7 @@ from common.errors import (
 )
 from common.model import Artifact, Destination, ObjectName
 from common.storage import connect
-from common.storage.port import PART_BYTES, BlobStore
+from common.storage.port import PART_BYTES, BlobStore, RangesIgnored
 from tests.common.storage.conftest import s3_settings
 from tests.ports import free_port
 
@@ -118,29 +116,39 @@ def body(data: bytes, start: int, sent: int, etag: str = "one") -> Handler:
 
 
 def test_a_connection_when_it_breaks_in_the_body_then_reading_goes_on_there(
-    faulty: Faulty, tmp_path: Path
+    faulty: Faulty,
 ) -> None:
     faulty.turns = [body(DATA, 0, 300_000), body(DATA, 0, len(DATA))]
     # The second answer ignores the range, as some stores do.
-    assert faulty.store.fetch("in/x", tmp_path / "copy") == len(DATA)
-    assert (tmp_path / "copy").read_bytes() == DATA
+    assert b"".join(faulty.store.read("in/x")) == DATA
+
+
+def test_a_range_that_must_come_alone_is_refused_from_a_storage_without_ranges(
+    faulty: Faulty,
+) -> None:
+    faulty.turns = [body(DATA, 0, len(DATA))]
+    with pytest.raises(RangesIgnored):
+        faulty.store.read("in/x", start=5, end=9, ranged=True)
+
+
+def test_another_range_than_was_asked_for_is_not_taken_for_it(faulty: Faulty) -> None:
+    faulty.turns = [body(DATA, 7, len(DATA))]
+    with pytest.raises(StorageUnavailable, match="another range"):
+        faulty.store.read("in/x", start=5, end=9)
 
 
 def test_an_object_when_it_changes_while_read_then_source_changed(
-    faulty: Faulty, tmp_path: Path
+    faulty: Faulty,
 ) -> None:
     faulty.turns = [body(DATA, 0, 300_000), body(DATA, 0, len(DATA), etag="two")]
     with pytest.raises(SourceChanged):
-        faulty.store.fetch("in/x", tmp_path / "copy")
-    assert list(tmp_path.iterdir()) == []
+        list(faulty.store.read("in/x"))
 
 
-def test_a_body_when_it_never_ends_then_unavailable(
-    faulty: Faulty, tmp_path: Path
-) -> None:
+def test_a_body_when_it_never_ends_then_unavailable(faulty: Faulty) -> None:
     faulty.turns = [body(DATA, 0, 0) for _ in range(20)]
     with pytest.raises(StorageUnavailable):
-        faulty.store.fetch("in/x", tmp_path / "copy")
+        list(faulty.store.read("in/x"))
     assert len(faulty.requests) < 10
 
 
@@ -304,13 +312,3 @@ def test_a_part_when_it_fails_for_good_then_the_upload_is_aborted(
 def write_and_commit(writer: object) -> None:
     writer.write(bytes(PART_BYTES))  # type: ignore[attr-defined]
     writer.commit()  # type: ignore[attr-defined]
-
-
-def test_a_full_disk_then_disk_full_and_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty: Faulty
-) -> None:
-    (tmp_path / "copy.fetch").symlink_to("/dev/full")
-    faulty.turns = [body(DATA, 0, len(DATA))]
-    with pytest.raises(DiskFull):
-        faulty.store.fetch("in/x", tmp_path / "copy")
-    assert list(tmp_path.iterdir()) == []
