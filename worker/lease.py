@@ -37,6 +37,7 @@ from common.model import AttemptReport, ErrorInfo, Source, SourceReading
 from common.runtime import Runtime
 from worker.egress import EgressClient
 from worker.media.engine import Engine, Watch
+from worker.media.sandbox import reads
 from worker.media.source_file import SourceFile
 from worker.retry import RetryPolicy, plan_release
 from worker.scratch import ScratchDir
@@ -67,10 +68,15 @@ class WorkerContext:
         return cls(
             runtime=runtime,
             engine=Engine(settings),
-            sources=SourceCache(settings, runtime.blobs, egress, lambda: False),
+            sources=SourceCache(settings, runtime.blobs, egress, _intercepts),
             egress=egress,
             name=name,
         )
+
+
+def _intercepts() -> bool:
+    """Return whether a program's reads can be made to wait on this host."""
+    return reads.refusal() is None
 
 
 Work = Callable[["Attempt"], Outcome]
