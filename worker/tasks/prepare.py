@@ -106,8 +106,9 @@ def _pin(attempt: Attempt) -> Source:
     if resumed and claim.options.dedupe:
         # Uploaded in parts, perhaps in parallel: no process has read it in order yet.
         # A file that is only read by ranges is known by its upload instead.
+        # What a copy happens to have by now must not change what a source is known by.
         opened = attempt.open_source(source)
-        if opened.complete:
+        if attempt.reading and attempt.reading.access != "sparse":
             digest = _sha256(opened.path)
             source = source.model_copy(update={"sha256": digest})
     return source

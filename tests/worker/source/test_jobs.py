@@ -108,9 +108,9 @@ def case(rclone_endpoint: str, tmp_path: Path, long_film: Path) -> Iterator[Case
 
 @pytest.fixture(scope="module")
 def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample twenty times: 200 seconds, 13 MB, its index at the end."""
+    """The sample forty times: 400 seconds, 27 MB, its index at the end."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    argv = [binary.path(Settings()), "-v", "error", "-nostdin", "-stream_loop", "19"]
+    argv = [binary.path(Settings()), "-v", "error", "-nostdin", "-stream_loop", "39"]
     argv += ["-i", str(SAMPLE), "-c", "copy", str(path)]
     subprocess.run(argv, check=True, timeout=60)
     return path
@@ -127,8 +127,8 @@ def whole(case: Case, **fields: Any) -> str:
 
 
 def test_a_still_reads_the_index_and_what_is_around_it(case: Case) -> None:
-    wanted = whole(case, spec=STILL | {"time": 100})
-    job = case.made(case.upload(), spec=STILL | {"time": 100})
+    wanted = whole(case, spec=STILL | {"time": 300})
+    job = case.made(case.upload(), spec=STILL | {"time": 300})
 
     assert case.picture(job) == wanted
     reading = job.reading
@@ -197,7 +197,7 @@ def test_a_repeat_over_a_url_reads_it_again_and_refuses_another_content(
     again = case.made(job.source, spec=STILL | {"time": 150})
     assert again.status == "completed"
     case.files.etag = '"two"'
-    other = case.made(job.source, spec=STILL | {"time": 60})
+    other = case.made(job.source, spec=STILL | {"time": 200})
     assert (other.error and other.error.code) == "source_changed"
     assert case.made(case.url()).source.etag == "two"
 
