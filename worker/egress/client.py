@@ -150,8 +150,8 @@ class EgressClient:
         """
         clock = _Clock(self._settings.source_seconds)
         # A file of at most ``least`` bytes comes whole with this one request.
-        asked = {} if least is None else {"Range": f"bytes=0-{max(least, 1) - 1}"}
-        with self._follow(url, asked, clock) as (answer, final):
+        wanted = {} if least is None else {"Range": f"bytes=0-{max(least, 1) - 1}"}
+        with self._follow(url, wanted, clock) as (answer, final):
             span = _span(answer) if answer.status == 206 else None
             whole = span is not None and span[:2] == (0, span[2])
             if span is not None and not whole:
@@ -172,10 +172,10 @@ class EgressClient:
         if the connection ends early.
         """
         clock = _Clock(min(_RANGE_SECONDS, self._settings.source_seconds))
-        asked = {"Range": f"bytes={start}-{end - 1}"}
+        wanted = {"Range": f"bytes={start}-{end - 1}"}
         if pin.etag is not None:
-            asked["If-Match"] = f'"{pin.etag}"'
-        with self._follow(url, asked, clock) as (answer, _):
+            wanted["If-Match"] = f'"{pin.etag}"'
+        with self._follow(url, wanted, clock) as (answer, _):
             _check_range(answer, start, end, pin)
             left = end - start
             while left and (chunk := answer.read1(min(_CHUNK, left))):

@@ -1,4 +1,4 @@
-"""Bring the bytes of a source to the host that works on it, as few as the work reads.
+"""Fetch the bytes of a source to the host that works on it, as few as the work reads.
 
 :mod:`worker.source.cache` is the entry; it decides how a source is read.
 :mod:`worker.source.copies` keeps the copies, :mod:`worker.source.sparse_copy` fills

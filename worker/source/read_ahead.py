@@ -2,7 +2,7 @@
 
 A program that seeks needs a little at each place, so a first miss fetches no more than
 its block. Misses that continue each other come from a program that reads through: each
-doubles what is fetched. Once that is large, the next piece is fetched before the
+doubles what is fetched. Once that is large, the next stretch is fetched before the
 program reaches the end of the last.
 """
 
@@ -16,7 +16,7 @@ from worker.source.block_map import Run
 # A file whose sound and picture lie apart is read at two places in turn; some more keep
 # a place that is left for a moment, as for an index.
 _PLACES = 4
-# The size, in blocks, from which the next piece is fetched early.
+# The size, in blocks, from which the next stretch is fetched early.
 _EARLY = 16
 
 

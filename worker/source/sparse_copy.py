@@ -26,7 +26,7 @@ from worker.source.read_ahead import ReadAhead
 
 _MIB = 1024 * 1024
 # How much one request asks for: several of them share a wide window, and a large whole.
-_WINDOW_PIECE, _WHOLE_PIECE = _MIB, 8 * _MIB
+_WINDOW_SPAN, _WHOLE_SPAN = _MIB, 8 * _MIB
 _MOST_AHEAD = 4 * _MIB
 # How often a wait looks whether the attempt was stopped, and whether another process
 # has got on with the blocks that it locked.
@@ -121,7 +121,7 @@ class SparseCopy:
                 self._begin_rest()
 
     def ensure_all(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Bring many ranges at once, in parallel; raises what :meth:`ensure` raises."""
+        """Fetch many ranges at once, in parallel; raises what :meth:`ensure` raises."""
         size = self._layout.size
         runs = [
             self._layout.covering(start, end)
@@ -136,7 +136,7 @@ class SparseCopy:
                 self._await(lambda run=run: self._map.has(run), run)  # type: ignore[misc]
 
     def ensure_whole(self, *, by_ranges: bool = True) -> None:
-        """Bring all that is missing; raises what :meth:`ensure` raises.
+        """Fetch all that is missing; raises what :meth:`ensure` raises.
 
         Without ``by_ranges`` one request brings the whole source.
         """
@@ -163,11 +163,11 @@ class SparseCopy:
 
     def _begin(self, run: Run) -> None:
         """Ask for what is missing of ``run`` and not under way."""
-        pieces = max(1, _WINDOW_PIECE // self._layout.block)
+        most = max(1, _WINDOW_SPAN // self._layout.block)
         for gap in self._map.missing(run):
-            for piece in self._free(gap, pieces):
-                self._under_way.update(range(*piece))
-                self._wanted.append(piece)
+            for span in self._free(gap, most):
+                self._under_way.update(range(*span))
+                self._wanted.append(span)
                 self._employ()
 
     def _begin_rest(self) -> None:
@@ -176,7 +176,7 @@ class SparseCopy:
             self._employ()
 
     def _free(self, gap: Run, most: int) -> list[Run]:
-        """Cut ``gap`` into pieces of at most ``most`` blocks, none under way."""
+        """Cut ``gap`` into spans of at most ``most`` blocks, none under way."""
         found: list[Run] = []
         for number in range(*gap):
             if number in self._under_way:
@@ -205,7 +205,7 @@ class SparseCopy:
             if self._closed or self._around.should_stop():
                 raise Interrupted("stopped while the source was read")
             if not self._changed.wait(_LOOK_SECONDS) and not self._busy():
-                # Another call took the failure of a piece that both waited for.
+                # Another call took the failure of a span that both waited for.
                 self._begin(run)
 
     def _busy(self) -> bool:
@@ -227,28 +227,28 @@ class SparseCopy:
                 raise error
 
     def _work(self) -> None:
-        """Fetch pieces until the copy is closed; a thread of its own."""
-        while (piece := self._take()) is not None:
+        """Fetch spans until the copy is closed; a thread of its own."""
+        while (span := self._take()) is not None:
             failure: Exception | None = None
             try:
-                self._fill(piece)
+                self._fill(span)
             except Exception as error:  # noqa: BLE001 - raised by the call that waits
                 failure = error
             with self._changed:
-                self._under_way.difference_update(range(*piece))
+                self._under_way.difference_update(range(*span))
                 if failure is not None:
                     self._rest = False
-                    self._failed.append((piece, failure))
+                    self._failed.append((span, failure))
                 self._changed.notify_all()
 
     def _take(self) -> Run | None:
-        """Return the next piece, asked for or of the rest; None after the end."""
+        """Return the next span, asked for or of the rest; None after the end."""
         with self._changed:
             while not self._closed:
                 if self._wanted:
                     return self._wanted.popleft()
-                if self._rest and (piece := self._next_of_rest()):
-                    return piece
+                if self._rest and (span := self._next_of_rest()):
+                    return span
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
@@ -258,16 +258,16 @@ class SparseCopy:
             return None
 
     def _next_of_rest(self) -> Run | None:
-        most = max(1, _WHOLE_PIECE // self._layout.block)
+        most = max(1, _WHOLE_SPAN // self._layout.block)
         everything = (self._rest_from, self._layout.blocks)
         gaps = self._map.missing(everything)
         if not self._by_ranges:
             most, gaps = self._layout.blocks, gaps and [everything]
         for gap in gaps:
-            for piece in self._free(gap, most):
-                self._rest_from = piece[1]
-                self._under_way.update(range(*piece))
-                return piece
+            for span in self._free(gap, most):
+                self._rest_from = span[1]
+                self._under_way.update(range(*span))
+                return span
         self._rest = False
         return None
 
@@ -275,10 +275,10 @@ class SparseCopy:
         os.close(self._data)
         self._map.close()
 
-    def _fill(self, piece: Run) -> None:
-        """Fetch what is missing of ``piece`` and what no other process is fetching."""
-        while gaps := self._map.missing(piece):
-            claim = self._map.claim(gaps[0] if self._by_ranges else piece)
+    def _fill(self, span: Run) -> None:
+        """Fetch what is missing of ``span`` and what no other process is fetching."""
+        while gaps := self._map.missing(span):
+            claim = self._map.claim(gaps[0] if self._by_ranges else span)
             if claim is None:
                 with self._changed:
                     self._changed.wait(_OTHERS_SECONDS)
