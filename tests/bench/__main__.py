@@ -15,11 +15,11 @@ from pathlib import Path
 
 from common.settings.load import Settings
 from tests.bench import report
-from tests.bench.builds import build, object_store, worktree
+from tests.bench.bench import Bench
+from tests.bench.builds import object_store
 from tests.bench.inputs import Inputs, default_clip
-from tests.bench.peers import Peers
 from tests.bench.results import ROUNDS, Measured, Row
-from tests.bench.rows import Bench, rows
+from tests.bench.rows import rows
 from tests.conftest import ROOT
 from worker.media.ffmpeg import binary
 
@@ -55,16 +55,10 @@ def _measure(chosen: list[Row], requested: argparse.Namespace) -> list[Measured]
     ffmpeg = Path(binary.path(Settings.model_validate({"api": {"secret": "x" * 32}})))
     inputs = Inputs(folder / "inputs", requested.clip.resolve(), ffmpeg)
     films = {name: inputs.path(name) for row in chosen for name in row.films}
+    measured = []
     with ExitStack() as stack:
         s3 = stack.enter_context(object_store(folder / "store", films))
-        this = stack.enter_context(build("this build", ROOT, folder / "this", s3))
-        earlier = None
-        if requested.against:
-            tree = stack.enter_context(worktree(requested.against, folder / "tree"))
-            data = folder / "earlier"
-            earlier = stack.enter_context(build(requested.against, tree, data, s3))
-        bench = Bench(this, earlier, Peers(ffmpeg, folder / "peers"), inputs)
-        measured = []
+        bench = Bench(stack, inputs, s3, folder, requested.against)
         for row in chosen:
             began = time.monotonic()
             found = Measured(row)

@@ -11,13 +11,14 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from deploy.allinone import embedded
 from deploy.allinone.children import Children
@@ -28,6 +29,9 @@ from tests.bench.proxy import CountingProxy
 from tests.conftest import ROOT
 from tests.ports import free_port
 
+Files = Mapping[tuple[str, str], bytes]
+# Returns more measures from a job's files by the names of output and artifact.
+Judge = Callable[[Files], Mapping[str, float]]
 _FILMS = "films"
 _POLL_SECONDS = 0.1
 
@@ -49,6 +53,11 @@ class S3:
     def source(self, name: str) -> dict[str, Any]:
         """Return a film as the source of a job."""
         return {"s3": {"bucket": embedded.BUCKET, "key": f"{_FILMS}/{name}"}}
+
+    def link(self, name: str) -> str:
+        """Return an address of a film that needs no key, through the proxy."""
+        wanted = {"Bucket": embedded.BUCKET, "Key": f"{_FILMS}/{name}"}
+        return str(self.client.generate_presigned_url("get_object", Params=wanted))
 
     def size(self, name: str) -> int:
         """Return how many bytes a film has."""
@@ -80,6 +89,9 @@ def object_store(folder: Path, films: Mapping[str, Path]) -> Iterator[S3]:
                 region_name="us-east-1",
                 aws_access_key_id=bucket.access_key,
                 aws_secret_access_key=bucket.secret_key,
+                config=Config(
+                    signature_version="s3v4", s3={"addressing_style": "path"}
+                ),
             )
             for name in films:
                 # Once for all: it hashes a whole file for its ETag.
@@ -111,11 +123,12 @@ class Build:
         *,
         source: dict[str, Any] | None = None,
         keep: bool = False,
+        judge: Judge | None = None,
     ) -> dict[str, float]:
         """Have a film worked on; return what it took from POST to the job's end.
 
         With ``keep`` the host keeps the copy of the source, so that the next job
-        finds it. Raises JobFailed.
+        finds it. ``judge`` adds measures of the job's files. Raises JobFailed.
         """
         body = {"source": source or self.s3.source(film), "outputs": outputs}
         before = self._spent()
@@ -130,10 +143,15 @@ class Build:
             raise JobFailed(f"{self.name}, {film}: {_errors(job)}")
         made = sum(a["bytes"] for o in job["outputs"] for a in o["artifacts"])
         share = spent["read"] / self.s3.size(film)
+        more = judge(self._files(job)) if judge else {}
         self.service.ask(f"/v1/jobs/{job['id']}", method="DELETE")
         if not keep:
             self.forget()
-        return {"wall": wall, **spent, "share": share, "made": made}
+        return {"wall": wall, **spent, "share": share, "made": made, **more}
+
+    def _files(self, job: dict[str, Any]) -> Files:
+        found = self.service.fetch_all(job)
+        return {names: file.body for names, file in found.items()}
 
     def forget(self) -> None:
         """Empty the host's cache of sources; no job may run."""
@@ -162,24 +180,32 @@ def _errors(job: dict[str, Any]) -> str:
 
 @contextmanager
 def build(
-    name: str, tree: Path, data: Path, s3: S3, **settings: str
+    name: str, tree: Path, data: Path, s3: S3, settings: Mapping[str, str]
 ) -> Iterator[Build]:
-    """Start the service of a checkout on an empty data folder, and warm it up."""
+    """Start the service of a checkout on an empty data folder, and warm it up.
+
+    ``settings`` come on top of those of the S3.
+    """
     shutil.rmtree(data, ignore_errors=True)
-    port = s3.proxy.port
     environment = {
         **s3.settings,
         "FRAMEMILL_SOURCE_URLS": "true",
         "FRAMEMILL_EGRESS_HTTP": "true",
-        "FRAMEMILL_EGRESS_PORTS": str(port),
+        "FRAMEMILL_EGRESS_PORTS": str(s3.proxy.port),
         "FRAMEMILL_EGRESS_PRIVATE_NETWORKS": "127.0.0.0/8",
-        "FRAMEMILL_LIMITS_SOURCE_SECONDS": "100000",
         **settings,
     }
     with started(data, tree, **environment) as service:
         one = Build(name, service, s3)
         warm_up(one)
         yield one
+
+
+def local_store(s3: S3, folder: Path) -> dict[str, str]:
+    """Return the settings of a service with the same films in a folder of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(s3.folder / embedded.BUCKET, folder, copy_function=os.link)
+    return {"FRAMEMILL_BLOBS_BACKEND": "local", "FRAMEMILL_BLOBS_PATH": str(folder)}
 
 
 def warm_up(one: Build) -> None:

@@ -26,7 +26,19 @@ _MUXERS = {
     "ts": ["-f", "mpegts"],
     "fragmented.mp4": ["-f", "mp4", "-movflags", "+frag_keyframe+empty_moov"],
 }
-_NAME = re.compile(r"(film|windows)(?:-(\d+))?\.(.+)")
+_NAME = re.compile(r"(film|windows|cut|made)(?:-(\w+))?\.(.+)")
+# FFmpeg's own moving pictures, for what the film does not show.
+_GENERATORS = {
+    "chart": "testsrc2=size=640x360:rate=30",
+    "fractal": "mandelbrot=size=640x360:rate=30",
+    "gradients": "gradients=size=640x360:rate=30:speed=0.03:seed=1:nb_colors=6",
+    "life": "life=size=320x180:rate=30:seed=1:mold=10:life_color=#f0d040,scale=640:-2",
+    "pan": "smptehdbars=size=1280x360:rate=30,crop=640:360:x=mod(n*6\\,640)",
+    "turn": "testsrc=size=640x360:rate=30,rotate=a=t*0.6",
+}
+_CUT_SECONDS, _MADE_SECONDS = 6, 6
+CLIPS = [f"cut-{number}.mp4" for number in range(6)]
+CLIPS += [f"made-{name}.mp4" for name in _GENERATORS]
 
 
 def default_clip() -> Path:
@@ -41,7 +53,8 @@ class Inputs:
     """Films in ``folder``, made of ``clip`` by the program ``ffmpeg``.
 
     ``film.CONTAINER`` is 59:22 long, ``film-SECONDS.CONTAINER`` as long as it says;
-    ``windows-N.mp4`` has N windows of 30 seconds that are spread over the film.
+    ``windows-N.mp4`` has N windows of 30 seconds that are spread over the film,
+    ``cut-N.mp4`` the N-th 6 seconds of the clip, ``made-NAME.mp4`` a generated picture.
     """
 
     folder: Path
@@ -57,8 +70,13 @@ class Inputs:
         if parts is None or parts[3] not in _MUXERS:
             raise ValueError(f"no such film: {name!r}; known are {list(_MUXERS)}")
         kind, number, container = parts.groups()
+        if kind == "made":
+            return self._made(found, _GENERATORS[number])
         if kind == "windows":
             source = self._windows(int(number))
+        elif kind == "cut":
+            start = int(number) * _CUT_SECONDS
+            source = ["-ss", start, "-i", self._base(), "-t", _CUT_SECONDS]
         elif container == "mp4":
             seconds = number or FILM_SECONDS
             source = ["-stream_loop", -1, "-i", self._base(), "-t", seconds]
@@ -77,6 +95,11 @@ class Inputs:
             )
         )
         return ["-f", "concat", "-safe", "0", "-i", listed]
+
+    def _made(self, found: Path, graph: str) -> Path:
+        words = ["-f", "lavfi", "-i", graph, "-t", _MADE_SECONDS, "-c:v", "libx264"]
+        words += ["-crf", 18, "-pix_fmt", "yuv420p", *_MUXERS["mp4"]]
+        return self._make(found, words)
 
     def _base(self) -> Path:
         """Return the clip, or one of 36 seconds and 1280x720 made of the sample."""

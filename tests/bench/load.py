@@ -11,6 +11,7 @@ import selectors
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -63,13 +64,13 @@ class _Connection:
 
 def run(
     port: int,
-    request: bytes,
+    request: Callable[[], bytes],
     *,
     seconds: float,
     connections: int,
     rate: float | None = None,
 ) -> Result:
-    """Send a request again and again for ``seconds``.
+    """Send what ``request`` returns again and again for ``seconds``.
 
     Without ``rate`` each connection sends as soon as it is answered; with it requests
     are due at that many a second, whether or not a connection is free by then.
@@ -84,7 +85,7 @@ def run(
     due = began
     while (now := time.perf_counter()) - began < seconds:
         while idle and (rate is None or due <= now):
-            idle.popleft().send(request, now if rate is None else due)
+            idle.popleft().send(request(), now if rate is None else due)
             due += 0 if rate is None else 1 / rate
         pause = 0.2 if rate is None or not idle else max(0.0, due - now)
         for key, _ in selector.select(pause):

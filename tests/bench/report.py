@@ -23,6 +23,10 @@ _SHOWN = {
     "share": "{:.2%} of the bytes",
     "read": "{:,.0f} bytes read",
     "made": "{:,.0f} bytes made",
+    "ssim": "{:.4f}",
+    "largest process": "{:.0f} MB",
+    "growth of the API": "{:.0f} MB",
+    "p99": "{:.1f} ms",
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 Sample = Mapping[str, float]
 ROUNDS = 5
 _HEAVY_SECONDS, _HEAVY_ROUNDS = 60.0, 2
-_LONG_SECONDS, _LONG_ROUNDS = 15.0, 3
+_LONG_SECONDS, _LONG_ROUNDS = 15.0, 2
 
 
 class Unavailable(Exception):
@@ -56,6 +56,7 @@ class Row:
     sides: Mapping[str, Callable[[Any], Sample]]
     targets: Sequence[Target]
     slow: bool = False
+    rounds: int = ROUNDS
 
     @property
     def first(self) -> str:
@@ -105,6 +106,7 @@ class Measured:
 
     def take(self, context: Any, rounds: int) -> None:
         """Run all sides in turns; what costs much is run fewer times."""
+        rounds = min(rounds, self.row.rounds)
         for number in range(rounds):
             for side, act in self.row.sides.items():
                 taken = self.samples.get(side, [])
