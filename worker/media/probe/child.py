@@ -32,6 +32,8 @@ from av.bitstream import BitStreamFilterContext
 from av.container import Flags
 from av.error import FFmpegError
 
+from worker.media.probe import sample_tables
+
 _MICROSECONDS = 1_000_000
 _FRAMES = 2
 _RATED_FRAMES = 3
@@ -506,24 +508,6 @@ def _leads(frame: Any, keyframe: int | None) -> bool:
     return keyframe is not None and frame.pts is not None and frame.pts < keyframe
 
 
-def _index_gap(track: Track) -> None:
-    """Record the longest frame in the container's index, if it lists all frames."""
-    entries = getattr(track.stream, "index_entries", None)
-    if not entries or track.stream.frames != len(entries):
-        return
-    base = float(track.stream.time_base)
-    stamps = sorted(entry.timestamp for entry in entries)
-    gaps = (b - a for a, b in pairwise(stamps))
-    track.gap = max(track.gap, max(gaps, default=0) * base)
-
-
-def _samples_end(container: Any) -> int:
-    """Return the offset where the last sample in an MP4's index ends, 0 for others."""
-    streams = container.streams if container.format.name.startswith("mov,") else ()
-    indexes = (getattr(stream, "index_entries", None) or () for stream in streams)
-    return max((one.pos + one.size for index in indexes for one in index), default=0)
-
-
 def _windows(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield offset and bytes of windows spread over a file, or all of a small one."""
     size = path.stat().st_size
@@ -634,13 +618,14 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
     changes = container.format.name == "mpegts" and _new_videos(container, path)
     complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
     declared = (container.duration or 0) / _MICROSECONDS
+    tables = sample_tables.read_agreeing(container, path)
     for track in tracks.values():
         if container.format.name == "jpeg_pipe" and track.is_photo():
             track.keep_first()
         track.gap, track.group = track.longest(), track.key_gap()
         if not complete and track.frames and declared > 0:
             _read_end(container, track, declared + start)
-        _index_gap(track)
+        track.gap = max(track.gap, sample_tables.longest_gap(track.stream, tables))
         if track.frames:
             track.seekable = _try_seek(container, track, complete=complete)
         if track.jumping and not whole and container.format.name != "ogg":
@@ -653,7 +638,7 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         "bit_rate": container.bit_rate or None,
         "complete": complete,
         "changes": bool(changes),
-        "samples_end": _samples_end(container),
+        "samples_end": sample_tables.samples_end(container, tables),
         "streams": len(streams),
         "description": container.dumps_format(),
         "videos": [_stream_facts(track.stream, track) for track in tracks.values()],
