@@ -79,11 +79,20 @@ def memory(pid: int, field: str = "VmRSS") -> int:
     return 0
 
 
-def run(command: Sequence[str | Path]) -> Used:
-    """Run a command to its end; raise CalledProcessError where it fails."""
+def run(
+    command: Sequence[str | Path], folder: Path | None = None, *, quiet: bool = False
+) -> Used:
+    """Run a command to its end, in a folder; raise CalledProcessError where it fails.
+
+    ``quiet`` drops what it writes to standard error.
+    """
     began = time.perf_counter()
     with subprocess.Popen(
-        list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        list(map(str, command)),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if quiet else None,
     ) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -183,6 +183,7 @@ class _AnimationRun:
             rendition.fps,
             speed=spec.speed,
             early=self.early,
+            width=rendition.box.scaled[0],
         )
         frames = picture.draw(
             frames,

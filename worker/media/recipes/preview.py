@@ -261,10 +261,10 @@ def _store_segments(
 def _store(run: _PreviewRun, batch: Sequence[Span], file: str) -> tuple[str, ...]:
     # One thread each: the inputs are decoded side by side.
     clip = replace(run.clip, threads=1) if len(batch) > 1 else run.clip
-    fps = run.rendition.fps
+    fps, width = run.rendition.fps, run.rendition.box.scaled[0]
     drawn = [
         picture.draw(
-            frame_at.mark(sample(clip, window, fps), "pipe:1", place),
+            frame_at.mark(sample(clip, window, fps, width=width), "pipe:1", place),
             clip,
             run.rendition.box,
             run.spec.format,

@@ -35,7 +35,6 @@ _BASE_COST = 0.03
 _PIXEL_COST = 0.045
 # One frame a second is enough for the palette of half a minute.
 _PALETTE_SECONDS = 1.0
-_SHRUNK = 3
 # A last window shorter than this becomes part of the one before.
 _LEAST_SECONDS = 0.1
 
@@ -216,14 +215,15 @@ class _SnippetRun:
     def _one(self, place: int, window: Span) -> Generator[Step, Done, list[Made]]:
         spec, rendition, clip = self.spec, self.rendition, self.clip
         name = moving.file_name(f"snippet-{place + 1:04d}", spec.format)
-        small = rendition.box.width * _SHRUNK <= clip.video.width
-        frames = sample(clip, window, rendition.fps, small=small)
+        width = rendition.box.width
+        shown = rendition.box.scaled[0]
+        frames = sample(clip, window, rendition.fps, width=shown)
         frames = picture.draw(
             frames, clip, rendition.box, spec.format, plain=self.plain
         )
         count = frames_of(clip, window.length, rendition.fps)
         has_alpha = picture.keeps_alpha(clip, spec.format, None)
-        frames, view = content.view(frames, count, rendition.box.width, alpha=has_alpha)
+        frames, view = content.view(frames, count, width, alpha=has_alpha)
         style = _SnippetStyle(spec.format, spec.loop, spec.dither)
         timing = moving.Timing(window.length, window.length, tolerant=True)
         threads = clip.threads
@@ -238,7 +238,7 @@ class _SnippetRun:
             # The last window may be longer than what is left of the film.
             "end": round(min(window.end, clip.end or window.end), 3),
         }
-        seen = content.samples(done, rendition.box.width)
+        seen = content.samples(done, width)
         shows = () if clip.video.frames == 1 else content.emptiness(seen)
         details["shows"] = shows[0] if shows else None
         if self.whole:

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from common.outputs.specs import AnimationSpec, OutputSpec
+from tests.worker.media.recipes.ramps import ffmpeg
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done
 from worker.media.recipes import animation
-from worker.media.recipes.shared import moving
+from worker.media.recipes.shared import moving, span
 from worker.media.recipes.shared.picture import Box
 from worker.media.source_file import LocalFile
 
@@ -133,3 +134,38 @@ def test_given_a_boomerang_over_the_memory_when_planned_then_its_rate_is_told(
     plan = animation.plan(spec, Clip("source", engine.probe(LocalFile(film))))
 
     assert "fps_reduced" in plan.alternatives[0].warnings
+
+
+def test_given_a_plain_colour_when_a_gif_is_made_then_it_keeps_exactly_that_colour(
+    engine, workdir, film
+):
+    plain = workdir / "plain.mkv"
+    graph = "color=s=320x180:r=15:d=1,format=gbrp,lutrgb=r=49:g=160:b=199"
+    graph += ",drawbox=0:0:160:180:0x808080:t=fill"
+    ffmpeg("-f", "lavfi", "-i", graph, "-c:v", "ffv1", str(plain))
+    media, folder = engine.probe(LocalFile(plain)), workdir / "work"
+    folder.mkdir()
+    spec = AnimationSpec(kind="animation")
+
+    done = engine.render(RenderJob(spec, media, LocalFile(plain), folder), Watch())
+
+    with Image.open(done.files[0].path) as picture:
+        shown = picture.convert("RGB")
+    assert shown.getpixel((80, 90)) == (0x80, 0x80, 0x80)
+    assert shown.getpixel((240, 90)) == (49, 160, 199)
+
+
+@pytest.mark.parametrize(
+    ("codec", "width", "option"),
+    [("h264", 240, "bidir"), ("hevc", 240, "noref"), ("h264", 640, None)],
+)
+def test_given_a_small_picture_when_sampled_then_unseen_edges_are_not_filtered(
+    engine, film, codec, width, option
+):
+    media = engine.probe(LocalFile(film))
+    video = media.video.model_copy(update={"codec": codec, "width": 1280})
+    clip = Clip("source", media.model_copy(update={"video": video}))
+
+    found = span.deblocking(clip, width)
+
+    assert found.get("skip_loop_filter") == option
