@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -72,6 +73,8 @@ def _measure(chosen: list[Row], requested: argparse.Namespace) -> list[Measured]
 def main(argv: list[str] | None = None) -> int:
     """Run what was asked for and return the exit status."""
     requested = _arguments(sys.argv[1:] if argv is None else argv)
+    # So that the services end with it, and the worktree is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     every = rows()
     if requested.list:
         print("\n".join(f"{row.name:20}{row.text}" for row in every))
