@@ -47,7 +47,7 @@ from worker.media.probe import media_info
 from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.storyboard import recipe as storyboard
-from worker.media.source_file import LocalFile, SourceFile
+from worker.media.source_file import LocalFile, SourceFile, fetch
 
 Recipe = Callable[[Any, Clip, PartSpec | None, Sequence[Sequence[PartFile]]], Plan]
 Splitter = Callable[[Any, MediaInfo], list[PartSpec]]
@@ -63,6 +63,7 @@ SPLITTERS: dict[str, Splitter] = {"snippets": snippets.split}
 _STEP_SHARE = 0.9
 _LARGE_PIXELS = 4096 * 2304
 _SOURCE = "source"
+_KEYFRAMES = "worker.media.probe.keyframes"
 _ASSETS = Path(__file__).with_name("assets")
 
 
@@ -180,6 +181,7 @@ class Engine:
             settings.limits.source_pixels,
             job.title,
             settings.limits.decoded_seconds,
+            holed=not job.media.rewritten and not job.source.complete,
         )
         try:
             plan = RECIPES[job.spec.kind](job.spec, clip, job.part, job.parts)
@@ -269,15 +271,21 @@ class _PlanRunner:
             self._watch.progress(base + (1 - base) * _STEP_SHARE * share)
 
         _write_inputs(workdir, step)
-        argv = binary.command(settings, step.program, step.argv)
+        job = self._job
+        program: Sequence[str] | process.Main
+        if step.program == "keyframes":
+            program = process.Main(_KEYFRAMES, step.argv)
+        else:
+            program = binary.command(settings, step.program, step.argv)
+        fetch(job.source, step.spans)
         limits = binary.bounds(settings, step.seconds, step.silent)
         done = process.run(
-            argv,
+            program,
             cwd=workdir,
             bounds=replace(limits, stdout_bytes=step.capture),
             progress=report,
             should_stop=self._watch.should_stop,
-            source=None if self._job.media.rewritten else self._job.source,
+            source=None if job.media.rewritten or step.spans else job.source,
         )
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:

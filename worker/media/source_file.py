@@ -12,6 +12,8 @@ from __future__ import annotations
 import io
 import mmap
 import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,7 @@ from typing import BinaryIO, Protocol, Self, cast, overload
 
 # What one read of :func:`open_source`, and one step of a search, asks for, in bytes.
 _BUFFER = 64 * 1024
+_AT_ONCE = 16
 
 
 class SourceFile(Protocol):
@@ -87,6 +90,17 @@ def open_source(source: SourceFile) -> BinaryIO:
     if source.complete:
         return source.path.open("rb")
     return cast("BinaryIO", io.BufferedReader(_Filled(source), _BUFFER))
+
+
+def fetch(source: SourceFile, spans: Iterable[tuple[int, int]]) -> None:
+    """Fetch ranges of offsets, several at once; raise what ``source.ensure`` raises."""
+    with ThreadPoolExecutor(_AT_ONCE, "source-fetch") as pool:
+        begun = [pool.submit(source.ensure, *span) for span in spans]
+        try:
+            for one in begun:
+                one.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class SourceBytes:

@@ -55,6 +55,7 @@ class Clip:
 
     ``pixels`` is the most one frame may have, ``title`` the display name.
     ``decoded_seconds`` is the longest duration, in seconds, that is decoded as a whole.
+    ``holed`` means that the file has holes, and what a run reads of them is fetched.
     """
 
     path: str
@@ -63,6 +64,7 @@ class Clip:
     pixels: int = 8192 * 4320
     title: str | None = None
     decoded_seconds: float = math.inf
+    holed: bool = False
 
     @property
     def video(self) -> VideoInfo:

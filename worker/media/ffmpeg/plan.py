@@ -46,6 +46,11 @@ class Step:
     gifsicle is optional: if it is not installed, the exit status is not 0. ``holed``
     means that the step withholds packets from the decoder, whose complaints then say
     nothing about the file.
+
+    The program ``keyframes`` lists those of stream ``argv[0]``; see
+    :mod:`worker.media.probe.keyframes`. ``spans`` are the only bytes of the source that
+    reach a decoder, as ranges of offsets. They are fetched in advance, and what else
+    the run reads of a source with holes may be zeros.
     """
 
     argv: tuple[str, ...]
@@ -55,8 +60,9 @@ class Step:
     tolerant: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[str, ...] = ()
-    program: Literal["ffmpeg", "gifsicle"] = "ffmpeg"
+    program: Literal["ffmpeg", "gifsicle", "keyframes"] = "ffmpeg"
     holed: bool = False
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

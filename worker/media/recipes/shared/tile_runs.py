@@ -6,6 +6,7 @@ standard output.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,8 +18,9 @@ import ffmpeg
 from common.outputs.specs import StoryboardSpec
 from worker.media.ffmpeg.clip import Clip, argv, number, open_clip
 from worker.media.ffmpeg.plan import Done, Step
-from worker.media.recipes.shared import frame_at, picture
+from worker.media.recipes.shared import frame_at, keyframe_index, picture
 from worker.media.recipes.shared.grid import SLACK, Grid
+from worker.media.recipes.shared.keyframe_index import Keyframe
 
 _MARK = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
 _MARK_OF = re.compile(_MARK.pattern + rb"\s+m=(\d+)")
@@ -67,8 +69,10 @@ class TileRun:
     grid: Grid
     plain: bool = False
 
-    def keyframes(self, file: str) -> Step:
+    def keyframes(self, file: str, chosen: Sequence[Keyframe] = ()) -> Step:
         """Return the step that decodes the first keyframe of every cell and no more.
+
+        If they are known, as ``chosen``, no other bytes of the file are needed.
 
         ``noise`` drops a packet if its expression is not 0; ``ld(0)`` is the next cell
         that needs a frame. A packet without a pts is dropped, too. ``-discard nokey``
@@ -77,9 +81,17 @@ class TileRun:
         """
         cell = self._packets_cell
         drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
+        if chosen:
+            drop = keyframe_index.is_other(chosen)
         only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
         frames = open_clip(self.clip, skip_frame="nokey", **only)
-        return self._store(self._drawn(frames), file, self.clip.seconds)
+        step = self._store(self._drawn(frames), file, self.clip.seconds)
+        return replace(step, spans=tuple((one.start, one.end) for one in chosen))
+
+    def packets_cell(self, stamp: float) -> int:
+        """Return the cell of a packet's timestamp, as :meth:`keyframes` computes it."""
+        since = stamp + SLACK - self.clip.stamp(0.0)
+        return math.floor(since / float(self._interval))
 
     def apart(self, file: str, cells: Sequence[int]) -> Step:
         """Return the step that decodes these keyframes, each by its own decoder."""

@@ -25,7 +25,14 @@ from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.shared import cost, encoders, fallback, grid, picture
+from worker.media.recipes.shared import (
+    cost,
+    encoders,
+    fallback,
+    grid,
+    keyframe_index,
+    picture,
+)
 from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import FoundTiles, TileRun
 from worker.media.recipes.storyboard import index
@@ -111,11 +118,8 @@ def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
 
     Raises DecodeError if no keyframe came, or if they are not in order of time.
     """
-    found, tile_grid = FoundTiles("keyframes"), tile_run.grid
-    file = "keyframes.nut"
-    damaged = yield from tile_run.take(
-        found, tile_run.keyframes(file), file, alone=True
-    )
+    tile_grid = tile_run.grid
+    found, damaged = yield from _keyframes(tile_run)
     if damaged and (tile_run.clip.end or 0.0) < _DECODE_ALL_SECONDS:
         # The frames before a damaged keyframe may still show what it lacks.
         raise DecodeError("some of the keyframes are damaged")
@@ -134,6 +138,40 @@ def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
         if len(found.times) > before:
             found.method = "keyframes+seeks"
     return found
+
+
+def _keyframes(tile_run: TileRun) -> Generator[Step, Done, tuple[FoundTiles, bool]]:
+    """Take the first keyframe of every cell; return also whether one is damaged.
+
+    Of a file with holes, only these keyframes are read, if its index lists them and
+    their times turn out to be those that it implied.
+    """
+    file, clip = "keyframes.nut", tile_run.clip
+    if clip.holed and _may_be_listed(clip):
+        listed = yield keyframe_index.step(clip.video.index)
+        chosen = keyframe_index.first_of_cells(
+            keyframe_index.read(listed), tile_run.packets_cell
+        )
+        if chosen:
+            found = FoundTiles("keyframes")
+            step = tile_run.keyframes(file, list(chosen.values()))
+            damaged = yield from tile_run.take(found, step, file, alone=True)
+            if keyframe_index.came(chosen, found.times, clip.stamp(0.0)):
+                return found, damaged
+    found = FoundTiles("keyframes")
+    if clip.holed and _is_worth_seeks(tile_run):
+        yield from _apart(tile_run, found)
+        found.method = "keyframes"
+        return found, False
+    step = tile_run.keyframes(file)
+    damaged = yield from tile_run.take(found, step, file, alone=True)
+    return found, damaged
+
+
+def _may_be_listed(clip: Clip) -> bool:
+    """Return True if an index may list every frame, and each is of one stream."""
+    joined = clip.video.mosaic is not None or clip.video.alpha_mosaic is not None
+    return clip.media.container.startswith("mov,") and not joined
 
 
 def _is_worth_seeks(tile_run: TileRun) -> bool:
