@@ -17,7 +17,7 @@ from api.metrics import Metrics
 from api.s3_events import routes as s3_events
 from api.sessions import routes as sessions
 from api.uploads import direct, tus
-from api.web import pages
+from api.web import pages, site
 from api.webhooks import deliveries
 from api.webhooks import routes as webhooks
 from common.access.keys import Keys, declared_keys
@@ -56,6 +56,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(sessions.blueprint(services))
     app.register_blueprint(health.blueprint(services, metrics))
     app.register_blueprint(pages.blueprint())
+    app.register_blueprint(site.blueprint(services))
     return app
 
 

@@ -15,7 +15,10 @@ import pytest
 # Read before a fixture takes away what the shell has set.
 NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 TUS_JS = Path(NODE_MODULES, "tus-js-client")
+AXE = Path(NODE_MODULES, "axe-core", "axe.min.js")
+_FROM_NPM = {"tus-js-client": TUS_JS, "axe-core": AXE}
 PACKAGES = {
+    "axe-core": "npm: axe-core@4.14.1, in FRAMEMILL_TEST_NODE_MODULES",
     "chromium": "Debian: chromium",
     "curl": "Debian: curl",
     "gifsicle": "Debian: gifsicle",
@@ -32,7 +35,8 @@ def need(*names: str) -> None:
     """
     for name in names:
         package = PACKAGES[name]
-        if TUS_JS.is_dir() if name == "tus-js-client" else shutil.which(name):
+        place = _FROM_NPM.get(name)
+        if shutil.which(name) if place is None else place.exists():
             continue
         text = f"{name} is missing on this machine ({package})"
         if os.environ.get("CI"):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, render_template, url_for
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Blueprint, Response, render_template
 
 from api.openapi import document as openapi
 from common.errors import catalogue
@@ -20,10 +19,6 @@ def blueprint() -> Blueprint:
     """Return the pages."""
     routes = Blueprint("pages", __name__)
     document = openapi.text()
-
-    @routes.get("/")
-    def scratch_dir() -> BaseResponse:
-        return redirect(url_for("pages.reference"))
 
     @routes.get("/openapi.json")
     def specification() -> Response:

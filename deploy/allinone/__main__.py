@@ -8,6 +8,8 @@ import shlex
 import signal
 import sys
 import time
+import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -92,6 +94,7 @@ def _show(supervisor: Supervisor, clips: list[Path]) -> bool:
 
 
 def _addresses(supervisor: Supervisor) -> None:
+    print(f"  {'page':<11}{supervisor.url}/  (drop a video there)")
     print(f"  {'API':<11}{supervisor.url}/v1/jobs")
     print(f"  {'API docs':<11}{supervisor.url}/docs")
     print(f"  {'Flower':<11}{supervisor.flower_url}  (to look at, not to control)")
@@ -100,6 +103,12 @@ def _addresses(supervisor: Supervisor) -> None:
         print(f"  {'S3':<11}{supervisor.s3_url}  (for S3 clients; a browser gets 400)")
         print(f"  {'':<11}{keys}")
     print(f"  {'logs':<11}{supervisor.data / 'logs'}", flush=True)
+
+
+def _has_desktop(environment: Mapping[str, str]) -> bool:
+    """Return whether a person sits in front of this machine's own screen."""
+    screens = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.stdout.isatty() and any(environment.get(name) for name in screens)
 
 
 def _serve(supervisor: Supervisor) -> None:
@@ -125,6 +134,8 @@ def run(argv: list[str]) -> int:
     print("Starting ...", flush=True)
     with Supervisor(arguments.data, dict(os.environ), arguments.port) as supervisor:
         _addresses(supervisor)
+        if arguments.command != "demo" and _has_desktop(os.environ):
+            webbrowser.open(supervisor.url)
         done = not clips or _show(supervisor, clips)
         if arguments.command != "demo":
             _serve(supervisor)

@@ -95,6 +95,8 @@ def test_its_texts_name_the_port_in_use_a_ready_request_and_its_own_folder(tmp_p
 
     port = one.url.rpartition(":")[2]
     assert f"Port {taken} is taken: the API uses {port}.\n" in said
+    addresses = [line for line in said if "http://" in line]
+    assert addresses[0] == f"  page       {one.url}/  (drop a video there)\n"
     assert ".data/" not in "".join(said)
     assert f"  logs       {tmp_path / 'logs'}\n" in said
     assert json.loads(done.stdout)["status"] in {"accepted", "processing", "completed"}

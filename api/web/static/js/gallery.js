@@ -1,0 +1,46 @@
+// All jobs, newest first, a page at a time.
+import * as api from "./api.js";
+import { byId } from "./dom.js";
+import { tile } from "./job-tile.js";
+import { Live } from "./live.js";
+import { fault } from "./page.js";
+
+const PAGE = 24;
+const list = byId("jobs");
+const more = byId("more");
+const form = byId("filter");
+const live = new Live(show, (id) => byId(`job-${id}`)?.remove());
+let cursor = null;
+
+function show(job) {
+  byId(`job-${job.id}`)?.replaceWith(tile(job));
+}
+
+async function load() {
+  more.disabled = true;
+  const query = { limit: PAGE };
+  if (form.status.value) query.status = form.status.value;
+  if (cursor) query.cursor = cursor;
+  try {
+    const page = await api.jobs(query);
+    list.append(...page.jobs.map(tile));
+    page.jobs.forEach((job) => live.watch(job));
+    cursor = page.next;
+    more.hidden = cursor === null;
+    byId("none").hidden = list.childElementCount > 0;
+  } catch (error) {
+    list.after(fault(error));
+  }
+  more.disabled = false;
+}
+
+function again() {
+  cursor = null;
+  list.replaceChildren();
+  load();
+}
+
+more.addEventListener("click", load);
+form.addEventListener("change", again);
+form.addEventListener("submit", (event) => event.preventDefault());
+load();

@@ -1,0 +1,96 @@
+// The pictures of an output, each kind in its own way.
+import { copyRow } from "./copy.js";
+import { h } from "./dom.js";
+import { player } from "./player.js";
+import { bytes, clock, number, t } from "./texts.js";
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+function facts(artifact) {
+  const { width, height, frames, duration, time } = artifact;
+  return [
+    time === null ? null : t("result.at", { time: clock(time) }),
+    width ? `${width} × ${height}` : null,
+    duration ? t("result.lasts", { seconds: number(duration, 1) }) : null,
+    frames > 1 ? t("result.frames", { count: frames }) : null,
+    bytes(artifact.bytes),
+  ].filter(Boolean).join(" · ");
+}
+
+function still(artifact, title) {
+  const picture = h("img", { src: artifact.url, width: artifact.width, height: artifact.height, alt: title, loading: "lazy", decoding: "async" });
+  const colour = artifact.details.dominant_color;
+  if (colour) picture.style.backgroundColor = colour;
+  return picture;
+}
+
+// What moves by itself waits to be started, where the person asked for less motion.
+function moving(artifact, title, poster) {
+  if (artifact.content_type.startsWith("video/"))
+    return h("video", { src: artifact.url, width: artifact.width, height: artifact.height, poster: poster ?? "", muted: true, loop: true, autoplay: !calm.matches, playsInline: true, controls: true, "aria-label": title });
+  if (!calm.matches) return still(artifact, title);
+  const start = h("button", { type: "button", class: "button" }, t("result.play"));
+  const frame = h("div", { class: "waiting-picture" }, start);
+  start.addEventListener("click", () => frame.replaceWith(still(artifact, title)));
+  return frame;
+}
+
+function figure(shown, artifact, title, poster) {
+  return h("figure", {}, shown, h("figcaption", {}, h("p", { class: "small" }, facts(artifact)), copyRow(artifact, title, poster)));
+}
+
+const titleOf = (job, output) => `${job.source.name ?? job.id}: ${output.name}`;
+
+function thumbnails(job, output) {
+  const title = titleOf(job, output);
+  const figures = output.artifacts.map((artifact) => figure(still(artifact, title), artifact, title));
+  return [h("div", { class: figures.length > 1 ? "grid" : "one" }, ...figures), runnersUp(job, output)];
+}
+
+// The next best frames, as the browser itself shows them out of the source.
+function runnersUp(job, output) {
+  const [artifact] = output.artifacts;
+  const others = artifact.details.runners_up ?? [];
+  if (others.length === 0 || !job.links.media) return null;
+  const frames = others.map(({ time }) => {
+    const frame = h("video", { src: `${job.links.media}#t=${time}`, preload: "metadata", muted: true, playsInline: true, tabIndex: -1, "aria-hidden": "true" });
+    frame.addEventListener("error", () => frame.remove(), { once: true });
+    return h("li", {}, frame, h("span", { class: "small" }, clock(time)));
+  });
+  return h("div", { class: "others" }, h("h4", {}, t("result.others")), h("ul", { class: "strip" }, ...frames));
+}
+
+function clips(job, output) {
+  const title = titleOf(job, output);
+  const figures = output.artifacts
+    .filter((artifact) => artifact.width)
+    .map((artifact) => figure(moving(artifact, title, job.links.thumbnail), artifact, title, job.links.thumbnail));
+  return h("div", { class: figures.length > 1 ? "grid" : "one" }, ...figures);
+}
+
+function storyboard(job, output) {
+  const sheets = output.artifacts.filter((artifact) => artifact.content_type.startsWith("image/"));
+  const index = output.artifacts.find((artifact) => artifact.content_type === "text/vtt");
+  const title = titleOf(job, output);
+  const pictures = () => h("div", { class: "stack" }, ...sheets.map((sheet) => still(sheet, title)));
+  const seen = job.links.media
+    ? player({ source: job.links.media, poster: job.links.thumbnail, vtt: index?.url, label: title, instead: pictures })
+    : pictures();
+  return [
+    h("figure", {}, seen, h("figcaption", {}, h("p", { class: "small" }, t("result.storyboard")), index ? copyRow(index, title) : null)),
+    job.links.media ? h("details", {}, h("summary", {}, t("result.sheets", { count: sheets.length })), pictures()) : null,
+  ];
+}
+
+function snippets(job, output) {
+  const title = titleOf(job, output);
+  const shown = output.artifacts.filter((artifact) => artifact.width);
+  return h("ul", { class: "strip large" }, ...shown.map((artifact) =>
+    h("li", {}, figure(moving(artifact, title), artifact, title))));
+}
+
+const KINDS = { thumbnail: thumbnails, contact_sheet: thumbnails, animation: clips, preview: clips, storyboard, snippets };
+
+export function results(job, output) {
+  return [(KINDS[output.kind] ?? thumbnails)(job, output)].flat();
+}

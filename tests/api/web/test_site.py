@@ -1,0 +1,127 @@
+"""The frames of the pages, their texts, and what a browser may load for them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from api.web.languages import catalogues
+from tests.api.conftest import Context
+from tests.conftest import ROOT
+
+WEB = ROOT / "api" / "web"
+PAGES = ["/", "/jobs", "/jobs/" + "0" * 32]
+FACTS = re.compile(r'id="facts">(.*?)</script>', re.DOTALL)
+
+
+def facts(html: str) -> dict[str, Any]:
+    found = FACTS.search(html)
+    assert found is not None
+    document: dict[str, Any] = json.loads(found[1])
+    return document
+
+
+def keys_used() -> set[str]:
+    """Return the keys that scripts and templates name in full."""
+    scripts = "".join(path.read_text() for path in (WEB / "static/js").glob("*.js"))
+    frames = "".join(path.read_text() for path in (WEB / "templates").glob("*.html"))
+    quoted = r"""["']([a-z_]+(?:\.[a-z_A-Z0-9]+)+)["']"""
+    return {
+        *re.findall(rf"\bt\({quoted}", scripts),
+        *re.findall(rf"\bt\[{quoted}\]", frames),
+    }
+
+
+def test_every_language_has_the_same_texts_with_the_same_values():
+    named = {
+        language: {
+            key: set(re.findall(r"{(\w+)}", text)) for key, text in texts.items()
+        }
+        for language, texts in catalogues().items()
+    }
+
+    assert set(named) >= {"en", "de"}
+    for language, texts in named.items():
+        assert texts == named["en"], language
+
+
+def test_every_text_that_a_page_names_exists():
+    known = catalogues()["en"]
+    missing = {
+        key for key in keys_used() if key not in known and f"{key}.other" not in known
+    }
+
+    assert len(keys_used()) > 50
+    assert missing == set()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_runs_only_scripts_and_styles_of_ours(context: Context, path: str):
+    answer = context.client.get(path)
+
+    assert answer.status_code == 200
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "connect-src 'self';" in policy
+    assert re.findall(r"\son\w+=|\sstyle=|<style", answer.text) == []
+
+
+def test_the_policy_names_the_storage_to_which_links_lead(
+    make_context: Callable[..., Context],
+):
+    context = make_context(
+        blobs={"backend": "s3", "bucket": "framemill"},
+        s3={
+            "endpoint_url": "http://storage.internal:9000",
+            "public_endpoint_url": "https://files.example.org",
+            "access_key_id": "key",
+            "secret_access_key": "secret",
+        },
+    )
+
+    policy = context.client.get("/").headers["Content-Security-Policy"]
+
+    assert "img-src 'self' https://files.example.org;" in policy
+    assert "media-src 'self' https://files.example.org;" in policy
+    assert "internal" not in policy
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen", "language"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.5", None, "de"),
+        ("fr", None, "en"),
+        ("de", "en", "en"),
+        ("en", "xx", "en"),
+    ],
+)
+def test_the_language_is_the_chosen_one_or_the_browsers(
+    context: Context, wanted: str, chosen: str | None, language: str
+):
+    if chosen:
+        context.client.set_cookie("language", chosen)
+
+    answer = context.client.get("/", headers={"Accept-Language": wanted})
+
+    assert f'<html lang="{language}">' in answer.text
+    assert facts(answer.text)["texts"] == catalogues()[language]
+
+
+def test_the_page_offers_the_presets_of_the_service(
+    make_context: Callable[..., Context],
+):
+    context = make_context(presets={"mine": [{"kind": "storyboard", "interval": 2}]})
+
+    offered = facts(context.client.get("/").text)["presets"]
+
+    assert offered["mine"] == [{"kind": "storyboard", "interval": 2}]
+    assert {"default", "web", "social", "scrubber", "archive"} < set(offered)
+
+
+def test_the_page_of_an_impossible_id_is_refused(context: Context):
+    assert context.client.get("/jobs/none").status_code == 404

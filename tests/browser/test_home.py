@@ -1,0 +1,234 @@
+"""The first page: a video becomes pictures while a person watches."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.inspection import assert_accessible, assert_fits, assert_quiet
+from tests.conftest import SAMPLE
+
+pytestmark = pytest.mark.browser
+SLOW = 30_000  # milliseconds, on a busy machine
+DROP = """({name, data}) => {
+    const bytes = Uint8Array.from(atob(data), one => one.charCodeAt(0));
+    const files = new DataTransfer();
+    files.items.add(new File([bytes], name, {type: "video/mp4"}));
+    const drop = new DragEvent("drop",
+        {dataTransfer: files, bubbles: true, cancelable: true});
+    document.getElementById("drop").dispatchEvent(drop);
+}"""
+
+
+def card(visit: Visit, name: str) -> Locator:
+    return visit.page.get_by_role("article", name=name, exact=True).first
+
+
+def choose(visit: Visit, *files: Path) -> None:
+    visit.page.locator("#files").set_input_files(list(files))
+
+
+def await_status(visit: Visit, name: str, status: str) -> Locator:
+    shown = card(visit, name)
+    expect(shown).to_have_attribute("data-status", status, timeout=SLOW)
+    return shown
+
+
+def assert_loaded(picture: Locator) -> None:
+    expect(picture).to_be_visible(timeout=SLOW)
+    picture.evaluate("picture => picture.decode()")
+
+    assert picture.evaluate("picture => picture.naturalWidth") > 0
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Return the sample with 12 MB of padding, which an MP4 may have."""
+    padding = 12_000_000
+    path = tmp_path / "large.mp4"
+    box = struct.pack(">I4s", padding + 8, b"free") + bytes(padding)
+    path.write_bytes(SAMPLE.read_bytes() + box)
+    return path
+
+
+@contextmanager
+def slow_uploads(visit: Visit, bytes_a_second: int) -> Iterator[None]:
+    session = visit.page.context.new_cdp_session(visit.page)
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    session.send(
+        "Network.emulateNetworkConditions",
+        conditions | {"uploadThroughput": bytes_a_second},
+    )
+    yield
+    session.send(
+        "Network.emulateNetworkConditions", conditions | {"uploadThroughput": -1}
+    )
+
+
+def test_a_dropped_video_becomes_a_picture_and_a_gif_without_a_reload(
+    visit: Visit,
+) -> None:
+    visit.open("/")
+    data = base64.b64encode(SAMPLE.read_bytes()).decode()
+    visit.page.evaluate(DROP, {"name": "dropped.mp4", "data": data})
+
+    done = await_status(visit, "dropped.mp4", "completed")
+    assert_loaded(done.locator("[data-output=thumbnail] figure img"))
+    assert_loaded(done.locator("[data-output=animation] figure img"))
+    expect(done.get_by_text("Frame at").first).to_be_visible()
+    expect(done.get_by_text("Other good frames")).to_be_visible()
+    assert_accessible(visit)
+    assert_quiet(visit)
+
+
+def test_a_file_is_chosen_by_keyboard(visit: Visit) -> None:
+    visit.open("/")
+    visit.page.get_by_role("button", name="Choose files").focus()
+    with visit.page.expect_file_chooser() as chooser:
+        visit.page.keyboard.press("Enter")
+    chooser.value.set_files(SAMPLE)
+
+    expect(card(visit, "sample.mp4")).to_be_visible(timeout=SLOW)
+
+
+def test_an_upload_pauses_and_goes_on_after_a_reload(visit: Visit, large: Path) -> None:
+    visit.open("/")
+    with slow_uploads(visit, 1_500_000):
+        choose(visit, large)
+        row = card(visit, "large.mp4")
+        expect(row.get_by_text("/s,")).to_be_visible(timeout=SLOW)
+        row.get_by_role("button", name="Pause").click()
+        expect(row.get_by_text("Paused")).to_be_visible()
+        row.get_by_role("button", name="Continue").click()
+        expect(row.get_by_text("Uploading")).to_be_visible()
+        visit.page.reload()
+        expect(card(visit, "large.mp4").get_by_text("Uploading")).to_be_visible()
+    visit.page.reload()
+
+    await_status(visit, "large.mp4", "completed")
+    created = [one for one in visit.answers if one.request.method == "POST"]
+    assert len(created) == 1, "the reloaded page went on with the same upload"
+
+
+def test_an_upload_survives_the_death_of_the_api(visit: Visit, large: Path) -> None:
+    visit.open("/")
+    with slow_uploads(visit, 2_000_000):
+        choose(visit, large)
+        row = card(visit, "large.mp4")
+        expect(row.get_by_text("/s,")).to_be_visible(timeout=SLOW)
+        visit.service.restart("api")
+        visit.service.await_ready()
+        expect(row.get_by_text("/s,")).to_be_visible(timeout=SLOW)
+
+    await_status(visit, "large.mp4", "completed")
+
+
+def test_a_failing_job_says_why_in_plain_words(visit: Visit, tmp_path: Path) -> None:
+    broken = tmp_path / "letter.mp4"
+    broken.write_text("Dear reader, this is no video.\n" * 100)
+    visit.open("/")
+    choose(visit, broken)
+
+    failed = await_status(visit, "letter.mp4", "failed")
+    expect(failed.locator(".notice.bad")).to_be_visible()
+    expect(failed.get_by_role("button", name="Try again")).to_be_visible()
+    assert failed.get_by_role("link", name="More about this error").count() == 1
+    assert_accessible(visit)
+    assert_quiet(visit)
+
+
+def test_an_address_that_is_none_is_explained(visit: Visit) -> None:
+    visit.open("/")
+    visit.page.locator("#source").fill("clip.mp4")
+    visit.page.get_by_role("button", name="Make pictures").click()
+
+    expect(visit.page.locator("#address-fault")).to_contain_text("s3://bucket/key")
+
+
+def test_a_preset_is_chosen_and_shown_for_curl_and_python(visit: Visit) -> None:
+    visit.open("/")
+    visit.page.get_by_role("radio", name="Player").check()
+    visit.page.get_by_text("The same from a terminal").click()
+
+    commands = visit.page.locator(".command code").all_inner_texts()
+    assert "preset=scrubber" in commands[0]
+    assert '{"preset": "scrubber"}' in commands[1]
+
+
+def test_a_result_is_copied_as_link_markdown_and_html(visit: Visit) -> None:
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit.open("/")
+    choose(visit, SAMPLE)
+    done = await_status(visit, "sample.mp4", "completed")
+    row = done.locator("[data-output=thumbnail] .copy")
+    copied = []
+    for name in ("Link", "Markdown", "HTML"):
+        row.get_by_role("button", name=name).click()
+        copied.append(visit.page.evaluate("navigator.clipboard.readText()"))
+
+    link, markdown, html = copied
+    assert link.startswith(visit.service.url)
+    assert markdown == f"![sample.mp4: thumbnail]({link})"
+    assert html == (
+        f'<img src="{link}" width="640" height="360" alt="sample.mp4: thumbnail">'
+    )
+
+
+def test_the_storyboard_shows_over_the_seek_bar(visit: Visit) -> None:
+    visit.open("/")
+    visit.page.get_by_role("radio", name="Player").check()
+    choose(visit, SAMPLE)
+    done = await_status(visit, "sample.mp4", "completed")
+    bar = done.locator(".plyr__progress input")
+    expect(bar).to_be_visible(timeout=SLOW)
+    bar.hover()
+
+    tile = done.locator(".plyr__preview-thumb img")
+    expect(tile.first).to_be_visible(timeout=SLOW)
+    assert "storyboard" in (tile.first.get_attribute("src") or "")
+    assert_quiet(visit)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_it_in_light_and_in_dark(visit: Visit, scheme: str) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    visit.open("/")
+
+    shade = visit.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert shade == {"light": "rgb(248, 248, 251)", "dark": "rgb(18, 19, 24)"}[scheme]
+    assert_fits(visit)
+    assert_accessible(visit)
+    assert_quiet(visit)
+
+
+def test_german_is_chosen_and_stays(visit: Visit) -> None:
+    visit.open("/")
+    visit.page.get_by_label("Language").select_option("de")
+    heading = visit.page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Bilder aus Videos machen")
+    visit.page.reload()
+
+    expect(heading).to_have_text("Bilder aus Videos machen")
+    assert visit.page.evaluate("document.documentElement.lang") == "de"
+
+
+def test_the_first_view_is_small(visit: Visit) -> None:
+    visit.open("/")
+    kinds = ("document", "script", "stylesheet")
+    sent = {
+        one.url: len(gzip.compress(one.body()))
+        for one in visit.answers
+        if one.request.resource_type in kinds
+    }
+
+    assert len(sent) > 10
+    assert sum(sent.values()) < 100_000
