@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, render_template, request
 
+from api.http.context import current
 from api.http.headers import check_id
 from api.http.services import Services
 from api.web.languages import catalogues, language_of
+from common.errors import Forbidden, Unauthorized
 from common.jobs import presets
 from common.runtime import Runtime
 from common.storage.local import LocalStore
@@ -31,9 +33,13 @@ def blueprint(services: Services) -> Blueprint:
 
     def page(name: str, **values: Any) -> Response:
         language = language_of(request)
+        name = name if _may_enter(services) else "signin"
+        admission = current().admission
         html = render_template(
             f"{name}.html",
             page=name,
+            path=request.path,
+            signed_in=admission and admission.key.name,
             language=language,
             languages=list(catalogues()),
             t=catalogues()[language],
@@ -58,6 +64,19 @@ def blueprint(services: Services) -> Blueprint:
         return page("job", job=check_id(job_id))
 
     return routes
+
+
+def _may_enter(services: Services) -> bool:
+    """Return whether the browser is signed in, or need not be."""
+    try:
+        services.enter("read")
+    except Unauthorized:
+        return False
+    except Forbidden:
+        # A key without the scope "read" is signed in; the API says what it may not do.
+        if current().admission is None:
+            raise
+    return True
 
 
 def _facts(runtime: Runtime, language: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tests.conftest import SAMPLE
 
 pytestmark = pytest.mark.browser
 SLOW = 30_000  # milliseconds, on a busy machine
+expect.set_options(timeout=SLOW)
 DROP = """({name, data}) => {
     const bytes = Uint8Array.from(atob(data), one => one.charCodeAt(0));
     const files = new DataTransfer();
@@ -38,12 +39,12 @@ def choose(visit: Visit, *files: Path) -> None:
 
 def await_status(visit: Visit, name: str, status: str) -> Locator:
     shown = card(visit, name)
-    expect(shown).to_have_attribute("data-status", status, timeout=SLOW)
+    expect(shown).to_have_attribute("data-status", status)
     return shown
 
 
 def assert_loaded(picture: Locator) -> None:
-    expect(picture).to_be_visible(timeout=SLOW)
+    expect(picture).to_be_visible()
     picture.evaluate("picture => picture.decode()")
 
     assert picture.evaluate("picture => picture.naturalWidth") > 0
@@ -51,8 +52,8 @@ def assert_loaded(picture: Locator) -> None:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """Return the sample with 12 MB of padding, which an MP4 may have."""
-    padding = 12_000_000
+    """Return the sample with 30 MB of padding, which an MP4 may have."""
+    padding = 30_000_000
     path = tmp_path / "large.mp4"
     box = struct.pack(">I4s", padding + 8, b"free") + bytes(padding)
     path.write_bytes(SAMPLE.read_bytes() + box)
@@ -96,22 +97,21 @@ def test_a_file_is_chosen_by_keyboard(visit: Visit) -> None:
         visit.page.keyboard.press("Enter")
     chooser.value.set_files(SAMPLE)
 
-    expect(card(visit, "sample.mp4")).to_be_visible(timeout=SLOW)
+    expect(card(visit, "sample.mp4")).to_be_visible()
 
 
 def test_an_upload_pauses_and_goes_on_after_a_reload(visit: Visit, large: Path) -> None:
     visit.open("/")
-    with slow_uploads(visit, 1_500_000):
+    with slow_uploads(visit, 2_000_000):
         choose(visit, large)
         row = card(visit, "large.mp4")
-        expect(row.get_by_text("/s,")).to_be_visible(timeout=SLOW)
+        expect(row.get_by_text("/s,")).to_be_visible()
         row.get_by_role("button", name="Pause").click()
         expect(row.get_by_text("Paused")).to_be_visible()
         row.get_by_role("button", name="Continue").click()
         expect(row.get_by_text("Uploading")).to_be_visible()
         visit.page.reload()
         expect(card(visit, "large.mp4").get_by_text("Uploading")).to_be_visible()
-    visit.page.reload()
 
     await_status(visit, "large.mp4", "completed")
     created = [one for one in visit.answers if one.request.method == "POST"]
@@ -123,10 +123,10 @@ def test_an_upload_survives_the_death_of_the_api(visit: Visit, large: Path) -> N
     with slow_uploads(visit, 2_000_000):
         choose(visit, large)
         row = card(visit, "large.mp4")
-        expect(row.get_by_text("/s,")).to_be_visible(timeout=SLOW)
+        expect(row.get_by_text("/s,")).to_be_visible()
         visit.service.restart("api")
         visit.service.await_ready()
-        expect(row.get_by_text("/s,")).to_be_visible(timeout=SLOW)
+        expect(row.get_by_text("/s,")).to_be_visible()
 
     await_status(visit, "large.mp4", "completed")
 
@@ -188,11 +188,11 @@ def test_the_storyboard_shows_over_the_seek_bar(visit: Visit) -> None:
     choose(visit, SAMPLE)
     done = await_status(visit, "sample.mp4", "completed")
     bar = done.locator(".plyr__progress input")
-    expect(bar).to_be_visible(timeout=SLOW)
+    expect(bar).to_be_visible()
     bar.hover()
 
     tile = done.locator(".plyr__preview-thumb img")
-    expect(tile.first).to_be_visible(timeout=SLOW)
+    expect(tile.first).to_be_visible()
     assert "storyboard" in (tile.first.get_attribute("src") or "")
     assert_quiet(visit)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.web.languages import catalogues
+from common.access.keys import KeyRecord, Keys, new_key_id
 from tests.api.conftest import Context
 from tests.conftest import ROOT
 
@@ -125,3 +126,22 @@ def test_the_page_offers_the_presets_of_the_service(
 
 def test_the_page_of_an_impossible_id_is_refused(context: Context):
     assert context.client.get("/jobs/none").status_code == 404
+
+
+def test_a_browser_signs_in_before_it_sees_the_page(
+    make_context: Callable[..., Context],
+):
+    context = make_context(api={"auth": True})
+    keys = Keys.connect(context.runtime.settings)
+    given = {"id": new_key_id(), "name": "anna's laptop", "owner": "anna"}
+    token = keys.create(KeyRecord.model_validate(given))
+
+    before = context.client.get("/jobs").text
+    sent = {"key": token, "next": "/jobs"}
+    answer = context.client.post("/session", data=sent, follow_redirects=True)
+
+    assert 'action="/session"' in before
+    assert 'name="next" value="/jobs"' in before
+    assert answer.request.path == "/jobs"
+    assert 'id="filter"' in answer.text
+    assert "anna&#39;s laptop" in answer.text

@@ -87,6 +87,8 @@ function listenForAddresses() {
 listenForFiles();
 listenForAddresses();
 list.addEventListener("again", (event) => live.watch(event.detail));
+// First, so that an upload goes on at once.
+await uploads.restore();
 try {
   const page = await api.jobs({ limit: RECENT });
   const whole = page.jobs.filter((job, index) => index === 0 || !ended(job));
@@ -95,5 +97,4 @@ try {
 } catch (error) {
   list.append(fault(error));
 }
-await uploads.restore();
 byId("none").hidden = list.childElementCount > 0;

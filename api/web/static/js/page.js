@@ -1,5 +1,5 @@
 // What every page has: the choice of theme and language, announcements, and faults.
-import { Unreached } from "./api.js";
+import { Unreached, ask } from "./api.js";
 import { byId, h } from "./dom.js";
 import { t } from "./texts.js";
 
@@ -37,4 +37,9 @@ byId("theme").addEventListener("click", () => {
 byId("language").addEventListener("change", (event) => {
   document.cookie = `language=${event.target.value}; path=/; max-age=${YEAR}; samesite=strict`;
   location.reload();
+});
+
+byId("leave")?.addEventListener("click", async () => {
+  await ask("/session", { method: "DELETE" });
+  location.assign("/");
 });
