@@ -88,6 +88,8 @@ def _read(file: BinaryIO, size: int) -> Assembly:
             found = replace(found, picture=_Items(file.read(end - start), file).read())
         elif kind == b"moov":
             found = replace(found, alpha_tracks=_alpha_tracks(file, start, end))
+        elif kind == b"moof":
+            break  # fragments follow the header, and a film has thousands
     return found
 
 

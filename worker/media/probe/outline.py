@@ -130,9 +130,11 @@ def _fragment_time(data: SourceBytes, box: Part) -> int:
 def _boxes(data: SourceBytes) -> Iterator[Part]:
     """Yield the outermost boxes of an MP4 (ISO/IEC 14496-12, 4.2).
 
-    Bytes behind the last box that are no box would announce any length.
+    Bytes behind the last box that are no box would announce any length. Where an index
+    lists the fragments, those between the first and the last are left out: a film of an
+    hour has thousands, all over the file.
     """
-    at = 0
+    at, fragments = 0, 0
     while at + 8 <= len(data):
         size, kind = _big(data, at, 4), data[at + 4 : at + 8]
         if size == 1:
@@ -141,6 +143,54 @@ def _boxes(data: SourceBytes) -> Iterator[Part]:
             return
         yield kind, at, at + size
         at += size
+        if kind == b"sidx" and not fragments:
+            at = max(at, _last_of_sidx(data, at - size, at))
+        elif kind == b"moof":
+            fragments += 1
+            if fragments == 1:
+                at = max(at, _last_of_mfra(data))
+
+
+def _last_of_sidx(data: SourceBytes, start: int, end: int) -> int:
+    """Return where the last part that a segment index lists begins, 0 if unknown.
+
+    That is ISO/IEC 14496-12, 8.16.3: references of 12 bytes, each with a length.
+    """
+    wide = 8 if data[start + 8] else 4
+    at = start + 20 + 2 * wide
+    count, at = _big(data, at + 2, 2), at + 4
+    lengths = data[at : at + 12 * count]
+    if not count or at + 12 * count > end:
+        return 0
+    # The first bit says that the part is an index again.
+    sizes = [
+        int.from_bytes(lengths[one : one + 4], "big") & 0x7FFFFFFF
+        for one in range(0, 12 * count, 12)
+    ]
+    last = end + _big(data, start + 20 + wide, wide) + sum(sizes[:-1])
+    return last if data[last + 4 : last + 8] in (b"moof", b"styp") else 0
+
+
+def _last_of_mfra(data: SourceBytes) -> int:
+    """Return where the last fragment begins that an index at the end lists, else 0.
+
+    That is ISO/IEC 14496-12, 8.8.9 to 8.8.11: an entry has a time, the place of a
+    fragment, and three numbers whose lengths the index states.
+    """
+    size = len(data)
+    start = size - _big(data, size - 4, 4)
+    if (
+        data[size - 12 : size - 8] != b"mfro"
+        or data[start + 12 : start + 16] != b"tfra"
+    ):
+        return 0
+    index = start + 8
+    wide = 8 if data[index + 8] else 4
+    lengths, count = data[index + 19], _big(data, index + 20, 4)
+    extra = sum((lengths >> shift & 3) + 1 for shift in (0, 2, 4))
+    entry = index + 24 + (count - 1) * (2 * wide + extra)
+    last = _big(data, entry + wide, wide) if count else 0
+    return last if data[last + 4 : last + 8] == b"moof" else 0
 
 
 def _elements(data: SourceBytes) -> Iterator[Part]:

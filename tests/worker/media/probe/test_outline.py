@@ -10,7 +10,7 @@ import pytest
 
 from worker.media.engine import Engine
 from worker.media.ffmpeg import timeline
-from worker.media.probe import outline
+from worker.media.probe import isobmff, outline
 from worker.media.source_file import LocalFile
 
 _FILM = "testsrc2=s=160x90:r=10:d=8"
@@ -165,3 +165,47 @@ def test_given_a_cut_file_whose_clock_jumps_then_its_copy_keeps_the_warning(
     assert media.rewritten
     assert not timeline.jumps(media)
     assert {"cut_off", "clock_jumps"} <= set(media.warnings)
+
+
+class _Counted:
+    """A source that counts the bytes that are asked for, and has them all."""
+
+    complete = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.wanted: set[int] = set()
+
+    def ensure(self, start: int, end: int) -> None:
+        self.wanted.update(range(start, end))
+
+
+@pytest.mark.parametrize("index", ["empty_moov", "empty_moov+global_sidx"])
+def test_given_an_index_of_fragments_then_not_each_of_them_is_looked_at(
+    make: Make, workdir: Path, index: str
+) -> None:
+    name = f"many-{index}.mp4"
+    clip = make(name, _FILM, *_H264, "-movflags", f"frag_every_frame+{index}")
+    source = _Counted(clip)
+    assert outline.read(source) == outline.Outline()
+    # Of 80 fragments: the first, the last, the header, and the index behind them.
+    assert len(source.wanted) < 1600
+    source.wanted.clear()
+    assert isobmff.read(source) == isobmff.Assembly()
+    assert max(source.wanted) < 70_000 < clip.stat().st_size
+    assert outline.read(_Counted(_cut(clip, workdir))).cut_off
+
+
+def test_given_an_index_that_lists_a_place_behind_the_end_then_the_walk_goes_on(
+    make: Make, workdir: Path
+) -> None:
+    clip = make("start-fragments.mp4", _FILM, *_H264, *_FRAGMENTS)
+    data = clip.read_bytes()
+    place = len(data) - struct.unpack(">I", data[-4:])[0] + 8
+    count = struct.unpack_from(">I", data, place + 20)[0]
+    last = place + 24 + (count - 1) * (len(data) - 16 - place - 24) // count
+    broken = bytearray(data)
+    broken[last : last + 16] = b"\xff" * 16
+    path = workdir / "broken.mp4"
+    path.write_bytes(broken + data)
+    assert outline.read(LocalFile(path)).second_file == "restarts"
