@@ -44,6 +44,8 @@ _HEAD = 256 * 1024
 _TAIL_PACKETS = 20_000
 _PATIENCE = 300
 _DEFAULT = av.stream.Disposition.default
+# Nobody looks at the frames, so they need not be smooth.
+_UNSEEN = {"skip_loop_filter": "all"}
 _UNREADABLE = (FFmpegError, LookupError, ValueError, OSError)
 # Containers without presentation times, and codecs whose frames may be shown in any
 # order: for these, a filter reads the times from the slices.
@@ -79,7 +81,8 @@ _SLOWEST, _FASTEST = Fraction(1, 60), 1000
 class Options:
     """``formats`` and ``pixels`` limit what is opened, the others what is read.
 
-    Files up to ``scan_bytes`` are read to their end, for at most ``scan_seconds``.
+    Files up to ``scan_bytes`` are read to their end, for at most ``scan_seconds`` of
+    CPU time: the facts must not depend on how busy the machine or the storage is.
     """
 
     formats: str
@@ -426,7 +429,7 @@ def _scan(
     container: Any, tracks: dict[int, Track], options: Options, *, whole: bool
 ) -> bool:
     """Read packets and decode first frames; return True if the end was reached."""
-    until = time.monotonic() + options.scan_seconds
+    until = time.process_time() + options.scan_seconds
     try:
         for read in container.demux([track.stream for track in tracks.values()]):
             track = tracks[read.stream.index]
@@ -437,7 +440,7 @@ def _scan(
                     track.decode(packet)
             if not whole and all(map(_enough, tracks.values())):
                 return False
-            if time.monotonic() > until:
+            if time.process_time() > until:
                 return False
     except IndexError:  # PyAV 18 raises it at the end for a stream that appeared later
         return True
@@ -580,6 +583,7 @@ def _open_at(path: Path, options: Options, **more: str) -> Any:
             "max_pixels": str(options.pixels),
             "max_streams": "200",
             "threads": "1",
+            **_UNSEEN,
             **more,
         },
     )
@@ -591,7 +595,7 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
         if _is_picture(stream) or stream.codec_context is None:
             continue
         context = stream.codec_context
-        context.options = {"max_pixels": str(options.pixels)}
+        context.options = {"max_pixels": str(options.pixels), **_UNSEEN}
         context.thread_count = 1
         reordered = context.codec.canonical_name in _REORDERED
         if reordered:
