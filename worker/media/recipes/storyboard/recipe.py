@@ -159,10 +159,6 @@ def _keyframes(tile_run: TileRun) -> Generator[Step, Done, tuple[FoundTiles, boo
             if keyframe_index.came(chosen, found.times, clip.stamp(0.0)):
                 return found, damaged
     found = FoundTiles("keyframes")
-    if clip.holed and _is_worth_seeks(tile_run):
-        yield from _apart(tile_run, found)
-        found.method = "keyframes"
-        return found, False
     step = tile_run.keyframes(file)
     damaged = yield from tile_run.take(found, step, file, alone=True)
     return found, damaged
