@@ -107,6 +107,8 @@ class SparseCopy:
         SourceErrors, StorageUnavailable, Unreachable, DiskFull; Interrupted soon after
         the attempt was stopped.
         """
+        if self._closed:
+            raise Interrupted("the copy of the source was closed")
         if start >= min(end, self._layout.size) or self.complete:
             return
         run = self._layout.covering(start, end)

@@ -134,6 +134,13 @@ def test_an_attempt_that_is_stopped_does_not_wait_for_a_slow_storage(
     assert time.monotonic() - began < 2
 
 
+def test_a_copy_that_was_closed_brings_nothing_more(case: Case) -> None:
+    opened = case.open()
+    opened.close()
+    with pytest.raises(Interrupted):
+        opened.file.ensure(MIB, MIB + 1)
+
+
 def test_a_full_disk_is_named_after_the_cache_gave_its_room(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
