@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -50,8 +51,12 @@ def _chosen(every: list[Row], requested: argparse.Namespace) -> list[Row]:
     return [row for row in every if not (requested.quick and row.slow)]
 
 
-def _measure(chosen: list[Row], requested: argparse.Namespace) -> list[Measured]:
-    """Start what the rows need, and run them in turns."""
+def _measure(
+    chosen: list[Row],
+    requested: argparse.Namespace,
+    write: Callable[[list[Measured]], None],
+) -> list[Measured]:
+    """Start what the rows need, and run them in turns; ``write`` after each."""
     folder = requested.folder.resolve()
     ffmpeg = Path(binary.path(Settings.model_validate({"api": {"secret": "x" * 32}})))
     inputs = Inputs(folder / "inputs", requested.clip.resolve(), ffmpeg)
@@ -67,6 +72,9 @@ def _measure(chosen: list[Row], requested: argparse.Namespace) -> list[Measured]
             measured.append(found)
             print(report.text(found.lines()), flush=True)
             print(f"  ({row.name}: {time.monotonic() - began:.0f} s)", flush=True)
+            if found.fault:
+                print(f"  {row.name} ended: {found.fault}", flush=True)
+            write(measured)
     return measured
 
 
@@ -77,20 +85,28 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     every = rows()
     if requested.list:
-        print("\n".join(f"{row.name:20}{row.text}" for row in every))
+        print("\n".join(f"{row.name:24}{row.text}" for row in every))
         return 0
     began = time.monotonic()
-    measured = _measure(_chosen(every, requested), requested)
+
+    def write(measured: list[Measured]) -> None:
+        facts = report.machine(ROOT, requested.against, time.monotonic() - began)
+        document = report.document(facts, measured)
+        path = requested.folder / "results.json"
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    measured = _measure(_chosen(every, requested), requested, write)
     lines = [line for one in measured for line in one.lines()]
-    facts = report.machine(ROOT, requested.against, time.monotonic() - began)
-    requested.folder.joinpath("results.json").write_text(
-        json.dumps(report.document(facts, measured), indent=1) + "\n"
-    )
     print(report.text(lines))
+    for one in measured:
+        for side, reason in one.missing.items():
+            print(f"not measured: {one.row.name}, {side}: {reason}")
+        if one.fault:
+            print(f"failed: {one.row.name}: {one.fault}")
     failed = [line for line in lines if line.passes is False]
     for line in failed:
         print(f"missed: {report.miss(line)}")
-    return 1 if failed else 0
+    return 1 if failed or any(one.fault for one in measured) else 0
 
 
 if __name__ == "__main__":

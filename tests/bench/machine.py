@@ -1,14 +1,23 @@
-"""What the service uses of a machine: the largest process, and the API's memory."""
+"""What the service uses of a machine: memory, and time beside the work itself."""
 
 from __future__ import annotations
 
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
+from common.outputs.specs import ThumbnailSpec
+from common.settings.load import Settings
 from tests.bench import usage
-from tests.bench.bench import LOCAL, THIS, Bench
+from tests.bench.bench import LOCAL, THIS, Bench, job
 from tests.bench.results import Row, Sample, Target
+from worker.media.engine import Engine, RenderJob, Watch
+from worker.media.source_file import LocalFile
 
 _MB = 1e6
+_CLIP = "film-10.mp4"
+_BESIDE = [Target("wall", "ffmpeg"), Target("cpu", "ffmpeg")]
 
 
 def rows(film: str, work: list[Any], upload: str) -> list[Row]:
@@ -32,25 +41,48 @@ def rows(film: str, work: list[Any], upload: str) -> list[Row]:
             "growth of the API": max(grown) / _MB,
         }
 
-    def overhead(bench: Bench) -> Sample:
-        one = bench.build(LOCAL)
-        return one.job("film-10.mp4", [{"kind": "thumbnail", "time": "50%"}])
-
     targets = [
         Target("largest process", most=500),
         Target("growth of the API", most=100),
     ]
     text = "memory in MB: jobs on the film, an upload of 140 MB"
+    return [Row("memory", text, [film, upload], {THIS: memory}, targets, rounds=1)]
+
+
+def overhead(bench: Bench) -> Sample:
+    """Return one job on a local clip, and how much longer it takes than the engine."""
+    path, spec = bench.film(_CLIP), ThumbnailSpec(kind="thumbnail", time="50%")
+    engine = Engine(Settings.model_validate({"api": {"secret": "x" * 32}}))
+    source = LocalFile(path)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        media = engine.probe(source)
+        engine.render(RenderJob(spec, media, source, Path(folder)), Watch())
+        alone = time.perf_counter() - began
+    sample = bench.build(LOCAL).job(_CLIP, [spec.model_dump(exclude_unset=True)])
+    return sample | {"overhead": (sample["wall"] - alone) * 1000}
+
+
+def local_rows(film: str, pair: Any, seconds: float) -> list[Row]:
+    """Return the rows on local files: the engine alone, and FFmpeg, are beside."""
     return [
-        Row("memory", text, [film, upload], {THIS: memory}, targets, rounds=1),
         Row(
             "local-still",
             "still of a 10 s clip, local file",
-            ["film-10.mp4"],
+            [_CLIP],
+            {LOCAL: overhead, "ffmpeg": lambda b: b.peers.still(b.film(_CLIP), 5)},
+            [Target("overhead", most=30), *_BESIDE],
+        ),
+        Row(
+            "local-pair",
+            "still at 50 % and 5 s GIF, local file",
+            [film],
             {
-                LOCAL: overhead,
-                "ffmpeg": lambda b: b.peers.still(b.film("film-10.mp4"), 5),
+                LOCAL: job(film, pair, side=LOCAL),
+                "ffmpeg": lambda b: b.peers.still_and_gif(
+                    b.film(film), seconds, seconds
+                ),
             },
-            [Target("wall", "ffmpeg"), Target("cpu", "ffmpeg")],
+            [Target("wall", "ffmpeg", most=1.1), Target("cpu", "ffmpeg")],
         ),
     ]

@@ -27,6 +27,7 @@ _SHOWN = {
     "largest process": "{:.0f} MB",
     "growth of the API": "{:.0f} MB",
     "p99": "{:.1f} ms",
+    "overhead": "{:.0f} ms",
 }
 
 
@@ -67,6 +68,7 @@ def document(facts: dict[str, Any], measured: Iterable[Measured]) -> dict[str, A
                 "text": one.row.text,
                 "samples": one.samples,
                 "missing": one.missing,
+                "fault": one.fault,
                 "lines": [
                     asdict(line) | {"passes": line.passes} for line in one.lines()
                 ],

@@ -103,9 +103,19 @@ class Measured:
     row: Row
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    fault: str = ""
 
     def take(self, context: Any, rounds: int) -> None:
-        """Run all sides in turns; what costs much is run fewer times."""
+        """Run all sides in turns; what costs much is run fewer times.
+
+        An error ends the row, and is its ``fault``: the other rows are worth having.
+        """
+        try:
+            self._take(context, rounds)
+        except Exception as error:  # noqa: BLE001 - whatever a side may raise
+            self.fault = f"{type(error).__name__}: {error}"
+
+    def _take(self, context: Any, rounds: int) -> None:
         rounds = min(rounds, self.row.rounds)
         for number in range(rounds):
             for side, act in self.row.sides.items():
@@ -120,7 +130,7 @@ class Measured:
     def lines(self) -> Iterator[Line]:
         """Yield a line for each target whose side was measured."""
         for target in self.row.targets:
-            if not target.side or target.side in self.samples:
+            if {self.row.first, target.side or self.row.first} <= set(self.samples):
                 yield self._line(target)
 
     def _line(self, target: Target) -> Line:

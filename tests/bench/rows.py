@@ -57,6 +57,7 @@ def rows() -> list[Row]:
         *_clips(),
         _snippets(),
         *api.rows(),
+        *machine.local_rows(FILM, PAIR, HALF),
         *machine.rows(FILM, [STILL, AUTO, PAIR, STORYBOARD], WINDOWS),
         *scaling.rows(FILM, STORYBOARD, "windows-6.mp4", SNIPPETS),
         *_growth(),
@@ -90,14 +91,12 @@ def _pair() -> Row:
         return together(bench.peers.download(bench.s3.link(FILM)), commands)
 
     sides = jobs(FILM, PAIR) | {
-        LOCAL: job(FILM, PAIR, side=LOCAL),
         "ffmpeg": lambda b: b.peers.still_and_gif(b.film(FILM), HALF, HALF),
         "download, ffmpeg": prototype,
     }
     targets = [
         Target("cpu", EARLIER, most=1 / 2),
         Target("share", most=0.02),
-        *_shown(LOCAL),
         *_shown("ffmpeg"),
         *_shown("download, ffmpeg"),
     ]

@@ -90,6 +90,15 @@ def test_a_side_that_is_missing_leaves_out_its_lines_and_says_why():
     assert len(found.samples["ours"]) == 3
 
 
+def test_a_side_that_fails_ends_the_row_and_keeps_what_was_measured():
+    sides = {"ours": samples("cpu", 1), "theirs": samples("cpu", 2, 2)}
+
+    found = measured(sides, Target("cpu", "theirs"))
+
+    assert found.fault == "IndexError: pop from empty list"
+    assert [line.ratio for line in found.lines()] == [0.5]
+
+
 def test_the_table_has_a_row_a_line_in_both_forms():
     target = Target("cpu", "theirs", most=1)
     sides = {"ours": samples("cpu", 1), "theirs": samples("cpu", 2)}
