@@ -233,7 +233,7 @@ class Destination(Record):
 
 
 class PartSpec(Record):
-    """What one part of an output makes: the snippets from number ``first`` on.
+    """What one part of an output makes: snippets or sheets from number ``first`` on.
 
     ``windows`` are their starts and lengths in seconds.
     """

@@ -46,7 +46,7 @@ from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step
 from worker.media.probe import media_info
 from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
-from worker.media.recipes.storyboard import recipe as storyboard
+from worker.media.recipes.storyboard import parts as storyboard
 from worker.media.source_file import LocalFile, SourceFile, fetch
 
 Recipe = Callable[[Any, Clip, PartSpec | None, Sequence[Sequence[PartFile]]], Plan]
@@ -59,7 +59,11 @@ RECIPES: dict[str, Recipe] = {
     "snippets": snippets.plan,
     "contact_sheet": contact_sheet.plan,
 }
-SPLITTERS: dict[str, Splitter] = {"snippets": snippets.split}
+SPLITTERS: dict[str, Splitter] = {
+    "snippets": snippets.split,
+    "storyboard": storyboard.split,
+}
+_DECODED_WHOLE = ("snippets",)
 _STEP_SHARE = 0.9
 _LARGE_PIXELS = 4096 * 2304
 _SOURCE = "source"
@@ -100,7 +104,10 @@ class RenderJob:
 
 @dataclass(frozen=True)
 class RenderedFile:
-    """A checked file, ready to be stored; ``names`` are the files an index lists."""
+    """A checked file, ready to be stored; ``names`` are the files an index lists.
+
+    ``note`` is only for the task that joins the parts.
+    """
 
     path: Path
     name: str
@@ -112,6 +119,7 @@ class RenderedFile:
     time: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
+    note: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,14 +157,16 @@ class Engine:
     def split(self, spec: OutputSpec, media: MediaInfo) -> list[PartSpec]:
         """Return the parts of a spec that several workers share; empty for one task.
 
-        A spec over the decoding limit is not split: it then fails once, and not once a
-        part.
+        Snippets over the decoding limit are not split: they then fail once, and not
+        once a part.
         """
         split = SPLITTERS.get(spec.kind)
         if split is None or media.video is None:
             return []
         most = self._settings.limits.decoded_seconds
-        return split(spec, media) if decoding_seconds(media) <= most else []
+        if spec.kind in _DECODED_WHOLE and decoding_seconds(media) > most:
+            return []
+        return split(spec, media)
 
     def render(self, job: RenderJob, watch: Watch) -> Rendered:
         """Render the files of a task.
@@ -322,6 +332,7 @@ class _PlanRunner:
             made.time,
             dict(made.details),
             index_names.read(made.content_type, made.text or ""),
+            dict(made.note),
         )
 
     def _report(
@@ -362,7 +373,7 @@ def _summary(file: RenderedFile) -> PartFile:
         frames=file.frames,
         duration=file.duration,
         time=file.time,
-        details=file.details,
+        details=file.details | file.note,
     )
 
 

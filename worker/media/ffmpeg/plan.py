@@ -101,7 +101,8 @@ class Made:
 
     ``file`` is its name in the work folder, ``text`` the content of an index that the
     recipe wrote. The check requires ``width`` and ``height`` in pixels (None: any) and
-    at least ``frames`` frames. ``warnings`` holds what only the run revealed.
+    at least ``frames`` frames. ``warnings`` holds what only the run revealed. ``note``
+    is for the task that joins the parts: it finds it among the details.
     """
 
     file: str
@@ -114,6 +115,7 @@ class Made:
     text: str | None = None
     warnings: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    note: Mapping[str, Any] = field(default_factory=dict)
 
 
 StepRun = Generator[Step, Done, list[Made]]

@@ -139,16 +139,19 @@ def _tile(grid: Grid, cell: int, time: float, span: Sequence[float]) -> Storyboa
     )
 
 
-def gaps(grid: Grid, times: Mapping[int, float]) -> list[tuple[int, int]]:
+def gaps(
+    grid: Grid, times: Mapping[int, float], start: int = 0, stop: int | None = None
+) -> list[tuple[int, int]]:
     """Return the runs ``(first, last)`` of cells that have no frame yet.
 
-    The run that touches the end of the video is open (``last`` is -1): a header may
-    state too short a length.
+    Only cells from ``start`` up to ``stop`` (None: all) are looked at. The run that
+    touches the end of the video is open (``last`` is -1): a header may state too short
+    a length.
     """
     last = max(times, default=-1)
     count = last + 1 if grid.cells is None else grid.cells
     runs: list[tuple[int, int]] = []
-    for cell in range(count):
+    for cell in range(start, count if stop is None else stop):
         if cell in times:
             continue
         if runs and runs[-1][1] == cell - 1:
@@ -157,6 +160,6 @@ def gaps(grid: Grid, times: Mapping[int, float]) -> list[tuple[int, int]]:
             runs.append((cell, cell))
     if grid.cells is None:
         runs.append((last + 1, -1))
-    elif runs and runs[-1][1] == count - 1:
+    elif stop is None and runs and runs[-1][1] == count - 1:
         runs[-1] = (runs[-1][0], -1)
     return runs

@@ -47,15 +47,18 @@ def frames_of(clip: Clip, seconds: float, fps: float) -> int:
     return max(2, round(seconds * fps))
 
 
-def deblocking(clip: Clip, width: int) -> dict[str, Any]:
+def deblocking(clip: Clip, width: int, *, alone: bool = False) -> dict[str, Any]:
     """Return the option that leaves block edges where nobody sees them.
 
     If the picture shrinks to a third or less, frames that no other refers to are not
     deblocked, and in H.264 no B frame is: its P frames never refer to one, so an error
-    ends before the next of them. That saves a fifth of the decoder's time.
+    ends before the next of them. That saves a fifth of the decoder's time. ``alone``
+    says that only keyframes are decoded: none of them is deblocked then.
     """
     if width * _SHRUNK > clip.video.width:
         return {}
+    if alone:
+        return {"skip_loop_filter": "all"}
     most = "bidir" if clip.video.codec == "h264" else "noref"
     return {"skip_loop_filter": most}
 

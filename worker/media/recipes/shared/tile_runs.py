@@ -21,6 +21,7 @@ from worker.media.ffmpeg.plan import Done, Step
 from worker.media.recipes.shared import frame_at, keyframe_index, picture
 from worker.media.recipes.shared.grid import SLACK, Grid
 from worker.media.recipes.shared.keyframe_index import Keyframe
+from worker.media.recipes.shared.span import deblocking
 
 _MARK = re.compile(rb"pts_time:(-?[\d.]+(?:e[-+]?\d+)?)")
 _MARK_OF = re.compile(_MARK.pattern + rb"\s+m=(\d+)")
@@ -28,6 +29,7 @@ _CAPTURE = 1024 * 1024
 _STORED: dict[str, Any] = {"c:v": "utvideo", "fps_mode": "passthrough", "f": "nut"}
 _LEAST_SECONDS = 10.0
 _LATE_SECONDS = 1.0
+_AROUND_SECONDS = 1.0
 # The most decoders in one process, and their pixels together: each holds a few frames.
 _MOST_INPUTS = 12
 _PIXELS = 36_000_000
@@ -62,12 +64,29 @@ def cell_of(time: str, interval: str, begin: float = 0.0) -> str:
 
 @dataclass(frozen=True)
 class TileRun:
-    """Runs that pick the first frame of every cell."""
+    """Runs that pick the first frame of every cell from ``first`` to ``last``.
+
+    A ``last`` of -1 means to the end of the film.
+    """
 
     spec: StoryboardSpec
     clip: Clip
     grid: Grid
     plain: bool = False
+    first: int = 0
+    last: int = -1
+
+    @property
+    def is_whole(self) -> bool:
+        """Return True if it picks the tiles of the whole film."""
+        return self.first == 0 and self.last < 0
+
+    @property
+    def seconds(self) -> float:
+        """Return how many seconds of the film it reads."""
+        end = self.clip.seconds
+        until = end if self.last < 0 else (self.last + 1) * self.grid.interval
+        return max(until - self.first * self.grid.interval, self.grid.interval)
 
     def keyframes(self, file: str, chosen: Sequence[Keyframe] = ()) -> Step:
         """Return the step that decodes the first keyframe of every cell and no more.
@@ -80,18 +99,46 @@ class TileRun:
         packets that it passes on (seen in FFmpeg 9.0.2).
         """
         cell = self._packets_cell
-        drop = f"if(not(key),1,if(gte({cell},ld(0)),st(0,{cell}+1)*0,1))"
+        wanted = f"gte({cell},ld(0))"
+        if not self.is_whole:
+            last = "" if self.last < 0 else f"*lte({cell},{self.last})"
+            wanted += f"*gte({cell},{self.first}){last}"
+        drop = f"if(not(key),1,if({wanted},st(0,{cell}+1)*0,1))"
         if chosen:
             drop = keyframe_index.is_other(chosen)
         only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
-        frames = open_clip(self.clip, skip_frame="nokey", **only)
-        step = self._store(self._drawn(frames), file, self.clip.seconds)
+        only |= {"skip_frame": "nokey"} | self._unfiltered
+        frames = open_clip(self.clip, **only, **self._around)
+        step = self._store(self._drawn(frames), file, self.seconds)
         return replace(step, spans=tuple((one.start, one.end) for one in chosen))
 
     def packets_cell(self, stamp: float) -> int:
-        """Return the cell of a packet's timestamp, as :meth:`keyframes` computes it."""
+        """Return the cell of a packet's timestamp, as :meth:`keyframes` computes it.
+
+        It is -1 for a cell that is not one of this run.
+        """
         since = stamp + SLACK - self.clip.stamp(0.0)
-        return math.floor(since / float(self._interval))
+        cell = math.floor(since / float(self._interval))
+        is_own = cell >= self.first and (self.last < 0 or cell <= self.last)
+        return cell if is_own else -1
+
+    @property
+    def _unfiltered(self) -> dict[str, Any]:
+        return deblocking(self.clip, self.grid.box.scaled[0], alone=True)
+
+    @property
+    def _around(self) -> dict[str, Any]:
+        """Return the words that read no more than the cells of this run.
+
+        A second more at both ends: a seek follows the decoding times of packets.
+        """
+        start = self.first * self.grid.interval - _AROUND_SECONDS
+        around: dict[str, Any] = {}
+        if start > 0:
+            around |= {"start": start, "noaccurate_seek": None}
+        if self.last >= 0:
+            around["length"] = self.seconds + (2 if start > 0 else 1) * _AROUND_SECONDS
+        return around
 
     def apart(self, file: str, cells: Sequence[int]) -> Step:
         """Return the step that decodes these keyframes, each by its own decoder."""
@@ -103,6 +150,7 @@ class TileRun:
             drop = f"if(key*eq({cell},{place})*not(ld(0)),st(0,1)*0,1)"
             only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
             only |= {"skip_frame": "nokey", "noaccurate_seek": None}
+            only |= self._unfiltered
             frames = open_clip(clip, start=start, length=self.grid.interval, **only)
             drawn.append(self._drawn(frames, place))
         frames = drawn[0]
@@ -200,7 +248,7 @@ class TileRun:
             return done.damaged
         if marks:
             found.files.append(file)
-            if alone:
+            if alone and self.first == 0:
                 marks[0] = self._first_time(marks[0])
         for seconds in marks:
             found.times.setdefault(self.grid.cell(seconds), seconds)

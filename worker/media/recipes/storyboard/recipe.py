@@ -12,7 +12,7 @@ interleaves these files and lays out the sheets. Times are those of decoded fram
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -51,13 +51,8 @@ _LAST_SECONDS = 0.04
 _DECODE_ALL_SECONDS = 600.0
 
 
-def plan(
-    spec: StoryboardSpec,
-    clip: Clip,
-    _part: Any = None,
-    _parts: Sequence[Any] = (),
-) -> Plan:
-    """Return the alternatives for a storyboard spec, which is never split.
+def plan(spec: StoryboardSpec, clip: Clip) -> Plan:
+    """Return the alternatives for all of a storyboard in one task.
 
     If there is no frame, its one tile is the fallback picture. Raises NoVideoStream.
     """
@@ -99,17 +94,24 @@ def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
 
 
 def _make(tile_run: TileRun, *, keyframes: bool) -> StepRun:
+    found = yield from find(tile_run, keyframes=keyframes)
+    return (yield from _lay(tile_run, found))
+
+
+def find(tile_run: TileRun, *, keyframes: bool) -> Generator[Step, Done, FoundTiles]:
+    """Take the tiles of a run; raise DecodeError if no frame could be decoded."""
     found = yield from (_by_keyframes if keyframes else _by_decoding)(tile_run)
     if not found.times:
         raise DecodeError("no frame of the video could be decoded")
-    return (yield from _lay(tile_run, found))
+    return found
 
 
 def _by_decoding(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
     """Decode the whole clip; raise TooLong if that exceeds the limit."""
     tile_run.clip.check_decoding("storyboards")
     found = FoundTiles("decode")
-    yield from tile_run.take(found, tile_run.decode("all.nut"), "all.nut")
+    step = tile_run.decode("all.nut", tile_run.first, tile_run.last)
+    yield from tile_run.take(found, step, "all.nut")
     return found
 
 
@@ -127,7 +129,8 @@ def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
         yield from _apart(tile_run, found)
     if not found.times:
         raise DecodeError("no keyframes could be decoded in order of time")
-    runs = grid.gaps(tile_grid, found.times)
+    stop = None if tile_run.last < 0 else tile_run.last + 1
+    runs = grid.gaps(tile_grid, found.times, tile_run.first, stop)
     if not _is_cheap(runs, tile_run):
         return (yield from _by_decoding(tile_run))
     for first, last in runs:
@@ -181,7 +184,8 @@ def _is_worth_seeks(tile_run: TileRun) -> bool:
 
 def _apart(tile_run: TileRun, found: FoundTiles) -> Generator[Step, Done, None]:
     """Take the keyframe of every cell by its own seek and decoder."""
-    cells = range(tile_run.grid.cells or 0)
+    stop = tile_run.last + 1 if tile_run.last >= 0 else tile_run.grid.cells or 0
+    cells = range(tile_run.first, stop)
     for first in range(0, len(cells), tile_run.at_once):
         batch = cells[first : first + tile_run.at_once]
         yield from tile_run.take_apart(found, batch, f"apart-{first}.nut")
@@ -198,32 +202,46 @@ def _is_cheap(runs: list[tuple[int, int]], tile_run: TileRun) -> bool:
     for first, last in runs:
         until = end if last < 0 else (last + 1) * tile_grid.interval
         seconds += max(0.0, until - first * tile_grid.interval)
-    return len(runs) == 1 or seconds < _SEEK_SHARE * end
+    return len(runs) == 1 or seconds < _SEEK_SHARE * tile_run.seconds
 
 
 def _lay(tile_run: TileRun, found: FoundTiles) -> StepRun:
     """Lay out the sheets and write the indexes."""
     tile_grid, spec = tile_run.grid, tile_run.spec
-    cells = max(found.times) + 1
-    if tile_grid.cells is not None and tile_run.clip.video.frames is not None:
-        # All packets were counted, so a very long last frame is a real slide.
-        cells = max(cells, tile_grid.cells)
-    cells = min(cells, grid.MAX_TILES)
+    cells = cells_until(tile_run, found.times)
     times = {cell: time for cell, time in found.times.items() if cell < cells}
-    end = max(tile_run.clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
-    if tile_grid.cells is not None and tile_grid.cells > cells:
-        end = min(end, cells * tile_grid.interval)
-    sheets = grid.sheets(tile_grid, cells, end)
-    tiles = grid.tiles(tile_grid, times, end)
+    made = yield from lay_sheets(tile_run, found, cells)
+    if spec.count is not None and len(times) < spec.count:
+        made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
+    return made + indexes(spec, tile_run.clip, tile_grid, times, cells, found.method)
+
+
+def cells_until(tile_run: TileRun, times: Mapping[int, float]) -> int:
+    """Return how many cells the storyboard has, up to the last one of this run."""
+    if tile_run.last >= 0:
+        return tile_run.last + 1
+    cells = max(times, default=tile_run.first) + 1
+    if tile_run.grid.cells is not None and tile_run.clip.video.frames is not None:
+        # All packets were counted, so a very long last frame is a real slide.
+        cells = max(cells, tile_run.grid.cells)
+    return min(cells, grid.MAX_TILES)
+
+
+def lay_sheets(tile_run: TileRun, found: FoundTiles, cells: int) -> StepRun:
+    """Write the sheets of the run's cells; ``cells`` is where the last one ends."""
+    tile_grid, spec = tile_run.grid, tile_run.spec
+    end = cells * tile_grid.interval
+    done = tile_run.first // tile_grid.per_sheet
+    sheets = grid.sheets(tile_grid, cells, end)[done:]
     tile = cost.still(spec.format, tile_grid.box.width * tile_grid.box.height)
+    count = cells - tile_run.first
     yield Step(
         _sheet_words(tile_run, found, sheets),
-        seconds=max(float(cells), cells * tile),
+        seconds=max(float(count), count * tile),
         silent=tile_grid.per_sheet * tile,
     )
-    suffix = encoders.extension(spec.format)
-    names = [f"storyboard-{place:03d}.{suffix}" for place in range(1, len(sheets) + 1)]
-    made = [
+    names = sheet_names(spec, done + len(sheets))[done:]
+    return [
         Made(
             name,
             name,
@@ -233,9 +251,29 @@ def _lay(tile_run: TileRun, found: FoundTiles) -> StepRun:
         )
         for name, sheet in zip(names, sheets, strict=True)
     ]
-    if spec.count is not None and len(times) < spec.count:
-        made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
-    return made + index.files(tile_grid, tiles, sheets, names, found.method)
+
+
+def sheet_names(spec: StoryboardSpec, count: int) -> list[str]:
+    """Return the names of the first ``count`` sheets."""
+    suffix = encoders.extension(spec.format)
+    return [f"storyboard-{place:03d}.{suffix}" for place in range(1, count + 1)]
+
+
+def indexes(
+    spec: StoryboardSpec,
+    clip: Clip,
+    tile_grid: Grid,
+    times: Mapping[int, float],
+    cells: int,
+    method: str,
+) -> list[Made]:
+    """Return the indexes of a storyboard whose cells have frames at these times."""
+    end = max(clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
+    if tile_grid.cells is not None and tile_grid.cells > cells:
+        end = min(end, cells * tile_grid.interval)
+    sheets = grid.sheets(tile_grid, cells, end)
+    tiles = grid.tiles(tile_grid, times, end)
+    return index.files(tile_grid, tiles, sheets, sheet_names(spec, len(sheets)), method)
 
 
 def _sheet_words(
@@ -255,8 +293,9 @@ def _sheet_words(
         else inputs[0]
     )
     cells = sum(sheet.cells for sheet in sheets)
-    frames = frames.filter("fps", 1, start_time=0, eof_action="pass")
-    if cells > max(found.times) + 1:
+    begin = tile_run.first
+    frames = frames.filter("fps", 1, start_time=begin, eof_action="pass")
+    if begin + cells > max(found.times, default=begin) + 1:
         frames = frames.filter("tpad", stop=-1, stop_mode="clone")
     frames = frames.filter("trim", end_frame=cells)
     if spec.format == "jpeg":
@@ -266,16 +305,20 @@ def _sheet_words(
     pixels = tile_grid.per_sheet * tile_grid.box.width * tile_grid.box.height
     options = _sheet_options(spec, tile_run.clip.threads, pixels)
     suffix = encoders.extension(spec.format)
+    place = begin // tile_grid.per_sheet
     full, last = sheets[:-1], sheets[-1]
     both = frames.filter_multi_output("split") if full else [frames]
     outputs = []
     if full:
         head = both[0].filter("trim", end_frame=len(full) * tile_grid.per_sheet)
         head = head.filter("tile", f"{tile_grid.columns}x{tile_grid.rows}")
-        outputs.append(ffmpeg.output(head, f"storyboard-%03d.{suffix}", **options))
+        numbers = {"start_number": place + 1} if place else {}
+        outputs.append(
+            ffmpeg.output(head, f"storyboard-%03d.{suffix}", **options, **numbers)
+        )
     tail = both[-1].filter("trim", start_frame=len(full) * tile_grid.per_sheet)
     tail = tail.filter("tile", f"{last.columns}x{last.rows}")
-    file = f"storyboard-{len(sheets):03d}.{suffix}"
+    file = sheet_names(spec, place + len(sheets))[-1]
     outputs.append(ffmpeg.output(tail, file, **options, update=1))
     return argv(*outputs)
 
