@@ -14,6 +14,7 @@ from common.errors import Fault, Invalid, NotFound
 MAX_WAIT_SECONDS = 60
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+MAX_SEARCH_CHARS = 200
 Language = Literal["en", "de"]
 _LANGUAGES: tuple[Language, ...] = get_args(Language)
 T = TypeVar("T", bound=str)
@@ -144,6 +145,15 @@ class Query:
         if text is not None:
             self._refuse(name, text, "one of " + ", ".join(among))
         return None
+
+    def words(self, name: str) -> str | None:
+        """Read the words of a search, or None when absent."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if not text.strip() or len(text) > MAX_SEARCH_CHARS:
+            self._refuse(name, text, f"words of {MAX_SEARCH_CHARS} characters at most")
+        return text
 
     def _refuse(self, name: str, text: str, right: str) -> None:
         self._faults.setdefault(name, (f"{name}={text[:80]!r} is not valid", right))

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, get_args
 
-from api.http.headers import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_SECONDS
+from api.http.headers import (
+    DEFAULT_PAGE,
+    MAX_PAGE,
+    MAX_SEARCH_CHARS,
+    MAX_WAIT_SECONDS,
+)
 from api.http.openapi import JOB_ID, JSON, TEXT, answer, parameter, problems, ref
 from api.http.openapi import parameters as references
 from api.jobs.schemas import FormRequest
@@ -90,6 +95,14 @@ def parameters() -> dict[str, Any]:
             "query",
             TEXT | {"enum": list(get_args(JobStatus))},
             "Only jobs in this state.",
+        ),
+        "Search": parameter(
+            "search",
+            "query",
+            {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH_CHARS},
+            "Only jobs whose source's name (of an S3 object: its key) or id contains "
+            "each of these words, in any case. At most 20,000 jobs are looked at: a "
+            "page may have fewer jobs than the limit, and still a next.",
         ),
         "Limit": parameter(
             "limit", "query", {"type": "integer", **page}, "Jobs on a page."
@@ -177,7 +190,7 @@ def _list(common: set[int]) -> dict[str, Any]:
     return _operation(
         "listJobs",
         "List jobs, newest first",
-        parameters=references("Status", "OfBatch", "Limit", "Cursor"),
+        parameters=references("Status", "Search", "OfBatch", "Limit", "Cursor"),
         responses={"200": answer("One page.", "JobListView", *_LIMITS)}
         | problems(common | {404}),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from flask import Blueprint, Response, request
@@ -102,9 +103,15 @@ def _list(services: Services) -> Response:
             "cursor": query.text("cursor"),
         }
         batch = query.text("batch")
+        search = query.words("search")
     owner = services.enter("read").owner
     runtime = services.runtime
-    if batch is not None:
+    jobs: Sequence[JobRecord]
+    if search is not None:
+        if batch is not None:
+            batch = runtime.batches.get(check_id(batch, "batch"), owner).id
+        jobs, following = runtime.store.search(owner, search, batch=batch, **page_of)
+    elif batch is not None:
         batch_id = check_id(batch, "batch")
         jobs, following = runtime.batches.jobs(batch_id, owner, **page_of)
     else:

@@ -1,5 +1,5 @@
 -- Stores a new job with its tasks, indexes, quota and Idempotency-Key.
--- arg: call, id, owner, source, source_key?, options, metadata, subscriptions,
+-- arg: call, id, owner, source, source_key?, search?, options, metadata, subscriptions,
 --   outputs [{name, kind, spec, queue}], idem?, fingerprint?, owner_cap?, total_cap?,
 --   quota_key?, quota_jobs?. For a job of a batch also task, token, fence (of the claim
 --   that makes it), cursor (how far the batch is once it exists) and key? (the id of the
@@ -61,6 +61,7 @@ local function create(batch)
   if batch then set(job, {batch = batch.id}) end
   index('ZADD', job, 'any')
   index('ZADD', job, 'accepted')
+  if arg.search then redis.call('HSET', names_of(job), job.id, arg.search) end
   take_source(job, arg.source_key)
   for _, output in ipairs(arg.outputs) do
     make_task(output_id(job, output.name), {

@@ -25,6 +25,7 @@ local function drop_record(member)
   if batch ~= '' then job.f.batch = batch end
   index('ZREM', job, 'any')
   index('ZREM', job, status)
+  redis.call('HDEL', names_of(job), job.id)
   -- The record and its tasks have expired by the TTL that was set when the job ended.
 end
 

@@ -15,6 +15,7 @@ return replay_safe(function()
   end
   index('ZREM', job, 'any')
   index('ZREM', job, job.f.status)
+  redis.call('HDEL', names_of(job), job.id)
   recount(job, job.f.status, 'deleted')
   notify_duplicates(job, false)
   update_parent(job)

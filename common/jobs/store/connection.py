@@ -44,6 +44,7 @@ _LIBRARIES: dict[str, ScriptFiles] = {
     "reap": _RULES,
     "release": _RULES,
     "retry": (*_RULES, _REOPEN, _LIMITS),
+    "search": _PRELUDE,
     "stats": _RULES,
     "worker_died": _RULES,
     "workers": _RULES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -28,14 +29,35 @@ from common.redis.errors import mapped
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
 _EVENT_NUMBERS = 2**64  # Redis' stream ids are two unsigned 64-bit numbers
 _NO_CAPS = Caps()
+_SEARCHED_CHARS = 200
+# A script looks at few, for others wait for it meanwhile.
+_SEARCHED_AT_ONCE, _MOST_SEARCHED = 500, 20_000
 Ending = TypeVar("Ending", JobRecord, BatchRecord)
 # In the class below, ``list`` is the verb.
 History = list[Event]
+Found = list[JobRecord]
 
 
 def source_blob(source: Source) -> str | None:
     """Return the key of a source that is a blob of our own, else None."""
     return source.key if source.kind == "upload" else None
+
+
+def searched(source: Source) -> str | None:
+    """Return the text by which a search finds a job; None for a nameless upload.
+
+    It is the source's name, or the whole key of an S3 object.
+    """
+    name = source.key if source.kind == "s3" else source.name
+    return fold(name)[:_SEARCHED_CHARS] if name else None
+
+
+def fold(text: str) -> str:
+    """Return a text without the differences that a search ignores.
+
+    File systems write the same name in several Unicode forms.
+    """
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _output(new: NewOutput) -> dict[str, str]:
@@ -63,6 +85,7 @@ def describe(job: NewJob) -> dict[str, Any]:
         "owner": job.owner,
         "source": job.source.model_dump_json(),
         "source_key": source_blob(job.source),
+        "search": searched(job.source),
         "options": dump(job.options.dump()),
         "metadata": dump(job.metadata),
         "subscriptions": dump_subscriptions(job.subscriptions),
@@ -165,6 +188,43 @@ class Jobs(Connection):
         )
         jobs = [read_job(one) for one in answer["jobs"] or []]
         return jobs, write_cursor(answer.get("next"))
+
+    def search(
+        self,
+        owner: str,
+        text: str,
+        *,
+        status: JobStatus | None = None,
+        batch: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> tuple[Found, str | None]:
+        """Read those jobs whose name or id contains every word, newest first.
+
+        Letters count without their case. One call looks at 20,000 jobs at most, so a
+        page may have fewer than ``limit`` jobs, and still a cursor of the next one.
+        Raises Invalid for a cursor that is not ours.
+        """
+        index = f"jobs:{status or 'any'}:{owner}"
+        if batch is not None:
+            index = f"batch-jobs:{status or 'any'}:{batch}"
+        jobs: Found = []
+        before, looked = read_cursor(cursor), 0
+        while len(jobs) < limit and looked < _MOST_SEARCHED:
+            answer = self._call(
+                "search",
+                index=index,
+                names=f"names:{owner}",
+                words=fold(text).split(),
+                before=before,
+                limit=limit - len(jobs),
+                look=_SEARCHED_AT_ONCE,
+            )
+            jobs += [read_job(one) for one in answer["jobs"] or []]
+            before, looked = answer.get("next"), looked + answer["looked"]
+            if before is None:
+                break
+        return jobs, write_cursor(before)
 
     def wait(self, job_id: str, seconds: float) -> JobRecord | None:
         """Read a job once it has ended, or after ``seconds``; None when gone."""

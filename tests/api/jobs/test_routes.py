@@ -336,7 +336,7 @@ def test_given_many_faults_in_a_query_then_all_are_listed(context: Context) -> N
     faults = {one["pointer"]: one for one in answer.json["faults"]}
     assert list(faults) == ["/limit", "/foo", "/status", "/cursor"]
     assert faults["/limit"]["hint"] == "a whole number from 1 to 200"
-    assert faults["/foo"]["hint"] == "it takes status, limit, cursor, batch"
+    assert faults["/foo"]["hint"] == "it takes status, limit, cursor, batch, search"
 
 
 def test_given_a_job_when_asked_by_head_then_the_headers_of_get(
@@ -371,3 +371,23 @@ def test_given_a_form_when_a_preset_is_named_then_quotation_marks_may_be_left_ou
     assert answer.status_code == 202, answer.json
     names = [output["name"] for output in answer.json["outputs"]]
     assert names == ["poster", "storyboard"]
+
+
+def test_given_words_then_only_jobs_with_such_names_are_listed(
+    context: Context,
+) -> None:
+    ids = [
+        post_form(context, {"file": a_file(name=name)}).json["id"]
+        for name in ("Summer.mp4", "Winter.mp4")
+    ]
+    listed = context.client.get("/v1/jobs?search=summer&status=accepted").json
+    assert [one["id"] for one in listed["jobs"]] == [ids[0]]
+    assert listed["next"] is None
+    listed = context.client.get(f"/v1/jobs?search={ids[1]}").json
+    assert [one["id"] for one in listed["jobs"]] == [ids[1]]
+
+
+@pytest.mark.parametrize("text", ["", "%20", "x" * 201])
+def test_given_no_words_to_search_for_then_422(context: Context, text: str) -> None:
+    answer = context.client.get(f"/v1/jobs?search={text}")
+    assert (answer.status_code, answer.json["pointer"]) == (422, "/search")

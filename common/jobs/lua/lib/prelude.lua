@@ -94,6 +94,9 @@ local function index(command, job, status)
   end
 end
 
+-- The names by which the jobs of an owner are searched, by id.
+local function names_of(job) return P .. 'names:' .. job.f.owner end
+
 local function announce(task)
   messages[#messages + 1] = {task = task.id, kind = task.f.kind, queue = task.f.queue}
 end

@@ -40,7 +40,7 @@ BAD = ErrorInfo(code="decode_error", title="Bad", detail="nothing decodes")
 IDLE = {"fast": 0, "slow": 0}
 READERS = {"hash": "hgetall", "set": "smembers", "string": "get"}
 # What these answer changes with time, or by another thread's doing.
-_READS = {"get", "list", "deliveries", "stats", "workers"}
+_READS = {"get", "list", "search", "deliveries", "stats", "workers"}
 
 
 class TwiceStore(JobStore):
@@ -100,7 +100,7 @@ class StoreContext:
         given = {
             "id": job_id,
             "owner": "",
-            "source": Source(kind="upload", key=f"in/{job_id}/source"),
+            "source": Source(kind="upload", key=f"in/{job_id}/source", name="clip.mp4"),
             "outputs": [
                 NewOutput(name, "thumbnail", {"kind": "thumbnail"}, "fast")
                 for name in names or ("poster",)

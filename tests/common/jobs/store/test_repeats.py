@@ -148,6 +148,7 @@ def life_of_a_batch(store_context: StoreContext) -> None:
     store.batches("me")
     store.batch_sources(new.id, 0, 10)
     store.children(new.id)
+    store.search("me", "clip", batch=new.id)
     store.delete_batch(new.id)
     for job in jobs[:2]:
         store.delete(job.id)
