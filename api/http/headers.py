@@ -107,8 +107,13 @@ class Query:
             self._faults[name] = detail, known
         if self._faults:
             # In the order in which they were sent.
+            missing = [one for one in self._faults if one not in self._given]
             raise Invalid(
-                [self._fault(one) for one in self._given if one in self._faults]
+                [
+                    self._fault(one)
+                    for one in [*self._given, *missing]
+                    if one in self._faults
+                ]
             )
 
     def text(self, name: str) -> str | None:
@@ -145,6 +150,15 @@ class Query:
         if text is not None:
             self._refuse(name, text, "one of " + ", ".join(among))
         return None
+
+    def ids(self, name: str, most: int) -> list[str]:
+        """Read different ids of jobs, separated by commas, which must be there."""
+        text = self.text(name)
+        found = list(dict.fromkeys((text or "").split(",")))
+        if len(found) > most or not all(_ID.fullmatch(one) for one in found):
+            right = f"1 to {most} ids of jobs, separated by commas"
+            self._faults.setdefault(name, (f"{name} is missing or not valid", right))
+        return found
 
     def words(self, name: str) -> str | None:
         """Read the words of a search, or None when absent."""

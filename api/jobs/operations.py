@@ -13,10 +13,12 @@ from api.http.headers import (
 )
 from api.http.openapi import JOB_ID, JSON, TEXT, answer, parameter, problems, ref
 from api.http.openapi import parameters as references
+from api.jobs.events import MOST_FOLLOWED
 from api.jobs.schemas import FormRequest
 from common.model import JobStatus
 
 _FIELDS = tuple(FormRequest.model_fields)
+_ID = "[0-9a-f]{32}"
 _LIMITS = ("RateLimit", "RateLimit-Policy")
 _WAITED = ("Location", "Retry-After", "Preference-Applied")
 _SOURCE = {"s3": {"bucket": "framemill", "key": "in/clip.mp4"}}
@@ -133,6 +135,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
             "post": _verb("retry", "Run failed and cancelled outputs again", common),
         },
         "/v1/jobs/{job_id}/events": {"parameters": one, "get": _stream(common)},
+        "/v1/events": {"get": _stream_many(common)},
     }
 
 
@@ -239,6 +242,33 @@ def _stream(common: set[int]) -> dict[str, Any]:
         responses={
             "200": answer(text, _EVENT, kind="text/event-stream"),
             "204": {"description": "The job has ended, and there are no later events."},
+        }
+        | problems(common | {404}),
+    )
+
+
+def _stream_many(common: set[int]) -> dict[str, Any]:
+    ids = {"type": "string", "pattern": f"^{_ID}(,{_ID}){{0,{MOST_FOLLOWED - 1}}}$"}
+    text = "The events of these jobs until all have ended (server-sent events)."
+    return _operation(
+        "streamEventsOfJobs",
+        "Follow many jobs",
+        description="After Last-Event-ID, the events of that millisecond are sent "
+        "again. A job that does not exist gets the event job.deleted. The number of "
+        "streams is limited: on 429, poll the jobs instead.",
+        parameters=[
+            parameter(
+                "jobs",
+                "query",
+                ids | {"examples": ["0123456789abcdef0123456789abcdef"]},
+                f"Their ids, at most {MOST_FOLLOWED}.",
+                required=True,
+            ),
+            *references("LastEventId"),
+        ],
+        responses={
+            "200": answer(text, _EVENT, kind="text/event-stream"),
+            "204": {"description": "All have ended, and there are no later events."},
         }
         | problems(common | {404}),
     )

@@ -35,6 +35,7 @@ from common.jobs.store.idempotency import (
     Repeatable,
     Turn,
 )
+from common.jobs.store.jobs import check_event_id, order_of
 from common.jobs.store.maintenance import Upkeep
 from common.jobs.store.records import (
     Accepted,
@@ -107,4 +108,6 @@ __all__ = [
     "Repeatable",
     "Stats",
     "Turn",
+    "check_event_id",
+    "order_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from common.errors import Conflict, Invalid, NotFound
@@ -29,6 +29,7 @@ from common.redis.errors import mapped
 _EVENT_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?", re.ASCII)
 _EVENT_NUMBERS = 2**64  # Redis' stream ids are two unsigned 64-bit numbers
 _NO_CAPS = Caps()
+_VERSION_FIELDS = ["owner", "status", "version"]
 _SEARCHED_CHARS = 200
 # A script looks at few, for others wait for it meanwhile.
 _SEARCHED_AT_ONCE, _MOST_SEARCHED = 500, 20_000
@@ -122,10 +123,35 @@ def read_outcome(answer: dict[str, Any]) -> Outcome:
     return Outcome(answer["applied"], answer["job_ended"], read_messages(answer))
 
 
-def _is_event_id(text: str) -> bool:
-    return _EVENT_ID.fullmatch(text) is not None and all(
-        int(number) < _EVENT_NUMBERS for number in text.split("-")
-    )
+def _read_version(job_id: str, fields: Sequence[str | None]) -> JobVersion | None:
+    owner, status, version = fields
+    if owner is None or version is None:
+        return None
+    return JobVersion(job_id, owner, cast("JobStatus", status), int(version))
+
+
+def check_event_id(text: str) -> None:
+    """Raise Invalid for an id that no event can have."""
+    numbers = text.split("-") if _EVENT_ID.fullmatch(text) else [str(_EVENT_NUMBERS)]
+    if any(int(number) >= _EVENT_NUMBERS for number in numbers):
+        raise Invalid.one(
+            "/Last-Event-ID", f"{text!r} is no event id", "pass one as it came"
+        )
+
+
+def order_of(event_id: str) -> tuple[int, int]:
+    """Return the millisecond and the number of an event, by which all are ordered."""
+    millisecond, _, number = event_id.partition("-")
+    return int(millisecond), int(number or 0)
+
+
+def _by_key(found: Any) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
+    """Yield the streams of an XREAD with their lines."""
+    # RESP3 answers a mapping of lists of lines, RESP2 a list of pairs.
+    if isinstance(found, dict):
+        yield from ((key, lines[0]) for key, lines in found.items())
+    else:
+        yield from found or ()
 
 
 class Jobs(Connection):
@@ -157,13 +183,20 @@ class Jobs(Connection):
 
         It is one call for three fields; :meth:`get` reads every task of the job.
         """
-        fields = ["owner", "status", "version"]
         with mapped():
-            found: Any = self._client.hmget(f"{self._prefix}job:{job_id}", fields)
-        owner, status, version = found
-        if version is None:
-            return None
-        return JobVersion(job_id, owner, status, int(version))
+            found: Any = self._client.hmget(
+                f"{self._prefix}job:{job_id}", _VERSION_FIELDS
+            )
+        return _read_version(job_id, found)
+
+    def versions(self, job_ids: Sequence[str]) -> dict[str, JobVersion | None]:
+        """Read the version of each of these jobs, in one round trip."""
+        with mapped(), self._client.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hmget(f"{self._prefix}job:{job_id}", _VERSION_FIELDS)
+            found = pipe.execute()
+        pairs = zip(job_ids, found, strict=True)
+        return {job_id: _read_version(job_id, fields) for job_id, fields in pairs}
 
     def list(
         self,
@@ -243,9 +276,27 @@ class Jobs(Connection):
                 return record
             seen = self._next_event(subject, seen, left)
 
-    def await_event(self, job_id: str, after_id: str | None, seconds: float) -> None:
-        """Wait until there is an event after ``after_id``, at most ``seconds``."""
-        self._next_event(job_id, after_id or "0-0", seconds)
+    def news(
+        self, after: Mapping[str, str], limit: int, seconds: float = 0
+    ) -> dict[str, History]:
+        """Read the events of many jobs, oldest first, in one call.
+
+        ``after`` is the id of the last event seen of each job, and ``limit`` the most
+        events of one job. Jobs without later events are left out; if none has any, the
+        call waits for one, up to ``seconds`` or half of the store's timeout.
+        """
+        start = f"{self._prefix}events:"
+        pause = min(seconds, self.settings.store.timeout_seconds / 2)
+        with mapped():
+            found: Any = self._client.xread(
+                {start + job_id: seen for job_id, seen in after.items()},
+                count=limit,
+                block=max(1, int(pause * 1000)) if pause else None,
+            )
+        return {
+            key.removeprefix(start): [read_event(*line) for line in lines]
+            for key, lines in _by_key(found)
+        }
 
     def _last_event(self, job_id: str) -> str:
         with mapped():
@@ -265,8 +316,7 @@ class Jobs(Connection):
             )
         if not found:
             return seen
-        # RESP3 answers a mapping of lists of lines, RESP2 a list of pairs.
-        lines = found[key][0] if isinstance(found, dict) else found[0][1]
+        ((_, lines),) = _by_key(found)
         return str(lines[-1][0])
 
     def events(
@@ -276,10 +326,8 @@ class Jobs(Connection):
 
         Raises Invalid for an id that no event can have.
         """
-        if after_id is not None and not _is_event_id(after_id):
-            raise Invalid.one(
-                "/Last-Event-ID", f"{after_id!r} is no event id", "pass one as it came"
-            )
+        if after_id is not None:
+            check_event_id(after_id)
         with mapped():
             found = cast(
                 "list[tuple[str, dict[str, str]]]",
