@@ -60,7 +60,6 @@ def parameters() -> dict[str, Any]:
     """Return the parameters of these operations; other resources use them too."""
     key = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}
     event = {"type": "string", "pattern": "^([0-9]{1,20}(-[0-9]{1,20})?)?$"}
-    page = {"minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
     return {
         "JobId": parameter(
             "job_id",
@@ -92,6 +91,13 @@ def parameters() -> dict[str, Any]:
         "LastEventId": parameter(
             "Last-Event-ID", "header", event, "Only events after this one."
         ),
+        **_of_list(),
+    }
+
+
+def _of_list() -> dict[str, Any]:
+    page = {"minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
+    return {
         "Status": parameter(
             "status",
             "query",
