@@ -11,7 +11,7 @@ from api.http import idempotency, middleware, problems
 from api.http.auth import Authenticator, KeyAuthenticator, Open
 from api.http.long_poll import LongPollSlots
 from api.http.services import Services
-from api.jobs import events
+from api.jobs import archive, events
 from api.jobs import routes as jobs
 from api.metrics import Metrics
 from api.s3_events import routes as s3_events
@@ -47,6 +47,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(jobs.blueprint(services))
     app.register_blueprint(batches.blueprint(services))
     app.register_blueprint(events.blueprint(services))
+    app.register_blueprint(archive.blueprint(services))
     app.register_blueprint(deliveries.blueprint(services))
     app.register_blueprint(webhooks.blueprint(services))
     app.register_blueprint(s3_events.blueprint(runtime))
@@ -76,4 +77,5 @@ def _services(runtime: Runtime) -> Services:
         uploads=Uploads.connect(runtime.settings, runtime.blobs),
         long_polls=LongPollSlots(settings.threads // 4),
         event_streams=LongPollSlots(settings.transfers // 4),
+        archives=LongPollSlots(settings.transfers // 8),
     )

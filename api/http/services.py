@@ -19,8 +19,8 @@ from common.uploads import Uploads
 class Services:
     """The runtime, and what the HTTP side adds to it.
 
-    ``keys`` is None on a service without API keys. ``long_polls`` and
-    ``event_streams`` cap the requests that hold a thread.
+    ``keys`` is None on a service without API keys. ``long_polls``,
+    ``event_streams`` and ``archives`` cap the requests that hold a thread.
     """
 
     runtime: Runtime
@@ -29,6 +29,7 @@ class Services:
     uploads: Uploads
     long_polls: LongPollSlots
     event_streams: LongPollSlots
+    archives: LongPollSlots
 
     def enter(self, scope: Scope) -> Principal:
         """Return the caller; raises Unauthorized, Forbidden or TooManyRequests."""

@@ -141,6 +141,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
             "post": _verb("retry", "Run failed and cancelled outputs again", common),
         },
         "/v1/jobs/{job_id}/events": {"parameters": one, "get": _stream(common)},
+        "/v1/jobs/{job_id}/archive": {"parameters": one, "get": _archive(common)},
         "/v1/events": {"get": _stream_many(common)},
     }
 
@@ -277,4 +278,16 @@ def _stream_many(common: set[int]) -> dict[str, Any]:
             "204": {"description": "All have ended, and there are no later events."},
         }
         | problems(common | {404}),
+    )
+
+
+def _archive(common: set[int]) -> dict[str, Any]:
+    zipped = {"type": "string", "contentMediaType": "application/zip"}
+    return _operation(
+        "getArchive",
+        "Fetch all files of a job as a zip",
+        description="The files have the names OUTPUT/FILE. The number of archives that "
+        "are sent at once is limited; on 429, try again.",
+        responses={"200": answer("The zip.", zipped, kind="application/zip")}
+        | problems(common | {404, 409}),
     )

@@ -310,7 +310,7 @@ class OutputView(View):
 
 
 class LinksView(View):
-    """Absolute addresses; ``thumbnail`` and ``gif`` once these exist."""
+    """Absolute addresses; ``thumbnail``, ``gif`` and ``archive`` once these exist."""
 
     self: Link
     cancel: Link
@@ -318,6 +318,7 @@ class LinksView(View):
     media: Link | None
     thumbnail: Link | None
     gif: Link | None
+    archive: Link | None = Field(description="All files as one zip; needs the API key.")
 
 
 class WaitingView(View):

@@ -63,6 +63,9 @@ def present(job: JobRecord, links: Links) -> JobView:
             media=links.source(job.id) if has_source(job) else None,
             thumbnail=_first(job, outputs, "thumbnail"),
             gif=_first(job, outputs, "gif"),
+            archive=links.job(job.id, "archive")
+            if any(one.artifacts for one in job.outputs)
+            else None,
         ),
     )
 
