@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from flask import request
+from werkzeug.sansio.utils import get_current_url
 
 from api.http.auth import Authenticator, enter
 from api.http.links import Links
@@ -38,8 +40,16 @@ class Services:
     def root(self) -> str:
         """Return the address of this API as the caller sees it, without a slash."""
         public = self.runtime.settings.api.public_url
-        return (public or request.url_root).rstrip("/")
+        if public:
+            return public.rstrip("/")
+        return _root_url(request.scheme, request.host, request.root_path)
 
     def links(self) -> Links:
         """Return a builder of links that the caller of this request can follow."""
         return Links(self.root(), self.runtime.settings)
+
+
+# A service has few names: the address is put together once for each of them.
+@functools.lru_cache(maxsize=64)
+def _root_url(scheme: str, host: str, root_path: str) -> str:
+    return get_current_url(scheme, host, root_path).rstrip("/")

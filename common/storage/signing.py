@@ -8,7 +8,6 @@ the same ``api.secret``.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import time
@@ -28,7 +27,7 @@ def _signature(secret: str, purpose: str, path: str, terms: Mapping[str, str]) -
             hint=f"set it to at least {_SECRET_CHARS} random characters",
         )
     message = json.dumps([purpose, path, sorted(terms.items())]).encode()
-    digest = hmac.new(secret.encode(), message, hashlib.sha256).digest()
+    digest = hmac.digest(secret.encode(), message, "sha256")
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 

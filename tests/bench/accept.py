@@ -1,10 +1,14 @@
-"""How many jobs a second the API accepts, beside a Flask view that does one write.
+"""How many requests a second the API answers, beside a bare Flask view.
 
-``./dev bench accept`` runs both under gunicorn as it is shipped, one process each, on
-one append-only Valkey, in turns, and prints rates and their ratio, the CPU that one
-answer takes of gunicorn and of Valkey, and the times to an answer at half of the
-largest rate. Nobody works on the jobs. "each key" has an Idempotency-Key a request.
-Aim: a ratio of 0.5 without keys, of 0.4 with both, a 99th percentile of 20 ms.
+``./dev bench accept`` runs gunicorn as it is shipped, one process for each row of
+servers, on one append-only Valkey, in turns. The yardstick is a Flask view that does
+one write to Redis, or one read, and nothing else. It prints rates and their ratio to
+the yardstick's, the CPU that one answer takes of gunicorn and of Valkey, the calls to
+Redis and the commands that its scripts run there, and the times to an answer at half
+of the row's rate. Nobody works on the jobs.
+
+Aims: accepting a job without API keys at half of the yardstick's rate or more, with a
+key and an Idempotency-Key at 0.4 of it, and 99 of 100 answers within 20 ms.
 """
 
 from __future__ import annotations
@@ -25,6 +29,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from common.access.keys import KeyRecord, Keys
 from common.settings.load import Settings
@@ -33,7 +40,11 @@ from tests.common import valkey
 from tests.conftest import ROOT
 from tests.ports import free_port
 
+VIEW, NO_KEYS, KEYS = "bare view, one write", "no API keys", "API key"
+IDEMPOTENT = "API key, Idempotency-Key"
+READ = "bare view, one read"
 CONNECTIONS = 8
+PAGE = 50
 _START_SECONDS = 60.0
 BODY = {
     "source": {"s3": {"bucket": "framemill", "key": "films/clip.mp4"}},
@@ -44,38 +55,55 @@ BODY = {
 }
 
 
-VIEW, KEYS, NO_KEYS = "one write", "API", "API, no keys"
-IDEMPOTENT = "API, each key"
-
-
-def requests(token: str | None, *, idempotent: bool = False) -> Callable[[], bytes]:
-    """Return what writes the next request; ``idempotent`` gives each its own key."""
+def post(token: str | None = None, key: str | None = None) -> bytes:
+    """Write a request that submits the job."""
     body = json.dumps(BODY).encode()
-    lines = [
-        "POST /v1/jobs HTTP/1.1",
-        "Host: 127.0.0.1",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-    ]
+    headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
     if token is not None:
-        lines.append(f"Authorization: Bearer {token}")
-    head = "\r\n".join([*lines, ""]).encode()
-    if not idempotent:
-        whole = head + b"\r\n" + body
-        return lambda: whole
-    run, numbers = uuid.uuid4().hex.encode(), itertools.count()
-    return lambda: (
-        head + b"Idempotency-Key: %b-%d\r\n\r\n" % (run, next(numbers)) + body
-    )
+        headers["Authorization"] = f"Bearer {token}"
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    return request("POST", "/v1/jobs", headers) + body
+
+
+def request(method: str, path: str, headers: dict[str, str]) -> bytes:
+    """Write the head of a request."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 @dataclass
 class Server:
-    """One gunicorn under load; ``answers`` and ``cpu`` add up over its rounds."""
+    """One gunicorn under load."""
 
     port: int
-    request: Callable[[], bytes]
     process: subprocess.Popen[bytes]
+
+    def cpu_seconds(self) -> float:
+        """Return what its processes have used so far."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        children = [int(word) for word in listed.read_text().split()]
+        return sum(cpu_seconds(pid) for pid in [self.process.pid, *children])
+
+
+@dataclass(frozen=True)
+class Store:
+    """The server of the job store."""
+
+    client: redis.Redis
+    pid: int
+
+
+@dataclass
+class Row:
+    """One kind of request to one server; ``aim`` is the ratio that it should reach."""
+
+    name: str
+    server: Server
+    request: Callable[[], bytes]
+    status: int
+    aim: float | None = None
     rates: list[float] = field(default_factory=list)
     answers: int = 0
     cpu: float = 0.0
@@ -87,11 +115,24 @@ class Server:
         """Answers a second, the median of all rounds."""
         return statistics.median(self.rates)
 
-    def cpu_seconds(self) -> float:
-        """Return what its processes have used so far."""
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        children = [int(word) for word in listed.read_text().split()]
-        return sum(cpu_seconds(pid) for pid in [self.process.pid, *children])
+    def run(self, seconds: float, rate: float | None = None) -> load.Result:
+        """Load the server; raises SystemExit for an answer of another status."""
+        # Each is used every second: gunicorn closes those that rest for longer.
+        many = CONNECTIONS if rate is None else min(4 * CONNECTIONS, int(rate))
+        result = load.run(
+            self.server.port,
+            self.request,
+            seconds=seconds,
+            connections=max(CONNECTIONS, many),
+            rate=rate,
+        )
+        if set(result.statuses) != {self.status}:
+            raise SystemExit(f"{self.name}: answered {result.statuses}")
+        return result
+
+    def once(self) -> None:
+        """Send one request, and await its answer."""
+        load.run(self.server.port, self.request, seconds=1e-6, connections=1)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -101,9 +142,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def serving(
-    app: str, environment: dict[str, str], sent: Callable[[], bytes]
-) -> Iterator[Server]:
+def serving(app: str, environment: dict[str, str]) -> Iterator[Server]:
     """Run gunicorn with the arguments of Dockerfile.api."""
     port = free_port()
     words = "--worker-class api.server.Worker --threads 16 --no-control-socket"
@@ -114,7 +153,7 @@ def serving(
     process = subprocess.Popen(command, cwd=ROOT, env=given | environment)
     try:
         _await(port, process)
-        yield Server(port, sent, process)
+        yield Server(port, process)
     finally:
         process.terminate()
         process.wait(20)
@@ -135,50 +174,109 @@ def _await(port: int, server: subprocess.Popen[bytes]) -> None:
     raise SystemExit("gunicorn did not start")
 
 
-def measure(servers: dict[str, Server], store: int, rounds: int, span: float) -> None:
-    """Load the servers in turns; the first round only warms them up."""
+def submitted(server: Server) -> tuple[str, str]:
+    """Submit a job, and return its path and its ETag."""
+    address = f"http://127.0.0.1:{server.port}/v1/jobs"
+    headers = {"Content-Type": "application/json"}
+    asked = urllib.request.Request(address, json.dumps(BODY).encode(), headers)
+    job_id = json.load(urllib.request.urlopen(asked, timeout=60))["id"]
+    # As the load generator sends it: the links in the answer depend on the Host.
+    shown = urllib.request.Request(f"{address}/{job_id}", headers={"Host": "127.0.0.1"})
+    tag = urllib.request.urlopen(shown, timeout=60).headers["ETag"] or ""
+    return f"/v1/jobs/{job_id}", tag
+
+
+def rows_of(
+    bare: Server, keyed: Server, keyless: Server, token: str
+) -> dict[str, list[Row]]:
+    """Return the rows; the first of each group is what the others are compared to."""
+    run, numbers = uuid.uuid4().hex, itertools.count()
+    path, tag = submitted(keyless)
+    kept, _ = submitted(bare)
+
+    def always(sent: bytes) -> Callable[[], bytes]:
+        return lambda: sent
+
+    def get(path: str, **headers: str) -> Callable[[], bytes]:
+        return always(request("GET", path, headers))
+
+    return {
+        "accept": [
+            Row(VIEW, bare, always(post()), 202),
+            Row(NO_KEYS, keyless, always(post()), 202, 0.5),
+            Row(KEYS, keyed, always(post(token)), 202),
+            Row(
+                IDEMPOTENT,
+                keyed,
+                lambda: post(token, f"{run}-{next(numbers)}"),
+                202,
+                0.4,
+            ),
+        ],
+        "read": [
+            Row(READ, bare, get(kept), 200),
+            Row("job, changed", keyless, get(path), 200),
+            Row("job, unchanged", keyless, get(path, **{"If-None-Match": tag}), 304),
+            Row(f"{PAGE} jobs", keyless, get(f"/v1/jobs?limit={PAGE}"), 200),
+        ],
+    }
+
+
+def measure(rows: list[Row], store: int, rounds: int, span: float) -> None:
+    """Load the servers in turns, then each at half of its rate.
+
+    The first round only warms them up.
+    """
     for number in range(rounds + 1):
-        for name, server in servers.items():
-            before = server.cpu_seconds(), cpu_seconds(store)
-            result = load.run(
-                server.port, server.request, seconds=span, connections=CONNECTIONS
-            )
-            if set(result.statuses) != {202}:
-                raise SystemExit(f"{name} answered {result.statuses}")
+        for row in rows:
+            before = row.server.cpu_seconds(), cpu_seconds(store)
+            result = row.run(span)
             if number > 0:
-                server.rates.append(result.rate)
-                server.answers += len(result.seconds)
-                server.cpu += server.cpu_seconds() - before[0]
-                server.store_cpu += cpu_seconds(store) - before[1]
+                row.rates.append(result.rate)
+                row.answers += len(result.seconds)
+                row.cpu += row.server.cpu_seconds() - before[0]
+                row.store_cpu += cpu_seconds(store) - before[1]
+    for row in rows:
+        row.half = row.run(2 * span, row.rate / 2)
 
 
-def measure_half(servers: dict[str, Server], span: float) -> None:
-    """Load each server at half of its rate, for the times to an answer."""
-    for server in servers.values():
-        server.half = load.run(
-            server.port,
-            server.request,
-            seconds=span,
-            connections=4 * CONNECTIONS,
-            rate=server.rate / 2,
-        )
+def calls_of(row: Row, client: redis.Redis) -> tuple[int, int]:
+    """Count what one request asks of the job store: calls, and commands in scripts."""
+    row.once()  # it may connect
+    with client.monitor() as monitor:
+        row.once()
+        client.echo("end")
+        lines: list[Any] = []
+        for line in monitor.listen():
+            if line["command"].startswith("ECHO"):
+                break
+            lines.append(line)
+    inside = [line for line in lines if line["client_type"] == "lua"]
+    store = [line for line in lines if line["db"] == 0]
+    return len(store) - len(inside), len(inside)
 
 
-def report(servers: dict[str, Server]) -> None:
-    """Print the table."""
-    yardstick = servers[VIEW].rate
-    print(f"{'':14}  a second  ratio   CPU ms  store ms   p50 ms  p99 ms (half load)")
-    for name, server in servers.items():
+def report(group: list[Row], client: redis.Redis) -> None:
+    """Print a table, with the times to an answer at half load."""
+    print(
+        f"{'':26}  a second  ratio  aim   CPU ms  store ms  calls  commands"
+        "   p50 ms  p99 ms (half load)"
+    )
+    for row in group:
+        calls, inside = calls_of(row, client)
+        aim = "" if row.aim is None else f"{row.aim:.1f}"
         print(
-            f"{name:14}{server.rate:10.0f}{server.rate / yardstick:7.2f}"
-            f"{server.cpu / server.answers * 1000:9.2f}"
-            f"{server.store_cpu / server.answers * 1000:10.2f}"
-            f"{server.half.percentile(0.5):9.1f}{server.half.percentile(0.99):8.1f}"
+            f"{row.name:26}{row.rate:10.0f}{row.rate / group[0].rate:7.2f}{aim:>5}"
+            f"{row.cpu / row.answers * 1000:9.2f}"
+            f"{row.store_cpu / row.answers * 1000:10.2f}{calls:7}{inside:10}"
+            f"{row.half.percentile(0.5):9.1f}{row.half.percentile(0.99):8.1f}"
         )
+    print()
 
 
-def compare(rounds: int, seconds: float) -> dict[str, Server]:
-    """Start everything on loopback, measure, end everything."""
+@contextmanager
+def serving_all() -> Iterator[tuple[dict[str, list[Row]], Store]]:
+    """Start everything on loopback, and end it after the block."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         durable = ("--appendonly", "yes", "--appendfsync", "everysec")
@@ -194,32 +292,34 @@ def compare(rounds: int, seconds: float) -> dict[str, Server]:
             KeyRecord(id="bench", name="bench", owner="bench")
         )
         keyless = environment | {"FRAMEMILL_API_AUTH": "false"}
-        servers = {
-            name: stack.enter_context(serving(app, given, sent))
-            for name, app, given, sent in (
-                (VIEW, "tests.bench.one_write:app", environment, requests(None)),
-                (KEYS, "api.wsgi:app", environment, requests(token)),
-                (NO_KEYS, "api.wsgi:app", keyless, requests(None)),
-            )
-        }
-        # The same process, so that no other one takes memory and caches.
-        servers[IDEMPOTENT] = Server(
-            servers[KEYS].port,
-            requests(token, idempotent=True),
-            servers[KEYS].process,
+        rows = rows_of(
+            stack.enter_context(serving("tests.bench.one_write:app", environment)),
+            stack.enter_context(serving("api.wsgi:app", environment)),
+            stack.enter_context(serving("api.wsgi:app", keyless)),
+            token,
         )
-        measure(servers, store.pid, rounds, seconds)
-        measure_half(servers, 2 * seconds)
-        return servers
+        yield rows, Store(redis.Redis.from_url(url), store.pid)
+
+
+def compare(rounds: int, seconds: float) -> dict[str, Row]:
+    """Return the measured rows of acceptance, by name."""
+    with serving_all() as (groups, store):
+        measure(groups["accept"], store.pid, rounds, seconds)
+        return {row.name: row for row in groups["accept"]}
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--only", choices=["accept", "read"])
     requested = parser.parse_args()
-    report(compare(requested.rounds, requested.seconds))
+    with serving_all() as (groups, store):
+        for name, group in groups.items():
+            if requested.only in {None, name}:
+                measure(group, store.pid, requested.rounds, requested.seconds)
+                report(group, store.client)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A load generator that costs little: prebuilt requests over raw sockets.
 
-HTTP/1.1 with keep-alive; answers must carry Content-Length. One thread, so that on few
-cores the server is what is measured.
+HTTP/1.1 with keep-alive; all answers but 304 must carry Content-Length. One thread, so
+that on few cores the server is what is measured.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class _Connection:
         head, parted, body = self.received.partition(b"\r\n\r\n")
         if not parted:
             return None
+        if head[9:12] == b"304":
+            return 304
         length = _LENGTH.search(head)
         if length is None or len(body) < int(length[1]):
             return None
@@ -70,7 +72,7 @@ def run(
     connections: int,
     rate: float | None = None,
 ) -> Result:
-    """Send what ``request`` returns again and again for ``seconds``.
+    """Send what ``request`` returns for ``seconds``, and await all answers.
 
     Without ``rate`` each connection sends as soon as it is answered; with it requests
     are due at that many a second, whether or not a connection is free by then.
@@ -81,10 +83,9 @@ def run(
     for one in idle:
         selector.register(one.socket, selectors.EVENT_READ, one)
     everyone, result = list(idle), Result()
-    began = time.perf_counter()
-    due = began
-    while (now := time.perf_counter()) - began < seconds:
-        while idle and (rate is None or due <= now):
+    began = due = time.perf_counter()
+    while (now := time.perf_counter()) - began < seconds or len(idle) < connections:
+        while idle and now - began < seconds and (rate is None or due <= now):
             idle.popleft().send(request(), now if rate is None else due)
             due += 0 if rate is None else 1 / rate
         pause = 0.2 if rate is None or not idle else max(0.0, due - now)

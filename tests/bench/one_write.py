@@ -1,4 +1,4 @@
-"""The yardstick: a Flask view that does one write to Redis, and nothing else."""
+"""The yardstick: a Flask view that does one write to Redis, or one read; no more."""
 
 from __future__ import annotations
 
@@ -18,3 +18,9 @@ def write() -> tuple[Response, int]:
     name = uuid.uuid4().hex
     _client.set(f"one:{name}", request.get_data())
     return jsonify(id=name), 202
+
+
+@app.get("/v1/jobs/<name>")
+def read(name: str) -> Response:
+    """Return the body that was kept under a name."""
+    return Response(_client.get(f"one:{name}"), mimetype="application/json")
