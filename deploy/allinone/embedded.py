@@ -15,6 +15,9 @@ from deploy.allinone.children import Part
 from deploy.allinone.ports import LOOPBACK, Ports
 
 BUCKET = "framemill"
+# Records are small. By default Redis puts a hash with a value of over 64 bytes into a
+# table, and gives each stream 4 kB: that is half of a job's memory.
+SMALL_RECORDS = ("--hash-max-listpack-value", "2048", "--stream-node-max-bytes", "1024")
 SAMPLE = Path(__file__).with_name("sample.mp4")
 SAMPLE_KEY = "clips/sample.mp4"
 
@@ -44,6 +47,7 @@ def valkey(name: str, port: int, folder: Path, fsync: str = "everysec") -> Part:
     argv = [valkey_program(), "--port", str(port), "--bind", LOOPBACK]
     argv += ["--dir", str(folder), "--appendonly", "yes", "--appendfsync", fsync]
     argv += ["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no"]
+    argv += SMALL_RECORDS
     return Part(name, argv, partial(probes.valkey_serves, port))
 
 

@@ -36,16 +36,26 @@ class Result:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 
 
+def _connect(port: int) -> socket.socket:
+    connected = socket.create_connection(("127.0.0.1", port))
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connected
+
+
 class _Connection:
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.received = b""
+        self.socket = _connect(port)
+        self.received = self.request = b""
         self.due = 0.0
 
     def send(self, request: bytes, due: float) -> None:
-        self.due, self.received = due, b""
+        self.due, self.received, self.request = due, b"", request
         self.socket.sendall(request)
+
+    def open(self, port: int) -> None:
+        """Connect again."""
+        self.socket.close()
+        self.socket = _connect(port)
 
     def answer(self) -> int | None:
         """Read what has come; gives the status once the answer is whole."""
@@ -90,13 +100,22 @@ def run(
             due += 0 if rate is None else 1 / rate
         pause = 0.2 if rate is None or not idle else max(0.0, due - now)
         for key, _ in selector.select(pause):
-            status = key.data.answer()
+            try:
+                status = key.data.answer()
+            except ConnectionError:
+                # As every client must: the server may end what it takes for idle.
+                selector.unregister(key.fileobj)
+                key.data.open(port)
+                selector.register(key.data.socket, selectors.EVENT_READ, key.data)
+                if key.data not in idle:
+                    key.data.send(key.data.request, key.data.due)
+                continue
             if status is not None:
                 result.seconds.append(time.perf_counter() - key.data.due)
                 result.statuses[status] = result.statuses.get(status, 0) + 1
                 idle.append(key.data)
     result.elapsed = time.perf_counter() - began
+    selector.close()
     for one in everyone:
         one.socket.close()
-    selector.close()
     return result

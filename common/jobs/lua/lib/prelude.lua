@@ -108,9 +108,10 @@ local function unlist(task)
   redis.call('ZREM', P .. 'queued:' .. task.f.queue, task.id)
 end
 
--- Puts a task into its queue. A delayed task gets its message from the reaper.
+-- Puts a task into its queue. A delayed task gets its message from the reaper. A waiting
+-- task is in no list yet.
 local function enqueue(task, delay)
-  unlist(task)
+  if task.f.state ~= 'waiting' then unlist(task) end
   local due = now + delay
   set(task, {
     state = 'queued', token = '', worker = '', cancel = 0, rings = 0,
@@ -135,13 +136,14 @@ end
 
 local function make_task(id, fields)
   local task = {id = id, key = P .. 'piece:' .. id, f = {}}
-  redis.call('DEL', task.key)
-  set(task, {
+  local all = {
     state = 'waiting', attempt = 0, lost = 0, deaths = 0, refunds = 0, fence = 0,
     token = '', worker = '', cancel = 0, rings = 0, progress = 0, nparts = 0,
     created = now, updated = now,
-  })
-  set(task, fields)
+  }
+  for name, value in pairs(fields) do all[name] = value end
+  redis.call('DEL', task.key)
+  set(task, all)
   return task
 end
 
