@@ -31,7 +31,6 @@ from worker.media.source_file import SourceFile
 LOG_BYTES = 64 * 1024
 _TICK = 0.1
 _CHUNK = 64 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _MIB = 1024 * 1024
 Main = prepared.Main
 
@@ -222,7 +221,7 @@ class _Child:
 
     def resident(self) -> int:
         """Return the bytes that are resident now."""
-        now = _resident_bytes(self._confined.pid)
+        now = prepared.resident_bytes(self._confined.pid)
         self.peak = max(self.peak, now)
         return now
 
@@ -247,14 +246,6 @@ def _bytes_read(pid: int) -> int | None:
     except OSError:
         return None
     return int(text.split("\n", 1)[0].split()[1])
-
-
-def _resident_bytes(pid: int) -> int:
-    try:
-        text = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    return int(text.split()[1]) * _PAGE if text else 0
 
 
 def run(

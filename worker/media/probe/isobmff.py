@@ -82,7 +82,7 @@ def read(source: SourceFile) -> Assembly:
 
 def _read(file: BinaryIO, size: int) -> Assembly:
     found = Assembly()
-    for kind, start, end in _walk(file, 0, size):
+    for kind, start, end in walk(file, 0, size):
         if kind == b"meta" and end - start <= _MOST_BYTES:
             file.seek(start)
             found = replace(found, picture=_Items(file.read(end - start), file).read())
@@ -93,7 +93,7 @@ def _read(file: BinaryIO, size: int) -> Assembly:
     return found
 
 
-def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield type, start and end of the contents of the boxes between two offsets."""
     for _ in range(_MOST_BOXES):
         if start + 8 > end:
@@ -114,11 +114,11 @@ def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, in
 
 def _alpha_tracks(file: BinaryIO, start: int, end: int) -> dict[int, int]:
     found = {}
-    for kind, begin, until in _walk(file, start, end):
+    for kind, begin, until in walk(file, start, end):
         if kind != b"trak":
             continue
         boxes = {
-            kind: (begin, until) for kind, begin, until in _walk(file, begin, until)
+            kind: (begin, until) for kind, begin, until in walk(file, begin, until)
         }
         if b"tref" not in boxes or b"tkhd" not in boxes or b"mdia" not in boxes:
             continue
@@ -130,7 +130,7 @@ def _alpha_tracks(file: BinaryIO, start: int, end: int) -> dict[int, int]:
 
 def _reference(file: BinaryIO, start: int, end: int) -> int | None:
     """Return the id of the track that this one is auxiliary to."""
-    for kind, begin, _ in _walk(file, start, end):
+    for kind, begin, _ in walk(file, start, end):
         if kind == b"auxl":
             file.seek(begin)
             return int.from_bytes(file.read(4), "big")
@@ -147,7 +147,7 @@ def _track_id(file: BinaryIO, start: int) -> int:
 def _is_alpha(file: BinaryIO, start: int, end: int) -> bool:
     """Return True if a track's sample entry says that it is alpha (``auxi``)."""
     for name in (b"minf", b"stbl", b"stsd"):
-        places = [(a, b) for kind, a, b in _walk(file, start, end) if kind == name]
+        places = [(a, b) for kind, a, b in walk(file, start, end) if kind == name]
         if not places:
             return False
         start, end = places[0]

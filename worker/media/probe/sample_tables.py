@@ -14,14 +14,15 @@ import struct
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import mul, sub
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_MOST_BOXES = 10_000
+from worker.media.probe.isobmff import walk
+
 _MOST_BYTES = 64 * 1024 * 1024
 _NEGATIVE = 2**31
 # Where the sizes begin in stsz.
@@ -98,37 +99,18 @@ def read(path: Path) -> dict[int, Samples] | None:
 
 def _tracks(file: BinaryIO, size: int) -> dict[int, Samples] | None:
     found: dict[int, Samples] = {}
-    for kind, start, end in _boxes(file, 0, size):
+    for kind, start, end in walk(file, 0, size):
         if kind == b"moof":
             return None
         if kind != b"moov":
             continue
-        for inner, begin, until in _boxes(file, start, end):
+        for inner, begin, until in walk(file, start, end):
             if inner == b"mvex":
                 return None
             if inner == b"trak":
                 number, samples = _track(file, begin, until)
                 found[number] = samples
     return found or None
-
-
-def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, start and end of the contents of the boxes between two offsets."""
-    for _ in range(_MOST_BOXES):
-        if start + 8 > end:
-            return
-        file.seek(start)
-        head = file.read(16)
-        length, kind = struct.unpack(">I4s", head[:8])
-        body = start + 8
-        if length == 1:
-            (length,) = struct.unpack(">Q", head[8:16])
-            body = start + 16
-        until = end if length == 0 else start + length
-        if until < body:
-            raise ValueError("a box ends before it begins")
-        yield kind, body, min(until, end)
-        start = until
 
 
 def _track(file: BinaryIO, start: int, end: int) -> tuple[int, Samples]:
@@ -152,7 +134,7 @@ def _after_times(data: bytes) -> int:
 def _spans(file: BinaryIO, start: int, end: int) -> _Spans:
     """Return where the tables of a track are, by their names."""
     found: _Spans = {}
-    for kind, begin, until in _boxes(file, start, end):
+    for kind, begin, until in walk(file, start, end):
         if kind in _INSIDE:
             found |= _spans(file, begin, until)
         elif kind in _TABLES:

@@ -129,7 +129,7 @@ class _Server:
         """Return True if it has died, or if another one should take its place."""
         if self._process.poll() is not None:
             return True
-        much = self.started >= _MOST_STARTED or _resident(self.pid) > _MOST_BYTES
+        much = self.started >= _MOST_STARTED or resident_bytes(self.pid) > _MOST_BYTES
         return much and not self.running
 
     def stop(self) -> None:
@@ -208,7 +208,8 @@ os.register_at_fork(after_in_child=_forget)
 atexit.register(stop)
 
 
-def _resident(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
+    """Return the bytes of a process that are resident now, 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
     except OSError:
