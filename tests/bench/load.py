@@ -74,6 +74,15 @@ class _Connection:
         return int(head[9:12])
 
 
+def once(port: int, request: bytes) -> None:
+    """Send one request, and await its answer."""
+    one = _Connection(port)
+    one.send(request, 0.0)
+    while one.answer() is None:
+        pass
+    one.socket.close()
+
+
 def run(
     port: int,
     request: Callable[[], bytes],
