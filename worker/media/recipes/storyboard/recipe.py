@@ -146,8 +146,8 @@ def _by_keyframes(tile_run: TileRun) -> Generator[Step, Done, FoundTiles]:
 def _keyframes(tile_run: TileRun) -> Generator[Step, Done, tuple[FoundTiles, bool]]:
     """Take the first keyframe of every cell; return also whether one is damaged.
 
-    Of a file with holes, only these keyframes are read, if its index lists them and
-    their times turn out to be those that it implied.
+    Of a file with holes, only these keyframes are read, if its index lists them, their
+    times turn out to be those that it implied, and the decoder does not complain.
     """
     file, clip = "keyframes.nut", tile_run.clip
     if clip.holed and _may_be_listed(clip):
@@ -159,7 +159,8 @@ def _keyframes(tile_run: TileRun) -> Generator[Step, Done, tuple[FoundTiles, boo
             found = FoundTiles("keyframes")
             step = tile_run.keyframes(file, list(chosen.values()))
             damaged = yield from tile_run.take(found, step, file, alone=True)
-            if keyframe_index.came(chosen, found.times, clip.stamp(0.0)):
+            as_listed = keyframe_index.came(chosen, found.times, clip.stamp(0.0))
+            if as_listed and not damaged:
                 return found, damaged
     found = FoundTiles("keyframes")
     step = tile_run.keyframes(file)
