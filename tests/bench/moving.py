@@ -47,6 +47,7 @@ CANDIDATES: dict[str, dict[str, dict[str, str]]] = {
             _PLAIN: "bayer_scale=5:diff_mode=rectangle:dither=bayer"
         },
         "dither sierra2_4a": {_PLAIN: "diff_mode=rectangle:dither=sierra2_4a"},
+        "64 levels": {"val*127/255": "val*63/255", "*255/127": "*255/63"},
         "colours not rounded": {"ROUNDING": "null"},
     },
     "webp": {
@@ -128,7 +129,9 @@ class Trial:
     def _result(self, words: Sequence[str], file: str | None, scaled: str) -> Result:
         file = file or words[-1]
         cpu = self._run(words)
-        graph = f"[0:v]{_SLOT}[a];[1:v]{_SLOT}[b];[a][b]ssim=stats_file=ssim.log"
+        # The first stream of an animated AVIF is a still of its first frame.
+        film = "0:v:1" if self._kind == "avif" else "0:v"
+        graph = f"[{film}]{_SLOT}[a];[1:v]{_SLOT}[b];[a][b]ssim=stats_file=ssim.log"
         pictures = ("-i", file, "-i", scaled, "-lavfi", graph)
         self._run(["-v", "error", *pictures, "-f", "null", "-"])
         lines = (self._folder / "ssim.log").read_text(encoding="ascii")

@@ -2,7 +2,7 @@
 
 What a GIF costs depends on how many different colours its frames have: ``palettegen``
 sorts them, and ``paletteuse`` searches the palette once for each. So the palette is
-made from every fourth pixel of every fifth frame, and the frames are rounded to 64
+made from every fourth pixel of every fifth frame, and the frames are rounded to 128
 levels of red, green and blue before the palette is used. Both are finer than 256
 colours can show. Without dither more pixels repeat from frame to frame (figures:
 docs/explanation/media.md).
@@ -22,7 +22,7 @@ from worker.media.ffmpeg.plan import Done, Made, Step, StepRun
 EVERY = 5
 _ALPHA = 48
 _FEWEST = 2
-_LEVELS = 64
+_LEVELS = 128
 # Up to this width all pixels are few enough.
 _SMALL = 128
 # Error diffusion would make as many colours again.
