@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,21 +124,23 @@ class Build:
         source: dict[str, Any] | None = None,
         keep: bool = False,
         judge: Judge | None = None,
+        also: Sequence[int] = (),
     ) -> dict[str, float]:
         """Have a film worked on; return what it took from POST to the job's end.
 
         With ``keep`` the host keeps the copy of the source, so that the next job
-        finds it. ``judge`` adds measures of the job's files. Raises JobFailed.
+        finds it. ``judge`` adds measures of the job's files; ``also`` are processes
+        of the service that were started beside it. Raises JobFailed.
         """
         body = {"source": source or self.s3.source(film), "outputs": outputs}
-        before = self._spent()
+        before = self._spent(also)
         began = time.perf_counter()
         job = self.service.ask("/v1/jobs", body, Prefer="wait=60").json()
         while job["status"] not in ENDED:
             time.sleep(_POLL_SECONDS)
             job = self.service.ask(f"/v1/jobs/{job['id']}").json()
         wall = time.perf_counter() - began
-        spent = {name: now - before[name] for name, now in self._spent().items()}
+        spent = {name: now - before[name] for name, now in self._spent(also).items()}
         if job["status"] != "completed":
             raise JobFailed(f"{self.name}, {film}: {_errors(job)}")
         made = sum(a["bytes"] for o in job["outputs"] for a in o["artifacts"])
@@ -161,12 +163,13 @@ class Build:
                 with suppress(IsADirectoryError):
                     path.unlink(missing_ok=True)
 
-    def _spent(self) -> dict[str, float]:
+    def _spent(self, also: Sequence[int]) -> dict[str, float]:
         traffic = self.s3.proxy.counted()
         roots = {"service": self.root, "s3": self.s3.pid}
-        cpu = usage.cpu_seconds(roots | self.service.state["children"])
+        more = {f"worker {pid}": pid for pid in also}
+        cpu = usage.cpu_seconds(roots | more | self.service.state["children"])
         return {
-            "cpu": cpu["service"] + cpu["s3"],
+            "cpu": sum(cpu[name] for name in [*roots, *more]),
             **{f"cpu of {part}": spent for part, spent in cpu.items()},
             "read": traffic.down,
             "requests": traffic.requests,

@@ -54,8 +54,8 @@ def _side(workers: int, film: str, outputs: Any) -> Side:
             raise Unavailable(f"{workers} cores are needed, {len(free)} are here")
         one = bench.pinned()
         pin(one.service.state["children"]["worker"], free[0])
-        with _more_workers(one, free[1:workers]):
-            return one.job(film, outputs)
+        with _more_workers(one, free[1:workers]) as more:
+            return one.job(film, outputs, also=more)
 
     return act
 
@@ -69,8 +69,8 @@ def pin(root: int, core: int) -> None:
 
 
 @contextmanager
-def _more_workers(one: Build, chosen: list[int]) -> Iterator[None]:
-    """Run another worker of the same service on each of these cores."""
+def _more_workers(one: Build, chosen: list[int]) -> Iterator[list[int]]:
+    """Run another worker of the same service on each of these cores; yield pids."""
     assert one.service.data is not None
     started = []
     try:
@@ -80,7 +80,7 @@ def _more_workers(one: Build, chosen: list[int]) -> Iterator[None]:
         for core, log, process in started:
             _await(log, process)
             pin(process.pid, core)
-        yield
+        yield [process.pid for _, _, process in started]
     finally:
         for _, _, process in started:
             process.terminate()
