@@ -191,7 +191,8 @@ def rows_of(
 ) -> dict[str, list[Row]]:
     """Return the rows; the first of each group is what the others are compared to."""
     run, numbers = uuid.uuid4().hex, itertools.count()
-    path, tag = submitted(keyless)
+    # As many as the page that is listed.
+    path, tag = [submitted(keyless) for _ in range(PAGE)][-1]
     kept, _ = submitted(bare)
 
     def always(sent: bytes) -> Callable[[], bytes]:
