@@ -192,8 +192,7 @@ class _Moving(_Boxed):
     )
     dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
         default="none",
-        description="gif only; none is a tenth smaller than bayer, and closer to the "
-        "film.",
+        description="gif only; none makes the smallest files, closest to the film.",
     )
     bayer_scale: int = Field(
         default=5,
