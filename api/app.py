@@ -16,6 +16,7 @@ from api.jobs import routes as jobs
 from api.metrics import Metrics
 from api.s3_events import routes as s3_events
 from api.sessions import routes as sessions
+from api.shares import routes as shares
 from api.uploads import direct, tus
 from api.web import pages, site
 from api.webhooks import deliveries
@@ -54,6 +55,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(files.blueprint)
     app.register_blueprint(direct.blueprint(services))
     app.register_blueprint(tus.blueprint(services))
+    app.register_blueprint(shares.blueprint(services))
     app.register_blueprint(sessions.blueprint(services))
     app.register_blueprint(health.blueprint(services, metrics))
     app.register_blueprint(pages.blueprint())

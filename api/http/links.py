@@ -11,10 +11,14 @@ from common.storage.links import artifact_url, document_tag, source_url
 
 @dataclass(frozen=True)
 class Links:
-    """Builds addresses below ``root``, which has no final slash."""
+    """Builds addresses below ``root``, which has no final slash.
+
+    Links to files end at ``until`` (Unix seconds), if that is before their own end.
+    """
 
     root: str
     settings: Settings
+    until: int | None = None
 
     def job(self, job_id: str, verb: str | None = None) -> str:
         """Return the address of a job, or of an action on it, such as "cancel"."""
@@ -32,11 +36,13 @@ class Links:
 
     def artifact(self, job_id: str, output: OutputRecord, artifact: Artifact) -> str:
         """Return the signed address of one artifact of an output."""
-        return artifact_url(self.root, self.settings, job_id, output, artifact)
+        return artifact_url(
+            self.root, self.settings, job_id, output, artifact, self.until
+        )
 
     def source(self, job_id: str) -> str:
         """Return the signed address of a job's source."""
-        return source_url(self.root, self.settings, job_id)
+        return source_url(self.root, self.settings, job_id, self.until)
 
     def tag(self, *facts: str | int) -> str:
         """Return the ETag of a document that ``facts`` and its links determine."""

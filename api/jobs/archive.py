@@ -74,11 +74,11 @@ def send_archive(services: Services, job: JobRecord) -> Response:
                 hint="try again later, or fetch the files by their own url",
             )
         try:
-            # Opened here, while there is still a status to send.
-            first = blobs.read(files[0][1].key)
+            # Asked here, while there is still a status to send.
+            blobs.head(files[0][1].key)
         except SourceError as error:
             raise NotFound("the files of this job were removed") from error
-        chunks = _zip(job, files, blobs, first)
+        chunks = _zip(job, files, blobs)
         response = Response(chunks, mimetype="application/zip")
         # The place is freed when the answer ends, even if it never began.
         response.call_on_close(stack.pop_all().close)
@@ -128,22 +128,19 @@ class _Outbox:
 
 
 def _zip(
-    job: JobRecord,
-    files: list[tuple[str, Artifact]],
-    blobs: BlobStore,
-    first: Iterator[bytes],
+    job: JobRecord, files: list[tuple[str, Artifact]], blobs: BlobStore
 ) -> Iterator[bytes]:
     """Yield the archive. An error breaks it off, which the client sees."""
     outbox = _Outbox()
     at = time.gmtime((job.finished_at or job.updated_at) / 1000)[:6]
     try:
         with zipfile.ZipFile(outbox, "w") as archive:
-            for number, (name, artifact) in enumerate(files):
+            for name, artifact in files:
                 info = zipfile.ZipInfo(name, max(at, _EARLIEST))
                 info.external_attr = _PLAIN_FILE
                 # Decides whether the entry has room for more than 4 GiB.
                 info.file_size = artifact.bytes
-                content = first if number == 0 else blobs.read(artifact.key)
+                content = blobs.read(artifact.key)
                 with archive.open(info, "w") as entry:
                     for chunk in content:
                         entry.write(chunk)

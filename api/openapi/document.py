@@ -24,6 +24,8 @@ from api.openapi import examples, links
 from api.s3_events import operations as s3_events
 from api.sessions import operations as sessions
 from api.sessions.schemas import SessionView, SignInRequest
+from api.shares import operations as shares
+from api.shares.schemas import SharedJobView, ShareRequest, ShareView
 from api.uploads import operations as uploads
 from api.uploads.schemas import CompleteRequest, UploadRequest, UploadView
 from api.webhooks import operations as webhooks
@@ -76,7 +78,16 @@ def _paths() -> dict[str, Any]:
 
 def _own_paths() -> dict[str, Any]:
     paths: dict[str, Any] = {}
-    for resource in (jobs, batches, webhooks, s3_events, uploads, files, sessions):
+    for resource in (
+        jobs,
+        batches,
+        webhooks,
+        s3_events,
+        uploads,
+        files,
+        sessions,
+        shares,
+    ):
         paths |= resource.paths(_ALWAYS)
     return paths | {
         "/healthz": {"get": _plain("health", "Whether the process answers", JSON)},
@@ -145,9 +156,8 @@ def _problem(status: int, text: str) -> dict[str, Any]:
     }
 
 
-@cache
-def document() -> dict[str, Any]:
-    """Return the whole document."""
+def _schemas() -> dict[str, Any]:
+    """Return the schemas of all requests and answers, by their names."""
     _, schemas = models_json_schema(
         [
             (JobRequest, "validation"),
@@ -163,6 +173,9 @@ def document() -> dict[str, Any]:
             (CompleteRequest, "validation"),
             (UploadView, "serialization"),
             (SessionView, "serialization"),
+            (ShareRequest, "validation"),
+            (ShareView, "serialization"),
+            (SharedJobView, "serialization"),
             (SignInRequest, "validation"),
             (WebhookListView, "serialization"),
             (NewWebhookView, "serialization"),
@@ -170,7 +183,13 @@ def document() -> dict[str, Any]:
         ],
         ref_template=_REF,
     )
-    definitions = schemas["$defs"]
+    definitions: dict[str, Any] = schemas["$defs"]
+    return definitions
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the whole document."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -184,7 +203,7 @@ def document() -> dict[str, Any]:
         "tags": [{"name": name} for name in _TAGS],
         "paths": links.add(_paths()),
         "components": {
-            "schemas": examples.add(definitions),
+            "schemas": examples.add(_schemas()),
             "parameters": _all_parameters(),
             "headers": _all_headers(),
             "responses": {
