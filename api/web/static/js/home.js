@@ -1,5 +1,6 @@
 // The first page: drop videos, watch what becomes of them.
 import * as api from "./api.js";
+import { comparison } from "./comparison.js";
 import { byId } from "./dom.js";
 import { tile } from "./job-tile.js";
 import { JobView } from "./job-view.js";
@@ -78,14 +79,21 @@ function listenForAddresses() {
       add(await api.submit({ source: sourceOf(form.source.value.trim()), ...wanted.request() }));
       form.reset();
     } catch (error) {
+      place.hidden = wanted.blame(error);
       place.textContent = wordsOf(error);
-      place.hidden = false;
     }
   });
 }
 
 listenForFiles();
 listenForAddresses();
+list.addEventListener("made", ({ detail }) => {
+  const { element, view } = comparison(detail);
+  views.set(detail.made.id, view);
+  list.prepend(element);
+  element.scrollIntoView({ block: "start" });
+  live.watch(detail.made);
+});
 list.addEventListener("again", (event) => live.watch(event.detail));
 // First, so that an upload goes on at once.
 await uploads.restore();

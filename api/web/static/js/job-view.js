@@ -42,7 +42,7 @@ function warnings(texts) {
 export class JobView {
   constructor(job, { removed, linked = true } = {}) {
     this.removed = removed;
-    this.title = h("h3", { class: "name" });
+    this.title = h(linked ? "h3" : "h1", { class: "name" });
     this.about = h("p", { class: "small" });
     this.badge = h("div");
     this.bar = h("progress", { max: 100 });

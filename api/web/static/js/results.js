@@ -1,6 +1,7 @@
 // The pictures of an output, each kind in its own way.
 import { copyRow } from "./copy.js";
 import { h } from "./dom.js";
+import { fault } from "./page.js";
 import { player } from "./player.js";
 import { bytes, clock, number, t } from "./texts.js";
 
@@ -20,7 +21,10 @@ function facts(artifact) {
 function still(artifact, title) {
   const picture = h("img", { src: artifact.url, width: artifact.width, height: artifact.height, alt: title, loading: "lazy", decoding: "async" });
   const colour = artifact.details.dominant_color;
-  if (colour) picture.style.backgroundColor = colour;
+  if (colour) {
+    picture.style.backgroundColor = colour;
+    picture.addEventListener("load", () => picture.style.removeProperty("background-color"), { once: true });
+  }
   return picture;
 }
 
@@ -41,6 +45,21 @@ function figure(shown, artifact, title, poster) {
 
 const titleOf = (job, output) => `${job.source.name ?? job.id}: ${output.name}`;
 
+// What opens a dialog loads it first: most visits need none.
+function opener(key, act) {
+  const button = h("button", { type: "button", class: "button small" }, t(key));
+  button.addEventListener("click", () => act(button).catch((error) => button.after(fault(error))));
+  return button;
+}
+
+function tools(job, output) {
+  if (!job.links.media) return null;
+  const again = opener("rerender.open", async (button) => (await import("./rerender.js")).rerender(job, output, button));
+  const single = output.kind === "thumbnail" && output.artifacts.length === 1;
+  const frame = single ? opener("picker.open", async (button) => (await import("./frame-picker.js")).pickFrame(job, output, button)) : null;
+  return h("div", { class: "actions" }, frame, again);
+}
+
 function thumbnails(job, output) {
   const title = titleOf(job, output);
   const figures = output.artifacts.map((artifact) => figure(still(artifact, title), artifact, title));
@@ -55,7 +74,15 @@ function runnersUp(job, output) {
   const frames = others.map(({ time }) => {
     const frame = h("video", { src: `${job.links.media}#t=${time}`, preload: "metadata", muted: true, playsInline: true, tabIndex: -1, "aria-hidden": "true" });
     frame.addEventListener("error", () => frame.remove(), { once: true });
-    return h("li", {}, frame, h("span", { class: "small" }, clock(time)));
+    const choice = h("button", { type: "button", class: "other", "aria-label": t("picker.this", { time: clock(time) }) }, frame, h("span", { class: "small" }, clock(time)));
+    choice.addEventListener("click", async () => {
+      try {
+        await (await import("./frame-picker.js")).pick(job, output, time, choice);
+      } catch (error) {
+        choice.after(fault(error));
+      }
+    });
+    return h("li", {}, choice);
   });
   return h("div", { class: "others" }, h("h4", {}, t("result.others")), h("ul", { class: "strip" }, ...frames));
 }
@@ -91,6 +118,8 @@ function snippets(job, output) {
 
 const KINDS = { thumbnail: thumbnails, contact_sheet: thumbnails, animation: clips, preview: clips, storyboard, snippets };
 
-export function results(job, output) {
-  return [(KINDS[output.kind] ?? thumbnails)(job, output)].flat();
+// `bare` leaves out what starts new work.
+export function results(job, output, { bare = false } = {}) {
+  const shown = [(KINDS[output.kind] ?? thumbnails)(job, output)].flat();
+  return bare ? shown.slice(0, 1) : [...shown, tools(job, output)];
 }

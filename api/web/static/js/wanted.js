@@ -1,11 +1,16 @@
 // What a new job makes: a preset. The same request is shown for curl and for Python.
 import { copyButton } from "./copy.js";
 import { h } from "./dom.js";
+import { OutputsForm } from "./outputs-form.js";
 import { facts, has, t } from "./texts.js";
+
+// No preset has this name: names start with a letter or a digit.
+const CUSTOM = "_custom";
 
 const nameOf = (preset) => (has(`preset.${preset}`) ? t(`preset.${preset}`) : preset);
 
 function describe(preset) {
+  if (preset === CUSTOM) return t("preset._custom.about");
   if (has(`preset.${preset}.about`)) return t(`preset.${preset}.about`);
   return facts.presets[preset].map((output) => output.name ?? t(`kind.${output.kind}`)).join(", ");
 }
@@ -46,10 +51,12 @@ export function commands(job) {
 export class Wanted {
   constructor(place) {
     this.preset = "default";
+    this.custom = new OutputsForm(() => this.#show());
     this.samples = h("div", { class: "stack" });
     const fields = order(Object.keys(facts.presets)).map((preset) => this.#choice(preset));
     place.append(
-      h("fieldset", { class: "presets" }, h("legend", {}, t("wanted.title")), ...fields),
+      h("fieldset", { class: "presets" }, h("legend", {}, t("wanted.title")), ...fields, this.#choice(CUSTOM)),
+      this.custom.element,
       h("details", { class: "commands" }, h("summary", {}, t("wanted.commands")), this.samples),
     );
     this.#show();
@@ -57,7 +64,13 @@ export class Wanted {
 
   // The members of a request that say what to make.
   request() {
+    if (this.preset === CUSTOM) return { outputs: this.custom.value() };
     return { preset: this.preset };
+  }
+
+  // Shows what a refusal says beside the fields; returns whether all of it found a place.
+  blame(error) {
+    return this.preset === CUSTOM && this.custom.blame(error);
   }
 
   #choice(preset) {
@@ -66,7 +79,9 @@ export class Wanted {
     return h("label", { class: "preset" }, input, h("span", {}, h("strong", {}, nameOf(preset)), h("span", { class: "small" }, describe(preset))));
   }
 
-  #show() {
+  async #show() {
+    this.custom.element.hidden = this.preset !== CUSTOM;
+    if (this.preset === CUSTOM) await this.custom.ready();
     const shown = Object.entries(commands(this.request())).map(([name, text]) =>
       h("div", { class: "command" }, h("div", { class: "command-head" }, h("span", { class: "small" }, name), copyButton(t("copy.copy"), text)), h("pre", { tabIndex: 0 }, h("code", {}, text))));
     this.samples.replaceChildren(...shown);

@@ -1,0 +1,226 @@
+"""One job: what happened to it, other frames, other settings; and the gallery."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pytest
+from PIL import Image, ImageStat
+from playwright.sync_api import Locator, expect
+
+from tests.browser.conftest import Visit
+from tests.browser.inspection import assert_accessible, assert_fits, assert_quiet
+from tests.browser.test_home import SLOW, assert_loaded
+from tests.chaos.service import Service, until
+from tests.conftest import SAMPLE
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=SLOW)
+PAIR = [{"kind": "thumbnail"}, {"kind": "storyboard", "interval": 5}]
+
+
+def await_end(service: Service, job: str) -> dict[str, Any]:
+    ends = {"completed", "partial", "failed", "cancelled"}
+
+    def ended() -> dict[str, Any] | None:
+        found = service.get(f"/v1/jobs/{job}")
+        return found if found["status"] in ends else None
+
+    return until(ended, 120, "the job ends")
+
+
+def send(service: Service, method: str, path: str, body: Any = None) -> Any:
+    request = urllib.request.Request(
+        service.url + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+@pytest.fixture(scope="module")
+def job(service: Service) -> str:
+    made = service.submit(SAMPLE, PAIR)
+    assert await_end(service, made)["status"] == "completed"
+    return made
+
+
+@pytest.fixture(scope="module")
+def ramp(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a job over three minutes that grow lighter by one step a second.
+
+    No browser plays MPEG-2, so that the storyboard alone is there to scrub.
+    """
+    clip = tmp_path_factory.mktemp("ramp") / "ramp.mkv"
+    grey = "nullsrc=s=160x90:r=5:d=180,geq=lum='16+T':cb=128:cr=128"
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    encode = ["-c:v", "mpeg2video", "-r", "25", "-q:v", "2", str(clip)]
+    subprocess.run(
+        [ffmpeg, "-v", "error", "-f", "lavfi", "-i", grey, *encode],
+        check=True,
+    )
+    made = service.submit(
+        clip, [{"kind": "thumbnail", "time": 60}, {"kind": "storyboard"}]
+    )
+    assert await_end(service, made)["status"] == "completed"
+    return made
+
+
+def grey_of(shown: Locator) -> float:
+    picture = Image.open(io.BytesIO(shown.screenshot())).convert("L")
+    width, height = picture.size
+    middle = picture.crop((width // 4, height // 4, width * 3 // 4, height * 3 // 4))
+    return float(ImageStat.Stat(middle).mean[0])
+
+
+def test_the_timeline_shows_what_was_tried_and_for_how_long(
+    visit: Visit, job: str
+) -> None:
+    visit.open(f"/jobs/{job}")
+    events = visit.page.locator("#events li")
+    expect(events.last).to_have_attribute("data-event", "job.completed")
+
+    shown = events.all_inner_texts()
+    assert "Accepted" in shown[0]
+    assert any("thumbnail: made" in line and "Attempt 1" in line for line in shown)
+    assert visit.page.locator(".lane").count() == 3, "prepare and two outputs"
+    expect(visit.page.locator('.bar[data-state="succeeded"]')).to_have_count(2)
+    assert_accessible(visit)
+    assert_quiet(visit)
+
+
+def test_the_timeline_says_what_went_wrong_where(visit: Visit, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video" * 100)
+    failed = visit.service.submit(broken, PAIR)
+    visit.open(f"/jobs/{failed}")
+
+    line = visit.page.locator('#events li[data-event="output.failed"]').first
+    expect(line).to_contain_text("not in a supported video format")
+
+
+@pytest.mark.parametrize("time", [12.0, 95.5, 178.0])
+def test_the_scrubber_shows_the_tile_of_its_time(
+    visit: Visit, ramp: str, time: float
+) -> None:
+    visit.open(f"/jobs/{ramp}")
+    visit.page.get_by_role("button", name="Pick another frame").click()
+    box = visit.page.get_by_role("dialog")
+    expect(box.locator("video")).to_have_count(0)
+    box.get_by_role("slider").fill(str(time))
+    tile = box.locator(".tile-window")
+    assert_loaded(tile.locator("img"))
+
+    shown = float(tile.get_attribute("data-time") or "nan")
+    assert shown <= time < shown + 10
+    assert grey_of(tile) == pytest.approx(shown * 255 / 219, abs=4)
+
+
+def test_another_frame_is_picked_and_shown_beside_the_first(
+    visit: Visit, job: str
+) -> None:
+    visit.open(f"/jobs/{job}")
+    visit.page.get_by_role("button", name="Pick another frame").click()
+    box = visit.page.get_by_role("dialog")
+    assert_accessible(visit)
+    box.get_by_role("slider").fill("3")
+    box.get_by_role("button", name="Use this frame").click()
+    both = visit.page.get_by_role("article", name="Before and after")
+
+    expect(both.get_by_text("Frame at 0:03.0")).to_be_visible()
+    assert both.locator("figure img").count() == 2
+    assert_quiet(visit)
+
+
+def test_a_runner_up_is_chosen_by_keyboard(visit: Visit, job: str) -> None:
+    visit.open(f"/jobs/{job}")
+    other = visit.page.get_by_role("button", name="Use the frame at").first
+    label = other.get_attribute("aria-label") or ""
+    other.focus()
+    visit.page.keyboard.press("Enter")
+    both = visit.page.get_by_role("article", name="Before and after")
+
+    expect(both.get_by_text(f"Frame at {label.split()[-1]}")).to_be_visible()
+
+
+def test_an_output_is_made_again_with_other_settings(visit: Visit, job: str) -> None:
+    visit.open(f"/jobs/{job}")
+    section = visit.page.locator("[data-output=thumbnail]")
+    section.get_by_role("button", name="Change settings").click()
+    box = visit.page.get_by_role("dialog")
+    width = box.get_by_label("Width")
+    width.fill("1")
+    box.get_by_role("button", name="Make it again").click()
+    expect(width).to_have_attribute("aria-invalid", "true")
+    assert_accessible(visit)
+    width.fill("200")
+    box.get_by_role("button", name="Make it again").click()
+    both = visit.page.get_by_role("article", name="Before and after")
+
+    expect(both.get_by_text("200 \u00d7")).to_be_visible()
+
+
+def test_the_form_has_every_field_of_the_schema(visit: Visit) -> None:
+    visit.open("/")
+    visit.page.get_by_role("radio", name="Your own").check()
+    form = visit.page.locator(".schema-form")
+    expect(form).to_be_visible()
+    document = visit.service.get("/openapi.json")
+    schema = document["components"]["schemas"]["ThumbnailSpec"]
+    names = form.locator("[name]").evaluate_all("all => all.map(one => one.name)")
+
+    assert set(names) == set(schema["properties"]) - {"kind"}
+    form.locator("[name=width]").fill("200")
+    visit.page.get_by_text("The same from a terminal").click()
+    command = visit.page.locator(".command code").first
+    expect(command).to_contain_text('outputs=[{"kind":"thumbnail","width":200}]')
+    assert_accessible(visit)
+
+
+def test_a_job_is_deleted(visit: Visit) -> None:
+    made = visit.service.submit(SAMPLE, [{"kind": "thumbnail", "time": 1}])
+    await_end(visit.service, made)
+    visit.open(f"/jobs/{made}")
+    visit.page.on("dialog", lambda question: question.accept())
+    visit.page.get_by_role("button", name="Delete").click()
+    visit.page.wait_for_url("**/jobs")
+
+    expect(visit.page.locator("#jobs li").first).to_be_visible()
+    assert visit.page.locator(f"#job-{made}").count() == 0
+
+
+def test_a_gallery_of_two_hundred_jobs(visit: Visit, job: str) -> None:
+    outputs = [{"kind": "thumbnail", "time": 1}]
+    body = {"sources": [{"job": job}] * 200, "outputs": outputs}
+    with visit.service.stopped("worker"):
+        batch = send(visit.service, "POST", "/v1/batches", body)["id"]
+    until(
+        lambda: (
+            sum(visit.service.get(f"/v1/batches/{batch}")["counts"].values()) >= 200
+        ),
+        120,
+        "the batch has its jobs",
+    )
+    send(visit.service, "POST", f"/v1/batches/{batch}/cancel")
+    visit.open("/jobs")
+    tiles = visit.page.locator("#jobs > li")
+    expect(tiles).to_have_count(24)
+    while visit.page.get_by_role("button", name="Show more").is_visible():
+        before = tiles.count()
+        visit.page.get_by_role("button", name="Show more").click()
+        expect(tiles.nth(before)).to_be_visible()
+
+    assert tiles.count() > 200
+    visit.page.get_by_label("Status").select_option("failed")
+    expect(visit.page.locator('.status[data-status="cancelled"]')).to_have_count(0)
+    assert_fits(visit)
+    assert_accessible(visit)
+    assert_quiet(visit)
