@@ -11,7 +11,7 @@ from api.http import idempotency, middleware, problems
 from api.http.auth import Authenticator, KeyAuthenticator, Open
 from api.http.long_poll import LongPollSlots
 from api.http.services import Services
-from api.jobs import archive, events
+from api.jobs import archive, events, output_schema
 from api.jobs import routes as jobs
 from api.metrics import Metrics
 from api.s3_events import routes as s3_events
@@ -48,6 +48,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(jobs.blueprint(services))
     app.register_blueprint(batches.blueprint(services))
     app.register_blueprint(events.blueprint(services))
+    app.register_blueprint(output_schema.blueprint(services))
     app.register_blueprint(archive.blueprint(services))
     app.register_blueprint(deliveries.blueprint(services))
     app.register_blueprint(webhooks.blueprint(services))

@@ -86,7 +86,7 @@ def parameters() -> dict[str, Any]:
             "If-None-Match",
             "header",
             TEXT,
-            "An ETag of this job from an earlier answer.",
+            "An ETag from an earlier answer of this address.",
         ),
         "LastEventId": parameter(
             "Last-Event-ID", "header", event, "Only events after this one."
@@ -142,6 +142,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
         },
         "/v1/jobs/{job_id}/events": {"parameters": one, "get": _stream(common)},
         "/v1/jobs/{job_id}/archive": {"parameters": one, "get": _archive(common)},
+        "/v1/outputs/schema": {"get": _output_schema(common)},
         "/v1/events": {"get": _stream_many(common)},
     }
 
@@ -290,4 +291,17 @@ def _archive(common: set[int]) -> dict[str, Any]:
         "are sent at once is limited; on 429, try again.",
         responses={"200": answer("The zip.", zipped, kind="application/zip")}
         | problems(common | {404, 409}),
+    )
+
+
+def _output_schema(common: set[int]) -> dict[str, Any]:
+    return _operation(
+        "getOutputSchema",
+        "Show what outputs can be asked for, and the presets",
+        parameters=references("IfNoneMatch"),
+        responses={
+            "200": answer("Schemas and presets.", "OutputSchemaView", "ETag"),
+            "304": {"description": "They have not changed since If-None-Match."},
+        }
+        | problems(common),
     )

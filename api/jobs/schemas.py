@@ -364,6 +364,19 @@ class JobListView(View):
     next: str | None = Field(description="The next page's cursor; null on the last.")
 
 
+class OutputSchemaView(View):
+    """What a form of outputs is made from."""
+
+    kinds: dict[str, dict[str, Any]] = Field(
+        description="The JSON Schema of each kind of output, by its name: fields, "
+        "types, bounds, defaults and descriptions."
+    )
+    presets: dict[str, list[dict[str, Any]]] = Field(
+        description="The outputs of each preset of this service, without defaults."
+    )
+    outputs_per_job: int = Field(description="The most outputs of a job.")
+
+
 class FaultView(View):
     """One thing that is wrong with a request."""
 

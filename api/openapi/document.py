@@ -19,7 +19,14 @@ from api.http.cookies import COOKIE
 from api.http.openapi import JSON, parameters, problems, ref
 from api.http.problems import PROBLEM
 from api.jobs import operations as jobs
-from api.jobs.schemas import FormRequest, JobListView, JobRequest, JobView, ProblemView
+from api.jobs.schemas import (
+    FormRequest,
+    JobListView,
+    JobRequest,
+    JobView,
+    OutputSchemaView,
+    ProblemView,
+)
 from api.openapi import examples, links
 from api.s3_events import operations as s3_events
 from api.sessions import operations as sessions
@@ -164,6 +171,7 @@ def _schemas() -> dict[str, Any]:
             (FormRequest, "validation"),
             (JobView, "serialization"),
             (JobListView, "serialization"),
+            (OutputSchemaView, "serialization"),
             (BatchRequest, "validation"),
             (BatchView, "serialization"),
             (BatchListView, "serialization"),

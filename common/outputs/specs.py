@@ -432,7 +432,15 @@ OutputSpec = Annotated[
     Field(discriminator="kind"),
 ]
 OUTPUT_SPEC: TypeAdapter[OutputSpec] = TypeAdapter(OutputSpec)
-KINDS = ("thumbnail", "animation", "preview", "storyboard", "contact_sheet", "snippets")
+MODELS: dict[str, type[BaseModel]] = {
+    "thumbnail": ThumbnailSpec,
+    "animation": AnimationSpec,
+    "preview": PreviewSpec,
+    "storyboard": StoryboardSpec,
+    "contact_sheet": ContactSheetSpec,
+    "snippets": SnippetsSpec,
+}
+KINDS = tuple(MODELS)
 
 
 def natural_pair() -> list[OutputSpec]:
