@@ -191,8 +191,9 @@ class _Moving(_Boxed):
         description="gif only; 192 is a tenth smaller than 256 at the same SSIM.",
     )
     dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
-        default="none",
-        description="gif only; none makes the smallest files, closest to the film.",
+        default="bayer",
+        description="gif only; bayer hides the steps of soft gradients, none makes the "
+        "smallest files.",
     )
     bayer_scale: int = Field(
         default=5,
@@ -418,7 +419,7 @@ class SnippetsSpec(_Spec):
     quality: Quality = Field(default=75, description="Not used for gif.")
     colors: int = Field(default=256, ge=2, le=256, description="gif only.")
     dither: Literal["bayer", "sierra2_4a", "floyd_steinberg", "none"] = Field(
-        default="none", description="gif only."
+        default="bayer", description="gif only."
     )
 
 

@@ -36,19 +36,14 @@ PAIR = "palettegen and paletteuse"
 OURS = "default"
 _ALL = re.compile(r"All:([0-9.]+)")
 _SLOT = "settb=1/15,setpts=N,format=gbrp"
-_PLAIN = "diff_mode=rectangle:dither=none"
-_LUT = re.compile(r"lutrgb=[^\[\]]*\+0\.5[^\[\]]*")
+_BAYER = "bayer_scale=5:diff_mode=rectangle:dither=bayer"
 # By format: the name of a setting, and the words that it replaces in the run of ours.
 CANDIDATES: dict[str, dict[str, dict[str, str]]] = {
     "gif": {
         "256 colours": {"max_colors=192": "max_colors=256"},
         "128 colours": {"max_colors=192": "max_colors=128"},
-        "dither bayer, scale 5": {
-            _PLAIN: "bayer_scale=5:diff_mode=rectangle:dither=bayer"
-        },
-        "dither sierra2_4a": {_PLAIN: "diff_mode=rectangle:dither=sierra2_4a"},
-        "64 levels": {"val*127/255": "val*63/255", "*255/127": "*255/63"},
-        "colours not rounded": {"ROUNDING": "null"},
+        "dither none": {_BAYER: "diff_mode=rectangle:dither=none"},
+        "dither sierra2_4a": {_BAYER: "diff_mode=rectangle:dither=sierra2_4a"},
     },
     "webp": {
         "quality 60": {"-quality 75": "-quality 60"},
@@ -148,10 +143,7 @@ def replaced(words: Sequence[str], name: str, changes: Mapping[str, str]) -> lis
     text = "\n".join(words)
     for old, new in changes.items():
         before = text
-        if old == "ROUNDING":
-            text = _LUT.sub(new, text)
-        else:
-            text = text.replace(old.replace(" ", "\n"), new.replace(" ", "\n"))
+        text = text.replace(old.replace(" ", "\n"), new.replace(" ", "\n"))
         if text == before:
             raise ValueError(f"{name}: {old!r} is not in the run: {' '.join(words)}")
     return text.split("\n")

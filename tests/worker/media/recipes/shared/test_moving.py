@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,25 @@ def test_given_a_plain_colour_when_a_gif_is_made_then_it_keeps_exactly_that_colo
         shown = picture.convert("RGB")
     assert shown.getpixel((80, 90)) == (0x80, 0x80, 0x80)
     assert shown.getpixel((240, 90)) == (49, 160, 199)
+
+
+def test_given_a_soft_gradient_when_a_gif_is_made_then_it_shows_no_bands(
+    engine, workdir
+):
+    ramp = workdir / "ramp.mkv"
+    graph = "color=s=320x180:r=10:d=1,format=gray,geq=lum=40+X/4"
+    ffmpeg("-f", "lavfi", "-i", graph, "-pix_fmt", "gray", "-c:v", "ffv1", str(ramp))
+    media, folder = engine.probe(LocalFile(ramp)), workdir / "work"
+    folder.mkdir()
+    spec = AnimationSpec(kind="animation", start=0, duration=1, width=320)
+
+    done = engine.render(RenderJob(spec, media, LocalFile(ramp), folder), Watch())
+
+    with Image.open(done.files[0].path) as picture:
+        shown = picture.convert("L").crop((0, 80, 320, 96)).resize((320, 1))
+    levels = list(shown.tobytes())
+    assert levels == pytest.approx([40 + x // 4 for x in range(320)], abs=1)
+    assert max(later - one for one, later in pairwise(levels)) == 1
 
 
 @pytest.mark.parametrize(
