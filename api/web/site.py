@@ -6,17 +6,18 @@ scripts (``static/js``) do the rest through the HTTP API, like any other client.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Request, Response, render_template, request
 
 from api.http.context import current
 from api.http.headers import check_id
 from api.http.services import Services
+from api.shares.routes import open_share
 from api.web.languages import catalogues, language_of
-from common.errors import Forbidden, Unauthorized
+from common.errors import Forbidden, NotFound, Unauthorized
 from common.jobs import presets
 from common.runtime import Runtime
 from common.storage.local import LocalStore
@@ -25,45 +26,78 @@ from common.storage.local import LocalStore
 def blueprint(services: Services) -> Blueprint:
     """Return the pages."""
     routes = Blueprint("site", __name__)
-    runtime = services.runtime
+    pages = _Pages(services)
 
-    @cache
-    def policy() -> str:
-        return _policy(runtime)
+    @routes.before_app_request
+    def shared() -> Response | None:
+        # Programs get the job's JSON from the same link.
+        if request.endpoint != "shares.show" or not _wants_a_page(request):
+            return None
+        return pages.shared((request.view_args or {})["token"])
 
-    def page(name: str, **values: Any) -> Response:
-        language = language_of(request)
-        name = name if _may_enter(services) else "signin"
+    @routes.get("/")
+    def home() -> Response:
+        return pages.own("home")
+
+    @routes.get("/jobs")
+    def gallery() -> Response:
+        return pages.own("gallery")
+
+    @routes.get("/jobs/<job_id>")
+    def job(job_id: str) -> Response:
+        return pages.own("job", job=check_id(job_id))
+
+    return routes
+
+
+class _Pages:
+    """Renders the pages, each with what its scripts need to know."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def own(self, name: str, **facts: Any) -> Response:
+        """Return a page of the caller's, or the sign-in in its place."""
+        name = name if _may_enter(self._services) else "signin"
+        return self._render(name, _facts(self._services.runtime) | facts)
+
+    def shared(self, token: str) -> Response:
+        """Return the page of a shared job, or why its link shows nothing."""
+        try:
+            open_share(self._services, token)
+        except (Forbidden, NotFound) as error:
+            response = self._render("shared", _texts(), problem=error.detail)
+            response.status_code = error.status
+            return response
+        return self._render("shared", _texts())
+
+    @cached_property
+    def _policy(self) -> str:
+        return _policy(self._services.runtime)
+
+    def _render(self, name: str, facts: dict[str, Any], **values: Any) -> Response:
         admission = current().admission
         html = render_template(
             f"{name}.html",
             page=name,
             path=request.path,
             signed_in=admission and admission.key.name,
-            language=language,
+            language=facts["language"],
             languages=list(catalogues()),
-            t=catalogues()[language],
-            facts=_facts(runtime, language) | values,
+            t=facts["texts"],
+            facts=facts,
+            **values,
         )
         response = Response(html, mimetype="text/html")
-        response.headers["Content-Security-Policy"] = policy()
+        response.headers["Content-Security-Policy"] = self._policy
         response.headers["Cache-Control"] = "no-store"
-        response.headers["Vary"] = "Accept-Language, Cookie"
+        response.headers["Vary"] = "Accept, Accept-Language, Cookie"
         return response
 
-    @routes.get("/")
-    def home() -> Response:
-        return page("home")
 
-    @routes.get("/jobs")
-    def gallery() -> Response:
-        return page("gallery")
-
-    @routes.get("/jobs/<job_id>")
-    def job(job_id: str) -> Response:
-        return page("job", job=check_id(job_id))
-
-    return routes
+def _wants_a_page(wanted_by: Request) -> bool:
+    accepted = wanted_by.accept_mimetypes
+    return accepted["text/html"] > accepted["application/json"]
 
 
 def _may_enter(services: Services) -> bool:
@@ -79,12 +113,15 @@ def _may_enter(services: Services) -> bool:
     return True
 
 
-def _facts(runtime: Runtime, language: str) -> dict[str, Any]:
+def _texts() -> dict[str, Any]:
+    language = language_of(request)
+    return {"language": language, "texts": catalogues()[language]}
+
+
+def _facts(runtime: Runtime) -> dict[str, Any]:
     """Return what the scripts of a page need to know."""
     settings = runtime.settings
-    return {
-        "language": language,
-        "texts": catalogues()[language],
+    return _texts() | {
         "presets": {
             name: [
                 spec.model_dump(mode="json", exclude_defaults=True)

@@ -79,7 +79,9 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     page.on("pageerror", lambda error: visiting.complaints.append(str(error)))
     page.on(
         "requestfailed",
-        lambda requested: visiting.complaints.append(f"failed {requested.url}"),
+        lambda requested: visiting.complaints.append(
+            f"failed {requested.url}: {requested.failure}"
+        ),
     )
     page.on(
         "console",

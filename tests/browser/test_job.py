@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import pytest
 from PIL import Image, ImageStat
 from playwright.sync_api import Locator, expect
 
+from common.settings.load import Settings
+from common.storage.links import share_token
 from tests.browser.conftest import Visit
 from tests.browser.inspection import assert_accessible, assert_fits, assert_quiet
 from tests.browser.test_home import SLOW, assert_loaded
-from tests.chaos.service import Service, until
+from tests.chaos.service import SECRET, Service, until
 from tests.conftest import SAMPLE
 
 pytestmark = pytest.mark.browser
@@ -224,3 +228,71 @@ def test_a_gallery_of_two_hundred_jobs(visit: Visit, job: str) -> None:
     assert_fits(visit)
     assert_accessible(visit)
     assert_quiet(visit)
+
+
+def test_the_gallery_is_searched_by_name(visit: Visit, job: str) -> None:
+    visit.open("/jobs")
+    visit.page.get_by_label("Search by name or id").fill(job[:12])
+    tiles = visit.page.locator("#jobs > li")
+    expect(tiles).to_have_count(1)
+
+    assert tiles.first.get_attribute("id") == f"job-{job}"
+    visit.page.get_by_label("Search by name or id").fill("no such name")
+    expect(visit.page.get_by_text("No jobs here.")).to_be_visible()
+    assert_quiet(visit)
+
+
+def test_a_page_with_running_jobs_needs_one_stream(visit: Visit) -> None:
+    visit.open("/")
+    with visit.service.stopped("worker"):
+        visit.page.locator("#files").set_input_files([SAMPLE])
+        expect(visit.page.locator(".card.job").first).to_be_visible()
+        visit.page.locator("#files").set_input_files([SAMPLE])
+        visit.page.wait_for_timeout(500)
+    cards = visit.page.locator('.card.job[data-status="completed"]')
+    expect(cards.nth(1)).to_be_visible()
+    streams = [one.url for one in visit.answers if "/v1/events" in one.url]
+
+    assert streams
+    assert all("/v1/jobs/" not in url for url in streams)
+
+
+def test_all_files_are_downloaded_as_one_zip(visit: Visit, job: str) -> None:
+    visit.open(f"/jobs/{job}")
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("link", name="Download all").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = set(archive.namelist())
+
+    assert {"thumbnail/thumbnail.jpg", "storyboard/storyboard.vtt"} <= names
+
+
+def test_a_shared_link_shows_the_job_alone(visit: Visit, job: str) -> None:
+    visit.open(f"/jobs/{job}")
+    visit.page.get_by_role("button", name="Share").click()
+    visit.page.get_by_role("button", name="Make link").click()
+    link = visit.page.get_by_role("textbox", name="Link").input_value()
+    visit.page.goto(link)
+    assert_loaded(visit.page.locator("[data-output=thumbnail] figure img"))
+
+    expect(visit.page.get_by_text("Shared with you until")).to_be_visible()
+    assert visit.page.get_by_role("navigation").count() == 0
+    names = [f"^{name}$" for name in ("Delete", "Share", "Change settings")]
+    for name in names:
+        button = visit.page.get_by_role("button", name=re.compile(name))
+        assert button.count() == 0
+    assert_accessible(visit)
+    assert_quiet(visit)
+
+
+def test_a_shared_link_that_has_expired_says_so(visit: Visit, job: str) -> None:
+    settings = Settings(api={"secret": SECRET})
+    token = share_token(settings, job, 1_000_000_000, source=False)
+    answer = visit.page.goto(f"{visit.service.url}/s/{token}")
+
+    assert answer is not None
+    assert answer.status == 403
+    expect(visit.page.get_by_role("heading", level=1)).to_have_text(
+        "This link no longer works"
+    )
+    assert visit.page.locator("#job").count() == 0

@@ -19,7 +19,6 @@ def _opened(browser: Browser, scheme: str, width: int, height: int) -> Page:
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=scheme,  # type: ignore[arg-type]
-        reduced_motion="reduce",
         locale="en",
     )
     context.set_default_timeout(MILLISECONDS)
@@ -38,13 +37,11 @@ def _save(page: Page, name: str) -> None:
 
 
 def _make(browser: Browser, url: str, clip: Path) -> None:
-    page = _opened(browser, "light", 1120, 1240)
+    page = _opened(browser, "light", 1120, 1540)
     _drop_a_video(page, url, clip)
     _save(page, "page.jpg")
     page = _opened(browser, "dark", 1120, 900)
     page.goto(url)
-    page.get_by_role("radio", name="Player").check()
-    page.locator("#files").set_input_files(clip)
     page.locator('.card[data-status="completed"] .name a').first.click()
     page.get_by_role("button", name="Pick another frame").click()
     page.get_by_role("slider", name="Time of the frame").fill("3")

@@ -11,6 +11,7 @@ import pytest
 
 from api.web.languages import catalogues
 from common.access.keys import KeyRecord, Keys, new_key_id
+from common.storage.links import share_token
 from tests.api.conftest import Context
 from tests.conftest import ROOT
 
@@ -145,3 +146,35 @@ def test_a_browser_signs_in_before_it_sees_the_page(
     assert answer.request.path == "/jobs"
     assert 'id="filter"' in answer.text
     assert "anna&#39;s laptop" in answer.text
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+def test_a_shared_link_is_a_page_to_browsers_and_json_to_programs(
+    make_context: Callable[..., Context],
+):
+    context = make_context(presets={"secret": [{"kind": "thumbnail"}]})
+    job = context.submit()["id"]
+    link = context.client.post(f"/v1/jobs/{job}/share").json["url"]
+
+    program = context.client.get(link)
+    browser = context.client.get(link, headers=BROWSER)
+
+    assert program.json["id"] == job
+    assert '<div id="job"' in browser.text
+    assert "script-src 'self';" in browser.headers["Content-Security-Policy"]
+    assert "secret" not in browser.text, "the link shows this job alone"
+
+
+def test_an_expired_link_is_explained_in_the_browsers_language(context: Context):
+    job = context.submit()["id"]
+    token = share_token(context.runtime.settings, job, 1_000_000_000, source=False)
+
+    answer = context.client.get(
+        f"/s/{token}", headers=BROWSER | {"Accept-Language": "de"}
+    )
+
+    assert answer.status_code == 403
+    assert "Dieser Link gilt nicht mehr" in answer.text
+    assert job not in answer.text.replace(token, "")

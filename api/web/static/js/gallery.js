@@ -6,23 +6,30 @@ import { Live } from "./live.js";
 import { fault } from "./page.js";
 
 const PAGE = 24;
+const TYPING_MILLISECONDS = 250;
 const list = byId("jobs");
 const more = byId("more");
 const form = byId("filter");
 const live = new Live(show, (id) => byId(`job-${id}`)?.remove());
 let cursor = null;
+let typing = null;
+let asked = 0;
 
 function show(job) {
   byId(`job-${job.id}`)?.replaceWith(tile(job));
 }
 
 async function load() {
+  const turn = ++asked;
   more.disabled = true;
   const query = { limit: PAGE };
   if (form.status.value) query.status = form.status.value;
+  if (form.search.value.trim()) query.search = form.search.value.trim();
   if (cursor) query.cursor = cursor;
   try {
     const page = await api.jobs(query);
+    // A later search has begun meanwhile.
+    if (turn !== asked) return;
     list.append(...page.jobs.map(tile));
     page.jobs.forEach((job) => live.watch(job));
     cursor = page.next;
@@ -41,6 +48,10 @@ function again() {
 }
 
 more.addEventListener("click", load);
-form.addEventListener("change", again);
-form.addEventListener("submit", (event) => event.preventDefault());
+form.status.addEventListener("change", again);
+form.search.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(again, TYPING_MILLISECONDS);
+});
+form.addEventListener("submit", (event) => { event.preventDefault(); again(); });
 load();

@@ -40,7 +40,7 @@ function warnings(texts) {
 }
 
 export class JobView {
-  constructor(job, { removed, linked = true } = {}) {
+  constructor(job, { removed, linked = true, mine = true } = {}) {
     this.removed = removed;
     this.title = h(linked ? "h3" : "h1", { class: "name" });
     this.about = h("p", { class: "small" });
@@ -51,6 +51,7 @@ export class JobView {
     this.outputs = h("div", { class: "outputs" });
     this.actions = h("div", { class: "actions" });
     this.linked = linked;
+    this.mine = mine;
     this.element = h(
       "article",
       { class: "card job", id: `job-${job.id}` },
@@ -111,7 +112,7 @@ export class JobView {
   #shown(job, output, id) {
     const title = t(`kind.${output.kind}`);
     const heading = output.name === output.kind ? title : `${title} · ${output.name}`;
-    const body = output.artifacts.length > 0 ? results(job, output) : [];
+    const body = output.artifacts.length > 0 ? results(job, output, { bare: !this.mine }) : [];
     if (body.length === 0 && !output.error && !ended(job))
       body.push(h("div", { class: "waiting-picture" }, h("span", { class: "pulse", "aria-hidden": "true" })));
     return [
@@ -124,8 +125,11 @@ export class JobView {
 
   #buttons(job) {
     const button = (key, action) => h("button", { type: "button", class: "button small quiet", onclick: () => this.#try(action) }, t(key));
+    const archive = job.links.archive ? h("a", { class: "button small quiet", href: job.links.archive, download: "" }, t("job.archive")) : null;
+    if (!this.mine) return [archive];
     if (!ended(job)) return [button("job.cancel", async () => this.update(await act(job.id, "cancel")))];
-    const shown = [];
+    const shown = [archive];
+    shown.push(button("job.share", async () => (await import("./share.js")).share(job)));
     if (job.status !== "completed") shown.push(button("job.retry", async () => this.#again(await act(job.id, "retry"))));
     shown.push(button("job.delete", async () => {
       if (!confirm(t("job.delete_sure", { name: this.title.textContent }))) return;

@@ -18,12 +18,9 @@ try {
   const live = new Live((fresh) => {
     views.get(fresh.id)?.update(fresh);
     if (fresh.id === id) timeline.update(fresh);
-  }, (gone) => gone === id && location.assign("/jobs"));
+  }, (gone) => gone === id && location.assign("/jobs"), (event) => event.job_id === id && timeline.add(event));
   place.append(view.element);
-  place.addEventListener("again", (event) => {
-    live.watch(event.detail);
-    if (event.detail.id === id) timeline.follow(event.detail);
-  });
+  place.addEventListener("again", (event) => live.watch(event.detail));
   place.addEventListener("made", ({ detail }) => {
     const { element, view: made } = comparison(detail);
     views.set(detail.made.id, made);
@@ -31,9 +28,9 @@ try {
     element.scrollIntoView({ block: "nearest" });
     live.watch(detail.made);
   });
-  live.watch(job);
+  timeline.update(job);
   byId("history").hidden = false;
-  timeline.follow(job);
+  live.watch(job, { history: true });
 } catch (error) {
   place.append(fault(error));
 }

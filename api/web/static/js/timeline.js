@@ -3,23 +3,15 @@ import { h } from "./dom.js";
 import { sentence } from "./page.js";
 import { has, number, span, t } from "./texts.js";
 
-const KINDS = ["job.accepted", "job.processing", "job.probed", "job.deduplicated", "job.retried", "job.completed", "job.partial", "job.failed", "job.cancelled", "output.running", "output.requeued", "output.succeeded", "output.failed", "output.cancelled"];
-const LAST = new Set(["job.completed", "job.partial", "job.failed", "job.cancelled"]);
+const ENDS = new Set(["job.completed", "job.partial", "job.failed", "job.cancelled"]);
 
 export class Timeline {
   constructor(bars, list) {
     this.bars = bars;
     this.list = list;
     this.events = [];
+    this.known = new Set();
     this.job = null;
-  }
-
-  follow(job) {
-    this.job = job;
-    this.stream?.close();
-    this.events = [];
-    this.stream = new EventSource(`/v1/jobs/${job.id}/events`);
-    for (const kind of KINDS) this.stream.addEventListener(kind, (event) => this.#add(JSON.parse(event.data)));
   }
 
   update(job) {
@@ -27,10 +19,12 @@ export class Timeline {
     this.#draw();
   }
 
-  #add(event) {
+  // A stream that was opened again tells what it told before.
+  add(event) {
+    const key = JSON.stringify([event.type, event.output, event.at]);
+    if (this.known.has(key)) return;
+    this.known.add(key);
     this.events.push(event);
-    // Later events of an ended job are notices; the browser must not come back for them.
-    if (LAST.has(event.type)) this.stream.close();
     this.#draw();
   }
 
@@ -73,7 +67,7 @@ export class Timeline {
       const time = Date.parse(at);
       if (type === "job.processing" || type === "output.running") lanes.set(lane, [...(lanes.get(lane) ?? []), { start: time, end, state: "running" }]);
       const open = lanes.get(lane)?.at(-1);
-      const ends = output ? type !== "output.running" : type === "job.probed" || LAST.has(type);
+      const ends = output ? type !== "output.running" : type === "job.probed" || ENDS.has(type);
       if (open?.state === "running" && ends) Object.assign(open, { end: time, state: type.split(".")[1] });
     }
     return [...lanes].map(([lane, bars]) => h("li", { class: "lane" },
