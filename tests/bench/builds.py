@@ -32,6 +32,7 @@ from tests.ports import free_port
 Files = Mapping[tuple[str, str], bytes]
 # Returns more measures from a job's files by the names of output and artifact.
 Judge = Callable[[Files], Mapping[str, float]]
+_WEEK_SECONDS = 7 * 86_400
 _FILMS = "films"
 _POLL_SECONDS = 0.1
 
@@ -55,9 +56,17 @@ class S3:
         return {"s3": {"bucket": embedded.BUCKET, "key": f"{_FILMS}/{name}"}}
 
     def link(self, name: str) -> str:
-        """Return an address of a film that needs no key, through the proxy."""
+        """Return an address of a film that needs no key, through the proxy.
+
+        It is valid for a week: the service reads a film where it lies only if a retry
+        after an outage can still read it.
+        """
         wanted = {"Bucket": embedded.BUCKET, "Key": f"{_FILMS}/{name}"}
-        return str(self.client.generate_presigned_url("get_object", Params=wanted))
+        return str(
+            self.client.generate_presigned_url(
+                "get_object", Params=wanted, ExpiresIn=_WEEK_SECONDS
+            )
+        )
 
     def size(self, name: str) -> int:
         """Return how many bytes a film has."""

@@ -7,10 +7,16 @@ import { bytes, clock, number, t } from "./texts.js";
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
+// A sheet shows many frames, so the time of its first one would mislead.
+function shownAt({ time, duration, details }) {
+  if (time === null || details.columns) return null;
+  return t(duration ? "result.from" : "result.at", { time: clock(time) });
+}
+
 function facts(artifact) {
-  const { width, height, frames, duration, time } = artifact;
+  const { width, height, frames, duration } = artifact;
   return [
-    time === null ? null : t("result.at", { time: clock(time) }),
+    shownAt(artifact),
     width ? `${width} × ${height}` : null,
     duration ? t("result.lasts", { seconds: number(duration, 1) }) : null,
     frames > 1 ? t("result.frames", { count: frames }) : null,
