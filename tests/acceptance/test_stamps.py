@@ -67,7 +67,7 @@ def test_each_frame_has_its_own_time_written_on_it(
     picture = decode(service.fetch(sheet).body)[0].picture
     case = Case(service, film, job, job["outputs"][0], spec)
     times = sheet["details"]["times"]
-    texts = [f"0:{int(time):02d}.{int(time * 10 + 1e-6) % 10}" for time in times]
+    texts = [f"0:{time:04.1f}" for time in times]
     assert len(set(texts)) == len(texts)
     seen = [
         letters(picture.crop(box)) for box in cells(case, picture, sheet["details"])
