@@ -27,8 +27,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "headTus": {"headers": TUS},
     "endTus": {"headers": TUS},
 }
-# The links to files are signed and need no key: see tests/api/files/test_routes.py.
-OPEN = ("/v1/files/",)
+# These links are signed and need no key: see tests/api/files and tests/api/shares.
+OPEN = ("/v1/files/", "/s/")
 
 
 @dataclass
