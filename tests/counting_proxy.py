@@ -104,10 +104,11 @@ class _Handler(BaseHTTPRequestHandler):
         left = traffic.break_after if breaking else None
         while chunk := answer.read(_CHUNK if left is None else min(left, _CHUNK)):
             traffic.pace(len(chunk))
-            self.wfile.write(chunk)
+            # Before they are sent: who has them may look at the count at once.
             if self.command == "GET":
                 with traffic.lock:
                     traffic.body_bytes += len(chunk)
+            self.wfile.write(chunk)
             left = None if left is None else left - len(chunk)
         if breaking:
             self.close_connection = True

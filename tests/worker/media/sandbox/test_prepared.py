@@ -25,7 +25,7 @@ from common.errors import InternalError, Interrupted, ResourceLimit, Timeout
 from tests.conftest import ROOT
 from worker.media.ffmpeg import process
 from worker.media.ffmpeg.process import Bounds, Main, ProcessResult
-from worker.media.sandbox import prepared
+from worker.media.sandbox import prepared, server
 from worker.media.sandbox.limits import Limits
 from worker.media.source_file import LocalFile
 
@@ -56,10 +56,26 @@ def _facts(run: Run) -> dict[str, Any]:
     return facts
 
 
-def _servers(of: int | None = None) -> list[int]:
-    """Return the processes that this process (or ``of``) has started."""
-    listed = Path(f"/proc/{of or os.getpid()}/task").glob("*/children")
+def _children(of: int) -> list[int]:
+    """Return the processes that a process has started."""
+    listed = Path(f"/proc/{of}/task").glob("*/children")
     return [int(word) for path in listed for word in path.read_text().split()]
+
+
+def _servers(of: int | None = None) -> list[int]:
+    """Return the servers that this process (or ``of``) has started.
+
+    Stores of other tests may run, too.
+    """
+    return [child for child in _children(of or os.getpid()) if _is_server(child)]
+
+
+def _is_server(pid: int) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return server.__name__.encode() in words
 
 
 def _lives(pid: int) -> bool:
@@ -170,7 +186,7 @@ def test_a_run_that_hangs_is_killed_and_the_server_lives(
 
     assert not _lives(_written(tmp_path / "pid") or 2**22)
     assert _facts(run)["parent"] == before
-    assert _servers(before) == []
+    assert _children(before) == []
 
 
 def test_a_server_that_was_killed_is_started_again(run):
@@ -310,7 +326,7 @@ def test_a_worker_that_is_killed_leaves_no_process(tmp_path, state, how):
     with subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE) as worker:
         _until(lambda: _written(tmp_path / "pid"), "the run began")
         (server,) = _servers(worker.pid)
-        runs = _servers(server)
+        runs = _children(server)
         worker.send_signal(how)
         worker.wait()
 
