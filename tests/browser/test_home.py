@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.inspection import assert_accessible, assert_fits, assert_quiet
@@ -88,6 +88,22 @@ def test_a_dropped_video_becomes_a_picture_and_a_gif_without_a_reload(
     expect(done.get_by_text("Other good frames")).to_be_visible()
     assert_accessible(visit)
     assert_quiet(visit)
+
+
+def test_a_file_that_is_chosen_before_the_scripts_run_is_taken(visit: Visit) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    visit.page.route("**/home.js*", hold)
+    with visit.page.expect_request("**/home.js*"):
+        visit.page.goto(visit.service.url + "/", wait_until="commit")
+    choose(visit, SAMPLE)
+    for one in held:
+        one.continue_()
+
+    await_status(visit, "sample.mp4", "completed")
 
 
 def test_a_file_is_chosen_by_keyboard(visit: Visit) -> None:

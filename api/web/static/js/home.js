@@ -54,10 +54,14 @@ function sourceOf(text) {
 
 function listenForFiles() {
   byId("choose").addEventListener("click", () => byId("files").click());
-  byId("files").addEventListener("change", (event) => {
-    take([...event.target.files]);
-    event.target.value = "";
-  });
+  const files = byId("files");
+  const takeChosen = () => {
+    if (files.files.length) take([...files.files]);
+    files.value = "";
+  };
+  files.addEventListener("change", takeChosen);
+  // Those that were chosen while the scripts were still loading.
+  takeChosen();
   const drop = byId("drop");
   // The whole page takes files, so that a near miss does not leave it.
   document.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
