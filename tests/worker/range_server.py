@@ -15,6 +15,7 @@ class FileServer:
     """Answers like a web server with ``data``; ``etag`` and ``modified`` as headers.
 
     ``ranges`` False ignores ranges; ``cut`` ends that many answers with one byte less.
+    ``status`` is that of a part.
     """
 
     data: bytes
@@ -23,6 +24,7 @@ class FileServer:
     ranges: bool = True
     conditional: bool = True
     cut: int = 0
+    status: int = 206
     headers: dict[str, str] = field(default_factory=dict)
 
     def answer(self, request: Request) -> Reply:
@@ -46,4 +48,4 @@ class FileServer:
             self.cut -= 1
             headers["Content-Length"] = str(len(body))
             body = body[:-1]
-        return Reply(206, headers, body)
+        return Reply(self.status, headers, body)

@@ -43,6 +43,8 @@ Resolver = Callable[[str, int], list[str]]
 _CHUNK = 256 * 1024
 _EXCERPT = 2048
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Content-Range says that a part is sent. Some servers (rclone's S3) call that 200.
+_RANGED = frozenset({200, 206})
 _AGENT = "Framemill"
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
@@ -152,7 +154,7 @@ class EgressClient:
         # A file of at most ``least`` bytes comes whole with this one request.
         wanted = {} if least is None else {"Range": f"bytes=0-{max(least, 1) - 1}"}
         with self._follow(url, wanted, clock) as (answer, final):
-            span = _span(answer) if answer.status == 206 else None
+            span = _span(answer) if answer.status in _RANGED else None
             whole = span is not None and span[:2] == (0, span[2])
             if span is not None and not whole:
                 if found := _remote(answer, span[2], max_bytes, final, strong=strong):
@@ -431,7 +433,7 @@ def _check_range(answer: HTTPResponse, start: int, end: int, pin: Pin) -> None:
     gone = answer.status in {412, 416}
     if gone or (now is not None and now != pin):
         raise SourceChanged("the file at the URL is no longer what it was")
-    if now is None or answer.status != 206 or span != (start, end, pin.size):
+    if now is None or answer.status not in _RANGED or span != (start, end, pin.size):
         raise Unreachable("the server no longer sends the range that it is asked for")
 
 

@@ -47,6 +47,16 @@ def look(server: Receiver, path: Path, **more: Any) -> Downloaded | Remote:
     return egress(server.port).look_or_download(f"{server.url}/a.mp4", path, **given)
 
 
+def test_a_part_that_a_server_sends_as_200_is_a_part(
+    files: FileServer, server: Receiver, tmp_path: Path
+) -> None:
+    files.status = 200
+
+    assert look(server, tmp_path / "x") == Remote(PIN, "video/mp4", "a.mp4")
+    parts = egress(server.port).read_range(f"{server.url}/a.mp4", 100, 300, PIN)
+    assert b"".join(parts) == DATA[100:300]
+
+
 def test_a_large_file_whose_server_sends_ranges_is_not_downloaded(
     server: Receiver, tmp_path: Path
 ) -> None:
