@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -38,7 +39,11 @@ def need(*names: str) -> None:
         place = _FROM_NPM.get(name)
         if shutil.which(name) if place is None else place.exists():
             continue
-        text = f"{name} is missing on this machine ({package})"
-        if os.environ.get("CI"):
-            pytest.fail(f"{text}; a CI has it", pytrace=False)
-        pytest.skip(text)
+        lack(f"{name} is missing on this machine ({package})")
+
+
+def lack(what: str) -> NoReturn:
+    """Skip the test for something that this machine lacks; in a CI, fail it instead."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}; a CI has it", pytrace=False)
+    pytest.skip(what)

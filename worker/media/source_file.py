@@ -16,8 +16,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Protocol, Self, cast, overload
+from typing import BinaryIO, Protocol, cast, overload
 
 # What one read of :func:`open_source`, and one step of a search, asks for, in bytes.
 _BUFFER = 64 * 1024
@@ -114,15 +113,8 @@ class SourceBytes:
         with source.path.open("rb") as file:
             self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the view."""
         self._data.close()
 
     def __len__(self) -> int:

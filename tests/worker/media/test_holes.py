@@ -16,7 +16,6 @@ from worker.media.engine import Engine, RenderJob, Watch
 from worker.media.ffmpeg.plan import Done
 from worker.media.recipes.shared import keyframe_index
 from worker.media.recipes.shared.keyframe_index import Keyframe
-from worker.media.sandbox import reads
 
 CASES = Path(__file__).parents[2] / "cases"
 CLIPS = sorted(one.name for one in CASES.iterdir() if one.suffix != ".md")
@@ -26,10 +25,7 @@ WORDS = ("-g", "20", "-pix_fmt", "yuv420p", "-preset", "ultrafast", "-crf", "20"
 FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
 
 
-@pytest.fixture(autouse=True)
-def needs_a_kernel_that_reports() -> None:
-    if reason := reads.refusal():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("kernel_that_reports")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -271,7 +271,8 @@ def run(
     what ``source.ensure`` raises.
     """
     missing = source is not None and not source.complete
-    with ReadServer(source) if source and missing else nullcontext() as reads:
+    served = closing(ReadServer(source)) if source and missing else nullcontext()
+    with served as reads:
         started = last = _clock(reads)
         child = _Child(program, cwd, bounds, reads)
         try:

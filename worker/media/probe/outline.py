@@ -15,6 +15,7 @@ No stated length is trusted for anything but these comparisons.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -70,7 +71,7 @@ def read(source: SourceFile, samples_end: int = 0) -> Outline:
     size = source.path.stat().st_size
     if not size:
         return Outline()
-    with SourceBytes(source) as data:
+    with closing(SourceBytes(source)) as data:
         last, landmarks = samples_end, []
         for part in islice(_parts(data), _MOST_PARTS):
             last = max(last, part[2])

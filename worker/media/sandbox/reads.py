@@ -24,9 +24,9 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from worker.media.sandbox import prepared, report, server
 from worker.media.sandbox.limits import Limits
@@ -83,17 +83,6 @@ class ReadServer:
         self._thread = threading.Thread(
             target=self._serve, name="source-reads", daemon=True
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def descriptor(self) -> int:
@@ -259,7 +248,10 @@ def _try(trial: _Trial) -> str | None:
     program = prepared.Main(report.__name__, [str(trial.path)])
     limits = Limits(memory=1 << 30, output=1 << 20, cpu=_TRIAL_SECONDS)
     reader, writer = os.pipe()
-    with os.fdopen(reader, "rb", buffering=0) as output, ReadServer(trial) as reads:
+    with (
+        os.fdopen(reader, "rb", buffering=0) as output,
+        closing(ReadServer(trial)) as reads,
+    ):
         try:
             fds = {"stdout": writer, "stderr": writer, server.READS: reads.descriptor}
             running = prepared.start(program, trial.path.parent, limits, fds)

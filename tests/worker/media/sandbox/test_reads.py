@@ -24,10 +24,7 @@ BOUNDS = Bounds(1024 * MIB, 512 * MIB, 64 * MIB, 30, 60, stdout_bytes=MIB)
 CONTENT = os.urandom(300_000)
 
 
-@pytest.fixture(autouse=True)
-def needs_a_kernel_that_reports() -> None:
-    if reason := reads.refusal():
-        pytest.skip(reason)
+pytestmark = pytest.mark.usefixtures("kernel_that_reports")
 
 
 @dataclass
