@@ -125,7 +125,7 @@ def _fragment_time(data: SourceBytes, box: Part) -> int:
     at = data.find(b"tfdt", *box[1:])
     if at < 0:
         return 0
-    return _big(data, at + 8, 8 if data[at + 4] else 4)
+    return _big(data, at + 8, 8 if _big(data, at + 4, 1) else 4)
 
 
 def _boxes(data: SourceBytes) -> Iterator[Part]:
@@ -157,7 +157,7 @@ def _last_of_sidx(data: SourceBytes, start: int, end: int) -> int:
 
     That is ISO/IEC 14496-12, 8.16.3: references of 12 bytes, each with a length.
     """
-    wide = 8 if data[start + 8] else 4
+    wide = 8 if _big(data, start + 8, 1) else 4
     at = start + 20 + 2 * wide
     count, at = _big(data, at + 2, 2), at + 4
     lengths = data[at : at + 12 * count]
@@ -186,8 +186,8 @@ def _last_of_mfra(data: SourceBytes) -> int:
     ):
         return 0
     index = start + 8
-    wide = 8 if data[index + 8] else 4
-    lengths, count = data[index + 19], _big(data, index + 20, 4)
+    wide = 8 if _big(data, index + 8, 1) else 4
+    lengths, count = _big(data, index + 19, 1), _big(data, index + 20, 4)
     extra = sum((lengths >> shift & 3) + 1 for shift in (0, 2, 4))
     entry = index + 24 + (count - 1) * (2 * wide + extra)
     last = _big(data, entry + wide, wide) if count else 0
@@ -326,6 +326,7 @@ def _colours(data: SourceBytes, at: int) -> int:
 
 
 def _big(data: SourceBytes, at: int, size: int) -> int:
+    """Return the number in ``size`` bytes; without those after the end."""
     return int.from_bytes(data[at : at + size], "big")
 
 

@@ -52,6 +52,10 @@ _UNSIGNED = {"film.ts": _H264, "film.mpg": ("-c:v", "mpeg2video", *_FAST)}
 Make = Callable[..., Path]
 
 
+def _box(kind: bytes, content: bytes = b"") -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
 def _cut(clip: Path, workdir: Path, share: float = 0.6) -> Path:
     data = clip.read_bytes()
     path = workdir / clip.name
@@ -138,6 +142,25 @@ def test_given_a_few_bytes_then_reading_them_raises_nothing(
     path.write_bytes(clip.read_bytes()[:size])
 
     assert isinstance(outline.read(LocalFile(path)).cut_off, bool)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _box(b"free") + _box(b"sidx"),
+        _box(b"moof") + bytes(8) + b"mfrotfra" + struct.pack(">I", 20),
+        b"".join(map(_box, (b"ftyp", b"moov", b"moof", b"ftyp", b"moov")))
+        + _box(b"moof", b"tfdt"),
+    ],
+    ids=["segment index", "index of fragments", "time of a fragment"],
+)
+def test_given_an_index_that_ends_with_the_file_then_reading_it_raises_nothing(
+    workdir: Path, data: bytes
+) -> None:
+    path = workdir / "crafted.mp4"
+    path.write_bytes(data)
+
+    assert not outline.read(LocalFile(path)).cut_off
 
 
 @pytest.mark.parametrize("name", _JOINED)
