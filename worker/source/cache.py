@@ -16,7 +16,7 @@ from pathlib import Path
 from common.errors import TooLarge
 from common.model import Source, SourceReading, WholeReason
 from common.settings.load import Settings
-from common.storage.port import BlobStore, RangesIgnored
+from common.storage.port import BlobStore
 from worker.egress import EgressClient
 from worker.media.source_file import LocalFile, SourceFile
 from worker.source.block_map import Layout
@@ -164,13 +164,10 @@ class SourceCache:
 
 def _begin(copy: SparseCopy, reason: WholeReason | None) -> None:
     if reason is None:
-        try:
-            copy.ensure(0, _BLOCK)  # every program begins there
-        except RangesIgnored:
-            reason = "no_ranges"
+        copy.ensure(0, _BLOCK)  # every program begins there
+        reason = copy.reading.access_reason
     if reason is not None:
-        copy.access, copy.access_reason = "whole", reason
-        copy.ensure_whole(by_ranges=reason != "no_ranges")
+        copy.ensure_whole(reason)
 
 
 def _linked(found: Path, path: Path) -> Path:

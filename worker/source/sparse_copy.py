@@ -11,14 +11,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from common.errors import DiskFull, Interrupted, SourceError, StorageUnavailable
-from common.model import SourceReading
-from common.storage.port import disk_errors
+from common.model import SourceReading, WholeReason
+from common.storage.port import RangesIgnored, disk_errors
 from worker.source.block_map import BlockMap, Run
 from worker.source.copies import DOING
 from worker.source.origin import Origin
@@ -50,7 +49,7 @@ class Surroundings:
 class SparseCopy:
     """An open copy at ``path``; threads may share it, and :meth:`close` ends it.
 
-    ``access`` is how the source is read, ``access_reason`` why it is read whole.
+    From a storage that turns out to ignore ranges, one request brings the whole source.
     """
 
     def __init__(
@@ -61,8 +60,6 @@ class SparseCopy:
         surroundings: Surroundings,
     ) -> None:
         self.path = path
-        self.access: Literal["sparse", "whole"] = "sparse"
-        self.access_reason: str | None = None
         self._map = blocks
         self._layout = blocks.layout
         self._origin = origin
@@ -70,11 +67,11 @@ class SparseCopy:
         self._data = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         block = self._layout.block
         self._ahead = ReadAhead(self._layout.blocks, max(1, _MOST_AHEAD // block))
-        self._by_ranges = True
         self._complete = False
         self._bytes = self._requests = 0
         # All below is guarded by this condition, which is told of every change.
         self._changed = threading.Condition()
+        self._whole_reason: WholeReason | None = None
         self._wanted: deque[Run] = deque()
         self._under_way: set[int] = set()
         self._failed: list[tuple[Run, Exception]] = []
@@ -94,8 +91,8 @@ class SparseCopy:
     def reading(self) -> SourceReading:
         """What was read of the source through this copy so far."""
         return SourceReading(
-            access=self.access,
-            access_reason=self.access_reason,
+            access="whole" if self._whole_reason else "sparse",
+            access_reason=self._whole_reason,
             bytes_read=self._bytes,
             requests=self._requests,
         )
@@ -122,28 +119,10 @@ class SparseCopy:
             if not self._rest and self._map.present * 2 > self._layout.blocks:
                 self._begin_rest()
 
-    def ensure_all(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Fetch many ranges at once, in parallel; raises what :meth:`ensure` raises."""
-        size = self._layout.size
-        runs = [
-            self._layout.covering(start, end)
-            for start, end in spans
-            if start < min(end, size)
-        ]
+    def ensure_whole(self, reason: WholeReason) -> None:
+        """Fetch all that is missing; raises what :meth:`ensure` raises."""
         with self._changed:
-            for run in runs:
-                self._forget(run)
-                self._begin(run)
-            for run in runs:
-                self._await(lambda run=run: self._map.has(run), run)  # type: ignore[misc]
-
-    def ensure_whole(self, *, by_ranges: bool = True) -> None:
-        """Fetch all that is missing; raises what :meth:`ensure` raises.
-
-        Without ``by_ranges`` one request brings the whole source.
-        """
-        with self._changed:
-            self._by_ranges = by_ranges
+            self._whole_reason = reason
             self._begin_rest()
             self._await(lambda: self.complete, (0, self._layout.blocks))
 
@@ -165,12 +144,28 @@ class SparseCopy:
 
     def _begin(self, run: Run) -> None:
         """Ask for what is missing of ``run`` and not under way."""
+        if not self._by_ranges:
+            self._begin_rest()
+            return
         most = max(1, _WINDOW_SPAN // self._layout.block)
         for gap in self._map.missing(run):
             for span in self._free(gap, most):
                 self._under_way.update(range(*span))
                 self._wanted.append(span)
                 self._employ()
+
+    @property
+    def _by_ranges(self) -> bool:
+        return self._whole_reason != "no_ranges"
+
+    def _give_up_ranges(self) -> None:
+        """Have one request bring the whole source, in place of all that wait."""
+        if self._by_ranges:
+            self._whole_reason = "no_ranges"
+            for span in self._wanted:
+                self._under_way.difference_update(range(*span))
+            self._wanted.clear()
+            self._rest, self._rest_from = True, 0
 
     def _begin_rest(self) -> None:
         self._rest, self._rest_from = True, 0
@@ -238,7 +233,9 @@ class SparseCopy:
                 failure = error
             with self._changed:
                 self._under_way.difference_update(range(*span))
-                if failure is not None:
+                if isinstance(failure, RangesIgnored):
+                    self._give_up_ranges()
+                elif failure is not None:
                     self._rest = False
                     self._failed.append((span, failure))
                 self._changed.notify_all()
@@ -260,18 +257,22 @@ class SparseCopy:
             return None
 
     def _next_of_rest(self) -> Run | None:
-        most = max(1, _WHOLE_SPAN // self._layout.block)
-        everything = (self._rest_from, self._layout.blocks)
-        gaps = self._map.missing(everything)
-        if not self._by_ranges:
-            most, gaps = self._layout.blocks, gaps and [everything]
-        for gap in gaps:
-            for span in self._free(gap, most):
-                self._rest_from = span[1]
-                self._under_way.update(range(*span))
-                return span
-        self._rest = False
-        return None
+        everything = (0, self._layout.blocks)
+        if self._by_ranges:
+            most = max(1, _WHOLE_SPAN // self._layout.block)
+            gaps = self._map.missing((self._rest_from, everything[1]))
+            spans = (span for gap in gaps for span in self._free(gap, most))
+            found = next(spans, None)
+        elif self._under_way:
+            return None  # the request for all of it waits for the end of the others
+        else:
+            found = None if self._map.has(everything) else everything
+        if found is None:
+            self._rest = False
+            return None
+        self._rest_from = found[1]
+        self._under_way.update(range(*found))
+        return found
 
     def _release(self) -> None:
         os.close(self._data)
@@ -280,17 +281,29 @@ class SparseCopy:
     def _fill(self, span: Run) -> None:
         """Fetch what is missing of ``span`` and what no other process is fetching."""
         while gaps := self._map.missing(span):
-            claim = self._map.claim(gaps[0] if self._by_ranges else span)
-            if claim is None:
+            if not self._fetch_unless_claimed(gaps[0] if self._by_ranges else span):
                 with self._changed:
                     self._changed.wait(_OTHERS_SECONDS)
                 self._check()
-                continue
-            with claim:
-                # Another process may have fetched some of it before the claim.
-                gaps = self._map.missing(claim.run)
-                for gap in gaps if self._by_ranges else [claim.run]:
-                    self._fetch(gap)
+
+    def _fetch_unless_claimed(self, run: Run) -> bool:
+        """Fetch ``run`` up to where another process does; return False if nothing.
+
+        Without ranges, nothing is fetched unless all of ``run`` is free.
+        """
+        claim = self._map.claim(run)
+        if claim is None:
+            return False
+        with claim:
+            # Another process may have fetched some of it before the claim.
+            gaps = self._map.missing(claim.run)
+            if not self._by_ranges:
+                if claim.run != run:
+                    return False
+                gaps = gaps and [run]
+            for gap in gaps:
+                self._fetch(gap)
+        return True
 
     def _fetch(self, gap: Run) -> None:
         at, end = self._layout.bytes_of(gap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from common.model import Source
 from common.settings.load import Settings
 from tests.worker.source.conftest import DATA, MIB, Case, read
 from worker.egress import EgressClient
+from worker.source.block_map import BlockMap, Layout
 from worker.source.cache import SourceCache
 from worker.source.copies import Copies
 
@@ -51,15 +53,61 @@ def test_what_cannot_or_need_not_be_read_by_ranges_is_fetched_whole_in_parallel(
 
 
 @pytest.mark.parametrize("store_name", ["moto"])
-def test_a_storage_that_ignores_ranges_sends_a_source_once(case: Case) -> None:
+@pytest.mark.parametrize("worker", [{}, {"sparse_bytes": 10 * MIB}])
+@pytest.mark.parametrize("intercepts", [True, False])
+def test_a_storage_that_ignores_ranges_sends_a_source_once(
+    case: Case, worker: dict[str, int], *, intercepts: bool
+) -> None:
     case.traffic.keep_range = False
-    opened = case.open()
+    opened = case.open(case.cache(intercepts=intercepts, **worker))
 
     assert opened.file.path.read_bytes() == DATA
     assert opened.reading.access_reason == "no_ranges"
-    assert len(case.traffic.gets) == 2
-    assert case.traffic.gets[-1] is None
+    assert case.traffic.gets.count(None) == 1
+    assert opened.reading.bytes_read == len(DATA)
     assert case.open().reading.bytes_read == 0
+
+
+@pytest.mark.parametrize("store_name", ["moto"])
+def test_a_copy_of_a_storage_without_ranges_that_was_begun_is_finished(
+    case: Case,
+) -> None:
+    read(case.open(), 0, 10)
+    end(case)
+    case.traffic.keep_range = False
+
+    opened = case.open()
+    assert opened.reading.access == "sparse", "nothing was asked for yet"
+    assert read(opened, 8 * MIB, 8 * MIB + 9) == DATA[8 * MIB : 8 * MIB + 9]
+
+    assert opened.reading.access_reason == "no_ranges"
+    opened.file.ensure(0, len(DATA))
+    assert opened.file.path.read_bytes() == DATA
+    assert case.traffic.gets.count(None) == 1
+
+
+@pytest.mark.parametrize("store_name", ["moto"])
+def test_a_whole_source_waits_for_a_process_that_holds_a_part_of_it(
+    case: Case,
+) -> None:
+    begun = case.open()
+    layout = Layout(len(DATA), BLOCK)
+    record = BlockMap.open(case.kept(".map")[0], layout)
+    assert record is not None
+    claim = record.claim((20, 21))
+    assert claim is not None
+    case.traffic.keep_range = False
+    case.traffic.clear()
+    with ThreadPoolExecutor() as pool:
+        with claim:
+            reading = pool.submit(begun.file.ensure, 5 * MIB, len(DATA))
+            with pytest.raises(TimeoutError):
+                reading.result(0.5)
+        reading.result(20)
+
+    assert begun.file.path.read_bytes()[5 * MIB :] == DATA[5 * MIB :]
+    assert case.traffic.gets.count(None) == 1
+    assert len(case.traffic.gets) <= 6
 
 
 def test_a_source_in_a_folder_is_read_where_it_is(tmp_path: Path) -> None:
