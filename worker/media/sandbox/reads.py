@@ -115,18 +115,17 @@ class ReadServer:
             return self._waited + now
 
     def _serve(self) -> None:
+        listener = None
         try:
             listener = self._listener()
-            if listener is None:
-                return
-            try:
-                while self._readable(listener):
-                    self._receive(listener)
-            finally:
-                self._pool.shutdown()
-                os.close(listener)
-        except OSError as error:
+            while listener is not None and self._readable(listener):
+                self._receive(listener)
+        except Exception as error:  # noqa: BLE001 - the thread that runs raises it
             self._fail(error)
+        finally:
+            self._pool.shutdown()
+            if listener is not None:
+                os.close(listener)
 
     def _listener(self) -> int | None:
         """Return the listener that the process sends; None if it ends before."""
@@ -171,7 +170,7 @@ class ReadServer:
                 return None
             stated = call.number in self._reads_at and call.offset != _HERE
             start = call.offset if stated else _position(call)
-        except OSError:
+        except (FileNotFoundError, ProcessLookupError):
             return None  # the descriptor is closed: the read fails by itself
         if start >= self._size:
             return None

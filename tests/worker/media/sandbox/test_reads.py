@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -189,6 +190,34 @@ def test_given_bytes_that_cannot_be_had_when_they_are_read_then_the_run_raises_w
 
     assert time.monotonic() - started < 20
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EMFILE, "Too many open files"), RuntimeError("no thread")]
+)
+def test_given_a_read_whose_place_is_unknown_when_it_is_served_then_no_hole_is_read(
+    held, tmp_path, monkeypatch, error
+):
+    def refuse(call):
+        raise error
+
+    monkeypatch.setattr(reads, "_position", refuse)
+
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        run("os.read(os.open('source', 0), 9)", held, tmp_path)
+
+
+def test_given_a_closed_descriptor_when_it_is_read_then_the_read_fails_by_itself(
+    held, tmp_path
+):
+    code = """
+try:
+    os.read(99, 9)
+except OSError as error:
+    print(error.strerror)
+"""
+
+    assert run(code, held, tmp_path).stdout == b"Bad file descriptor\n"
 
 
 def test_given_a_stop_while_a_read_waits_when_it_is_seen_then_the_fetch_ends_first(
