@@ -32,6 +32,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import Flags
 from av.error import FFmpegError
 
+from worker.media.ffmpeg.formats import MAX_STREAMS
 from worker.media.probe import sample_tables
 
 _MICROSECONDS = 1_000_000
@@ -581,7 +582,7 @@ def _open_at(path: Path, options: Options, **more: str) -> Any:
             "protocol_whitelist": "file",
             "format_whitelist": options.formats,
             "max_pixels": str(options.pixels),
-            "max_streams": "200",
+            "max_streams": str(MAX_STREAMS),
             "threads": "1",
             **_UNSEEN,
             **more,
