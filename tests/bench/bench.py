@@ -86,11 +86,11 @@ def job(
 
     def act(bench: Bench) -> Sample:
         one = bench.build(side)
-        one.s3.proxy.bytes_per_second = line
+        one.s3.proxy.rate = line
         try:
             return one.job(film, outputs, judge=judge)
         finally:
-            one.s3.proxy.bytes_per_second = None
+            one.s3.proxy.rate = None
 
     return act
 

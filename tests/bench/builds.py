@@ -25,8 +25,8 @@ from deploy.allinone.children import Children
 from deploy.allinone.ports import Ports
 from tests.acceptance.service import ENDED, Service, started
 from tests.bench import usage
-from tests.bench.proxy import CountingProxy
 from tests.conftest import ROOT
+from tests.counting_proxy import CountingProxy
 from tests.ports import free_port
 
 Files = Mapping[tuple[str, str], bytes]
@@ -90,8 +90,7 @@ def object_store(folder: Path, films: Mapping[str, Path]) -> Iterator[S3]:
     try:
         child = children.start(part)
         children.await_ready(child)
-        port = int(bucket.endpoint.rpartition(":")[2])
-        with CountingProxy(port) as proxy:
+        with CountingProxy(bucket.endpoint) as proxy:
             client = boto3.client(
                 "s3",
                 endpoint_url=proxy.url,
@@ -173,15 +172,15 @@ class Build:
                     path.unlink(missing_ok=True)
 
     def _spent(self, also: Sequence[int]) -> dict[str, float]:
-        traffic = self.s3.proxy.counted()
+        proxy = self.s3.proxy
         roots = {"service": self.root, "s3": self.s3.pid}
         more = {f"worker {pid}": pid for pid in also}
         cpu = usage.cpu_seconds(roots | more | self.service.state["children"])
         return {
             "cpu": sum(cpu[name] for name in [*roots, *more]),
             **{f"cpu of {part}": spent for part, spent in cpu.items()},
-            "read": traffic.down,
-            "requests": traffic.requests,
+            "read": proxy.down,
+            "requests": len(proxy.requests),
         }
 
 

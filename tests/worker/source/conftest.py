@@ -17,7 +17,7 @@ from tests.common.storage.conftest import (
     rclone_endpoint,
     s3_settings,
 )
-from tests.counting_proxy import Traffic, counting
+from tests.counting_proxy import CountingProxy
 from worker.egress import EgressClient
 from worker.source.cache import OpenSource, SourceCache
 
@@ -30,21 +30,19 @@ DATA = random.Random(1).randbytes(9 * MIB + 4321)
 class Case:
     """A worker's host with its cache before a counted S3 that holds ``DATA``."""
 
-    def __init__(self, traffic: Traffic, folder: Path) -> None:
-        self.traffic = traffic
+    def __init__(self, proxy: CountingProxy, folder: Path) -> None:
+        self.proxy = proxy
         self.folder = folder
         self.opened: list[OpenSource] = []
         self.settings = self.settings_with()
         self.store: BlobStore = blobs.connect(self.settings)
         self.source = self.put("in/film/source", DATA)
-        traffic.clear()
+        proxy.clear()
 
     def settings_with(self, **worker: object) -> Settings:
         given = {"scratch": self.folder / "scratch", "sparse_bytes": 0} | worker
         worker_section = Settings.model_validate({"worker": given}).worker
-        return s3_settings(self.traffic.endpoint).model_copy(
-            update={"worker": worker_section}
-        )
+        return s3_settings(self.proxy.url).model_copy(update={"worker": worker_section})
 
     def put(self, key: str, data: bytes) -> Source:
         path = self.folder / "new"
@@ -97,8 +95,8 @@ def case(
     store_name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Case]:
     endpoint = request.getfixturevalue(f"{store_name}_endpoint")
-    with counting(endpoint) as traffic:
-        made = Case(traffic, tmp_path)
+    with CountingProxy(endpoint) as proxy:
+        made = Case(proxy, tmp_path)
         yield made
         for opened in made.opened:
             opened.close()

@@ -49,7 +49,7 @@ def test_what_cannot_or_need_not_be_read_by_ranges_is_fetched_whole_in_parallel(
     reading = opened.reading
     assert (reading.access, reading.access_reason) == ("whole", reason)
     assert (reading.bytes_read, reading.requests) == (len(DATA), 2)
-    assert case.traffic.body_bytes == len(DATA)
+    assert case.proxy.down == len(DATA)
 
 
 @pytest.mark.parametrize("store_name", ["moto"])
@@ -58,12 +58,12 @@ def test_what_cannot_or_need_not_be_read_by_ranges_is_fetched_whole_in_parallel(
 def test_a_storage_that_ignores_ranges_sends_a_source_once(
     case: Case, worker: dict[str, int], *, intercepts: bool
 ) -> None:
-    case.traffic.keep_range = False
+    case.proxy.keep_range = False
     opened = case.open(case.cache(intercepts=intercepts, **worker))
 
     assert opened.file.path.read_bytes() == DATA
     assert opened.reading.access_reason == "no_ranges"
-    assert case.traffic.gets.count(None) == 1
+    assert case.proxy.gets.count(None) == 1
     assert opened.reading.bytes_read == len(DATA)
     assert case.open().reading.bytes_read == 0
 
@@ -74,7 +74,7 @@ def test_a_copy_of_a_storage_without_ranges_that_was_begun_is_finished(
 ) -> None:
     read(case.open(), 0, 10)
     end(case)
-    case.traffic.keep_range = False
+    case.proxy.keep_range = False
 
     opened = case.open()
     assert opened.reading.access == "sparse", "nothing was asked for yet"
@@ -83,7 +83,7 @@ def test_a_copy_of_a_storage_without_ranges_that_was_begun_is_finished(
     assert opened.reading.access_reason == "no_ranges"
     opened.file.ensure(0, len(DATA))
     assert opened.file.path.read_bytes() == DATA
-    assert case.traffic.gets.count(None) == 1
+    assert case.proxy.gets.count(None) == 1
 
 
 @pytest.mark.parametrize("store_name", ["moto"])
@@ -96,8 +96,8 @@ def test_a_whole_source_waits_for_a_process_that_holds_a_part_of_it(
     assert record is not None
     claim = record.claim((20, 21))
     assert claim is not None
-    case.traffic.keep_range = False
-    case.traffic.clear()
+    case.proxy.keep_range = False
+    case.proxy.clear()
     with ThreadPoolExecutor() as pool:
         with claim:
             reading = pool.submit(begun.file.ensure, 5 * MIB, len(DATA))
@@ -106,8 +106,8 @@ def test_a_whole_source_waits_for_a_process_that_holds_a_part_of_it(
         reading.result(20)
 
     assert begun.file.path.read_bytes()[5 * MIB :] == DATA[5 * MIB :]
-    assert case.traffic.gets.count(None) == 1
-    assert len(case.traffic.gets) <= 6
+    assert case.proxy.gets.count(None) == 1
+    assert len(case.proxy.gets) <= 6
 
 
 def test_a_source_in_a_folder_is_read_where_it_is(tmp_path: Path) -> None:
@@ -161,12 +161,12 @@ def test_a_source_in_a_folder_that_changed_is_refused(tmp_path: Path) -> None:
 def test_a_copy_outlives_its_job_and_grows_by_the_next(case: Case) -> None:
     read(case.open(), 0, 10)
     end(case)
-    case.traffic.clear()
+    case.proxy.clear()
 
     opened = case.open()
     assert read(opened, 8 * MIB, 8 * MIB + 9) == DATA[8 * MIB : 8 * MIB + 9]
 
-    assert len(case.traffic.gets) == 1
+    assert len(case.proxy.gets) == 1
     assert len(case.kept()) == 1
 
 
@@ -262,4 +262,4 @@ def test_a_file_that_was_downloaded_already_becomes_the_copy(case: Case) -> None
     assert not path.exists()
     assert opened.file.complete
     assert opened.file.path.read_bytes() == DATA
-    assert case.traffic.gets == []
+    assert case.proxy.gets == []

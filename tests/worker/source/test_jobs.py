@@ -17,7 +17,7 @@ from common.outputs.specs import OUTPUT_SPEC
 from common.settings.load import Settings
 from tests.common.storage.conftest import BUCKET, KEYS
 from tests.conftest import SAMPLE
-from tests.counting_proxy import Traffic, counting
+from tests.counting_proxy import CountingProxy
 from tests.worker.context import make_context, make_runtime
 from tests.worker.range_server import FileServer
 from tests.worker.receiver import Receiver, receiving
@@ -34,9 +34,9 @@ class Case:
     """A worker before a counted S3 and a server of one film."""
 
     def __init__(
-        self, folder: Path, traffic: Traffic, files: FileServer, server: Receiver
+        self, folder: Path, proxy: CountingProxy, files: FileServer, server: Receiver
     ) -> None:
-        self.folder, self.traffic = folder, traffic
+        self.folder, self.proxy = folder, proxy
         self.files, self.server = files, server
         self.film = files.data
         self.number = 0
@@ -50,7 +50,7 @@ class Case:
             self.folder / f"host-{self.number}",
             blobs={"backend": "s3", "bucket": BUCKET},
             s3={
-                "endpoint_url": self.traffic.endpoint,
+                "endpoint_url": self.proxy.url,
                 "access_key_id": KEYS[0],
                 "secret_access_key": KEYS[1],
             },
@@ -72,7 +72,7 @@ class Case:
         path = self.folder / "film"
         path.write_bytes(self.film)
         self.context.runtime.blobs.put(key, path, content_type="video/mp4")
-        self.traffic.clear()
+        self.proxy.clear()
         return Source(kind="upload", key=key)
 
     def url(self, query: str = "") -> Source:
@@ -102,8 +102,8 @@ class Case:
 @pytest.fixture
 def case(rclone_endpoint: str, tmp_path: Path, long_film: Path) -> Iterator[Case]:
     files = FileServer(long_film.read_bytes())
-    with counting(rclone_endpoint) as traffic, receiving(files.answer) as server:
-        yield Case(tmp_path, traffic, files, server)
+    with CountingProxy(rclone_endpoint) as proxy, receiving(files.answer) as server:
+        yield Case(tmp_path, proxy, files, server)
 
 
 @pytest.fixture(scope="module")
@@ -134,20 +134,20 @@ def test_a_still_reads_the_index_and_what_is_around_it(case: Case) -> None:
     reading = job.reading
     assert reading is not None
     assert (reading.access, reading.access_reason) == ("sparse", None)
-    assert reading.bytes_read == case.traffic.body_bytes
+    assert reading.bytes_read == case.proxy.down
     assert reading.bytes_read < len(case.film) / 6
-    assert reading.requests == len(case.traffic.gets)
+    assert reading.requests == len(case.proxy.gets)
 
 
 def test_another_job_at_the_same_time_of_the_source_reads_nothing(case: Case) -> None:
     source = case.upload()
     case.made(source)
-    case.traffic.clear()
+    case.proxy.clear()
 
     job = case.made(source, spec=STILL | {"width": 80})
 
     assert case.picture(job)
-    assert case.traffic.gets == []
+    assert case.proxy.gets == []
     assert job.reading is not None
     assert (job.reading.access, job.reading.bytes_read) == ("sparse", 0)
 
@@ -174,11 +174,11 @@ def test_a_large_file_behind_a_url_is_read_there_and_never_stored(
     case: Case, options: dict[str, bool]
 ) -> None:
     wanted = whole(case)
-    case.traffic.clear()
+    case.proxy.clear()
     job = case.made(case.url(), **options)
 
     assert case.picture(job) == wanted
-    assert [one for one, _ in case.traffic.requests if one == "GET"] == []
+    assert [one for one, _ in case.proxy.requests if one == "GET"] == []
     assert list(case.context.runtime.blobs.list(f"in/{job.id}/")) == []
     assert (job.source.kind, job.source.etag, job.source.size) == (
         "url",
@@ -215,7 +215,7 @@ def test_any_other_url_is_downloaded_once_and_kept(
     case: Case, server: dict[str, Any], query: str, reason: str, *, dedupe: bool
 ) -> None:
     vars(case.files).update(server)
-    case.traffic.clear()
+    case.proxy.clear()
     job = case.made(case.url(query), dedupe=dedupe)
 
     assert case.picture(job)
@@ -224,16 +224,16 @@ def test_any_other_url_is_downloaded_once_and_kept(
     assert job.reading is not None
     assert (job.reading.access, job.reading.access_reason) == ("whole", reason)
     assert job.reading.bytes_read == len(case.film)
-    assert case.traffic.gets == [], "what was downloaded is the local copy"
+    assert case.proxy.gets == [], "what was downloaded is the local copy"
 
 
 def test_dedupe_reads_no_large_upload_that_came_in_parts(case: Case) -> None:
     source = case.upload()
     first = case.made(source, dedupe=True)
-    case.traffic.clear()
+    case.proxy.clear()
     second = case.made(source, dedupe=True)
     assert second.deduplicated_from == first.id
-    assert case.traffic.gets == []
+    assert case.proxy.gets == []
     assert first.source.sha256 is None
 
 
@@ -253,4 +253,4 @@ def test_a_worker_logs_what_a_task_read(case: Case) -> None:
         case.made(source)
     settled = [line["source"] for line in lines if line["event"] == "task.settled"]
     assert [line["access"] for line in settled] == ["sparse", "sparse"]
-    assert sum(line["bytes_read"] for line in settled) == case.traffic.body_bytes
+    assert sum(line["bytes_read"] for line in settled) == case.proxy.down

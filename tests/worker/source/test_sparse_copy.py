@@ -35,8 +35,8 @@ def test_only_the_blocks_that_are_read_leave_the_storage(case: Case) -> None:
     assert not opened.file.complete
     assert opened.file.path.stat().st_size == len(DATA)
     assert opened.file.path.stat().st_blocks * 512 <= 3 * BLOCK
-    assert case.traffic.gets == ["bytes=0-131071", "bytes=5242880-5373951"]
-    assert case.traffic.body_bytes == 2 * BLOCK
+    assert case.proxy.gets == ["bytes=0-131071", "bytes=5242880-5373951"]
+    assert case.proxy.down == 2 * BLOCK
     reading = opened.reading
     assert (reading.access, reading.access_reason) == ("sparse", None)
     assert (reading.bytes_read, reading.requests) == (2 * BLOCK, 2)
@@ -46,12 +46,12 @@ def test_another_task_reads_nothing_that_is_there(case: Case) -> None:
     first = case.open()
     read(first, 3 * MIB, 3 * MIB + 5)
     first.close()
-    case.traffic.clear()
+    case.proxy.clear()
 
     second = case.open()
 
     assert read(second, 3 * MIB, 3 * MIB + 9) == DATA[3 * MIB : 3 * MIB + 9]
-    assert case.traffic.requests == []
+    assert case.proxy.requests == []
     assert (second.reading.bytes_read, second.reading.requests) == (0, 0)
 
 
@@ -69,8 +69,8 @@ def test_a_program_that_reads_on_is_served_ahead_in_fewer_requests(case: Case) -
     step = 32 * 1024
     for at in range(0, 4 * MIB, step):
         assert read(opened, at, at + step) == DATA[at : at + step]
-    assert len(case.traffic.gets) <= 12
-    assert case.traffic.body_bytes <= 8 * MIB + 3 * BLOCK
+    assert len(case.proxy.gets) <= 12
+    assert case.proxy.down <= 8 * MIB + 3 * BLOCK
 
 
 def test_once_half_is_there_the_rest_comes_by_itself(case: Case) -> None:
@@ -81,34 +81,34 @@ def test_once_half_is_there_the_rest_comes_by_itself(case: Case) -> None:
         assert time.monotonic() < deadline, "the rest did not come"
         time.sleep(0.01)
     assert opened.file.path.read_bytes() == DATA
-    assert case.traffic.body_bytes == len(DATA)
+    assert case.proxy.down == len(DATA)
 
 
 def test_many_ranges_come_at_once(case: Case) -> None:
     opened = case.open()
     spans = [(MIB * number, MIB * number + 10) for number in range(1, 5)]
-    case.traffic.delay = 0.2
+    case.proxy.delay = 0.2
     began = time.monotonic()
     fetch(opened.file, spans)
     assert time.monotonic() - began < 0.6
-    assert len(case.traffic.gets) == 5
+    assert len(case.proxy.gets) == 5
     for start, end in spans:
         assert opened.file.path.read_bytes()[start:end] == DATA[start:end]
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(case: Case) -> None:
     opened = case.open()
-    case.traffic.breaks, case.traffic.break_after = 1, 40_000
+    case.proxy.breaks, case.proxy.break_after = 1, 40_000
     assert read(opened, 2 * MIB, 2 * MIB + 9) == DATA[2 * MIB : 2 * MIB + 9]
-    assert case.traffic.gets[1:] == ["bytes=2097152-2228223", "bytes=2137152-2228223"]
+    assert case.proxy.gets[1:] == ["bytes=2097152-2228223", "bytes=2137152-2228223"]
 
 
 def test_a_storage_that_goes_away_is_asked_again_by_the_next_read(case: Case) -> None:
     opened = case.open()
-    case.traffic.breaks = 100
+    case.proxy.breaks = 100
     with pytest.raises(StorageUnavailable):
         opened.file.ensure(MIB, MIB + 1)
-    case.traffic.breaks = 0
+    case.proxy.breaks = 0
     assert read(opened, MIB, MIB + 1) == DATA[MIB : MIB + 1]
 
 
@@ -127,7 +127,7 @@ def test_an_attempt_that_is_stopped_does_not_wait_for_a_slow_storage(
 ) -> None:
     stop = threading.Event()
     opened = case.open(should_stop=stop.is_set)
-    case.traffic.delay = 5.0
+    case.proxy.delay = 5.0
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
     with pytest.raises(Interrupted):
@@ -173,7 +173,7 @@ def _fill(case: Case, path: Path, barrier: object) -> None:
 
 
 def test_processes_that_fill_a_copy_together_fetch_each_block_once(case: Case) -> None:
-    case.traffic.rate = 20 * MIB
+    case.proxy.rate = 20 * MIB
     spawn = multiprocessing.get_context("fork")
     barrier = spawn.Barrier(3)
     paths = [case.folder / f"process-{number}" for number in range(3)]
@@ -186,7 +186,7 @@ def test_processes_that_fill_a_copy_together_fetch_each_block_once(case: Case) -
         child.join(60)
     assert [child.exitcode for child in children] == [0, 0, 0]
     assert [path.read_bytes() == DATA for path in paths] == [True] * 3
-    assert case.traffic.body_bytes == len(DATA)
+    assert case.proxy.down == len(DATA)
 
 
 def _be_killed(case: Case, path: Path) -> None:
@@ -197,13 +197,13 @@ def _be_killed(case: Case, path: Path) -> None:
 def test_a_killed_process_leaves_no_block_marked_that_it_did_not_write(
     case: Case,
 ) -> None:
-    case.traffic.rate = 20 * MIB
+    case.proxy.rate = 20 * MIB
     child = multiprocessing.get_context("fork").Process(
         target=_be_killed, args=(case, case.folder / "killed")
     )
     child.start()
     deadline = time.monotonic() + 30
-    while case.traffic.body_bytes < 6 * MIB:
+    while case.proxy.down < 6 * MIB:
         assert time.monotonic() < deadline, "nothing was read"
         time.sleep(0.005)
     os.kill(child.pid or 0, signal.SIGKILL)
@@ -228,11 +228,11 @@ def test_what_an_earlier_boot_left_is_not_trusted(
     monkeypatch.setattr(block_map, "boot_id", lambda: "0" * 36)
     case.open().file.ensure(0, 100)
     monkeypatch.undo()
-    case.traffic.clear()
+    case.proxy.clear()
 
     read(case.open(), 0, 100)
 
-    assert case.traffic.gets == ["bytes=0-131071"]
+    assert case.proxy.gets == ["bytes=0-131071"]
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other"])
@@ -246,8 +246,8 @@ def test_a_copy_whose_record_is_lost_is_begun_anew(case: Case, damage: str) -> N
     else:
         content = record.read_bytes()
         record.write_bytes(content[:50] if damage == "cut" else content[::-1])
-    case.traffic.clear()
+    case.proxy.clear()
 
     assert read(case.open(), 7, 90) == DATA[7:90]
 
-    assert case.traffic.gets == ["bytes=0-131071"]
+    assert case.proxy.gets == ["bytes=0-131071"]

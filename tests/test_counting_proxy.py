@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.bench.proxy import CountingProxy
+from tests.counting_proxy import CountingProxy
 
 BODY = bytes(range(256)) * 4096
 
@@ -50,6 +50,7 @@ class Server(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(sent)))
         self.send_header("X-Host", self.headers["Host"])
+        self.send_header("X-Range", self.headers.get("Range", "-"))
         self.end_headers()
         self.wfile.write(sent)
 
@@ -66,7 +67,7 @@ class Quiet(ThreadingHTTPServer):
 def proxy():
     with Quiet(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with CountingProxy(server.server_address[1]) as one:
+        with CountingProxy(f"http://127.0.0.1:{server.server_address[1]}") as one:
             yield one
         server.shutdown()
 
@@ -80,12 +81,11 @@ def client(proxy):
 
 @pytest.mark.parametrize("path", ["/length", "/chunked", "/until-the-end"])
 def test_an_answer_passes_whole_and_its_body_is_counted(proxy, client, path):
-    before = proxy.counted()
-    client.request("GET", path)
+    client.request("GET", path, headers={"Range": "bytes=0-"})
 
     assert client.getresponse().read() == BODY
-    counted = proxy.counted() - before
-    assert (counted.requests, counted.down, counted.up) == (1, len(BODY), 0)
+    assert proxy.requests == [("GET", "bytes=0-")]
+    assert (proxy.down, proxy.up) == (len(BODY), 0)
 
 
 def test_a_head_has_the_length_and_no_body_and_the_connection_stays(proxy, client):
@@ -97,7 +97,7 @@ def test_a_head_has_the_length_and_no_body_and_the_connection_stays(proxy, clien
             b"",
         )
 
-    assert (proxy.counted().requests, proxy.counted().down) == (2, 0)
+    assert (proxy.requests, proxy.down) == ([("HEAD", None)] * 2, 0)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -112,7 +112,7 @@ def test_a_body_that_is_sent_passes_with_its_host_and_is_counted(
 
     assert answer.headers["X-Host"] == "signed.example"
     assert answer.read() == BODY * 2
-    assert proxy.counted().up == 2 * len(BODY)
+    assert proxy.up == 2 * len(BODY)
 
 
 def test_an_answer_that_ends_early_ends_early_for_the_client_too(client):
@@ -120,6 +120,29 @@ def test_an_answer_that_ends_early_ends_early_for_the_client_too(client):
 
     with pytest.raises(http.client.IncompleteRead):
         client.getresponse().read()
+
+
+@pytest.mark.parametrize("path", ["/length", "/chunked"])
+def test_as_many_answers_as_asked_for_end_early(proxy, client, path):
+    proxy.breaks, proxy.break_after = 1, 100_000
+    client.request("GET", path)
+    with pytest.raises(http.client.IncompleteRead) as broken:
+        client.getresponse().read()
+    assert (len(broken.value.partial), proxy.down) == (100_000, 100_000)
+
+    client.close()
+    proxy.clear()
+    client.request("GET", path)
+    assert client.getresponse().read() == BODY
+    assert (len(proxy.gets), proxy.down) == (1, len(BODY))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_range_passes_or_the_whole_is_asked_for(proxy, client, keep):
+    proxy.keep_range = keep
+    client.request("PUT", "/x", b"", {"Range": "bytes=1-2"})
+
+    assert client.getresponse().headers["X-Range"] == ("bytes=1-2" if keep else "-")
 
 
 def test_a_client_that_goes_away_is_no_fault(proxy, capfd):
@@ -141,7 +164,7 @@ def test_all_connections_share_the_rate(proxy):
         link.getresponse().read()
         link.close()
 
-    proxy.bytes_per_second = 4 * len(BODY) / 0.4
+    proxy.rate = 4 * len(BODY) / 0.4
     threads = [threading.Thread(target=get) for _ in range(4)]
     began = time.monotonic()
     for one in threads:
