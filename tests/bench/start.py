@@ -9,7 +9,7 @@ process) for each clip, and the median. Aim: a median of at most 1.2.
 from __future__ import annotations
 
 import argparse
-import resource
+import os
 import statistics
 import sys
 import tempfile
@@ -20,15 +20,14 @@ from common.errors import FramemillError
 from common.model import MediaInfo
 from common.outputs.specs import AnimationSpec
 from common.settings.load import Settings
+from tests.bench import usage
 from worker.media.engine import Engine, Rendered, RenderJob, Watch
 from worker.media.source_file import LocalFile
 
 
 def cpu_seconds() -> float:
-    """Return the CPU time that this process and its ended children have used."""
-    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    used = [resource.getrusage(one) for one in both]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    """Return the CPU that this process has used, and the server that forks FFmpeg."""
+    return usage.cpu_seconds({"engine": os.getpid()})["engine"]
 
 
 def render(engine: Engine, clip: Path, media: MediaInfo, **words: Any) -> Rendered:
