@@ -35,7 +35,7 @@ import redis
 
 from common.access.keys import KeyRecord, Keys
 from common.settings.load import Settings
-from tests.bench import load
+from tests.bench import load, usage
 from tests.common import valkey
 from tests.conftest import ROOT
 from tests.ports import free_port
@@ -82,9 +82,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Return what its processes have used so far."""
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        children = [int(word) for word in listed.read_text().split()]
-        return sum(cpu_seconds(pid) for pid in [self.process.pid, *children])
+        return usage.cpu_seconds({"server": self.process.pid})["server"]
 
 
 @dataclass(frozen=True)
@@ -133,12 +131,6 @@ class Row:
     def once(self) -> None:
         """Send one request, and await its answer."""
         load.once(self.server.port, self.request())
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return what a process has used so far, itself and the kernel for it."""
-    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -230,13 +222,13 @@ def measure(rows: list[Row], store: int, rounds: int, span: float) -> None:
     """
     for number in range(rounds + 1):
         for row in rows:
-            before = row.server.cpu_seconds(), cpu_seconds(store)
+            before = row.server.cpu_seconds(), usage.own_seconds(store)
             result = row.run(span)
             if number > 0:
                 row.rates.append(result.rate)
                 row.answers += len(result.seconds)
                 row.cpu += row.server.cpu_seconds() - before[0]
-                row.store_cpu += cpu_seconds(store) - before[1]
+                row.store_cpu += usage.own_seconds(store) - before[1]
     for row in rows:
         row.half = row.run(2 * span, row.rate / 2)
 

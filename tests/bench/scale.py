@@ -8,12 +8,11 @@ CPU milliseconds a frame that scaling takes either way, and the ratio of both ru
 from __future__ import annotations
 
 import argparse
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
 from common.settings.load import Settings
+from tests.bench import usage
 from worker.media.ffmpeg import binary
 
 FRAMES = 250
@@ -28,10 +27,7 @@ def cpu_seconds(program: str, clip: Path, chain: str) -> float:
     """Return the CPU that FFmpeg uses for the first frames of a clip."""
     words = [program, "-v", "error", "-i", str(clip), "-an", "-vf", chain]
     words += ["-frames:v", str(FRAMES), "-f", "null", "-"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return usage.run(words).cpu
 
 
 def main() -> int:

@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +26,7 @@ from typing import Any
 
 from common.outputs.specs import ThumbnailSpec
 from common.settings.load import Settings
+from tests.bench import usage
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
 from worker.media.engine import Engine, RenderJob, Watch
@@ -37,7 +35,6 @@ from worker.media.source_file import LocalFile
 
 SPEC = {"kind": "thumbnail", "time": "50%", "width": 640}
 KEY = "films/clip"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def bare_milliseconds(clip: Path, seconds: float, rounds: int) -> float:
@@ -45,19 +42,11 @@ def bare_milliseconds(clip: Path, seconds: float, rounds: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         words = [_program(), "-v", "error", "-ss", f"{seconds}", "-i", str(clip)]
         words += ["-frames:v", "1", "-vf", "scale=640:-2", "-y", f"{folder}/still.jpg"]
-        before = _children_seconds()
-        for _ in range(rounds):
-            subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
-        return 1000 * (_children_seconds() - before) / rounds
+        return 1000 * statistics.fmean(usage.run(words).cpu for _ in range(rounds))
 
 
 def _program() -> str:
     return binary.path(Settings())
-
-
-def _children_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 @contextmanager
@@ -90,7 +79,7 @@ def print_runs(clip: Path, rounds: int) -> None:
     engine, spec = Engine(Settings()), ThumbnailSpec.model_validate(SPEC)
     source = LocalFile(clip)
     costs: dict[str, list[process.ProcessResult]] = {}
-    before, used = time.monotonic(), _own_seconds()
+    before, used = time.monotonic(), time.process_time()
     with recorded_runs() as seen:
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as folder:
@@ -103,15 +92,10 @@ def print_runs(clip: Path, rounds: int) -> None:
         cpu = 1000 * statistics.fmean(one.cpu_seconds for one in ends)
         wall = 1000 * statistics.fmean(one.seconds for one in ends)
         print(f"{name:22}{len(ends) / rounds:6.1f}{cpu:9.1f}{wall:9.1f}")
-    wall, own = time.monotonic() - before, _own_seconds() - used
+    wall, own = time.monotonic() - before, time.process_time() - used
     print(
         f"{'the engine itself':28}{1000 * own / rounds:9.1f}{1000 * wall / rounds:9.1f}"
     )
-
-
-def _own_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 class Processes:
@@ -122,29 +106,15 @@ class Processes:
 
     def seconds(self) -> Counter[str]:
         """Return the seconds of each part so far; ended children count for parents."""
-        spent: Counter[str] = Counter()
-        for name, child in self._service.children.items():
-            if name != "worker":
-                spent[name] = sum(map(_seconds, _family(child.pid)))
-                continue
-            spent["worker: main process"] = _seconds(child.pid, ended=False)
-            for pool in self._service.pool_children():
-                spent["worker: its tasks"] += _seconds(pool, ended=False)
-                runs = _seconds(pool) - _seconds(pool, ended=False)
-                runs += sum(map(_seconds, _family(pool)[1:]))
-                spent["worker: sandbox"] += runs
+        roots = {name: child.pid for name, child in self._service.children.items()}
+        worker, pool = roots.pop("worker"), self._service.pool_children()
+        spent = Counter(usage.cpu_seconds(roots))
+        spent["worker: main process"] = usage.own_seconds(worker)
+        tasks = sum(map(usage.own_seconds, pool))
+        spent["worker: its tasks"] = tasks
+        runs = usage.cpu_seconds({str(pid): pid for pid in pool})
+        spent["worker: sandbox"] = sum(runs.values()) - tasks
         return spent
-
-
-def _family(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(word) for path in listed for word in path.read_text().split()]
-    return [pid, *(one for child in children for one in _family(child))]
-
-
-def _seconds(pid: int, *, ended: bool = True) -> float:
-    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return sum(map(int, words[11 : 15 if ended else 13])) / _TICKS
 
 
 def ask(url: str) -> tuple[dict[str, Any], float]:

@@ -35,9 +35,11 @@ def test_a_tree_includes_living_grandchildren_and_the_children_they_waited_for()
         process.stdout.read(4)
         spent = usage.cpu_seconds({"tree": process.pid, "none": 2**22 + 1})
         living = usage.processes(process.pid)
+        own = sum(map(usage.own_seconds, living))
         process.stdin.close()
 
     assert spent["tree"] >= 0.55
+    assert own <= spent["tree"] - 0.55
     assert spent["none"] == 0
     assert len(living) == 2
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_PARENT, _USED = 1, slice(11, 15)  # of the words behind the name in /proc/PID/stat
+# Places among the words behind the name in /proc/PID/stat.
+_PARENT, _OWN, _USED = 1, slice(11, 13), slice(11, 15)
 _PEAK_SECONDS = 0.1
 
 
@@ -46,15 +47,23 @@ def cpu_seconds(roots: Mapping[str, int]) -> dict[str, float]:
     }
 
 
+def own_seconds(pid: int) -> float:
+    """Return what a process has used so far, without its children."""
+    return sum(int(word) for word in _words(pid)[_OWN]) / _TICK
+
+
 def _stats() -> dict[int, list[str]]:
     """Return the words of every ``/proc/PID/stat`` behind the program's name."""
     found = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with suppress(OSError):
-                text = (folder / "stat").read_text()
-                found[int(folder.name)] = text.rpartition(")")[2].split()
+                found[int(folder.name)] = _words(int(folder.name))
     return found
+
+
+def _words(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _tree(stats: Mapping[int, list[str]], root: int) -> Iterator[int]:
