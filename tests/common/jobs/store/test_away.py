@@ -30,6 +30,11 @@ def reopens(store_context: StoreContext, task: str) -> None:
     store_context.client.hdel(store_context.key("away"), "host")
 
 
+def outwaits(store_context: StoreContext, task: str) -> None:
+    """Let the deadline of a task that waits be over."""
+    store_context.client.hset(store_context.key(f"piece:{task}"), "away_since", 1)
+
+
 def entry(store_context: StoreContext, host: str = "host") -> dict[str, Any]:
     return json.loads(str(store_context.client.hget(store_context.key("away"), host)))
 
@@ -190,7 +195,7 @@ def test_after_its_deadline_the_work_fails_with_the_reason(
     task = f"{job_id}:o:poster"
     shut(store_context, task)
     reopens(store_context, task)
-    store_context.client.hset(store_context.key(f"piece:{task}"), "away_since", 1)
+    outwaits(store_context, task)
 
     claim = store_context.claim(task)
     assert store_context.store.release(claim, "wait", error=AWAY).job_ended
@@ -214,7 +219,7 @@ def test_the_copy_of_what_waited_before_has_a_deadline_of_its_own(
     task = f"{job_id}:o:poster"
     shut(store_context, task)
     reopens(store_context, task)
-    store_context.client.hset(store_context.key(f"piece:{task}"), "away_since", 1)
+    outwaits(store_context, task)
     claim = store_context.claim(task)
     store_context.store.finish(claim, [an_artifact(claim)], publish=True)
 
@@ -227,7 +232,7 @@ def test_after_its_deadline_no_more_claim_is_needed_to_end_it(
 ) -> None:
     job_id = store_context.opened()
     task = f"{job_id}:o:poster"
-    store_context.client.hset(store_context.key(f"piece:{task}"), "away_since", 1)
+    outwaits(store_context, task)
     store_context.store.part_away(HOST, AWAY)
     assert store_context.store.claim(task, "x", HOST) == Refusal("exhausted")
     assert store_context.status(job_id) == "failed"
