@@ -61,17 +61,23 @@ def large(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def slow_uploads(visit: Visit, bytes_a_second: int) -> Iterator[None]:
+def slow_upload(visit: Visit, large: Path) -> Iterator[Locator]:
+    """Upload a file at 2 MB/s; yields its row once its speed is shown."""
     session = visit.page.context.new_cdp_session(visit.page)
-    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1}
-    session.send(
-        "Network.emulateNetworkConditions",
-        conditions | {"uploadThroughput": bytes_a_second},
-    )
-    yield
-    session.send(
-        "Network.emulateNetworkConditions", conditions | {"uploadThroughput": -1}
-    )
+
+    def limit(bytes_a_second: int) -> None:
+        conditions = {"offline": False, "latency": 0, "downloadThroughput": -1}
+        conditions["uploadThroughput"] = bytes_a_second
+        session.send("Network.emulateNetworkConditions", conditions)
+
+    limit(2_000_000)
+    try:
+        choose(visit, large)
+        row = card(visit, large.name)
+        expect(row.get_by_text("/s,")).to_be_visible()
+        yield row
+    finally:
+        limit(-1)
 
 
 def test_a_dropped_video_becomes_a_picture_and_a_gif_without_a_reload(
@@ -118,10 +124,7 @@ def test_a_file_is_chosen_by_keyboard(visit: Visit) -> None:
 
 def test_an_upload_pauses_and_goes_on_after_a_reload(visit: Visit, large: Path) -> None:
     visit.open("/")
-    with slow_uploads(visit, 2_000_000):
-        choose(visit, large)
-        row = card(visit, "large.mp4")
-        expect(row.get_by_text("/s,")).to_be_visible()
+    with slow_upload(visit, large) as row:
         row.get_by_role("button", name="Pause").click()
         expect(row.get_by_text("Paused")).to_be_visible()
         row.get_by_role("button", name="Continue").click()
@@ -136,10 +139,7 @@ def test_an_upload_pauses_and_goes_on_after_a_reload(visit: Visit, large: Path) 
 
 def test_an_upload_survives_the_death_of_the_api(visit: Visit, large: Path) -> None:
     visit.open("/")
-    with slow_uploads(visit, 2_000_000):
-        choose(visit, large)
-        row = card(visit, "large.mp4")
-        expect(row.get_by_text("/s,")).to_be_visible()
+    with slow_upload(visit, large) as row:
         visit.service.restart("api")
         visit.service.await_ready()
         expect(row.get_by_text("/s,")).to_be_visible()
