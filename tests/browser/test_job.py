@@ -6,6 +6,7 @@ import io
 import json
 import re
 import subprocess
+import time
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import imageio_ffmpeg
 import pytest
 from PIL import Image, ImageStat
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from common.settings.load import Settings
 from common.storage.links import share_token
@@ -296,3 +297,28 @@ def test_a_shared_link_that_has_expired_says_so(visit: Visit, job: str) -> None:
         "This link no longer works"
     )
     assert visit.page.locator("#job").count() == 0
+
+
+def test_a_shared_page_goes_on_after_a_poll_that_failed(visit: Visit) -> None:
+    settings = Settings(api={"secret": SECRET})
+    failures: list[Route] = []
+
+    def fail_twice(route: Route) -> None:
+        if route.request.is_navigation_request() or len(failures) == 2:
+            route.fallback()
+            return
+        failures.append(route)
+        route.fulfill(status=503, json={"title": "away", "detail": "away"})
+
+    with visit.service.stopped("worker"):
+        job = visit.service.submit(SAMPLE, [{"kind": "thumbnail", "time": 1}])
+        token = share_token(settings, job, int(time.time()) + 600, source=False)
+        visit.page.route("**/s/*", fail_twice)
+        visit.page.goto(f"{visit.service.url}/s/{token}")
+        shown = visit.page.locator(".card.job")
+        expect(visit.page.get_by_role("alert")).to_be_visible()
+        expect(shown).to_have_attribute("data-status", "accepted")
+
+    expect(shown).to_have_attribute("data-status", "completed")
+    assert len(failures) == 2
+    expect(visit.page.get_by_role("alert")).to_have_count(0)
