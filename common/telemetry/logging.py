@@ -10,10 +10,11 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
+from common.forks import no_fork
 from common.settings.sections import Log
 
 _QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']+")
@@ -37,6 +38,25 @@ def _mask_event(
     return event
 
 
+class _Lines(structlog.PrintLogger):
+    """Writes lines under a lock that no forked process inherits locked."""
+
+    def msg(self, message: str) -> None:
+        with no_fork():
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """The same for the lines of the standard library."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with no_fork():
+            super().emit(record)
+
+
 def configure(settings: Log) -> None:
     """Set up structlog, and send the standard library's logs through it."""
     shared: list[Any] = [
@@ -54,10 +74,10 @@ def configure(settings: Log) -> None:
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[

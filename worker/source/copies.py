@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.forks import no_fork
 from common.settings.sections import Worker
 from common.storage.port import disk_errors
 from worker.source.block_map import BlockMap, Layout
@@ -100,7 +101,8 @@ class Copies:
         """Lock the names in the folder, not what is in the files."""
         with disk_errors(DOING):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / _LOCK).open("w") as lock:
+            # A pool process forked meanwhile would keep the lock as long as it lives.
+            with no_fork(), (self._folder / _LOCK).open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
 
