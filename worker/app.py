@@ -7,7 +7,9 @@ FRAMEMILL_WORKER_SHUTDOWN_SECONDS to end, the others are released at once.
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import socket
 import threading
 from typing import Any
@@ -48,6 +50,8 @@ log = structlog.get_logger(__name__)
 SETTINGS = Settings.load()
 app = celery_app(SETTINGS, "worker")
 HEARTBEAT_SECONDS = 10.0
+# Celery replaces sys.stderr.
+_STANDARD_ERROR = 2
 _stopping = threading.Event()
 _contexts: dict[int, WorkerContext] = {}
 
@@ -119,6 +123,8 @@ def _clear_scratch(**_: Any) -> None:
 def _begin_child(**_: Any) -> None:
     # Without it, a child would go on working after its main process was killed.
     die_with_parent()
+    # SIGUSR1 is how Celery's main process says that a task takes too long.
+    faulthandler.register(signal.SIGUSR2, _STANDARD_ERROR)
     # The pool process that this one replaces may have been killed during an attempt.
     removed = remove_abandoned(SETTINGS.worker.scratch)
     if removed:

@@ -13,7 +13,7 @@ from tests.acceptance.case import Case
 from tests.acceptance.catalogue import Film
 from tests.acceptance.judge import Cell, judge, judge_job
 from tests.acceptance.options import Option, defaults, options
-from tests.acceptance.service import HttpError, Service
+from tests.acceptance.service import HttpError, NotEnded, Service
 from tests.acceptance.table import Grid
 
 # What every film is asked for: the default of each kind, and two that show more of a
@@ -36,15 +36,20 @@ _POINTER = re.compile(r"/outputs/(\d+)")
 
 @dataclass
 class Run:
-    """One run over a service; ``tell`` gets a line for each cell that fails."""
+    """One run over a service; ``tell`` gets a line for each cell that fails.
+
+    After a job that does not end in ``seconds``, and the length of its film, no other
+    is submitted: the service is stuck, and each would wait as long.
+    """
 
     service: Service
     films: list[Film]
     long: bool = False
     only: str = ""
-    seconds: float = 900.0
+    seconds: float = 300.0
     tell: Callable[[str], None] = print
     document: dict[str, Any] = field(default_factory=dict)
+    _stuck: str | None = None
 
     def __post_init__(self) -> None:
         """Read what can be asked of the service."""
@@ -122,6 +127,8 @@ class Run:
     ) -> tuple[dict[str, Any] | None, list[Case | None]]:
         """Submit one job and judge its outputs; what is refused is judged, too."""
         while requested:
+            if self._stuck:
+                raise AssertionError(f"not submitted: {self._stuck}")
             named = [
                 {"name": f"o{number}", **option.spec}
                 for number, option in enumerate(requested)
@@ -131,6 +138,11 @@ class Run:
                     film.file, named, seconds=self.seconds + film.length
                 )
                 break
+            except NotEnded as error:
+                if self._stuck is None:
+                    self._stuck = str(error)
+                    self.tell(self.service.stacks())
+                raise
             except HttpError as error:
                 left = _refused(error, requested, cells)
                 if len(left) == len(requested):

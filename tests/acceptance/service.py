@@ -20,6 +20,7 @@ import json
 import mimetypes
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,7 @@ INDEX_TYPES = frozenset(
     {"text/vtt", "application/json", "application/vnd.apple.mpegurl"}
 )
 _ANSWER_SECONDS = 120.0
+_STACKS_SECONDS, _STACKS_LINES = 0.5, 300
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 1.0
 _PARTS = ("api", "broker", "store", "s3", "flower")
 
@@ -62,6 +64,10 @@ class HttpError(AssertionError):
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
+
+
+class NotEnded(AssertionError):
+    """A job that did not end in time."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +151,14 @@ class Service:
             return answer
 
     def wait(self, job: dict[str, Any], seconds: float = 300.0) -> dict[str, Any]:
-        """Return the document of a job that has ended; raises AssertionError."""
+        """Return the document of a job that has ended; raises NotEnded."""
         deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
         while job["status"] not in ENDED:
-            assert time.monotonic() < deadline, (
-                f"job {job['id']} is {job['status']} ({job['progress']} %) after "
-                f"{seconds:.0f} s"
-            )
+            if time.monotonic() > deadline:
+                raise NotEnded(
+                    f"job {job['id']} is {job['status']} ({job['progress']} %) after "
+                    f"{seconds:.0f} s"
+                )
             time.sleep(pause)
             # A short job is waited for no longer than it takes, a long one asked for
             # seldom.
@@ -170,6 +177,23 @@ class Service:
     ) -> dict[str, Any]:
         """Upload a file as a job, wait for its end and return its document."""
         return self.wait(self.post(file, outputs, name=name, **fields), seconds)
+
+    def stacks(self) -> str:
+        """Return the end of the worker's log, with what each of its threads does.
+
+        The text is empty for a service that was not started here.
+        """
+        if self.data is None:
+            return ""
+        main = self.state["children"]["worker"]
+        tasks = Path(f"/proc/{main}/task").glob("*/children")
+        children = [int(pid) for one in tasks for pid in one.read_text().split()]
+        for pid in children:
+            os.kill(pid, signal.SIGUSR2)
+        os.kill(main, signal.SIGUSR1)
+        time.sleep(_STACKS_SECONDS)
+        log = (self.data / "logs" / "worker.log").read_text(errors="replace")
+        return "\n".join(log.splitlines()[-_STACKS_LINES:])
 
     def fetch(self, what: dict[str, Any] | str) -> Fetched:
         """Return the file of an artifact, or of a URL, without a key."""

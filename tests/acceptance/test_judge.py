@@ -15,7 +15,7 @@ from tests.acceptance.films.catalogue import FILMS
 from tests.acceptance.films.make import write
 from tests.acceptance.judge import judge, judge_job
 from tests.acceptance.options import defaults, options
-from tests.acceptance.run import EVERY, Run
+from tests.acceptance.run import EVERY, IN_FLIGHT, Run
 from tests.acceptance.service import Service
 from tests.acceptance.table import Grid
 
@@ -196,3 +196,18 @@ def test_the_table_says_why_a_cell_is_empty():
 def test_a_folder_without_a_catalogue_is_named(tmp_path):
     with pytest.raises(CatalogueError, match=r"films\.json"):
         load(tmp_path)
+
+
+def test_after_a_job_that_does_not_end_no_other_is_submitted(service, film):
+    films = [dataclasses.replace(film, name=f"film-{n}") for n in range(IN_FLIGHT + 2)]
+    told: list[str] = []
+    run = Run(service, films, tell=told.append, seconds=-film.length)
+
+    grid = run.all_films()
+
+    texts = [cell.text for cell in grid.cells if cell.passed is False]
+    assert len(texts) == len(films)
+    assert " after 0 s" in texts[0]
+    assert texts[-1].startswith("not submitted: job ")
+    stacks = next(text for text in told if "most recent call first" in text)
+    assert "celery" in stacks
