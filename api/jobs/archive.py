@@ -1,4 +1,4 @@
-"""``GET /v1/jobs/{id}/archive``: all files of a job as one zip.
+"""``GET /v1/jobs/{id}/archive``: all files of a job that has ended, as one zip.
 
 The zip is written while it is sent, so it takes no disk and little memory. Its files
 are stored, not deflated: pictures and videos are compressed already. An archive holds
@@ -27,7 +27,7 @@ from common.errors import (
     SourceError,
     TooManyRequests,
 )
-from common.model import Artifact, JobRecord
+from common.model import JOB_ENDED, Artifact, JobRecord
 from common.storage.names import check_key, content_disposition
 from common.storage.port import BlobStore
 
@@ -56,15 +56,11 @@ def blueprint(services: Services) -> Blueprint:
 def send_archive(services: Services, job: JobRecord) -> Response:
     """Answer with the zip of a job's files, ``OUTPUT/FILE`` each.
 
-    Raises Conflict for a job without files, NotFound if the first one is gone,
-    StorageUnavailable, and TooManyRequests when too many archives are being sent.
+    Raises Conflict for a job that has not ended or has no files, NotFound if the first
+    one is gone, StorageUnavailable, and TooManyRequests when too many archives are
+    being sent.
     """
-    files = files_of(job)
-    if not files:
-        raise Conflict(
-            f"job {job.id} has no files ({job.status})",
-            hint="an archive has the files of the outputs that have succeeded",
-        )
+    files = _files_at_end(job)
     blobs = services.runtime.blobs
     with ExitStack() as stack:
         if not stack.enter_context(services.archives.place()):
@@ -89,6 +85,25 @@ def send_archive(services: Services, job: JobRecord) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
+
+
+def has_archive(job: JobRecord) -> bool:
+    """Return whether the job has ended with files, which do not change any more."""
+    return job.status in JOB_ENDED and any(one.artifacts for one in job.outputs)
+
+
+def _files_at_end(job: JobRecord) -> list[tuple[str, Artifact]]:
+    if job.status not in JOB_ENDED:
+        raise Conflict(
+            f"job {job.id} has not ended ({job.status}), so not all files are there",
+            hint="wait until links.archive of the job is not null",
+        )
+    if not has_archive(job):
+        raise Conflict(
+            f"job {job.id} has ended without files ({job.status})",
+            hint="an archive has the files of the outputs that have succeeded",
+        )
+    return files_of(job)
 
 
 def files_of(job: JobRecord) -> list[tuple[str, Artifact]]:

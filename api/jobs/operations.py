@@ -287,8 +287,9 @@ def _archive(common: set[int]) -> dict[str, Any]:
     return _operation(
         "getArchive",
         "Fetch all files of a job as a zip",
-        description="The files have the names OUTPUT/FILE. The number of archives that "
-        "are sent at once is limited; on 429, try again.",
+        description="The files have the names OUTPUT/FILE. A job that has not ended, "
+        "or has no files, gets 409. The number of archives that are sent at once is "
+        "limited; on 429, try again.",
         responses={"200": answer("The zip.", zipped, kind="application/zip")}
         | problems(common | {404, 409}),
     )

@@ -310,7 +310,7 @@ class OutputView(View):
 
 
 class LinksView(View):
-    """Absolute addresses; ``thumbnail``, ``gif`` and ``archive`` once these exist."""
+    """Absolute addresses; ``thumbnail`` and ``gif`` once these exist."""
 
     self: Link
     cancel: Link
@@ -318,7 +318,10 @@ class LinksView(View):
     media: Link | None
     thumbnail: Link | None
     gif: Link | None
-    archive: Link | None = Field(description="All files as one zip; needs the API key.")
+    archive: Link | None = Field(
+        description="All files as one zip; needs the API key. Null until the job has "
+        "ended, and for one that ended without files."
+    )
 
 
 class WaitingView(View):

@@ -8,6 +8,7 @@ import json
 from typing import Literal
 
 from api.http.links import Links
+from api.jobs.archive import has_archive
 from api.jobs.schemas import (
     ArtifactView,
     AttemptView,
@@ -63,9 +64,7 @@ def present(job: JobRecord, links: Links) -> JobView:
             media=links.source(job.id) if has_source(job) else None,
             thumbnail=_first(job, outputs, "thumbnail"),
             gif=_first(job, outputs, "gif"),
-            archive=links.job(job.id, "archive")
-            if any(one.artifacts for one in job.outputs)
-            else None,
+            archive=links.job(job.id, "archive") if has_archive(job) else None,
         ),
     )
 

@@ -40,7 +40,10 @@ class SharedLinksView(View):
     """Absolute addresses, which end with the link."""
 
     self: Link
-    archive: Link | None
+    archive: Link | None = Field(
+        description="All files as one zip. Null until the job has ended, and for one "
+        "that ended without files."
+    )
     media: Link | None
     thumbnail: Link | None
     gif: Link | None

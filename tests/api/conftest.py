@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class Context:
         assert isinstance(claim, Claim)
         return claim
 
-    def make(self, job_id: str, **more: Any) -> None:
-        """Finish a job: every output with one stored artifact."""
+    def make(self, job_id: str, only: Sequence[str] = (), **more: Any) -> None:
+        """Finish a job, or ``only`` some outputs: each with one stored artifact."""
         store = self.runtime.store
         record = store.get(job_id)
         assert record is not None
@@ -60,6 +60,8 @@ class Context:
         prepare = self.claim(f"{job_id}:prepare")
         assert store.open(prepare, media, record.source, names).applied
         for output in record.outputs:
+            if only and output.name not in only:
+                continue
             claim = self.claim(f"{job_id}:o:{output.name}")
             artifact = Artifact(
                 name=f"{output.name}.bin",

@@ -90,11 +90,26 @@ def test_more_than_four_gigabytes_have_room(
         assert {one.extract_version for one in found.infolist()} == {45}
 
 
-def test_a_job_without_files_has_none(context: Context) -> None:
-    job = context.submit()
-    assert job["links"]["archive"] is None
-    answer = context.client.get(f"/v1/jobs/{job['id']}/archive")
+def test_a_job_that_has_not_ended_has_none(context: Context) -> None:
+    job = context.submit(outputs=TWO)["id"]
+    context.make(job, only=("poster",))
+    shown = context.client.get(f"/v1/jobs/{job}").json
+    assert (shown["status"], len(shown["outputs"][0]["artifacts"])) == ("processing", 1)
+    assert shown["links"]["archive"] is None
+    answer = context.client.get(f"/v1/jobs/{job}/archive")
     assert (answer.status_code, answer.json["code"]) == (409, "conflict")
+    assert "has not ended (processing)" in answer.json["detail"]
+    assert "links.archive" in answer.json["hint"]
+
+
+def test_a_job_that_ended_without_files_has_none(context: Context) -> None:
+    job = context.submit()["id"]
+    context.client.post(f"/v1/jobs/{job}/cancel")
+    shown = context.client.get(f"/v1/jobs/{job}").json
+    assert (shown["status"], shown["links"]["archive"]) == ("cancelled", None)
+    answer = context.client.get(f"/v1/jobs/{job}/archive")
+    assert (answer.status_code, answer.json["code"]) == (409, "conflict")
+    assert "ended without files (cancelled)" in answer.json["detail"]
 
 
 def test_nobody_gets_the_archive_of_others(
