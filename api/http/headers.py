@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self, TypeVar, get_args
+from typing import Self, TypeVar
 
 from flask import Request
 from werkzeug.http import parse_list_header, unquote_header_value
@@ -15,8 +15,6 @@ MAX_WAIT_SECONDS = 60
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
 MAX_SEARCH_CHARS = 200
-Language = Literal["en", "de"]
-_LANGUAGES: tuple[Language, ...] = get_args(Language)
 T = TypeVar("T", bound=str)
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _WAIT = re.compile(r"wait\s*=\s*(.+)", re.IGNORECASE)
@@ -59,16 +57,6 @@ def wait_seconds(request: Request) -> int | None:
             if text.isascii() and text.isdigit() and len(text) < 10:
                 return min(int(text), MAX_WAIT_SECONDS)
     return None
-
-
-def preferred_language(request: Request) -> Language:
-    """Return the language of a page: the first of Accept-Language that we have."""
-    for tag, _ in request.accept_languages:
-        primary = tag.partition("-")[0].lower()
-        for language in _LANGUAGES:
-            if language == primary:
-                return language
-    return "en"
 
 
 def request_id(request: Request) -> str | None:

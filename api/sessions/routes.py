@@ -135,6 +135,5 @@ def _view(
         name=key and key.name,
         key_id=key and key.id,
         scopes=scopes,
-        language=headers.preferred_language(request),
         expires_at=rfc3339(ends),
     )

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.http.headers import Language
 from api.jobs.schemas import Timestamp, View
 from common.access.keys import Scope
 
@@ -29,5 +28,4 @@ class SessionView(View):
     name: str | None = Field(description="The name of the API key.")
     key_id: str | None
     scopes: list[Scope]
-    language: Language = Field(description="The language that the browser prefers.")
     expires_at: Timestamp | None = Field(description="When the session ends.")
