@@ -9,10 +9,12 @@ from flask import request
 from werkzeug.sansio.utils import get_current_url
 
 from api.http.auth import Authenticator, enter
+from api.http.context import current
 from api.http.links import Links
 from api.http.long_poll import LongPollSlots
 from common.access.keys import Keys, Scope
 from common.access.principal import Principal
+from common.errors import Forbidden, Unauthorized
 from common.runtime import Runtime
 from common.uploads import Uploads
 
@@ -36,6 +38,21 @@ class Services:
     def enter(self, scope: Scope) -> Principal:
         """Return the caller; raises Unauthorized, Forbidden or TooManyRequests."""
         return enter(self.authenticator, scope)
+
+    def is_signed_in(self) -> bool:
+        """Return whether the browser is signed in, or need not be.
+
+        Raises Forbidden for what this service refuses to everybody, TooManyRequests.
+        """
+        try:
+            self.enter("read")
+        except Unauthorized:
+            return False
+        except Forbidden:
+            # A key without the scope "read" is signed in, and may do little.
+            if current().admission is None:
+                raise
+        return True
 
     def root(self) -> str:
         """Return the address of this API as the caller sees it, without a slash."""

@@ -17,7 +17,7 @@ from api.http.headers import check_id
 from api.http.services import Services
 from api.shares.routes import open_share
 from api.web.languages import catalogues, language_of
-from common.errors import Forbidden, NotFound, Unauthorized
+from common.errors import Forbidden, NotFound
 from common.jobs import presets
 from common.runtime import Runtime
 from common.storage.local import LocalStore
@@ -58,7 +58,7 @@ class _Pages:
 
     def own(self, name: str, **facts: Any) -> Response:
         """Return a page of the caller's, or the sign-in in its place."""
-        name = name if _may_enter(self._services) else "signin"
+        name = name if self._services.is_signed_in() else "signin"
         return self._render(name, _facts(self._services.runtime) | facts)
 
     def shared(self, token: str) -> Response:
@@ -98,19 +98,6 @@ class _Pages:
 def _wants_a_page(wanted_by: Request) -> bool:
     accepted = wanted_by.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
-
-
-def _may_enter(services: Services) -> bool:
-    """Return whether the browser is signed in, or need not be."""
-    try:
-        services.enter("read")
-    except Unauthorized:
-        return False
-    except Forbidden:
-        # A key without the scope "read" is signed in; the API says what it may not do.
-        if current().admission is None:
-            raise
-    return True
 
 
 def _texts() -> dict[str, Any]:
