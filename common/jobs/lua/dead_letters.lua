@@ -1,6 +1,7 @@
 -- Lists the tasks that were given up, runs them again, or forgets them.
 -- arg: op, and list: limit; redrive: call, task; purge: call, task? (without it all).
--- Answers {dead}; redrive: {gone}, {none = state} or an outcome; {removed}.
+-- Answers {dead = [{task, at, info, gone? (its record has expired)}]}; redrive: {gone},
+--   {none = state} where nothing is to run again, or an outcome; {removed}.
 -- redrive renews a task's attempts; its fence goes on growing.
 
 local function list()
@@ -11,7 +12,10 @@ local function list()
   for i = 1, #flat, 2 do
     local info = redis.call('HGET', P .. 'dead:info', flat[i])
     if info then
-      found[#found + 1] = {task = flat[i], at = tonumber(flat[i + 1]), info = info}
+      found[#found + 1] = {
+        task = flat[i], at = tonumber(flat[i + 1]), info = info,
+        gone = redis.call('EXISTS', P .. 'piece:' .. flat[i]) == 0 or nil,
+      }
     end
   end
   return cjson.encode({dead = found})
@@ -23,7 +27,7 @@ local function resume(batch_task)
   local batch = read_batch(batch_task.f.job)
   if not batch then return {gone = true} end
   if batch.f.want == 'expand' then
-    if batch.f.prefix == '' then return {none = batch.f.status} end
+    if batch.f.prefix == '' then return {none = batch_task.f.state} end
     set(batch, {closed = 0, short = 0, error = ''})
   end
   renew(batch_task)
@@ -49,7 +53,9 @@ local function redrive()
   local job = read_job(task.f.job)
   if not job then return {gone = true} end
   local output = output_of(task)
-  if reopen(job, output and output.f.name) == 0 then return {none = job.f.status} end
+  if reopen(job, output and output.f.name) == 0 then
+    return {none = output and output.f.state or job.f.status}
+  end
   return outcome(true, job)
 end
 

@@ -6,7 +6,10 @@
 local function open_output(job, output, opening)
   drop_parts(output)
   if opening.queue then set(output, {queue = opening.queue}) end
-  if opening.error then return end_output(job, output, 'failed', opening.error) end
+  if opening.error then
+    count_failure(opening.error)
+    return end_output(job, output, 'failed', opening.error)
+  end
   if #opening.parts == 0 then return enqueue(output, 0) end
   set(output, {nparts = #opening.parts})
   for i, part_spec in ipairs(opening.parts) do

@@ -26,6 +26,7 @@ _REOPEN = _LUA / "lib" / "reopen.lua"
 _LIBRARIES: dict[str, ScriptFiles] = {
     "accept": (QUOTA_LUA, *_RULES, _IDEMPOTENCY, _LIMITS),
     "accept_batch": (*_RULES, _IDEMPOTENCY),
+    "activity": _PRELUDE,
     "kept_answers": _PRELUDE,
     "batch": (*_RULES, _REOPEN),
     "cancel": _RULES,

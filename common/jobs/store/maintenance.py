@@ -11,11 +11,26 @@ from pydantic import TypeAdapter
 from common.errors import Conflict, NotFound
 from common.jobs.store.connection import Connection, dump, new_call, read_messages
 from common.jobs.store.jobs import read_outcome
-from common.jobs.store.records import Away, Cleanup, DeadTask, Outcome, Reaped, Stats
+from common.jobs.store.records import (
+    Activity,
+    Away,
+    Cleanup,
+    DeadTask,
+    Minute,
+    Outcome,
+    QueueState,
+    Reaped,
+    Stats,
+)
 from common.model import ErrorInfo, JobStatus
 
 _CLEANUP = TypeAdapter(Cleanup)
 _MOMENT_DIGITS = 13
+_MINUTE_MS = 60_000
+# A minute's counts of failures have the code of the error behind this.
+_CODE = "code:"
+# States of a task, or of the job of a prepare task, that is at work already.
+_AT_WORK = frozenset({"accepted", "processing", "waiting", "queued", "running"})
 
 
 def _read_cleanup(member: str) -> Cleanup:
@@ -43,7 +58,19 @@ def _read_dead(one: dict[str, Any]) -> DeadTask:
         output=info["output"] or None,
         at=int(one["at"]),
         error=ErrorInfo.model_validate_json(info["error"]),
+        attempts=info.get("attempts"),
+        gone=bool(one.get("gone")),
     )
+
+
+def _read_minute(at: int, counts: Mapping[str, int]) -> Minute:
+    failures = {
+        name.removeprefix(_CODE): n
+        for name, n in counts.items()
+        if name.startswith(_CODE)
+    }
+    counters = {name: n for name, n in counts.items() if not name.startswith(_CODE)}
+    return Minute(at, counters, failures)
 
 
 class Upkeep(Connection):
@@ -102,13 +129,26 @@ class Upkeep(Connection):
     def redrive(self, task_id: str) -> Outcome:
         """Run the output (or delivery) of a dead task again, with renewed attempts.
 
-        Raises NotFound; Conflict when it has not ended, or succeeded.
+        A task that is at work again already is left alone: the outcome is not applied.
+        Raises NotFound; Conflict when it succeeded, or what it needs is gone.
         """
         answer = self._call("dead_letters", call=new_call(), op="redrive", task=task_id)
         if "gone" in answer:
-            raise NotFound(f"there is no task {task_id!r}")
-        if "none" in answer:
-            raise Conflict(f"task {task_id} has nothing to run again")
+            raise NotFound(
+                f"there is no task {task_id!r}",
+                hint="it never was, or its job was deleted or has expired",
+            )
+        state = answer.get("none")
+        if state in _AT_WORK:
+            return Outcome(applied=False, job_ended=False, messages=[])
+        if state == "failed":
+            # Only a batch: what it was to make jobs of is no longer kept.
+            raise Conflict(
+                f"the sources of batch {task_id.partition(':')[0]} are no longer kept",
+                hint="send the batch again",
+            )
+        if state is not None:
+            raise Conflict(f"task {task_id} has nothing to run again: it has {state}")
         return read_outcome(answer)
 
     def purge(self, task_id: str | None = None) -> int:
@@ -134,6 +174,30 @@ class Upkeep(Connection):
             one | {"at": int(one["at"]), "info": json.loads(one["info"])}
             for one in answer["workers"] or []
         ]
+
+    def activity(self) -> Activity:
+        """Return the queues as they are, and the last hour by minutes."""
+        answer = self._call("activity")
+        at = int(answer["at"])
+        first = at // _MINUTE_MS - len(answer["minutes"]) + 1
+        return Activity(
+            at=at,
+            queues=[
+                QueueState(
+                    name=queue,
+                    ready=state["ready"],
+                    delayed=state["delayed"],
+                    running=state["running"],
+                    oldest=state.get("oldest"),
+                    since=int(state["since"]) if "since" in state else None,
+                )
+                for queue, state in sorted(answer["queues"].items())
+            ],
+            minutes=[
+                _read_minute((first + number) * _MINUTE_MS, counts or {})
+                for number, counts in enumerate(answer["minutes"])
+            ],
+        )
 
     def stats(self) -> Stats:
         """Return counts for metrics and alerts."""

@@ -271,7 +271,12 @@ class Cleanup:
 
 @dataclass(frozen=True)
 class DeadTask:
-    """A task that was given up: it ran out of attempts, or its workers died."""
+    """A task that was given up: it ran out of attempts, or its workers died.
+
+    ``attempts`` is how often a worker had it, and None where an earlier version of the
+    service gave it up. ``gone`` is true once its record has expired: it cannot run
+    again.
+    """
 
     task: str
     job_id: str
@@ -279,6 +284,8 @@ class DeadTask:
     output: str | None
     at: int
     error: ErrorInfo
+    attempts: int | None
+    gone: bool
 
 
 @dataclass(frozen=True)
@@ -326,3 +333,39 @@ class Stats:
     reaper_seconds: float | None
     counters: dict[str, int]
     away: list[Away] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """One queue now: how many tasks are ready, delayed (before a retry) and running.
+
+    ``oldest`` is the ready task that has waited longest, since ``since``.
+    """
+
+    name: Queue
+    ready: int
+    delayed: int
+    running: int
+    oldest: str | None
+    since: int | None
+
+
+@dataclass(frozen=True)
+class Minute:
+    """What was counted in the minute that begins ``at``: names as in :class:`Stats`.
+
+    ``failures`` are tasks that failed for good, by the code of their error.
+    """
+
+    at: int
+    counters: dict[str, int]
+    failures: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """The queues, and 60 minutes, oldest first; the last one is not over."""
+
+    at: int
+    queues: list[QueueState]
+    minutes: list[Minute]

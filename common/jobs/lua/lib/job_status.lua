@@ -164,7 +164,13 @@ local function end_batch_task(batch_task, state, reason)
   derive_batch(batch)
 end
 
+-- Counts what failed for good by the code of its error: once, where it failed.
+local function count_failure(reason)
+  count_in_minute('code:' .. cjson.decode(reason).code)
+end
+
 local function end_task(job, task, state, reason)
+  if state == 'failed' then count_failure(reason) end
   if task.f.role == 'notice' then
     end_delivery(task, state, reason)
   elseif task.f.role == 'batch' then
@@ -198,6 +204,7 @@ local function dead_letter(task, reason)
   local info = {
     job = task.f.job, owner = task.f.owner, error = reason,
     output = output and output.f.name or '',
+    attempts = number(task, 'attempt') + number(task, 'lost') + number(task, 'deaths'),
   }
   redis.call('ZADD', P .. 'dead', text(now), task.id)
   redis.call('HSET', P .. 'dead:info', task.id, cjson.encode(info))

@@ -35,7 +35,25 @@ local function splice(old, new)
   return string.sub(old, 1, -2) .. ',' .. string.sub(new, 2)
 end
 
-local function increment(name, by) redis.call('HINCRBY', P .. 'stats', name, by or 1) end
+-- Counts for the last hour: a hash for each minute, which expires with it.
+local MINUTE_MS, HOUR_MINUTES = 60000, 60
+
+local function minute_key(minute) return P .. 'minute:' .. text(minute) end
+
+local function count_in_minute(name)
+  local minute = math.floor(now / MINUTE_MS)
+  local key = minute_key(minute)
+  -- Only a name's first count in a minute sets the expiry: few calls pay for it.
+  if redis.call('HINCRBY', key, name, '1') == 1 then
+    redis.call('PEXPIREAT', key, text((minute + HOUR_MINUTES + 1) * MINUTE_MS))
+  end
+end
+
+-- Counts for good, and for the last hour.
+local function increment(name)
+  redis.call('HINCRBY', P .. 'stats', name, '1')
+  count_in_minute(name)
+end
 
 -- Runs a call once: a client that timed out and sends it again gets the first answer.
 local function replay_safe(body)

@@ -40,7 +40,7 @@ BAD = ErrorInfo(code="decode_error", title="Bad", detail="nothing decodes")
 IDLE = {"fast": 0, "slow": 0}
 READERS = {"hash": "hgetall", "set": "smembers", "string": "get"}
 # What these answer changes with time, or by another thread's doing.
-_READS = {"get", "list", "search", "deliveries", "stats", "workers"}
+_READS = {"get", "list", "search", "deliveries", "stats", "workers", "activity"}
 
 
 class TwiceStore(JobStore):

@@ -9,7 +9,7 @@ import pytest
 
 from common.access.keys import Keys
 from common.access.quota import DailyQuota
-from common.errors import IdempotencyMismatch
+from common.errors import Conflict, IdempotencyMismatch
 from common.jobs.store import (
     Accepted,
     CalledOff,
@@ -132,6 +132,15 @@ def test_a_failed_walk_over_a_prefix_is_taken_up_by_redrive(
     store_context.store.redrive(f"{batch_id}:batch")
     assert batch(store_context, batch_id).status == "accepted"
     child(store_context, store_context.claim(f"{batch_id}:batch"))
+
+
+def test_a_failed_batch_of_named_sources_is_not_redriven(
+    store_context: StoreContext,
+) -> None:
+    batch_id = accept_batch(store_context)
+    store_context.ruin(f"{batch_id}:batch")
+    with pytest.raises(Conflict, match="no longer kept"):
+        store_context.store.redrive(f"{batch_id}:batch")
 
 
 @pytest.mark.parametrize(

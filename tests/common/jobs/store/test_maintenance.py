@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from common.errors import Conflict, NotFound
-from common.jobs.store import JobStore, Refusal
+from common.jobs.store import JobStore, Opening, Refusal
 from common.settings.sections import Lease
-from tests.common.jobs.store.context import BAD, IDLE, StoreContext
+from tests.common.jobs.store.context import BAD, IDLE, MEDIA, StoreContext
 
 
 def test_an_expired_lease_goes_back_to_its_queue(store_context: StoreContext) -> None:
@@ -249,6 +250,121 @@ def test_a_dead_output_is_redriven_with_renewed_attempts(
     claim = store_context.claim(f"{job_id}:o:one")
     assert (claim.attempt, claim.deaths) == (1, 0)
     assert claim.fence > int(str(old))
+
+
+def test_redriving_twice_is_redriving_once(store_context: StoreContext) -> None:
+    job_id = store_context.opened()
+    task = f"{job_id}:o:poster"
+    kill(store_context, task)
+
+    first, second = (store_context.store.redrive(task) for _ in range(2))
+    store_context.claim(task)
+    third = store_context.store.redrive(task)
+
+    assert [one.applied for one in (first, second, third)] == [True, False, False]
+    assert (second.messages, third.messages) == ([], [])
+    assert store_context.states(job_id) == ["running"]
+    assert store_context.events(job_id).count("job.retried") == 1
+
+
+def test_a_dead_task_says_how_often_a_worker_had_it(
+    store_context: StoreContext,
+) -> None:
+    task = f"{store_context.opened()}:o:poster"
+    store_context.store.release(store_context.claim(task), "retry", error=BAD)
+    kill(store_context, task)
+    deaths = store_context.store.settings.lease.max_deaths
+    (dead,) = store_context.store.dead()
+    assert (dead.attempts, dead.gone) == (1 + deaths, False)
+    store_context.client.delete(store_context.key(f"piece:{task}"))
+    (dead,) = store_context.store.dead()
+    assert dead.gone
+
+
+def test_the_queues_say_what_is_ready_delayed_and_running(
+    store_context: StoreContext,
+) -> None:
+    oldest = f"{store_context.accept()}:prepare"
+    store_context.accept()
+    delayed = store_context.claim(f"{store_context.accept()}:prepare")
+    store_context.store.release(delayed, "retry", error=BAD, delay_seconds=60)
+    store_context.claim(f"{store_context.opened()}:o:poster")
+    store_context.client.zadd(store_context.key("queued:fast"), {oldest: 5000})
+
+    fast, slow = store_context.store.activity().queues
+
+    assert (fast.name, fast.ready, fast.delayed, fast.running) == ("fast", 2, 1, 1)
+    assert (fast.oldest, fast.since) == (oldest, 5000)
+    assert (slow.name, slow.ready, slow.delayed, slow.running) == ("slow", 0, 0, 0)
+    assert (slow.oldest, slow.since) == (None, None)
+
+
+def test_a_queue_of_delayed_tasks_has_none_that_waits(
+    store_context: StoreContext,
+) -> None:
+    claim = store_context.claim(f"{store_context.accept()}:prepare")
+    store_context.store.release(claim, "retry", error=BAD, delay_seconds=60)
+    fast, _ = store_context.store.activity().queues
+    assert (fast.ready, fast.delayed, fast.oldest) == (0, 1, None)
+
+
+def of_the_hour(store_context: StoreContext) -> tuple[Counter[str], Counter[str]]:
+    """Return the sums of the last hour: counters, and failures by code."""
+    counters: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    for minute in store_context.store.activity().minutes:
+        counters.update(minute.counters)
+        failures.update(minute.failures)
+    return counters, failures
+
+
+def test_the_hour_has_what_was_counted_in_it(store_context: StoreContext) -> None:
+    store_context.done()
+    job_id = store_context.opened("one", "two")
+    store_context.make(f"{job_id}:o:one")
+    store_context.ruin(f"{job_id}:o:two")
+    kill(store_context, f"{store_context.accept('one', 'two')}:prepare")
+    store_context.store.cancel(store_context.accept())
+
+    counters, failures = of_the_hour(store_context)
+
+    assert counters == Counter(store_context.store.stats().counters)
+    expected = {"accepted": 4, "completed": 1, "partial": 1, "failed": 1}
+    assert expected.items() <= counters.items()
+    assert counters["cancelled"] == counters["dead"] == 1
+    # One output; one source, not each output that waited for it.
+    assert failures == {"decode_error": 1, "worker_lost": 1}
+
+
+def test_an_output_that_the_source_rules_out_is_a_failure(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.accept()
+    claim = store_context.claim(f"{job_id}:prepare")
+    openings = {"poster": Opening(error=BAD)}
+    store_context.store.open(claim, MEDIA, claim.source, openings)
+    assert of_the_hour(store_context)[1] == {"decode_error": 1}
+
+
+def test_a_minute_is_counted_on_its_own_and_leaves_after_the_hour(
+    store_context: StoreContext,
+) -> None:
+    client = store_context.client
+    now = int(client.time()[0]) // 60
+    for number in range(now - 62, now):
+        client.hset(store_context.key(f"minute:{number}"), "accepted", number)
+    store_context.accept()
+
+    minutes = store_context.store.activity().minutes
+
+    counted = {one.at // 60_000: one.counters.get("accepted") for one in minutes}
+    last = max(counted)
+    assert last in {now, now + 1}
+    assert list(counted) == list(range(last - 59, last + 1))
+    assert counted[last - 59] == last - 59
+    keys = list(client.scan_iter(store_context.key("minute:*")))
+    (lives,) = [client.ttl(one) for one in keys if client.ttl(one) >= 0]
+    assert 3600 <= lives <= 3660
 
 
 def test_redriving_what_is_not_dead_is_refused(store_context: StoreContext) -> None:

@@ -62,7 +62,7 @@ class Repeating(JobStore):
             first, again = (
                 json.dumps(json.loads(one) | {"messages": []}) for one in (first, again)
             )
-        assert script in {"stats", "workers"} or again == first, script
+        assert script in {"stats", "workers", "activity"} or again == first, script
         self.sent.add(script)
         return again
 
@@ -104,11 +104,7 @@ def whole_life(store_context: StoreContext) -> None:
     store.redrive(f"{job_id}:n:1")
     store_context.ruin(f"{job_id}:o:poster")
     store.redrive(f"{job_id}:o:poster")
-    store.deliveries()
-    store.list()
-    store.stats()
-    store.worker_alive("w", {})
-    store.workers()
+    look_around(store)
     store.purge()
     store.reserve_blob("in/x", -1)
     for cleanup in store.cleanups():
@@ -121,6 +117,16 @@ def whole_life(store_context: StoreContext) -> None:
     requested = Repeatable("me", "POST /", "key", "print", "token")
     store.begin_answer(requested)
     store.keep_answer(requested, "answer")
+
+
+def look_around(store: JobStore) -> None:
+    """Read what callers and operators look at."""
+    store.deliveries()
+    store.list()
+    store.worker_alive("w", {})
+    store.workers()
+    store.stats()
+    store.activity()
 
 
 def life_of_a_batch(store_context: StoreContext) -> None:
