@@ -14,6 +14,7 @@ from api.http.services import Services
 from api.jobs import archive, events, output_schema
 from api.jobs import routes as jobs
 from api.metrics import Metrics
+from api.operators import routes as operators
 from api.s3_events import routes as s3_events
 from api.sessions import routes as sessions
 from api.shares import routes as shares
@@ -58,6 +59,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(tus.blueprint(services))
     app.register_blueprint(shares.blueprint(services))
     app.register_blueprint(sessions.blueprint(services))
+    app.register_blueprint(operators.blueprint(services))
     app.register_blueprint(health.blueprint(services, metrics))
     app.register_blueprint(pages.blueprint())
     app.register_blueprint(site.blueprint(services))

@@ -48,21 +48,26 @@ def _check(runtime: Runtime) -> dict[str, object]:
     if away:
         raise Unavailable("; ".join(away), hint="the log of that part says why")
     stats = runtime.store.stats()
-    reasons = _missing(stats, runtime.settings.lease.sweep_seconds)
-    reasons += [
-        f"{one.error.title} (seen from {one.host}): work waits for it. "
-        f"{one.error.detail}"
-        for one in stats.away
-    ]
-    reasons += _skewed(runtime)
+    why = reasons(runtime, stats)
     # Jobs are still accepted and wait, so the answer stays 200.
     return {
-        "status": "degraded" if reasons else "ok",
-        "reasons": reasons,
+        "status": "degraded" if why else "ok",
+        "reasons": why,
         "workers": stats.workers,
         "reaper_seconds": stats.reaper_seconds,
         "pending": stats.pending,
     }
+
+
+def reasons(runtime: Runtime, stats: Stats) -> list[str]:
+    """Return why accepted jobs would not be done, or not soon; empty if all is well."""
+    away = [
+        f"{one.error.title} (seen from {one.host}): work waits for it. "
+        f"{one.error.detail}"
+        for one in stats.away
+    ]
+    sweep_seconds = runtime.settings.lease.sweep_seconds
+    return _missing(stats, sweep_seconds) + away + _skewed(runtime)
 
 
 def _missing(stats: Stats, sweep_seconds: float) -> list[str]:

@@ -44,7 +44,8 @@ LIMITS = (
         "scopes",
         str,
         "what the key may do: submit (make, cancel, retry and delete jobs), read, or "
-        "admin (everything, and /metrics); may be repeated; default: submit and read",
+        "admin (everything, /metrics and /v1/operations); may be repeated; default: "
+        "submit and read",
         repeatable=True,
         needed="a key without a scope could do nothing; framemill keys revoke ends it",
         metavar="{submit,read,admin}",

@@ -54,7 +54,7 @@ def present(job: JobRecord, links: Links) -> JobView:
         media=job.media and _media(job.media),
         outputs=outputs,
         waiting=job.waiting and _waiting(job.waiting),
-        error=job.error and _error(job.error),
+        error=job.error and present_error(job.error),
         warnings=job.warnings,
         metadata=job.metadata,
         links=LinksView(
@@ -108,7 +108,7 @@ def _output(job_id: str, output: OutputRecord, links: Links) -> OutputView:
         attempts=[_attempt(report) for report in output.attempts],
         warnings=output.warnings,
         artifacts=[_artifact(job_id, output, a, links) for a in output.artifacts],
-        error=output.error and _error(output.error),
+        error=output.error and present_error(output.error),
     )
 
 
@@ -135,13 +135,14 @@ def _attempt(report: AttemptReport) -> AttemptView:
     return AttemptView(
         attempt=report.attempt,
         rung=report.rung,
-        error=report.error and _error(report.error),
+        error=report.error and present_error(report.error),
         seconds=report.seconds,
         at=rfc3339(report.at),
     )
 
 
-def _error(error: ErrorInfo) -> ErrorView:
+def present_error(error: ErrorInfo) -> ErrorView:
+    """Return the public view of an error."""
     return ErrorView(
         code=error.code,
         title=error.title,
@@ -153,7 +154,7 @@ def _error(error: ErrorInfo) -> ErrorView:
 
 def _waiting(waiting: Waiting) -> WaitingView:
     return WaitingView(
-        error=_error(waiting.error),
+        error=present_error(waiting.error),
         since=rfc3339(waiting.since),
         until=rfc3339(waiting.until),
     )

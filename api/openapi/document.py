@@ -28,6 +28,8 @@ from api.jobs.schemas import (
     ProblemView,
 )
 from api.openapi import examples, links
+from api.operators import operations as operators
+from api.operators.schemas import OperationsView, RedrivenView
 from api.s3_events import operations as s3_events
 from api.sessions import operations as sessions
 from api.sessions.schemas import SessionView, SignInRequest
@@ -94,6 +96,7 @@ def _own_paths() -> dict[str, Any]:
         files,
         sessions,
         shares,
+        operators,
     ):
         paths |= resource.paths(_ALWAYS)
     return paths | {
@@ -121,7 +124,7 @@ def _plain(name: str, summary: str, kind: str) -> dict[str, Any]:
 
 def _all_parameters() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for resource in (jobs, batches, webhooks, uploads):
+    for resource in (jobs, batches, webhooks, uploads, operators):
         found |= resource.parameters()
     return found
 
@@ -187,6 +190,8 @@ def _schemas() -> dict[str, Any]:
             (SignInRequest, "validation"),
             (WebhookListView, "serialization"),
             (NewWebhookView, "serialization"),
+            (OperationsView, "serialization"),
+            (RedrivenView, "serialization"),
             (ProblemView, "serialization"),
         ],
         ref_template=_REF,

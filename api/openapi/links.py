@@ -32,6 +32,13 @@ _LEADS: list[tuple[str, int, str, str, tuple[str, ...]]] = [
         "$response.body#/deliveries/0/id",
         _DELIVERY,
     ),
+    (
+        "getOperations",
+        200,
+        "task_id",
+        "$response.body#/dead_letters/0/task",
+        ("redriveDeadLetter",),
+    ),
     ("listDeliveries", 200, "cursor", "$response.body#/next", ("listDeliveries",)),
 ]
 

@@ -9,12 +9,12 @@ from flask import Blueprint, Response, request
 from api.http import headers
 from api.http import json_body as bodies
 from api.http.services import Services
-from api.jobs.schemas import ErrorView
 from api.jobs.subscriptions import shown
+from api.jobs.views import present_error
 from api.webhooks.schemas import DeliveryAttemptView, DeliveryListView, DeliveryView
 from common.errors import NotFound
 from common.jobs.store import DeliveryRecord
-from common.model import AttemptReport, ErrorInfo
+from common.model import AttemptReport
 from common.runtime import Runtime
 from common.timestamps import rfc3339
 
@@ -84,7 +84,7 @@ def present(delivery: DeliveryRecord) -> DeliveryView:
         occurred_at=rfc3339(delivery.event.at),
         status=delivery.state,
         attempts=[_attempt(one) for one in reports],
-        error=delivery.error and _error(delivery.error),
+        error=delivery.error and present_error(delivery.error),
         created_at=rfc3339(delivery.created_at),
         updated_at=rfc3339(delivery.updated_at),
         finished_at=rfc3339(delivery.finished_at),
@@ -97,9 +97,5 @@ def _attempt(report: AttemptReport) -> DeliveryAttemptView:
         number=report.attempt,
         at=rfc3339(report.at),
         seconds=report.seconds,
-        error=report.error and _error(report.error),
+        error=report.error and present_error(report.error),
     )
-
-
-def _error(error: ErrorInfo) -> ErrorView:
-    return ErrorView(**error.model_dump())

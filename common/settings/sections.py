@@ -27,6 +27,7 @@ from common.settings.types import (
     Places,
     Ports,
     Recipients,
+    WebAddress,
     WebhookSecret,
     Words,
     parse_json,
@@ -296,6 +297,11 @@ class Api(Section):
         "all.",
     )
     auth: bool = Field(default=True, description="Require an API key.")
+    flower_public_url: WebAddress | None = Field(
+        default=None,
+        description="Where Flower is for the browsers of operators; the operations "
+        "page links to it.",
+    )
     session_hours: float = Field(
         default=168,
         ge=0.1,

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from common.outputs.specs import OutputSpec
+from common.patterns import explained
 
 
 def _split_commas(value: Any) -> Any:
@@ -84,5 +85,9 @@ Presets = Annotated[
     dict[str, Annotated[list[OutputSpec], Field(min_length=1)]],
     NoDecode,
     BeforeValidator(parse_json),
+]
+WebAddress = Annotated[
+    str,
+    Field(pattern=explained(r"^https?://[^\s]+$", "an http:// or https:// address")),
 ]
 WebhookSecret = Annotated[str, AfterValidator(_check_webhook_secret)]

@@ -169,6 +169,7 @@ class Supervisor:
     def _start_own(self, server: socket.socket) -> None:
         flower_port = self._ports.choose("flower", 5555)
         self.flower_url = f"http://{LOOPBACK}:{flower_port}"
+        self._variables.setdefault("FRAMEMILL_API_FLOWER_PUBLIC_URL", self.flower_url)
         log = self.data / "logs" / "worker.log"
         broker = self._variables.get("FRAMEMILL_BROKER_URL", self._given.broker.url)
         started = [

@@ -191,6 +191,12 @@ def test_redis_keeps_everything_and_evicts_nothing(service):
     assert any(":/data" in one for one in SERVICES[service]["volumes"])
 
 
+def test_the_operations_page_leads_to_where_flower_is_published():
+    (published,) = SERVICES["flower"]["ports"]
+    address = environment("api")["FRAMEMILL_API_FLOWER_PUBLIC_URL"]
+    assert address == f"http://{published.rpartition(':')[0]}"
+
+
 def test_flower_asks_for_a_password():
     assert environment("flower")["FLOWER_BASIC_AUTH"] == "user:password"
     assert "FLOWER_UNAUTHENTICATED_API" not in environment("flower")
