@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -30,10 +31,15 @@ def blueprint(services: Services) -> Blueprint:
     def index() -> Response:
         with headers.Query(request) as query:
             limit, cursor = query.page_size(), query.text("cursor")
-        who = services.enter("read")
-        found, following = runtime.store.deliveries(
-            who.owner, limit=limit, cursor=cursor
-        )
+            job = query.text("job")
+        owner = services.enter("read").owner
+        page_of: dict[str, Any] = {"limit": limit, "cursor": cursor}
+        if job is None:
+            found, following = runtime.store.deliveries(owner, **page_of)
+        else:
+            found, following = runtime.store.deliveries_of(
+                headers.check_id(job), owner, **page_of
+            )
         page = DeliveryListView(
             deliveries=[present(one) for one in found], next=following
         )

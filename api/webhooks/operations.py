@@ -8,6 +8,7 @@ from typing import Any
 from api.http.openapi import JSON, answer, parameter, problems, ref
 from api.http.openapi import parameters as references
 
+_JOB = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _EXAMPLE = "0123456789abcdef0123456789abcdef:n:1"
 
 
@@ -88,9 +89,12 @@ def _list(common: set[int]) -> dict[str, Any]:
         "operationId": "listDeliveries",
         "tags": ["notices"],
         "summary": "List deliveries, newest first",
-        "parameters": references("Limit", "Cursor"),
+        "parameters": [
+            *references("Limit", "Cursor"),
+            parameter("job", "query", _JOB, "Only those of this job, or batch."),
+        ],
         "responses": {"200": answer("One page.", "DeliveryListView")}
-        | problems(common),
+        | problems(common | {404}),
     }
 
 

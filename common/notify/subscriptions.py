@@ -21,6 +21,7 @@ EVENTS = (
     "job.cancelled",
     "output.running",
     "output.requeued",
+    "output.publishing",
     "output.succeeded",
     "output.failed",
     "output.cancelled",

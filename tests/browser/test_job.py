@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -110,6 +111,54 @@ def test_the_timeline_says_what_went_wrong_where(visit: Visit, tmp_path: Path) -
 
     line = visit.page.locator('#events li[data-event="output.failed"]').first
     expect(line).to_contain_text("not in a supported video format")
+
+
+def test_the_stages_of_a_job_include_its_deliveries(visit: Visit, job: str) -> None:
+    # A webhook goes to public addresses only, so this one fails at once.
+    hook = {"type": "webhook", "url": "https://localhost/hook"}
+    hook["secret"] = "whsec_" + base64.b64encode(bytes(32)).decode()
+    about = [hook | {"events": ["job.completed"]}]
+    still = {"kind": "thumbnail", "time": 1}
+    body = {"source": {"job": job}, "outputs": [still], "notify": about}
+    told = send(visit.service, "POST", "/v1/jobs", body)["id"]
+    visit.open(f"/jobs/{told}")
+
+    stages = visit.page.locator(".stage")
+    expect(stages.nth(3)).to_contain_text("Notices")
+    expect(stages.nth(3)).to_have_attribute("data-state", "failed")
+    states = stages.evaluate_all("all => all.map(one => one.dataset.state)")
+    assert states == ["succeeded", "succeeded", "succeeded", "failed"]
+    line = visit.page.locator('#events li[data-event^="delivery"]')
+    expect(line).to_contain_text("Webhook to https://localhost/hook: Failed")
+    expect(line).to_contain_text("1 attempt")
+    assert_accessible(visit)
+    assert_quiet(visit)
+
+
+STAGES = """async ({output, events}) => {
+    const {stages} = await import("/static/js/stages.js");
+    const job = {status: "processing", outputs: [output]};
+    return stages(job, events, []).map(one => [one.dataset.state, one.innerText]);
+}"""
+
+
+def test_parts_and_the_copy_to_the_destination_are_shown(
+    visit: Visit, job: str
+) -> None:
+    visit.open(f"/jobs/{job}")
+    types = ["job.processing", "job.probed", "output.running", "output.publishing"]
+    events = [
+        {"type": one, "details": {}, "output": "still" if "output" in one else None}
+        for one in types
+    ]
+    events[2]["details"] = {"parts": 4}
+    output = {"name": "still", "status": "running", "attempts": []}
+    shown = visit.page.evaluate(STAGES, {"output": output, "events": events})
+    assert [state for state, _ in shown] == ["succeeded", "succeeded", "publishing"]
+    assert "Being copied to the destination · in 4 parts" in shown[2][1]
+
+    done = {"output": output | {"status": "succeeded"}, "events": events}
+    assert "copied to the destination" in visit.page.evaluate(STAGES, done)[2][1]
 
 
 @pytest.mark.parametrize("time", [12.0, 95.5, 178.0])

@@ -40,7 +40,9 @@ local function begin(job, task)
   local output = output_of(task)
   if output and (output.f.begun or '') == '' then
     set(output, {begun = now})
-    event(job, 'output.running', output.f.name)
+    local n = number(output, 'nparts')
+    local data = n > 0 and cjson.encode({parts = n}) or nil
+    event(job, 'output.running', output.f.name, data)
   else
     touch(job)
   end

@@ -69,7 +69,7 @@ return replay_safe(function()
     touch(job)
   elseif arg.publish then
     publish_next(task)
-    touch(job)
+    event(job, 'output.publishing', task.f.name)
   else
     end_task(job, task, 'succeeded')
   end

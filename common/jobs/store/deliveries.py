@@ -55,13 +55,24 @@ class Deliveries(Connection):
         ``owner`` None reads every owner's. Raises Invalid for a cursor that is not
         ours.
         """
-        answer = self._call(
-            "deliveries",
-            op="list",
-            owner=owner,
-            before=read_cursor(cursor),
-            limit=limit,
+        return self._page(op="list", owner=owner, cursor=cursor, limit=limit)
+
+    def deliveries_of(
+        self, job_id: str, owner: str, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[list[DeliveryRecord], str | None]:
+        """Read the deliveries of a job or a batch, newest first, by pages.
+
+        There are none where the owner has no such job (any more). Raises Invalid for a
+        cursor that is not ours.
+        """
+        return self._page(
+            op="of_job", job=job_id, owner=owner, cursor=cursor, limit=limit
         )
+
+    def _page(
+        self, *, cursor: str | None, **what: Any
+    ) -> tuple[list[DeliveryRecord], str | None]:
+        answer = self._call("deliveries", before=read_cursor(cursor), **what)
         found = [_read_delivery(one) for one in answer["deliveries"] or []]
         return found, write_cursor(answer.get("next"))
 

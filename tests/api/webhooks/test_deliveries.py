@@ -34,6 +34,26 @@ def test_deliveries_are_listed_newest_first_by_page(api_context):
     assert rest["next"] is None
 
 
+def test_those_of_one_job_are_listed_by_page(api_context):
+    runtime, client = api_context
+    hook = HOOK | {"events": ["job.*"]}
+    job, _ = (accept_job(runtime, hook, owner="") for _ in range(2))
+    client.post(f"/v1/jobs/{job}/cancel")
+    first = client.get(f"{DELIVERIES}?job={job}&limit=1").json
+    rest = client.get(f"{DELIVERIES}?job={job}&cursor={first['next']}").json
+    found = first["deliveries"] + rest["deliveries"]
+    assert [one["event"] for one in found] == ["job.cancelled", "job.accepted"]
+    assert {one["job_id"] for one in found} == {job}
+    assert rest["next"] is None
+
+
+def test_those_of_anothers_job_are_not_listed(api_context):
+    runtime, client = api_context
+    job = accept_job(runtime, HOOK, owner="somebody")
+    assert client.get(f"{DELIVERIES}?job={job}").json["deliveries"] == []
+    assert client.get(f"{DELIVERIES}?job=none").status_code == 404
+
+
 def test_no_answer_shows_a_secret(api_context):
     runtime, client = api_context
     job = accept_job(runtime, HOOK, owner="")

@@ -36,4 +36,5 @@ export const submit = (body) =>
 export const job = (id) => ask(`/v1/jobs/${id}`);
 export const jobs = (query) => ask(`/v1/jobs?${new URLSearchParams(query)}`);
 export const act = (id, verb) => ask(`/v1/jobs/${id}/${verb}`, { method: "POST" });
+export const deliveries = (id) => ask(`/v1/webhooks/deliveries?${new URLSearchParams({ job: id, limit: 200 })}`);
 export const remove = (id) => ask(`/v1/jobs/${id}`, { method: "DELETE" });

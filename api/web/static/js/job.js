@@ -7,17 +7,37 @@ import { Live } from "./live.js";
 import { fault } from "./page.js";
 import { Timeline } from "./timeline.js";
 
+const LOOK_MILLISECONDS = 3000;
+const OVER = new Set(["succeeded", "failed", "cancelled"]);
 const place = byId("job");
 const id = location.pathname.split("/").pop();
+
+let looking = null;
+
+// Deliveries outlive their job, and no stream tells of them.
+async function lookAtDeliveries(timeline) {
+  clearTimeout(looking);
+  try {
+    const { deliveries } = await api.deliveries(id);
+    timeline.told(deliveries.reverse());
+    const open = deliveries.some(({ status }) => !OVER.has(status));
+    if (open) looking = setTimeout(() => lookAtDeliveries(timeline), LOOK_MILLISECONDS);
+  } catch {
+    // The timeline is whole without them, and the next look may get an answer.
+    looking = setTimeout(() => lookAtDeliveries(timeline), LOOK_MILLISECONDS);
+  }
+}
 
 try {
   const job = await api.job(id);
   const view = new JobView(job, { linked: false, removed: () => location.assign("/jobs") });
   const views = new Map([[id, view]]);
-  const timeline = new Timeline(byId("bars"), byId("events"));
+  const timeline = new Timeline({ stages: byId("stages"), bars: byId("bars"), events: byId("events") });
   const live = new Live((fresh) => {
     views.get(fresh.id)?.update(fresh);
-    if (fresh.id === id) timeline.update(fresh);
+    if (fresh.id !== id) return;
+    timeline.update(fresh);
+    lookAtDeliveries(timeline);
   }, (gone) => gone === id && location.assign("/jobs"), (event) => event.job_id === id && timeline.add(event));
   place.append(view.element);
   place.addEventListener("again", (event) => live.watch(event.detail));
@@ -31,6 +51,7 @@ try {
   timeline.update(job);
   byId("history").hidden = false;
   live.watch(job, { history: true });
+  lookAtDeliveries(timeline);
 } catch (error) {
   place.append(fault(error));
 }

@@ -6,7 +6,7 @@ const ENDED = new Set(["completed", "partial", "failed", "cancelled"]);
 // What the stream tells; "progress" and "job.deleted" are not part of a job's history.
 const HISTORY = [
   ...["accepted", "processing", "probed", "deduplicated", "retried", "completed", "partial", "failed", "cancelled"].map((kind) => `job.${kind}`),
-  ...["running", "requeued", "succeeded", "failed", "cancelled"].map((kind) => `output.${kind}`),
+  ...["running", "requeued", "publishing", "succeeded", "failed", "cancelled"].map((kind) => `output.${kind}`),
 ];
 const MOST = 50;
 const GATHER_MILLISECONDS = 60;

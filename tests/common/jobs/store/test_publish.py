@@ -35,6 +35,8 @@ def test_given_a_rendered_output_then_its_job_goes_on(
         ["running"],
     )
     assert store_context.get(job_id).outputs[0].progress == 99
+    last = store_context.store.events(job_id)[-1]
+    assert (last.type, last.output) == ("output.publishing", "poster")
 
 
 def test_given_a_claim_to_publish_then_it_has_what_was_rendered(

@@ -236,6 +236,8 @@ def test_an_output_is_joined_when_its_last_part_is_done(
 
     second = store_context.claim(parts[1])
     assert (second.part, second.output) == (1, "strip")
+    begun = store_context.store.events(job_id)[-1]
+    assert (begun.type, begun.data) == ("output.running", {"parts": 2})
     assert second.part_spec == part_specs(2)[1]
     assert second.spec == {"kind": "thumbnail"}
     ended = store_context.store.finish(
