@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -18,7 +19,7 @@ from common.errors import ReceiverError, ReceiverGone, SourceError, Unreachable
 from common.model import Artifact, BatchRecord, Event, JobRecord, OutputRecord
 from common.settings.load import Settings
 from common.settings.sections import Smtp
-from common.storage.links import artifact_url
+from common.storage.links import DAY_SECONDS, artifact_url, share_token
 from common.storage.port import BlobStore
 
 MAX_PICTURE_BYTES = 1_000_000
@@ -55,6 +56,12 @@ _ERROR = (
     'border-radius:6px">{text}</p>'
 )
 _LINK = '<a href="{url}" style="color:#0b57d0">{text}</a>'
+_OPEN = (
+    '<p style="margin:20px 0 0"><a href="{url}" style="display:inline-block;'
+    "padding:10px 18px;background:#0b57d0;color:#ffffff;border-radius:6px;"
+    'text-decoration:none">See this job on its page</a></p>'
+)
+_WEEK_SECONDS = 7 * DAY_SECONDS
 _WIDTH = 552  # of the mail's column
 _HEADERS = {
     "job.completed": "Your video is ready",
@@ -81,8 +88,9 @@ class Picture:
 class Letter:
     """The content of a mail.
 
-    ``files`` maps the artifacts' keys to links that need no API key; ``picture`` is the
-    thumbnail.
+    ``page`` is a link to the job's page, in place of ``link`` to its document; it and
+    ``files`` are empty without a public URL. ``files`` maps the artifacts' keys to
+    links that need no API key; ``picture`` is the thumbnail.
     """
 
     to: str
@@ -92,6 +100,7 @@ class Letter:
     job: JobRecord | None
     link: str
     batch: BatchRecord | None = None
+    page: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     picture: Picture | None = None
 
@@ -106,6 +115,19 @@ def link_files(settings: Settings, job: JobRecord | None) -> dict[str, str]:
         for output in job.outputs
         for artifact in output.artifacts
     }
+
+
+def link_page(settings: Settings, job: JobRecord | None) -> str:
+    """Return a link to the job's page that works for a week; "" without a public URL.
+
+    It needs no key and shows this job alone, without its video.
+    """
+    root = settings.api.public_url
+    if not root or job is None:
+        return ""
+    until = int(time.time()) + _WEEK_SECONDS
+    token = share_token(settings, job.id, until, source=False)
+    return f"{root.rstrip('/')}/s/{token}"
 
 
 def pick_picture(job: JobRecord | None, blobs: BlobStore) -> Picture | None:
@@ -189,7 +211,8 @@ def _text(letter: Letter, header: str) -> str:
     lines += [f"  {line}" for line in _counted(letter.batch)]
     if reason := _reason(letter):
         lines += ["", reason]
-    return "\n".join([*lines, "", *_footer(letter), letter.link, ""])
+    place = letter.page or letter.link
+    return "\n".join([*lines, "", *_footer(letter), place, ""])
 
 
 def _page(letter: Letter, header: str) -> str:
@@ -206,7 +229,8 @@ def _page(letter: Letter, header: str) -> str:
         error=_ERROR.format(text=escape(error)) if error else "",
         rows="".join(_row(letter, output) for output in outputs),
         footer="".join(f"{escape(line)}<br>" for line in _footer(letter)),
-        link=_anchor(letter.link, letter.link),
+        open=_OPEN.format(url=escape(letter.page)) if letter.page else "",
+        link="" if letter.page else _anchor(letter.link, letter.link),
     )
 
 
@@ -259,7 +283,7 @@ def _size(count: int) -> str:
 
 
 def _footer(letter: Letter) -> list[str]:
-    return ["The links to files work for a week."] if letter.files else []
+    return ["The links work for a week."] if letter.files or letter.page else []
 
 
 def _anchor(url: str, text: str) -> str:

@@ -51,6 +51,7 @@ def _mail(attempt: Attempt, event: Event, subscription: Subscription) -> dict[st
         job=job,
         batch=runtime.store.batch(job_id) if of_batch else None,
         link=_link(attempt, event),
+        page=mail.link_page(runtime.settings, job),
         files=mail.link_files(runtime.settings, job),
         picture=mail.pick_picture(job, runtime.blobs),
     )

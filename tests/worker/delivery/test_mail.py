@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,9 +20,17 @@ from common.model import (
     Source,
 )
 from common.settings.load import Settings
+from common.storage.links import read_share
 from common.storage.signing import check_seal
 from tests.worker.context import make_runtime
-from worker.delivery.mail import Letter, Picture, compose, link_files, pick_picture
+from worker.delivery.mail import (
+    Letter,
+    Picture,
+    compose,
+    link_files,
+    link_page,
+    pick_picture,
+)
 
 JOB = "0123456789abcdef0123456789abcdef"
 SECRET = "s" * 40
@@ -59,6 +68,7 @@ def page(record: JobRecord, *, root: str | None = "https://f.test", **more: Any)
         job_id=JOB,
         job=record,
         link=f"{root or ''}/v1/jobs/{JOB}",
+        page=link_page(settings, record),
         files=link_files(settings, record),
         **more,
     )
@@ -107,12 +117,20 @@ def test_a_picture_is_no_wider_than_the_column_or_itself():
 
 def test_every_file_has_a_link_that_needs_no_key():
     html = page(job(output("thumbnail", STILL), output("animation", MOVING)))
-    first, second, document = links(html)
-    assert document == f"https://f.test/v1/jobs/{JOB}"
+    first, second, _ = links(html)
     assert [first.rpartition("/")[2], second.rpartition("/")[2]] == ["t.jpg", "a.gif"]
     folder, given = urlsplit(first).path.removesuffix("/t.jpg").rsplit("/", 1)
     check_seal(SECRET, "file", folder, given)
     assert "work for a week" in html
+
+
+def test_a_job_is_seen_on_its_page_for_a_week_without_its_video():
+    html = page(job(output("thumbnail", STILL)))
+    address, token = links(html)[-1].rsplit("/", 1)
+    opened, until, source = read_share(Settings(api={"secret": SECRET}), token)
+    assert (address, opened, source) == ("https://f.test/s", JOB, False)
+    assert until == pytest.approx(time.time() + 7 * 86_400, abs=60)
+    assert "/v1/jobs/" not in html
 
 
 def test_without_a_public_address_files_are_named_and_not_linked():

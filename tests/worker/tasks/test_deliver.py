@@ -317,7 +317,9 @@ def test_a_mail_shows_the_thumbnail_inline(tmp_path, mail_server):
     assert picture.get_content_type() == "image/jpeg"
     assert picture.get_content() == b"\xff\xd8picture"
     assert f"cid:{picture['Content-ID'].strip('<>')}" in html.get_content()
-    assert f"https://frames.test/v1/jobs/{job}" in html.get_content()
+    shared = f"https://frames.test/s/{job}"
+    assert shared in html.get_content()
+    assert shared in text.get_content()
     assert runtime.store.delivery(f"{job}:n:1").state == "succeeded"
 
 
