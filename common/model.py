@@ -190,6 +190,7 @@ class MediaInfo(Record):
     ``duration`` is the best known length of the video in seconds, None when no
     header says. ``artwork`` lists the stream indexes of embedded pictures,
     ``undecodable`` the codecs, or their tags, of video streams without a decoder.
+    ``by_fragments`` says that FFmpeg may use the index at the end of a fragmented MP4.
     """
 
     container: str
@@ -202,6 +203,7 @@ class MediaInfo(Record):
     undecodable: list[str] = Field(default_factory=list)
     streams: int = 0
     rewritten: bool = False
+    by_fragments: bool = False
     warnings: list[str] = Field(default_factory=list)
 
 

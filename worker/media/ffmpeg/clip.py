@@ -39,6 +39,8 @@ _LEAST_SEEK = 0.2
 _ON_SCREEN = 0.9
 _MICROSECONDS = 1_000_000
 _USUAL_FPS = 30.0
+# The same as in the probe (fragments.py).
+_BY_FRAGMENTS = {"use_mfra_for": "pts"}
 # FFmpeg's own VP8 and VP9 decoders ignore the alpha plane; libvpx reads it.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -229,6 +231,8 @@ def input_options(clip: Clip, *, decode: bool = True) -> dict[str, Any]:
     video = clip.media.video
     if video is not None and video.coded_rate:
         options["framerate"] = video.coded_rate
+    if clip.media.by_fragments:
+        options |= _BY_FRAGMENTS
     if decode:
         options["max_pixels"] = clip.pixels
         # A new size in mid-stream must not restart the clock and the palette; the

@@ -155,6 +155,7 @@ def as_of(media: MediaInfo, copy: MediaInfo) -> MediaInfo:
             "streams": media.streams,
             "audio": media.audio,
             "rewritten": True,
+            "by_fragments": False,
             "warnings": list(warnings),
         }
     )

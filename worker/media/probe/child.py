@@ -15,11 +15,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -33,12 +32,12 @@ from av.container import Flags
 from av.error import FFmpegError
 
 from worker.media.ffmpeg.formats import MAX_STREAMS
-from worker.media.probe import sample_tables
+from worker.media.probe import fragments, sample_tables, transport_streams
+from worker.media.probe.transport_streams import GAP, JUMP_SECONDS
 
 _MICROSECONDS = 1_000_000
 _FRAMES = 2
 _RATED_FRAMES = 3
-_GAP = 20
 # The byte of hvcC (ISO/IEC 14496-15) with the size of NAL unit lengths.
 _LENGTH_AT = 21
 _HEAD = 256 * 1024
@@ -58,18 +57,7 @@ _JUMPING = {"mpegts", "mpeg", "ogg"}
 # an appended second file.
 _RESTARTING = "matroska,"
 _REORDERING, _USUAL_SECONDS = 17, 0.04
-_JUMP_SECONDS = 10.0
 _BACK_SECONDS = -0.1
-_WINDOWS, _WINDOW_BYTES = 64, 256 * 1024
-_TS_BYTES, _M2TS_BYTES, _SYNC = 188, 192, b"\x47"
-# A PID that damage made up appears less often.
-_SEEN = 3
-_WRAP_SECONDS = 2**33 / 90_000
-# The header of a video packet (PES) with a presentation time.
-_STAMP = re.compile(
-    rb"\x00\x00\x01[\xe0-\xef]..[\x80-\xbf][\x80-\xff].([\x21-\x3f].[\x01-\xff].[\x01-\xff])",
-    re.DOTALL,
-)
 # Raw streams: the times of packets come from counting, those of frames from decoding.
 _COUNTED = {"mpegvideo", "m4v", "h263", "vc1", "cavsvideo"}
 _RAW = {"h264", "hevc", "vvc", "h263", "m4v", "obu", "mjpeg", "mpegvideo", "vc1"}
@@ -185,7 +173,7 @@ class Track:
     def follow(self, now: float) -> None:
         """Count the places where the clock does not continue from the packet before."""
         step = 0.0 if self.followed is None else now - self.followed
-        far = step > _JUMP_SECONDS and step > _GAP * self.step > 0
+        far = step > JUMP_SECONDS and step > GAP * self.step > 0
         if step < _BACK_SECONDS or far:
             self.jumps += 1
         elif step > 0:
@@ -258,7 +246,7 @@ class Track:
         if not steps:
             return None
         # Only the head and the tail of a long file were read.
-        usual = [step for step in steps if step <= _GAP * steps[len(steps) // 2]]
+        usual = [step for step in steps if step <= GAP * steps[len(steps) // 2]]
         return len(usual) / sum(usual)
 
     def until(self) -> float | None:
@@ -288,6 +276,10 @@ def _tag(stream: Any, key: str) -> str | None:
 
 def _seconds(value: Any, base: Any) -> float | None:
     return None if value is None or base is None else float(value * Fraction(base))
+
+
+def _bit_rate(path: Path, seconds: float) -> int | None:
+    return round(8 * path.stat().st_size / seconds) if seconds > 0 else None
 
 
 def _ratio(value: Any) -> list[int]:
@@ -337,14 +329,20 @@ def _frame_facts(frame: Any) -> dict[str, Any]:
     }
 
 
-def _stream_facts(stream: Any, track: Track | None) -> dict[str, Any]:
+def _stream_facts(
+    stream: Any, track: Track | None, ends: Mapping[int, float]
+) -> dict[str, Any]:
     context = stream.codec_context
+    length = _seconds(stream.duration, stream.time_base)
+    if stream.index in ends:
+        start = _seconds(stream.start_time, stream.time_base)
+        length = ends[stream.index] - (start or 0.0)
     facts: dict[str, Any] = {
         "index": stream.index,
         "id": stream.id,
         "codec": context.codec.canonical_name if context is not None else None,
         "tag": getattr(context, "codec_tag", None),
-        "duration": _seconds(stream.duration, stream.time_base),
+        "duration": length,
         "default": bool(stream.disposition & _DEFAULT),
         "alpha_mode": _tag(stream, "alpha_mode") == "1",
     }
@@ -512,67 +510,21 @@ def _leads(frame: Any, keyframe: int | None) -> bool:
     return keyframe is not None and frame.pts is not None and frame.pts < keyframe
 
 
-def _windows(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield offset and bytes of windows spread over a file, or all of a small one."""
-    size = path.stat().st_size
-    count = min(_WINDOWS, 1 + size // _WINDOW_BYTES)
-    with path.open("rb") as file:
-        for place in range(count):
-            at = place * max(0, size - _WINDOW_BYTES) // max(1, count - 1)
-            file.seek(at)
-            yield at, file.read(_WINDOW_BYTES)
+def _open(path: Path, options: Options) -> tuple[Any, bool]:
+    """Open a file; a raw stream at the rate in its headers.
 
-
-def _sampled_jumps(path: Path) -> int:
-    """Count jumps between the presentation times of windows spread over a file.
-
-    They reveal that the clock restarted or jumped ahead in a file that is too large to
-    be read. A wrap after 26.5 hours is not a jump.
+    Also returns whether it was opened by an index of fragments.
     """
-    found = (_STAMP.search(data) for _, data in _windows(path))
-    stamps = [_pes_seconds(one[1]) for one in found if one]
-    steps = [later - before for before, later in pairwise(stamps)]
-    steps = [s + _WRAP_SECONDS if s < -_WRAP_SECONDS / 2 else s for s in steps]
-    usual = sorted(steps)[len(steps) // 2] if steps else 0.0
-    far = max(_JUMP_SECONDS, _GAP * usual)
-    return sum(step < -1.0 or step > far for step in steps)
-
-
-def _new_videos(container: Any, path: Path) -> int:
-    """Count the PIDs of a transport stream whose video was not there at first."""
-    with path.open("rb") as file:
-        head = file.read(_M2TS_BYTES + _TS_BYTES)
-    lead = _M2TS_BYTES - _TS_BYTES
-    m2ts = head[lead : lead + 1] == _SYNC and head[-_TS_BYTES + lead :][:1] == _SYNC
-    each, lead = (_M2TS_BYTES, lead) if m2ts else (_TS_BYTES, 0)
-    seen: dict[int, int] = {}
-    for at, data in _windows(path):
-        for match in _STAMP.finditer(data):
-            start = match.start() - (at + match.start() - lead) % each
-            if start >= 0 and data[start : start + 1] == _SYNC:
-                pid = int.from_bytes(data[start + 1 : start + 3], "big") & 0x1FFF
-                seen[pid] = seen.get(pid, 0) + 1
-    known = {stream.id for stream in container.streams}
-    return sum(pid not in known and count >= _SEEN for pid, count in seen.items())
-
-
-def _pes_seconds(data: bytes) -> float:
-    """Return the 33-bit time of a PES header in seconds."""
-    high, middle, low = data[0] >> 1 & 7, data[1:3], data[3:5]
-    parts = (int.from_bytes(part, "big") >> 1 for part in (middle, low))
-    return (high << 30 | next(parts) << 15 | next(parts)) / 90_000
-
-
-def _open(path: Path, options: Options) -> Any:
-    """Open a file; a raw stream at the rate in its headers."""
+    if path.stat().st_size > options.scan_bytes and fragments.are_listed(path):
+        return _open_at(path, options, **fragments.BY_INDEX), True
     container = _open_at(path, options)
     if container.format.name not in _RATED:
-        return container
+        return container, False
     rate = _coded_rate(container.streams.video[0].codec_context)
     if rate is None:
-        return container
+        return container, False
     container.close()
-    return _open_at(path, options, framerate=rate)
+    return _open_at(path, options, framerate=rate), False
 
 
 def _open_at(path: Path, options: Options, **more: str) -> Any:
@@ -616,13 +568,20 @@ def _timing(stream: Any) -> Any:
     return BitStreamFilterContext("dts2pts", stream)
 
 
-def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
+def _body(
+    container: Any, path: Path, options: Options, *, indexed: bool
+) -> dict[str, Any]:
     tracks = _tracks(container, options)
     whole = path.stat().st_size <= options.scan_bytes
     start = (container.start_time or 0) / _MICROSECONDS
-    changes = container.format.name == "mpegts" and _new_videos(container, path)
+    changes = container.format.name == "mpegts" and transport_streams.new_videos(
+        container, path
+    )
     complete = bool(tracks) and _scan(container, tracks, options, whole=whole)
+    ends = fragments.ends(container) if indexed else {}
     declared = (container.duration or 0) / _MICROSECONDS
+    if ends:
+        declared = max(ends.values()) - start
     tables = sample_tables.read_agreeing(container, path)
     for track in tracks.values():
         if container.format.name == "jpeg_pipe" and track.is_photo():
@@ -634,20 +593,20 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
         if track.frames:
             track.seekable = _try_seek(container, track, complete=complete)
         if track.jumping and not whole and container.format.name != "ogg":
-            track.jumps += _sampled_jumps(path)
+            track.jumps += transport_streams.sampled_jumps(path)
     streams = list(container.streams)
     return {
         "container": container.format.name,
         "start": start,
         "duration": declared or None,
-        "bit_rate": container.bit_rate or None,
+        "bit_rate": _bit_rate(path, declared) if ends else container.bit_rate or None,
         "complete": complete,
         "changes": bool(changes),
         "samples_end": sample_tables.samples_end(container, tables),
         "streams": len(streams),
         "description": container.dumps_format(),
-        "videos": [_stream_facts(track.stream, track) for track in tracks.values()],
-        "audios": [_stream_facts(s, None) for s in streams if s.type == "audio"],
+        "videos": [_stream_facts(t.stream, t, ends) for t in tracks.values()],
+        "audios": [_stream_facts(s, None, ends) for s in streams if s.type == "audio"],
         "artwork": [s.index for s in streams if s.type == "video" and _is_picture(s)],
         "undecodable": [
             {"index": s.index, "default": bool(s.disposition & _DEFAULT)}
@@ -660,8 +619,10 @@ def _body(container: Any, path: Path, options: Options) -> dict[str, Any]:
 def read(path: Path, options: Options) -> dict[str, Any]:
     """Return all facts of the file; ``refused`` says why it could not be opened."""
     try:
-        with _open(path, options) as container:
-            return _body(container, path, options)
+        container, indexed = _open(path, options)
+        with container:
+            facts = _body(container, path, options, indexed=indexed)
+            return facts | {"by_fragments": indexed}
     except (FFmpegError, ValueError, OSError) as error:
         return {"refused": getattr(error, "strerror", None) or str(error)}
 

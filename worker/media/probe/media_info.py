@@ -175,6 +175,7 @@ def media_info(head: Sniffed, facts: dict[str, Any], settings: Settings) -> Medi
             for one in undecodable
         ],
         streams=facts["streams"],
+        by_fragments=facts.get("by_fragments", False),
         warnings=warnings,
     )
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from worker.media.probe import fragments
 from worker.media.source_file import SourceBytes, SourceFile
 
 # The kind of a part, where it starts, and where it says that it ends.
@@ -135,7 +136,7 @@ def _boxes(data: SourceBytes) -> Iterator[Part]:
     lists the fragments, those between the first and the last are left out: a film of an
     hour has thousands, all over the file.
     """
-    at, fragments = 0, 0
+    at, seen = 0, 0
     while at + 8 <= len(data):
         size, kind = _big(data, at, 4), data[at + 4 : at + 8]
         if size == 1:
@@ -144,12 +145,12 @@ def _boxes(data: SourceBytes) -> Iterator[Part]:
             return
         yield kind, at, at + size
         at += size
-        if kind == b"sidx" and not fragments:
+        if kind == b"sidx" and not seen:
             at = max(at, _last_of_sidx(data, at - size, at))
         elif kind == b"moof":
-            fragments += 1
-            if fragments == 1:
-                at = max(at, _last_of_mfra(data))
+            seen += 1
+            if seen == 1:
+                at = max(at, fragments.last(data))
 
 
 def _last_of_sidx(data: SourceBytes, start: int, end: int) -> int:
@@ -170,28 +171,6 @@ def _last_of_sidx(data: SourceBytes, start: int, end: int) -> int:
     ]
     last = end + _big(data, start + 20 + wide, wide) + sum(sizes[:-1])
     return last if data[last + 4 : last + 8] in (b"moof", b"styp") else 0
-
-
-def _last_of_mfra(data: SourceBytes) -> int:
-    """Return where the last fragment begins that an index at the end lists, else 0.
-
-    That is ISO/IEC 14496-12, 8.8.9 to 8.8.11: an entry has a time, the place of a
-    fragment, and three numbers whose lengths the index states.
-    """
-    size = len(data)
-    start = size - _big(data, size - 4, 4)
-    if (
-        data[size - 12 : size - 8] != b"mfro"
-        or data[start + 12 : start + 16] != b"tfra"
-    ):
-        return 0
-    index = start + 8
-    wide = 8 if _big(data, index + 8, 1) else 4
-    lengths, count = _big(data, index + 19, 1), _big(data, index + 20, 4)
-    extra = sum((lengths >> shift & 3) + 1 for shift in (0, 2, 4))
-    entry = index + 24 + (count - 1) * (2 * wide + extra)
-    last = _big(data, entry + wide, wide) if count else 0
-    return last if data[last + 4 : last + 8] == b"moof" else 0
 
 
 def _elements(data: SourceBytes) -> Iterator[Part]:

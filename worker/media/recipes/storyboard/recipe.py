@@ -170,8 +170,10 @@ def _keyframes(tile_run: TileRun) -> Generator[Step, Done, tuple[FoundTiles, boo
 
 def _may_be_listed(clip: Clip) -> bool:
     """Return True if an index may list every frame, and each is of one stream."""
-    joined = clip.video.mosaic is not None or clip.video.alpha_mosaic is not None
-    return clip.media.container.startswith("mov,") and not joined
+    if clip.video.mosaic is not None or clip.video.alpha_mosaic is not None:
+        return False
+    media = clip.media
+    return media.container.startswith("mov,") and not media.by_fragments
 
 
 def _is_worth_seeks(tile_run: TileRun) -> bool:
