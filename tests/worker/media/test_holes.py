@@ -14,8 +14,10 @@ from tests.corpus.sparse import compare
 from tests.worker.media.holes import HoledFile
 from worker.media.engine import Engine, RenderJob, Watch
 from worker.media.ffmpeg.plan import Done
+from worker.media.probe import media_info
 from worker.media.recipes.shared import keyframe_index
 from worker.media.recipes.shared.keyframe_index import Keyframe
+from worker.media.source_file import LocalFile
 
 CASES = Path(__file__).parents[2] / "cases"
 CLIPS = sorted(one.name for one in CASES.iterdir() if one.suffix != ".md")
@@ -87,6 +89,25 @@ def test_given_a_film_with_holes_when_one_frame_is_shown_then_few_bytes_are_read
     share, _ = _read_for(long_film, {"kind": "thumbnail", "time": 20}, tmp_path)
 
     assert share < 0.3
+
+
+def test_given_fragments_with_an_index_when_one_frame_is_shown_then_few_are_visited(
+    make, long_film, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(media_info, "_SCAN_BYTES", 1000)
+    film = make("by-index.mp4", "", "-c", "copy", *FRAGMENTS, copy=long_film)
+    whole, holed = (
+        Engine(settings).probe(LocalFile(film)),
+        HoledFile(film, tmp_path / "f"),
+    )
+
+    assert Engine(settings).probe(holed) == whole
+    assert whole.by_fragments
+    assert whole.duration == pytest.approx(40, abs=0.2)
+    assert holed.bytes / holed.size < 0.4, "first and last groups, and one between"
+    share, _ = _read_for(film, {"kind": "thumbnail", "time": 20}, tmp_path)
+    assert share < 0.25
+    assert not compare(film, settings, ("thumbnail", "animation")).faults
 
 
 def test_given_bytes_that_cannot_be_had_when_a_film_is_used_then_the_error_is_theirs(

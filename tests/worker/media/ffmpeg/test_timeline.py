@@ -15,7 +15,7 @@ from tests.acceptance import marks
 from tests.acceptance.films import make
 from tests.acceptance.films.recipes import FRAGMENTS, H264, MPEG2, VP9, groups, of
 from worker.media.ffmpeg import timeline
-from worker.media.probe import child, media_info
+from worker.media.probe import child, media_info, transport_streams
 from worker.media.source_file import LocalFile
 
 _FRAMES = 20
@@ -176,7 +176,8 @@ def test_an_ordinary_stream_has_no_jump(settings, joined, start):
 def test_the_stream_that_wraps_really_wraps(joined):
     data = joined("ts", 2**33 / 90_000 - 1).read_bytes()
 
-    stamps = [child._pes_seconds(one[1]) for one in child._STAMP.finditer(data)]
+    found = transport_streams._STAMP.finditer(data)
+    stamps = [transport_streams._pes_seconds(one[1]) for one in found]
 
     assert max(stamps) > 95_000
     assert min(stamps) < 2
@@ -196,7 +197,7 @@ def test_a_file_too_large_to_be_read_is_looked_at_in_places(
     settings, joined, monkeypatch, starts, jumps
 ):
     path = joined("ts", *starts)
-    monkeypatch.setattr(child, "_WINDOW_BYTES", path.stat().st_size // 12)
+    monkeypatch.setattr(transport_streams, "_WINDOW_BYTES", path.stat().st_size // 12)
     options = child.Options(media_info.FORMATS, 10**7, 1000, 3.0)
     monkeypatch.setattr(child, "_enough", lambda track: track.packets > 2)
     monkeypatch.setattr(child, "_read_end", lambda *_: None)
@@ -206,7 +207,7 @@ def test_a_file_too_large_to_be_read_is_looked_at_in_places(
 
     assert not found["complete"]
     assert bool(found["videos"][0]["jumps"]) is jumps
-    assert bool(child._sampled_jumps(path)) is jumps
+    assert bool(transport_streams.sampled_jumps(path)) is jumps
 
 
 def _followed(*times: float) -> int:
