@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -15,3 +16,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     text = "folder with INVENTORY.tsv and clips/; default: FRAMEMILL_TEST_CORPUS"
     group.addoption("--corpus", default=default, help=text)
     group.addoption("--corpus-results", help="folder for the table of results")
+
+
+@pytest.fixture(scope="session")
+def corpus(pytestconfig: pytest.Config) -> Path:
+    """The folder that was given."""
+    given: str | None = pytestconfig.getoption("--corpus", default=None)
+    if given is None:
+        pytest.fail("which corpus? add --corpus FOLDER, or set FRAMEMILL_TEST_CORPUS")
+    return Path(given)

@@ -21,18 +21,10 @@ from tests.corpus.table import Row
 PROCESSES = 2
 
 
-def _folder(config: pytest.Config) -> Path | None:
-    given = config.getoption("--corpus", default=None)
-    return Path(given) if given else None
-
-
 @pytest.fixture(scope="session")
-def rows(pytestconfig: pytest.Config) -> dict[str, Row]:
+def rows(corpus: Path, pytestconfig: pytest.Config) -> dict[str, Row]:
     """Judge all clips, two at a time, and write the table."""
-    folder = _folder(pytestconfig)
-    if folder is None:
-        pytest.fail("which corpus? add --corpus FOLDER, or set FRAMEMILL_TEST_CORPUS")
-    entries = inventory.read(folder)
+    entries = inventory.read(corpus)
     with ProcessPoolExecutor(PROCESSES) as pool:
         found = list(pool.map(judge, entries, [Settings()] * len(entries)))
     # What was late is judged once more, by itself: the machine may have been busy.

@@ -20,12 +20,9 @@ PROCESSES = 2
 @pytest.mark.corpus
 @pytest.mark.timeout(3600)
 def test_given_a_corpus_with_holes_when_it_is_run_then_all_is_as_of_whole_clips(
-    pytestconfig: pytest.Config,
+    corpus: Path,
 ) -> None:
-    folder = pytestconfig.getoption("--corpus", default=None)
-    if folder is None:
-        pytest.fail("which corpus? add --corpus FOLDER, or set FRAMEMILL_TEST_CORPUS")
-    files = [entry.file for entry in inventory.read(Path(folder))]
+    files = [entry.file for entry in inventory.read(corpus)]
     with ProcessPoolExecutor(PROCESSES) as pool:
         found = list(pool.map(compare, files, [Settings()] * len(files)))
     size, read = sum(one.size for one in found), sum(one.read for one in found)
