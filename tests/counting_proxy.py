@@ -120,6 +120,16 @@ class CountingProxy(ThreadingHTTPServer):
             self.breaks -= 1
             return self.break_after
 
+    def refusal(self, method: str, path: str) -> tuple[int, bytes] | None:
+        """Return the status and body that answer in the server's place, or None.
+
+        Nothing is refused here: this and :meth:`dated` are for others to override.
+        """
+
+    def dated(self, date: str) -> str:
+        """Return the Date that the client gets for the server's."""
+        return date
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore a client that went away; print any other error as usual."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -141,6 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _relay(self) -> None:
         self.server.comes(self.command, self.headers.get("Range"))
+        if refusal := self.server.refusal(self.command, self.path):
+            self._refuse(*refusal)
+            return
         upstream = http.client.HTTPConnection(
             self.server.upstream, timeout=_ANSWER_SECONDS
         )
@@ -161,13 +174,31 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             if name.lower() not in dropped:
                 upstream.putheader(name, value)
-        chunked = "chunked" in self.headers.get("Transfer-Encoding", "")
         upstream.endheaders()
-        for chunk in self._chunks() if chunked else self._body():
+        for chunk in self._sent():
             self.server.passes(up=len(chunk))
-            upstream.send(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
-        if chunked:
+            upstream.send(
+                b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk
+            )
+        if self._chunked:
             upstream.send(b"0\r\n\r\n")
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        for _ in self._sent():
+            pass  # the next request on this connection is behind it
+        self.send_response_only(status)
+        self.send_header("Date", self.server.dated(self.date_time_string()))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    @property
+    def _chunked(self) -> bool:
+        return "chunked" in self.headers.get("Transfer-Encoding", "")
+
+    def _sent(self) -> Iterator[bytes]:
+        return self._chunks() if self._chunked else self._body()
 
     def _body(self) -> Iterator[bytes]:
         left = int(self.headers.get("Content-Length", 0))
@@ -189,7 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.getheaders():
             if name.lower() not in _OF_A_CONNECTION:
-                self.send_header(name, value)
+                dates = name.lower() == "date"
+                self.send_header(name, self.server.dated(value) if dates else value)
         left, chunked = answer.length, answer.chunked
         if left is None and not chunked:
             self.send_header("Connection", "close")  # its end is the body's end

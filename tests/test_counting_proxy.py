@@ -173,3 +173,26 @@ def test_all_connections_share_the_rate(proxy):
         one.join()
 
     assert time.monotonic() - began >= 0.4
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_what_is_refused_does_not_reach_the_server_and_the_connection_stays(
+    proxy, client, chunked
+):
+    proxy.refusal = lambda method, path: (403, b"no") if method == "PUT" else None
+    body = iter([BODY]) if chunked else BODY
+    client.request("PUT", "/x", body, encode_chunked=chunked)
+    answer = client.getresponse()
+    assert (answer.status, answer.read(), proxy.up) == (403, b"no", 0)
+
+    client.request("GET", "/length")
+    assert client.getresponse().read() == BODY
+
+
+def test_the_client_sees_the_date_that_it_is_told(proxy, client):
+    other = "Thu, 01 Jan 1970 00:00:00 GMT"
+    proxy.dated = lambda date: other
+    client.request("GET", "/length")
+    answer = client.getresponse()
+
+    assert (answer.headers.get_all("Date"), answer.read()) == ([other], BODY)

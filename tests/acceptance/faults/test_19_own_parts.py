@@ -104,7 +104,7 @@ def test_readiness_names_the_storage_that_refuses_the_workers(service, s3):
 
 
 def test_a_bucket_of_the_caller_that_forbids_is_the_callers(service, s3):
-    aws("s3", s3.endpoint).upload_file(str(SAMPLE), OTHERS, "clip.mp4")
+    aws("s3", s3.url).upload_file(str(SAMPLE), OTHERS, "clip.mp4")
     body = {"source": {"s3": {"bucket": OTHERS, "key": "clip.mp4"}}, "outputs": STILL}
 
     def forbids(_method: str, path: str) -> tuple[int, str] | None:
@@ -122,7 +122,7 @@ def test_a_bucket_of_the_caller_that_forbids_is_the_callers(service, s3):
 
 
 def test_with_wrong_keys_no_bucket_of_a_caller_is_to_blame(service, s3):
-    aws("s3", s3.endpoint).upload_file(str(SAMPLE), OTHERS, "clip.mp4")
+    aws("s3", s3.url).upload_file(str(SAMPLE), OTHERS, "clip.mp4")
     body = {"source": {"s3": {"bucket": OTHERS, "key": "clip.mp4"}}, "outputs": STILL}
 
     def nothing_is_allowed(method: str, _path: str) -> tuple[int, str] | None:
