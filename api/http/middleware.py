@@ -1,4 +1,4 @@
-"""Hooks around every request: its id, headers, CORS, metrics and the log."""
+"""Hooks around every request: its id, headers, compression, CORS, metrics, the log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.http import context
 from api.http.auth import add_rate_limit_headers
+from api.http.compression import compress
 from api.metrics import Metrics
 from common.settings.sections import Api
 
@@ -54,6 +55,7 @@ def install(app: Flask, settings: Api, metrics: Metrics) -> None:
                 response.headers.add(name, value)
         response.headers["X-Request-Id"] = context.current().request_id
         add_rate_limit_headers(response)
+        compress(response)
         _allow_origin(response, settings.cors_origins)
         _record(response, metrics)
         return response
@@ -62,7 +64,7 @@ def install(app: Flask, settings: Api, metrics: Metrics) -> None:
 def _allow_origin(response: Response, allowed: list[str]) -> None:
     if not allowed:
         return
-    response.headers.add("Vary", "Origin")
+    response.vary.add("Origin")
     origin = request.headers.get("Origin")
     if origin is None or not ("*" in allowed or origin in allowed):
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -238,13 +237,43 @@ def test_german_is_chosen_and_stays(visit: Visit) -> None:
 
 
 def test_the_first_view_is_small(visit: Visit) -> None:
+    session = visit.page.context.new_cdp_session(visit.page)
+    kinds: dict[str, tuple[str, str]] = {}
+    sent: dict[str, int] = {}
+    session.on(
+        "Network.responseReceived",
+        lambda told: kinds.update(
+            {told["requestId"]: (told["type"], told["response"]["url"])}
+        ),
+    )
+    session.on(
+        "Network.loadingFinished",
+        lambda told: sent.update({told["requestId"]: told["encodedDataLength"]}),
+    )
+    session.send("Network.enable")
     visit.open("/")
-    kinds = ("document", "script", "stylesheet")
-    sent = {
-        one.url: len(gzip.compress(one.body()))
-        for one in visit.answers
-        if one.request.resource_type in kinds
+    # With their headers, and without the pictures of jobs, which no page can shrink.
+    own = {
+        one: kind
+        for one, (kind, url) in kinds.items()
+        if kind not in {"Image", "Media"} or "/static/" in url
     }
+    frame = [one for one, kind in own.items() if kind != "Fetch"]
 
-    assert len(sent) > 10
-    assert sum(sent.values()) < 100_000
+    assert len(frame) > 10
+    assert sum(sent.get(one, 0) for one in frame) < 100_000
+    assert sum(sent.get(one, 0) for one in own) < 150_000
+
+
+def test_the_first_view_is_soon_ready_for_use(visit: Visit) -> None:
+    def open_it() -> float:
+        visit.page.goto(visit.service.url + "/", wait_until="commit")
+        # The scripts write the presets, and then listen for files.
+        visit.page.locator("#wanted input").first.wait_for()
+        visit.page.locator("#wanted .command pre").first.wait_for(state="attached")
+        return float(visit.page.evaluate("performance.now()"))
+
+    took = min(open_it() for _ in range(5))
+    print(f"the first view is ready for use after {took:.0f} ms")
+    # 1000 ms on a machine of its own; other tests may run beside this one.
+    assert took < 5000
