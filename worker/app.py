@@ -1,6 +1,7 @@
 """The Celery worker: ``celery -A worker.app worker -Q fast,slow``.
 
-A Celery message names one task; everything else about it is in the job store. SIGTERM
+A Celery message says that there is work in its queue, and names one task; which task is
+done, and everything about it, is in the job store. SIGTERM
 is remapped to a soft stop (``REMAP_SIGTERM=SIGQUIT``): running tasks get
 FRAMEMILL_WORKER_SHUTDOWN_SECONDS to end, the others are released at once.
 """
@@ -18,6 +19,7 @@ import structlog
 from billiard.exceptions import WorkerLostError
 from celery import Task
 from celery.signals import (
+    celeryd_after_setup,
     celeryd_init,
     setup_logging,
     task_failure,
@@ -26,14 +28,17 @@ from celery.signals import (
     worker_ready,
     worker_shutting_down,
 )
+from celery.worker import state
+from kombu.utils.scheduling import round_robin_cycle
 
 from common.errors import PartAway, StoreUnavailable
 from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
-from common.jobs.store import JobStore
+from common.jobs.store import JobStore, Outcome
+from common.model import TaskKind
 from common.runtime import Runtime, build_runtime, check_store
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
-from worker.lease import WorkerContext, run
+from worker.lease import Attempt, Work, WorkerContext, run
 from worker.media.sandbox import prepared
 from worker.media.sandbox.limits import die_with_parent
 from worker.scratch import remove_abandoned
@@ -49,9 +54,22 @@ log = structlog.get_logger(__name__)
 
 SETTINGS = Settings.load()
 app = celery_app(SETTINGS, "worker")
+# kombu makes one KeptSlot for each connection. A worker whose kept slot alone is free
+# asks for `fast` and sees the end of a slow task only when that call returns.
+app.conf.broker_transport_options |= {
+    "queue_order_strategy": "worker.app:KeptSlot",
+    "polling_interval": 0.25,
+}
 HEARTBEAT_SECONDS = 10.0
 # Celery replaces sys.stderr.
 _STANDARD_ERROR = 2
+_WORK: dict[TaskKind, Work] = {
+    "prepare": prepare,
+    "render": render,
+    "publish": publish,
+    "batch": expand,
+    "notice": deliver,
+}
 _stopping = threading.Event()
 _contexts: dict[int, WorkerContext] = {}
 
@@ -70,34 +88,39 @@ def _process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-@app.task(name=TASKS["prepare"], bind=True)  # type: ignore[untyped-decorator]
-def prepare_task(self: Task, task: str) -> None:
-    """Probe a job's source and open its outputs."""
-    run(context(), task, self.request.id, prepare)
+class KeptSlot(round_robin_cycle):
+    """Which queues to take the next message from: both in turn, but one slot is kept.
+
+    A worker on both queues runs at most ``slots - 1`` slow tasks at once (one if it has
+    a single slot), so a fast one never waits for the end of a slow one.
+    """
+
+    slots = 1
+
+    def consume(self, n: int) -> list[str]:
+        """Return the queues to ask for a message, best first."""
+        queues: list[str] = super().consume(n)  # type: ignore[no-untyped-call]
+        slow = sum(
+            request.delivery_info["routing_key"] == "slow"
+            for request in state.reserved_requests
+        )
+        if "fast" in queues and slow >= max(1, self.slots - 1):
+            return [name for name in queues if name != "slow"]
+        return queues
 
 
-@app.task(name=TASKS["render"], bind=True)  # type: ignore[untyped-decorator]
-def render_task(self: Task, task: str) -> None:
-    """Make one output, or one part of it."""
-    run(context(), task, self.request.id, render)
+def _do(attempt: Attempt) -> Outcome:
+    return _WORK[attempt.claim.kind](attempt)
 
 
-@app.task(name=TASKS["publish"], bind=True)  # type: ignore[untyped-decorator]
-def publish_task(self: Task, task: str) -> None:
-    """Copy an output's files to the job's destination."""
-    run(context(), task, self.request.id, publish)
+def _receive(self: Task, task: str) -> None:
+    """Do the task whose turn it is in the queue that the message was in."""
+    queue = self.request.delivery_info["routing_key"]
+    run(context(), task, self.request.id, _do, queue)
 
 
-@app.task(name=TASKS["batch"], bind=True)  # type: ignore[untyped-decorator]
-def batch_task(self: Task, task: str) -> None:
-    """Submit a batch's jobs, or cancel or delete them."""
-    run(context(), task, self.request.id, expand)
-
-
-@app.task(name=TASKS["notice"], bind=True)  # type: ignore[untyped-decorator]
-def deliver_task(self: Task, task: str) -> None:
-    """Deliver one event to one subscriber."""
-    run(context(), task, self.request.id, deliver)
+for _name in TASKS.values():
+    app.task(name=_name, bind=True)(_receive)
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -112,6 +135,11 @@ def _check_before_work(**_: Any) -> None:
     except SettingsError as error:
         # Celery logs other errors of a signal's receiver, and goes on.
         raise SystemExit(f"framemill: {error}") from error
+
+
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _count_slots(instance: Any, **_: Any) -> None:
+    KeptSlot.slots = instance.concurrency
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]

@@ -83,25 +83,32 @@ Work = Callable[["Attempt"], Outcome]
 Answer = TypeVar("Answer")
 
 
-def run(context: WorkerContext, task: str, task_id: str, work: Work) -> None:
+def run(
+    context: WorkerContext,
+    task: str,
+    task_id: str,
+    work: Work,
+    queue: str | None = None,
+) -> None:
     """Claim a task, do the work, settle the claim and enqueue what comes next.
 
-    ``task`` is the id in the job store, ``task_id`` that of the Celery message. Errors
-    of the work are settled, not raised. Raises only what ends the process (SystemExit
-    and the like), after releasing the claim, and StoreUnavailable if the claim
-    itself failed; then the reaper enqueues the task again.
+    ``task`` is the id in the job store, ``task_id`` that of the Celery message. With
+    the ``queue`` of the message the task may be another one: the one whose turn it is
+    in that queue. Errors of the work are settled, not raised. Raises only what ends the
+    process (SystemExit and the like), after releasing the claim, and StoreUnavailable
+    if the claim itself failed; then the reaper enqueues the task again.
     """
     runtime = context.runtime
     # A redelivered message has the same task id: only the random half makes two
     # deliveries two claimants.
     token = f"{task_id}:{uuid.uuid4().hex}"
-    claim = runtime.store.claim(task, token, context.name)
+    claim = runtime.store.claim(task, token, context.name, queue)
     if isinstance(claim, Refusal):
         log.info("task.skipped", task=task, reason=claim.reason)
         return
     runtime.dispatcher.enqueue(claim.messages)
     with structlog.contextvars.bound_contextvars(
-        job=claim.job_id, task=task, attempt=claim.attempt, fence=claim.fence
+        job=claim.job_id, task=claim.task, attempt=claim.attempt, fence=claim.fence
     ):
         with Attempt(context, claim) as attempt:
             outcome = attempt.finish(work)

@@ -216,7 +216,13 @@ class Worker(Section):
     """Celery workers."""
 
     queues: Words = ["fast", "slow"]
-    concurrency: int = Field(default=2, ge=1, le=256)
+    concurrency: int = Field(
+        default=3,
+        ge=1,
+        le=256,
+        description="How many tasks run at once. A worker on both queues keeps one of "
+        "these slots free of `slow` tasks, unless it is the only one.",
+    )
     scratch: Path = Path(".data/scratch")
     cache_bytes: int = Field(
         default=20 * 1024 * _MIB,

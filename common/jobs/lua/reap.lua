@@ -52,6 +52,7 @@ local function promote_delayed()
     local task = read_task(id)
     if task then
       resend_later(task)
+      join_line(task)
       announce(task)
     end
   end

@@ -37,7 +37,7 @@ _REPORTS = TypeAdapter(list[AttemptReport])
 _ARTIFACTS = TypeAdapter(list[Artifact])
 
 
-def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
+def _read_claim(answer: dict[str, Any]) -> Claim:
     task, job = answer["task"], answer["job"]
     role, spec = task["role"], answer.get("spec")
     delivery = None
@@ -46,7 +46,7 @@ def _read_claim(task_id: str, answer: dict[str, Any]) -> Claim:
         delivery = Notification(delivery_event(task), subscription)
     return _CLAIM.validate_python(
         {
-            "task": task_id,
+            "task": answer["id"],
             "job_id": task["job"],
             "kind": task["kind"],
             "output": answer.get("name"),
@@ -102,15 +102,21 @@ def held(verb: str, claim: Claim) -> dict[str, Any]:
 class Tasks(Connection):
     """The transitions that workers cause."""
 
-    def claim(self, task_id: str, token: str, worker: str) -> Claim | Refusal:
+    def claim(
+        self, task_id: str, token: str, worker: str, queue: str | None = None
+    ) -> Claim | Refusal:
         """Claim a task for one lease; the same token gets the same answer.
 
         ``token`` is unique to this execution; a redelivered message is another one.
+        With the ``queue`` that the message was in, the claim is on the task whose turn
+        it is there: owners take turns, and the named task keeps its place.
         """
-        answer = self._call("claim", task=task_id, token=token, worker=worker)
+        answer = self._call(
+            "claim", task=task_id, token=token, worker=worker, queue=queue
+        )
         if "reason" in answer:
             return Refusal(answer["reason"])
-        return _read_claim(task_id, answer)
+        return _read_claim(answer)
 
     def beat(self, claim: Claim, progress: float | None = None) -> Beat:
         """Extend the lease; ``progress`` is 0 to 100.
@@ -229,8 +235,9 @@ class Tasks(Connection):
     def died(self, task_id: str, token_start: str | None = None) -> Outcome:
         """Count the death of the process that held the task, and queue it again.
 
-        ``token_start`` is how the dead claim's token began; another claim is left
-        alone. At the death number lease.max_deaths the task fails as ``worker_lost``.
+        ``token_start`` is how the dead claim's token began: that claim is found even if
+        it was on another task than its message named, and any other is left alone. At
+        the death number lease.max_deaths the task fails as ``worker_lost``.
         """
         answer = self._call(
             "worker_died", call=new_call(), task=task_id, token=token_start

@@ -13,6 +13,8 @@ local arg = cjson.decode(ARGV[2])
 local P = cfg.prefix
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+-- In microseconds: two scripts never share one.
+local instant = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local messages = {}
 
 local ENDED_JOB = {completed = true, partial = true, failed = true, cancelled = true}
@@ -119,11 +121,23 @@ local function announce(task)
   messages[#messages + 1] = {task = task.id, kind = task.f.kind, queue = task.f.queue}
 end
 
+-- The line of an owner in a queue: his tasks that may run now. Owners take turns.
+local function line_of(task) return P .. 'queued:' .. task.f.queue .. ':' .. task.f.owner end
+
+local joined = 0
+
+local function join_line(task)
+  joined = joined + 1
+  redis.call('ZADD', line_of(task), text(instant + joined), task.id)
+  redis.call('ZADD', P .. 'turns:' .. task.f.queue, 'NX', text(instant), task.f.owner)
+end
+
 local function unlist(task)
   redis.call('ZREM', P .. 'leased', task.id)
   redis.call('ZREM', P .. 'delayed', task.id)
   redis.call('ZREM', P .. 'pending:' .. task.f.queue, task.id)
   redis.call('ZREM', P .. 'queued:' .. task.f.queue, task.id)
+  redis.call('ZREM', line_of(task), task.id)
 end
 
 -- Puts a task into its queue. A delayed task gets its message from the reaper. A waiting
@@ -141,6 +155,7 @@ local function enqueue(task, delay)
   else
     local again = text(now + cfg.grace_ms)
     redis.call('ZADD', P .. 'pending:' .. task.f.queue, again, task.id)
+    join_line(task)
     announce(task)
   end
 end

@@ -122,6 +122,12 @@ class StoreContext:
         assert isinstance(claim, Claim), claim
         return claim
 
+    def next(self, queue: str = "fast", named: str = "", token: str = "") -> str:
+        """Claim as the message that named a task does; return the claimed task."""
+        claim = self.store.claim(named, token or f"t{next(_NUMBERS)}", "host:1", queue)
+        assert isinstance(claim, Claim), claim
+        return claim.task
+
     def open(self, job_id: str, **parts: int) -> Outcome:
         """End prepare; ``parts`` says of which outputs how many parts are made."""
         claim = self.claim(f"{job_id}:prepare")

@@ -83,13 +83,14 @@ class Life(RuleBasedStateMachine):
         target=claims,
         job_id=jobs,
         task=st.sampled_from(["prepare", "o:a", "o:b", "o:a:0", "o:a:1", "n:1"]),
+        queue=st.sampled_from([None, "fast"]),
     )
-    def claim(self, job_id: str, task: str) -> Any:
+    def claim(self, job_id: str, task: str, queue: str | None = None) -> Any:
         token = f"token{next(_NUMBERS)}"
-        claim = self.context.store.claim(f"{job_id}:{task}", token, "w")
+        claim = self.context.store.claim(f"{job_id}:{task}", token, "w", queue)
         if isinstance(claim, Refusal):
             return multiple()
-        earlier = [one for one in self.handed if one.job_id == job_id]
+        earlier = [one for one in self.handed if one.job_id == claim.job_id]
         if claim.kind == "notice":
             earlier = [one for one in earlier if one.task == claim.task]
         else:
@@ -216,6 +217,7 @@ class Life(RuleBasedStateMachine):
         running = sorted(task for task, state in states.items() if state == "running")
         assert members("queued:fast") == queued
         assert members("pending:fast", "delayed") == queued
+        assert members("queued:fast:") == members("pending:fast")
         assert members("leased") == running
         for status in ("any", *JOB_ENDED, "accepted", "processing"):
             jobs = [

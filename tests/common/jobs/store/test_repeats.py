@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -161,6 +162,16 @@ def life_of_a_batch(store_context: StoreContext) -> None:
     store.end_stage(store_context.claim(claim.task), "delete")
 
 
+def life_of_lines(store_context: StoreContext) -> None:
+    """Have messages claim what is in line until nothing is."""
+    named = f"{store_context.accept()}:prepare"
+    tokens = map(str, itertools.count())
+    while isinstance(
+        store_context.store.claim(named, next(tokens), "w", "fast"), Claim
+    ):
+        pass
+
+
 def life_of_duplicates(store_context: StoreContext) -> None:
     """Have one job wait for another's results, and take them over."""
     store = store_context.store
@@ -181,6 +192,7 @@ def life_of_duplicates(store_context: StoreContext) -> None:
         claim, "digest", claim.source, store_context.get(first), [copied]
     )
     store.delete(second)
+    life_of_lines(store_context)
 
 
 def test_every_script_bears_a_blind_repeat(
