@@ -3,7 +3,7 @@
 Without that index, FFmpeg visits each fragment when it opens the file: a fourth of the
 bytes of an hour, by blocks of 128 KiB. It uses the index only if it is told to, since
 some programs write wrong times into it: these then count, and not those of the
-fragments. The lengths that FFmpeg 9.0.2 states are those of the first fragment alone.
+fragments. The lengths that FFmpeg 9.0.2 states are then those of the first fragments.
 So the index is used only where fragments agree with it, and the lengths are read from
 the last one. Source: ISO/IEC 14496-12, 8.8.4 to 8.8.12.
 """
