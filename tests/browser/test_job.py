@@ -239,6 +239,70 @@ def test_the_form_has_every_field_of_the_schema(visit: Visit) -> None:
     assert_accessible(visit)
 
 
+MANY = [
+    {"kind": "thumbnail", "name": "small", "time": 2, "width": 320},
+    {"kind": "thumbnail", "name": "large", "time": 2, "width": 640},
+    {"kind": "thumbnail", "name": "new", "time": 2, "width": 640, "format": "avif"},
+    {"kind": "thumbnail", "name": "other", "time": 4, "width": 320},
+    *(
+        {"kind": "animation", "name": one, "format": one, "duration": 1, "width": 160}
+        for one in ("gif", "webp", "avif", "mp4")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def versions(service: Service) -> dict[str, Any]:
+    """Return a job with one frame in three versions, and one stretch in four."""
+    done = await_end(service, service.submit(SAMPLE, MANY))
+    assert done["status"] == "completed"
+    return done
+
+
+def copied(visit: Visit, output: str) -> str:
+    """Return the HTML that an output's button copies."""
+    row = visit.page.locator(f"[data-output={output}] .copy").first
+    row.get_by_role("button", name="HTML").click()
+    return str(visit.page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_html_offers_all_versions_of_a_frame(
+    visit: Visit, versions: dict[str, Any]
+) -> None:
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit.open(f"/jobs/{versions['id']}")
+    made = {one["name"]: one["artifacts"][0] for one in versions["outputs"]}
+    url = {name: one["url"] for name, one in made.items()}
+    sizes = 'sizes="(max-width: 640px) 100vw, 640px"'
+
+    assert copied(visit, "small") == (
+        "<picture>\n"
+        f'  <source type="image/avif" srcset="{url["new"]} 640w" {sizes}>\n'
+        f'  <img src="{url["large"]}" srcset="{url["small"]} 320w, {url["large"]} '
+        f'640w" {sizes} width="640" height="360" alt="c.mp4: small">\n'
+        "</picture>"
+    )
+    assert copied(visit, "other").startswith(f'<img src="{url["other"]}" width="320"')
+    clip = copied(visit, "mp4")
+    assert clip.startswith(f'<video src="{url["mp4"]}" width="160"')
+    assert f' poster="{url["small"]}"' in clip
+
+
+def test_a_chosen_runner_up_is_copied_like_any_picture(visit: Visit, job: str) -> None:
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit.open(f"/jobs/{job}")
+    visit.page.get_by_role("button", name="Use the frame at").first.click()
+    made = visit.page.get_by_role("article", name="Before and after").locator(
+        "article [data-output=thumbnail]"
+    )
+    picture = made.locator("figure img")
+    expect(picture).to_be_visible()
+    made.get_by_role("button", name="HTML").click()
+    html = visit.page.evaluate("navigator.clipboard.readText()")
+
+    assert html.startswith(f'<img src="{picture.get_attribute("src")}"')
+
+
 def test_a_job_is_deleted(visit: Visit) -> None:
     made = visit.service.submit(SAMPLE, [{"kind": "thumbnail", "time": 1}])
     await_end(visit.service, made)

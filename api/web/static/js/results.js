@@ -13,7 +13,7 @@ function shownAt({ time, duration, details }) {
   return t(duration ? "result.from" : "result.at", { time: clock(time) });
 }
 
-function facts(artifact) {
+export function facts(artifact) {
   const { width, height, frames, duration } = artifact;
   return [
     shownAt(artifact),
@@ -35,7 +35,7 @@ function still(artifact, title) {
 }
 
 // What moves by itself waits to be started, where the person asked for less motion.
-function moving(artifact, title, poster) {
+export function moving(artifact, title, poster) {
   if (artifact.content_type.startsWith("video/"))
     return h("video", { src: artifact.url, width: artifact.width, height: artifact.height, poster: poster ?? "", muted: true, loop: true, autoplay: !calm.matches, playsInline: true, controls: true, "aria-label": title });
   if (!calm.matches) return still(artifact, title);
@@ -45,8 +45,8 @@ function moving(artifact, title, poster) {
   return frame;
 }
 
-function figure(shown, artifact, title, poster) {
-  return h("figure", {}, shown, h("figcaption", {}, h("p", { class: "small" }, facts(artifact)), copyRow(artifact, title, poster)));
+function figure(shown, artifact, title, extras) {
+  return h("figure", {}, shown, h("figcaption", {}, h("p", { class: "small" }, facts(artifact)), copyRow(artifact, title, extras)));
 }
 
 const titleOf = (job, output) => `${job.source.name ?? job.id}: ${output.name}`;
@@ -66,9 +66,17 @@ function tools(job, output) {
   return h("div", { class: "actions" }, frame, again);
 }
 
+// The job's stills of the same frame and shape, which one picture element may offer.
+function sameFrame(job, artifact) {
+  const stills = job.outputs.filter(({ kind }) => kind === "thumbnail").flatMap((output) => output.artifacts);
+  // A side is rounded to whole pixels.
+  const alike = ({ width, height }) => Math.abs(height - (width * artifact.height) / artifact.width) <= 1;
+  return stills.filter((one) => one.time === artifact.time && alike(one));
+}
+
 function thumbnails(job, output) {
   const title = titleOf(job, output);
-  const figures = output.artifacts.map((artifact) => figure(still(artifact, title), artifact, title));
+  const figures = output.artifacts.map((artifact) => figure(still(artifact, title), artifact, title, { versions: sameFrame(job, artifact) }));
   return [h("div", { class: figures.length > 1 ? "grid" : "one" }, ...figures), runnersUp(job, output)];
 }
 
@@ -97,7 +105,7 @@ function clips(job, output) {
   const title = titleOf(job, output);
   const figures = output.artifacts
     .filter((artifact) => artifact.width)
-    .map((artifact) => figure(moving(artifact, title, job.links.thumbnail), artifact, title, job.links.thumbnail));
+    .map((artifact) => figure(moving(artifact, title, job.links.thumbnail), artifact, title, { poster: job.links.thumbnail }));
   return h("div", { class: figures.length > 1 ? "grid" : "one" }, ...figures);
 }
 
