@@ -288,6 +288,31 @@ def test_html_offers_all_versions_of_a_frame(
     assert f' poster="{url["small"]}"' in clip
 
 
+def test_a_slider_goes_through_animations_by_their_bytes(
+    visit: Visit, versions: dict[str, Any]
+) -> None:
+    visit.open(f"/jobs/{versions['id']}")
+    found = [one for one in versions["outputs"] if one["kind"] == "animation"]
+    found.sort(key=lambda one: one["artifacts"][0]["bytes"])
+    names = [one["name"].upper() for one in found]
+    box = visit.page.get_by_role("region", name="By size")
+    slider = box.get_by_role("slider")
+    expect(box.get_by_text("This is the smallest.")).to_be_visible()
+    slider.focus()
+    seen = []
+    for _ in names:
+        seen.append((slider.get_attribute("aria-valuetext") or "").split()[0])
+        shown = box.locator(".version > *").get_attribute("src")
+        assert shown == found[len(seen) - 1]["artifacts"][0]["url"]
+        visit.page.keyboard.press("ArrowRight")
+
+    assert seen == names
+    expect(box.get_by_text("This is the largest.")).to_be_visible()
+    expect(box.get_by_text(f"Next smaller: {names[-2]}")).to_be_visible()
+    assert_accessible(visit)
+    assert_quiet(visit)
+
+
 def test_a_chosen_runner_up_is_copied_like_any_picture(visit: Visit, job: str) -> None:
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visit.open(f"/jobs/{job}")

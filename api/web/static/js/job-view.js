@@ -6,6 +6,7 @@ import { ended } from "./live.js";
 import { announce, fault, sentence } from "./page.js";
 import { results } from "./results.js";
 import { bytes, clock, moment, number, t } from "./texts.js";
+import { slider, versionsOf } from "./versions.js";
 
 export function statusLabel(status) {
   return h("span", { class: "status", "data-status": status }, t(`status.${status}`));
@@ -49,6 +50,7 @@ export class JobView {
     this.note = h("p", { class: "small working" });
     this.trouble = h("div");
     this.outputs = h("div", { class: "outputs" });
+    this.versions = h("div");
     this.actions = h("div", { class: "actions" });
     this.linked = linked;
     this.mine = mine;
@@ -60,6 +62,7 @@ export class JobView {
       this.note,
       this.trouble,
       this.outputs,
+      this.versions,
     );
     this.update(job);
   }
@@ -81,6 +84,7 @@ export class JobView {
       ...warnings(job.warnings),
     ]);
     for (const output of job.outputs) this.#output(job, output);
+    this.#compare(job);
     if (before && !ended(before) && ended(job)) announce(`${name}: ${t(`status.${job.status}`)}`);
   }
 
@@ -107,6 +111,13 @@ export class JobView {
     // Links change once a day; a picture must not blink for that.
     const key = JSON.stringify([output.status, output.artifacts.map((a) => a.sha256), output.error, output.warnings, job.links.media !== null]);
     renew(place, key, () => this.#shown(job, output, id));
+  }
+
+  // Several animations can be compared by their bytes.
+  #compare(job) {
+    const versions = versionsOf(job);
+    if (versions.length < 2) return;
+    renew(this.versions, versions.map(({ artifact }) => artifact.sha256).join(), () => slider(versions, job.links.thumbnail));
   }
 
   #shown(job, output, id) {
