@@ -12,6 +12,7 @@ import faulthandler
 import os
 import signal
 import socket
+import tempfile
 import threading
 from typing import Any
 
@@ -41,7 +42,7 @@ from common.telemetry import logging as telemetry
 from worker.lease import Attempt, Work, WorkerContext, run
 from worker.media.sandbox import prepared
 from worker.media.sandbox.limits import die_with_parent
-from worker.scratch import remove_abandoned
+from worker.scratch import ScratchDir, remove_abandoned
 from worker.source.copies import Copies
 from worker.storage_watch import StorageWatch
 from worker.tasks.deliver import deliver
@@ -72,6 +73,7 @@ _WORK: dict[TaskKind, Work] = {
 }
 _stopping = threading.Event()
 _contexts: dict[int, WorkerContext] = {}
+_temporary: ScratchDir | None = None
 
 
 def context() -> WorkerContext:
@@ -157,12 +159,18 @@ def _begin_child(**_: Any) -> None:
     removed = remove_abandoned(SETTINGS.worker.scratch)
     if removed:
         log.info("scratch.cleared", folders=removed)
+    # So that all temporary folders of this process go the same way.
+    global _temporary  # noqa: PLW0603 - one for this process
+    _temporary = ScratchDir(SETTINGS.worker.scratch, "processes")
+    tempfile.tempdir = str(_temporary.path)
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _end_child(**_: Any) -> None:
     # The kernel would kill it too, but nobody here would take note of its end.
     prepared.stop()
+    if _temporary is not None:
+        _temporary.remove()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

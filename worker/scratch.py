@@ -1,4 +1,4 @@
-"""Folders for the files of an attempt, and the removal of those left behind.
+"""Folders for the files of an attempt or a process, and removal of those left behind.
 
 A process holds a lock in each folder it uses. The kernel drops the lock when the
 process dies, so a folder that can be locked is not in use.
@@ -12,21 +12,24 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, get_args
 
 from common.storage.port import disk_errors
 
+Owner = Literal["attempts", "processes"]
+_OWNERS: tuple[Owner, ...] = get_args(Owner)
 _LOCK = ".lock"
 # Between making a folder and locking it no process takes that long.
 _UNLOCKED_SECONDS = 60.0
 
 
 class ScratchDir:
-    """A folder of one attempt, locked by this process until it is removed."""
+    """A folder of one owner, locked by this process until it is removed."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, owner: Owner = "attempts") -> None:
         """Make a new folder below ``scratch``; raises DiskFull, StorageUnavailable."""
         with disk_errors("making a scratch folder"):
-            self.path = _root(scratch.resolve()) / uuid.uuid4().hex
+            self.path = scratch.resolve() / owner / uuid.uuid4().hex
             self.path.mkdir(parents=True)
             # Locked before it has its name: a lock that is found is held, or was.
             fresh = self.path / f"{_LOCK}.new"
@@ -43,7 +46,7 @@ class ScratchDir:
 def remove_abandoned(scratch: Path) -> int:
     """Remove the folders of dead processes; return their number."""
     removed = 0
-    for path in _root(scratch).glob("*"):
+    for path in (one for owner in _OWNERS for one in (scratch / owner).glob("*")):
         # Another process may be removing it at the same time.
         with suppress(FileNotFoundError):
             if _is_abandoned(path):
@@ -62,7 +65,3 @@ def _is_abandoned(path: Path) -> bool:
     except FileNotFoundError:  # not locked yet
         return time.time() - path.stat().st_mtime > _UNLOCKED_SECONDS
     return True
-
-
-def _root(scratch: Path) -> Path:
-    return scratch / "attempts"

@@ -61,6 +61,10 @@ def test_every_accepted_job_ends_once_whatever_is_killed(tmp_path, clip):
         until(lambda: not service.orphans(), 20, "no FFmpeg is left")
         attempts = tmp_path / "scratch" / "attempts"
         until(lambda: not list(attempts.iterdir()), 120, "no work folder is left")
+        # One of each live pool process, with nothing in it but its lock.
+        owned = list((tmp_path / "scratch" / "processes").iterdir())
+        assert len(owned) <= len(service.pool_children())
+        assert {one.name for folder in owned for one in folder.iterdir()} == {".lock"}
 
         assert found == {"completed": JOBS}
         for one in ids:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from tests.conftest import ROOT
 from worker.scratch import ScratchDir, remove_abandoned
 
 
@@ -75,3 +78,39 @@ def test_a_folder_without_a_lock_goes_once_it_is_old(
     os.utime(folder, (then, then))
     assert remove_abandoned(tmp_path) == removed
     assert folder.exists() is not bool(removed)
+
+
+_CHILD = """
+import sys, tempfile, time
+import worker.app
+worker.app._begin_child()
+folder = tempfile.mkdtemp(prefix="probe-")
+print(folder, flush=True)
+if sys.argv[1] == "ends":
+    worker.app._end_child()
+else:
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "is killed"])
+def test_temporary_folders_of_a_pool_process_go_with_it(
+    tmp_path: Path, how: str
+) -> None:
+    given = {"FRAMEMILL_WORKER_SCRATCH": str(tmp_path), "PATH": os.environ["PATH"]}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CHILD, how],
+        env=given,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    with process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert folder.is_relative_to(tmp_path)
+        if how == "is killed":
+            assert folder.exists()
+            process.kill()
+    assert remove_abandoned(tmp_path) == (how == "is killed")
+    assert not list((tmp_path / "processes").iterdir())
