@@ -40,7 +40,7 @@ from common.runtime import Runtime, build_runtime, check_store
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
 from worker.lease import Attempt, Work, WorkerContext, run
-from worker.media.sandbox import prepared
+from worker.media.sandbox import layers, prepared
 from worker.media.sandbox.limits import die_with_parent
 from worker.scratch import ScratchDir, remove_abandoned
 from worker.source.copies import Copies
@@ -132,10 +132,12 @@ def _configure_logging(**_: Any) -> None:
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def _check_before_work(**_: Any) -> None:
+    # Celery logs other errors of a signal's receiver, and goes on.
+    if reason := layers.refusal(SETTINGS.engine.sandbox):
+        raise SystemExit(f"framemill: {reason}")
     try:
         check_store(JobStore.connect(SETTINGS))
     except SettingsError as error:
-        # Celery logs other errors of a signal's receiver, and goes on.
         raise SystemExit(f"framemill: {error}") from error
 
 
@@ -175,6 +177,9 @@ def _end_child(**_: Any) -> None:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _begin_heartbeat(**_: Any) -> None:
+    sandbox = _sandbox()
+    write = log.warning if sandbox["missing"] else log.info
+    write("sandbox.layers", **sandbox)
     runtime = build_runtime(SETTINGS, CeleryDispatcher(app))
     watch = StorageWatch(runtime, _process_name())
     threads = (
@@ -189,6 +194,15 @@ def _begin_heartbeat(**_: Any) -> None:
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _end_heartbeat(**_: Any) -> None:
     _stopping.set()
+
+
+def _sandbox() -> dict[str, Any]:
+    """Return which layers confine decoders here, and why others do not."""
+    mode = SETTINGS.engine.sandbox
+    return {
+        "active": sorted(layers.chosen(mode)),
+        "missing": dict(layers.lacking(mode)),
+    }
 
 
 def _tidy_copies() -> None:
@@ -207,9 +221,9 @@ def _tidy_copies() -> None:
 
 def _heartbeat(runtime: Runtime) -> None:
     name = _process_name()
+    facts = {"queues": list(SETTINGS.worker.queues), "sandbox": _sandbox()}
     while True:
-        skew = runtime.blobs.clock_skew()
-        info = {"queues": list(SETTINGS.worker.queues), "clock_skew": skew}
+        info = facts | {"clock_skew": runtime.blobs.clock_skew()}
         try:
             runtime.store.worker_alive(name, info)
         except StoreUnavailable as error:

@@ -295,7 +295,7 @@ class _PlanRunner:
             bounds=replace(limits, stdout_bytes=step.capture),
             progress=report,
             should_stop=self._watch.should_stop,
-            source=None if job.media.rewritten or step.spans else job.source,
+            source=self._read_by(step),
         )
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:
@@ -305,12 +305,21 @@ class _PlanRunner:
         self._damaged |= came.damaged and not step.holed
         return came
 
+    def _read_by(self, step: Step) -> SourceFile | None:
+        """Return what a step may read beside the work folder."""
+        if self._job.media.rewritten:
+            return None
+        # With spans, all that the decoder needs is there by now.
+        source = self._job.source
+        return LocalFile(source.path) if step.spans else source
+
     def _publish(self, made: Made) -> RenderedFile:
         """Check a file against what the recipe promised, and return it."""
         path = self._job.workdir / made.file
         if made.text is not None:
             path.write_text(made.text, encoding="utf-8")
-        if not path.is_file() or not path.stat().st_size:
+        # A link may lead out of the folder: no step makes one.
+        if path.is_symlink() or not path.is_file() or not path.stat().st_size:
             raise DecodeError(f"{made.file} was not written")
         facts = self._checks.facts(path)
         for side in ("width", "height"):

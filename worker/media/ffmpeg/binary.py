@@ -12,6 +12,7 @@ import imageio_ffmpeg
 
 from common.settings.load import Settings
 from worker.media.ffmpeg.process import Bounds
+from worker.media.sandbox import layers
 
 _FALSE = "/bin/false"
 RESIDENT_BYTES = 960 * 1024 * 1024
@@ -57,6 +58,7 @@ def bounds(settings: Settings, seconds: float, silent: float = 0.0) -> Bounds:
         output_bytes=engine.output_bytes,
         stall_seconds=engine.stall_seconds + lull,
         cap_seconds=min(cap, engine.hard_seconds),
+        layers=layers.chosen(engine.sandbox),
     )
 
 
@@ -70,6 +72,8 @@ def probe_bounds(settings: Settings, stdout_bytes: int) -> Bounds:
         stall_seconds=engine.probe_seconds,
         cap_seconds=engine.probe_seconds,
         stdout_bytes=stdout_bytes,
+        writes=False,
+        layers=layers.chosen(engine.sandbox),
     )
 
 

@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import InternalError, Interrupted, ResourceLimit, Timeout
-from worker.media.sandbox import prepared, server
+from worker.media.sandbox import layers, prepared, server
+from worker.media.sandbox.layers import Confinement
 from worker.media.sandbox.limits import Limits
 from worker.media.sandbox.reads import ReadServer
 from worker.media.source_file import SourceFile
@@ -43,6 +44,8 @@ class Bounds:
     (polled), ``output_bytes`` the largest file. The run ends after ``stall_seconds``
     without progress, or after ``cap_seconds`` in all. Waiting for bytes of the source
     counts for neither. Of standard output, the first ``stdout_bytes`` are kept.
+    With ``writes`` it may change its folder. ``layers`` are those of
+    :mod:`worker.media.sandbox.layers`, by default all that the host has.
     """
 
     memory_bytes: int
@@ -51,6 +54,8 @@ class Bounds:
     stall_seconds: float
     cap_seconds: float
     stdout_bytes: int = 0
+    writes: bool = True
+    layers: frozenset[str] = field(default_factory=layers.available)
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class _Child:
         program: Sequence[str] | Main,
         cwd: Path,
         bounds: Bounds,
+        how: Confinement,
         reads: ReadServer | None,
     ) -> None:
         self.kept = bounds.stdout_bytes
@@ -117,7 +123,7 @@ class _Child:
         self._selector = selectors.DefaultSelector()
         self._pipes: list[int] = []
         try:
-            self._confined = self._start(program, cwd, bounds, takers, reads)
+            self._confined = self._start(program, cwd, bounds, how, takers, reads)
         except BaseException:
             self._close()
             raise
@@ -137,6 +143,7 @@ class _Child:
         program: Sequence[str] | Main,
         cwd: Path,
         bounds: Bounds,
+        how: Confinement,
         takers: Mapping[str, Callable[[bytes], None]],
         reads: ReadServer | None,
     ) -> prepared.Confined:
@@ -151,10 +158,8 @@ class _Child:
                 self._pipes.append(reader)
                 os.set_blocking(reader, False)
                 self._selector.register(reader, selectors.EVENT_READ, take)
-            if reads is None:
-                return prepared.start(program, cwd, limits, writers)
-            fds = {**writers, server.READS: reads.descriptor}
-            return prepared.start(program, cwd, limits, fds)
+            served = {} if reads is None else {server.READS: reads.descriptor}
+            return prepared.start(program, cwd, limits, how, {**writers, **served})
         finally:
             for writer in writers.values():
                 os.close(writer)
@@ -262,19 +267,23 @@ def run(
     A program is a list of words, the first of them a path, or a module of ours. The
     word ``{progress}`` becomes the pipe on which FFmpeg's ``-progress`` is read;
     ``progress`` is then called with the media seconds done. A non-zero exit status is
-    not an error here: the caller knows what it means. What the program reads of
-    ``source``, by whatever name, is fetched before.
+    not an error here: the caller knows what it means.
+
+    The program is shut off from all files but ``cwd`` and ``source``, which it may
+    read. What it reads of that, by whatever name, is fetched before.
 
     Raises Interrupted if ``should_stop`` returns True, Timeout on a stall or at the
     time limit, ResourceLimit if too much memory is resident, InternalError if the
     program could not be started, or was killed with the process that starts them, and
     what ``source.ensure`` raises.
     """
+    readable = [] if source is None else [str(source.path.resolve())]
+    how = Confinement(sorted(bounds.layers), readable, bounds.writes)
     missing = source is not None and not source.complete
     served = closing(ReadServer(source)) if source and missing else nullcontext()
     with served as reads:
         started = last = _clock(reads)
-        child = _Child(program, cwd, bounds, reads)
+        child = _Child(program, cwd, bounds, how, reads)
         try:
             while not child.pump(_TICK):
                 now = _clock(reads)

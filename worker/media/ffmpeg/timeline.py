@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import DecodeError, DiskFull
@@ -18,7 +19,7 @@ from common.settings.load import Settings
 from worker.media import warning_codes
 from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.formats import FORMATS, MAX_STREAMS, PROTOCOLS
-from worker.media.source_file import SourceFile
+from worker.media.source_file import LocalFile, SourceFile
 
 # How many bytes larger than the file the copy may be.
 _ROOM = 16 * 1024 * 1024
@@ -61,13 +62,7 @@ def rewrite(
     size = path.stat().st_size
     source.ensure(0, size)
     limits = binary.bounds(settings, settings.limits.source_seconds)
-    bounds = process.Bounds(
-        limits.memory_bytes,
-        limits.resident_bytes,
-        2 * size + _ROOM,
-        limits.stall_seconds,
-        limits.cap_seconds,
-    )
+    bounds = replace(limits, output_bytes=2 * size + _ROOM)
     before, after = _corrections(path)
     argv = [
         binary.path(settings),
@@ -78,7 +73,13 @@ def rewrite(
         *("-i", f"file:{path.resolve()}", "-map", "0:V"),
         *("-c", "copy", *after, "-f", "nut", f"file:{target.name}"),
     ]
-    done = process.run(argv, cwd=target.parent, bounds=bounds, should_stop=should_stop)
+    done = process.run(
+        argv,
+        cwd=target.parent,
+        bounds=bounds,
+        should_stop=should_stop,
+        source=LocalFile(path),
+    )
     if "No space left on device" in done.log:
         raise DiskFull(
             "no space left for the copy of the source with a corrected clock"

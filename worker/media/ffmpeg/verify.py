@@ -68,7 +68,7 @@ def check_file(
     done = process.run(
         _ffmpeg(path, settings) if animated else _program(path),
         cwd=path.parent,
-        bounds=replace(limits, stdout_bytes=_CAPTURE),
+        bounds=replace(limits, stdout_bytes=_CAPTURE, writes=False),
         should_stop=should_stop,
     )
     if done.returncode != 0:

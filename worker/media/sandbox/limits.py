@@ -49,18 +49,19 @@ def die_with_parent() -> None:
     die_with(os.getppid())
 
 
-def restrict(parent: int) -> None:
+def restrict(parent: int, open_files: int) -> None:
     """Apply the limits that are the same for each process of the sandbox."""
     die_with(parent)
-    _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+    if _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    _lower(resource.RLIMIT_NOFILE, open_files)
     _lower(resource.RLIMIT_CORE, 0)
     os.umask(0o077)
 
 
 def confine(parent: int, limits: Limits) -> None:
     """Apply all limits to a process that decodes."""
-    restrict(parent)
+    restrict(parent, OPEN_FILES)
     _lower(resource.RLIMIT_AS, limits.memory)
     _lower(resource.RLIMIT_FSIZE, limits.output)
     _lower(resource.RLIMIT_CPU, limits.cpu)

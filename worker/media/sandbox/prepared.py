@@ -23,6 +23,7 @@ from typing import Any
 
 from common.errors import InternalError
 from worker.media.sandbox import server
+from worker.media.sandbox.layers import Confinement
 from worker.media.sandbox.limits import Limits
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -30,8 +31,6 @@ _PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from worker.media.sandbox.server import main; main(sys.argv[2:])"
 )
-# A decoder needs none of the worker's variables, which hold credentials.
-_ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 _ANSWER_SECONDS = 60.0
 _MOST_STARTED = 2000
 _MOST_BYTES = 256 * 1024 * 1024
@@ -94,7 +93,7 @@ class _Server:
             words = [str(_ROOT), str(os.getpid()), str(theirs.fileno())]
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", _PROGRAM, *words],
-                env=_ENVIRONMENT,
+                env=server.ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -148,9 +147,13 @@ _current: _Server | None = None
 
 
 def start(
-    program: Sequence[str] | Main, cwd: Path, limits: Limits, fds: Mapping[str, int]
+    program: Sequence[str] | Main,
+    cwd: Path,
+    limits: Limits,
+    how: Confinement,
+    fds: Mapping[str, int],
 ) -> Confined:
-    """Start a program in ``cwd``, in its own session, under limits.
+    """Start a program in ``cwd``, in its own session, confined and under limits.
 
     A program is a list of words, the first of them a path, or a :class:`Main`. It gets
     copies of ``fds``: ``stdout`` and ``stderr`` as such, others where a word names them
@@ -162,6 +165,7 @@ def start(
         "words": list(program.words if isinstance(program, Main) else program),
         "cwd": str(cwd.resolve()),
         "limits": asdict(limits),
+        "confinement": asdict(how),
         "fds": list(fds),
     }
     with _lock:

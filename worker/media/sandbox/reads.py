@@ -28,9 +28,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.media.sandbox import prepared, report, server
+from worker.media.sandbox import layers, prepared, report, seccomp, server
 from worker.media.sandbox.limits import Limits
-from worker.media.sandbox.report import MACHINES
 from worker.media.source_file import SourceFile
 
 # <linux/seccomp.h>: two ioctls, and the answer that lets a call go on.
@@ -72,7 +71,7 @@ class ReadServer:
         self._source = source
         self._size = found.st_size
         self._inode = (found.st_dev, found.st_ino)
-        _, _, reads, self._reads_at = MACHINES[os.uname().machine]
+        reads, self._reads_at = report.READS[os.uname().machine]
         self._vectors = (*reads[1:], *self._reads_at[1:])
         self._socket, self._end = socket.socketpair()
         self._stop = os.eventfd(0)
@@ -242,10 +241,11 @@ def refusal() -> str | None:
 
 
 def _try(trial: _Trial) -> str | None:
-    if os.uname().machine not in MACHINES:
-        return f"reads can be reported on {', '.join(MACHINES)} only"
+    if reason := seccomp.refusal():
+        return reason
     program = prepared.Main(report.__name__, [str(trial.path)])
     limits = Limits(memory=1 << 30, output=1 << 20, cpu=_TRIAL_SECONDS)
+    how = layers.Confinement(sorted(layers.available()), writes=False)
     reader, writer = os.pipe()
     with (
         os.fdopen(reader, "rb", buffering=0) as output,
@@ -253,7 +253,7 @@ def _try(trial: _Trial) -> str | None:
     ):
         try:
             fds = {"stdout": writer, "stderr": writer, server.READS: reads.descriptor}
-            running = prepared.start(program, trial.path.parent, limits, fds)
+            running = prepared.start(program, trial.path.parent, limits, how, fds)
         finally:
             os.close(writer)
         reads.start()

@@ -6,26 +6,22 @@ worker, lets it go on. A filter of seccomp(2) chooses the calls; it protects not
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-# <linux/seccomp.h>, <linux/filter.h> and <linux/audit.h>.
-_SET_MODE_FILTER, _NEW_LISTENER = 1, 8
-_ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
-_LOAD, _EQUAL, _GREATER, _RETURN = 0x20, 0x15, 0x25, 0x06
-_NUMBER_AT, _MACHINE_AT, _FIRST_WORD_AT = 0, 4, 16
+from worker.media.sandbox import seccomp
+from worker.media.sandbox.seccomp import ALLOW, EQUAL, GREATER, LOAD, NOTIFY, RETURN
+
 _STANDARD_ERROR = 2
-# Of each machine: its name for the kernel, the number of seccomp(2), those of read and
-# readv, and those of pread64, preadv and preadv2.
-MACHINES = {
-    "x86_64": (0xC000003E, 317, (0, 19), (17, 295, 327)),
-    "aarch64": (0xC00000B7, 277, (63, 65), (67, 69, 286)),
+# Of each machine: the numbers of read and readv, and those of pread64, preadv and
+# preadv2.
+READS = {
+    "x86_64": ((0, 19), (17, 295, 327)),
+    "aarch64": ((63, 65), (67, 69, 286)),
 }
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def report_reads(descriptor: int) -> None:
@@ -35,19 +31,11 @@ def report_reads(descriptor: int) -> None:
     seccomp_unotify(2). The filter holds for this thread, and for the threads and
     programs that it starts later. Raises OSError if the kernel refuses it.
     """
-    name = os.uname().machine
-    if name not in MACHINES:
-        raise OSError(f"reads can be reported on {', '.join(MACHINES)}, not on {name}")
-    machine, seccomp, reads, reads_at = MACHINES[name]
-    program = _filter(machine, reads + reads_at)
-    text = ctypes.create_string_buffer(program, len(program))
-    # struct sock_fprog: the number of instructions, and where they are.
-    where = struct.pack("HP", len(program) // 8, ctypes.addressof(text))
+    audit = seccomp.machine().audit
+    reads, reads_at = READS[os.uname().machine]
+    program = seccomp.assemble(_filter(audit, reads + reads_at))
     end = socket.socket(fileno=descriptor)
-    listener = _LIBC.syscall(seccomp, _SET_MODE_FILTER, _NEW_LISTENER, where)
-    if listener < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"seccomp: {os.strerror(number)}")
+    listener = seccomp.install(program, seccomp.NEW_LISTENER)
     # No file may be read before this, and no module imported: nobody would let the
     # read go on. (socket.send_fds imports one.)
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", listener))
@@ -56,27 +44,26 @@ def report_reads(descriptor: int) -> None:
     os.close(listener)
 
 
-def _filter(machine: int, calls: tuple[int, ...]) -> bytes:
-    """Return the BPF program that reports reads of descriptors after the standard ones.
+def _filter(audit: int, calls: tuple[int, ...]) -> list[seccomp.Instruction]:
+    """Return the program that reports reads of descriptors after the standard ones.
 
     The calls of another machine (32-bit programs) go on.
     """
-    allow = (_RETURN, 0, 0, _ALLOW)
+    go_on = (RETURN, 0, 0, ALLOW)
     # Jumps count the instructions to skip: to the next call, or to the descriptor.
-    found = [(_EQUAL, len(calls) - place, 0, call) for place, call in enumerate(calls)]
-    program = (
-        (_LOAD, 0, 0, _MACHINE_AT),
-        (_EQUAL, 1, 0, machine),
-        allow,
-        (_LOAD, 0, 0, _NUMBER_AT),
+    found = [(EQUAL, len(calls) - place, 0, call) for place, call in enumerate(calls)]
+    return [
+        (LOAD, 0, 0, seccomp.MACHINE_AT),
+        (EQUAL, 1, 0, audit),
+        go_on,
+        (LOAD, 0, 0, seccomp.NUMBER_AT),
         *found,
-        allow,
-        (_LOAD, 0, 0, _FIRST_WORD_AT),
-        (_GREATER, 1, 0, _STANDARD_ERROR),
-        allow,
-        (_RETURN, 0, 0, _NOTIFY),
-    )
-    return b"".join(struct.pack("HBBI", *one) for one in program)
+        go_on,
+        (LOAD, 0, 0, seccomp.FIRST_WORD_AT),
+        (GREATER, 1, 0, _STANDARD_ERROR),
+        go_on,
+        (RETURN, 0, 0, NOTIFY),
+    ]
 
 
 def main(words: Sequence[str]) -> None:

@@ -27,12 +27,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from worker.media.sandbox import layers
+from worker.media.sandbox.calls import PROGRAM
+from worker.media.sandbox.layers import Confinement
 from worker.media.sandbox.limits import OPEN_FILES, Limits, confine, restrict
 from worker.media.sandbox.report import report_reads
 
 # Where the new process finds what comes beside an order, by name.
 _STANDARD = {"stdout": 1, "stderr": 2}
 _THREADS = Path("/proc/self/task")
+# A decoder needs none of the worker's variables, which hold credentials.
+ENVIRONMENT = {"LANG": "C.UTF-8", "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
 _LENGTH = struct.Struct("!I")
 _MOST_FDS = 8
 _FAILED = 1
@@ -75,7 +80,7 @@ def _exactly(channel: socket.socket, size: int) -> bytes:
 
 def main(argv: Sequence[str]) -> None:
     """Serve the parent process ``argv[0]`` on the socket ``argv[1]`` until its end."""
-    restrict(int(argv[0]))
+    restrict(int(argv[0]), PROGRAM + 1)
     os.chdir("/")
     with socket.socket(fileno=int(argv[1])) as channel:
         while True:
@@ -117,20 +122,22 @@ def _become(order: Mapping[str, Any], fds: Mapping[str, int], server: int) -> No
     status = _NOT_STARTED
     try:
         os.setsid()
-        confine(server, Limits(**order["limits"]))
         for name, number in _STANDARD.items():
             os.dup2(fds[name], number)
         named = {name: fd for name, fd in fds.items() if name not in _STANDARD}
         _close_others(list(named.values()))
         os.chdir(order["cwd"])
         words = [_filled(word, named) for word in order["words"]]
-        if READS in named:
-            _report(named[READS])
-        if order["module"] is None:
-            _execute(words)
+        how, module = Confinement(**order["confinement"]), order["module"]
+        if module is None and "seccomp" in how.layers:
+            _open_program(words[0])
+        confine(server, Limits(**order["limits"]))
+        _enclose(how, None if module is not None else words[0], named.get(READS))
+        if module is None:
+            _execute(words, by_name="seccomp" not in how.layers)
         else:
             status = _FAILED
-            sys.modules[order["module"]].main(words)
+            sys.modules[module].main(words)
             sys.stdout.flush()
             status = 0
     except SystemExit as end:
@@ -158,19 +165,47 @@ def _filled(word: str, fds: Mapping[str, int]) -> str:
     return word
 
 
-def _report(descriptor: int) -> None:
+def _open_program(path: str) -> None:
+    """Open what will be executed, as the descriptor that only this can be."""
     try:
-        report_reads(descriptor)
+        opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        script = os.pread(opened, 2, 0) == b"#!"
     except OSError as error:
-        sys.stderr.write(f"cannot start, its reads cannot be reported: {error}\n")
-        os._exit(_NOT_STARTED)
+        _give_up(f"cannot start {path}: {error.strerror}")
+    if script:
+        # The kernel would start another program, which the sandbox does not know.
+        _give_up(f"cannot start {path}: a script; name the program that it starts")
+    os.dup2(opened, PROGRAM, inheritable=False)
+    os.close(opened)
 
 
-def _execute(words: list[str]) -> None:
+def _enclose(how: Confinement, program: str | None, reads: int | None) -> None:
+    """Put the layers around this process, the filter of system calls last."""
+    doing = "it cannot be confined"
     try:
-        os.execv(words[0], words)  # noqa: S606 - that is what it is for
+        layers.confine(how, program)
+        if reads is not None:
+            doing = "its reads cannot be reported"
+            report_reads(reads)
+            # From here on no file may be read before the program runs.
+            doing = "its system calls cannot be filtered"
+        layers.filter_calls(how)
     except OSError as error:
-        sys.stderr.write(f"cannot start {words[0]}: {error.strerror}\n")
+        _give_up(f"cannot start, {doing}: {error}")
+
+
+def _execute(words: list[str], *, by_name: bool) -> None:
+    program: str | int = words[0] if by_name else PROGRAM
+    try:
+        os.execve(program, words, ENVIRONMENT)  # noqa: S606 - that is what it is for
+    except OSError as error:
+        _give_up(f"cannot start {words[0]}: {error.strerror}")
+
+
+def _give_up(text: str) -> NoReturn:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+    os._exit(_NOT_STARTED)
 
 
 def _end(pid: int) -> dict[str, Any]:

@@ -7,21 +7,31 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from worker.media.sandbox.limits import OPEN_FILES
 
 PREPARED_BY = os.getpid()
 
 
 def _facts() -> None:
     facts = {
-        "fds": sorted(int(one.name) for one in Path("/proc/self/fd").iterdir()),
+        "fds": [number for number in range(OPEN_FILES + 2) if _is_open(number)],
         "environment": sorted(os.environ),
-        "niceness": os.nice(0),
+        "niceness": os.getpriority(os.PRIO_PROCESS, 0),
         "parent": os.getppid(),
         "prepared_by": PREPARED_BY,
         "session": os.getsid(0) == os.getpid(),
     }
     print(json.dumps(facts))
+
+
+def _is_open(number: int) -> bool:
+    with suppress(OSError):
+        os.fstat(number)
+        return True
+    return False
 
 
 def _crash() -> None:

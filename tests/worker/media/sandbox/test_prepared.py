@@ -26,6 +26,7 @@ from tests.conftest import ROOT
 from worker.media.ffmpeg import process
 from worker.media.ffmpeg.process import Bounds, Main, ProcessResult
 from worker.media.sandbox import prepared, server
+from worker.media.sandbox.layers import Confinement
 from worker.media.sandbox.limits import Limits
 from worker.media.source_file import LocalFile
 
@@ -114,8 +115,7 @@ def test_a_run_sees_no_secret_and_no_file_but_its_own(run, monkeypatch):
     facts = _facts(run)
 
     assert facts["environment"] == ["HOME", "LANG", "PATH"]
-    # The fourth is the listing's own.
-    assert facts["fds"] == [0, 1, 2, 3]
+    assert facts["fds"] == [0, 1, 2]
 
 
 def test_a_crash_is_reported_and_leaves_the_server_as_it_was(run):
@@ -157,7 +157,8 @@ def test_a_run_that_spins_is_ended_by_the_kernel_even_if_nobody_watches(tmp_path
     reader, writer = os.pipe()
     limits, fds = Limits(1024 * MIB, MIB, 1), {"stdout": writer, "stderr": writer}
 
-    child = prepared.start(Main(PROGRAMS, ["spin"]), tmp_path, limits, fds)
+    program = Main(PROGRAMS, ["spin"])
+    child = prepared.start(program, tmp_path, limits, Confinement(), fds)
     os.close(writer)
     os.read(reader, 100)  # until its end
     os.close(reader)

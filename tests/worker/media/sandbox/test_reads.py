@@ -22,6 +22,8 @@ from worker.media.sandbox.reads import ReadServer
 
 MIB = 1024 * 1024
 BOUNDS = Bounds(1024 * MIB, 512 * MIB, 64 * MIB, 30, 60, stdout_bytes=MIB)
+# Without the layers that forbid a sandbox in the sandbox.
+LIMITED = replace(BOUNDS, layers=frozenset())
 CONTENT = os.urandom(300_000)
 
 
@@ -282,13 +284,13 @@ def test_given_a_kernel_that_refuses_when_a_program_starts_then_it_never_reads(
     # A process whose reads are reported cannot have those of another reported.
     code = f"""sys.path.insert(0, {str(Path(process.__file__).parents[3])!r})
 from pathlib import Path
-from tests.worker.media.sandbox.test_reads import BOUNDS, Held, run
+from tests.worker.media.sandbox.test_reads import LIMITED, Held, run
 from worker.media.sandbox import reads
-done = run("os.write(1, b'read')", Held(Path("source")), Path())
+done = run("os.write(1, b'read')", Held(Path("source")), Path(), LIMITED)
 print(done.returncode, done.stdout, done.log.strip(), reads.refusal(), sep="|")"""
     argv = [sys.executable, "-I", "-c", f"import os, sys\n{code}"]
 
-    done = process.run(argv, cwd=tmp_path, bounds=BOUNDS, source=held)
+    done = process.run(argv, cwd=tmp_path, bounds=LIMITED, source=held)
 
     assert done.stdout, done.log
     status, output, log, reason = done.stdout.decode().strip().split("|")
