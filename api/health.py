@@ -60,14 +60,15 @@ def _check(runtime: Runtime) -> dict[str, object]:
 
 
 def reasons(runtime: Runtime, stats: Stats) -> list[str]:
-    """Return why accepted jobs would not be done, or not soon; empty if all is well."""
+    """Return why jobs would wait, or be done unsafely; empty if all is well."""
     away = [
         f"{one.error.title} (seen from {one.host}): work waits for it. "
         f"{one.error.detail}"
         for one in stats.away
     ]
     sweep_seconds = runtime.settings.lease.sweep_seconds
-    return _missing(stats, sweep_seconds) + away + _skewed(runtime)
+    found = _missing(stats, sweep_seconds) + away
+    return found + _skewed(runtime) + _unconfined(runtime)
 
 
 def _missing(stats: Stats, sweep_seconds: float) -> list[str]:
@@ -97,6 +98,16 @@ def _skewed(runtime: Runtime) -> list[str]:
         f"the clock of {name} is {skew:+.0f} s from the storage's"
         for name, skew in clocks
         if skew is not None and abs(skew) > _SKEW_SECONDS
+    ]
+
+
+def _unconfined(runtime: Runtime) -> list[str]:
+    """Return which workers decode files without a layer of the sandbox."""
+    return [
+        f"worker {one['name']} decodes files without the layer {layer} of the "
+        f"sandbox: {why}"
+        for one in runtime.store.workers()
+        for layer, why in one["info"].get("sandbox", {}).get("missing", {}).items()
     ]
 
 

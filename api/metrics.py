@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter as Counts
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -78,15 +80,34 @@ class _StoreCollector(Collector):
         """Yield the store's counts."""
         try:
             stats = self._job_store.stats()
+            workers = self._job_store.workers()
         except StoreUnavailable:
             yield _gauge("store_up", "Whether the job store answers.", 0)
             return
         yield _gauge("store_up", "Whether the job store answers.", 1)
         yield from _families(stats)
+        yield _sandboxes(workers)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"framemill_{name}", text, value=value)
+
+
+def _sandboxes(workers: Sequence[Mapping[str, Any]]) -> Metric:
+    """Return how many workers confine decoders by each layer, and how many do not."""
+    family = GaugeMetricFamily(
+        "framemill_sandbox_workers",
+        "Workers with and without a layer of the sandbox.",
+        labels=["layer", "active"],
+    )
+    counts: Counts[tuple[str, str]] = Counts()
+    for one in workers:
+        sandbox = one["info"].get("sandbox", {})
+        counts.update((layer, "yes") for layer in sandbox.get("active", ()))
+        counts.update((layer, "no") for layer in sandbox.get("missing", ()))
+    for labels, count in sorted(counts.items()):
+        family.add_metric(labels, count)
+    return family
 
 
 def _families(stats: Stats) -> Iterator[Metric]:

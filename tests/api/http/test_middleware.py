@@ -150,6 +150,42 @@ def test_given_storage_away_when_asked_then_503_and_still_healthy(
     assert context.client.get("/healthz").status_code == 200
 
 
+WITHOUT_LANDLOCK = {
+    "active": ["capabilities", "seccomp"],
+    "missing": {"landlock": "Landlock: Function not implemented"},
+}
+
+
+def test_given_a_worker_without_a_layer_when_asked_then_degraded_by_its_name(
+    context: Context,
+) -> None:
+    context.runtime.store.worker_alive("a:1", {"sandbox": WITHOUT_LANDLOCK})
+    whole = {"active": ["capabilities", "landlock", "seccomp"], "missing": {}}
+    context.runtime.store.worker_alive("b:2", {"sandbox": whole})
+    context.runtime.store.reap()
+
+    answer = context.client.get("/readyz")
+
+    assert (answer.status_code, answer.json["status"]) == (200, "degraded")
+    (reason,) = answer.json["reasons"]
+    assert reason.startswith("worker a:1 decodes files without the layer landlock")
+    assert reason.endswith(": Landlock: Function not implemented")
+
+
+def test_given_workers_when_scraped_then_their_layers_are_counted(
+    context: Context,
+) -> None:
+    context.runtime.store.worker_alive("a:1", {"sandbox": WITHOUT_LANDLOCK})
+    context.runtime.store.worker_alive("b:2", {"sandbox": WITHOUT_LANDLOCK})
+    context.runtime.store.worker_alive("old:3", {})
+
+    text = context.client.get("/metrics").get_data(as_text=True)
+
+    assert 'framemill_sandbox_workers{active="yes",layer="seccomp"} 2.0' in text
+    assert 'framemill_sandbox_workers{active="no",layer="landlock"} 2.0' in text
+    assert 'active="yes",layer="landlock"' not in text
+
+
 def test_given_a_waiting_job_when_scraped_then_depth_and_requests(
     context: Context,
 ) -> None:
