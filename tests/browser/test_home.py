@@ -124,6 +124,7 @@ def test_a_file_is_chosen_by_keyboard(visit: Visit) -> None:
 def test_an_upload_pauses_and_goes_on_after_a_reload(visit: Visit, large: Path) -> None:
     visit.open("/")
     with slow_upload(visit, large) as row:
+        expect(row.get_by_role("progressbar")).to_be_visible()
         row.get_by_role("button", name="Pause").click()
         expect(row.get_by_text("Paused")).to_be_visible()
         row.get_by_role("button", name="Continue").click()

@@ -387,6 +387,7 @@ def test_a_page_with_running_jobs_needs_one_stream(visit: Visit) -> None:
         visit.page.locator("#files").set_input_files([SAMPLE])
         expect(visit.page.locator(".card.job").first).to_be_visible()
         visit.page.locator("#files").set_input_files([SAMPLE])
+        expect(visit.page.get_by_role("progressbar").first).to_be_visible()
         visit.page.wait_for_timeout(500)
     cards = visit.page.locator('.card.job[data-status="completed"]')
     expect(cards.nth(1)).to_be_visible()
@@ -415,6 +416,7 @@ def test_a_shared_link_shows_the_job_alone(visit: Visit, job: str) -> None:
     assert_loaded(visit.page.locator("[data-output=thumbnail] figure img"))
 
     expect(visit.page.get_by_text("Shared with you until")).to_be_visible()
+    assert visit.page.get_by_text("seek bar").count() == 0, "there is no player"
     assert visit.page.get_by_role("navigation").count() == 0
     names = [f"^{name}$" for name in ("Delete", "Share", "Change settings")]
     for name in names:

@@ -118,7 +118,7 @@ function storyboard(job, output) {
     ? player({ source: job.links.media, poster: job.links.thumbnail, vtt: index?.url, label: title, instead: pictures })
     : pictures();
   return [
-    h("figure", {}, seen, h("figcaption", {}, h("p", { class: "small" }, t("result.storyboard")), index ? copyRow(index, title) : null)),
+    h("figure", {}, seen, h("figcaption", {}, job.links.media ? h("p", { class: "small" }, t("result.storyboard")) : null, index ? copyRow(index, title) : null)),
     job.links.media ? h("details", {}, h("summary", {}, t("result.sheets", { count: sheets.length })), pictures()) : null,
   ];
 }
