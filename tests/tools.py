@@ -17,14 +17,17 @@ import pytest
 NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 TUS_JS = Path(NODE_MODULES, "tus-js-client")
 AXE = Path(NODE_MODULES, "axe-core", "axe.min.js")
-_FROM_NPM = {"tus-js-client": TUS_JS, "axe-core": AXE}
+PUPPETEER = Path(NODE_MODULES, "puppeteer-core")
+_FROM_NPM = {"tus-js-client": TUS_JS, "axe-core": AXE, "puppeteer-core": PUPPETEER}
 PACKAGES = {
     "axe-core": "npm: axe-core@4.14.1, in FRAMEMILL_TEST_NODE_MODULES",
     "chromium": "Debian: chromium",
     "curl": "Debian: curl",
+    "firefox-esr": "Debian: firefox-esr",
     "gifsicle": "Debian: gifsicle",
     "luacheck": "Debian: lua-check",
     "node": "Debian: nodejs",
+    "puppeteer-core": "npm: puppeteer-core@24.43.1, in FRAMEMILL_TEST_NODE_MODULES",
     "tus-js-client": "npm: tus-js-client@4.3.1, in FRAMEMILL_TEST_NODE_MODULES",
 }
 

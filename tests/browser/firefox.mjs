@@ -1,0 +1,37 @@
+// Drives Firefox by WebDriver BiDi: chooses a file, watches the job, sees its picture.
+// node firefox.mjs FIREFOX ADDRESS CLIP NODE_MODULES; prints what was seen as JSON.
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const [firefox, address, clip, modules] = process.argv.slice(2);
+const require = createRequire(join(modules, "puppeteer-core", "package.json"));
+const puppeteer = require("puppeteer-core");
+const MILLISECONDS = 120_000;
+
+const browser = await puppeteer.launch({
+  browser: "firefox",
+  executablePath: firefox,
+  headless: true,
+  timeout: MILLISECONDS,
+});
+try {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(MILLISECONDS);
+  const complaints = [];
+  page.on("console", (told) => ["error", "warn"].includes(told.type()) && complaints.push(told.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  await page.goto(address);
+  await page.waitForSelector("#wanted input");
+  const files = await page.$("#files");
+  await files.uploadFile(clip);
+  await page.waitForSelector('article.job[data-status="completed"]');
+  const picture = await page.waitForSelector("[data-output=thumbnail] figure img");
+  const seen = await picture.evaluate(async (shown) => {
+    await shown.decode();
+    return { width: shown.naturalWidth, height: shown.naturalHeight };
+  });
+  const name = await page.$eval("article.job h3", (title) => title.textContent);
+  console.log(JSON.stringify({ ...seen, name, complaints, version: await browser.version() }));
+} finally {
+  await browser.close();
+}
