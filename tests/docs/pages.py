@@ -32,11 +32,28 @@ def _drop_a_video(page: Page, url: str, clip: Path) -> None:
     page.wait_for_load_state("networkidle")
 
 
+def _upload_slowly(page: Page, url: str, clip: Path) -> None:
+    page.goto(url)
+    session = page.context.new_cdp_session(page)
+    limits = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    session.send(
+        "Network.emulateNetworkConditions", limits | {"uploadThroughput": 50_000}
+    )
+    page.locator("#files").set_input_files(clip)
+    page.get_by_text("/s,").wait_for()
+
+
 def _save(page: Page, name: str) -> None:
     page.screenshot(path=PICTURES / name, type="jpeg", quality=82)
 
 
 def _make(browser: Browser, url: str, clip: Path) -> None:
+    page = _opened(browser, "light", 1120, 1130)
+    _upload_slowly(page, url, clip)
+    _save(page, "page-upload.jpg")
+    page.get_by_role("button", name="Discard").click()
+    page.locator(".upload").wait_for(state="detached")
+    page.context.close()
     page = _opened(browser, "light", 1120, 1540)
     _drop_a_video(page, url, clip)
     _save(page, "page.jpg")
@@ -48,6 +65,7 @@ def _make(browser: Browser, url: str, clip: Path) -> None:
     page.locator(".picker-view:not(.seeking)").wait_for()
     _save(page, "page-frame.jpg")
     page.goto(page.url)
+    page.locator('.stage[data-state="succeeded"]').nth(3).wait_for()
     page.locator('#events li[data-event="job.completed"]').wait_for()
     page.locator("#history").scroll_into_view_if_needed()
     page.locator("#history").screenshot(
