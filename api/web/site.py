@@ -43,6 +43,10 @@ def blueprint(services: Services) -> Blueprint:
     def gallery() -> Response:
         return pages.own("gallery")
 
+    @routes.get("/operations")
+    def operations() -> Response:
+        return pages.operations()
+
     @routes.get("/jobs/<job_id>")
     def job(job_id: str) -> Response:
         return pages.own("job", job=check_id(job_id))
@@ -60,6 +64,14 @@ class _Pages:
         """Return a page of the caller's, or the sign-in in its place."""
         name = name if self._services.is_signed_in() else "signin"
         return self._render(name, _facts(self._services.runtime) | facts)
+
+    def operations(self) -> Response:
+        """Return the page of operators; for other keys 403 and what it needs."""
+        if not self._services.is_signed_in() or _operates():
+            return self.own("operations")
+        response = self._render("operations", _texts(), problem=True)
+        response.status_code = Forbidden.status
+        return response
 
     def shared(self, token: str) -> Response:
         """Return the page of a shared job, or why its link shows nothing."""
@@ -82,6 +94,7 @@ class _Pages:
             page=name,
             path=request.path,
             signed_in=admission and admission.key.name,
+            operates=_operates(),
             language=facts["language"],
             languages=list(catalogues()),
             t=facts["texts"],
@@ -98,6 +111,12 @@ class _Pages:
 def _wants_a_page(wanted_by: Request) -> bool:
     accepted = wanted_by.accept_mimetypes
     return accepted["text/html"] > accepted["application/json"]
+
+
+def _operates() -> bool:
+    """Return whether the page of operators is for this caller."""
+    who = current().principal
+    return who is not None and who.may("admin")
 
 
 def _texts() -> dict[str, Any]:

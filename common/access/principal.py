@@ -40,9 +40,13 @@ class Principal:
     allowance: Allowance = field(default_factory=Allowance)
     subscriptions: tuple[Subscription, ...] = ()
 
+    def may(self, scope: Scope) -> bool:
+        """Return whether the key has that scope (admin has all)."""
+        return scope in self.scopes or "admin" in self.scopes
+
     def require(self, scope: Scope) -> None:
-        """Raise Forbidden unless the key has that scope (admin has all)."""
-        if scope not in self.scopes and "admin" not in self.scopes:
+        """Raise Forbidden unless the key has that scope."""
+        if not self.may(scope):
             raise Forbidden(
                 f"this API key lacks the scope {scope!r}",
                 hint="framemill keys list shows the scopes of each key",

@@ -13,10 +13,11 @@ from api.web.languages import catalogues
 from common.access.keys import KeyRecord, Keys, new_key_id
 from common.storage.links import share_token
 from tests.api.conftest import Context
+from tests.api.http.test_auth import a_key
 from tests.conftest import ROOT
 
 WEB = ROOT / "api" / "web"
-PAGES = ["/", "/jobs", "/jobs/" + "0" * 32]
+PAGES = ["/", "/jobs", "/jobs/" + "0" * 32, "/operations"]
 FACTS = re.compile(r'id="facts">(.*?)</script>', re.DOTALL)
 
 
@@ -146,6 +147,41 @@ def test_a_browser_signs_in_before_it_sees_the_page(
     assert answer.request.path == "/jobs"
     assert 'id="filter"' in answer.text
     assert "anna&#39;s laptop" in answer.text
+
+
+LINK = 'href="/operations"'
+
+
+@pytest.mark.parametrize(
+    ("scopes", "status"), [(["admin"], 200), (["read", "submit"], 403), (["read"], 403)]
+)
+def test_only_operators_see_the_page_of_operators(
+    make_context: Callable[..., Context], scopes: list[str], status: int
+):
+    context = make_context(api={"auth": True})
+    headers = a_key(context, scopes=scopes)
+
+    answer = context.client.get("/operations", headers=headers)
+    home = context.client.get("/", headers=headers)
+
+    assert answer.status_code == status
+    assert ('id="ops"' in answer.text) == (status == 200)
+    assert ("<h1>For operators</h1>" in answer.text) == (status == 403)
+    assert (LINK in home.text) == (status == 200)
+
+
+def test_operators_sign_in_first_where_keys_are_needed(
+    make_context: Callable[..., Context],
+):
+    context = make_context(api={"auth": True})
+    answer = context.client.get("/operations")
+    assert answer.status_code == 200
+    assert 'name="next" value="/operations"' in answer.text
+    assert LINK not in answer.text
+
+
+def test_a_service_without_keys_shows_everybody_the_page(context: Context):
+    assert LINK in context.client.get("/").text
 
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}

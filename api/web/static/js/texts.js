@@ -43,6 +43,11 @@ export function moment(timestamp) {
   return format.format(new Date(timestamp));
 }
 
+export function time(timestamp, seconds = false) {
+  const format = new Intl.DateTimeFormat(facts.language, { timeStyle: seconds ? "medium" : "short" });
+  return format.format(new Date(timestamp));
+}
+
 export function span(seconds) {
   if (seconds < 1) return t("span.short");
   if (seconds < 60) return t("span.seconds", { value: number(seconds, seconds < 10 ? 1 : 0) });
