@@ -41,7 +41,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    metrics = Metrics(runtime.store)
+    metrics = Metrics(runtime.store, lambda stats: len(health.reasons(runtime, stats)))
     services = _services(runtime)
     middleware.install(app, settings, metrics)
     idempotency.install(app, services.authenticator, runtime.store)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Blueprint, Response
 
 from api.http.services import Services
 from api.metrics import Metrics
 from common.errors import FramemillError, Unavailable
+from common.jobs.queue import QUEUES, Dispatcher
 from common.jobs.store import Stats
 from common.runtime import Runtime
+from common.settings.load import SettingsError
 
 _REAPER_SECONDS = 30.0
 _SWEEPS_MISSED = 3
@@ -39,13 +42,7 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
 
 
 def _check(runtime: Runtime) -> dict[str, object]:
-    away: list[str] = []
-    for name, ask in (("store", runtime.store.ping), ("blobs", runtime.blobs.check)):
-        try:
-            ask()
-        except FramemillError as error:
-            away.append(f"{name}: {error.detail}")
-    if away:
+    if away := refusals(runtime):
         raise Unavailable("; ".join(away), hint="the log of that part says why")
     stats = runtime.store.stats()
     why = reasons(runtime, stats)
@@ -59,6 +56,28 @@ def _check(runtime: Runtime) -> dict[str, object]:
     }
 
 
+def refusals(runtime: Runtime) -> list[str]:
+    """Return why no job should be sent here now; empty if they are accepted.
+
+    A part is away, or full, or may forget what it accepted. A broker that is away is no
+    reason: the reaper sends its messages later.
+    """
+    found = []
+    for name, ask in (
+        ("store", runtime.store.check_writes),
+        ("blobs", runtime.blobs.check),
+        ("broker", runtime.dispatcher.check),
+    ):
+        try:
+            ask()
+        except FramemillError as error:
+            if name != "broker":
+                found.append(f"{name}: {error.detail}")
+        except SettingsError as error:
+            found.append(f"{name}: {error}")
+    return found
+
+
 def reasons(runtime: Runtime, stats: Stats) -> list[str]:
     """Return why jobs would wait, or be done unsafely; empty if all is well."""
     away = [
@@ -67,32 +86,57 @@ def reasons(runtime: Runtime, stats: Stats) -> list[str]:
         for one in stats.away
     ]
     sweep_seconds = runtime.settings.lease.sweep_seconds
-    found = _missing(stats, sweep_seconds) + away
-    return found + _skewed(runtime) + _unconfined(runtime)
+    workers = runtime.store.workers()
+    return (
+        _missing(stats, workers)
+        + _silent(stats, sweep_seconds)
+        + _unsent(runtime.dispatcher)
+        + away
+        + _skewed(runtime, workers)
+        + _unconfined(workers)
+    )
 
 
-def _missing(stats: Stats, sweep_seconds: float) -> list[str]:
-    """Return the reasons why accepted jobs would not be done."""
-    reasons = []
+def _missing(stats: Stats, workers: list[dict[str, Any]]) -> list[str]:
+    """Return which work no worker does."""
     if not stats.workers:
-        reasons.append("no worker is running: jobs are accepted and wait")
+        return ["no worker is running: jobs are accepted and wait"]
+    # A worker of an earlier version may not say which queues it serves.
+    served = {name for one in workers for name in one["info"].get("queues", QUEUES)}
+    return [
+        f"no worker takes tasks of the queue {name!r}: they wait"
+        for name in QUEUES
+        if name not in served
+    ]
+
+
+def _silent(stats: Stats, sweep_seconds: float) -> list[str]:
+    """Return whether nobody recovers what is lost."""
     silence = stats.reaper_seconds
     if silence is None:
-        reasons.append("no reaper is running: lost messages are not sent again")
-    elif silence > max(_REAPER_SECONDS, _SWEEPS_MISSED * sweep_seconds):
-        reasons.append(
-            f"the reaper was last seen {silence:.0f} s ago: lost messages are not "
-            "sent again"
-        )
-    return reasons
+        return ["no reaper is running: lost messages are not sent again"]
+    if silence > max(_REAPER_SECONDS, _SWEEPS_MISSED * sweep_seconds):
+        since = f"the reaper was last seen {silence:.0f} s ago"
+        return [f"{since}: lost messages are not sent again"]
+    return []
 
 
-def _skewed(runtime: Runtime) -> list[str]:
+def _unsent(dispatcher: Dispatcher) -> list[str]:
+    """Return why messages are not sent now."""
+    try:
+        dispatcher.check()
+    except Unavailable as error:
+        return [f"{error.detail}: messages are sent once it takes them again"]
+    except SettingsError as error:
+        return [str(error)]
+    return []
+
+
+def _skewed(runtime: Runtime, workers: list[dict[str, Any]]) -> list[str]:
     """Return whose clocks are so wrong that the storage may refuse signatures."""
     clocks = [("this API process", runtime.blobs.clock_skew())]
     clocks += [
-        (f"worker {one['name']}", one["info"].get("clock_skew"))
-        for one in runtime.store.workers()
+        (f"worker {one['name']}", one["info"].get("clock_skew")) for one in workers
     ]
     return [
         f"the clock of {name} is {skew:+.0f} s from the storage's"
@@ -101,12 +145,12 @@ def _skewed(runtime: Runtime) -> list[str]:
     ]
 
 
-def _unconfined(runtime: Runtime) -> list[str]:
+def _unconfined(workers: list[dict[str, Any]]) -> list[str]:
     """Return which workers decode files without a layer of the sandbox."""
     return [
         f"worker {one['name']} decodes files without the layer {layer} of the "
         f"sandbox: {why}"
-        for one in runtime.store.workers()
+        for one in workers
         for layer, why in one["info"].get("sandbox", {}).get("missing", {}).items()
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import (
@@ -23,10 +23,14 @@ _KNOWN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
+# Counts the reasons why accepted jobs would wait.
+Look = Callable[[Stats], int]
+
+
 class Metrics:
     """The metrics of one API process."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, look: Look) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "framemill_http_requests",
@@ -41,7 +45,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._store = _StoreCollector(store)
+        self._store = _StoreCollector(store, look)
         self._registry.register(self._store)
 
     def count_request(
@@ -69,8 +73,9 @@ class Metrics:
 class _StoreCollector(Collector):
     """Reads the store at each scrape; ``framemill_store_up`` is 0 while it is away."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, look: Look) -> None:
         self._job_store = store
+        self._look = look
 
     def describe(self) -> Iterator[Metric]:
         """Return nothing in advance: registering must not call the store."""
@@ -87,6 +92,11 @@ class _StoreCollector(Collector):
         yield _gauge("store_up", "Whether the job store answers.", 1)
         yield from _families(stats)
         yield _sandboxes(workers)
+        yield _gauge(
+            "degraded",
+            "Reasons why accepted jobs wait; /readyz has them.",
+            self._look(stats),
+        )
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

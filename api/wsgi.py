@@ -2,7 +2,7 @@
 
 from api.app import create_app
 from common.jobs import queue as dispatch
-from common.runtime import build_runtime, check_store
+from common.runtime import build_runtime, check_servers
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
 
@@ -11,5 +11,5 @@ telemetry.configure(_settings.log)
 _runtime = build_runtime(
     _settings, dispatch.BackgroundQueue(dispatch.connect(_settings))
 )
-check_store(_runtime.store)
+check_servers(_runtime.store, _runtime.dispatcher)
 app = create_app(_runtime)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from common import storage
-from common.errors import StoreUnavailable
+from common.errors import StoreUnavailable, Unavailable
 from common.jobs import queue
 from common.jobs.batches import Batches
 from common.jobs.queue import Dispatcher
@@ -49,13 +49,22 @@ def build_runtime(settings: Settings, dispatcher: Dispatcher | None = None) -> R
     )
 
 
-def check_store(store: JobStore) -> None:
-    """Raise SettingsError at the start of a process whose store is not fit.
+def check_servers(store: JobStore, dispatcher: Dispatcher) -> None:
+    """Raise SettingsError at the start of a process whose store or broker is not fit.
 
-    A store that is away is logged and not waited for: requests and tasks meet that
-    again, and the service is up once the store is.
+    A server that is away is logged and not waited for: requests and tasks meet that
+    again, and the service is up once the server is.
     """
     try:
         store.check_server()
     except StoreUnavailable as error:
         log.warning("store.not_checked", error=error.detail)
+    check_broker(dispatcher)
+
+
+def check_broker(dispatcher: Dispatcher) -> None:
+    """Raise SettingsError for a broker that evicts; log one that is away."""
+    try:
+        dispatcher.check()
+    except Unavailable as error:
+        log.warning("broker.not_checked", error=error.detail)

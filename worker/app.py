@@ -36,7 +36,7 @@ from common.errors import PartAway, StoreUnavailable
 from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
 from common.jobs.store import JobStore, Outcome
 from common.model import TaskKind
-from common.runtime import Runtime, build_runtime, check_store
+from common.runtime import Runtime, build_runtime, check_servers
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
 from worker.lease import Attempt, Work, WorkerContext, run
@@ -71,6 +71,7 @@ _WORK: dict[TaskKind, Work] = {
     "batch": expand,
     "notice": deliver,
 }
+_queues: list[str] = []
 _stopping = threading.Event()
 _contexts: dict[int, WorkerContext] = {}
 _temporary: ScratchDir | None = None
@@ -136,14 +137,15 @@ def _check_before_work(**_: Any) -> None:
     if reason := layers.refusal(SETTINGS.engine.sandbox):
         raise SystemExit(f"framemill: {reason}")
     try:
-        check_store(JobStore.connect(SETTINGS))
+        check_servers(JobStore.connect(SETTINGS), CeleryDispatcher(app))
     except SettingsError as error:
         raise SystemExit(f"framemill: {error}") from error
 
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
-def _count_slots(instance: Any, **_: Any) -> None:
+def _note_what_it_does(instance: Any, **_: Any) -> None:
     KeptSlot.slots = instance.concurrency
+    _queues[:] = instance.app.amqp.queues.consume_from
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]
@@ -221,7 +223,7 @@ def _tidy_copies() -> None:
 
 def _heartbeat(runtime: Runtime) -> None:
     name = _process_name()
-    facts = {"queues": list(SETTINGS.worker.queues), "sandbox": _sandbox()}
+    facts = {"queues": _queues, "sandbox": _sandbox()}
     while True:
         info = facts | {"clock_skew": runtime.blobs.clock_skew()}
         try:

@@ -21,6 +21,7 @@ _OWNERS: tuple[Owner, ...] = get_args(Owner)
 _LOCK = ".lock"
 # Between making a folder and locking it no process takes that long.
 _UNLOCKED_SECONDS = 60.0
+_ROOM_BYTES = 1 << 20
 
 
 class ScratchDir:
@@ -41,6 +42,16 @@ class ScratchDir:
         """Remove the folder and everything in it."""
         shutil.rmtree(self.path)
         self._lock.close()
+
+
+def check_scratch(scratch: Path) -> None:
+    """Raise DiskFull or StorageUnavailable if nothing can be written there."""
+    folder = ScratchDir(scratch)
+    try:
+        with disk_errors("writing to the scratch folder"):
+            (folder.path / "room").write_bytes(bytes(_ROOM_BYTES))
+    finally:
+        folder.remove()
 
 
 def remove_abandoned(scratch: Path) -> int:

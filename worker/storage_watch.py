@@ -1,4 +1,4 @@
-"""Check from this host, in a thread, that the storage accepts the service.
+"""Check from this host, in a thread, that the storage and the disk take its files.
 
 Without it, wrong keys or a wrong clock would show only when a caller's job fails. The
 result goes to the log, to the job store (so that this host claims nothing meanwhile)
@@ -14,6 +14,7 @@ import structlog
 from common.errors import PartAway, StorageDenied, StoreUnavailable
 from common.model import ErrorInfo
 from common.runtime import Runtime
+from worker.scratch import check_scratch
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +42,13 @@ class StorageWatch:
                 return
 
     def check(self) -> None:
-        """Check the storage once, and report an outage to the job store.
+        """Check storage and scratch folder once; report an outage to the job store.
 
         Raises StoreUnavailable.
         """
         try:
             self._runtime.blobs.check()
+            check_scratch(self._runtime.settings.worker.scratch)
         except PartAway as error:
             if not self._away:
                 denied = isinstance(error, StorageDenied)

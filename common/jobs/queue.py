@@ -23,6 +23,7 @@ from kombu.exceptions import OperationalError
 
 from common.errors import Unavailable
 from common.model import Message
+from common.redis import server
 from common.settings.load import Settings
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,9 @@ class Dispatcher(Protocol):
 
     def backlog(self) -> dict[str, int]:
         """Return how many messages wait in each queue."""
+
+    def check(self) -> None:
+        """Raise Unavailable if the broker is away, SettingsError if it evicts."""
 
 
 def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
@@ -160,6 +164,21 @@ class CeleryDispatcher:
             except (OperationalError, *connection.connection_errors) as error:
                 raise Unavailable("the broker did not answer") from error
 
+    def check(self) -> None:
+        """Check that the broker takes messages and keeps them.
+
+        Raises Unavailable when it is away or refuses to write, SettingsError when it
+        evicts. A broker that is no Redis server is not checked.
+        """
+        with self._app.connection_for_read() as connection:
+            if connection.transport.driver_type != "redis":
+                return
+            try:
+                client = connection.default_channel.client
+                server.check_writes(client, server.BROKER, "framemill:room")
+            except (OperationalError, *connection.connection_errors) as error:
+                raise Unavailable("the broker did not answer") from error
+
 
 class BackgroundQueue:
     """Send messages in a thread of its own, so that no request waits for the broker.
@@ -186,6 +205,10 @@ class BackgroundQueue:
     def backlog(self) -> dict[str, int]:
         """Ask the broker, as the dispatcher does."""
         return self._dispatcher.backlog()
+
+    def check(self) -> None:
+        """Check the broker, as the dispatcher does."""
+        self._dispatcher.check()
 
     def _start(self) -> None:
         with self._starting:
@@ -230,6 +253,9 @@ class RecordingDispatcher:
     def backlog(self) -> dict[str, int]:
         """Return 0 for each queue: what was recorded is in none of them."""
         return dict.fromkeys(QUEUES, 0)
+
+    def check(self) -> None:
+        """Do nothing: there is no broker."""
 
 
 def connect(settings: Settings) -> CeleryDispatcher:

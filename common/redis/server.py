@@ -1,8 +1,13 @@
-"""What the job store needs of its server, checked once when a process starts."""
+"""What the job store and the broker need of their servers.
+
+All of it is checked when a process starts. Room and policy may change while it runs, so
+``/readyz`` asks for them again.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, cast
 
 import redis
 import structlog
@@ -14,6 +19,19 @@ log = structlog.get_logger(__name__)
 
 # The oldest that the client library supports; Valkey calls itself Redis 7.2.
 LEAST_VERSION = (7, 2)
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a server is to us: its setting, its name in texts, and what it holds."""
+
+    variable: str
+    name: str
+    holds: str
+
+
+STORE = Role("FRAMEMILL_STORE_URL", "the job store", "jobs")
+BROKER = Role("FRAMEMILL_BROKER_URL", "the broker", "messages")
 
 
 def check_server(client: redis.Redis) -> None:
@@ -38,13 +56,30 @@ def check_server(client: redis.Redis) -> None:
             "its indexes, quotas and Idempotency-Keys in one call. Name a server with "
             "cluster mode off"
         )
+    _check_policy(client, STORE, memory)
+
+
+def check_writes(client: redis.Redis, role: Role, key: str) -> None:
+    """Raise StoreUnavailable or SettingsError if nothing should be written now.
+
+    The server does not answer; or it refuses to write, since its memory or its disk is
+    full or it is a replica; or it evicts keys. ``key`` is not made: to set an empty
+    text in a key that is not there is a write, but changes nothing.
+    """
+    with mapped(role.name):
+        memory = client.info("memory")
+        client.setrange(key, 0, "")
+    _check_policy(client, role, memory)
+
+
+def _check_policy(client: redis.Redis, role: Role, memory: dict[str, Any]) -> None:
     policy = memory.get("maxmemory_policy") or _configured_policy(client)
     if policy is None:
         log.warning("store.policy_unknown", needed="maxmemory-policy noeviction")
     elif policy != "noeviction":
         raise SettingsError(
-            f"FRAMEMILL_STORE_URL: the server's maxmemory-policy is {policy!r}, "
-            "which deletes jobs when memory is full; set it to 'noeviction'"
+            f"{role.variable}: the server's maxmemory-policy is {policy!r}, "
+            f"which deletes {role.holds} when memory is full; set it to 'noeviction'"
         )
 
 

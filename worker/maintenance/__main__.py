@@ -17,7 +17,7 @@ from types import FrameType
 import structlog
 
 from common.errors import StoreUnavailable
-from common.runtime import Runtime, build_runtime
+from common.runtime import Runtime, build_runtime, check_broker
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
 from common.uploads import Uploads
@@ -36,6 +36,7 @@ class Maintenance:
     def __init__(self, runtime: Runtime) -> None:
         lease = runtime.settings.lease
         self._store = runtime.store
+        self._dispatcher = runtime.dispatcher
         self._pause = lease.sweep_seconds
         self._reaper = Reaper(runtime.store, runtime.dispatcher, lease.sweep_seconds)
         uploads = Uploads.connect(runtime.settings, runtime.blobs)
@@ -46,14 +47,15 @@ class Maintenance:
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set, through outages of store, broker and blobs.
 
-        Raises SettingsError if the Redis server is configured so that it would lose
-        jobs, and any unexpected error of either half: a supervisor is to restart the
-        process.
+        Raises SettingsError if a Redis server is configured so that it would lose jobs
+        or messages, and any unexpected error of either half: a supervisor is to restart
+        the process.
         """
         thread = threading.Thread(
             target=self._clean_until, args=(stop,), name="janitor", daemon=True
         )
         _repeat(self._store.check_server, stop, self._pause, once=True)
+        check_broker(self._dispatcher)
         thread.start()
         try:
             _repeat(self._reaper.sweep, stop, self._pause)

@@ -177,3 +177,10 @@ class Connection:
     def check_server(self) -> None:
         """Raise SettingsError for a server that is not fit; see common.redis.server."""
         server.check_server(self._client)
+
+    def check_writes(self) -> None:
+        """Raise StoreUnavailable or SettingsError if no job should be accepted now.
+
+        The server does not answer, refuses to write, or evicts keys.
+        """
+        server.check_writes(self._client, server.STORE, f"{self._prefix}room")

@@ -112,7 +112,9 @@ def test_a_worker_is_shown_with_its_queues_and_its_clock(context: Context) -> No
     seen = datetime.fromisoformat(worker["seen_at"])
     age = datetime.fromisoformat(document["at"]) - seen
     assert abs(age.total_seconds()) < 30
-    assert (document["status"], document["reasons"]) == ("ok", [])
+    (reason,) = document["reasons"]
+    assert document["status"] == "degraded"
+    assert reason == "no worker takes tasks of the queue 'slow': they wait"
     assert document["reaper_seconds"] < 30
 
 

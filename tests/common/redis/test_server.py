@@ -14,10 +14,11 @@ import fakeredis
 import pytest
 import redis
 
+from common.jobs.queue import RecordingDispatcher
 from common.jobs.store import JobStore
 from common.redis.client import open_client
 from common.redis.server import LEAST_VERSION, check_server
-from common.runtime import check_store
+from common.runtime import check_servers
 from common.settings.load import Settings, SettingsError
 from tests.common import valkey
 from tests.conftest import ROOT
@@ -137,5 +138,5 @@ def test_a_store_that_is_away_stops_no_start(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
-    check_store(JobStore.connect(Settings(store={"url": url})))
+    check_servers(JobStore.connect(Settings(store={"url": url})), RecordingDispatcher())
     assert "store.not_checked" in capsys.readouterr().out

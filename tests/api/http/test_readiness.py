@@ -1,0 +1,178 @@
+"""What ``/readyz`` says of real servers: without room, evicting, away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from common.jobs import queue
+from common.jobs.store import JobStore
+from common.runtime import Runtime
+from tests.common import valkey
+from tests.conftest import ROOT
+from tests.worker.context import make_runtime
+from worker.storage_watch import StorageWatch
+
+_URL = {"store": "FRAMEMILL_STORE_URL", "broker": "FRAMEMILL_BROKER_URL"}
+_OBJECT = {"source": {"s3": {"bucket": "framemill", "key": "films/clip.mp4"}}}
+
+
+class Servers:
+    """The API in this process, over a real store and a real broker."""
+
+    def __init__(self, folder: Path, urls: dict[str, str]) -> None:
+        self.redis = {name: redis.Redis.from_url(url) for name, url in urls.items()}
+        runtime = make_runtime(
+            folder,
+            api={"secret": "x" * 32, "auth": False},
+            store={"url": urls["store"]},
+            broker={"url": urls["broker"]},
+        )
+        self.runtime: Runtime = replace(
+            runtime,
+            store=JobStore.connect(runtime.settings),
+            dispatcher=queue.connect(runtime.settings),
+        )
+        self.client: FlaskClient = create_app(self.runtime).test_client()
+        self.runtime.store.worker_alive("host:1", {"queues": ["fast", "slow"]})
+        self.runtime.store.reap()
+
+    def ready(self) -> tuple[int, Any]:
+        answer = self.client.get("/readyz")
+        return answer.status_code, answer.json
+
+    def fill(self, name: str) -> None:
+        """Let the server have no room for one key more."""
+        self.redis[name].config_set("maxmemory", 1)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    with contextlib.ExitStack() as stack:
+        urls = {}
+        for name in ("store", "broker"):
+            (tmp_path / name).mkdir()
+            running = valkey.running(tmp_path / name)
+            urls[name] = stack.enter_context(running)[0]
+        yield Servers(tmp_path, urls)
+
+
+def test_all_parts_then_ok(servers: Servers) -> None:
+    status, document = servers.ready()
+    assert (status, document["status"], document["reasons"]) == (200, "ok", [])
+    assert not servers.redis["store"].exists("fm:room")
+
+
+def test_a_full_store_refuses_jobs_and_says_so(servers: Servers) -> None:
+    servers.fill("store")
+    status, document = servers.ready()
+    assert status == servers.client.post("/v1/jobs", json=_OBJECT).status_code == 503
+    assert "the job store refuses to write" in document["detail"]
+
+
+@pytest.mark.parametrize("name", ["store", "broker"])
+def test_a_server_that_begins_to_evict_is_refused(servers: Servers, name: str) -> None:
+    servers.redis[name].config_set("maxmemory-policy", "allkeys-lru")
+    status, document = servers.ready()
+    assert status == 503
+    assert _URL[name] in document["detail"]
+    assert "'noeviction'" in document["detail"]
+
+
+def test_a_full_broker_only_degrades_the_service(servers: Servers) -> None:
+    servers.fill("broker")
+    status, document = servers.ready()
+    assert (status, document["status"]) == (200, "degraded")
+    (reason,) = document["reasons"]
+    assert reason.startswith("the broker refuses to write")
+    assert servers.client.post("/v1/jobs", json=_OBJECT).status_code == 202
+
+
+def test_a_broker_that_is_away_only_degrades_the_service(servers: Servers) -> None:
+    with contextlib.suppress(redis.ConnectionError):
+        servers.redis["broker"].shutdown(nosave=True)
+    status, document = servers.ready()
+    assert (status, document["status"]) == (200, "degraded")
+    (reason,) = document["reasons"]
+    assert reason.startswith("the broker did not answer")
+
+
+def test_a_queue_without_worker_is_named_and_counted(servers: Servers) -> None:
+    servers.redis["store"].delete("fm:workers")
+    servers.runtime.store.worker_alive("host:2", {"queues": ["slow"]})
+    status, document = servers.ready()
+    assert (status, document["status"]) == (200, "degraded")
+    assert document["reasons"] == [
+        "no worker takes tasks of the queue 'fast': they wait"
+    ]
+    metrics = servers.client.get("/metrics").get_data(as_text=True)
+    assert "framemill_degraded 1.0" in metrics
+
+
+def test_a_scratch_folder_without_room_is_told(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/dev/full is the kernel's own disk without room."""
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        return write(Path("/dev/full") if path.name == "room" else path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    StorageWatch(servers.runtime, "host:1").check()
+    status, document = servers.ready()
+    assert (status, document["status"]) == (200, "degraded")
+    (reason,) = document["reasons"]
+    assert "no space left" in reason
+    assert "host" in reason
+    assert list((servers.runtime.settings.worker.scratch / "attempts").iterdir()) == []
+
+
+@pytest.mark.parametrize("evicting", ["store", "broker"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        ["-c", "import api.wsgi"],
+        ["-m", "celery", "-A", "worker.app", "worker", "-Q", "fast", "-P", "solo"],
+        ["-m", "worker.maintenance"],
+    ],
+    ids=["api", "worker", "reaper"],
+)
+def test_no_process_starts_on_a_server_that_evicts(
+    tmp_path: Path, part: list[str], evicting: str
+) -> None:
+    with contextlib.ExitStack() as stack:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "FRAMEMILL_BLOBS_PATH": f"{tmp_path}/blobs",
+            "FRAMEMILL_WORKER_SCRATCH": str(tmp_path / "scratch"),
+            "FRAMEMILL_API_SECRET": "s" * 32,
+        }
+        for name, variable in _URL.items():
+            (tmp_path / name).mkdir()
+            policy = "allkeys-lru" if name == evicting else "noeviction"
+            running = valkey.running(tmp_path / name, policy=policy)
+            environment[variable] = stack.enter_context(running)[0]
+        ended = subprocess.run(
+            [sys.executable, *part],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert ended.returncode != 0
+    said = ended.stdout + ended.stderr
+    assert f"{_URL[evicting]}: the server's maxmemory-policy is 'allkeys-lru'" in said
