@@ -39,6 +39,7 @@ from common.model import TaskKind
 from common.runtime import Runtime, build_runtime, check_servers
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
+from worker import broker
 from worker.lease import Attempt, Work, WorkerContext, run
 from worker.media.sandbox import layers, prepared
 from worker.media.sandbox.limits import die_with_parent
@@ -54,6 +55,7 @@ from worker.tasks.render import render
 log = structlog.get_logger(__name__)
 
 SETTINGS = Settings.load()
+broker.use()
 app = celery_app(SETTINGS, "worker")
 # kombu makes one KeptSlot for each connection. A worker whose kept slot alone is free
 # asks for `fast` and sees the end of a slow task only when that call returns.
