@@ -154,7 +154,7 @@ def test_a_file_is_chosen_by_keyboard(visit: Visit) -> None:
         visit.page.keyboard.press("Enter")
     chooser.value.set_files(SAMPLE)
 
-    expect(card(visit, "sample.mp4")).to_be_visible()
+    expect(card(visit, "sample.mp4")).to_be_in_viewport()
 
 
 def test_an_upload_pauses_and_goes_on_after_a_reload(visit: Visit, large: Path) -> None:

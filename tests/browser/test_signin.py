@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
-from tests.browser.inspection import assert_accessible
+from tests.browser.inspection import assert_accessible, assert_fits
 from tests.browser.test_home import await_status, choose
 from tests.chaos.service import Service
 from tests.conftest import SAMPLE
@@ -43,5 +43,7 @@ def test_a_person_signs_in_uploads_and_signs_out(visit: Visit) -> None:
     visit.service.await_ready()
     visit.page.reload()
     expect(visit.page.get_by_role("article", name="sample.mp4")).to_be_visible()
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    assert_fits(visit)
     visit.page.get_by_role("button", name="Sign out").click()
     expect(visit.page.get_by_label("API key")).to_be_visible()

@@ -213,4 +213,5 @@ def test_an_expired_link_is_explained_in_the_browsers_language(context: Context)
 
     assert answer.status_code == 403
     assert "Dieser Link gilt nicht mehr" in answer.text
+    assert ">The link has expired" in answer.text
     assert job not in answer.text.replace(token, "")

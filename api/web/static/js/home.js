@@ -43,6 +43,8 @@ async function take(files) {
     await uploads.add(file, wanted.request());
     announce(t("upload.begun", { name: file.name }));
   }
+  // What has begun is below the form, and on small screens out of sight.
+  list.firstElementChild?.scrollIntoView({ block: "nearest" });
 }
 
 function sourceOf(text) {
