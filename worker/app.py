@@ -205,7 +205,7 @@ def _sandbox() -> dict[str, Any]:
     mode = SETTINGS.engine.sandbox
     return {
         "active": sorted(layers.chosen(mode)),
-        "missing": dict(layers.lacking(mode)),
+        "missing": layers.lacking(mode),
     }
 
 

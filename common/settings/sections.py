@@ -193,11 +193,12 @@ class Lease(Section):
 class Engine(Section):
     """FFmpeg and its limits."""
 
-    sandbox: Literal["auto", "required", "off"] = Field(
+    sandbox: Literal["auto", "required", "namespaces", "off"] = Field(
         default="auto",
         description="Which layers confine FFmpeg and the probe "
         "(docs/explanation/sandbox.md): all that the host has (auto), all or the "
-        "worker refuses to start (required), or none (off).",
+        "worker refuses to start (required), all and namespaces (namespaces), or none "
+        "(off).",
     )
     threads: int = Field(default=2, ge=1, le=64)
     memory_bytes: int = Field(default=4 * 1024 * _MIB, ge=512 * _MIB)

@@ -54,8 +54,8 @@ def render(film, workdir, stolen, engine, monkeypatch):
     job = RenderJob(SPEC, engine.probe(LocalFile(film)), LocalFile(film), workdir)
 
     def _render(code: str, mode: str) -> list[bytes]:
-        if mode != "off" and layers.missing():
-            lack(f"this host has not all layers: {layers.missing()}")
+        if mode != "off" and (faults := layers.lacking(mode)):
+            lack(f"this host has not all layers: {faults}")
         words = [sys.executable, "-I", "-S", "-c", code, str(stolen)]
         monkeypatch.setattr(binary, "head", lambda _: words)
         settings = Settings(engine=EngineSettings(sandbox=mode))

@@ -55,7 +55,7 @@ class Bounds:
     cap_seconds: float
     stdout_bytes: int = 0
     writes: bool = True
-    layers: frozenset[str] = field(default_factory=layers.available)
+    layers: frozenset[str] = field(default_factory=lambda: layers.chosen("auto"))
 
 
 @dataclass(frozen=True)

@@ -18,26 +18,35 @@ from collections.abc import Iterable
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446
 _ASK_VERSION, _PATH_BENEATH = 1, 1
 # <linux/landlock.h>.
-_EXECUTE, _WRITE, _READ, _LIST, _REMOVE, _MAKE = 1, 2, 4, 8, 1 << 5, 1 << 8
+_EXECUTE, WRITE, _READ, _LIST, _REMOVE, _MAKE = 1, 2, 4, 8, 1 << 5, 1 << 8
 _REFER, _TRUNCATE, _DEVICE = 1 << 13, 1 << 14, 1 << 15
 # The rights that each version knows, and the size of its struct landlock_ruleset_attr.
 _FIRST = _REFER - 1
 _TCP, _SCOPES = 3, 3
 _SINCE_NET, _SINCE_SCOPE = 4, 6
-_OF_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE | _DEVICE
+_OF_FILES = _EXECUTE | WRITE | _READ | _TRUNCATE | _DEVICE
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 # What may be done to a file, or to all below a folder. Nobody may make a link, a
 # socket or a device: whoever reads the folder later would follow it.
 RUN = _EXECUTE | _READ | _LIST
 SEE = _READ | _LIST
-CHANGE = SEE | _WRITE | _TRUNCATE | _MAKE | _REMOVE
-USE = _READ | _WRITE
+CHANGE = SEE | WRITE | _TRUNCATE | _MAKE | _REMOVE
+USE = _READ | WRITE
 
 
 def version() -> int:
     """Return the version of the kernel's Landlock; raise OSError if it has none."""
     return _call(_CREATE, None, 0, _ASK_VERSION)
+
+
+def refusal() -> str | None:
+    """Return why this kernel shuts no process off; None if it does."""
+    try:
+        version()
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def restrict(rules: Iterable[tuple[str, int]]) -> None:

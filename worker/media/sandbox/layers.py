@@ -5,6 +5,8 @@ Each layer stands by itself, so a fault in one leaves the others:
 landlock
     No file but the decoder's own: it reads its source, sees the libraries, and changes
     its folder. No TCP; no signal and no trace beyond its own process.
+namespaces
+    The same by another view: other files have no name, and there is no network.
 seccomp
     No system call but those of :mod:`worker.media.sandbox.calls`: no socket, no second
     program or process, nothing that concerns another process.
@@ -24,14 +26,15 @@ import os
 import resource
 import struct
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.media.sandbox import calls, landlock, seccomp
+from worker.media.sandbox import calls, landlock, namespaces, seccomp
+from worker.media.sandbox.limits import die_with
 
-NAMES = ("landlock", "seccomp", "capabilities")
-OFF, REQUIRED = "off", "required"
+NAMES = ("landlock", "namespaces", "seccomp", "capabilities")
+OFF, REQUIRED, NAMESPACES = "off", "required", "namespaces"
 _SETTING = "FRAMEMILL_ENGINE_SANDBOX"
 # <linux/prctl.h> and <linux/capability.h>.
 _PR_CAPBSET_DROP = 24
@@ -56,17 +59,54 @@ class Confinement:
     writes: bool = True
 
 
+def wanted(mode: str) -> Sequence[str]:
+    """Return the layers that a setting asks for on this host.
+
+    Namespaces stand in for Landlock where the kernel has none; they cost more.
+    """
+    if mode == OFF:
+        return ()
+    if mode == NAMESPACES:
+        return NAMES
+    stands_in = fault("landlock") and not fault("namespaces")
+    return ("namespaces" if stands_in else "landlock", "seccomp", "capabilities")
+
+
+def chosen(mode: str) -> frozenset[str]:
+    """Return the layers that are put around each process under a setting."""
+    return frozenset(name for name in wanted(mode) if fault(name) is None)
+
+
+def lacking(mode: str) -> dict[str, str]:
+    """Return the layers that are not active under a setting, each with the reason."""
+    if mode == OFF:
+        return dict.fromkeys(wanted("auto"), f"{_SETTING}={OFF}")
+    faults = ((name, fault(name)) for name in wanted(mode))
+    return {name: reason for name, reason in faults if reason is not None}
+
+
+def refusal(mode: str) -> str | None:
+    """Return why a worker must not start under a setting; None if it may."""
+    lacks = lacking(mode)
+    if mode not in (REQUIRED, NAMESPACES) or not lacks:
+        return None
+    without = "; ".join(f"{name} ({reason})" for name, reason in lacks.items())
+    return (
+        f"{_SETTING}={mode}, but this host cannot confine decoders by {without}: "
+        "see docs/explanation/sandbox.md for what each layer needs"
+    )
+
+
 @functools.cache
-def missing() -> Mapping[str, str]:
-    """Return the layers that this host does not have, each with the reason."""
-    found = {}
-    try:
-        landlock.version()
-    except OSError as error:
-        found["landlock"] = error.strerror or str(error)
-    if reason := seccomp.refusal() or _too_few_files():
-        found["seccomp"] = reason
-    return found
+def fault(name: str) -> str | None:
+    """Return why this host does not have a layer; None if it has."""
+    if name == "landlock":
+        return landlock.refusal()
+    if name == "namespaces":
+        return namespaces.refusal() or _too_few_files()
+    if name == "seccomp":
+        return seccomp.refusal() or _too_few_files()
+    return None
 
 
 def _too_few_files() -> str | None:
@@ -77,42 +117,23 @@ def _too_few_files() -> str | None:
     return f"ulimit -Hn allows {most} open files, and {calls.PROGRAM + 1} are needed"
 
 
-def chosen(mode: str) -> frozenset[str]:
-    """Return the layers that a setting and this host have."""
-    return frozenset() if mode == OFF else available()
-
-
-def available() -> frozenset[str]:
-    """Return all layers that this host has."""
-    return frozenset(NAMES) - missing().keys()
-
-
-def lacking(mode: str) -> Mapping[str, str]:
-    """Return the layers that are not active under a setting, each with the reason."""
-    return dict.fromkeys(NAMES, f"{_SETTING}={OFF}") if mode == OFF else missing()
-
-
-def refusal(mode: str) -> str | None:
-    """Return why a worker must not start under a setting; None if it may."""
-    if mode != REQUIRED or not missing():
-        return None
-    without = "; ".join(f"{name} ({reason})" for name, reason in missing().items())
-    return (
-        f"{_SETTING}={REQUIRED}, but this host cannot confine decoders by {without}: "
-        "see docs/explanation/sandbox.md for what each layer needs"
-    )
-
-
-def confine(how: Confinement, program: str | None) -> None:
+def confine(how: Confinement, program: str | None, parent: int) -> None:
     """Put all layers but the filter of system calls around this process.
 
-    ``program`` is what it executes next; None if it stays Python. The folder is the
-    current one. Raises OSError.
+    ``program`` is what it executes next; None if it stays Python. ``parent`` is the
+    process that it ends with. The folder is the current one. Raises OSError.
     """
+    rules = _rules(how, program)
+    if "namespaces" in how.layers:
+        namespaces.enter(
+            (path, bool(rights & landlock.WRITE)) for path, rights in rules
+        )
+        # The kernel forgets it when a process gains capabilities.
+        die_with(parent)
     if "capabilities" in how.layers:
         _drop_capabilities()
     if "landlock" in how.layers:
-        landlock.restrict(_rules(how, program))
+        landlock.restrict(rules)
 
 
 def filter_calls(how: Confinement) -> None:
@@ -121,19 +142,20 @@ def filter_calls(how: Confinement) -> None:
         calls.restrict(os.getpid())
 
 
-def _rules(how: Confinement, program: str | None) -> Iterator[tuple[str, int]]:
-    yield from _common()
+def _rules(how: Confinement, program: str | None) -> list[tuple[str, int]]:
+    """Return the paths that a process may use, and what it may do with each."""
+    rules = [*_common()]
     if program is None:
-        yield from ((path, landlock.SEE) for path in _python())
+        rules += [(path, landlock.SEE) for path in _python()]
     else:
         real = Path(program).resolve()
-        yield str(real), landlock.RUN
+        rules.append((str(real), landlock.RUN))
         # Where a program that is not the system's keeps its libraries.
         beside = real.parent.parent / "lib"
         if beside.is_dir():
-            yield str(beside), landlock.RUN
-    yield from ((path, landlock.SEE) for path in how.reads)
-    yield ".", landlock.CHANGE if how.writes else landlock.SEE
+            rules.append((str(beside), landlock.RUN))
+    rules += [(path, landlock.SEE) for path in how.reads]
+    return [*rules, (str(Path.cwd()), landlock.CHANGE if how.writes else landlock.SEE)]
 
 
 @functools.cache

@@ -245,7 +245,7 @@ def _try(trial: _Trial) -> str | None:
         return reason
     program = prepared.Main(report.__name__, [str(trial.path)])
     limits = Limits(memory=1 << 30, output=1 << 20, cpu=_TRIAL_SECONDS)
-    how = layers.Confinement(sorted(layers.available()), writes=False)
+    how = layers.Confinement(sorted(layers.chosen("auto")), writes=False)
     reader, writer = os.pipe()
     with (
         os.fdopen(reader, "rb", buffering=0) as output,

@@ -129,12 +129,15 @@ def _become(order: Mapping[str, Any], fds: Mapping[str, int], server: int) -> No
         os.chdir(order["cwd"])
         words = [_filled(word, named) for word in order["words"]]
         how, module = Confinement(**order["confinement"]), order["module"]
-        if module is None and "seccomp" in how.layers:
+        # In another view its name may lead nowhere, and a filter allows none.
+        by_name = not {"namespaces", "seccomp"} & set(how.layers)
+        if module is None and not by_name:
             _open_program(words[0])
         confine(server, Limits(**order["limits"]))
-        _enclose(how, None if module is not None else words[0], named.get(READS))
+        program = words[0] if module is None else None
+        _enclose(how, program, server, named.get(READS))
         if module is None:
-            _execute(words, by_name="seccomp" not in how.layers)
+            _execute(words, by_name=by_name)
         else:
             status = _FAILED
             sys.modules[module].main(words)
@@ -179,11 +182,13 @@ def _open_program(path: str) -> None:
     os.close(opened)
 
 
-def _enclose(how: Confinement, program: str | None, reads: int | None) -> None:
+def _enclose(
+    how: Confinement, program: str | None, server: int, reads: int | None
+) -> None:
     """Put the layers around this process, the filter of system calls last."""
     doing = "it cannot be confined"
     try:
-        layers.confine(how, program)
+        layers.confine(how, program, server)
         if reads is not None:
             doing = "its reads cannot be reported"
             report_reads(reads)

@@ -75,7 +75,9 @@ def _attack(folder: Path, attack: str, layers: list[str], facts: object) -> str:
     (work / "source").symlink_to(source)
     (work / "locked").touch(mode=0)
     (folder / "other").write_text("of another job")
-    words = [sys.executable, "-I", "-S", "-c", FORGED, attack, json.dumps(facts)]
+    # Where other files have no name, Python finds its modules by its own alone.
+    python = str(Path(sys.executable).resolve())
+    words = [python, "-I", "-S", "-c", FORGED, attack, json.dumps(facts)]
     bounds = process.Bounds(
         1024 * MIB, 512 * MIB, MIB, 60, 60, 1000, layers=frozenset(layers)
     )

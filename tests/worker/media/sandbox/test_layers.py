@@ -18,34 +18,34 @@ from tests.tools import lack
 from worker.media.ffmpeg import process
 from worker.media.sandbox import layers
 
-FILES, CALLS, ROOTS = layers.NAMES
+FILES, VIEW, CALLS, ROOTS = layers.NAMES
 NOBODY = 65534
 MIB = 1024 * 1024
 BOUNDS = process.Bounds(1024 * MIB, 512 * MIB, MIB, 60, 60, 1000)
 SIEGE = Path(__file__).with_name("siege.py")
 # The layers that refuse each attack, every one of them by itself.
 REFUSED_BY = {
-    "passwd": [FILES],
-    "environment": [FILES],
-    "other source": [FILES],
+    "passwd": [FILES, VIEW],
+    "environment": [FILES, VIEW],
+    "other source": [FILES, VIEW],
     "folder above": [FILES],
-    "write": [FILES],
-    "truncate": [FILES, CALLS],
+    "write": [FILES, VIEW],
+    "truncate": [FILES, VIEW, CALLS],
     "symlink": [FILES, CALLS],
-    "link": [FILES, CALLS],
+    "link": [FILES, VIEW, CALLS],
     "fork": [CALLS],
     "execute": [CALLS],
     "unshare": [CALLS],
-    "tcp": [FILES, CALLS],
-    "udp": [CALLS],
-    "unix": [CALLS],
-    "abstract": [FILES, CALLS],
+    "tcp": [FILES, VIEW, CALLS],
+    "udp": [VIEW, CALLS],
+    "unix": [VIEW, CALLS],
+    "abstract": [FILES, VIEW, CALLS],
     "netlink": [CALLS],
     "socketpair": [CALLS],
     "signal": [FILES, CALLS],
     "signal by file": [CALLS],
-    "trace": [FILES, CALLS],
-    "memory": [FILES, CALLS],
+    "trace": [FILES, VIEW, CALLS],
+    "memory": [FILES, VIEW, CALLS],
     "outlive": [CALLS],
     "renice": [CALLS],
 }
@@ -81,7 +81,8 @@ CASES = [
 
 @pytest.fixture
 def without_landlock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "missing", lambda: {FILES: "no such call"})
+    faults = {FILES: "no such call", VIEW: "not permitted"}
+    monkeypatch.setattr(layers, "fault", faults.get)
 
 
 @functools.cache
@@ -94,8 +95,8 @@ def _siege(user: str) -> dict[tuple[str, str], str]:
     }
     # Nobody may not read a Python in the folder of root.
     python = "/usr/bin/python3" if user == "nobody" else sys.executable
-    if layers.missing():
-        lack(f"this host has not all layers: {layers.missing()}")
+    if faults := layers.lacking("namespaces"):
+        lack(f"this host has not all layers: {faults}")
     if not Path(python).exists():
         lack(f"there is no {python}, which every user can run")
     who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
@@ -146,15 +147,25 @@ def test_where_all_are_required_a_missing_one_is_a_reason_not_to_start():
 
 
 def test_where_all_are_required_and_here_a_worker_starts(monkeypatch):
-    monkeypatch.setattr(layers, "missing", dict)
+    monkeypatch.setattr(layers, "fault", {}.get)
 
     assert layers.refusal("required") is None
-    assert layers.chosen("required") == set(layers.NAMES)
+    assert layers.chosen("required") == {FILES, CALLS, ROOTS}
+    assert layers.chosen("namespaces") == {FILES, VIEW, CALLS, ROOTS}
+
+
+def test_where_the_kernel_has_no_landlock_namespaces_stand_in(monkeypatch):
+    monkeypatch.setattr(layers, "fault", {FILES: "no such call"}.get)
+
+    assert layers.chosen("auto") == {VIEW, CALLS, ROOTS}
+    assert layers.refusal("required") is None
+    assert not layers.lacking("auto")
+    assert "landlock (no such call)" in (layers.refusal("namespaces") or "")
 
 
 def test_without_the_sandbox_no_layer_is_used_and_each_is_told_as_missing():
     assert not layers.chosen("off")
-    assert set(layers.lacking("off")) == set(layers.NAMES)
+    assert set(layers.lacking("off")) == {FILES, CALLS, ROOTS}
     assert layers.refusal("off") is None
 
 
@@ -184,8 +195,8 @@ def test_a_script_in_the_place_of_a_program_is_named_with_what_to_do(tmp_path):
     script.write_text('#!/bin/sh\nexec /usr/bin/ffmpeg "$@"\n')
     script.chmod(0o755)
     (tmp_path / "work").mkdir()
-    if CALLS in layers.missing():
-        lack(f"this host has not all layers: {layers.missing()}")
+    if CALLS not in BOUNDS.layers:
+        lack(f"this host filters no calls: {layers.fault(CALLS)}")
 
     done = process.run([str(script)], cwd=tmp_path / "work", bounds=BOUNDS)
 

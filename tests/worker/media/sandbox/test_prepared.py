@@ -23,9 +23,10 @@ import pytest
 
 from common.errors import InternalError, Interrupted, ResourceLimit, Timeout
 from tests.conftest import ROOT
+from tests.tools import lack
 from worker.media.ffmpeg import process
 from worker.media.ffmpeg.process import Bounds, Main, ProcessResult
-from worker.media.sandbox import prepared, server
+from worker.media.sandbox import layers, prepared, server
 from worker.media.sandbox.layers import Confinement
 from worker.media.sandbox.limits import Limits
 from worker.media.source_file import LocalFile
@@ -43,6 +44,14 @@ def run(tmp_path: Path) -> Run:
         return process.run(program, cwd=tmp_path, bounds=bounds, **words)
 
     return _run
+
+
+@pytest.fixture(params=["auto", "namespaces"])
+def bounds(request: pytest.FixtureRequest) -> Bounds:
+    """Return the limits under the usual layers, and in a view of its own."""
+    if faults := layers.lacking(request.param):
+        lack(f"this host has not all layers: {faults}")
+    return replace(BOUNDS, layers=layers.chosen(request.param))
 
 
 @pytest.fixture(autouse=True)
@@ -141,9 +150,9 @@ def test_memory_over_the_limit_is_refused(run):
     assert "MemoryError" in done.log
 
 
-def test_memory_in_use_over_the_limit_ends_the_run(run):
+def test_memory_in_use_over_the_limit_ends_the_run(run, bounds):
     with pytest.raises(ResourceLimit, match="100 MiB"):
-        run("hold", replace(BOUNDS, resident_bytes=100 * MIB))
+        run("hold", replace(bounds, resident_bytes=100 * MIB))
 
 
 def test_a_file_over_the_limit_is_refused(run, tmp_path):
@@ -200,7 +209,9 @@ def test_a_server_that_was_killed_is_started_again(run):
     assert not _lives(first)
 
 
-def test_a_server_that_is_killed_during_a_run_takes_the_run_along(run, tmp_path):
+def test_a_server_that_is_killed_during_a_run_takes_the_run_along(
+    run, bounds, tmp_path
+):
     server = _facts(run)["parent"]
 
     def kill() -> None:
@@ -210,7 +221,7 @@ def test_a_server_that_is_killed_during_a_run_takes_the_run_along(run, tmp_path)
     killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(InternalError, match="was killed during a run"):
-        run("hang")
+        run("hang", bounds)
     killer.join()
 
     assert not _lives(_written(tmp_path / "pid"))
