@@ -317,7 +317,7 @@ class _PlanRunner:
         """Check a file against what the recipe promised, and return it."""
         path = self._job.workdir / made.file
         if made.text is not None:
-            path.write_text(made.text, encoding="utf-8")
+            _anew(path).write_text(made.text, encoding="utf-8")
         # A link may lead out of the folder: no step makes one.
         if path.is_symlink() or not path.is_file() or not path.stat().st_size:
             raise DecodeError(f"{made.file} was not written")
@@ -363,9 +363,19 @@ class _PlanRunner:
 def _write_inputs(workdir: Path, step: Step) -> None:
     """Write the texts and copy the assets that a step reads into the work folder."""
     for name, text in step.texts.items():
-        (workdir / name).write_text(text, encoding="utf-8")
+        _anew(workdir / name).write_text(text, encoding="utf-8")
     for name in step.assets:
-        shutil.copyfile(_ASSETS / name, workdir / name)
+        shutil.copyfile(_ASSETS / name, _anew(workdir / name))
+
+
+def _anew(path: Path) -> Path:
+    """Return the path of a file to write, where nothing is now.
+
+    A decoder that was taken over may have left a link there, for example by another
+    name for that to the source, and the link's file would be written.
+    """
+    path.unlink(missing_ok=True)
+    return path
 
 
 def _plain(error: ErrorDict) -> dict[str, Any]:

@@ -12,11 +12,14 @@ from common.outputs.specs import ThumbnailSpec
 from common.settings.load import Settings
 from common.settings.sections import Engine as EngineSettings
 from tests.tools import lack
+from worker.media import engine as engine_module
 from worker.media.engine import Engine, RenderJob, Watch
 from worker.media.ffmpeg import binary
+from worker.media.ffmpeg.plan import Step
 from worker.media.sandbox import layers
 from worker.media.source_file import LocalFile
 
+FONT = "FramemillSans.ttf"
 SECRET = b"of another job"
 SPEC = ThumbnailSpec(kind="thumbnail", time=0, width=64, format="png")
 # Makes a PNG of 64x36 that passes every check, with a stolen file after its end.
@@ -85,3 +88,19 @@ def test_a_link_to_another_file_is_no_output(render, stolen, workdir, film, mode
         render(LINKING, mode)
 
     assert [one.name for one in workdir.iterdir()] == []
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_what_the_worker_writes_for_the_next_program_follows_no_link(
+    workdir, stolen, link
+):
+    names = ("title.txt", FONT)
+    for name in names:
+        getattr(workdir / name, link)(stolen)
+
+    engine_module._write_inputs(
+        workdir, Step((), 1.0, texts={"title.txt": "x"}, assets=(FONT,))
+    )
+
+    assert stolen.read_bytes() == SECRET
+    assert (workdir / "title.txt").read_text() == "x"
