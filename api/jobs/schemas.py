@@ -61,6 +61,24 @@ class S3Source(Request):
         Field(min_length=1, max_length=KEY_BYTES, examples=["in/clip.mp4"]),
         AfterValidator(check_key),
     ]
+    etag: Annotated[
+        str | None,
+        Field(
+            max_length=128,
+            pattern=r'^"?[\x21\x23-\x7e]+"?$',
+            description="The ETag that the object must have; else the job fails with "
+            "`source_changed`.",
+            examples=["9b2cf535f27731c974343645a3985328"],
+        ),
+    ] = None
+    version: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=1024,
+            description="The VersionId that the object must have, likewise.",
+        ),
+    ] = None
 
 
 class SourceRequest(Request):

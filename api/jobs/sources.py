@@ -53,7 +53,14 @@ def _object(
             "contain a backslash or have over 255 bytes",
         )
     name = display_name(requested.key.rpartition("/")[2])
-    return Source(kind="s3", bucket=requested.bucket, key=requested.key, name=name)
+    return Source(
+        kind="s3",
+        bucket=requested.bucket,
+        key=requested.key,
+        name=name,
+        etag=requested.etag and requested.etag.strip('"'),
+        version=requested.version,
+    )
 
 
 def check_place(

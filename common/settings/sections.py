@@ -363,6 +363,13 @@ class Egress(Section):
     source_seconds: float = Field(
         default=3600, gt=0, description="Time allowed for one download."
     )
+    source_rate: int = Field(
+        default=1000,
+        ge=0,
+        description="The least bytes a second that a source may come with, averaged "
+        "over each FRAMEMILL_EGRESS_RATE_SECONDS of waiting for its server.",
+    )
+    rate_seconds: float = Field(default=60, gt=0)
 
     @property
     def schemes(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from ipaddress import ip_address
@@ -128,7 +128,7 @@ class EgressClient:
         Unreachable (retryable: no answer, too slow, 5xx), DiskFull, Interrupted.
         ``path`` does not exist after an error.
         """
-        clock = _Clock(deadline_seconds or self._settings.source_seconds)
+        clock = self._source_clock(deadline_seconds)
         with self._follow(url, {}, clock) as (answer, final):
             _check_status(answer)
             size = _save(answer, path, max_bytes, clock, should_stop)
@@ -150,7 +150,7 @@ class EgressClient:
         ranges and what identifies the content; ``strong`` accepts only an ETag as that.
         Raises what :meth:`download` raises.
         """
-        clock = _Clock(self._settings.source_seconds)
+        clock = self._source_clock()
         # A file of at most ``least`` bytes comes whole with this one request.
         wanted = {} if least is None else {"Range": f"bytes=0-{max(least, 1) - 1}"}
         with self._follow(url, wanted, clock) as (answer, final):
@@ -173,7 +173,7 @@ class EgressClient:
         content is another by now, and what :meth:`download` raises; Unreachable also
         if the connection ends early.
         """
-        clock = _Clock(min(_RANGE_SECONDS, self._settings.source_seconds))
+        clock = self._source_clock(_RANGE_SECONDS)
         wanted = {"Range": f"bytes={start}-{end - 1}"}
         if pin.etag is not None:
             wanted["If-Match"] = f'"{pin.etag}"'
@@ -185,6 +185,11 @@ class EgressClient:
                 yield chunk
                 clock.left()
             _check_whole(end - start - left, end - start)
+
+    def _source_clock(self, seconds: float | None = None) -> _Clock:
+        most = self._settings.source_seconds
+        pace = _Pace(self._settings.source_rate, self._settings.rate_seconds)
+        return _Clock(seconds or most, pace)
 
     @contextmanager
     def _follow(
@@ -268,17 +273,62 @@ class EgressClient:
                 yield connection
 
 
+class _Pace:
+    """A least rate: bytes a second, over each stretch of seconds of waiting for them.
+
+    Time that is spent on the disk does not count.
+    """
+
+    def __init__(self, rate: int, seconds: float) -> None:
+        self._rate = rate
+        self._seconds = seconds
+        self._waited = 0.0
+        self._received = 0
+
+    def left(self) -> float:
+        """Return the seconds of waiting that this stretch still has."""
+        return max(0.001, self._seconds - self._waited)
+
+    def count(self, received: int, waited: float) -> None:
+        """Count an ended wait; raises Unreachable if its stretch was too slow."""
+        self._received += received
+        self._waited += waited
+        if self._waited < self._seconds:
+            return
+        if self._received < self._rate * self._seconds:
+            raise Unreachable(
+                f"the server sent {self._received} bytes in {self._waited:.0f} s: a "
+                f"source must come with {self._rate} bytes a second or more "
+                "(FRAMEMILL_EGRESS_SOURCE_RATE)"
+            )
+        self._waited, self._received = 0.0, 0
+
+
 class _Clock:
     """A deadline; :meth:`left` raises TimeoutError when it has passed."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, pace: _Pace | None = None) -> None:
         self._end = time.monotonic() + seconds
+        self._pace = pace
 
     def left(self) -> float:
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("too slow")
         return left
+
+    def receive(self, link: socket.socket, buffer: Any) -> int:
+        """Receive some bytes in time, and at the least rate."""
+        while True:
+            left = self.left()
+            link.settimeout(min(left, self._pace.left()) if self._pace else left)
+            began, received = time.monotonic(), None
+            with suppress(TimeoutError):
+                received = link.recv_into(buffer)
+            if self._pace is not None:
+                self._pace.count(received or 0, time.monotonic() - began)
+            if received is not None:
+                return received
 
 
 class _TimedSocket:
@@ -309,8 +359,7 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._link.settimeout(self._clock.left())
-        return self._link.recv_into(buffer)
+        return self._clock.receive(self._link, buffer)
 
 
 def resolve_by_system(host: str, port: int) -> list[str]:

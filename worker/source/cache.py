@@ -13,10 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.errors import TooLarge
+from common.errors import SourceChanged, TooLarge
 from common.model import Source, SourceReading, WholeReason
 from common.settings.load import Settings
-from common.storage.port import BlobStore
+from common.storage.port import BlobInfo, BlobStore
 from worker.egress import EgressClient
 from worker.media.source_file import LocalFile, SourceFile
 from worker.source.block_map import Layout
@@ -77,6 +77,8 @@ class SourceCache:
         TooLarge, StorageUnavailable.
         """
         info = self._blobs.head(source.key or "", bucket=source.bucket)
+        if source.kind == "s3":
+            _check_pin(source, info)
         if info.size > self._limit:
             raise TooLarge(
                 f"the source has {info.size} bytes, the limit is {self._limit} "
@@ -160,6 +162,20 @@ class SourceCache:
         if self._growth >= _GROWTH:
             self._growth = 0
             self._copies.make_room(name)
+
+
+def _check_pin(source: Source, info: BlobInfo) -> None:
+    """Raise SourceChanged if an object is not the one that was accepted."""
+    for what, accepted, found in (
+        ("ETag", source.etag, info.etag),
+        ("version", source.version, info.version),
+    ):
+        if accepted is not None and accepted != found:
+            raise SourceChanged(
+                f"{source.bucket}/{source.key} has the {what} {found or 'none'} by "
+                f"now, and the job was accepted for {accepted}",
+                hint="submit the job again for the object as it is now",
+            )
 
 
 def _begin(copy: SparseCopy, reason: WholeReason | None) -> None:

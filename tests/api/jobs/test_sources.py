@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common.uploads import NewUpload, Uploads
-from tests.api.conftest import Context, a_file, post_form
+from tests.api.conftest import OBJECT, Context, a_file, post_form
 
 Make = Callable[..., Context]
 
@@ -101,3 +101,15 @@ def test_given_urls_are_allowed_when_named_then_202(make_context: Make) -> None:
 def test_given_two_sources_when_named_then_422(context: Context) -> None:
     answer = post(context, job="0" * 32, upload="0" * 32)
     assert (answer.status_code, answer.json["pointer"]) == (422, "/source")
+
+
+def test_an_object_keeps_the_etag_and_the_version_that_were_named(
+    context: Context,
+) -> None:
+    named = {"s3": OBJECT["s3"] | {"etag": '"abc-3"', "version": "v.1"}}
+    record = context.runtime.store.get(post(context, **named).json["id"])
+    assert record is not None
+    assert (record.source.etag, record.source.version) == ("abc-3", "v.1")
+    refused = post(context, s3=OBJECT["s3"] | {"etag": 'W/"abc"'})
+    assert refused.status_code == 422
+    assert refused.json["pointer"] == "/source/s3/etag"

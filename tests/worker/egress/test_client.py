@@ -222,6 +222,39 @@ def test_a_source_that_drips_is_ended_by_the_total_deadline(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_source_that_drips_is_ended_by_the_least_rate(tmp_path: Path) -> None:
+    """20 bytes a second held a slot for the hour that a download may take."""
+    with receiving(lambda _r: Reply(200, {}, _drip())) as server:
+        egress = _open(server.port, source_rate=1000, rate_seconds=0.5)
+        with pytest.raises(Unreachable, match="FRAMEMILL_EGRESS_SOURCE_RATE") as slow:
+            egress.download(server.url, tmp_path / "x", max_bytes=9999)
+    assert "1000 bytes a second" in str(slow.value.detail)
+    assert slow.value.retryable
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_that_stops_is_ended_by_the_least_rate(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        egress = _open(port, source_rate=1, rate_seconds=0.3)
+        with pytest.raises(Unreachable, match="sent 0 bytes"):
+            egress.download(f"http://127.0.0.1:{port}/", tmp_path / "x", max_bytes=9)
+
+
+def test_a_source_at_the_least_rate_is_saved(tmp_path: Path) -> None:
+    body = [bytes(500)] * 6
+
+    def steady() -> Iterator[bytes]:
+        for chunk in body:
+            time.sleep(0.05)
+            yield chunk
+
+    with receiving(lambda _r: Reply(200, {}, steady())) as server:
+        egress = _open(server.port, source_rate=1000, rate_seconds=0.1)
+        saved = egress.download(server.url, tmp_path / "x", max_bytes=9999)
+    assert saved.size == 3000
+
+
 def test_a_receiver_that_drips_its_headers_is_ended_by_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

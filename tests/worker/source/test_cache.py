@@ -263,3 +263,14 @@ def test_a_file_that_was_downloaded_already_becomes_the_copy(case: Case) -> None
     assert opened.file.complete
     assert opened.file.path.read_bytes() == DATA
     assert case.proxy.gets == []
+
+
+def test_an_object_is_the_one_that_the_request_named_or_none(case: Case) -> None:
+    bucket = case.settings.blobs.bucket
+    named = Source(kind="s3", bucket=bucket, key=case.source.key)
+    etag = case.source.etag
+
+    assert case.cache().pin(named.model_copy(update={"etag": etag})).etag == etag
+    for other in ({"etag": "0" * 32}, {"etag": etag, "version": "v1"}):
+        with pytest.raises(SourceChanged, match="was accepted for"):
+            case.cache().pin(named.model_copy(update=other))
