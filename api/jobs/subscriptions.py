@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from api.http.validation import collected, hinted
 from common.access.principal import Principal
-from common.errors import Fault, Forbidden, Invalid
+from common.addresses import AddressRules
+from common.errors import AddressRefused, Fault, Forbidden, Invalid
 from common.notify.subscriptions import EVENTS, GROUPS, Subscription
 from common.patterns import explained
 from common.settings.load import Settings
@@ -156,11 +157,17 @@ def as_stored(
 def check_receiver(url: str, egress: Egress, pointer: str) -> None:
     """Raise Invalid for a URL that the settings refuse to webhooks.
 
-    Only its form is checked: the worker checks the address that it leads to.
+    An address that is written out is judged here; the worker judges those that a name
+    leads to, each time that it connects.
     """
     if fault := egress.fault_of(url):
         detail, hint = fault
         raise Invalid.one(pointer, f"this webhook URL is refused: {detail}", hint)
+    try:
+        AddressRules.of(egress).check_literal(url)
+    except AddressRefused as error:
+        detail = f"this webhook URL is refused: {error.detail}"
+        raise Invalid.one(pointer, detail, error.hint) from error
 
 
 def _check_signed(one: WebhookSubscription, settings: Settings, pointer: str) -> None:

@@ -87,7 +87,7 @@ def bob(service: Service) -> Caller:
 @pytest.fixture
 def ids(anna: Caller) -> dict[str, str]:
     """Return one thing of Anna's for each kind of id in the API's addresses."""
-    hook = {"type": "webhook", "url": "https://127.0.0.1/", "events": ["job.accepted"]}
+    hook = {"type": "webhook", "url": "https://localhost/", "events": ["job.accepted"]}
     job = anna.submit(notify=json.dumps([hook]))
     await_job(anna.service, job, anna.token)
 
@@ -100,7 +100,7 @@ def ids(anna: Caller) -> dict[str, str]:
         ]
         return one["id"] if one["status"] == "failed" else None
 
-    told = {"type": "webhook", "url": "https://127.0.0.1/"}
+    told = {"type": "webhook", "url": "https://localhost/"}
     webhook = anna.post("/v1/webhooks", 201, json=told).json()["id"]
     tus = anna.post("/v1/tus", 201, headers=TUS | {"Upload-Length": "5"})
     return {

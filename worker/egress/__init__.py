@@ -1,6 +1,6 @@
 """Requests to addresses that callers choose: URL sources and webhooks.
 
-:mod:`worker.egress.policy` decides (pure), :mod:`worker.egress.client` connects.
+:mod:`common.addresses` decides (pure), :mod:`worker.egress.client` connects.
 A host name is resolved once and all its addresses must be public. The connection goes
 to a checked address, so a second DNS answer cannot change the target.
 """

@@ -24,6 +24,7 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any
 from urllib.parse import urljoin, urlsplit
 
+from common.addresses import Address, AddressRules, Target, refusal
 from common.errors import (
     DiskFull,
     Interrupted,
@@ -37,7 +38,6 @@ from common.errors import (
 from common.settings.sections import Egress
 from common.storage.dispositions import disposition_name, repaired, url_name
 from common.storage.names import display_name
-from worker.egress.policy import Address, AddressRules, Target, refusal
 
 Resolver = Callable[[str, int], list[str]]
 _CHUNK = 256 * 1024

@@ -231,3 +231,30 @@ def test_the_first_request_of_the_webhooks_page_is_accepted_as_it_stands(
     answer = context.client.post("/v1/jobs", json=json.loads(example))
 
     assert answer.status_code == 202, answer.text
+
+
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "[::1]", "[fe80::1]", "0x7f.1"]
+)
+def test_given_an_address_that_delivery_would_refuse_then_422_at_once(
+    guarded: Context, host: str
+) -> None:
+    headers = a_key(guarded)
+    hook = {"type": "webhook", "url": f"https://{host}/hook"}
+    for path, body, pointer in (
+        ("/v1/webhooks", hook, "/url"),
+        ("/v1/jobs", {"source": OBJECT, "notify": [hook]}, "/notify/0/url"),
+    ):
+        answer = guarded.client.post(path, json=body, headers=headers)
+        assert (answer.status_code, answer.json["pointer"]) == (422, pointer)
+        assert "this webhook URL is refused" in answer.json["detail"]
+        assert answer.json["hint"]
+
+
+def test_given_a_private_network_that_is_allowed_then_its_addresses_are(
+    make_context: Callable[..., Context],
+) -> None:
+    allowed = make_context(egress={"private_networks": ["10.0.0.0/8"]})
+    hook = {"type": "webhook", "url": "https://10.0.0.1/hook"}
+    answer = allowed.client.post("/v1/jobs", json={"source": OBJECT, "notify": [hook]})
+    assert answer.status_code == 202

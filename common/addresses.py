@@ -151,6 +151,15 @@ class AddressRules:
         host, literal = _check_host(parts)
         return Target(parts.scheme, host, port, _request_target(parts), literal)
 
+    def check_literal(self, url: str) -> None:
+        """Raise AddressRefused if a URL is refused whatever its name resolves to.
+
+        An address that is written out is judged; a name is by who connects to it.
+        """
+        target = self.check_url(url)
+        if target.literal is not None:
+            self.check_address(target.literal, target.host)
+
     def check_address(self, address: Address, host: str) -> None:
         """Raise AddressRefused unless the address may be reached."""
         inside = any(

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from worker.egress.policy import is_public
+from common.addresses import is_public
 
 
 @pytest.mark.parametrize(
