@@ -135,6 +135,41 @@ def test_the_stages_of_a_job_include_its_deliveries(visit: Visit, job: str) -> N
     assert_quiet(visit)
 
 
+TIMELINE = """async ({job, events}) => {
+    const {Timeline} = await import("/static/js/timeline.js");
+    const names = ["stages", "bars", "events"];
+    const places = names.map(name => [name, document.createElement("ol")]);
+    const shown = Object.fromEntries(places);
+    const timeline = new Timeline(shown);
+    timeline.update(job);
+    events.forEach(event => timeline.add(event));
+    return [...shown.events.children].map(line => line.textContent);
+}"""
+
+
+def test_what_was_tried_is_shown_before_the_output_has_ended(
+    visit: Visit, job: str
+) -> None:
+    visit.open(f"/jobs/{job}")
+    types = ["output.running", "output.requeued", "output.running", "output.requeued"]
+    events = [
+        {"type": one, "details": {}, "output": "still", "at": f"2026-11-28T10:00:0{n}Z"}
+        for n, one in enumerate(types)
+    ]
+    error = {"detail": "the disk is full"}
+    attempts = [
+        {"attempt": n, "rung": way, "error": error, "seconds": 2.5}
+        for n, way in ((1, "auto"), (2, "artwork"))
+    ]
+    output = {"name": "still", "status": "running", "attempts": attempts}
+    document = {"status": "processing", "outputs": [output]}
+    lines = visit.page.evaluate(TIMELINE, {"job": document, "events": events})
+
+    assert ["Attempt" in line for line in lines] == [False, False, False, True]
+    assert "Attempt 1 (auto) · 2.5 s · The disk is full" in lines[3]
+    assert "Attempt 2 (artwork)" in lines[3]
+
+
 STAGES = """async ({output, events}) => {
     const {stages} = await import("/static/js/stages.js");
     const job = {status: "processing", outputs: [output]};

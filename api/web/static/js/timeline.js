@@ -7,6 +7,7 @@ import { has, number, span, t } from "./texts.js";
 
 const BEGINS = { "job.processing": "running", "output.running": "running", "output.publishing": "publishing" };
 const RUNNING = new Set(Object.values(BEGINS));
+const TRIED = new Set(["output.requeued", "output.succeeded", "output.failed"]);
 const ENDS = new Set(["job.completed", "job.partial", "job.failed", "job.cancelled"]);
 
 export class Timeline {
@@ -75,9 +76,11 @@ export class Timeline {
         error ? h("p", { class: "small", lang: "en" }, sentence(error.detail)) : null));
   }
 
-  // The attempts of an output stand with its end: what was tried, and for how long.
+  // The attempts of an output stand with its end, or with the last time that it went
+  // back: what was tried, and for how long.
   #attempts(event) {
-    if (!["output.succeeded", "output.failed"].includes(event.type)) return [];
+    const last = this.events.findLast(({ type, output }) => TRIED.has(type) && output === event.output);
+    if (event !== last) return [];
     const output = this.job.outputs.find(({ name }) => name === event.output);
     return (output?.attempts ?? []).map(({ attempt, rung: way, error, seconds }) =>
       h("p", { class: "small" }, [
