@@ -22,7 +22,7 @@ _TYPES = {
     "image/svg+xml",
 }
 _TEXTS = {"static", "pages.specification"}
-_PAGES = {"site.home", "site.gallery", "site.job", "pages.errors", "shares.show"}
+_PAGES = {"site", "pages", "shares"}  # Blueprints; what they answer as HTML.
 _SMALLEST = 1000  # Bytes; a network packet holds less than twice as much.
 
 
@@ -56,8 +56,8 @@ def compress(response: Response) -> None:
 
 
 def _is_text_of_pages(response: Response) -> bool:
-    if request.endpoint in _PAGES:
-        return response.mimetype == "text/html"
+    if response.mimetype == "text/html":
+        return request.blueprint in _PAGES
     # An answer of 304 has no type any more.
     known = response.mimetype in _TYPES or response.status_code == 304
     return request.endpoint in _TEXTS and known

@@ -14,7 +14,16 @@ SCRIPT = "/static/js/home.js"
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/jobs", "/docs/errors", "/openapi.json", SCRIPT, "/static/app.css"]
+    "path",
+    [
+        "/",
+        "/jobs",
+        "/operations",
+        "/docs/errors",
+        "/openapi.json",
+        SCRIPT,
+        "/static/app.css",
+    ],
 )
 def test_the_texts_of_pages_are_compressed(context: Context, path: str) -> None:
     plain = context.client.get(path, buffered=True)
