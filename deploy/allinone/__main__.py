@@ -84,8 +84,7 @@ def _show(supervisor: Supervisor, clips: list[Path]) -> bool:
     url, began = supervisor.url, time.monotonic()
     jobs = [(clip, demo.submit(url, clip)) for clip in clips]
     ended = [
-        (clip, demo.await_end(url, job, supervisor.children.check))
-        for clip, job in jobs
+        (clip, demo.await_end(url, job, supervisor.restart_dead)) for clip, job in jobs
     ]
     for clip, job in ended:
         print(demo.describe(url, clip, job))
@@ -120,7 +119,7 @@ def _serve(supervisor: Supervisor) -> None:
         flush=True,
     )
     while True:
-        supervisor.children.check()
+        supervisor.restart_dead()
         time.sleep(0.3)
 
 

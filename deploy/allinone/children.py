@@ -1,4 +1,4 @@
-"""Child processes: start, watch and end them. No part outlives the supervisor."""
+"""Child processes: start, watch, start again and end them. None outlives us."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from pathlib import Path
 _DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 _POLL_SECONDS = 0.03
 _TAIL_BYTES = 4000
+# After these pauses a part that died is started again; one that lasted has all anew.
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+_LASTED_SECONDS = 60.0
 
 
 class ChildDied(RuntimeError):
@@ -43,6 +46,8 @@ class Child:
     part: Part
     process: subprocess.Popen[bytes]
     log: Path
+    deaths: int = 0
+    started: float = field(default_factory=time.monotonic)
 
 
 class Children:
@@ -57,11 +62,19 @@ class Children:
         self._logs = logs
         self._env = env
         self._children: list[Child] = []
+        # When each part that died is due again, by its name.
+        self._due: dict[str, float] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, part: Part) -> Child:
         """Start a part in a process group of its own, with its output in a log."""
         log = self._logs / f"{part.name}.log"
+        log.unlink(missing_ok=True)
+        child = Child(part, self._spawn(part, log), log)
+        self._children.append(child)
+        return child
+
+    def _spawn(self, part: Part, log: Path) -> subprocess.Popen[bytes]:
         die_with_parent = [
             sys.executable,
             "-I",
@@ -69,8 +82,8 @@ class Children:
             str(_DIE_WITH_PARENT),
             str(os.getpid()),
         ]
-        with log.open("wb") as out:
-            process = subprocess.Popen(
+        with log.open("ab") as out:
+            return subprocess.Popen(
                 die_with_parent + part.argv,
                 cwd=self._root,
                 env={**self._env, **part.env},
@@ -80,9 +93,6 @@ class Children:
                 pass_fds=part.fds,
                 start_new_session=True,
             )
-        child = Child(part, process, log)
-        self._children.append(child)
-        return child
 
     def await_ready(self, *children: Child, seconds: float = 120) -> None:
         """Wait until all serve; raise ChildDied or NotReady."""
@@ -103,9 +113,45 @@ class Children:
         for child in self._children:
             status = child.process.poll()
             if status is not None:
-                raise ChildDied(
-                    f"{child.part.name} ended ({_manner(status)})\n{_tail(child.log)}"
+                raise ChildDied(_last_words(child, status))
+
+    def restart_dead(self) -> list[str]:
+        """Start again what has died; return what happened, in lines for people.
+
+        Raises ChildDied for a part that died once more than there are pauses, and never
+        lasted for a minute meanwhile.
+        """
+        said = []
+        for number, child in enumerate(self._children):
+            status = child.process.poll()
+            if status is None:
+                continue
+            name, now = child.part.name, time.monotonic()
+            if name not in self._due:
+                # What is left of its group would be in the way of the next.
+                _signal(child, signal.SIGKILL)
+                pause = self._pause(child, status)
+                self._due[name] = now + pause
+                said.append(
+                    f"{name} ended ({_manner(status)}): it is started again in "
+                    f"{pause:g} s; its log: {child.log}"
                 )
+            elif now >= self._due[name]:
+                del self._due[name]
+                deaths = _deaths_in_a_row(child) + 1
+                process = self._spawn(child.part, child.log)
+                self._children[number] = Child(child.part, process, child.log, deaths)
+                said.append(f"{name} was started again (process {process.pid})")
+        return said
+
+    def _pause(self, child: Child, status: int) -> float:
+        deaths = _deaths_in_a_row(child)
+        if deaths < len(_PAUSES):
+            return _PAUSES[deaths]
+        raise ChildDied(
+            f"{child.part.name} died {deaths + 1} times in a row, and is given up\n"
+            + _last_words(child, status)
+        )
 
     def pids(self) -> dict[str, int]:
         """Return the process id of each part."""
@@ -132,6 +178,16 @@ def _signal(child: Child, number: signal.Signals) -> None:
             os.killpg(child.process.pid, number)
     except ProcessLookupError:
         return  # it and its group are gone already
+
+
+def _deaths_in_a_row(child: Child) -> int:
+    """Return how often the part had died before, without lasting in between."""
+    lasted = time.monotonic() - child.started >= _LASTED_SECONDS
+    return 0 if lasted else child.deaths
+
+
+def _last_words(child: Child, status: int) -> str:
+    return f"{child.part.name} ended ({_manner(status)})\n{_tail(child.log)}"
 
 
 def _manner(status: int) -> str:

@@ -70,6 +70,7 @@ class Supervisor:
             self._variables.setdefault("FRAMEMILL_API_AUTH", "false")
         self.children = Children(ROOT, self.data / "logs", self._variables)
         self._bucket: embedded.Bucket | None = None
+        self._server: socket.socket | None = None
         self.url = ""
         self.flower_url = ""
 
@@ -83,10 +84,11 @@ class Supervisor:
                 f"another ./dev runs on {self.data}{self._running_at()}"
             ) from error
         try:
-            # First of all, so that a port that is taken is known at once.
-            with self._open_api() as server:
-                self._start_servers()
-                self._start_own(server)
+            # First of all, so that a taken port is known at once. It stays open for an
+            # API that is started again.
+            self._server = self._open_api()
+            self._start_servers()
+            self._start_own(self._server)
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -99,6 +101,8 @@ class Supervisor:
         trace: TracebackType | None,
     ) -> None:
         self.children.stop()
+        if self._server is not None:
+            self._server.close()
         (self.data / "state.json").unlink(missing_ok=True)
         self._lock.close()
 
@@ -182,6 +186,15 @@ class Supervisor:
             )
         ]
         self.children.await_ready(*started)
+        self._write_state()
+
+    def restart_dead(self) -> None:
+        """Start again what has died, and say so; raises ChildDied when that is vain."""
+        if said := self.children.restart_dead():
+            print("\n".join(said), flush=True)
+            self._write_state()
+
+    def _write_state(self) -> None:
         parts.write_state(
             self.data / "state.json",
             {

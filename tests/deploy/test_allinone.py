@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -51,14 +53,59 @@ def test_every_part_dies_with_a_killed_supervisor(tmp_path):
         assert none_left(tmp_path) == {}
 
 
-def test_a_part_that_dies_is_named_and_ends_the_rest(tmp_path):
+def pid_of(one, name):
+    return json.loads((one.data / "state.json").read_text())["children"][name]
+
+
+def await_another(one, name, pid):
+    """Return the new process of a part that was killed."""
+    deadline = time.monotonic() + 60
+    while (new := pid_of(one, name)) == pid:
+        assert one.process.poll() is None, one.process.stdout.read()
+        assert time.monotonic() < deadline, f"{name} was not started again"
+        time.sleep(0.05)
+    return new
+
+
+def test_parts_that_die_are_started_again_and_said_so(tmp_path):
     with running(tmp_path) as one:
-        os.kill(one.state["children"]["reaper"], signal.SIGKILL)
+        killed = {}
+        for name in ("worker", "api", "store", "reaper"):
+            killed[name] = pid_of(one, name)
+            os.kill(killed[name], signal.SIGKILL)
+            await_another(one, name, killed[name])
+
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError):
+                job = one.upload(SAMPLE, [{"kind": "thumbnail"}])
+                break
+            assert time.monotonic() < deadline, "the API does not serve again"
+            time.sleep(0.1)
+        one.end()
+        said = one.process.stdout.read()
+
+    assert job["status"] == "completed", job
+    for name in killed:
+        assert f"{name} ended (signal SIGKILL): it is started again in 0.5 s" in said
+        assert f"{name} was started again" in said
+    assert none_left(tmp_path) == {}
+
+
+def test_a_part_that_dies_again_and_again_ends_the_rest_by_name(tmp_path):
+    with running(tmp_path) as one:
+        pid = pid_of(one, "reaper")
+        for _ in range(5):
+            os.kill(pid, signal.SIGKILL)
+            pid = await_another(one, "reaper", pid)
+        os.kill(pid, signal.SIGKILL)
 
         said, _ = one.process.communicate(timeout=200)
 
     assert one.process.returncode == 1
-    assert "reaper ended (signal SIGKILL)" in said
+    pauses = re.findall(r"started again in ([\d.]+) s", said)
+    assert pauses == ["0.5", "1", "2", "4", "8"]
+    assert "reaper died 6 times in a row, and is given up" in said
     assert none_left(tmp_path) == {}
 
 
