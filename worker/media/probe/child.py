@@ -481,25 +481,49 @@ def _try_seek(container: Any, track: Track, *, complete: bool) -> bool:
     if kind in _RAW or not keys or kind.endswith("_pipe"):
         return kind not in _RAW and not keys
     wanted = keys[len(keys) // 2]
-    context = track.stream.codec_context
-    begin: int | None = None
     try:
-        container.seek(wanted, stream=track.stream, backward=True)
-        context.flush_buffers()
-        track.forget()
-        demuxed = container.demux(track.stream)
-        packets = (packet for read in demuxed for packet in track.timed(read))
-        for read, packet in enumerate(packets):
-            begin = packet.pts if begin is None else begin
-            shown = (f for f in context.decode(packet) if not _leads(f, begin))
-            if first := next(shown, None):
-                known = not complete or first.pts in (None, *track.keys)
-                return bool(first.key_frame) and known
-            if read > _PATIENCE:
-                break
-    except _UNREADABLE:
+        alone = _keyframe_alone(next(_packets_from(container, track, wanted)), track)
+        first = alone or _first_shown(_packets_from(container, track, wanted), track)
+    except (*_UNREADABLE, StopIteration):
         return False
-    return True
+    if first is None:
+        return True
+    known = not complete or first.pts in (None, *track.keys)
+    return bool(first.key_frame) and known
+
+
+def _packets_from(container: Any, track: Track, time: int) -> Iterator[Any]:
+    """Yield the packets from the keyframe before a time, for a decoder that starts."""
+    container.seek(time, stream=track.stream, backward=True)
+    track.stream.codec_context.flush_buffers()
+    track.forget()
+    for read in container.demux(track.stream):
+        yield from track.timed(read)
+
+
+def _keyframe_alone(packet: Any, track: Track) -> Any:
+    """Return the keyframe in a packet, decoded without what follows, else None."""
+    context = track.stream.codec_context
+    try:
+        frames = [*context.decode(packet), *context.decode(None)]
+    except _UNREADABLE:
+        return None
+    if len(frames) != 1 or frames[0].pts != packet.pts or not frames[0].key_frame:
+        return None
+    return frames[0]
+
+
+def _first_shown(packets: Iterator[Any], track: Track) -> Any:
+    """Return the first frame from a keyframe on; None if none comes for long."""
+    begin: int | None = None
+    for read, packet in enumerate(packets):
+        begin = packet.pts if begin is None else begin
+        shown = track.stream.codec_context.decode(packet)
+        if first := next((one for one in shown if not _leads(one, begin)), None):
+            return first
+        if read > _PATIENCE:
+            return None
+    return None
 
 
 def _leads(frame: Any, keyframe: int | None) -> bool:
@@ -537,9 +561,20 @@ def _open_at(path: Path, options: Options, **more: str) -> Any:
             "max_streams": str(MAX_STREAMS),
             "threads": "1",
             **_UNSEEN,
+            **_undecoded(path),
             **more,
         },
     )
+
+
+def _undecoded(path: Path) -> dict[str, str]:
+    """Return the options by which FFmpeg opens an MP4 without decoding any frame.
+
+    An MP4 states both times of each frame. FFmpeg 9.0.2 derives one of them in other
+    containers, from the reordering that it sees in frames.
+    """
+    with path.open("rb") as file:
+        return {"skip_frame": "all"} if file.read(8)[4:] == b"ftyp" else {}
 
 
 def _tracks(container: Any, options: Options) -> dict[int, Track]:
@@ -548,6 +583,7 @@ def _tracks(container: Any, options: Options) -> dict[int, Track]:
         if _is_picture(stream) or stream.codec_context is None:
             continue
         context = stream.codec_context
+        context.skip_frame = "DEFAULT"
         context.options = {"max_pixels": str(options.pixels), **_UNSEEN}
         context.thread_count = 1
         reordered = context.codec.canonical_name in _REORDERED
