@@ -1,13 +1,13 @@
 """Compare our animated WebP with libwebp's: bytes, PSNR and frames.
 
-``python -m tests.bench.webp FILE START WIDTH FPS`` encodes three seconds both ways.
+Three seconds of FILE are encoded both ways.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -39,8 +39,18 @@ def _ours(width: int, height: int, fps: float) -> list[str]:
     return [*map(str, options), "-pix_fmt", encoders.WEBP_PIXELS]
 
 
-def main(file: str, start: str, width: int, fps: float) -> None:
+def main() -> None:
     """Print a line for each way to write the animation."""
+    parser = argparse.ArgumentParser(prog="./dev bench webp", description=__doc__)
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("start", metavar="START", help="seconds")
+    parser.add_argument("width", metavar="WIDTH", type=int, help="pixels")
+    parser.add_argument("fps", metavar="FPS", type=float, help="frames a second")
+    given = parser.parse_args()
+    _compare(given.file, given.start, given.width, given.fps)
+
+
+def _compare(file: str, start: str, width: int, fps: float) -> None:
     words = [binary.path(Settings()), "-v", "fatal", "-y", "-ss", start, "-i", file]
     words += ["-t", str(_SECONDS), "-an", "-vf"]
     colours = "out_color_matrix=bt601:out_range=limited"
@@ -76,4 +86,4 @@ def main(file: str, start: str, width: int, fps: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    main()

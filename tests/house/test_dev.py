@@ -45,6 +45,17 @@ def test_help_names_every_command_there_is():
         assert re.search(rf"^  {command}\b", done.stdout, re.MULTILINE), command
 
 
+def test_help_names_every_measurement_there_is_and_no_other_is_made():
+    usage = dev("--help").stdout
+    listed = re.findall(r"^  bench ([a-z]+)\b", usage, re.MULTILINE)
+    modules = (ROOT / "tests" / "bench").glob("[a-z]*.py")
+    programs = [path.stem for path in modules if "\nif __name__" in path.read_text()]
+
+    assert sorted(listed) == sorted(programs)
+    assert dev("bench", "webp", "--help").returncode == 0
+    assert "no such measurement: load" in dev("bench", "load").stderr
+
+
 def test_files_and_folders_are_those_of_the_folder_it_is_called_in(tmp_path):
     words = ("demo", "clip.mp4", "--data", "data")
     none = dev(*words, cwd=tmp_path)

@@ -38,8 +38,8 @@ class SourceFile(Protocol):
         """Return once the bytes from ``start`` up to ``end`` are in the file.
 
         An ``end`` after the end of the file is allowed. Several threads may call this
-        at once. Raises SourceChanged, SourceNotFound, StorageUnavailable, DiskFull or
-        Interrupted.
+        at once. Raises SourceChanged and other SourceErrors, StorageUnavailable,
+        Unreachable, DiskFull or Interrupted.
         """
 
 
