@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -11,6 +12,8 @@ from common.storage.port import BlobStore
 from worker.egress import EgressClient, Pin
 
 _URL_ATTEMPTS = 3
+# A server that fails at once, as behind a proxy that restarts, gets a moment.
+_PAUSE_SECONDS = 0.5
 
 
 class Origin(Protocol):
@@ -71,3 +74,4 @@ class UrlOrigin:
                 failures += 1
                 if failures >= _URL_ATTEMPTS:
                     raise
+                time.sleep(failures * _PAUSE_SECONDS)

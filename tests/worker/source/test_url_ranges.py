@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,8 +93,10 @@ def test_a_connection_that_ends_early_goes_on_where_it_ended(case: Case) -> None
 def test_a_server_that_sends_nothing_is_given_up_for_now(case: Case) -> None:
     opened = case.open()
     case.files.ranges = False
+    began = time.monotonic()
     with pytest.raises(Unreachable):
         opened.file.ensure(MIB, MIB + 9)
+    assert time.monotonic() - began >= 1.5, "it was asked again without a pause"
     case.files.ranges = True
     assert case.read(opened, MIB, MIB + 9) == DATA[MIB : MIB + 9]
 
