@@ -19,7 +19,9 @@ def expires_at(url: str) -> float | None:
                 begin = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
                 return begin.timestamp() + float(query[f"x-{vendor}-expires"])
         if "sig" in query and "se" in query:
-            return datetime.fromisoformat(query["se"]).timestamp()
+            end = datetime.fromisoformat(query["se"])
+            # Azure takes a time without a zone, as a plain date, for one in UTC.
+            return end.replace(tzinfo=end.tzinfo or UTC).timestamp()
         if "expires" in query:
             return float(query["expires"])
     except (KeyError, ValueError):
