@@ -95,7 +95,7 @@ end
 local function choose()
   local named = read_task(arg.task)
   if not arg.queue or (named and named.f.token == arg.token) then return named end
-  local call = P .. 'call:' .. arg.token
+  local call = P .. 'call:' .. string.gsub(arg.token, ':', '-')
   local earlier = redis.call('GET', call)
   local task = earlier and read_task(earlier)
   if task and (task.f.token == arg.token or task.f.exhausted_by == arg.token) then
