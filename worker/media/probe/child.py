@@ -570,8 +570,8 @@ def _open_at(path: Path, options: Options, **more: str) -> Any:
 def _undecoded(path: Path) -> dict[str, str]:
     """Return the options by which FFmpeg opens an MP4 without decoding any frame.
 
-    An MP4 states both times of each frame. FFmpeg 9.0.2 derives one of them in other
-    containers, from the reordering that it sees in frames.
+    An MP4 states both times of each frame. In other containers FFmpeg (of PyAV 18.1)
+    derives one of them, and the start of a stream, from the frames that it decodes.
     """
     with path.open("rb") as file:
         return {"skip_frame": "all"} if file.read(8)[4:] == b"ftyp" else {}
