@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.allinone.logs import LIMIT_BYTES, Log
+
 _DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 _POLL_SECONDS = 0.03
 _TAIL_BYTES = 4000
@@ -45,7 +47,7 @@ class Child:
 
     part: Part
     process: subprocess.Popen[bytes]
-    log: Path
+    log: Log
     deaths: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -54,12 +56,20 @@ class Children:
     """The supervisor's children, in the order they were started.
 
     Start them from the main thread: the kernel binds a child's life to the thread
-    that forked it, not to the process.
+    that forked it, not to the process. ``log_bytes`` is the size of a log at which it
+    is rotated.
     """
 
-    def __init__(self, root: Path, logs: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        logs: Path,
+        env: Mapping[str, str],
+        log_bytes: int = LIMIT_BYTES,
+    ) -> None:
         self._root = root
         self._logs = logs
+        self._log_bytes = log_bytes
         self._env = env
         self._children: list[Child] = []
         # When each part that died is due again, by its name.
@@ -68,13 +78,12 @@ class Children:
 
     def start(self, part: Part) -> Child:
         """Start a part in a process group of its own, with its output in a log."""
-        log = self._logs / f"{part.name}.log"
-        log.unlink(missing_ok=True)
+        log = Log(self._logs / f"{part.name}.log", self._log_bytes)
         child = Child(part, self._spawn(part, log), log)
         self._children.append(child)
         return child
 
-    def _spawn(self, part: Part, log: Path) -> subprocess.Popen[bytes]:
+    def _spawn(self, part: Part, log: Log) -> subprocess.Popen[bytes]:
         die_with_parent = [
             sys.executable,
             "-I",
@@ -82,7 +91,7 @@ class Children:
             str(_DIE_WITH_PARENT),
             str(os.getpid()),
         ]
-        with log.open("ab") as out:
+        with os.fdopen(log.open(), "wb") as out:
             return subprocess.Popen(
                 die_with_parent + part.argv,
                 cwd=self._root,
@@ -134,7 +143,7 @@ class Children:
                 self._due[name] = now + pause
                 said.append(
                     f"{name} ended ({_manner(status)}): it is started again in "
-                    f"{pause:g} s; its log: {child.log}"
+                    f"{pause:g} s; its log: {child.log.path}"
                 )
             elif now >= self._due[name]:
                 del self._due[name]
@@ -167,6 +176,7 @@ class Children:
             # Also for what is left of its group if it ended by itself.
             _signal(child, signal.SIGKILL)
             child.process.wait()
+            child.log.flush()
         self._children.clear()
 
 
@@ -187,6 +197,7 @@ def _deaths_in_a_row(child: Child) -> int:
 
 
 def _last_words(child: Child, status: int) -> str:
+    child.log.flush()
     return f"{child.part.name} ended ({_manner(status)})\n{_tail(child.log)}"
 
 
@@ -196,7 +207,7 @@ def _manner(status: int) -> str:
     return f"status {status}"
 
 
-def _tail(log: Path) -> str:
-    text = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+def _tail(log: Log) -> str:
+    text = log.path.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
     lines = "\n".join("    " + line for line in text.splitlines()[-15:])
-    return f"  the end of {log}:\n{lines}"
+    return f"  the end of {log.path}:\n{lines}"
