@@ -44,7 +44,7 @@ def create_app(runtime: Runtime) -> Flask:
     metrics = Metrics(runtime.store, lambda stats: len(health.reasons(runtime, stats)))
     services = _services(runtime)
     middleware.install(app, settings, metrics)
-    idempotency.install(app, services.authenticator, runtime.store)
+    idempotency.install(app, services.authenticator, runtime.store, settings.secret)
     problems.register(app)
     app.register_blueprint(jobs.blueprint(services))
     app.register_blueprint(batches.blueprint(services))

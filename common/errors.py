@@ -43,7 +43,8 @@ FramemillError
 │   └── ResourceLimit          resource_limit
 ├── DeliveryError              a delivery failed; shown in the deliveries' log
 │   ├── ReceiverError          receiver_error (retried)
-│   └── ReceiverGone           receiver_gone
+│   ├── ReceiverGone           receiver_gone
+│   └── SecretUnreadable       secret_unreadable (retried)
 ├── KeyRevoked                 key_revoked; the key of a batch was revoked
 ├── WorkerLost                 worker_lost; a task outlived its workers
 ├── Interrupted                interrupted; this attempt was stopped
@@ -404,6 +405,13 @@ class ReceiverGone(DeliveryError):
     """The receiver is gone or cannot be used; the delivery is not tried again."""
 
     code, title = "receiver_gone", "Receiver gone"
+
+
+class SecretUnreadable(DeliveryError):
+    """The secret of a webhook cannot be decrypted; the delivery is tried again."""
+
+    code, title = "secret_unreadable", "Secret of the webhook not readable"
+    retryable = True
 
 
 class KeyRevoked(FramemillError):

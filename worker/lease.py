@@ -29,6 +29,7 @@ from common.errors import (
     InternalError,
     Interrupted,
     MediaError,
+    SecretUnreadable,
     StorageDenied,
     StoreUnavailable,
 )
@@ -249,7 +250,7 @@ class Attempt:
             log.warning("task.lost")
             return Outcome(applied=False, job_ended=False, messages=[])
         defect = release.error and release.error.code == InternalError.code
-        if defect or isinstance(error, StorageDenied):
+        if defect or isinstance(error, StorageDenied | SecretUnreadable):
             level = logging.ERROR
         elif claim.delivery is not None and release.error is not None:
             level = logging.WARNING  # a receiver fails: its operator may want to know

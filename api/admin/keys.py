@@ -85,7 +85,9 @@ def add_webhook(options: argparse.Namespace) -> int:
     check_receiver(requested.url, settings.egress, "/url")
     keys = Keys.connect(settings)
     made = keys.add_webhook(
-        options.id, Subscription.model_validate(requested.model_dump())
+        options.id,
+        Subscription.model_validate(requested.model_dump()),
+        settings.api.secret,
     )
     _inform(f"webhook {made.id}; its secret is shown only now:")
     print(made.secret)

@@ -27,6 +27,7 @@ from api.http.context import current
 from common.access.principal import Principal
 from common.errors import Conflict, StoreUnavailable
 from common.jobs.store import Idempotency, JobStore, Repeatable
+from common.sealing import SealBroken, seal, unseal
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +44,13 @@ _BODY_BYTES = 4 * 1024 * 1024
 _ANSWER_BYTES = 1024 * 1024
 
 
-def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
-    """Add it to an app; after the middleware, whose headers are never kept."""
+def install(
+    app: Flask, authenticator: Authenticator, store: JobStore, secret: str
+) -> None:
+    """Add it to an app; after the middleware, whose headers are never kept.
+
+    ``secret`` seals the kept answers, some of which show a secret.
+    """
 
     @app.before_request
     def begin() -> Response | None:
@@ -55,7 +61,7 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
         requested = Repeatable(
             whose, f"POST {request.path}", key, _fingerprint(), uuid.uuid4().hex
         )
-        kept = _await_turn(store, requested)
+        kept = _await_turn(store, requested, secret)
         if kept is None:
             current().execution = requested
         return kept
@@ -67,7 +73,7 @@ def install(app: Flask, authenticator: Authenticator, store: JobStore) -> None:
         if requested is None:
             return response
         try:
-            _settle(store, requested, response)
+            _settle(store, requested, response, secret)
         except StoreUnavailable as error:
             # The work is done and its answer is sent; the key is free in two minutes.
             log.warning("answer.not_kept", error=error.detail)
@@ -119,10 +125,11 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _await_turn(store: JobStore, requested: Repeatable) -> Response | None:
+def _await_turn(store: JobStore, requested: Repeatable, secret: str) -> Response | None:
     """Return the kept answer, or None when it is this execution's turn.
 
-    Raises IdempotencyMismatch, and Conflict when the first one takes too long.
+    Raises IdempotencyMismatch, and Conflict when the first one takes too long or the
+    answer is sealed by another secret.
     """
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
@@ -130,7 +137,7 @@ def _await_turn(store: JobStore, requested: Repeatable) -> Response | None:
         if turn.state == "go":
             return None
         if turn.answer is not None:
-            return _read(turn.answer)
+            return _read(turn.answer, secret)
         if time.monotonic() > deadline:
             raise Conflict(
                 "the first request with this Idempotency-Key is still running",
@@ -139,26 +146,34 @@ def _await_turn(store: JobStore, requested: Repeatable) -> Response | None:
         time.sleep(_POLL_SECONDS)
 
 
-def _settle(store: JobStore, requested: Repeatable, response: Response) -> None:
-    answer = _write(response) if 200 <= response.status_code < 300 else ""
+def _settle(
+    store: JobStore, requested: Repeatable, response: Response, secret: str
+) -> None:
+    answer = _write(response, secret) if 200 <= response.status_code < 300 else ""
     if 0 < len(answer) <= _ANSWER_BYTES:
         store.keep_answer(requested, answer)
     else:
         store.drop_answer(requested)
 
 
-def _write(response: Response) -> str:
-    return json.dumps(
-        {
-            "status": response.status_code,
-            "headers": list(response.headers),
-            "body": response.get_data(as_text=True),
-        }
-    )
+def _write(response: Response, secret: str) -> str:
+    kept = {
+        "status": response.status_code,
+        "headers": list(response.headers),
+        "body": response.get_data(as_text=True),
+    }
+    return seal(json.dumps(kept), secret)
 
 
-def _read(answer: str) -> Response:
-    kept = json.loads(answer)
+def _read(answer: str, secret: str) -> Response:
+    try:
+        kept = json.loads(unseal(answer, secret))
+    except SealBroken as error:
+        raise Conflict(
+            f"the answer to the first request with this Idempotency-Key is kept, but "
+            f"{error}",
+            hint="look whether the first request did its work, or use another key",
+        ) from error
     response = Response(kept["body"], kept["status"], headers=kept["headers"])
     response.headers[REPLAYED] = "true"
     return response

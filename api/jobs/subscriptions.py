@@ -151,7 +151,8 @@ def as_stored(
         Subscription(id=f"s{number}", **one.model_dump(mode="json"))
         for number, one in enumerate(requested, 1)
     ]
-    return [*own, *who.subscriptions]
+    secret = settings.api.secret
+    return [one.sealed(secret) for one in (*own, *who.subscriptions)]
 
 
 def check_receiver(url: str, egress: Egress, pointer: str) -> None:

@@ -41,7 +41,9 @@ def blueprint(services: Services) -> Blueprint:
         requested = validate(_NEW, document)
         check_receiver(requested.url, settings.egress, "/url")
         made = keys.add_webhook(
-            key_id, Subscription.model_validate(requested.model_dump())
+            key_id,
+            Subscription.model_validate(requested.model_dump()),
+            settings.api.secret,
         )
         view = NewWebhookView(**_view(made), secret=made.secret or "")
         return bodies.json_response(view, 201)

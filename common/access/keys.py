@@ -207,10 +207,13 @@ class Keys:
                 return new
         raise Conflict(f"others kept changing the key {key_id!r}; try again")
 
-    def add_webhook(self, key_id: str, webhook: Subscription) -> Subscription:
+    def add_webhook(
+        self, key_id: str, webhook: Subscription, api_secret: str
+    ) -> Subscription:
         """Store one more webhook of a key, and return it with its id and secret.
 
-        Without a secret it gets a new one. Jobs that are submitted from now on get the
+        Without a secret it gets a new one, which is stored sealed by ``api_secret``.
+        Jobs that are submitted from now on get the
         webhook. Raises Conflict when the key has ten, NotFound when there is no key.
         """
         made = webhook.model_copy(
@@ -221,13 +224,15 @@ class Keys:
             }
         )
 
+        stored = made.sealed(api_secret)
+
         def edit(record: KeyRecord) -> KeyRecord:
             if len(record.webhooks) >= MOST_WEBHOOKS:
                 raise Conflict(
                     f"an API key has at most {MOST_WEBHOOKS} webhooks",
                     hint="delete one that is not needed",
                 )
-            return record.model_copy(update={"webhooks": [*record.webhooks, made]})
+            return record.model_copy(update={"webhooks": [*record.webhooks, stored]})
 
         self.change(key_id, edit)
         return made

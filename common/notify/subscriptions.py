@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from common.model import Record
+from common.sealing import seal
 
 # All events that the scripts of the job store emit.
 EVENTS = (
@@ -42,7 +43,8 @@ class Subscription(Record):
 
     ``events`` holds event types, prefixes such as ``"job.*"``, or ``"*"``; empty is
     all. Records of older versions may hold events that do not exist. ``secret`` signs
-    a webhook; None or empty is the service's own. ``id`` is unique within its job or
+    a webhook, and is stored sealed (:mod:`common.sealing`), by older versions as it
+    is; None or empty is the service's own. ``id`` is unique within its job or
     key, and ``created_at`` (Unix ms) is set for those of keys.
     """
 
@@ -57,6 +59,12 @@ class Subscription(Record):
     @model_serializer(mode="wrap")
     def _without_nulls(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in write(self).items() if value is not None}
+
+    def sealed(self, api_secret: str) -> Subscription:
+        """Return it as it is stored: with its secret sealed, if it has one."""
+        if not self.secret:
+            return self
+        return self.model_copy(update={"secret": seal(self.secret, api_secret)})
 
     def limited_to(self, events: list[str]) -> Subscription:
         """Return the subscription to these events instead."""

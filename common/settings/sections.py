@@ -300,8 +300,10 @@ class Api(Section):
     )
     secret: str = Field(
         default="",
-        description="Signs artifact URLs. It has at least 32 characters and is the "
-        "same in every API process.",
+        description="Signs artifact URLs, and encrypts the secrets of webhooks in the "
+        "store. It has at least 32 characters and is the same in every process of the "
+        "service. Changing it ends the links that are out, and webhooks with a secret "
+        "of their own must be made anew.",
     )
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     cors_origins: Words = Field(

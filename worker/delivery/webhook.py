@@ -12,9 +12,10 @@ import hmac
 import json
 from typing import Any, Protocol
 
-from common.errors import ReceiverError, ReceiverGone
+from common.errors import ReceiverError, ReceiverGone, SecretUnreadable
 from common.model import BatchRecord, Event, JobRecord
 from common.notify.subscriptions import Subscription
+from common.sealing import SealBroken, unseal
 from common.settings.load import Settings
 from common.timestamps import rfc3339
 from worker.egress import Answer
@@ -138,9 +139,10 @@ def send(
 ) -> dict[str, Any]:
     """Post once and return the result for the delivery log.
 
-    Raises AddressRefused, Unreachable, ReceiverError, ReceiverGone (410, no secret).
+    Raises AddressRefused, Unreachable, ReceiverError, ReceiverGone (410, no secret),
+    SecretUnreadable.
     """
-    secret = subscription.secret or settings.webhooks.secret
+    secret = _own_secret(subscription, settings) or settings.webhooks.secret
     if not secret:
         raise ReceiverGone(
             "the subscription has no secret and FRAMEMILL_WEBHOOKS_SECRET is not set"
@@ -159,6 +161,17 @@ def send(
     if answer.status == 410:
         raise ReceiverGone(detail)
     raise ReceiverError(detail, retry_after=_retry_after(answer))
+
+
+def _own_secret(subscription: Subscription, settings: Settings) -> str:
+    try:
+        return unseal(subscription.secret or "", settings.api.secret)
+    except SealBroken as error:
+        raise SecretUnreadable(
+            f"the webhook's secret cannot be read: {error}",
+            hint="set the earlier FRAMEMILL_API_SECRET again, or make the webhook "
+            "anew and delete this one",
+        ) from error
 
 
 def _retry_after(answer: Answer) -> float:

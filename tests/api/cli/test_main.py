@@ -52,6 +52,7 @@ def operator(context: Context, monkeypatch: pytest.MonkeyPatch) -> Context:
     store = context.runtime.settings.store
     monkeypatch.setenv("FRAMEMILL_STORE_URL", store.url)
     monkeypatch.setenv("FRAMEMILL_STORE_PREFIX", store.prefix)
+    monkeypatch.setenv("FRAMEMILL_API_SECRET", context.runtime.settings.api.secret)
     return context
 
 

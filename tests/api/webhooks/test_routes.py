@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from common.jobs.store import Claim
+from common.sealing import unseal
 from tests.api.conftest import OBJECT, Context, a_file, post_form
 from tests.api.http.test_auth import a_key
 from tests.conftest import ROOT
@@ -140,7 +141,10 @@ def test_given_a_job_then_the_worker_gets_the_webhooks_secret(guarded: Context) 
     claim = guarded.runtime.store.claim(f"{job['id']}:n:1", "t", "w")
     assert isinstance(claim, Claim)
     assert claim.delivery is not None
-    assert claim.delivery.subscription.secret == made["secret"]
+    stored = claim.delivery.subscription.secret or ""
+    assert stored != made["secret"]
+    api_secret = guarded.runtime.settings.api.secret
+    assert unseal(stored, api_secret) == made["secret"]
 
 
 def test_given_a_deleted_webhook_then_later_jobs_are_not_told(guarded: Context) -> None:

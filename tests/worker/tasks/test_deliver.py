@@ -12,9 +12,11 @@ from email.message import EmailMessage
 import pytest
 from aiosmtpd.controller import Controller
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from structlog.testing import capture_logs
 
 from common.jobs.store import Claim, Opening
 from common.model import Artifact, Event, MediaInfo
+from common.sealing import seal
 from tests.worker.context import SECRET, accept_job, make_runtime, send
 from tests.worker.receiver import Reply, receiving
 from worker.delivery.mail import Letter, compose
@@ -68,6 +70,34 @@ def test_a_subscriptions_own_secret_signs(tmp_path):
     Webhook(OTHER_SECRET).verify(got.body, got.headers)
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(got.body, got.headers)
+
+
+def test_a_sealed_secret_signs(tmp_path):
+    with receiving() as server:
+        runtime = make_runtime(tmp_path, egress=egress(server.port))
+        sealed = seal(OTHER_SECRET, runtime.settings.api.secret)
+        job = accept_job(runtime, hook(server, secret=sealed))
+        send(runtime, f"{job}:n:1")
+    (got,) = server.requests
+    Webhook(OTHER_SECRET).verify(got.body, got.headers)
+
+
+@pytest.mark.parametrize("now", ["y" * 32, ""])
+def test_a_secret_sealed_by_another_api_secret_is_said_and_tried_again(tmp_path, now):
+    with receiving() as server, capture_logs() as logs:
+        api = {"secret": now, "public_url": "https://frames.test"}
+        runtime = make_runtime(tmp_path, egress=egress(server.port), api=api)
+        job = accept_job(runtime, hook(server, secret=seal(OTHER_SECRET, "x" * 32)))
+        send(runtime, f"{job}:n:1")
+        assert server.touched == 0
+    delivery = runtime.store.delivery(f"{job}:n:1")
+    assert delivery.state == "queued"
+    (attempt,) = delivery.attempts
+    assert attempt["error"]["code"] == "secret_unreadable"
+    assert "FRAMEMILL_API_SECRET" in attempt["error"]["detail"]
+    (said,) = [one for one in logs if one["log_level"] == "error"]
+    assert "FRAMEMILL_API_SECRET" in said["error"]
+    assert OTHER_SECRET not in json.dumps(logs, default=str)
 
 
 def test_a_receiver_that_fails_for_a_while_gets_it_later_under_the_same_id(tmp_path):
