@@ -205,6 +205,56 @@ def test_an_address_that_is_none_is_explained(visit: Visit) -> None:
     expect(visit.page.locator("#address-fault")).to_contain_text("s3://bucket/key")
 
 
+def test_a_refused_address_is_explained_once(visit: Visit) -> None:
+    visit.open("/")
+    visit.page.locator("#source").fill("http://127.0.0.1:1/clip.mp4")
+    visit.page.get_by_role("button", name="Make pictures").click()
+
+    said = visit.page.locator("#address-fault")
+    expect(said).to_contain_text("upload the file")
+    assert said.inner_text().lower().count("upload the file") == 1
+
+
+def test_an_address_that_is_sent_twice_makes_one_job(visit: Visit) -> None:
+    sent: list[Route] = []
+    # Playwright can not register a list's own method.
+    visit.page.route("**/v1/jobs", lambda route: sent.append(route))  # noqa: PLW0108
+    visit.open("/")
+    visit.page.locator("#source").fill("s3://framemill/clips/clip.mp4")
+    make = visit.page.get_by_role("button", name="Make pictures")
+    make.dblclick()
+    expect(make).to_have_attribute("aria-disabled", "true")
+
+    assert len(sent) == 1
+    sent[0].fulfill(status=503, json={"detail": "the service is busy"})
+    expect(visit.page.locator("#address-fault")).to_have_text("The service is busy")
+    expect(make).not_to_have_attribute("aria-disabled", "true")
+
+
+def test_a_refused_upload_says_why(visit: Visit) -> None:
+    problem = {"detail": "the store is full", "hint": "delete old jobs"}
+    visit.page.route("**/v1/tus", lambda route: route.fulfill(status=400, json=problem))
+    visit.open("/")
+    choose(visit, SAMPLE)
+
+    fault = visit.page.locator(".upload .fault")
+    expect(fault).to_have_text("The store is full. Delete old jobs")
+
+
+def test_a_discarded_upload_leaves_a_list_that_says_so(
+    visit: Visit, large: Path
+) -> None:
+    nothing = {"jobs": [], "next": None}
+    visit.page.route("**/v1/jobs?*", lambda route: route.fulfill(json=nothing))
+    visit.open("/")
+    with slow_upload(visit, large) as row:
+        expect(visit.page.locator("#none")).to_be_hidden()
+        row.get_by_role("button", name="Discard").click()
+
+    expect(visit.page.locator("#none")).to_be_visible()
+    expect(visit.page.get_by_role("heading", name="Recent")).to_be_focused()
+
+
 def test_a_preset_is_chosen_and_shown_for_curl_and_python(visit: Visit) -> None:
     visit.open("/")
     visit.page.get_by_role("radio", name="Player").check()
@@ -247,6 +297,21 @@ def test_the_storyboard_shows_over_the_seek_bar(visit: Visit) -> None:
     expect(tile.first).to_be_visible()
     assert "storyboard" in (tile.first.get_attribute("src") or "")
     assert_quiet(visit)
+
+
+def test_a_phone_has_room_for_the_seek_bar(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    visit.open("/")
+    visit.page.get_by_role("radio", name="Player").check()
+    choose(visit, SAMPLE)
+    done = await_status(visit, "sample.mp4", "completed")
+    bar = done.locator(".plyr__progress input")
+    expect(bar).to_be_visible()
+
+    box = bar.bounding_box()
+    assert box is not None
+    assert box["width"] > 80
+    expect(done.locator(".plyr__volume input")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -111,6 +111,9 @@ def test_the_timeline_says_what_went_wrong_where(visit: Visit, tmp_path: Path) -
 
     line = visit.page.locator('#events li[data-event="output.failed"]').first
     expect(line).to_contain_text("not in a supported video format")
+    # There is nothing to be seen behind a link.
+    expect(visit.page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(visit.page.get_by_role("button", name="Share")).to_have_count(0)
 
 
 def test_the_stages_of_a_job_include_its_deliveries(visit: Visit, job: str) -> None:
@@ -330,7 +333,7 @@ def test_a_slider_goes_through_animations_by_their_bytes(
     found = [one for one in versions["outputs"] if one["kind"] == "animation"]
     found.sort(key=lambda one: one["artifacts"][0]["bytes"])
     names = [one["name"].upper() for one in found]
-    box = visit.page.get_by_role("region", name="By size")
+    box = visit.page.get_by_role("region", name="Compare by file size")
     slider = box.get_by_role("slider")
     expect(box.get_by_text("This is the smallest.")).to_be_visible()
     slider.focus()
@@ -412,8 +415,49 @@ def test_the_gallery_is_searched_by_name(visit: Visit, job: str) -> None:
 
     assert tiles.first.get_attribute("id") == f"job-{job}"
     visit.page.get_by_label("Search by name or id").fill("no such name")
-    expect(visit.page.get_by_text("No jobs here.")).to_be_visible()
+    expect(visit.page.get_by_text("No job matches.")).to_be_visible()
     assert_quiet(visit)
+
+
+def test_a_gallery_without_jobs_leads_to_the_first_page(visit: Visit) -> None:
+    nothing = {"jobs": [], "next": None}
+    visit.page.route("**/v1/jobs?*", lambda route: route.fulfill(json=nothing))
+    visit.open("/jobs")
+
+    expect(visit.page.get_by_text("No jobs yet.")).to_be_visible()
+    visit.page.get_by_role("link", name="Drop a video").click()
+    visit.page.wait_for_url(f"{visit.service.url}/")
+
+
+def test_a_job_that_is_gone_says_what_may_have_happened(visit: Visit) -> None:
+    visit.page.goto(f"{visit.service.url}/jobs/{'0' * 32}")
+
+    expect(visit.page.get_by_role("heading", level=1)).to_have_text(
+        "There is no such job"
+    )
+    expect(visit.page.get_by_text("it has expired")).to_be_visible()
+
+
+def test_seconds_in_a_bar_are_never_cut_off(visit: Visit, job: str) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    visit.open(f"/jobs/{job}")
+    expect(visit.page.locator(".bar").first).to_be_attached()
+
+    cut = """bars => bars.filter(bar => {
+        const words = bar.firstElementChild.getBoundingClientRect();
+        return words.width > 0 && words.right > bar.getBoundingClientRect().right;
+    }).map(bar => bar.title)"""
+    assert visit.page.locator(".bar").evaluate_all(cut) == []
+
+
+def test_german_writes_times_with_a_comma(visit: Visit, job: str) -> None:
+    visit.page.context.add_cookies(
+        [{"name": "language", "value": "de", "url": visit.service.url}]
+    )
+    visit.open(f"/jobs/{job}")
+    facts = visit.page.locator("[data-output=thumbnail] figcaption").first
+
+    expect(facts).to_contain_text(re.compile(r"Bild bei 0:\d\d,\d "))
 
 
 def test_a_page_with_running_jobs_needs_one_stream(visit: Visit) -> None:

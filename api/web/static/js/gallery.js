@@ -22,6 +22,7 @@ function show(job) {
 async function load() {
   const turn = ++asked;
   more.disabled = true;
+  byId("fault").replaceChildren();
   const query = { limit: PAGE };
   if (form.status.value) query.status = form.status.value;
   if (form.search.value.trim()) query.search = form.search.value.trim();
@@ -34,9 +35,11 @@ async function load() {
     page.jobs.forEach((job) => live.watch(job));
     cursor = page.next;
     more.hidden = cursor === null;
-    byId("none").hidden = list.childElementCount > 0;
+    const sifted = query.status !== undefined || query.search !== undefined;
+    byId("none").hidden = list.childElementCount > 0 || !sifted;
+    byId("empty").hidden = list.childElementCount > 0 || sifted;
   } catch (error) {
-    list.after(fault(error));
+    if (turn === asked) byId("fault").replaceChildren(fault(error));
   }
   more.disabled = false;
 }

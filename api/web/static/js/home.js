@@ -5,7 +5,7 @@ import { byId } from "./dom.js";
 import { tile } from "./job-tile.js";
 import { JobView } from "./job-view.js";
 import { Live, ended } from "./live.js";
-import { announce, fault, wordsOf } from "./page.js";
+import { announce, fault, once, wordsOf } from "./page.js";
 import { bytes, facts, t } from "./texts.js";
 import { Uploads } from "./uploads.js";
 import { Wanted } from "./wanted.js";
@@ -16,13 +16,23 @@ const views = new Map();
 const list = byId("jobs");
 const wanted = new Wanted(byId("wanted"));
 const live = new Live((job) => views.get(job.id)?.update(job), forget);
-const uploads = new Uploads(list, async (id) => add(await api.job(id)));
+const uploads = new Uploads(list, async (id) => add(await api.job(id)), removed);
+
+function showNone() {
+  byId("none").hidden = list.childElementCount + byId("earlier").childElementCount > 0;
+}
+
+// What was removed may have had the focus.
+function removed() {
+  showNone();
+  if (document.activeElement === document.body) byId("recent-title").focus({ preventScroll: true });
+}
 
 function forget(id) {
   views.get(id)?.element.remove();
   views.delete(id);
   live.forget(id);
-  byId("none").hidden = list.childElementCount > 0;
+  removed();
 }
 
 function add(job) {
@@ -78,8 +88,7 @@ function listenForFiles() {
 function listenForAddresses() {
   const form = byId("address");
   const place = byId("address-fault");
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
+  const send = async () => {
     place.hidden = true;
     try {
       add(await api.submit({ source: sourceOf(form.source.value.trim()), ...wanted.request() }));
@@ -88,6 +97,10 @@ function listenForAddresses() {
       place.hidden = wanted.blame(error);
       place.textContent = wordsOf(error);
     }
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    once(form.querySelector("button"), send);
   });
 }
 
@@ -111,4 +124,4 @@ try {
 } catch (error) {
   list.append(fault(error));
 }
-byId("none").hidden = list.childElementCount > 0;
+showNone();

@@ -3,7 +3,7 @@
 import { act, remove } from "./api.js";
 import { h, renew } from "./dom.js";
 import { ended } from "./live.js";
-import { announce, fault, sentence } from "./page.js";
+import { announce, fault, once, sentence } from "./page.js";
 import { results } from "./results.js";
 import { bytes, clock, moment, number, t } from "./texts.js";
 import { slider, versionsOf } from "./versions.js";
@@ -29,7 +29,7 @@ function trouble(error) {
   return h(
     "div",
     { class: "notice bad" },
-    h("strong", {}, error.title),
+    h("strong", { lang: "en" }, error.title),
     h("p", { lang: "en" }, sentence(error.detail)),
     error.hint ? h("p", { lang: "en" }, h("span", { class: "what" }, t("trouble.do")), " ", sentence(error.hint)) : null,
     h("a", { href: `/docs/errors#${error.code}`, class: "small" }, t("trouble.more")),
@@ -135,12 +135,12 @@ export class JobView {
   }
 
   #buttons(job) {
-    const button = (key, action) => h("button", { type: "button", class: "button small quiet", onclick: () => this.#try(action) }, t(key));
+    const button = (key, action) => h("button", { type: "button", class: "button small quiet", onclick: (event) => this.#try(event.currentTarget, action) }, t(key));
     const archive = job.links.archive ? h("a", { class: "button small quiet", href: job.links.archive, download: "" }, t("job.archive")) : null;
     if (!this.mine) return [archive];
     if (!ended(job)) return [button("job.cancel", async () => this.update(await act(job.id, "cancel")))];
     const shown = [archive];
-    shown.push(button("job.share", async () => (await import("./share.js")).share(job)));
+    if (job.outputs.some(({ artifacts }) => artifacts.length > 0)) shown.push(button("job.share", async () => (await import("./share.js")).share(job)));
     if (job.status !== "completed") shown.push(button("job.retry", async () => this.#again(await act(job.id, "retry"))));
     shown.push(button("job.delete", async () => {
       if (!confirm(t("job.delete_sure", { name: this.title.textContent }))) return;
@@ -156,9 +156,10 @@ export class JobView {
     this.element.dispatchEvent(new CustomEvent("again", { bubbles: true, detail: job }));
   }
 
-  async #try(action) {
+  async #try(button, action) {
     try {
-      await action();
+      this.trouble.querySelector("[role=alert]")?.remove();
+      await once(button, action);
     } catch (error) {
       this.trouble.append(fault(error));
     }

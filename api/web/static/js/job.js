@@ -1,10 +1,11 @@
 // The page of one job.
 import * as api from "./api.js";
 import { comparison } from "./comparison.js";
-import { byId } from "./dom.js";
+import { byId, h } from "./dom.js";
 import { JobView } from "./job-view.js";
 import { Live } from "./live.js";
 import { fault } from "./page.js";
+import { t } from "./texts.js";
 import { Timeline } from "./timeline.js";
 
 const LOOK_MILLISECONDS = 3000;
@@ -26,6 +27,10 @@ async function lookAtDeliveries(timeline) {
     // The timeline is whole without them, and the next look may get an answer.
     looking = setTimeout(() => lookAtDeliveries(timeline), LOOK_MILLISECONDS);
   }
+}
+
+function missing() {
+  return h("div", { class: "panel signin" }, h("h1", {}, t("job.gone")), h("p", {}, t("job.gone_why")));
 }
 
 try {
@@ -53,5 +58,5 @@ try {
   live.watch(job, { history: true });
   lookAtDeliveries(timeline);
 } catch (error) {
-  place.append(fault(error));
+  place.append(error.status === 404 ? missing() : fault(error));
 }

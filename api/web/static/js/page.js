@@ -13,7 +13,8 @@ export function announce(text) {
 export function wordsOf(error) {
   if (error instanceof Unreached) return t("fault.unreached");
   const faults = (error.faults ?? []).map((fault) => [fault.detail, fault.hint].filter(Boolean).join("; "));
-  return sentence([faults.length ? faults.join(". ") : error.message, error.hint].filter(Boolean).join(". "));
+  // A problem's own hint is that of its first fault.
+  return (faults.length ? faults : [error.message, error.hint].filter(Boolean)).map(sentence).join(". ");
 }
 
 // The API's texts start small, since programs put them after a colon.
@@ -21,6 +22,18 @@ export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 export function fault(error) {
   return h("p", { class: "notice bad", role: "alert" }, wordsOf(error));
+}
+
+// Runs `act` unless an earlier click is still at work. The button stays enabled, since
+// one that is disabled loses the focus.
+export async function once(button, act) {
+  if (button.ariaDisabled === "true") return;
+  button.ariaDisabled = "true";
+  try {
+    await act();
+  } finally {
+    button.ariaDisabled = null;
+  }
 }
 
 function isDark() {

@@ -1,7 +1,7 @@
 // The pictures of an output, each kind in its own way.
 import { copyRow } from "./copy.js";
 import { h } from "./dom.js";
-import { fault } from "./page.js";
+import { fault, once } from "./page.js";
 import { player } from "./player.js";
 import { bytes, clock, number, t } from "./texts.js";
 
@@ -54,7 +54,7 @@ const titleOf = (job, output) => `${job.source.name ?? job.id}: ${output.name}`;
 // What opens a dialog loads it first: most visits need none.
 function opener(key, act) {
   const button = h("button", { type: "button", class: "button small" }, t(key));
-  button.addEventListener("click", () => act(button).catch((error) => button.after(fault(error))));
+  button.addEventListener("click", () => once(button, () => act(button)).catch((error) => button.after(fault(error))));
   return button;
 }
 
@@ -77,7 +77,7 @@ function sameFrame(job, artifact) {
 function thumbnails(job, output) {
   const title = titleOf(job, output);
   const figures = output.artifacts.map((artifact) => figure(still(artifact, title), artifact, title, { versions: sameFrame(job, artifact) }));
-  return [h("div", { class: figures.length > 1 ? "grid" : "one" }, ...figures), runnersUp(job, output)];
+  return [h("div", { class: figures.length > 1 ? "grid" : output.kind === "contact_sheet" ? "wide" : "one" }, ...figures), runnersUp(job, output)];
 }
 
 // The next best frames, as the browser itself shows them out of the source.
@@ -89,13 +89,8 @@ function runnersUp(job, output) {
     const frame = h("video", { src: `${job.links.media}#t=${time}`, preload: "metadata", muted: true, playsInline: true, tabIndex: -1, "aria-hidden": "true" });
     frame.addEventListener("error", () => frame.remove(), { once: true });
     const choice = h("button", { type: "button", class: "other", "aria-label": t("picker.this", { time: clock(time) }) }, frame, h("span", { class: "small" }, clock(time)));
-    choice.addEventListener("click", async () => {
-      try {
-        await (await import("./frame-picker.js")).pick(job, output, time, choice);
-      } catch (error) {
-        choice.after(fault(error));
-      }
-    });
+    const take = async () => (await import("./frame-picker.js")).pick(job, output, time, choice);
+    choice.addEventListener("click", () => once(choice, take).catch((error) => choice.after(fault(error))));
     return h("li", {}, choice);
   });
   return h("div", { class: "others" }, h("h4", {}, t("result.others")), h("ul", { class: "strip" }, ...frames));

@@ -28,13 +28,14 @@ export function bytes(value) {
   return `${number(value, index > 1 && value < 100 ? 1 : 0)} ${UNITS[index]}`;
 }
 
-// Seconds of a video, as 0:04.2 or 1:02:03.
+// Seconds of a video, as 0:04.2 or 1:02:03; in German as 0:04,2.
 export function clock(seconds, digits = 1) {
   const scale = 10 ** digits;
   const total = Math.round(seconds * scale) / scale;
   const hours = Math.floor(total / 3600);
   const minutes = Math.floor((total % 3600) / 60);
-  const rest = (total % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  const format = { minimumIntegerDigits: 2, minimumFractionDigits: digits, maximumFractionDigits: digits };
+  const rest = new Intl.NumberFormat(facts.language, format).format(total % 60);
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 

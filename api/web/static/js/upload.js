@@ -1,5 +1,6 @@
 // One resumable upload: the tus client, and the row that shows it.
 import "../vendor/tus-js-client/tus.min.js";
+import { Refused } from "./api.js";
 import { h } from "./dom.js";
 import * as store from "./kept-files.js";
 import { wordsOf } from "./page.js";
@@ -85,7 +86,7 @@ export class UploadRow {
     const body = error.originalResponse?.getBody();
     let words = t("fault.unreached");
     try {
-      if (body) words = wordsOf(JSON.parse(body));
+      if (body) words = wordsOf(new Refused(error.originalResponse.getStatus(), JSON.parse(body)));
     } catch {
       words = error.message;
     }

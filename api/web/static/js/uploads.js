@@ -5,9 +5,11 @@ import { UploadRow, newRecord } from "./upload.js";
 const AT_ONCE = 3;
 
 export class Uploads {
-  constructor(list, finished) {
+  // `finished(jobId)` and `left()` are called for each upload that ended so.
+  constructor(list, finished, left) {
     this.list = list;
     this.finished = finished;
+    this.left = left;
     this.rows = new Set();
   }
 
@@ -25,7 +27,7 @@ export class Uploads {
   #row(record) {
     const row = new UploadRow(record, {
       finished: (id) => { this.#end(row); this.finished(id); },
-      left: () => this.#end(row),
+      left: () => { this.#end(row); this.left(); },
       begun: () => this.#next(),
     });
     this.rows.add(row);
