@@ -489,7 +489,7 @@ def test_all_files_are_downloaded_as_one_zip(visit: Visit, job: str) -> None:
 def test_a_shared_link_shows_the_job_alone(visit: Visit, job: str) -> None:
     visit.open(f"/jobs/{job}")
     visit.page.get_by_role("button", name="Share").click()
-    visit.page.get_by_role("button", name="Make link").click()
+    visit.page.get_by_role("button", name="Create link").click()
     link = visit.page.get_by_role("textbox", name="Link").input_value()
     visit.page.goto(link)
     assert_loaded(visit.page.locator("[data-output=thumbnail] figure img"))
