@@ -71,7 +71,7 @@ def test_it_shows_the_queues_the_worker_and_the_last_hour(visit: Visit) -> None:
     expect(visit.page.locator("#health")).to_have_text("All well")
     assert total(visit.page, "Accepted") >= 1
     assert total(visit.page, "Done") >= 1
-    drawing = visit.page.get_by_role("img", name="Jobs ended a minute")
+    drawing = visit.page.get_by_role("img", name="Jobs ended per minute")
     assert drawing.locator("path.completed").get_attribute("d") != ""
     assert_accessible(visit)
     assert_fits(visit)
@@ -81,7 +81,7 @@ def test_it_shows_the_queues_the_worker_and_the_last_hour(visit: Visit) -> None:
 def test_the_numbers_of_the_plots_are_there_as_a_table(visit: Visit) -> None:
     await_end(visit.service, visit.service.submit(SAMPLE, ONE))
     visit.open("/operations")
-    visit.page.get_by_text("Numbers of every minute").click()
+    visit.page.get_by_text("Numbers by minute").click()
     rows = visit.page.locator("#numbers tbody tr")
     expect(rows).to_have_count(60)
 
