@@ -20,6 +20,7 @@ from api.http.idempotency import accept_key
 from api.http.multipart import FILE, Form, ReceivedFile, receive
 from api.http.services import Services
 from api.http.validation import collected, validate
+from api.jobs.reservation import ReservedBody
 from api.jobs.schemas import FormRequest, JobRequest, S3Destination
 from api.jobs.sources import resolve_source
 from api.jobs.subscriptions import as_stored
@@ -195,11 +196,11 @@ def submit_form(
     _check_length(limits.source_bytes)
     # Crash window: from the commit of the blob to the record a crash leaves a blob
     # without a job. It is reserved first, and removed later unless a job has it.
-    runtime.store.reserve_blob(blob_key, runtime.settings.retention.upload_hours * 3600)
+    body = ReservedBody(request.stream, runtime.store, blob_key, runtime.settings)
     stored = False
     try:
         form = receive(
-            request.stream,
+            body,
             request.content_type or "",
             open_writer=lambda kind: runtime.blobs.writer(blob_key, content_type=kind),
             known=FormRequest.model_fields.keys(),

@@ -24,6 +24,10 @@ from worker.egress import Downloaded, expires_at
 from worker.lease import Attempt
 from worker.media.ffmpeg.clip import no_video
 
+# A file that this task stored is kept for so many times the longest life of a task
+# before the record names it.
+_LIVES = 2
+
 
 def prepare(attempt: Attempt) -> Outcome:
     """Pin and probe the source; split and open each output.
@@ -174,7 +178,7 @@ def _keep(
     # Crash window: the record names this blob only once prepare has succeeded, and
     # never after a failure (no video, too long). The reservation lets the janitor
     # delete it then. A worker that has lost the claim must not write over it.
-    runtime.store.reserve_blob(key, runtime.settings.retention.upload_hours * 3600)
+    runtime.store.reserve_blob(key, _LIVES * runtime.settings.engine.hard_seconds)
     attempt.check()
     info = runtime.blobs.put(key, path, content_type="application/octet-stream")
     source = claim.source.model_copy(

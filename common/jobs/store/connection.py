@@ -60,7 +60,7 @@ _CALL_SECONDS = 180
 # A request that has held its Idempotency-Key this long counts as dead.
 _HOLD_SECONDS = 120
 _RESEND_SECONDS, _MAX_RESEND_SECONDS = 30, 600
-_ORPHAN_HOURS, _DEAD_HOURS = 24, 720
+_DEAD_HOURS = 720
 _ALIVE_SECONDS, _DEFER_SECONDS = 30, 60
 _MAX_EVENTS = 1000
 # The scripts fill in how often it happened.
@@ -109,7 +109,8 @@ def _configuration(settings: Settings) -> str:
             "job_ms": _ms(kept.job_hours * 3600),
             "source_ms": _ms(kept.source_hours * 3600),
             "delivery_ms": _ms(settings.webhooks.log_hours * 3600),
-            "orphan_ms": _ms(_ORPHAN_HOURS * 3600),
+            # No attempt of an ended job is still storing files by then.
+            "orphan_ms": _ms(settings.engine.hard_seconds),
             "dead_ms": _ms(_DEAD_HOURS * 3600),
             "call_ms": _ms(_CALL_SECONDS),
             "idem_ms": _ms(kept.idempotency_hours * 3600),

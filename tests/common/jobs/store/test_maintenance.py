@@ -402,6 +402,19 @@ def test_an_ended_job_leaves_its_cleanups(store_context: StoreContext) -> None:
     assert {cleanup.job_id for cleanup in store_context.store.cleanups()} == {job_id}
 
 
+def test_uncommitted_files_are_due_once_no_attempt_can_be_running(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.done()
+    job = store_context.store.get(job_id)
+    assert job is not None
+    ended = job.finished_at
+    due = store_context.client.zscore(store_context.key("chores"), f"litter:{job_id}")
+    assert ended is not None
+    hard_seconds = store_context.store.settings.engine.hard_seconds
+    assert due == pytest.approx(ended + hard_seconds * 1000, abs=1000)
+
+
 def test_a_retried_job_has_no_cleanups(store_context: StoreContext) -> None:
     job_id = store_context.opened()
     store_context.ruin(f"{job_id}:o:poster")
