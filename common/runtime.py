@@ -10,6 +10,7 @@ from common import storage
 from common.errors import StoreUnavailable, Unavailable
 from common.jobs import queue
 from common.jobs.batches import Batches
+from common.jobs.manifests import Manifests
 from common.jobs.queue import Dispatcher
 from common.jobs.service import JobService
 from common.jobs.store import JobStore
@@ -32,6 +33,11 @@ class Runtime:
     def jobs(self) -> JobService:
         """Return the operations on jobs."""
         return JobService(self.settings, self.store, self.blobs, self.dispatcher)
+
+    @property
+    def manifests(self) -> Manifests:
+        """Return what jobs are restored from when the job store is lost."""
+        return Manifests(self.settings, self.store, self.blobs)
 
     @property
     def batches(self) -> Batches:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from api.admin import keys, tasks
+from api.admin import keys, reconcile, tasks
 from api.cli.errors import CommandFailed
 from api.openapi import document
 from common.errors import FramemillError
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "keys unhook": keys.remove_webhook,
     "dead": tasks.show_dead,
     "redrive": tasks.redrive,
+    "reconcile": reconcile.reconcile,
     "openapi": _print_document,
 }
 

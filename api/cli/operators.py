@@ -1,4 +1,4 @@
-"""The operators' commands: keys, dead, redrive, openapi.
+"""The operators' commands: keys, dead, redrive, reconcile, openapi.
 
 Only their options are here. What they do is the server's code, which is imported when
 one of them runs: a client's machine need not have it.
@@ -144,6 +144,12 @@ def add_commands(commands: Any) -> None:
     redrive = _add(commands, "redrive", "run tasks that failed for good once more")
     redrive.add_argument(
         "task", nargs="*", help="a task's id, as dead shows it; default: all of them"
+    )
+    reconcile = _add(
+        commands, "reconcile", "bring back the jobs of a job store that was lost"
+    )
+    reconcile.add_argument(
+        "--dry-run", action="store_true", help="only say what would come back"
     )
     _add(commands, "openapi", "print the OpenAPI document of the HTTP API")
 

@@ -6,6 +6,7 @@ same: the record first, the message second; a verb has happened when it returns.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 from common.access.quota import DailyQuota, quota_used_up
 from common.errors import Invalid, NotFound, TooManyRequests, Unavailable
+from common.jobs.manifests import Manifests
 from common.jobs.queue import Dispatcher
 from common.jobs.store import (
     Caps,
@@ -94,12 +96,14 @@ class JobService:
         self._store = store
         self._blobs = blobs
         self._dispatcher = dispatcher
+        self._manifests = Manifests(settings, store, blobs)
 
     def submit(self, requested: Submission) -> Submitted:
         """Put a job on record and send the message for its first task.
 
         Raises Invalid (names, number of outputs, bucket), IdempotencyMismatch,
-        TooManyRequests, Unavailable (full, or no store): then there is no job.
+        TooManyRequests, Unavailable (full, no store, or no storage for the manifest
+        where ``store.durability`` asks for one): then there is no job.
         """
         if requested.source.kind == "s3":
             check_bucket(self._settings, requested.source.bucket, "/source/s3/bucket")
@@ -107,6 +111,12 @@ class JobService:
         caps = Caps(
             requested.jobs_at_once, self._settings.limits.queued_jobs, requested.quota
         )
+        kept = self._settings.store.durability == "storage"
+        if kept:
+            # Crash window: a manifest without a job may stay, of a POST that got no
+            # answer. A refusal below lists it to be deleted.
+            record = _new_record(requested, outputs, int(time.time() * 1000))
+            self._manifests.put(record, requested.subscriptions)
         accepted = self._store.accept(
             NewJob(
                 id=requested.job_id,
@@ -119,6 +129,7 @@ class JobService:
             ),
             requested.idempotency,
             caps,
+            kept=kept,
         )
         if isinstance(accepted, Full):
             raise _full(accepted, caps)
@@ -218,7 +229,7 @@ def new_outputs(
             f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
         )
     return [
-        NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec))
+        NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec.kind))
         for name, spec in zip(name_outputs(specs, base), specs, strict=True)
     ]
 
@@ -248,9 +259,9 @@ def _new_record(requested: Submission, outputs: list[NewOutput], at: int) -> Job
     )
 
 
-def queue_of(spec: OutputSpec) -> Queue:
+def queue_of(kind: str) -> Queue:
     """Stills go on the fast queue, everything that moves or tiles on the slow one."""
-    return "fast" if spec.kind == "thumbnail" else "slow"
+    return "fast" if kind == "thumbnail" else "slow"
 
 
 def _full(full: Full, caps: Caps) -> Exception:

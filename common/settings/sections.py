@@ -62,6 +62,12 @@ class Store(Section):
     url: str = "redis://127.0.0.1:6380/0"
     prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
     timeout_seconds: float = Field(default=2, gt=0, le=60)
+    durability: Literal["store", "storage"] = Field(
+        default="store",
+        description="What a 202 promises: the job is in the job store, and its "
+        "manifest in the storage soon after (store), or its manifest was stored before "
+        "(storage); see docs/explanation/reliability.md.",
+    )
 
 
 class Blobs(Section):

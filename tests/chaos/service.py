@@ -168,8 +168,11 @@ class Service:
         }
         self._spawn(name, commands[name])
 
-    def restart(self, name: str) -> None:
+    def kill(self, name: str) -> None:
         self._kill_group(self.children[name])
+
+    def restart(self, name: str) -> None:
+        self.kill(name)
         self.start(name)
 
     @contextmanager

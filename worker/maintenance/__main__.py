@@ -2,8 +2,9 @@
 
 Every FRAMEMILL_LEASE_SWEEP_SECONDS the reaper looks for leases that ran out and for
 messages that no worker claimed. The janitor removes what is past its retention:
-records, sources, and results that no record names. It has its own thread, so that a
-slow blob store does not delay the reaper. Two such processes may run at once; every
+records, sources, and results that no record names. A third part stores the manifests
+of jobs. Both have threads of their own, so that a slow blob store does not delay the
+reaper. Two such processes may run at once; every
 step can be repeated.
 """
 
@@ -27,6 +28,7 @@ from worker.maintenance.reaper import Reaper
 log = structlog.get_logger(__name__)
 
 CLEANUP_SECONDS = 30.0
+MANIFEST_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
 
 
@@ -42,6 +44,7 @@ class Maintenance:
         uploads = Uploads.connect(runtime.settings, runtime.blobs)
         hours = runtime.settings.retention.upload_hours
         self._janitor = Janitor(runtime.store, runtime.blobs, uploads, hours)
+        self._manifests = runtime.manifests
         self._failure: BaseException | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -51,26 +54,42 @@ class Maintenance:
         or messages, and any unexpected error of either half: a supervisor is to restart
         the process.
         """
-        thread = threading.Thread(
-            target=self._clean_until, args=(stop,), name="janitor", daemon=True
-        )
+        beside = [
+            self._beside(
+                "janitor", self._janitor.clean, max(CLEANUP_SECONDS, self._pause), stop
+            ),
+            self._beside("manifests", self._manifests.sync, MANIFEST_SECONDS, stop),
+        ]
         _repeat(self._store.check_server, stop, self._pause, once=True)
         check_broker(self._dispatcher)
-        thread.start()
+        for thread in beside:
+            thread.start()
         try:
             _repeat(self._reaper.sweep, stop, self._pause)
         finally:
             stop.set()
-            thread.join(_JOIN_SECONDS)
+            for thread in beside:
+                thread.join(_JOIN_SECONDS)
         if self._failure is not None:
             raise self._failure
 
-    def _clean_until(self, stop: threading.Event) -> None:
-        try:
-            _repeat(self._janitor.clean, stop, max(CLEANUP_SECONDS, self._pause))
-        except BaseException as error:  # noqa: BLE001 - raised again by run()
-            self._failure = error
-            stop.set()
+    def _beside(
+        self,
+        name: str,
+        step: Callable[[], object],
+        seconds: float,
+        stop: threading.Event,
+    ) -> threading.Thread:
+        """Return a thread that repeats a step beside the reaper."""
+
+        def work() -> None:
+            try:
+                _repeat(step, stop, seconds)
+            except BaseException as error:  # noqa: BLE001 - raised again by run()
+                self._failure = error
+                stop.set()
+
+        return threading.Thread(target=work, name=name, daemon=True)
 
 
 def _repeat(

@@ -1,9 +1,9 @@
 -- Stores a new job with its tasks, indexes, quota and Idempotency-Key.
 -- arg: call, id, owner, source, source_key?, search?, options, metadata, subscriptions,
 --   outputs [{name, kind, spec, queue}], idem?, fingerprint?, owner_cap?, total_cap?,
---   quota_key?, quota_jobs?. For a job of a batch also task, token, fence (of the claim
---   that makes it), cursor (how far the batch is once it exists) and key? (the id of the
---   API key that the batch came with).
+--   quota_key?, quota_jobs?, kept? (its manifest is stored already). For a job of a batch
+--   also task, token, fence (of the claim that makes it), cursor (how far the batch is once
+--   it exists) and key? (the id of the API key that the batch came with).
 -- Answers {job_id, created, at?, messages}; {full, wait?} where a cap is reached;
 --   {mismatch} where the Idempotency-Key belongs to another request; {off} and why the
 --   batch makes no more jobs.
@@ -48,31 +48,7 @@ local function join_batch(batch, job)
 end
 
 local function create(batch)
-  local job = {id = arg.id, key = P .. 'job:' .. arg.id, f = {}}
-  local names = {}
-  for _, output in ipairs(arg.outputs) do names[#names + 1] = output.name end
-  set(job, {
-    owner = arg.owner, order = string.format('%013.0f', now) .. arg.id,
-    status = 'accepted', version = 0, fence = 0, created = now, updated = now,
-    source = arg.source, options = arg.options, metadata = arg.metadata,
-    subscriptions = arg.subscriptions, outputs = table.concat(names, ' '),
-    warnings = '[]', source_kept = 1,
-  })
-  if batch then set(job, {batch = batch.id}) end
-  index('ZADD', job, 'any')
-  index('ZADD', job, 'accepted')
-  if arg.search then redis.call('HSET', names_of(job), job.id, arg.search) end
-  take_source(job, arg.source_key)
-  for _, output in ipairs(arg.outputs) do
-    make_task(output_id(job, output.name), {
-      role = 'output', kind = 'render', queue = output.queue, job = job.id,
-      owner = arg.owner, name = output.name, output_kind = output.kind,
-      spec = output.spec, attempts = '[]', warnings = '[]', artifacts = '[]',
-    })
-  end
-  local prepare = make_task(job.id .. ':prepare', {
-    role = 'prepare', kind = 'prepare', queue = 'fast', job = job.id, owner = arg.owner,
-  })
+  local job, prepare = new_job(now, batch and batch.id)
   enqueue(prepare, 0)
   event(job, 'job.accepted')
   remember(job.id)
@@ -80,11 +56,19 @@ local function create(batch)
   if arg.quota_key and not reserved then quota.count(P, arg.quota_key, now) end
   if batch then join_batch(batch, job) end
   increment('accepted')
+  if not arg.kept then mark(job) end
   return {job_id = job.id, created = true, at = now, messages = messages}
 end
 
-return replay_safe(function()
+local function accept()
   if not arg.task then return known() or create() end
   local batch, off = parent()
   return off or known() or create(batch)
+end
+
+return replay_safe(function()
+  local answer = accept()
+  -- The manifest that was stored before is of no job, or not as the job is by now.
+  if arg.kept and not answer.created then mark({id = arg.id}) end
+  return answer
 end)

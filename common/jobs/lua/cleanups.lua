@@ -12,6 +12,7 @@ local function drop_source(member)
   if job then
     set(job, {source_kept = 0})
     touch(job)
+    mark(job)
   end
   if redis.call('SCARD', P .. 'users:' .. key) == 0 then
     redis.call('ZADD', chores, text(now), 'blob:' .. key)
@@ -26,6 +27,7 @@ local function drop_record(member)
   index('ZREM', job, 'any')
   index('ZREM', job, status)
   redis.call('HDEL', names_of(job), job.id)
+  mark(job)
   -- The record and its tasks have expired by the TTL that was set when the job ended.
 end
 

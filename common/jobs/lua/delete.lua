@@ -20,6 +20,7 @@ return replay_safe(function()
   notify_duplicates(job, false)
   update_parent(job)
   redis.call('DEL', job.key, P .. 'events:' .. job.id)
+  mark(job)
   -- A worker may store files until its next heartbeat, so they are deleted after that.
   local due = text(now + cfg.lease_ms)
   redis.call('ZADD', P .. 'chores', due, 'deleted:' .. job.id)

@@ -37,6 +37,7 @@ from common.jobs.store.idempotency import (
 )
 from common.jobs.store.jobs import check_event_id, order_of
 from common.jobs.store.maintenance import Upkeep
+from common.jobs.store.manifests import ManifestList
 from common.jobs.store.records import (
     Accepted,
     Activity,
@@ -48,6 +49,7 @@ from common.jobs.store.records import (
     Cleanup,
     DeadTask,
     DeliveryRecord,
+    DueManifest,
     Ending,
     Full,
     JobVersion,
@@ -61,6 +63,7 @@ from common.jobs.store.records import (
     QueueState,
     Reaped,
     Refusal,
+    Restored,
     Stats,
 )
 from common.jobs.store.tasks import Tasks
@@ -69,7 +72,15 @@ from common.redis.client import open_client
 from common.settings.load import Settings
 
 
-class JobStore(Batches, Tasks, Duplicates, Deliveries, IdempotencyKeys, Upkeep):
+class JobStore(
+    Batches,
+    Tasks,
+    Duplicates,
+    Deliveries,
+    IdempotencyKeys,
+    ManifestList,
+    Upkeep,
+):
     """All verbs of the job store, over one Redis.
 
     It may be shared by threads, and by processes that fork before its first use. Every
@@ -94,6 +105,7 @@ __all__ = [
     "CopiedOutput",
     "DeadTask",
     "DeliveryRecord",
+    "DueManifest",
     "Duplicate",
     "Ending",
     "Full",
@@ -112,6 +124,7 @@ __all__ = [
     "Reaped",
     "Refusal",
     "Repeatable",
+    "Restored",
     "Stats",
     "Turn",
     "check_event_id",

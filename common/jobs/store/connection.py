@@ -23,8 +23,9 @@ _RULES = (*_PRELUDE, _LUA / "lib" / "batches.lua", _LUA / "lib" / "job_status.lu
 _IDEMPOTENCY = _LUA / "lib" / "idempotency.lua"
 _LIMITS = _LUA / "lib" / "limits.lua"
 _REOPEN = _LUA / "lib" / "reopen.lua"
+_NEW_JOB = _LUA / "lib" / "new_job.lua"
 _LIBRARIES: dict[str, ScriptFiles] = {
-    "accept": (QUOTA_LUA, *_RULES, _IDEMPOTENCY, _LIMITS),
+    "accept": (QUOTA_LUA, *_RULES, _IDEMPOTENCY, _LIMITS, _NEW_JOB),
     "accept_batch": (*_RULES, _IDEMPOTENCY),
     "activity": _PRELUDE,
     "kept_answers": _PRELUDE,
@@ -41,9 +42,11 @@ _LIBRARIES: dict[str, ScriptFiles] = {
     "get": _PRELUDE,
     "heartbeat": _RULES,
     "list": _PRELUDE,
+    "manifests": _PRELUDE,
     "open_outputs": (*_RULES, _REOPEN),
     "reap": _RULES,
     "release": _RULES,
+    "restore": (*_RULES, _NEW_JOB),
     "retry": (*_RULES, _REOPEN, _LIMITS),
     "search": _PRELUDE,
     "stats": _RULES,

@@ -158,15 +158,22 @@ class Jobs(Connection):
     """The verbs over whole jobs."""
 
     def accept(
-        self, job: NewJob, idempotency: Idempotency | None = None, caps: Caps = _NO_CAPS
+        self,
+        job: NewJob,
+        idempotency: Idempotency | None = None,
+        caps: Caps = _NO_CAPS,
+        *,
+        kept: bool = False,
     ) -> Accepted | Full:
         """Store a job and queue its prepare task.
 
         The same Idempotency-Key of the same owner returns the earlier job while that
         exists. Raises IdempotencyMismatch if that came with another fingerprint.
+        ``kept`` says that its manifest is stored already.
         """
         answer = self._call(
             "accept",
+            kept=kept or None,
             **describe(job),
             **identify(job.owner, idempotency),
             **describe_caps(caps),

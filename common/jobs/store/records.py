@@ -33,6 +33,7 @@ from common.notify.subscriptions import Subscription
 
 Beat = Literal["ok", "cancel", "lost"]
 Ending = Literal["refund", "retry", "fatal", "cancelled", "defer", "wait"]
+Restoration = Literal["known", "leaving", "ended", "queued"]
 Reason = Literal["gone", "done", "early", "busy", "waiting", "withdrawn", "exhausted"]
 
 
@@ -118,6 +119,27 @@ class Full:
 
     scope: Literal["owner", "total", "day"]
     wait: int = 0
+
+
+@dataclass(frozen=True)
+class DueManifest:
+    """A manifest that differs from its record; ``until`` is by when it is stored."""
+
+    kind: str
+    id: str
+    until: str
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What became of a job that was to be restored.
+
+    known: it is there. leaving: it was deleted, or its retention has ended. ended: it
+    is there again with its results. queued: it is done again; send its ``messages``.
+    """
+
+    state: Restoration
+    messages: list[Message]
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ local function end_job(job, status, reason)
   end
   notify_duplicates(job, status == 'completed')
   update_parent(job)
+  mark(job)
   increment(status)
 end
 

@@ -18,6 +18,7 @@ local function reopen_job(job)
   set_status(job, 'accepted')
   set(job, {finished = '', expires = '', error = '', begun = ''})
   update_parent(job)
+  mark(job)
 end
 
 -- The files may be deleted already, so all parts are made again, not only those that failed.

@@ -113,11 +113,23 @@ def whole_life(store_context: StoreContext) -> None:
         store.finish_cleanup(cleanup)
     store.reap(100, IDLE)
     store.delete(job_id)
+    life_of_manifests(store_context)
     life_of_a_batch(store_context)
     life_of_duplicates(store_context)
     requested = Repeatable("me", "POST /", "key", "print", "token")
     store.begin_answer(requested)
     store.keep_answer(requested, "answer")
+
+
+def life_of_manifests(store_context: StoreContext) -> None:
+    """Store manifests, and restore an ended job under other ids."""
+    store = store_context.store
+    job_id = store_context.done()
+    record = store_context.get(job_id)
+    store.finish_manifests(store.take_manifests(100))
+    assert store.restore(store_context.new_job(), record, again=False).state == "ended"
+    assert store.restore(store_context.new_job(), record, again=True).state == "queued"
+    store.delete(job_id)
 
 
 def look_around(store: JobStore) -> None:

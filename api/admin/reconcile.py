@@ -1,0 +1,58 @@
+"""``framemill reconcile``: restore the jobs of a job store that was lost."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from api.admin.service import load_settings
+from common.jobs.reconcile import Reconciled, Reconciler
+from common.runtime import build_runtime
+from common.telemetry import logging as telemetry
+
+# What has no manifest.
+LOST = (
+    "API keys that are not in FRAMEMILL_API_KEYS, batches (their jobs are), "
+    "unfinished uploads, deliveries that had not ended and the log of the others, the "
+    "history of each job, Idempotency-Keys, sign-ins of browsers, what counted against "
+    "daily quotas, dead letters, counters"
+)
+
+
+def reconcile(options: argparse.Namespace) -> int:
+    """Restore jobs, and print how many and what did not come back."""
+    settings = load_settings(options)
+    telemetry.configure(settings.log)
+    runtime = build_runtime(settings)
+    runtime.store.check_server()
+    done = Reconciler(
+        runtime.manifests,
+        runtime.store,
+        runtime.blobs,
+        runtime.dispatcher,
+        dry=options.dry_run,
+    ).run()
+    _print(done, dry=options.dry_run)
+    return 1 if done.unreadable else 0
+
+
+def _print(done: Reconciled, *, dry: bool) -> None:
+    back = len(done.ended) + len(done.queued)
+    all_jobs = back + len(done.known) + len(done.unreadable)
+    would = "would come back" if dry else "came back"
+    print(f"{back + len(done.known)} of {all_jobs} jobs are there: {back} {would}")
+    for status, number in sorted(done.statuses.items()):
+        print(f"{status}\t{number}")
+    if done.remade:
+        print(
+            f"{len(done.remade)} of the queued had ended, but files of theirs are gone"
+        )
+    if done.without_source:
+        number = len(done.without_source)
+        print(f"{number} of the queued will fail with source_not_found:")
+        print("\n".join(f"  {job_id}" for job_id in sorted(done.without_source)))
+    if done.leaving:
+        print(f"{len(done.leaving)} were deleted, or past their retention")
+    for job_id, reason in sorted(done.unreadable.items()):
+        print(f"not back: {job_id}: {reason}", file=sys.stderr)
+    print(f"never back: {LOST}", file=sys.stderr)

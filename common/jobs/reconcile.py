@@ -1,0 +1,153 @@
+"""Restore the jobs of a lost job store from their manifests.
+
+It may run beside the service and may be repeated: a job that is there is left alone,
+and so is one that was deleted or whose retention has ended.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from common.errors import SourceNotFound
+from common.jobs.manifests import Manifests, Unreadable
+from common.jobs.queue import Dispatcher
+from common.jobs.service import queue_of
+from common.jobs.store import JobStore, NewJob, NewOutput
+from common.model import JOB_ENDED, JobRecord
+from common.notify.subscriptions import Subscription
+from common.storage.port import BlobStore
+
+_PAGE, _AT_ONCE = 100, 8
+# A manifest may be stored before its job: a POST that is under way ends within that.
+_UNDER_WAY_SECONDS = 10.0
+
+
+@dataclass
+class Reconciled:
+    """What a run did, as ids of jobs.
+
+    ``known`` were there, ``leaving`` are deleted or past their retention, ``ended`` are
+    back with their results and ``queued`` to be done again. Of those, ``remade`` had
+    ended but lack files, and ``without_source`` lack their upload: they will fail with
+    source_not_found. ``unreadable`` says why a manifest could not be used.
+    """
+
+    known: list[str] = field(default_factory=list)
+    leaving: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    queued: list[str] = field(default_factory=list)
+    remade: list[str] = field(default_factory=list)
+    without_source: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    statuses: Counter[str] = field(default_factory=Counter)
+
+
+class Reconciler:
+    """Restores jobs from ``manifests`` into ``store``; ``dry`` changes nothing."""
+
+    def __init__(
+        self,
+        manifests: Manifests,
+        store: JobStore,
+        blobs: BlobStore,
+        dispatcher: Dispatcher,
+        *,
+        dry: bool = False,
+    ) -> None:
+        self._manifests = manifests
+        self._store = store
+        self._blobs = blobs
+        self._dispatcher = dispatcher
+        self._dry = dry
+        self._done = Reconciled()
+
+    def run(self) -> Reconciled:
+        """Restore every job that has a manifest and no record.
+
+        Raises StorageUnavailable and StoreUnavailable; then run it again.
+        """
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for page in _pages(self._manifests.ids()):
+                versions = self._store.versions(page)
+                self._done.known += [one for one in page if versions[one]]
+                missing = [one for one in page if versions[one] is None]
+                list(pool.map(self._restore, missing))
+        return self._done
+
+    def _restore(self, job_id: str) -> None:
+        try:
+            job, subscriptions = self._read(job_id)
+        except Unreadable as error:
+            self._done.unreadable[job_id] = str(error)
+            return
+        except SourceNotFound:
+            return  # removed since it was listed, with its job
+        again = job.status not in JOB_ENDED or self._lacks_files(job)
+        restored = self._store.restore(
+            _new_job(job, subscriptions), job, again=again, dry=self._dry
+        )
+        self._dispatcher.enqueue(restored.messages)
+        getattr(self._done, restored.state).append(job_id)
+        if restored.state in {"ended", "queued"}:
+            self._count(job, again=again)
+
+    def _read(self, job_id: str) -> tuple[JobRecord, list[Subscription]]:
+        job, subscriptions = self._manifests.read(job_id)
+        age = time.time() - job.created_at / 1000
+        if job.status in JOB_ENDED or age > _UNDER_WAY_SECONDS:
+            return job, subscriptions
+        time.sleep(min(_UNDER_WAY_SECONDS, _UNDER_WAY_SECONDS - age))
+        return self._manifests.read(job_id)
+
+    def _count(self, job: JobRecord, *, again: bool) -> None:
+        self._done.statuses["queued" if again else job.status] += 1
+        if again and job.status in JOB_ENDED:
+            self._done.remade.append(job.id)
+        if again and self._lacks_source(job):
+            self._done.without_source.append(job.id)
+
+    def _lacks_files(self, job: JobRecord) -> bool:
+        made = {
+            artifact.key: artifact.bytes
+            for output in job.outputs
+            for artifact in output.artifacts
+        }
+        if not made:
+            return False
+        # Results that were taken over from another job lie in this one's folder, too.
+        stored = {one.key: one.size for one in self._blobs.list(f"out/{job.id}/")}
+        return any(stored.get(key) != size for key, size in made.items())
+
+    def _lacks_source(self, job: JobRecord) -> bool:
+        if job.source.kind != "upload" or job.source.key is None:
+            return False
+        try:
+            self._blobs.head(job.source.key)
+        except SourceNotFound:
+            return True
+        return False
+
+
+def _new_job(job: JobRecord, subscriptions: list[Subscription]) -> NewJob:
+    return NewJob(
+        id=job.id,
+        owner=job.owner,
+        source=job.source,
+        outputs=[
+            NewOutput(one.name, one.kind, one.spec, queue_of(one.kind))
+            for one in job.outputs
+        ],
+        options=job.options,
+        metadata=job.metadata,
+        subscriptions=subscriptions,
+    )
+
+
+def _pages(ids: Iterator[str]) -> Iterator[list[str]]:
+    while page := list(itertools.islice(ids, _PAGE)):
+        yield page
