@@ -23,9 +23,11 @@ _MAX_CONNECTIONS = 100_000
 def open_client(settings: Settings) -> redis.Redis:
     """Return a client; it connects on first use and decodes answers to text.
 
-    A call that meets no server, or no answer within ``store.timeout_seconds``, is
-    sent once more and then raises. So it takes at most twice that time, and whatever
-    it sends must bear being sent twice: a call that timed out may have been executed.
+    A call whose connection broke, as that of an idle client does when the server was
+    started again, is sent once more. So whatever it sends must bear being sent twice:
+    the first may have been executed. A call without an answer within
+    ``store.timeout_seconds`` raises then and is not sent again: redis-py would repeat
+    the handshake of its new connection as well, and multiply the time.
     """
     store = settings.store
     return redis.Redis(
@@ -44,5 +46,9 @@ def _pool(url: str, timeout_seconds: float, _pid: int) -> redis.ConnectionPool:
         socket_connect_timeout=timeout_seconds,
         socket_keepalive=True,
         health_check_interval=10,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
+        retry=Retry(
+            ExponentialBackoff(cap=0.5, base=0.05),
+            1,
+            supported_errors=(redis.ConnectionError,),
+        ),
     )

@@ -61,7 +61,13 @@ class Store(Section):
 
     url: str = "redis://127.0.0.1:6380/0"
     prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
-    timeout_seconds: float = Field(default=2, gt=0, le=60)
+    timeout_seconds: float = Field(
+        default=2,
+        gt=0,
+        le=60,
+        description="How long a call may wait for the server's answer. After that the "
+        "API answers 503, and workers try again.",
+    )
     durability: Literal["store", "storage"] = Field(
         default="store",
         description="What a 202 promises: the job is in the job store, and its "

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pytest
 import redis
@@ -180,3 +180,16 @@ def test_what_one_message_raises_does_not_silence_the_next() -> None:
     assert failing.raised.wait(60)
     background.enqueue([SLOW])
     assert failing.heard.wait(60)
+
+
+@pytest.mark.parametrize("role", ["worker", "client"])
+def test_an_idle_worker_reads_for_less_than_the_timeout_and_nothing_is_repeated(
+    role: Literal["worker", "client"], valkey_url: str
+) -> None:
+    app = celery_app(Settings(broker={"url": valkey_url}), role)
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        # redis-py's defaults would cut a longer BRPOP off, and repeat a command.
+        made = channel.client.connection_pool.make_connection()
+        assert 0 < channel.brpop_timeout < made.socket_timeout
+        assert made.retry._retries == 0
