@@ -1,27 +1,29 @@
-"""Texts that the job store must not show: encrypted under ``api.secret``.
+"""Texts that only holders of ``api.secret`` can read: the one home of encryption.
 
-A sealed text is ``sealed:`` and a token of Fernet (AES-128-CBC, HMAC-SHA256), whose
-key is derived from the secret by HKDF. So a copy of the store, such as a backup, tells
-none of them.
+A text is encrypted and authenticated by Fernet (AES-128-CBC, HMAC-SHA256) under a key
+that HKDF derives from the secret for each purpose. A sealed text, as the job store has
+it, is ``sealed:`` and such a token. So a copy of the store or of the storage, such as
+a backup, tells none of them.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
-
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import TYPE_CHECKING
 
 from common.settings.load import SettingsError, check_secret
 
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
 _PREFIX = "sealed:"
+_PURPOSE = "framemill sealing 1"
 _KEY_BYTES = 32
 
 
-class SealBroken(ValueError):
-    """A sealed text cannot be read; the text says why, and what to do."""
+class SealBroken(SettingsError):
+    """An encrypted text cannot be read; the text says why, and what to do."""
 
 
 def seal(text: str, secret: str) -> str:
@@ -31,7 +33,7 @@ def seal(text: str, secret: str) -> str:
     """
     if text.startswith(_PREFIX):
         return text
-    return _PREFIX + _cipher(secret).encrypt(text.encode()).decode()
+    return _PREFIX + encrypt(secret, _PURPOSE, text)
 
 
 def unseal(text: str, secret: str) -> str:
@@ -41,22 +43,42 @@ def unseal(text: str, secret: str) -> str:
     """
     if not text.startswith(_PREFIX):
         return text
+    return decrypt(secret, _PURPOSE, text.removeprefix(_PREFIX))
+
+
+def encrypt(secret: str, purpose: str, text: str) -> str:
+    """Return ``text``, encrypted and authenticated under ``api.secret``.
+
+    Raises SettingsError for a secret that is missing or too short.
+    """
+    return _cipher(secret, purpose).encrypt(text.encode()).decode()
+
+
+def decrypt(secret: str, purpose: str, token: str) -> str:
+    """Return the text that :func:`encrypt` was given; raises SealBroken."""
+    # Most modules import this one, and few of their calls need the library.
+    from cryptography.fernet import InvalidToken  # noqa: PLC0415
+
     try:
-        return _cipher(secret).decrypt(text.removeprefix(_PREFIX)).decode()
-    except SettingsError as error:
-        raise SealBroken(
-            "it is encrypted, and this process has no FRAMEMILL_API_SECRET to read it "
-            "with; set it to that of the API"
-        ) from error
+        return _cipher(secret, purpose).decrypt(token).decode()
     except InvalidToken as error:
         raise SealBroken(
             "it is encrypted under another FRAMEMILL_API_SECRET than that of this "
             "process"
         ) from error
+    except SettingsError as error:
+        raise SealBroken(
+            "it is encrypted, and this process has no FRAMEMILL_API_SECRET to read it "
+            "with; set it to that of the API"
+        ) from error
 
 
-@functools.lru_cache(maxsize=4)
-def _cipher(secret: str) -> Fernet:
+@functools.lru_cache(maxsize=8)
+def _cipher(secret: str, purpose: str) -> Fernet:
+    from cryptography.fernet import Fernet  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     check_secret(secret)
-    derivation = HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"framemill sealing 1")
-    return Fernet(base64.urlsafe_b64encode(derivation.derive(secret.encode())))
+    kdf = HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=purpose.encode())
+    return Fernet(base64.urlsafe_b64encode(kdf.derive(secret.encode())))

@@ -22,8 +22,8 @@ from common.errors import DiskFull, StorageUnavailable
 from common.jobs.store import DueManifest, JobStore
 from common.model import JobRecord, Record
 from common.notify.subscriptions import Subscription
+from common.sealing import decrypt, encrypt
 from common.settings.load import Settings, SettingsError
-from common.storage.encryption import decrypt, encrypt
 from common.storage.port import BlobStore
 
 log = structlog.get_logger(__name__)
