@@ -32,12 +32,14 @@ class Runtime:
     @property
     def jobs(self) -> JobService:
         """Return the operations on jobs."""
-        return JobService(self.settings, self.store, self.blobs, self.dispatcher)
+        return JobService(
+            self.settings, self.store, self.blobs, self.dispatcher, self.manifests
+        )
 
     @property
     def manifests(self) -> Manifests:
         """Return what jobs are restored from when the job store is lost."""
-        return Manifests(self.settings, self.store, self.blobs)
+        return Manifests(self.settings, self.store, self.store.keys, self.blobs)
 
     @property
     def batches(self) -> Batches:

@@ -1,4 +1,4 @@
-"""``framemill reconcile``: restore the jobs of a job store that was lost."""
+"""``framemill reconcile``: restore the jobs and keys of a job store that was lost."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from common.telemetry import logging as telemetry
 
 # What has no manifest.
 LOST = (
-    "API keys that are not in FRAMEMILL_API_KEYS, batches (their jobs are), "
-    "unfinished uploads, deliveries that had not ended and the log of the others, the "
+    "batches (their jobs do), webhooks of the keys in FRAMEMILL_API_KEYS, unfinished "
+    "uploads, deliveries that had not ended and the log of the others, the "
     "history of each job, Idempotency-Keys, sign-ins of browsers, what counted against "
     "daily quotas, dead letters, counters"
 )
 
 
 def reconcile(options: argparse.Namespace) -> int:
-    """Restore jobs, and print how many and what did not come back."""
+    """Restore API keys and jobs; print how many, and what did not come back."""
     settings = load_settings(options)
     telemetry.configure(settings.log)
     runtime = build_runtime(settings)
@@ -28,12 +28,13 @@ def reconcile(options: argparse.Namespace) -> int:
     done = Reconciler(
         runtime.manifests,
         runtime.store,
+        runtime.store.keys,
         runtime.blobs,
         runtime.dispatcher,
         dry=options.dry_run,
     ).run()
     _print(done, dry=options.dry_run)
-    return 1 if done.unreadable else 0
+    return 1 if done.unreadable or done.unreadable_keys else 0
 
 
 def _print(done: Reconciled, *, dry: bool) -> None:
@@ -43,6 +44,9 @@ def _print(done: Reconciled, *, dry: bool) -> None:
     print(f"{back + len(done.known)} of {all_jobs} jobs are there: {back} {would}")
     for status, number in sorted(done.statuses.items()):
         print(f"{status}\t{number}")
+    keys = len(done.keys) + len(done.known_keys)
+    all_keys = keys + len(done.unreadable_keys)
+    print(f"{keys} of {all_keys} API keys are there: {len(done.keys)} {would}")
     if done.remade:
         print(
             f"{len(done.remade)} of the queued had ended, but files of theirs are gone"
@@ -53,6 +57,7 @@ def _print(done: Reconciled, *, dry: bool) -> None:
         print("\n".join(f"  {job_id}" for job_id in sorted(done.without_source)))
     if done.leaving:
         print(f"{len(done.leaving)} were deleted, or past their retention")
-    for job_id, reason in sorted(done.unreadable.items()):
-        print(f"not back: {job_id}: {reason}", file=sys.stderr)
+    for kind, unread in (("key", done.unreadable_keys), ("job", done.unreadable)):
+        for one, reason in sorted(unread.items()):
+            print(f"not back: the {kind} {one}: {reason}", file=sys.stderr)
     print(f"never back: {LOST}", file=sys.stderr)

@@ -41,7 +41,7 @@ def _object(
             f"{where}/key",
             "this key belongs to another job of this service",
             "in the service's own bucket, keys under in/ and out/ and manifests "
-            "(jobs/ID.json) cannot be sources; "
+            "(jobs/ID.json, keys/ID.json) cannot be sources; "
             'name that job: {"job": ID}',
         )
     check_place(requested.bucket, requested.key, who, where, "key")

@@ -1,6 +1,6 @@
 -- API keys. KEYS[1] is a hash "digest -> record (JSON text)", KEYS[2] a hash "id ->
--- digest", KEYS[3] the prefix of a key's counters. ARGV[1] names the step, ARGV[2] holds
--- its arguments as JSON.
+-- digest", KEYS[3] the prefix of a key's counters, KEYS[4] the list of manifests to be stored
+-- (jobs/lua/manifests.lua). ARGV[1] names the step, ARGV[2] holds its arguments as JSON.
 --
 --   PREFIX rate:ID        hash    tokens, at: the bucket of requests, expires when full
 --   PREFIX session:DIGEST string  the digest of the key that a browser signed in with
@@ -15,11 +15,18 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
 local function whole(value) return string.format('%.0f', value) end
 
+-- The manifest of the key is not what its record says now.
+local function mark(id)
+  local instant = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  redis.call('ZADD', KEYS[4], whole(instant), 'key:' .. id)
+end
+
 if step == 'put' then
   if redis.call('HSETNX', KEYS[2], arg.id, arg.digest) == 0 then
     return cjson.encode({taken = redis.call('HGET', KEYS[2], arg.id) ~= arg.digest})
   end
   redis.call('HSET', KEYS[1], arg.digest, arg.record)
+  mark(arg.id)
   return cjson.encode({taken = false})
 end
 
@@ -38,6 +45,7 @@ if step == 'change' then
     return cjson.encode({state = 'other'})
   end
   redis.call('HSET', KEYS[1], digest, arg.record)
+  mark(arg.id)
   return cjson.encode({state = 'done'})
 end
 
@@ -49,6 +57,7 @@ if step == 'rotate' then
     redis.call('HSET', KEYS[1], arg.digest, redis.call('HGET', KEYS[1], digest))
     redis.call('HDEL', KEYS[1], digest)
     redis.call('HSET', KEYS[2], arg.id, arg.digest)
+    mark(arg.id)
   end
   return cjson.encode({rotated = true})
 end
@@ -79,7 +88,37 @@ if step == 'drop' then
   if not digest then return cjson.encode({dropped = false}) end
   redis.call('HDEL', KEYS[2], arg.id)
   redis.call('HDEL', KEYS[1], digest)
+  mark(arg.id)
   return cjson.encode({dropped = true})
+end
+
+-- mark_all: keys of versions that had no manifests, or whose bucket is another one now.
+if step == 'mark_all' then
+  for _, id in ipairs(redis.call('HKEYS', KEYS[2])) do mark(id) end
+  return '{}'
+end
+
+-- export: what restore takes; declared keys come from the settings.
+if step == 'export' then
+  local digest = redis.call('HGET', KEYS[2], arg.id)
+  local record = digest and redis.call('HGET', KEYS[1], digest)
+  if not record or cjson.decode(record).declared then return '{}' end
+  return cjson.encode({id = arg.id, digest = digest, record = record})
+end
+
+-- restore: a key that is neither there nor, by its pending manifest, revoked just now.
+if step == 'restore' then
+  if redis.call('HEXISTS', KEYS[2], arg.id) == 1 then
+    return cjson.encode({state = 'known'})
+  end
+  if redis.call('ZSCORE', KEYS[4], 'key:' .. arg.id) then
+    return cjson.encode({state = 'leaving'})
+  end
+  if not arg.dry then
+    redis.call('HSET', KEYS[1], arg.digest, arg.record)
+    redis.call('HSET', KEYS[2], arg.id, arg.digest)
+  end
+  return cjson.encode({state = 'restored'})
 end
 
 if step == 'today' then

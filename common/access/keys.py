@@ -34,6 +34,8 @@ from common.settings.load import Settings, SettingsError
 from common.settings.types import PLACE, RECIPIENT
 
 Scope = Literal["submit", "read", "admin"]
+# known: it is there. leaving: it was revoked just now.
+KeyState = Literal["known", "leaving", "restored"]
 TOKEN_START = "fm_"  # noqa: S105 - what every key begins with, no secret
 MOST_WEBHOOKS = 10
 _TRIES = 20
@@ -142,7 +144,9 @@ class Keys:
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
-        self._names = [f"{prefix}keys", f"{prefix}key-ids", f"{prefix}key:"]
+        self._names = [
+            prefix + name for name in ("keys", "key-ids", "key:", "manifests")
+        ]
         self._prefix = prefix
         self._script = load_script(client, SCRIPT_FILES)
 
@@ -267,6 +271,34 @@ class Keys:
     def revoke(self, key_id: str) -> bool:
         """Remove a key at once; false when there is none."""
         return bool(self._call("drop", id=key_id)["dropped"])
+
+    def mark_all(self) -> None:
+        """List the manifest of every key as due."""
+        self._call("mark_all")
+
+    def export(self, key_id: str) -> str | None:
+        """Return what :meth:`restore` takes, without the key itself.
+
+        None if there is no such key, or if the settings declare it.
+        """
+        answer = self._call("export", id=key_id)
+        return json.dumps(answer) if answer else None
+
+    def restore(self, exported: str, *, dry: bool = False) -> KeyState:
+        """Store a key as it was exported; ``dry`` only tells what would be done.
+
+        Raises ValueError for what no key is.
+        """
+        given = json.loads(exported)
+        record = KeyRecord.model_validate_json(given["record"])
+        answer = self._call(
+            "restore",
+            id=record.id,
+            digest=given["digest"],
+            record=given["record"],
+            dry=dry,
+        )
+        return cast("KeyState", answer["state"])
 
     def admit(self, token: str) -> Admission | None:
         """Find a key and count one request; None for an unknown key."""

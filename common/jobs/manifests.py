@@ -5,6 +5,9 @@ script that accepts, ends, reopens or removes a job also lists its manifest as d
 (``lua/manifests.lua``). :meth:`Manifests.sync` makes the object equal to the record: it
 stores or deletes it. With ``FRAMEMILL_STORE_DURABILITY=storage`` the manifest of a new
 job is stored before the job is accepted. ``common/jobs/reconcile.py`` reads them.
+
+API keys have manifests of the same kind, ``keys/ID.json``, which hold their digests.
+They are encrypted as a whole: who can write to the bucket alone can make no key.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Literal
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from common.access.keys import Keys
 from common.errors import DiskFull, StorageUnavailable
 from common.jobs.store import DueManifest, JobStore
 from common.model import JobRecord, Record
@@ -28,9 +33,9 @@ from common.storage.port import BlobStore
 
 log = structlog.get_logger(__name__)
 
-FOLDER = "jobs/"
-_NAME = re.compile(r"jobs/([0-9a-f]{32})\.json")
-_PURPOSE = "manifest"
+_FOLDERS = {"job": "jobs/", "key": "keys/"}
+_ID = re.compile(r"[0-9a-z]{1,32}")
+_PURPOSE, _KEY_PURPOSE = "manifest", "manifest of a key"
 _BATCH, _AT_ONCE = 100, 8
 _SUBSCRIPTIONS = TypeAdapter(list[Subscription])
 
@@ -40,7 +45,7 @@ class Manifest(Record):
 
     ``job`` is the record as it was stored last; of a job that has not ended, only what
     was asked for counts. ``subscriptions`` hold addresses and signing secrets, so they
-    are encrypted with ``api.secret``; None is no subscription.
+    are encrypted under ``api.secret``; None is no subscription.
     """
 
     schema_version: Literal[1] = 1
@@ -48,30 +53,36 @@ class Manifest(Record):
     subscriptions: str | None = None
 
 
+class KeyManifest(Record):
+    """The content of one API key's manifest: what Keys.export wrote, encrypted."""
+
+    schema_version: Literal[1] = 1
+    key: str
+
+
 class Unreadable(Exception):
     """A manifest that cannot be read, and why."""
 
 
-def manifest_key(job_id: str) -> str:
-    """Return the key of a job's manifest."""
-    return f"{FOLDER}{job_id}.json"
+def manifest_key(kind: str, record_id: str) -> str:
+    """Return the storage key of the manifest of a ``job`` or a ``key``."""
+    return f"{_FOLDERS[kind]}{record_id}.json"
 
 
 class Manifests:
-    """The manifests in one blob store of the jobs in one job store."""
+    """The manifests in one blob store of the jobs and API keys in one job store."""
 
-    def __init__(self, settings: Settings, store: JobStore, blobs: BlobStore) -> None:
+    def __init__(
+        self, settings: Settings, store: JobStore, keys: Keys, blobs: BlobStore
+    ) -> None:
         self._secret = settings.api.secret
         self._store = store
+        self._keys = keys
         self._blobs = blobs
 
     def put(self, job: JobRecord, subscriptions: list[Subscription]) -> None:
         """Store a job's manifest; raises StorageUnavailable or DiskFull."""
-        document = Manifest(job=job, subscriptions=self._encrypt(subscriptions))
-        place = manifest_key(job.id)
-        with self._blobs.writer(place, content_type="application/json") as writer:
-            writer.write(document.model_dump_json().encode())
-            writer.commit()
+        self._put("job", job.id, self._describe(job, subscriptions))
 
     def sync(self) -> int:
         """Store or delete every manifest that is due; return how many.
@@ -89,52 +100,83 @@ class Manifests:
                     break
         return stored
 
-    def ids(self) -> Iterator[str]:
-        """Yield the ids of the jobs that have a manifest, in order."""
-        for blob in self._blobs.list(FOLDER):
-            if name := _NAME.fullmatch(blob.key):
-                yield name[1]
+    def ids(self, kind: str = "job") -> Iterator[str]:
+        """Yield the ids of those that have a manifest, in order."""
+        for blob in self._blobs.list(_FOLDERS[kind]):
+            record_id = blob.key.removeprefix(_FOLDERS[kind]).removesuffix(".json")
+            if _ID.fullmatch(record_id) and blob.key == manifest_key(kind, record_id):
+                yield record_id
 
     def read(self, job_id: str) -> tuple[JobRecord, list[Subscription]]:
         """Return a job and its subscriptions as they were stored.
 
         Raises Unreadable, SourceNotFound if there is no manifest, StorageUnavailable.
         """
-        text = b"".join(self._blobs.read(manifest_key(job_id)))
-        try:
-            manifest = Manifest.model_validate_json(text)
+        with _unreadable():
+            manifest = Manifest.model_validate_json(self._text("job", job_id))
             if manifest.job.id != job_id:
                 raise Unreadable(f"it is that of the job {manifest.job.id}")
-            return manifest.job, self._decrypt(manifest.subscriptions)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"])) or "the document"
-            raise Unreadable(f"{place}: {fault['msg']}") from error
-        except SettingsError as error:
-            raise Unreadable(str(error)) from error
+            token = manifest.subscriptions
+            if token is None:
+                return manifest.job, []
+            text = decrypt(self._secret, _PURPOSE, token)
+            return manifest.job, _SUBSCRIPTIONS.validate_json(text)
+
+    def read_key(self, key_id: str) -> str:
+        """Return what was exported of an API key; raises as :meth:`read`."""
+        with _unreadable():
+            manifest = KeyManifest.model_validate_json(self._text("key", key_id))
+            return decrypt(self._secret, _KEY_PURPOSE, manifest.key)
 
     def _sync_one(self, due: DueManifest) -> bool:
         try:
-            found = self._store.job_and_subscriptions(due.id)
-            if found is None:
-                self._blobs.delete(manifest_key(due.id))
+            document = self._document(due)
+            if document is None:
+                self._blobs.delete(manifest_key(due.kind, due.id))
             else:
-                self.put(*found)
+                self._put(due.kind, due.id, document)
         except (StorageUnavailable, DiskFull) as error:
-            log.warning("manifest.deferred", job=due.id, error=error.detail)
+            log.warning("manifest.deferred", of=due.id, error=error.detail)
             return False
         except SettingsError as error:
-            log.error("manifest.deferred", job=due.id, error=str(error))  # noqa: TRY400
+            log.error("manifest.deferred", of=due.id, error=str(error))  # noqa: TRY400
             return False
         return True
 
-    def _encrypt(self, subscriptions: list[Subscription]) -> str | None:
-        if not subscriptions:
-            return None
-        text = json.dumps([one.model_dump(mode="json") for one in subscriptions])
-        return encrypt(self._secret, _PURPOSE, text)
+    def _document(self, due: DueManifest) -> Record | None:
+        """Return what the manifest is to hold, None if there is nothing to restore."""
+        if due.kind == "key":
+            exported = self._keys.export(due.id)
+            if exported is None:
+                return None
+            return KeyManifest(key=encrypt(self._secret, _KEY_PURPOSE, exported))
+        found = self._store.job_and_subscriptions(due.id)
+        return None if found is None else self._describe(*found)
 
-    def _decrypt(self, token: str | None) -> list[Subscription]:
-        if token is None:
-            return []
-        return _SUBSCRIPTIONS.validate_json(decrypt(self._secret, _PURPOSE, token))
+    def _describe(self, job: JobRecord, subscriptions: list[Subscription]) -> Manifest:
+        if not subscriptions:
+            return Manifest(job=job)
+        text = json.dumps([one.model_dump(mode="json") for one in subscriptions])
+        return Manifest(job=job, subscriptions=encrypt(self._secret, _PURPOSE, text))
+
+    def _put(self, kind: str, record_id: str, document: Record) -> None:
+        place = manifest_key(kind, record_id)
+        with self._blobs.writer(place, content_type="application/json") as writer:
+            writer.write(document.model_dump_json().encode())
+            writer.commit()
+
+    def _text(self, kind: str, record_id: str) -> bytes:
+        return b"".join(self._blobs.read(manifest_key(kind, record_id)))
+
+
+@contextmanager
+def _unreadable() -> Iterator[None]:
+    """Raise Unreadable for a document that is no manifest, or another secret's."""
+    try:
+        yield
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"])) or "the document"
+        raise Unreadable(f"{place}: {fault['msg']}") from error
+    except SettingsError as error:
+        raise Unreadable(str(error)) from error

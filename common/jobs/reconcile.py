@@ -1,7 +1,7 @@
-"""Restore the jobs of a lost job store from their manifests.
+"""Restore the jobs and API keys of a lost job store from their manifests.
 
-It may run beside the service and may be repeated: a job that is there is left alone,
-and so is one that was deleted or whose retention has ended.
+It may run beside the service and may be repeated: what is there is left alone, and so
+is a job that was deleted or whose retention has ended, and a key that was revoked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from common.access.keys import Keys
 from common.errors import SourceNotFound
 from common.jobs.manifests import Manifests, Unreadable
 from common.jobs.queue import Dispatcher
@@ -29,12 +30,13 @@ _UNDER_WAY_SECONDS = 10.0
 
 @dataclass
 class Reconciled:
-    """What a run did, as ids of jobs.
+    """What a run did, as ids of jobs, and of API keys in ``keys`` and ``known_keys``.
 
     ``known`` were there, ``leaving`` are deleted or past their retention, ``ended`` are
     back with their results and ``queued`` to be done again. Of those, ``remade`` had
     ended but lack files, and ``without_source`` lack their upload: they will fail with
-    source_not_found. ``unreadable`` says why a manifest could not be used.
+    source_not_found. ``unreadable`` and ``unreadable_keys`` say why a manifest could
+    not be used.
     """
 
     known: list[str] = field(default_factory=list)
@@ -44,16 +46,20 @@ class Reconciled:
     remade: list[str] = field(default_factory=list)
     without_source: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    known_keys: list[str] = field(default_factory=list)
+    unreadable_keys: dict[str, str] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
 
 
 class Reconciler:
-    """Restores jobs from ``manifests`` into ``store``; ``dry`` changes nothing."""
+    """Restores jobs into ``store``, and API keys; ``dry`` changes nothing."""
 
     def __init__(
         self,
         manifests: Manifests,
         store: JobStore,
+        keys: Keys,
         blobs: BlobStore,
         dispatcher: Dispatcher,
         *,
@@ -61,16 +67,19 @@ class Reconciler:
     ) -> None:
         self._manifests = manifests
         self._store = store
+        self._keys = keys
         self._blobs = blobs
         self._dispatcher = dispatcher
         self._dry = dry
         self._done = Reconciled()
 
     def run(self) -> Reconciled:
-        """Restore every job that has a manifest and no record.
+        """Restore every key, then every job, that has a manifest and no record.
 
         Raises StorageUnavailable and StoreUnavailable; then run it again.
         """
+        for key_id in self._manifests.ids("key"):
+            self._restore_key(key_id)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for page in _pages(self._manifests.ids()):
                 versions = self._store.versions(page)
@@ -78,6 +87,20 @@ class Reconciler:
                 missing = [one for one in page if versions[one] is None]
                 list(pool.map(self._restore, missing))
         return self._done
+
+    def _restore_key(self, key_id: str) -> None:
+        try:
+            exported = self._manifests.read_key(key_id)
+        except Unreadable as error:
+            self._done.unreadable_keys[key_id] = str(error)
+            return
+        except SourceNotFound:
+            return  # revoked since it was listed
+        state = self._keys.restore(exported, dry=self._dry)
+        if state == "restored":
+            self._done.keys.append(key_id)
+        elif state == "known":
+            self._done.known_keys.append(key_id)
 
     def _restore(self, job_id: str) -> None:
         try:

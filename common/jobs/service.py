@@ -91,12 +91,13 @@ class JobService:
         store: JobStore,
         blobs: BlobStore,
         dispatcher: Dispatcher,
+        manifests: Manifests,
     ) -> None:
         self._settings = settings
         self._store = store
         self._blobs = blobs
         self._dispatcher = dispatcher
-        self._manifests = Manifests(settings, store, blobs)
+        self._manifests = manifests
 
     def submit(self, requested: Submission) -> Submitted:
         """Put a job on record and send the message for its first task.

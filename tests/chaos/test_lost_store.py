@@ -96,6 +96,8 @@ def test_every_job_comes_back(tmp_path: Path, durability: str) -> None:
             400,
             "three fifths of the jobs have ended",
         )
+        service.command("keys", "create", "first")
+        keys = service.command("keys", "list")
         running = service.submit(SAMPLE, [LONG])
         until(
             lambda: service.store.hget(f"fm:piece:{running}:o:animation", "begun"),
@@ -139,6 +141,8 @@ def test_every_job_comes_back(tmp_path: Path, durability: str) -> None:
             assert f"{JOBS} of {JOBS} jobs are there: {JOBS} came back" in said
             assert f"source_not_found:\n  {orphan}\n" in said
             assert f"queued\t{EACH}\n" in said
+            assert "1 of 1 API keys are there: 1 came back" in said
+            assert service.command("keys", "list") == keys
         after = documents(service, ended)
         assert {one: what_must_stay(after[one]) for one in ended} == {
             one: what_must_stay(before[one]) for one in ended

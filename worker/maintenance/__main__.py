@@ -61,6 +61,8 @@ class Maintenance:
             self._beside("manifests", self._manifests.sync, MANIFEST_SECONDS, stop),
         ]
         _repeat(self._store.check_server, stop, self._pause, once=True)
+        # Keys of versions that had no manifests get one.
+        _repeat(self._store.keys.mark_all, stop, self._pause, once=True)
         check_broker(self._dispatcher)
         for thread in beside:
             thread.start()

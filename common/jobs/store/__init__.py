@@ -24,8 +24,10 @@ docs/explanation/reliability.md has the reasons, common/redis/KEYSPACE.md the ke
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Self
 
+from common.access.keys import Keys
 from common.jobs.store.batches import Batches
 from common.jobs.store.deliveries import Deliveries
 from common.jobs.store.duplicates import CopiedOutput, Duplicate, Duplicates
@@ -91,6 +93,11 @@ class JobStore(
     def connect(cls, settings: Settings) -> Self:
         """Return the store that the settings name; it connects on first use."""
         return cls(settings, open_client(settings))
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Return the API keys, which lie beside the jobs."""
+        return Keys(self._client, self._prefix)
 
 
 __all__ = [

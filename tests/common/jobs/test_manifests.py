@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from common import storage
+from common.access.keys import KeyRecord
 from common.errors import StorageUnavailable
 from common.jobs.manifests import Manifests, manifest_key
 from common.jobs.queue import RecordingDispatcher
@@ -18,6 +19,7 @@ from common.jobs.reconcile import Reconciled, Reconciler
 from common.jobs.service import JobService, Submission
 from common.jobs.store import Caps, Full, Idempotency
 from common.model import JobRecord, Source
+from common.notify.subscriptions import Subscription
 from common.storage.port import BlobStore
 from tests.common.jobs.store.context import BAD, StoreContext, an_artifact
 
@@ -30,12 +32,17 @@ class Installation:
     def __init__(self, context: StoreContext) -> None:
         self.context = context
         self.store = context.store
+        self.keys = context.store.keys
         self.blobs: BlobStore = storage.connect(context.store.settings)
-        self.manifests = Manifests(context.store.settings, self.store, self.blobs)
+        self.manifests = Manifests(
+            context.store.settings, self.store, self.keys, self.blobs
+        )
         self.sent = RecordingDispatcher()
 
     def submit(self, **fields: Any) -> JobRecord:
-        service = JobService(self.store.settings, self.store, self.blobs, self.sent)
+        service = JobService(
+            self.store.settings, self.store, self.blobs, self.sent, self.manifests
+        )
         source = Source(kind="s3", bucket="framemill", key="films/a.mp4")
         given = {"owner": "me", "source": source} | fields
         return service.submit(Submission(**given)).job
@@ -59,11 +66,11 @@ class Installation:
 
     def reconcile(self, *, dry: bool = False) -> Reconciled:
         return Reconciler(
-            self.manifests, self.store, self.blobs, self.sent, dry=dry
+            self.manifests, self.store, self.keys, self.blobs, self.sent, dry=dry
         ).run()
 
     def stored(self, job_id: str) -> dict[str, Any]:
-        return json.loads(b"".join(self.blobs.read(manifest_key(job_id))))
+        return json.loads(b"".join(self.blobs.read(manifest_key("job", job_id))))
 
     def ids(self) -> list[str]:
         return list(self.manifests.ids())
@@ -326,7 +333,7 @@ def test_a_manifest_that_cannot_be_read_is_named(installation: Installation) -> 
     ids = [installation.context.accept() for _ in range(2)]
     installation.manifests.sync()
     installation.lose_the_store()
-    installation.keep(manifest_key(ids[0]), b'{"schema_version": 2}')
+    installation.keep(manifest_key("job", ids[0]), b'{"schema_version": 2}')
     installation.keep("jobs/notes.txt")
     done = installation.reconcile()
     assert done.queued == [ids[1]]
@@ -387,3 +394,70 @@ def test_a_repeat_does_not_set_an_ended_job_back(installation: Installation) -> 
     installation.submit(job_id=job.id)
     installation.manifests.sync()
     assert installation.stored(job.id)["job"]["status"] == "cancelled"
+
+
+def new_key(key_id: str = "k1") -> KeyRecord:
+    return KeyRecord(id=key_id, name="first", owner="me", jobs_per_day=5)
+
+
+def test_an_api_key_comes_back_with_its_webhooks(installation: Installation) -> None:
+    token = installation.keys.create(new_key())
+    hook = installation.keys.add_webhook(
+        "k1", Subscription.model_validate(HOOK), "x" * 32
+    )
+    before = installation.keys.list()
+    assert installation.manifests.sync() == 1
+    text = b"".join(installation.blobs.read(manifest_key("key", "k1")))
+    assert (hook.secret or "").encode() not in text
+    installation.lose_the_store()
+    assert installation.reconcile(dry=True).keys == ["k1"]
+    assert installation.keys.list() == []
+    assert installation.reconcile().keys == ["k1"]
+    assert installation.keys.list() == before
+    admission = installation.keys.admit(token)
+    assert admission is not None
+    assert [one.id for one in admission.key.webhooks] == [hook.id]
+    assert installation.reconcile().known_keys == ["k1"]
+
+
+def test_the_newest_secret_of_a_key_comes_back(installation: Installation) -> None:
+    old = installation.keys.create(new_key())
+    installation.manifests.sync()
+    new = installation.keys.rotate("k1")
+    installation.manifests.sync()
+    installation.lose_the_store()
+    installation.reconcile()
+    assert installation.keys.admit(old) is None
+    assert installation.keys.admit(new) is not None
+
+
+def test_a_revoked_key_stays_revoked(installation: Installation) -> None:
+    token = installation.keys.create(new_key())
+    installation.manifests.sync()
+    installation.keys.revoke("k1")
+    assert installation.reconcile().keys == []
+    installation.manifests.sync()
+    installation.lose_the_store()
+    assert installation.reconcile().keys == []
+    assert installation.keys.admit(token) is None
+
+
+def test_a_key_cannot_be_forged_in_the_bucket(
+    installation: Installation, make_installation: Callable[..., Installation]
+) -> None:
+    other = make_installation(api={"secret": "y" * 32})
+    other.keys.create(new_key())
+    other.manifests.sync()
+    exported = other.keys.export("k1")
+    installation.keep(manifest_key("key", "k2"), json.dumps({"key": exported}).encode())
+    assert list(installation.reconcile(dry=True).unreadable_keys) == ["k1", "k2"]
+    assert installation.reconcile().keys == []
+    assert installation.keys.list() == []
+
+
+def test_keys_of_earlier_versions_get_a_manifest(installation: Installation) -> None:
+    installation.keys.create(new_key())
+    installation.context.client.delete(installation.context.key("manifests"))
+    installation.keys.mark_all()
+    installation.manifests.sync()
+    assert list(installation.manifests.ids("key")) == ["k1"]
