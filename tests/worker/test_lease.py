@@ -84,6 +84,30 @@ def test_every_kind_of_task_keeps_its_lease(tmp_path: Path, task: str) -> None:
     assert lease_end() == 0.0
 
 
+def test_a_cancel_takes_effect_within_ten_seconds(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    job = accept_job(runtime)
+    stopped: list[float] = []
+
+    def work(attempt: Attempt) -> Outcome:
+        runtime.store.cancel(job)
+        began = time.monotonic()
+        try:
+            while time.monotonic() - began < 60:
+                attempt.check()
+                time.sleep(0.01)
+        finally:
+            stopped.append(time.monotonic() - began)
+        raise AssertionError("the work was never told")
+
+    run(make_context(runtime), f"{job}:prepare", "task", work)
+
+    assert stopped[0] < 10
+    record = runtime.store.get(job)
+    assert record is not None
+    assert record.status == "cancelled"
+
+
 def test_storage_that_is_away_delays_a_delivery_but_no_other_work(
     tmp_path: Path,
 ) -> None:

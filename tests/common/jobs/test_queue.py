@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterable, Iterator
@@ -193,3 +194,17 @@ def test_an_idle_worker_reads_for_less_than_the_timeout_and_nothing_is_repeated(
         made = channel.client.connection_pool.make_connection()
         assert 0 < channel.brpop_timeout < made.socket_timeout
         assert made.retry._retries == 0
+
+
+def test_a_message_holds_the_id_of_its_task_and_nothing_else_of_the_job(
+    broker: redis.Redis, dispatcher: CeleryDispatcher
+) -> None:
+    dispatcher.enqueue([MESSAGE])
+
+    (text,) = broker.lrange("fast", 0, -1)
+    message = json.loads(text)
+    arguments, named, _ = json.loads(base64.b64decode(message["body"]))
+    assert (arguments, named) == ([MESSAGE.task], {})
+    # What Flower shows of a task comes from here.
+    assert message["headers"]["argsrepr"] == repr([MESSAGE.task])
+    assert message["headers"]["kwargsrepr"] == "{}"
