@@ -391,8 +391,8 @@ def test_given_a_store_that_is_lost_then_no_job_goes_uncounted(
     headers = a_key(guarded, jobs_per_day=1)
     accept = guarded.runtime.store.accept
 
-    def lose(*given: Any) -> None:
-        accept(*given)
+    def lose(*given: Any, **named: Any) -> None:
+        accept(*given, **named)
         raise StoreUnavailable("its answer was lost")
 
     with monkeypatch.context() as patch:
