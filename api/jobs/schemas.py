@@ -27,6 +27,10 @@ _TAG = "letters, digits, spaces and + = . _ : / @ -"
 _TAG_KEY = explained(r"^[A-Za-z0-9 +=._:/@-]{1,128}$", f"1 to 128 {_TAG}")
 _TAG_VALUE = explained(r"^[A-Za-z0-9 +=._:/@-]{0,256}$", f"at most 256 {_TAG}")
 _PREFIX = explained(r"^([^/]|$)", "no slash at the start")
+_ETAG = explained(
+    r'^"?[\x21\x23-\x7e]+"?$',
+    "an ETag as S3 tells it, with its quotation marks or without",
+)
 _CACHE_CONTROL = explained(
     r"^[\x20-\x7e]{1,256}$", "1 to 256 printable characters of ASCII"
 )
@@ -65,7 +69,7 @@ class S3Source(Request):
         str | None,
         Field(
             max_length=128,
-            pattern=r'^"?[\x21\x23-\x7e]+"?$',
+            pattern=_ETAG,
             description="The ETag that the object must have; else the job fails with "
             "`source_changed`.",
             examples=["9b2cf535f27731c974343645a3985328"],

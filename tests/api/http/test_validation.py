@@ -161,7 +161,9 @@ def test_given_faults_in_many_items_then_what_an_item_may_hold_is_read_once() ->
     sources = outline(BATCH).inside("sources")
     assert sources.inside(0) is sources.inside(20_000)
     assert sources.inside(0).inside("s3") is sources.inside(1).inside("s3")
-    assert set(sources.inside(0).inside("s3").fields) == {"bucket", "key"}
+    assert set(sources.inside(0).inside("s3").fields) == {
+        *("bucket", "key", "etag", "version"),
+    }
     # A caller's own names must not pile up in what is kept.
     assert sources.inside(0).inside("a") is sources.inside(0).inside("b")
 
