@@ -8,7 +8,8 @@ Redis and the commands that its scripts run there, and the times to an answer at
 of the row's rate. Nobody works on the jobs.
 
 Aims: accepting a job without API keys at half of the yardstick's rate or more, with a
-key and an Idempotency-Key at 0.4 of it, and 99 of 100 answers within 20 ms.
+key and an Idempotency-Key at 0.4 of it, and 99 of 100 answers within 20 ms. A third
+table compares FRAMEMILL_STORE_DURABILITY=storage with ``store``; it has no aim.
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ import redis
 
 from common.access.keys import KeyRecord, Keys
 from common.settings.load import Settings
+from tests.api.uploads.context import rclone
 from tests.bench import load, usage
 from tests.common import valkey
 from tests.conftest import ROOT
+from tests.e2e.context import BUCKET, s3_settings
+from tests.e2e.context import KEYS as S3_KEYS
 from tests.ports import free_port
 
 VIEW, NO_KEYS, KEYS = "bare view, one write", "no API keys", "API key"
@@ -215,6 +219,19 @@ def rows_of(
     }
 
 
+def durability_rows(
+    store: Server, folder: Server, bucket: Server
+) -> dict[str, list[Row]]:
+    """Return the rows that tell what FRAMEMILL_STORE_DURABILITY=storage costs."""
+    return {
+        "durability": [
+            Row("store", store, post, 202),
+            Row("storage: a folder", folder, post, 202),
+            Row("storage: S3 (rclone)", bucket, post, 202),
+        ]
+    }
+
+
 def measure(rows: list[Row], store: int, rounds: int, span: float) -> None:
     """Load the servers in turns, then each at half of its rate.
 
@@ -297,6 +314,14 @@ def serving_all() -> Iterator[tuple[dict[str, list[Row]], Store]]:
             stack.enter_context(serving("api.wsgi:app", keyless)),
             token,
         )
+        first = keyless | {"FRAMEMILL_STORE_DURABILITY": "storage"}
+        (folder / "s3" / BUCKET).mkdir(parents=True)
+        endpoint = stack.enter_context(rclone(folder / "s3", S3_KEYS))
+        rows |= durability_rows(
+            rows["accept"][1].server,
+            stack.enter_context(serving("api.wsgi:app", first)),
+            stack.enter_context(serving("api.wsgi:app", first | s3_settings(endpoint))),
+        )
         yield rows, Store(redis.Redis.from_url(url), store.pid)
 
 
@@ -312,7 +337,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--only", choices=["accept", "read"])
+    parser.add_argument("--only", choices=["accept", "read", "durability"])
     requested = parser.parse_args()
     with serving_all() as (groups, store):
         for name, group in groups.items():
