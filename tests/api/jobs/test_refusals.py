@@ -278,7 +278,16 @@ def test_given_a_body_that_ends_early_when_posted_then_400(context: Context) -> 
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("key", ["in/{id}/source", "./out/{id}/a", "in//{id}/source"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "in/{id}/source",
+        "./out/{id}/a",
+        "in//{id}/source",
+        "jobs/{id}.json",
+        "keys/0123456789ab.json",
+    ],
+)
 def test_given_a_key_that_leads_to_another_job_then_422(
     context: Context, key: str
 ) -> None:
