@@ -131,7 +131,9 @@ def test_a_picture_shows_within_a_second_of_being_ready(
     assert 0 < min(late) < 1
 
 
-def test_a_file_that_is_chosen_before_the_scripts_run_is_taken(visit: Visit) -> None:
+@contextmanager
+def scripts_held(visit: Visit) -> Iterator[None]:
+    """Open the page, whose script comes when the block ends."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -140,21 +142,54 @@ def test_a_file_that_is_chosen_before_the_scripts_run_is_taken(visit: Visit) -> 
     visit.page.route("**/home.js*", hold)
     with visit.page.expect_request("**/home.js*"):
         visit.page.goto(visit.service.url + "/", wait_until="commit")
-    choose(visit, SAMPLE)
+    yield
     for one in held:
         one.continue_()
+
+
+def choose_by_keyboard(visit: Visit) -> None:
+    visit.page.get_by_label("Choose files").focus()
+    with visit.page.expect_file_chooser() as chooser:
+        visit.page.keyboard.press("Enter")
+    chooser.value.set_files(SAMPLE)
+
+
+def test_a_file_that_is_chosen_before_the_scripts_run_is_taken(visit: Visit) -> None:
+    with scripts_held(visit):
+        choose(visit, SAMPLE)
 
     await_status(visit, "sample.mp4", "completed")
 
 
 def test_a_file_is_chosen_by_keyboard(visit: Visit) -> None:
     visit.open("/")
-    visit.page.get_by_role("button", name="Choose files").focus()
-    with visit.page.expect_file_chooser() as chooser:
-        visit.page.keyboard.press("Enter")
-    chooser.value.set_files(SAMPLE)
+    choose_by_keyboard(visit)
 
     expect(card(visit, "sample.mp4")).to_be_in_viewport()
+
+
+def test_a_file_is_chosen_by_keyboard_before_the_scripts_run(visit: Visit) -> None:
+    with scripts_held(visit):
+        choose_by_keyboard(visit)
+
+    await_status(visit, "sample.mp4", "completed")
+
+
+def test_the_button_that_chooses_files_shows_that_it_has_the_focus(
+    visit: Visit,
+) -> None:
+    visit.open("/")
+    button = visit.page.get_by_text("Choose files")
+    width = "button => getComputedStyle(button).outlineWidth"
+    before = button.evaluate(width)
+
+    visit.page.get_by_label("Choose files").focus()
+    visit.page.keyboard.press("Shift+Tab")
+    visit.page.keyboard.press("Tab")
+
+    assert (before, button.evaluate(width)) == ("0px", "3px")
+    with visit.page.expect_file_chooser():
+        button.click()
 
 
 def test_an_upload_pauses_and_goes_on_after_a_reload(visit: Visit, large: Path) -> None:

@@ -65,7 +65,6 @@ function sourceOf(text) {
 }
 
 function listenForFiles() {
-  byId("choose").addEventListener("click", () => byId("files").click());
   const files = byId("files");
   const takeChosen = () => {
     if (files.files.length) take([...files.files]);
