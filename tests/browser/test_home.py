@@ -148,6 +148,9 @@ def scripts_held(visit: Visit) -> Iterator[None]:
 
 
 def choose_by_keyboard(visit: Visit) -> None:
+    # Chromium drops keys that are pressed before it has painted anything.
+    painted = "performance.getEntriesByName('first-contentful-paint').length > 0"
+    until(lambda: visit.page.evaluate(painted), 120, "the first paint")
     visit.page.get_by_label("Choose files").focus()
     with visit.page.expect_file_chooser() as chooser:
         visit.page.keyboard.press("Enter")
@@ -180,14 +183,12 @@ def test_the_button_that_chooses_files_shows_that_it_has_the_focus(
 ) -> None:
     visit.open("/")
     button = visit.page.get_by_text("Choose files")
-    width = "button => getComputedStyle(button).outlineWidth"
-    before = button.evaluate(width)
+    style = "button => getComputedStyle(button).outlineStyle"
+    before = button.evaluate(style)
 
     visit.page.get_by_label("Choose files").focus()
-    visit.page.keyboard.press("Shift+Tab")
-    visit.page.keyboard.press("Tab")
 
-    assert (before, button.evaluate(width)) == ("0px", "3px")
+    assert (before, button.evaluate(style)) == ("none", "solid")
     with visit.page.expect_file_chooser():
         button.click()
 
