@@ -28,6 +28,8 @@ from tests.conftest import SAMPLE
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=SLOW)
+# Of a picture or a video: nothing of it is on its way.
+LOADED = "shown => shown.complete !== false && shown.networkState !== 2"
 PAIR = [{"kind": "thumbnail"}, {"kind": "storyboard", "interval": 5}]
 
 
@@ -342,6 +344,9 @@ def test_a_slider_goes_through_animations_by_their_bytes(
         seen.append((slider.get_attribute("aria-valuetext") or "").split()[0])
         shown = box.locator(".version > *").get_attribute("src")
         assert shown == found[len(seen) - 1]["artifacts"][0]["url"]
+        # One that is replaced while it loads is a request that was stopped.
+        version = box.locator(".version > *")
+        until(lambda version=version: version.evaluate(LOADED), 60, "its bytes")
         visit.page.keyboard.press("ArrowRight")
 
     assert seen == names
