@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+# No outgoing connection gets a port below this range (Linux, ip-sysctl); ours are above
+# those that services have by custom.
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST, _DRAWS = 10240, 100
 
 
 class PortTaken(RuntimeError):
@@ -29,6 +35,20 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
+def draw(host: str = LOOPBACK) -> int:
+    """Return a port that is free now, drawn from those that no connection gets.
+
+    The kernel's own choice, by binding to 0, is one that it may give to somebody's
+    outgoing connection before the server binds it. Raises PortTaken if none is found.
+    """
+    end = int(_RANGE.read_text().split()[0]) if _RANGE.exists() else 0
+    for _ in range(_DRAWS):
+        port = _LOWEST + secrets.randbelow(end - _LOWEST) if end > _LOWEST else 0
+        with suppress(OSError), listen(host, port) as server:
+            return int(server.getsockname()[1])
+    raise PortTaken(f"no port of {host} is free from {_LOWEST} to {end}")
+
+
 class Ports:
     """The ports of one data folder, remembered in ``ports.json``."""
 
@@ -47,8 +67,7 @@ class Ports:
         for port in (self.last(name, preferred), preferred):
             if is_free(port) and port not in self._others(name):
                 return self._keep(name, port)
-        with listen(LOOPBACK, 0) as server:
-            return self._keep(name, server.getsockname()[1])
+        return self._keep(name, draw())
 
     def open(
         self, name: str, *, requested: int | None, preferred: int, host: str = LOOPBACK
