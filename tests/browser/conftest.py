@@ -80,7 +80,7 @@ def visit(browser: Browser, service: Service) -> Iterator[Visit]:
     page.on(
         "requestfailed",
         lambda requested: visiting.complaints.append(
-            f"failed {requested.url}: {requested.failure}"
+            f"failed {requested.resource_type} {requested.url}: {requested.failure}"
         ),
     )
     page.on(
