@@ -8,6 +8,23 @@ const require = createRequire(join(modules, "puppeteer-core", "package.json"));
 const puppeteer = require("puppeteer-core");
 const MILLISECONDS = 120_000;
 
+// The page may draw the picture again while it is decoded: then the new one counts.
+async function sizeOfPicture(page) {
+  const deadline = Date.now() + MILLISECONDS;
+  for (;;) {
+    const picture = await page.waitForSelector("[data-output=thumbnail] figure img");
+    try {
+      return await picture.evaluate(async (shown) => {
+        await shown.decode();
+        return { width: shown.naturalWidth, height: shown.naturalHeight };
+      });
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
+
 const browser = await puppeteer.launch({
   browser: "firefox",
   executablePath: firefox,
@@ -25,11 +42,7 @@ try {
   const files = await page.$("#files");
   await files.uploadFile(clip);
   await page.waitForSelector('article.job[data-status="completed"]');
-  const picture = await page.waitForSelector("[data-output=thumbnail] figure img");
-  const seen = await picture.evaluate(async (shown) => {
-    await shown.decode();
-    return { width: shown.naturalWidth, height: shown.naturalHeight };
-  });
+  const seen = await sizeOfPicture(page);
   const name = await page.$eval("article.job h3", (title) => title.textContent);
   console.log(JSON.stringify({ ...seen, name, complaints, version: await browser.version() }));
 } finally {
