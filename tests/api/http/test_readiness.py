@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +17,7 @@ from common.jobs import queue
 from common.jobs.store import JobStore
 from common.runtime import Runtime
 from tests.common import valkey
-from tests.conftest import ROOT
+from tests.common.parts import each_part, refusal
 from tests.worker.context import make_runtime
 from worker.storage_watch import StorageWatch
 
@@ -140,39 +137,16 @@ def test_a_scratch_folder_without_room_is_told(
 
 
 @pytest.mark.parametrize("evicting", ["store", "broker"])
-@pytest.mark.parametrize(
-    "part",
-    [
-        ["-c", "import api.wsgi"],
-        ["-m", "celery", "-A", "worker.app", "worker", "-Q", "fast", "-P", "solo"],
-        ["-m", "worker.maintenance"],
-    ],
-    ids=["api", "worker", "reaper"],
-)
+@each_part
 def test_no_process_starts_on_a_server_that_evicts(
     tmp_path: Path, part: list[str], evicting: str
 ) -> None:
     with contextlib.ExitStack() as stack:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "FRAMEMILL_BLOBS_PATH": f"{tmp_path}/blobs",
-            "FRAMEMILL_WORKER_SCRATCH": str(tmp_path / "scratch"),
-            "FRAMEMILL_API_SECRET": "s" * 32,
-        }
+        servers: dict[str, str] = {}
         for name, variable in _URL.items():
             (tmp_path / name).mkdir()
             policy = "allkeys-lru" if name == evicting else "noeviction"
             running = valkey.running(tmp_path / name, policy=policy)
-            environment[variable] = stack.enter_context(running)[0]
-        ended = subprocess.run(
-            [sys.executable, *part],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    assert ended.returncode != 0
-    said = ended.stdout + ended.stderr
+            servers[variable] = stack.enter_context(running)[0]
+        said = refusal(part, tmp_path, **servers)
     assert f"{_URL[evicting]}: the server's maxmemory-policy is 'allkeys-lru'" in said

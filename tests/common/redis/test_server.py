@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from common.redis.server import LEAST_VERSION, check_server
 from common.runtime import check_servers
 from common.settings.load import Settings, SettingsError
 from tests.common import valkey
+from tests.common.parts import each_part, refusal
 from tests.conftest import ROOT
 from tests.ports import free_port
 
@@ -101,37 +99,15 @@ def test_a_cluster_that_hides_its_section_is_refused(
         check_server(client)
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        ["-c", "import api.wsgi"],
-        ["-m", "celery", "-A", "worker.app", "worker", "-Q", "fast", "-P", "solo"],
-        ["-m", "worker.maintenance"],
-    ],
-    ids=["api", "worker", "reaper"],
-)
+@each_part
 def test_no_process_starts_on_a_cluster(
     cluster: list[str], tmp_path: Path, part: list[str]
 ) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
+    servers = {
         "FRAMEMILL_STORE_URL": cluster[0],
         "FRAMEMILL_BROKER_URL": "memory://",
-        "FRAMEMILL_BLOBS_PATH": f"{tmp_path}/blobs",
-        "FRAMEMILL_WORKER_SCRATCH": str(tmp_path / "scratch"),
-        "FRAMEMILL_API_SECRET": "s" * 32,
     }
-    ended = subprocess.run(
-        [sys.executable, *part],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode != 0
-    assert ONE_PRIMARY in ended.stdout + ended.stderr
+    assert ONE_PRIMARY in refusal(part, tmp_path, **servers)
 
 
 def test_a_store_that_is_away_stops_no_start(
