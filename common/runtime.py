@@ -44,7 +44,7 @@ class Runtime:
     @property
     def batches(self) -> Batches:
         """Return the operations on batches."""
-        return Batches(self.settings, self.store, self.dispatcher)
+        return Batches(self.settings, self.store, self.dispatcher, self.manifests)
 
 
 def build_runtime(settings: Settings, dispatcher: Dispatcher | None = None) -> Runtime:

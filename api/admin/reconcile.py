@@ -1,4 +1,4 @@
-"""``framemill reconcile``: restore the jobs and keys of a job store that was lost."""
+"""``framemill reconcile``: restore what was in a job store that was lost."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from common.telemetry import logging as telemetry
 
 # What has no manifest.
 LOST = (
-    "batches (their jobs do), webhooks of the keys in FRAMEMILL_API_KEYS, unfinished "
-    "uploads, deliveries that had not ended and the log of the others, the "
-    "history of each job, Idempotency-Keys, sign-ins of browsers, what counted against "
-    "daily quotas, dead letters, counters"
+    "unfinished uploads, deliveries that had not ended and the log of the others, the "
+    "history of each job and batch, Idempotency-Keys, sign-ins of browsers, what "
+    "counted against daily quotas, dead letters, counters"
 )
 
 
 def reconcile(options: argparse.Namespace) -> int:
-    """Restore API keys and jobs; print how many, and what did not come back."""
+    """Restore keys, batches and jobs; print how many, and what did not come back."""
     settings = load_settings(options)
     telemetry.configure(settings.log)
     runtime = build_runtime(settings)
@@ -34,7 +33,8 @@ def reconcile(options: argparse.Namespace) -> int:
         dry=options.dry_run,
     ).run()
     _print(done, dry=options.dry_run)
-    return 1 if done.unreadable or done.unreadable_keys else 0
+    unreadable = (done.unreadable, done.keys.unreadable, done.batches.unreadable)
+    return 1 if any(unreadable) else 0
 
 
 def _print(done: Reconciled, *, dry: bool) -> None:
@@ -44,9 +44,10 @@ def _print(done: Reconciled, *, dry: bool) -> None:
     print(f"{back + len(done.known)} of {all_jobs} jobs are there: {back} {would}")
     for status, number in sorted(done.statuses.items()):
         print(f"{status}\t{number}")
-    keys = len(done.keys) + len(done.known_keys)
-    all_keys = keys + len(done.unreadable_keys)
-    print(f"{keys} of {all_keys} API keys are there: {len(done.keys)} {would}")
+    for what, part in (("API keys", done.keys), ("batches", done.batches)):
+        there = len(part.back) + len(part.known)
+        all_of_it = there + len(part.unreadable)
+        print(f"{there} of {all_of_it} {what} are there: {len(part.back)} {would}")
     if done.remade:
         print(
             f"{len(done.remade)} of the queued had ended, but files of theirs are gone"
@@ -57,7 +58,11 @@ def _print(done: Reconciled, *, dry: bool) -> None:
         print("\n".join(f"  {job_id}" for job_id in sorted(done.without_source)))
     if done.leaving:
         print(f"{len(done.leaving)} were deleted, or past their retention")
-    for kind, unread in (("key", done.unreadable_keys), ("job", done.unreadable)):
+    for kind, unread in (
+        ("key", done.keys.unreadable),
+        ("batch", done.batches.unreadable),
+        ("job", done.unreadable),
+    ):
         for one, reason in sorted(unread.items()):
             print(f"not back: the {kind} {one}: {reason}", file=sys.stderr)
     print(f"never back: {LOST}", file=sys.stderr)

@@ -146,7 +146,7 @@ def add_commands(commands: Any) -> None:
         "task", nargs="*", help="a task's id, as dead shows it; default: all of them"
     )
     reconcile = _add(
-        commands, "reconcile", "restore the jobs and keys of a job store that was lost"
+        commands, "reconcile", "restore what was in a job store that was lost"
     )
     reconcile.add_argument(
         "--dry-run", action="store_true", help="only say what would come back"

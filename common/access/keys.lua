@@ -74,6 +74,7 @@ if step == 'declare' then
     if wanted[id] ~= digest and (declared or wanted[id]) then
       redis.call('HDEL', KEYS[2], id)
       redis.call('HDEL', KEYS[1], digest)
+      mark(id)
     end
   end
   for _, one in ipairs(arg.keys) do
@@ -98,11 +99,11 @@ if step == 'mark_all' then
   return '{}'
 end
 
--- export: what restore takes; declared keys come from the settings.
+-- export: what restore takes.
 if step == 'export' then
   local digest = redis.call('HGET', KEYS[2], arg.id)
   local record = digest and redis.call('HGET', KEYS[1], digest)
-  if not record or cjson.decode(record).declared then return '{}' end
+  if not record then return '{}' end
   return cjson.encode({id = arg.id, digest = digest, record = record})
 end
 

@@ -279,18 +279,28 @@ class Keys:
     def export(self, key_id: str) -> str | None:
         """Return what :meth:`restore` takes, without the key itself.
 
-        None if there is no such key, or if the settings declare it.
+        None if there is nothing to restore: no such key, or one that the settings
+        declare and that has no webhooks.
         """
         answer = self._call("export", id=key_id)
-        return json.dumps(answer) if answer else None
+        if not answer:
+            return None
+        record = KeyRecord.model_validate_json(answer["record"])
+        if record.declared and not record.webhooks:
+            return None
+        return json.dumps(answer)
 
     def restore(self, exported: str, *, dry: bool = False) -> KeyState:
         """Store a key as it was exported; ``dry`` only tells what would be done.
 
-        Raises ValueError for what no key is.
+        A key that the settings declared gets its webhooks back if it has none; whether
+        there is such a key, the settings alone say. Raises NotFound if they name none,
+        ValueError for what no key is.
         """
         given = json.loads(exported)
         record = KeyRecord.model_validate_json(given["record"])
+        if record.declared:
+            return self._restore_webhooks(record, dry=dry)
         answer = self._call(
             "restore",
             id=record.id,
@@ -299,6 +309,18 @@ class Keys:
             dry=dry,
         )
         return cast("KeyState", answer["state"])
+
+    def _restore_webhooks(self, kept: KeyRecord, *, dry: bool) -> KeyState:
+        if self.find(kept.id).webhooks:
+            return "known"
+        if not dry:
+            self.change(
+                kept.id,
+                lambda record: record.model_copy(
+                    update={"webhooks": record.webhooks or kept.webhooks}
+                ),
+            )
+        return "restored"
 
     def admit(self, token: str) -> Admission | None:
         """Find a key and count one request; None for an unknown key."""

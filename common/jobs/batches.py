@@ -14,6 +14,7 @@ from typing import Any
 
 from common.access.quota import DailyQuota
 from common.errors import Invalid, NotFound
+from common.jobs.manifests import Manifests
 from common.jobs.queue import Dispatcher
 from common.jobs.service import check_bucket, new_id, new_outputs
 from common.jobs.store import (
@@ -89,33 +90,40 @@ class Batches:
     """The operations on batches."""
 
     def __init__(
-        self, settings: Settings, store: JobStore, dispatcher: Dispatcher
+        self,
+        settings: Settings,
+        store: JobStore,
+        dispatcher: Dispatcher,
+        manifests: Manifests,
     ) -> None:
         self._settings = settings
         self._store = store
         self._dispatcher = dispatcher
+        self._manifests = manifests
 
     def submit(self, requested: BatchSubmission) -> SubmittedBatch:
         """Put a batch on record and send the message for its task.
 
         Raises Invalid (names, number of outputs or of sources, bucket),
-        IdempotencyMismatch, Unavailable: then there is no batch.
+        IdempotencyMismatch, Unavailable (of the storage, too, where
+        ``store.durability`` asks for a manifest): then there is no batch.
         """
         self._check(requested)
         limits = self._settings.limits
         outputs = new_outputs(requested.outputs, limits.outputs_per_job)
-        accepted = self._store.accept_batch(
-            NewBatch(
-                id=requested.batch_id,
-                owner=requested.owner,
-                sources=list(requested.sources),
-                prefix=None if requested.prefix is None else asdict(requested.prefix),
-                template=_template(requested, outputs),
-                metadata=requested.metadata,
-                subscriptions=requested.subscriptions,
-            ),
-            requested.idempotency,
+        batch = NewBatch(
+            id=requested.batch_id,
+            owner=requested.owner,
+            sources=list(requested.sources),
+            prefix=None if requested.prefix is None else asdict(requested.prefix),
+            template=_template(requested, outputs),
+            metadata=requested.metadata,
+            subscriptions=requested.subscriptions,
         )
+        kept = self._settings.store.durability == "storage"
+        if kept:
+            self._manifests.put_batch(batch)
+        accepted = self._store.accept_batch(batch, requested.idempotency, kept=kept)
         self._dispatcher.enqueue(accepted.messages)
         return SubmittedBatch(
             self.get(accepted.job_id, requested.owner), created=accepted.created

@@ -6,14 +6,17 @@ script that accepts, ends, reopens or removes a job also lists its manifest as d
 stores or deletes it. With ``FRAMEMILL_STORE_DURABILITY=storage`` the manifest of a new
 job is stored before the job is accepted. ``common/jobs/reconcile.py`` reads them.
 
-API keys have manifests of the same kind, ``keys/ID.json``, which hold their digests.
-They are encrypted as a whole: who can write to the bucket alone can make no key.
+Batches and API keys have manifests of the same kind, ``batches/ID.json`` and
+``keys/ID.json``. Those of keys are encrypted as a whole, so who can write to the bucket
+alone can make no key; so is that of a batch with subscribers. A key that the settings
+declare has one for its webhooks alone.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from common.access.keys import Keys
 from common.errors import DiskFull, StorageUnavailable
-from common.jobs.store import DueManifest, JobStore
+from common.jobs.store import DueManifest, JobStore, NewBatch, StoredBatch, new_fields
 from common.model import JobRecord, Record
 from common.notify.subscriptions import Subscription
 from common.sealing import decrypt, encrypt
@@ -33,9 +36,10 @@ from common.storage.port import BlobStore
 
 log = structlog.get_logger(__name__)
 
-_FOLDERS = {"job": "jobs/", "key": "keys/"}
+_FOLDERS = {"job": "jobs/", "batch": "batches/", "key": "keys/"}
 _ID = re.compile(r"[0-9a-z]{1,32}")
 _PURPOSE, _KEY_PURPOSE = "manifest", "manifest of a key"
+_BATCH_PURPOSE = "manifest of a batch"
 _BATCH, _AT_ONCE = 100, 8
 _SUBSCRIPTIONS = TypeAdapter(list[Subscription])
 
@@ -60,17 +64,25 @@ class KeyManifest(Record):
     key: str
 
 
+class BatchManifest(Record):
+    """The content of one batch's manifest: ``batch``, or ``encrypted`` the same."""
+
+    schema_version: Literal[1] = 1
+    batch: StoredBatch | None = None
+    encrypted: str | None = None
+
+
 class Unreadable(Exception):
     """A manifest that cannot be read, and why."""
 
 
 def manifest_key(kind: str, record_id: str) -> str:
-    """Return the storage key of the manifest of a ``job`` or a ``key``."""
+    """Return the storage key of the manifest of a ``job``, a ``batch`` or a ``key``."""
     return f"{_FOLDERS[kind]}{record_id}.json"
 
 
 class Manifests:
-    """The manifests in one blob store of the jobs and API keys in one job store."""
+    """The manifests in one blob store of what is in one job store."""
 
     def __init__(
         self, settings: Settings, store: JobStore, keys: Keys, blobs: BlobStore
@@ -83,6 +95,15 @@ class Manifests:
     def put(self, job: JobRecord, subscriptions: list[Subscription]) -> None:
         """Store a job's manifest; raises StorageUnavailable or DiskFull."""
         self._put("job", job.id, self._describe(job, subscriptions))
+
+    def put_batch(self, batch: NewBatch) -> None:
+        """Store a new batch's manifest; raises StorageUnavailable or DiskFull."""
+        at = int(time.time() * 1000)
+        times = {name: str(at) for name in ("created", "updated")}
+        order = {"order": f"{at:013d}{batch.id}"}
+        fields = new_fields(batch) | times | order
+        stored = StoredBatch(id=batch.id, fields=fields, sources=batch.sources)
+        self._put("batch", batch.id, self._describe_batch(stored))
 
     def sync(self) -> int:
         """Store or delete every manifest that is due; return how many.
@@ -128,6 +149,19 @@ class Manifests:
             manifest = KeyManifest.model_validate_json(self._text("key", key_id))
             return decrypt(self._secret, _KEY_PURPOSE, manifest.key)
 
+    def read_batch(self, batch_id: str) -> StoredBatch:
+        """Return a batch as it was stored; raises as :meth:`read`."""
+        with _unreadable():
+            text = self._text("batch", batch_id)
+            manifest = BatchManifest.model_validate_json(text)
+            batch = manifest.batch
+            if manifest.encrypted is not None:
+                opened = decrypt(self._secret, _BATCH_PURPOSE, manifest.encrypted)
+                batch = StoredBatch.model_validate_json(opened)
+            if batch is None or batch.id != batch_id:
+                raise Unreadable("it is that of another batch, or of none")
+            return batch
+
     def _sync_one(self, due: DueManifest) -> bool:
         try:
             document = self._document(due)
@@ -150,6 +184,9 @@ class Manifests:
             if exported is None:
                 return None
             return KeyManifest(key=encrypt(self._secret, _KEY_PURPOSE, exported))
+        if due.kind == "batch":
+            batch = self._store.export_batch(due.id)
+            return None if batch is None else self._describe_batch(batch)
         found = self._store.job_and_subscriptions(due.id)
         return None if found is None else self._describe(*found)
 
@@ -158,6 +195,15 @@ class Manifests:
             return Manifest(job=job)
         text = json.dumps([one.model_dump(mode="json") for one in subscriptions])
         return Manifest(job=job, subscriptions=encrypt(self._secret, _PURPOSE, text))
+
+    def _describe_batch(self, batch: StoredBatch) -> BatchManifest:
+        """Encrypt a batch if it has subscribers, which its jobs may have, too."""
+        fields = batch.fields
+        template = json.loads(fields["template"])
+        if fields["subscriptions"] == "[]" and not template.get("subscriptions"):
+            return BatchManifest(batch=batch)
+        text = encrypt(self._secret, _BATCH_PURPOSE, batch.model_dump_json())
+        return BatchManifest(encrypted=text)
 
     def _put(self, kind: str, record_id: str, document: Record) -> None:
         place = manifest_key(kind, record_id)

@@ -1,7 +1,8 @@
-"""Restore the jobs and API keys of a lost job store from their manifests.
+"""Restore what was in a lost job store from the manifests: API keys, batches, jobs.
 
 It may run beside the service and may be repeated: what is there is left alone, and so
-is a job that was deleted or whose retention has ended, and a key that was revoked.
+is a job or a batch that was deleted or whose retention has ended, and a key that was
+revoked.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from common.access.keys import Keys
-from common.errors import SourceNotFound
+from common.access.keys import Keys, KeyState
+from common.errors import NotFound, SourceNotFound
 from common.jobs.manifests import Manifests, Unreadable
 from common.jobs.queue import Dispatcher
 from common.jobs.service import queue_of
-from common.jobs.store import JobStore, NewJob, NewOutput
+from common.jobs.store import BatchRestoration, JobStore, NewJob, NewOutput
 from common.model import JOB_ENDED, JobRecord
 from common.notify.subscriptions import Subscription
 from common.storage.port import BlobStore
@@ -29,14 +30,25 @@ _UNDER_WAY_SECONDS = 10.0
 
 
 @dataclass
+class Part:
+    """What a run did with the API keys or the batches, as ids.
+
+    ``back`` were restored, ``known`` were there; ``unreadable`` says why not.
+    """
+
+    back: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
 class Reconciled:
-    """What a run did, as ids of jobs, and of API keys in ``keys`` and ``known_keys``.
+    """What a run did, as ids of jobs; ``keys`` and ``batches`` have their own.
 
     ``known`` were there, ``leaving`` are deleted or past their retention, ``ended`` are
     back with their results and ``queued`` to be done again. Of those, ``remade`` had
     ended but lack files, and ``without_source`` lack their upload: they will fail with
-    source_not_found. ``unreadable`` and ``unreadable_keys`` say why a manifest could
-    not be used.
+    source_not_found. ``unreadable`` says why a manifest could not be used.
     """
 
     known: list[str] = field(default_factory=list)
@@ -46,9 +58,8 @@ class Reconciled:
     remade: list[str] = field(default_factory=list)
     without_source: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
-    keys: list[str] = field(default_factory=list)
-    known_keys: list[str] = field(default_factory=list)
-    unreadable_keys: dict[str, str] = field(default_factory=dict)
+    keys: Part = field(default_factory=Part)
+    batches: Part = field(default_factory=Part)
     statuses: Counter[str] = field(default_factory=Counter)
 
 
@@ -74,33 +85,61 @@ class Reconciler:
         self._done = Reconciled()
 
     def run(self) -> Reconciled:
-        """Restore every key, then every job, that has a manifest and no record.
+        """Restore every key, batch and job that has a manifest and no record.
 
-        Raises StorageUnavailable and StoreUnavailable; then run it again.
+        A batch goes on only when its jobs are back. Raises StorageUnavailable and
+        StoreUnavailable; then run it again.
         """
         for key_id in self._manifests.ids("key"):
-            self._restore_key(key_id)
+            self._restore_part(self._done.keys, key_id, self._restore_key)
+        for batch_id in self._manifests.ids("batch"):
+            self._restore_part(self._done.batches, batch_id, self._restore_batch)
+        self._restore_jobs()
+        if not self._dry:
+            for batch_id in (*self._done.batches.back, *self._done.batches.known):
+                self._dispatcher.enqueue(self._store.resume_batch(batch_id))
+        return self._done
+
+    def _restore_jobs(self) -> None:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for page in _pages(self._manifests.ids()):
                 versions = self._store.versions(page)
                 self._done.known += [one for one in page if versions[one]]
                 missing = [one for one in page if versions[one] is None]
                 list(pool.map(self._restore, missing))
-        return self._done
 
-    def _restore_key(self, key_id: str) -> None:
+    def _restore_part(
+        self, part: Part, one: str, restore: Callable[[str], KeyState]
+    ) -> None:
         try:
-            exported = self._manifests.read_key(key_id)
-        except Unreadable as error:
-            self._done.unreadable_keys[key_id] = str(error)
-            return
+            state = restore(one)
+        except (Unreadable, NotFound) as error:
+            part.unreadable[one] = str(error)
         except SourceNotFound:
-            return  # revoked since it was listed
-        state = self._keys.restore(exported, dry=self._dry)
-        if state == "restored":
-            self._done.keys.append(key_id)
-        elif state == "known":
-            self._done.known_keys.append(key_id)
+            return  # revoked or deleted since it was listed
+        else:
+            if state == "restored":
+                part.back.append(one)
+            elif state == "known":
+                part.known.append(one)
+
+    def _restore_key(self, key_id: str) -> KeyState:
+        return self._keys.restore(self._manifests.read_key(key_id), dry=self._dry)
+
+    def _restore_batch(self, batch_id: str) -> BatchRestoration:
+        batch = self._manifests.read_batch(batch_id)
+        ended = batch.fields["status"] in JOB_ENDED
+        if not ended and self._await(int(batch.fields["created"])):
+            batch = self._manifests.read_batch(batch_id)
+        return self._store.restore_batch(batch, dry=self._dry)
+
+    def _await(self, created: int) -> bool:
+        """Wait for the end of a POST of that time; return whether that was needed."""
+        age = time.time() - created / 1000
+        if age > _UNDER_WAY_SECONDS:
+            return False
+        time.sleep(min(_UNDER_WAY_SECONDS, _UNDER_WAY_SECONDS - age))
+        return True
 
     def _restore(self, job_id: str) -> None:
         try:
@@ -121,10 +160,8 @@ class Reconciler:
 
     def _read(self, job_id: str) -> tuple[JobRecord, list[Subscription]]:
         job, subscriptions = self._manifests.read(job_id)
-        age = time.time() - job.created_at / 1000
-        if job.status in JOB_ENDED or age > _UNDER_WAY_SECONDS:
+        if job.status in JOB_ENDED or not self._await(job.created_at):
             return job, subscriptions
-        time.sleep(min(_UNDER_WAY_SECONDS, _UNDER_WAY_SECONDS - age))
         return self._manifests.read(job_id)
 
     def _count(self, job: JobRecord, *, again: bool) -> None:

@@ -20,7 +20,7 @@ _SEGMENT_BYTES = 255
 _BIDI = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
-_OWN = re.compile(r"(in|out)/[0-9a-f]{32}/|(jobs|keys)/[0-9a-z]{1,32}\.json$")
+_OWN = re.compile(r"(in|out)/[0-9a-f]{32}/|(batches|jobs|keys)/[0-9a-z]{1,32}\.json$")
 _CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # RFC 5987 attr-char beyond letters and digits; quote() itself keeps "_.-~".
 _ATTR_CHARS = "!#$&+^`|"

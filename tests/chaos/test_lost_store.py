@@ -2,10 +2,12 @@
 
 The short form has 20 jobs, ``./dev chaos`` (CHAOS=full) has 200. A fifth each is
 completed, partial, failed, cancelled and not ended, one of these in a worker's hands.
+Two of the completed are of a batch, which comes back as well.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import urllib.request
@@ -34,6 +36,23 @@ ENDED = {"completed", "partial", "failed", "cancelled"}
 def many(call: Callable[[], str], count: int) -> list[str]:
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(lambda _: call(), range(count)))
+
+
+def submit_batch(service: Service) -> str:
+    """Make a batch of two jobs that will be completed."""
+    sources = [{"s3": {"bucket": BUCKET, "key": f"films/{n}.mp4"}} for n in range(2)]
+    request = urllib.request.Request(
+        f"{service.url}/v1/batches",
+        data=json.dumps({"sources": sources, "outputs": [STILL]}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["id"]
+
+
+def children(service: Service, batch_id: str) -> list[str]:
+    page = service.get(f"/v1/jobs?batch={batch_id}")
+    return [one["id"] for one in page["jobs"]]
 
 
 def documents(service: Service, ids: list[str]) -> dict[str, dict[str, Any]]:
@@ -73,6 +92,27 @@ def lose_the_store(service: Service) -> None:
     assert not service.store.keys("fm:job:*")
 
 
+def make_ended(service: Service, endpoint: str, garbage: Path) -> tuple[str, list[str]]:
+    """Return a batch, and the ids of three fifths of the jobs: those of it are two."""
+    for number in range(2):
+        aws("s3", endpoint).upload_file(str(SAMPLE), BUCKET, f"films/{number}.mp4")
+    batch_id = submit_batch(service)
+    ended = many(lambda: service.submit(SAMPLE, [STILL]), EACH - 2)
+    ended += many(lambda: service.submit(SAMPLE, [STILL, PAST_THE_END]), EACH)
+    ended += many(lambda: service.submit(garbage, [STILL]), EACH)
+    until(lambda: len(children(service, batch_id)) == 2, 60, "the batch is made")
+    ended += children(service, batch_id)
+    states = {"completed": EACH, "partial": EACH, "failed": EACH}
+    until(lambda: statuses(service, ended) == states, 400, "three fifths have ended")
+    return batch_id, ended
+
+
+def show_batch(service: Service, batch_id: str) -> dict[str, Any]:
+    document = service.get(f"/v1/batches/{batch_id}")
+    del document["updated_at"]
+    return document
+
+
 @pytest.mark.parametrize("durability", ["store", "storage"])
 def test_every_job_comes_back(tmp_path: Path, durability: str) -> None:
     garbage = tmp_path / "garbage.mp4"
@@ -85,17 +125,7 @@ def test_every_job_comes_back(tmp_path: Path, durability: str) -> None:
             **s3_settings(endpoint),
         ) as service,
     ):
-        ended = many(lambda: service.submit(SAMPLE, [STILL]), EACH)
-        ended += many(lambda: service.submit(SAMPLE, [STILL, PAST_THE_END]), EACH)
-        ended += many(lambda: service.submit(garbage, [STILL]), EACH)
-        until(
-            lambda: (
-                statuses(service, ended)
-                == {"completed": EACH, "partial": EACH, "failed": EACH}
-            ),
-            400,
-            "three fifths of the jobs have ended",
-        )
+        batch_id, ended = make_ended(service, endpoint, garbage)
         service.command("keys", "create", "first")
         keys = service.command("keys", "list")
         running = service.submit(SAMPLE, [LONG])
@@ -129,6 +159,8 @@ def test_every_job_comes_back(tmp_path: Path, durability: str) -> None:
                 "accepted": EACH - 1,
                 "processing": 1,
             }
+            batch = show_batch(service, batch_id)
+            assert batch["status"] == "completed"
             lose_the_store(service)
             # The upload of one that has not ended is lost as well.
             orphan = unfinished[-1]
@@ -142,6 +174,8 @@ def test_every_job_comes_back(tmp_path: Path, durability: str) -> None:
             assert f"source_not_found:\n  {orphan}\n" in said
             assert f"queued\t{EACH}\n" in said
             assert "1 of 1 API keys are there: 1 came back" in said
+            assert "1 of 1 batches are there: 1 came back" in said
+            assert show_batch(service, batch_id) == batch
             assert service.command("keys", "list") == keys
         after = documents(service, ended)
         assert {one: what_must_stay(after[one]) for one in ended} == {

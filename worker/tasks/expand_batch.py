@@ -57,7 +57,7 @@ def _expand(attempt: Attempt, batch: BatchRecord) -> Outcome | None:
             return _called_off(added, made)
         if isinstance(added, Full):
             return _wait_for_room(attempt, added)
-        made += 1
+        made += added.created
         if batch.given:
             attempt.watch.progress(made / batch.given)
     return _end_expansion(attempt, None if made else "no object was found")

@@ -1,13 +1,15 @@
 -- Reads batches, cancels and deletes them, and ends the stages of their tasks.
 -- arg: op, and
 --   get: id, being_deleted? (answer one that is being deleted, too)
+--   export: id
 --   list: owner?, before?, limit
 --   sources: id, from, count
 --   children: id, status, after, limit
 --   want: call, id, want (cancel or delete)
 --   done: call, task, token, fence, done (the stage: expand, cancel or delete), short?
 --     (some sources got no job), warnings
--- Answers {id, batch} or {gone}; {batches, next?}; {sources}; {children}; want: {gone},
+-- Answers {id, batch} or {gone}; export: the same with done (its task has ended), also of
+--   one that is being deleted; {batches, next?}; {sources}; {children}; want: {gone},
 --   {ended} or an outcome; done: {again} where the batch has another stage to do by now,
 --   or an outcome.
 
@@ -21,6 +23,14 @@ local function get()
     return {gone = true}
   end
   return view(batch)
+end
+
+local function export()
+  local batch = read_batch(arg.id)
+  if not batch then return {gone = true} end
+  local found = view(batch)
+  found.done = ENDED[task_of_batch(batch).f.state] or false
+  return found
 end
 
 local function list()
@@ -85,6 +95,7 @@ local function remove(batch)
     'DEL', batch.key, P .. 'events:' .. batch.id, P .. 'piece:' .. batch.id .. ':batch',
     P .. 'batch-sources:' .. batch.id
   )
+  mark_batch(batch.id)
 end
 
 local function end_stage()
@@ -93,6 +104,7 @@ local function end_stage()
   local batch = read_batch(batch_task.f.job)
   if batch.f.want ~= arg.done then return {again = true} end
   settle(batch_task, 'succeeded')
+  mark_batch(batch.id)
   if arg.done == 'delete' then
     remove(batch)
     return outcome(true)
@@ -108,6 +120,7 @@ local function end_stage()
 end
 
 if arg.op == 'get' then return cjson.encode(get()) end
+if arg.op == 'export' then return cjson.encode(export()) end
 if arg.op == 'list' then return cjson.encode(list()) end
 if arg.op == 'sources' then return cjson.encode(sources()) end
 if arg.op == 'children' then return cjson.encode(children()) end

@@ -28,6 +28,7 @@ local function drop_record(member)
   index('ZREM', job, status)
   redis.call('HDEL', names_of(job), job.id)
   mark(job)
+  if batch ~= '' then mark_batch(batch) end
   -- The record and its tasks have expired by the TTL that was set when the job ended.
 end
 
@@ -40,6 +41,7 @@ end
 -- The record has expired by its TTL; its children have cleanups of their own.
 local function drop_batch(member)
   local order, owner = string.match(member, '^batch:([^:]+):(.*)$')
+  mark_batch(string.sub(order, 14))
   redis.call('ZREM', P .. 'batches', order)
   redis.call('ZREM', P .. 'batches:' .. owner, order)
 end

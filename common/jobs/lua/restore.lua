@@ -50,10 +50,21 @@ local function end_again(job, prepare)
   end
 end
 
+-- The batch counts its jobs that are not back as deleted; one that was made after the
+-- manifest of the batch is none of them.
+local function join_again(batch)
+  count_child(batch, 'accepted', 1)
+  if number(batch, 'n:deleted') > 0 then
+    count_child(batch, 'deleted', -1)
+  else
+    set(batch, {made = number(batch, 'made') + 1})
+  end
+end
+
 local function restore()
   local batch = arg.batch and read_batch(arg.batch)
   local job, prepare = new_job(arg.created, arg.batch)
-  if batch then count_child(batch, 'accepted', 1) end
+  if batch then join_again(batch) end
   -- Files of earlier attempts lie in folders named by their fences; so large a number none
   -- of them had.
   set(job, {fence = now, version = arg.version})

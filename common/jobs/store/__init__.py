@@ -28,7 +28,7 @@ from functools import cached_property
 from typing import Self
 
 from common.access.keys import Keys
-from common.jobs.store.batches import Batches
+from common.jobs.store.batches import Batches, new_fields
 from common.jobs.store.deliveries import Deliveries
 from common.jobs.store.duplicates import CopiedOutput, Duplicate, Duplicates
 from common.jobs.store.idempotency import (
@@ -44,6 +44,7 @@ from common.jobs.store.records import (
     Accepted,
     Activity,
     Away,
+    BatchRestoration,
     Beat,
     CalledOff,
     Caps,
@@ -67,6 +68,7 @@ from common.jobs.store.records import (
     Refusal,
     Restored,
     Stats,
+    StoredBatch,
 )
 from common.jobs.store.tasks import Tasks
 from common.model import Message
@@ -104,6 +106,7 @@ __all__ = [
     "Accepted",
     "Activity",
     "Away",
+    "BatchRestoration",
     "Beat",
     "CalledOff",
     "Caps",
@@ -133,7 +136,9 @@ __all__ = [
     "Repeatable",
     "Restored",
     "Stats",
+    "StoredBatch",
     "Turn",
     "check_event_id",
+    "new_fields",
     "order_of",
 ]

@@ -28,6 +28,7 @@ from common.jobs.store.records import (
     NewBatch,
     NewJob,
     Outcome,
+    StoredBatch,
 )
 from common.jobs.store.tasks import held
 from common.model import BatchRecord, JobStatus, Source
@@ -36,9 +37,39 @@ Stage = Literal["expand", "cancel", "delete"]
 _MOMENT_DIGITS = 13
 
 
-def _source(source: Source) -> dict[str, Any]:
-    given = {"source": source.model_dump_json(), "key": source_blob(source)}
-    return {name: value for name, value in given.items() if value is not None}
+_SOURCES_AT_ONCE = 1000
+
+
+def describe_sources(sources: Sequence[Source]) -> list[dict[str, str]]:
+    """Return the sources of a batch as the scripts take them."""
+    given = [
+        {"source": one.model_dump_json(), "key": source_blob(one)} for one in sources
+    ]
+    return [
+        {name: value for name, value in one.items() if value is not None}
+        for one in given
+    ]
+
+
+def new_fields(batch: NewBatch) -> dict[str, str]:
+    """Return the fields of a new batch, without its times."""
+    return {
+        "owner": batch.owner,
+        "status": "accepted",
+        "version": "0",
+        "source": _origin(batch).model_dump_json(),
+        "options": "{}",
+        "prefix": dump(batch.prefix) if batch.prefix else "",
+        "listed": str(len(batch.sources)),
+        "made": "0",
+        "template": dump(batch.template),
+        "metadata": dump(batch.metadata),
+        "subscriptions": dump_subscriptions(batch.subscriptions),
+        "warnings": "[]",
+        "want": "expand",
+        "closed": "0",
+        "cursor": "",
+    }
 
 
 def _origin(batch: NewBatch) -> Source:
@@ -52,23 +83,24 @@ class Batches(Jobs):
     """The verbs over batches; the task ``ID:batch`` does what takes long."""
 
     def accept_batch(
-        self, batch: NewBatch, idempotency: Idempotency | None = None
+        self,
+        batch: NewBatch,
+        idempotency: Idempotency | None = None,
+        *,
+        kept: bool = False,
     ) -> Accepted:
         """Store a batch; its task makes its jobs.
 
-        ``job_id`` of the answer is the batch's id. Raises IdempotencyMismatch.
+        ``job_id`` of the answer is the batch's id. ``kept`` says that its manifest is
+        stored already. Raises IdempotencyMismatch.
         """
         answer = self._call(
             "accept_batch",
             call=new_call(),
             id=batch.id,
-            owner=batch.owner,
-            origin=_origin(batch).model_dump_json(),
-            prefix=batch.prefix and dump(batch.prefix),
-            sources=[_source(one) for one in batch.sources],
-            template=dump(batch.template),
-            metadata=dump(batch.metadata),
-            subscriptions=dump_subscriptions(batch.subscriptions),
+            fields=new_fields(batch),
+            sources=describe_sources(batch.sources),
+            kept=kept or None,
             **identify(batch.owner, idempotency),
         )
         return read_accepted(answer)
@@ -108,6 +140,18 @@ class Batches(Jobs):
             "batch", op="sources", **{"id": batch_id, "from": start, "count": count}
         )
         return [Source.model_validate_json(one) for one in answer["sources"] or []]
+
+    def export_batch(self, batch_id: str) -> StoredBatch | None:
+        """Read what :meth:`restore_batch` takes; None when there is no such batch."""
+        answer = self._call("batch", op="export", id=batch_id)
+        if "gone" in answer:
+            return None
+        found: list[Source] = []
+        while page := self.batch_sources(batch_id, len(found), _SOURCES_AT_ONCE):
+            found += page
+        return StoredBatch(
+            id=batch_id, fields=answer["batch"], sources=found, done=answer["done"]
+        )
 
     def children(
         self,

@@ -47,6 +47,7 @@ _LIBRARIES: dict[str, ScriptFiles] = {
     "reap": _RULES,
     "release": _RULES,
     "restore": (*_RULES, _NEW_JOB),
+    "restore_batch": _RULES,
     "retry": (*_RULES, _REOPEN, _LIMITS),
     "search": _PRELUDE,
     "stats": _RULES,

@@ -6,11 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from common.jobs.store.batches import describe_sources
 from common.jobs.store.connection import Connection, dump, new_call, read_messages
 from common.jobs.store.decoding import read_job
 from common.jobs.store.jobs import describe
-from common.jobs.store.records import DueManifest, NewJob, Restored
-from common.model import JOB_ENDED, JobRecord, OutputRecord
+from common.jobs.store.records import (
+    BatchRestoration,
+    DueManifest,
+    NewJob,
+    Restored,
+    StoredBatch,
+)
+from common.model import JOB_ENDED, JobRecord, Message, OutputRecord
 from common.notify.subscriptions import Subscription
 
 # What one taker has not stored by then, another may.
@@ -87,6 +94,32 @@ class ManifestList(Connection):
                 arguments["source_key"] = None
         answer = self._call("restore", **arguments)
         return Restored(answer["state"], read_messages(answer))
+
+    def restore_batch(
+        self, batch: StoredBatch, *, dry: bool = False
+    ) -> BatchRestoration:
+        """Write a batch of which only the manifest is left; ``dry`` only tells.
+
+        It does not go on before :meth:`resume_batch`, once its jobs are back.
+        """
+        answer = self._call(
+            "restore_batch",
+            call=new_call(),
+            op="restore",
+            id=batch.id,
+            fields=batch.fields,
+            sources=describe_sources(batch.sources),
+            done=batch.done,
+            dry=dry or None,
+        )
+        state: BatchRestoration = answer["state"]
+        return state
+
+    def resume_batch(self, batch_id: str) -> list[Message]:
+        """Let a restored batch go on; return the messages to send."""
+        return read_messages(
+            self._call("restore_batch", call=new_call(), op="resume", id=batch_id)
+        )
 
 
 def _ended(record: JobRecord) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import Field
+
 from common.access.quota import DailyQuota
 from common.model import (
     NO_OPTIONS,
@@ -25,6 +27,7 @@ from common.model import (
     PartFile,
     PartSpec,
     Queue,
+    Record,
     Source,
     TaskKind,
     TaskState,
@@ -34,6 +37,7 @@ from common.notify.subscriptions import Subscription
 Beat = Literal["ok", "cancel", "lost"]
 Ending = Literal["refund", "retry", "fatal", "cancelled", "defer", "wait"]
 Restoration = Literal["known", "leaving", "ended", "queued"]
+BatchRestoration = Literal["known", "leaving", "restored"]
 Reason = Literal["gone", "done", "early", "busy", "waiting", "withdrawn", "exhausted"]
 
 
@@ -128,6 +132,19 @@ class DueManifest:
     kind: str
     id: str
     until: str
+
+
+class StoredBatch(Record):
+    """A batch as its manifest holds it: the ``fields`` of its hash as they are.
+
+    ``sources`` are those that it was given, until no more jobs come of them. ``done``
+    says that its task has ended.
+    """
+
+    id: str
+    fields: dict[str, str]
+    sources: list[Source] = Field(default_factory=list)
+    done: bool = False
 
 
 @dataclass(frozen=True)

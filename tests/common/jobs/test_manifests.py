@@ -5,106 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common import storage
-from common.access.keys import KeyRecord
+from common.access.keys import DeclaredKey, KeyRecord, digest
 from common.errors import StorageUnavailable
-from common.jobs.manifests import Manifests, manifest_key
-from common.jobs.queue import RecordingDispatcher
-from common.jobs.reconcile import Reconciled, Reconciler
-from common.jobs.service import JobService, Submission
+from common.jobs.manifests import manifest_key
 from common.jobs.store import Caps, Full, Idempotency
-from common.model import JobRecord, Source
+from common.model import JobRecord
 from common.notify.subscriptions import Subscription
-from common.storage.port import BlobStore
-from tests.common.jobs.store.context import BAD, StoreContext, an_artifact
-
-HOOK = {"id": "s", "url": "https://hooks.test/x", "secret": "whsec_c2VjcmV0"}
-
-
-class Installation:
-    """A job store and a folder of blobs beside it, which outlives it."""
-
-    def __init__(self, context: StoreContext) -> None:
-        self.context = context
-        self.store = context.store
-        self.keys = context.store.keys
-        self.blobs: BlobStore = storage.connect(context.store.settings)
-        self.manifests = Manifests(
-            context.store.settings, self.store, self.keys, self.blobs
-        )
-        self.sent = RecordingDispatcher()
-
-    def submit(self, **fields: Any) -> JobRecord:
-        service = JobService(
-            self.store.settings, self.store, self.blobs, self.sent, self.manifests
-        )
-        source = Source(kind="s3", bucket="framemill", key="films/a.mp4")
-        given = {"owner": "me", "source": source} | fields
-        return service.submit(Submission(**given)).job
-
-    def keep(self, key: str, content: bytes = b"abc") -> None:
-        with self.blobs.writer(key, content_type="image/jpeg") as writer:
-            writer.write(content)
-            writer.commit()
-
-    def done(self, *names: str) -> str:
-        """Make a completed job, with its upload and its files."""
-        job_id = self.context.done(*names, owner="me", subscriptions=[HOOK])
-        self.keep(f"in/{job_id}/source")
-        for output in self.context.get(job_id).outputs:
-            for artifact in output.artifacts:
-                self.keep(artifact.key)
-        return job_id
-
-    def lose_the_store(self) -> None:
-        self.context.client.flushdb()
-
-    def reconcile(self, *, dry: bool = False) -> Reconciled:
-        return Reconciler(
-            self.manifests, self.store, self.keys, self.blobs, self.sent, dry=dry
-        ).run()
-
-    def stored(self, job_id: str) -> dict[str, Any]:
-        return json.loads(b"".join(self.blobs.read(manifest_key("job", job_id))))
-
-    def ids(self) -> list[str]:
-        return list(self.manifests.ids())
-
-
-@pytest.fixture
-def make_installation(
-    make_store_context: Callable[..., StoreContext],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., Installation]:
-    monkeypatch.setattr("common.jobs.reconcile._UNDER_WAY_SECONDS", 0)
-
-    def make(**sections: Any) -> Installation:
-        given = {"blobs": {"path": tmp_path / "blobs"}, "api": {"secret": "x" * 32}}
-        return Installation(make_store_context(**(given | sections)))
-
-    return make
-
-
-@pytest.fixture
-def installation(make_installation: Callable[..., Installation]) -> Installation:
-    return make_installation()
-
-
-def durable(installation: Installation) -> Installation:
-    """Have the manifest stored before the job is accepted."""
-    store = installation.store.settings.store.model_copy(
-        update={"durability": "storage"}
-    )
-    installation.store.settings = installation.store.settings.model_copy(
-        update={"store": store}
-    )
-    return installation
+from tests.common.jobs.installation import HOOK, Installation, durable
+from tests.common.jobs.store.context import BAD, an_artifact
 
 
 def plain(job: JobRecord) -> dict[str, Any]:
@@ -410,14 +322,14 @@ def test_an_api_key_comes_back_with_its_webhooks(installation: Installation) -> 
     text = b"".join(installation.blobs.read(manifest_key("key", "k1")))
     assert (hook.secret or "").encode() not in text
     installation.lose_the_store()
-    assert installation.reconcile(dry=True).keys == ["k1"]
+    assert installation.reconcile(dry=True).keys.back == ["k1"]
     assert installation.keys.list() == []
-    assert installation.reconcile().keys == ["k1"]
+    assert installation.reconcile().keys.back == ["k1"]
     assert installation.keys.list() == before
     admission = installation.keys.admit(token)
     assert admission is not None
     assert [one.id for one in admission.key.webhooks] == [hook.id]
-    assert installation.reconcile().known_keys == ["k1"]
+    assert installation.reconcile().keys.known == ["k1"]
 
 
 def test_the_newest_secret_of_a_key_comes_back(installation: Installation) -> None:
@@ -435,10 +347,10 @@ def test_a_revoked_key_stays_revoked(installation: Installation) -> None:
     token = installation.keys.create(new_key())
     installation.manifests.sync()
     installation.keys.revoke("k1")
-    assert installation.reconcile().keys == []
+    assert installation.reconcile().keys.back == []
     installation.manifests.sync()
     installation.lose_the_store()
-    assert installation.reconcile().keys == []
+    assert installation.reconcile().keys.back == []
     assert installation.keys.admit(token) is None
 
 
@@ -450,8 +362,8 @@ def test_a_key_cannot_be_forged_in_the_bucket(
     other.manifests.sync()
     exported = other.keys.export("k1")
     installation.keep(manifest_key("key", "k2"), json.dumps({"key": exported}).encode())
-    assert list(installation.reconcile(dry=True).unreadable_keys) == ["k1", "k2"]
-    assert installation.reconcile().keys == []
+    assert list(installation.reconcile(dry=True).keys.unreadable) == ["k1", "k2"]
+    assert installation.reconcile().keys.back == []
     assert installation.keys.list() == []
 
 
@@ -461,3 +373,51 @@ def test_keys_of_earlier_versions_get_a_manifest(installation: Installation) -> 
     installation.keys.mark_all()
     installation.manifests.sync()
     assert list(installation.manifests.ids("key")) == ["k1"]
+
+
+def declare(installation: Installation, *key_ids: str) -> None:
+    installation.keys.declare(
+        [
+            DeclaredKey(id=one, name=one, owner="me", sha256=digest(one))
+            for one in key_ids
+        ]
+    )
+
+
+def test_webhooks_of_a_declared_key_come_back(installation: Installation) -> None:
+    declare(installation, "k1", "k2")
+    hook = installation.keys.add_webhook(
+        "k1", Subscription.model_validate(HOOK), "x" * 32
+    )
+    kept = installation.keys.find("k1").webhooks
+    installation.manifests.sync()
+    assert installation.ids("key") == ["k1"]
+    text = b"".join(installation.blobs.read(manifest_key("key", "k1")))
+    assert (hook.secret or "").encode() not in text
+    installation.lose_the_store()
+    declare(installation, "k1", "k2")
+    assert installation.reconcile(dry=True).keys.back == ["k1"]
+    assert installation.keys.find("k1").webhooks == []
+    assert installation.reconcile().keys.back == ["k1"]
+    assert installation.keys.find("k1").webhooks == kept
+    assert installation.reconcile().keys.known == ["k1"]
+
+
+def test_a_declared_key_comes_back_by_the_settings_alone(
+    installation: Installation,
+) -> None:
+    declare(installation, "k1")
+    installation.keys.add_webhook("k1", Subscription.model_validate(HOOK), "x" * 32)
+    installation.manifests.sync()
+    installation.lose_the_store()
+    assert "no API key" in installation.reconcile().keys.unreadable["k1"]
+    assert installation.keys.list() == []
+
+
+def test_webhooks_go_with_their_declared_key(installation: Installation) -> None:
+    declare(installation, "k1")
+    installation.keys.add_webhook("k1", Subscription.model_validate(HOOK), "x" * 32)
+    installation.manifests.sync()
+    declare(installation)
+    installation.manifests.sync()
+    assert installation.ids("key") == []

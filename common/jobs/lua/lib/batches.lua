@@ -4,12 +4,36 @@
 --
 -- Fields of batch:ID: n:STATUS (children of that status), n:deleted, want (the stage of its
 -- task: expand, cancel or delete), closed (no more children come), short (some sources got
--- none), cursor (how far its task has come).
+-- none), cursor (how far its task has come), restoring (its children are being restored, so
+-- its counts are not true yet).
 local function read_batch(id) return read('batch', id) end
 local function task_of_batch(batch) return read_task(batch.id .. ':batch') end
 
 local function count_child(batch, status, by)
   batch.f['n:' .. status] = text(redis.call('HINCRBY', batch.key, 'n:' .. status, by))
+end
+
+-- Writes a batch with its sources [{source, key?}]; it is listed unless it is being deleted.
+-- Answers the batch and its task, which is in no queue yet.
+local function new_batch(id, fields, sources)
+  local batch = {id = id, key = P .. 'batch:' .. id, f = {}}
+  set(batch, fields)
+  if batch.f.want ~= 'delete' then
+    redis.call('ZADD', P .. 'batches', '0', batch.f.order)
+    redis.call('ZADD', P .. 'batches:' .. batch.f.owner, '0', batch.f.order)
+  end
+  for _, one in ipairs(sources) do
+    redis.call('RPUSH', P .. 'batch-sources:' .. id, cjson.encode(one))
+    if one.key then
+      redis.call('SADD', P .. 'users:' .. one.key, id)
+      redis.call('ZREM', P .. 'chores', 'blob:' .. one.key)
+    end
+  end
+  mark_batch(id)
+  return batch, make_task(id .. ':batch', {
+    role = 'batch', kind = 'batch', queue = 'fast', job = id, owner = batch.f.owner,
+    source = batch.f.source, options = '{}', waits = 0,
+  })
 end
 
 local function batch_cleanup(batch)
@@ -36,6 +60,7 @@ local function close(batch, short)
   if batch.f.closed == '1' then return end
   set(batch, {closed = 1, short = short and 1 or 0})
   release_sources(batch)
+  mark_batch(batch.id)
 end
 
 local function persist_batch(batch)
@@ -43,16 +68,23 @@ local function persist_batch(batch)
   redis.call('PERSIST', batch.key)
   redis.call('PERSIST', P .. 'events:' .. batch.id)
   redis.call('PERSIST', P .. 'piece:' .. batch.id .. ':batch')
+  mark_batch(batch.id)
+end
+
+-- All that is kept of the batch goes at that time.
+local function expire_batch(batch, at)
+  redis.call('PEXPIREAT', batch.key, text(at))
+  redis.call('PEXPIREAT', P .. 'events:' .. batch.id, text(at))
+  redis.call('PEXPIREAT', P .. 'piece:' .. batch.id .. ':batch', text(at))
+  redis.call('ZADD', P .. 'chores', text(at), batch_cleanup(batch))
 end
 
 local function end_batch(batch, status)
   local expires = now + cfg.job_ms
   set(batch, {status = status, finished = now, expires = expires})
   event(batch, 'batch.' .. status)
-  redis.call('PEXPIREAT', batch.key, text(expires))
-  redis.call('PEXPIREAT', P .. 'events:' .. batch.id, text(expires))
-  redis.call('PEXPIREAT', P .. 'piece:' .. batch.id .. ':batch', text(expires))
-  redis.call('ZADD', P .. 'chores', text(expires), batch_cleanup(batch))
+  expire_batch(batch, expires)
+  mark_batch(batch.id)
 end
 
 -- Answers the status that the counts amount to. Deleted children do not count. A batch with
@@ -72,7 +104,7 @@ local function batch_status(batch)
 end
 
 local function derive_batch(batch)
-  if batch.f.want == 'delete' then return end
+  if batch.f.want == 'delete' or batch.f.restoring == '1' then return end
   local status, was = batch_status(batch), batch.f.status
   if ENDED_JOB[was] and ENDED_JOB[status] then return end
   if ENDED_JOB[was] then
@@ -92,6 +124,8 @@ local function recount(job, was, status)
   if not batch then return end
   count_child(batch, was, -1)
   count_child(batch, status, 1)
+  -- A job without a manifest is not made again if the batch's own says that it was made.
+  if status == 'deleted' then mark_batch(batch.id) end
   touch(batch)
 end
 

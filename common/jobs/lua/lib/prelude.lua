@@ -100,9 +100,13 @@ end
 
 local function number(record, name) return tonumber(record.f[name] or '0') or 0 end
 
--- The job's manifest in the storage is not what the record says now (manifests.lua).
+-- The manifest in the storage is not what the record says now (manifests.lua).
 local function mark(job)
   redis.call('ZADD', P .. 'manifests', text(instant), 'job:' .. job.id)
+end
+
+local function mark_batch(id)
+  redis.call('ZADD', P .. 'manifests', text(instant), 'batch:' .. id)
 end
 
 local function touch(job)

@@ -122,7 +122,7 @@ def whole_life(store_context: StoreContext) -> None:
 
 
 def life_of_manifests(store_context: StoreContext) -> None:
-    """Store manifests, and restore an ended job under other ids."""
+    """Store manifests, and restore an ended job and a batch under other ids."""
     store = store_context.store
     job_id = store_context.done()
     record = store_context.get(job_id)
@@ -130,6 +130,12 @@ def life_of_manifests(store_context: StoreContext) -> None:
     assert store.restore(store_context.new_job(), record, again=False).state == "ended"
     assert store.restore(store_context.new_job(), record, again=True).state == "queued"
     store.delete(job_id)
+    store.accept_batch(NewBatch("d" * 32, "me", [record.source], None, {}))
+    batch = store.export_batch("d" * 32)
+    assert batch is not None
+    other = batch.model_copy(update={"id": "e" * 32})
+    assert store.restore_batch(other) == "restored"
+    store.resume_batch(other.id)
 
 
 def look_around(store: JobStore) -> None:
