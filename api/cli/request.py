@@ -35,8 +35,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--outputs",
         type=_json,
         metavar="JSON",
-        help='what to make, such as \'[{"kind": "storyboard"}]\'; default: a thumbnail '
-        "and a GIF",
+        help='what to make, such as \'[{"kind": "storyboard"}]\', or \'[{"kind": '
+        '"thumbnail", "widths": [320, 640], "formats": ["avif", "jpeg"]}]\' for '
+        "several sizes and formats; default: a thumbnail and a GIF",
     )
     parser.add_argument(
         "--preset", metavar="NAME", help="a named list of outputs of the service"

@@ -318,6 +318,17 @@ class AttemptView(View):
     at: Timestamp | None
 
 
+class SrcsetView(View):
+    """The files of one picture in one format, as an ``img`` element offers them."""
+
+    content_type: str
+    time: float | None = Field(description="Of the source: which picture it is.")
+    srcset: str = Field(
+        description="For the attribute of that name: addresses with their widths.",
+        examples=["https://media.example.com/a-320w.jpg 320w"],
+    )
+
+
 class OutputView(View):
     """One requested output."""
 
@@ -328,6 +339,10 @@ class OutputView(View):
     attempts: list[AttemptView]
     warnings: list[str]
     artifacts: list[ArtifactView]
+    srcsets: list[SrcsetView] = Field(
+        description="Of an output with widths or formats: an entry for each picture "
+        "and format, in their order."
+    )
     error: ErrorView | None
 
 

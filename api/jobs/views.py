@@ -20,6 +20,7 @@ from api.jobs.schemas import (
     ObjectView,
     OutputView,
     SourceView,
+    SrcsetView,
     VideoView,
     WaitingView,
 )
@@ -100,6 +101,8 @@ def _first(
 
 
 def _output(job_id: str, output: OutputRecord, links: Links) -> OutputView:
+    artifacts = [_artifact(job_id, output, a, links) for a in output.artifacts]
+    several = output.spec.get("widths") or output.spec.get("formats")
     return OutputView(
         name=output.name,
         kind=output.kind,
@@ -107,9 +110,27 @@ def _output(job_id: str, output: OutputRecord, links: Links) -> OutputView:
         progress=round(output.progress, 1),
         attempts=[_attempt(report) for report in output.attempts],
         warnings=output.warnings,
-        artifacts=[_artifact(job_id, output, a, links) for a in output.artifacts],
+        artifacts=artifacts,
+        srcsets=_srcsets(artifacts) if several else [],
         error=output.error and present_error(output.error),
     )
+
+
+def _srcsets(artifacts: list[ArtifactView]) -> list[SrcsetView]:
+    """Group the files of each picture and format; the smallest comes first."""
+    found: dict[tuple[str, float | None], dict[int, str]] = {}
+    for one in artifacts:
+        if one.width is not None:
+            widths = found.setdefault((one.content_type, one.time), {})
+            widths[one.width] = one.url
+    return [
+        SrcsetView(
+            content_type=content_type,
+            time=time,
+            srcset=", ".join(f"{widths[width]} {width}w" for width in sorted(widths)),
+        )
+        for (content_type, time), widths in found.items()
+    ]
 
 
 def _artifact(

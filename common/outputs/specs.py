@@ -31,6 +31,8 @@ _COLOUR_PATTERN = explained(
 )
 MAX_SIDE = 7680
 AUTO = "auto"
+LEAST_SHEET = 320
+_STILLS = ("jpeg", "jpg", "png", "webp", "avif")
 
 
 def _jpg_is_jpeg(value: Any) -> Any:
@@ -38,6 +40,7 @@ def _jpg_is_jpeg(value: Any) -> Any:
 
 
 Side = Annotated[int, Field(ge=2, le=MAX_SIDE)]
+SheetWidth = Annotated[int, Field(ge=LEAST_SHEET, le=MAX_SIDE)]
 Colour = Annotated[str, Field(pattern=_COLOUR_PATTERN, examples=["#000000"])]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["poster"])]
 Fit = Literal["contain", "cover", "stretch", "pad"]
@@ -104,10 +107,51 @@ class _Boxed(_Replaceable):
         return self
 
 
-class ThumbnailSpec(_Boxed):
+class _Several(_Replaceable):
+    """A still that may be made in several sizes and formats from one decode."""
+
+    formats: list[StillFormat] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4,
+        examples=[["avif", "webp", "jpeg"]],
+        description="Make the picture in each of these formats, from one decode; "
+        "instead of format.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_first_format_comes_first(cls, given: Any) -> Any:
+        """Set ``format`` to the first of several, which are the files' order."""
+        formats = given.get("formats") if isinstance(given, dict) else None
+        if isinstance(formats, list) and formats[:1] and formats[0] in _STILLS:
+            return {"format": formats[0]} | given
+        return given
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for name in ("widths", "formats"):
+            values = getattr(self, name, None) or []
+            for place, value in enumerate(values):
+                if value in values[:place]:
+                    raise ValueError(f"{name} has {value!r} twice: name each once")
+        if self.formats and getattr(self, "format", None) != self.formats[0]:
+            raise ValueError("set only one of format and formats")
+        return self
+
+
+class ThumbnailSpec(_Boxed, _Several):
     """One still picture, or several by ``count`` or ``times``."""
 
     kind: Literal["thumbnail"]
+    widths: list[Side] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        examples=[[320, 640, 1280]],
+        description="Make the picture in each of these widths, from one decode; "
+        "instead of width. With width and height, these two are only its shape.",
+    )
     time: Time | None = Field(
         default=None, examples=["50%"], description="The time of a single frame."
     )
@@ -134,6 +178,15 @@ class ThumbnailSpec(_Boxed):
     )
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_wide(self) -> Self:
+        if self.widths and (self.width is None) != (self.height is None):
+            raise ValueError(
+                "set only one of widths and width or height; width and height together "
+                "are the shape of all widths"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_say_when(self) -> Self:
@@ -353,14 +406,20 @@ class StoryboardSpec(_Replaceable):
         return self
 
 
-class ContactSheetSpec(_Replaceable):
+class ContactSheetSpec(_Several):
     """A grid of frames for people, with timestamps and a header."""
 
     kind: Literal["contact_sheet"]
     columns: int = Field(default=4, ge=1, le=12, description="Frames side by side.")
     rows: int = Field(default=4, ge=1, le=20, description="Rows of frames.")
-    width: Annotated[int, Field(ge=320, le=MAX_SIDE)] = Field(
-        default=1280, description="Pixels of the whole sheet."
+    width: SheetWidth = Field(default=1280, description="Pixels of the whole sheet.")
+    widths: list[SheetWidth] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        examples=[[640, 1280]],
+        description="Make the sheet in each of these widths, from one decode; instead "
+        "of width. It is drawn in the largest, and scaled for the others.",
     )
     header: bool = Field(
         default=True, description="Show the name, duration, size and codec."
@@ -381,6 +440,23 @@ class ContactSheetSpec(_Replaceable):
     )
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_largest_width_is_drawn(cls, given: Any) -> Any:
+        """Set ``width`` to the largest of several, in which the sheet is drawn."""
+        widths = given.get("widths") if isinstance(given, dict) else None
+        if isinstance(widths, list) and all(type(one) is int for one in widths):
+            largest = max(widths, default=0)
+            fits = LEAST_SHEET <= largest <= MAX_SIDE
+            return ({"width": largest} if fits else {}) | given
+        return given
+
+    @model_validator(mode="after")
+    def _one_way_to_say_how_wide(self) -> Self:
+        if self.widths and self.width != max(self.widths):
+            raise ValueError("set only one of width and widths")
+        return self
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:

@@ -168,10 +168,11 @@ def fetch(case: Case) -> None:
         case.check(
             body[offset:].startswith(magic), f"{name} is no {kind}: {body[:12]!r}"
         )
-    wanted = _TYPES.get(case.spec.get("format", ""))
+    formats = case.spec.get("formats") or [case.spec.get("format", "")]
+    wanted = [_TYPES[one] for one in formats if one in _TYPES]
     for stated in case.pictures:
         case.check(
-            stated["content_type"] == wanted,
+            stated["content_type"] in wanted,
             f"{stated['name']} is {stated['content_type']}, {wanted} was asked",
         )
     case.check(bool(case.artifacts), "it succeeded without any file")
@@ -258,6 +259,48 @@ def expected_size(
     ]
     scale = min(scales) if grows else min(1.0, *scales)
     return film[0] * scale, film[1] * scale
+
+
+def files_of_one(case: Case) -> list[Case]:
+    """Return the case once for each file of a picture, asked for that file alone.
+
+    Widths that the film cannot fill are one file.
+    """
+    spec, film = case.spec, case.film.size or (10**6, 10**6)
+    widths = sorted(spec.get("widths") or [None], reverse=True)
+    shape = (spec.get("height") or 0) / (spec.get("width") or 1)
+    found: dict[tuple[str, int], Case] = {}
+    for kind in spec.get("formats") or [spec["format"]]:
+        for width in widths:
+            wanted = {"format": kind, "widths": None, "formats": None}
+            if width is not None:
+                tall = shape if spec["kind"] == "thumbnail" else 0
+                height = round(tall * width) or None
+                wanted |= {"width": width, "height": height}
+            one = replace(case, spec=spec | wanted)
+            across = expected_size(one.spec, film, 640)[0]
+            if spec["kind"] != "thumbnail":
+                across = width or 0
+            even = 2 if kind in EVEN else 1
+            found.setdefault((kind, round(across / even)), one)
+    return list(found.values())
+
+
+def check_srcsets(case: Case) -> None:
+    """Check that ``srcsets`` offers each file of widths and formats, by its width."""
+    if not (case.spec.get("widths") or case.spec.get("formats")):
+        case.check(not case.output["srcsets"], "srcsets of a single file")
+        return
+    offered = [
+        tuple(part.rsplit(" ", 1))
+        for one in case.output["srcsets"]
+        for part in one["srcset"].split(", ")
+    ]
+    stated = [(a["url"], f"{a['width']}w") for a in case.pictures]
+    case.check(
+        sorted(offered) == sorted(stated),
+        f"srcsets offers {len(offered)} files, not the {len(stated)} artifacts",
+    )
 
 
 def placed(spec: dict[str, Any], size: tuple[int, int], film: tuple[int, int]) -> Any:

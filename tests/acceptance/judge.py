@@ -113,6 +113,7 @@ def allowed(case: Case) -> set[str]:
         or spec.get("policy") == "scene"
         # A cell of time before the first frame has none.
         or film.edges[0] > end / _wanted(spec),
+        "fewer_widths": max(spec.get("widths") or [0]) > (film.size or (0,))[0],
         "fewer_segments": 0.9 * end < _room(spec) + 1 or "exclude_start" in spec,
         "shorter_than_asked": _stretch(spec, end)[1] > film.length - film.frame - 0.05,
         "start_moved": sum(_stretch(spec, end)) > end - film.frame - 0.05,

@@ -19,7 +19,9 @@ from tests.acceptance import marks
 from tests.acceptance.case import (
     Case,
     check_size,
+    check_srcsets,
     close,
+    files_of_one,
     measure,
     placed,
     rising,
@@ -92,25 +94,27 @@ def check_on_screen(case: Case, number: int | None, seconds: float, what: str) -
 
 
 def thumbnail(case: Case) -> None:
-    """Check stills: one each for ``time``, ``times`` or ``count``."""
-    spec, numbers = case.spec, []
-    for artifact in case.pictures:
-        frames = measure(case, artifact)
-        if not frames:
-            continue
-        picture, name = frames[0].picture, artifact["name"]
-        check_size(case, picture.size, 640)
-        film = case.film.size or picture.size
-        number = case.number(picture, name, placed(spec, picture.size, film))
-        check_own_time(case, number, artifact["time"], name)
-        numbers.append(number)
-        case.drop(artifact)
+    """Check stills: one each for ``time``, ``times`` or ``count``.
+
+    Each may be several files, which show the same frame.
+    """
+    spec, files = case.spec, files_of_one(case)
+    check_srcsets(case)
+    case.check(
+        len(case.pictures) % len(files) == 0,
+        f"there are {len(case.pictures)} files, each picture is {len(files)}",
+    )
+    firsts = case.pictures[:: len(files)]
+    numbers = [
+        _shown(case, files, case.pictures[at : at + len(files)])
+        for at in range(0, len(case.pictures), len(files))
+    ]
     _check_count(case, numbers)
     requested = spec.get("times") or [spec.get("time")]
     if requested == [None]:
         return
     policy = spec.get("policy") or "exact"
-    for number, when, artifact in zip(numbers, requested, case.pictures, strict=False):
+    for number, when, artifact in zip(numbers, requested, firsts, strict=False):
         at = requested_time(case, when)
         if policy == "exact":
             check_on_screen(case, number, at, artifact["name"])
@@ -119,13 +123,33 @@ def thumbnail(case: Case) -> None:
             case.check(later, f"{artifact['name']} shows no scene after {at:.2f} s")
 
 
+def _shown(
+    case: Case, files: list[Case], artifacts: list[dict[str, Any]]
+) -> int | None:
+    """Check the files of one picture; return the number that they show."""
+    numbers: set[int] = set()
+    for one, artifact in zip(files, artifacts, strict=False):
+        frames = measure(case, artifact)
+        if not frames:
+            continue
+        picture, name = frames[0].picture, artifact["name"]
+        check_size(one, picture.size, 640)
+        film = case.film.size or picture.size
+        number = one.number(picture, name, placed(one.spec, picture.size, film))
+        check_own_time(case, number, artifact["time"], name)
+        numbers |= {number} - {None}
+        case.drop(artifact)
+    case.check(len(numbers) < 2, f"the files of one picture show frames {numbers}")
+    return next(iter(numbers), None)
+
+
 def _check_count(case: Case, numbers: list[int | None]) -> None:
     spec, few = case.spec, "fewer_frames" in case.output["warnings"]
     wanted = len(spec.get("times") or ()) or spec.get("count") or 1
     most = min(wanted, case.film.frames) if spec.get("count") else wanted
     case.check(
-        len(case.pictures) == most or (few and 0 < len(case.pictures) < most),
-        f"there are {len(case.pictures)} pictures, {most} were asked",
+        len(numbers) == most or (few and 0 < len(numbers) < most),
+        f"there are {len(numbers)} pictures, {most} were asked",
     )
     seen = [number for number in numbers if number is not None]
     if spec.get("count") or spec.get("policy") in {"auto", "scene"}:
@@ -416,8 +440,19 @@ def _check_hls(
 
 
 def contact_sheet(case: Case) -> None:
+    """Check each file of the sheet."""
+    check_srcsets(case)
+    files = files_of_one(case)
+    case.check(
+        len(files) == len(case.pictures),
+        f"there are {len(case.pictures)} files, {len(files)} were asked",
+    )
+    for one, artifact in zip(files, case.pictures, strict=False):
+        _sheet(one, artifact)
+
+
+def _sheet(case: Case, artifact: dict[str, Any]) -> None:
     """Check each cell against its stamp, and that no frame is shown twice."""
-    (artifact,) = case.pictures
     frames, details = measure(case, artifact), artifact["details"]
     if not frames:
         return

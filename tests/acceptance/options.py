@@ -35,6 +35,8 @@ _TIMES: list[Any] = [0, 2.5, "25%", "0:00:03.5", "1m"]
 _VALUES: dict[tuple[str, str], list[Any]] = {
     ("thumbnail", "time"): [*_TIMES, 10_000_000],
     ("thumbnail", "times"): [[1], [3, 1, "50%"], [n / 25 for n in range(100)]],
+    ("thumbnail", "widths"): [[2], [7680], [96, 160, 320], [96, 5000, 6000]],
+    ("contact_sheet", "widths"): [[320], [320, 480, 641]],
     ("animation", "start"): [*_TIMES, "auto", 10_000_000],
     ("animation", "end"): [3.0, "50%", 10_000_000],
     ("preview", "exclude_start"): [0, "40%", 2.5, 10_000_000],
@@ -46,10 +48,12 @@ _EVERY_VALUE: dict[str, list[Any]] = {
     "fallback": [["frame", "icon"], ["icon"], ["frame", "artwork", "waveform", "icon"]],
     "background": ["#3050c0"],
     "foreground": ["#ffff00"],
+    "formats": [["webp"], ["avif", "webp", "png", "jpeg"]],
 }
 # What a field is asked with; None takes a member of the base away.
 _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("thumbnail", "width"): {},
+    ("thumbnail", "widths"): {"width": None},
     ("thumbnail", "times"): {"time": None},
     ("thumbnail", "count"): {"time": None},
     ("thumbnail", "quality"): {"format": "jpeg"},
@@ -65,6 +69,7 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("contact_sheet", "columns"): {"width": 2400, "rows": 1},
     ("contact_sheet", "rows"): {"columns": 1, "width": 320},
     ("contact_sheet", "background"): {},
+    ("contact_sheet", "widths"): {"width": None},
 }
 _BESIDE_EVERY: dict[str, dict[str, Any]] = {
     "background": {**_BOX, "fit": "pad"},

@@ -117,10 +117,10 @@ class Processes:
         return spent
 
 
-def ask(url: str) -> tuple[dict[str, Any], float]:
+def ask(url: str, spec: dict[str, Any] = SPEC) -> tuple[dict[str, Any], float]:
     """Send one job and wait for its end; return it, and the seconds that it took."""
     source = {"s3": {"bucket": "framemill", "key": KEY}}
-    body = {"source": source, "outputs": [SPEC], "dedupe": False}
+    body = {"source": source, "outputs": [spec], "dedupe": False}
     request = urllib.request.Request(
         f"{url}/v1/jobs",
         data=json.dumps(body).encode(),

@@ -250,7 +250,7 @@ def test_an_output_is_made_again_with_other_settings(visit: Visit, job: str) -> 
     section = visit.page.locator("[data-output=thumbnail]")
     section.get_by_role("button", name="Change settings").click()
     box = visit.page.get_by_role("dialog")
-    width = box.get_by_label("Width")
+    width = box.locator("[name=width]")
     width.fill("1")
     box.get_by_role("button", name="Make it again").click()
     expect(width).to_have_attribute("aria-invalid", "true")
@@ -276,6 +276,33 @@ def test_the_form_has_every_field_of_the_schema(visit: Visit) -> None:
     visit.page.get_by_text("The same from a terminal").click()
     command = visit.page.locator(".command code").first
     expect(command).to_contain_text('outputs=[{"kind":"thumbnail","width":200}]')
+    assert_accessible(visit)
+
+
+def test_several_sizes_are_asked_for_and_offered_with_their_picture(
+    visit: Visit,
+) -> None:
+    visit.open("/")
+    visit.page.get_by_role("radio", name="Your own").check()
+    form = visit.page.locator(".schema-form")
+    form.locator("[name=widths]").fill("160, 320")
+    form.locator("[name=formats]").fill("avif, jpeg")
+    visit.page.get_by_text("The same from a terminal").click()
+    outputs = [{"kind": "thumbnail", "formats": ["avif", "jpeg"], "widths": [160, 320]}]
+    command = json.dumps(outputs, separators=(",", ":"))
+    expect(visit.page.locator(".command code").first).to_contain_text(command)
+
+    done = await_end(visit.service, visit.service.submit(SAMPLE, outputs))
+    visit.open(f"/jobs/{done['id']}")
+    section = visit.page.locator("[data-output=thumbnail]")
+
+    expect(section.locator("figure")).to_have_count(1)
+    expect(section.locator(".versions a")).to_have_count(3)
+    assert len(done["outputs"][0]["srcsets"]) == 2
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    html = copied(visit, "thumbnail")
+    for one in done["outputs"][0]["srcsets"]:
+        assert f'srcset="{one["srcset"]}"' in html
     assert_accessible(visit)
 
 

@@ -1,8 +1,9 @@
 """Make the pictures of the documentation: ``python -m tests.docs.pictures``.
 
-All come from the sample clip by the outputs that ``SPECS`` names. ``hdr.jpg`` shows
-one frame as HDR three times: as it looks untreated, as Framemill shows it, and by the
-reference of ``tests/worker/media/recipes/tone.py``.
+All come from the sample clip by the outputs that ``SPECS`` names. ``widths.jpg`` shows
+the files of one output beside each other. ``hdr.jpg`` shows one frame as HDR three
+times: as it looks untreated, as Framemill shows it, and by the reference of
+``tests/worker/media/recipes/tone.py``.
 """
 
 from __future__ import annotations
@@ -123,6 +124,25 @@ def hdr(engine: Engine, folder: Path) -> Image.Image:
     return sheet
 
 
+def widths(engine: Engine, folder: Path) -> Image.Image:
+    """Lay the three files of one output with widths side by side, at their sizes."""
+    words = {"kind": "thumbnail", "widths": [160, 320, 640]}
+    first = render(engine, SAMPLE, folder / "widths", **words)
+    files = sorted(first.path.parent.glob("thumbnail-*.jpg"), key=_pixels)
+    views = [Image.open(file) for file in files]
+    size = (sum(view.width + _GAP for view in views) - _GAP, views[-1].height)
+    sheet, left = Image.new("RGB", size, "white"), 0
+    for view in views:
+        sheet.paste(view, (left, size[1] - view.height))
+        left += view.width + _GAP
+    return sheet
+
+
+def _pixels(file: Path) -> int:
+    with Image.open(file) as view:
+        return view.width * view.height
+
+
 def engine_font() -> Path:
     """Return the path of the font that contact sheets use."""
     return ROOT / "worker" / "media" / "assets" / FONT
@@ -137,6 +157,7 @@ def main() -> None:
         for picture, (source, spec) in SPECS.items():
             made = render(engine, given[source], folder / picture, **spec)
             shutil.copyfile(made.path, FOLDER / picture)
+        widths(engine, folder).save(FOLDER / "widths.jpg", quality=85)
         hdr(engine, folder).save(FOLDER / "hdr.jpg", quality=90)
 
 

@@ -119,6 +119,23 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
         THUMB | {"time": 1.0, "width": 3840, "enlarge": True},
         PLAIN,
     ),
+    "thumbnail_widths": (
+        THUMB | {"time": 1.0, "widths": [320, 1280, 2560], "formats": ["avif", "jpeg"]},
+        PLAIN,
+    ),
+    "thumbnail_widths_cover": (
+        THUMB
+        | {"count": 2, "widths": [100, 400], "width": 16, "height": 9, "fit": "cover"},
+        TURNED,
+    ),
+    "thumbnail_formats_alpha": (
+        THUMB | {"time": 1.0, "formats": ["png", "avif"]},
+        WITH_ALPHA,
+    ),
+    "thumbnail_widths_artwork": (
+        THUMB | {"fallback": ["artwork"], "widths": [320, 640], "formats": ["avif"]},
+        SONG,
+    ),
     "thumbnail_stretched_clear": (
         THUMB
         | {"time": 1.0, "width": 90, "height": 90, "fit": "stretch"}
@@ -195,6 +212,11 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     ),
     "contact_sheet_icon": (SHEET | {"fallback": ["icon"]}, SONG),
     "contact_sheet_unsought": (SHEET | {"columns": 2, "rows": 1}, UNSOUGHT),
+    "contact_sheet_widths": (
+        SHEET
+        | {"columns": 2, "rows": 1, "widths": [640, 1281], "formats": ["webp", "png"]},
+        PLAIN,
+    ),
     "contact_sheet_default": (SHEET | {"columns": 2, "rows": 1}, PLAIN),
     "snippets_default": (SNIPPETS, PLAIN),
     "snippets_webp": (SNIPPETS | {"format": "webp", "window": 20.0}, PLAIN),

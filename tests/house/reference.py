@@ -21,13 +21,17 @@ from common.jobs import presets
 from common.outputs import specs
 from common.settings.load import Settings
 from worker.media.recipes.contact_sheet import layout
-from worker.media.recipes.shared import cost, grid, moving
+from worker.media.recipes.shared import cost, grid, moving, variants
 from worker.media.warning_codes import WARNINGS
 
 # Pictures of ``tests/docs/pictures.py``, by kind: file and what is to be seen.
 _PICTURES = {
     "thumbnail": (
         ("thumbnail.jpg", "the frame of the sample that policy auto chooses"),
+        (
+            "widths.jpg",
+            'three sizes of one decode, `"widths": [160, 320, 640]`, side by side',
+        ),
         ("artwork.jpg", 'embedded artwork, `"fallback": ["artwork"]`'),
         (
             "waveform.png",
@@ -166,6 +170,8 @@ def _bounded() -> Iterator[tuple[str, str, str]]:
         f"{_mega(grid.MAX_PIXELS)}, {grid.MAX_SIDE:,} pixels a side",
         "fewer rows on more sheets, `rows_reduced`",
     )
+    most = _mega(variants.MOST_PIXELS)
+    yield "a still with `widths` or `formats`, all files", most, "`resource_limit`"
     side = specs.MAX_SIDE
     yield (
         "a thumbnail, avif too",

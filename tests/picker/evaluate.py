@@ -184,7 +184,7 @@ def compare(result: Result, path: Path, folder: Path, engine: Engine) -> None:
     clip = Clip("source", engine.probe(LocalFile(path)))
     result.pick, spent, own = choose(clip, folder)
     result.times["auto"] = result.pick.time
-    name = f"{result.recipe.name}.jpg"
+    name = result.recipe.name
     final = grab_of_pick(clip, ThumbnailSpec(kind="thumbnail"), result.pick, name)
     result.score_cpu = own
     result.auto_cpu = spent + own + run_step(final.step.argv, folder).cpu

@@ -34,6 +34,7 @@ ROWS_REDUCED = "rows_reduced"
 TILES_REDUCED = "tiles_reduced"
 FEWER_SEGMENTS = "fewer_segments"
 FEWER_FRAMES = "fewer_frames"
+FEWER_WIDTHS = "fewer_widths"
 WINDOW_MISSING = "window_missing"
 EXCLUSION_IGNORED = "exclusion_ignored"
 BLACK = "black"
@@ -83,6 +84,8 @@ WARNINGS: dict[str, str] = {
     TILES_REDUCED: "The frames of the contact sheet are smaller, so that viewers can "
     "open it and it can be encoded within the memory limit.",
     FEWER_SEGMENTS: "The video is too short for that many segments.",
+    FEWER_WIDTHS: "The source is smaller than some of the widths, and nothing was "
+    "enlarged: each size is made once.",
     FEWER_FRAMES: "The video has fewer different frames there than requested.",
     EXCLUSION_IGNORED: "exclude_start and exclude_end leave nothing of a video this "
     "short; they were ignored.",

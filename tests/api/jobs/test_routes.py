@@ -23,7 +23,7 @@ JOB_KEYS = {
 }
 OUTPUT_KEYS = {
     *("name", "kind", "status", "progress", "attempts", "warnings", "artifacts"),
-    "error",
+    *("srcsets", "error"),
 }
 ARTIFACT_KEYS = {
     *("name", "url", "content_type", "bytes", "width", "height", "frames", "duration"),
@@ -87,6 +87,49 @@ def test_given_a_job_that_ended_when_shown_then_its_artifacts_have_links(
     assert job["links"]["gif"] == artifacts[1]["url"]
     assert job["media"]["container"] == "mp4"
     assert job["finished_at"].endswith("Z")
+
+
+def test_given_widths_when_made_then_each_format_has_a_srcset_to_copy(
+    context: Context,
+) -> None:
+    outputs = [{"kind": "thumbnail", "widths": [320, 640]}, {"kind": "thumbnail"}]
+    job_id = context.submit(outputs=outputs)["id"]
+    context.make(job_id, width=320, time=1.5)
+    several, one = context.client.get(f"/v1/jobs/{job_id}").json["outputs"]
+    assert several["srcsets"] == [
+        {
+            "content_type": "image/gif",
+            "time": 1.5,
+            "srcset": f"{several['artifacts'][0]['url']} 320w",
+        }
+    ]
+    assert one["srcsets"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "pointer", "reason"),
+    [
+        ({"widths": [320, 320]}, "", "widths has 320 twice"),
+        ({"formats": ["webp", "jpeg", "webp"]}, "", "formats has 'webp' twice"),
+        ({"formats": ["webp"], "format": "png"}, "", "only one of format and formats"),
+        ({"widths": [320], "width": 640}, "", "only one of widths and width"),
+        ({"widths": [320], "fit": "cover"}, "", "needs both width and height"),
+        ({"widths": []}, "/widths", "at least 1 item"),
+        ({"widths": [1]}, "/widths/0", "greater than or equal to 2"),
+        ({"formats": ["gif"]}, "/formats/0", "'jpeg', 'png', 'webp' or 'avif'"),
+        ({"kind": "contact_sheet", "widths": [400], "width": 500}, "", "only one of"),
+        ({"kind": "contact_sheet", "widths": [100]}, "/widths/0", "equal to 320"),
+    ],
+)
+def test_given_sizes_that_contradict_when_posted_then_the_field_is_named(
+    context: Context, words: dict[str, Any], pointer: str, reason: str
+) -> None:
+    body = {"source": OBJECT, "outputs": [{"kind": "thumbnail"} | words]}
+    answer = context.client.post("/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert reason in answer.json["detail"]
+    assert answer.json["pointer"].startswith("/outputs/0")
+    assert answer.json["pointer"].endswith(pointer)
 
 
 def test_given_a_job_under_way_when_shown_then_retry_after_and_304(

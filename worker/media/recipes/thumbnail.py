@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import ffmpeg
@@ -25,7 +25,9 @@ from worker.media.recipes.shared import (
     frame_at,
     picture,
     placeholder,
+    variants,
 )
+from worker.media.recipes.shared.variants import Variant
 
 _DEFAULT_TIME = "50%"
 _SCENE_TIME = "10%"
@@ -57,61 +59,75 @@ class _StillRenderer:
     spec: ThumbnailSpec
     plain: bool = False
 
-    @property
-    def box(self) -> picture.Box:
-        """Return the sizes of the picture."""
+    @cached_property
+    def boxes(self) -> dict[Variant, picture.Box]:
+        """Return the sizes of the picture's files; the first is the main one."""
         video = self.clip.video
-        even = picture.is_even(self.spec.format)
-        size = (video.width, video.height)
-        return picture.fit(size, self.spec, encoders.STILL_WIDTH, even=even)
+        return variants.boxes(self.spec, (video.width, video.height))
 
-    @property
+    @cached_property
     def tiny(self) -> tuple[int, int]:
         """Return the size of the small copy that the placeholder is made from."""
-        scale = min(1.0, placeholder.SMALL / max(self.box.width, self.box.height))
-        return (
-            max(1, round(self.box.width * scale)),
-            max(1, round(self.box.height * scale)),
-        )
+        box = next(iter(self.boxes.values()))
+        scale = min(1.0, placeholder.SMALL / max(box.width, box.height))
+        return max(1, round(box.width * scale)), max(1, round(box.height * scale))
 
-    def writer(self, file: str) -> frame_at.FrameWriter:
-        """Return what writes the picture to a file and its small copy to stdout."""
-        silent = cost.still(self.spec.format, self._pixels)
+    def wrote(self, stem: str, done: Done) -> bool:
+        """Return True if a run left all files of the picture."""
+        return all(variant.file(stem) in done.files for variant in self.boxes)
+
+    def writer(self, stem: str) -> frame_at.FrameWriter:
+        """Return what writes the picture's files, and its small copy to stdout."""
+        silent = sum(
+            cost.still(variant.format, box.width * box.height)
+            for variant, box in self.boxes.items()
+        )
         return frame_at.FrameWriter(
-            partial(self._write, file=file), self._tiny_bytes, silent
+            partial(self._write, stem=stem), self._tiny_bytes, silent
         )
-
-    @property
-    def _pixels(self) -> int:
-        return self.box.width * self.box.height
 
     @property
     def _tiny_bytes(self) -> int:
         return self.tiny[0] * self.tiny[1] * 4
 
-    def _write(self, frames: Any, file: str) -> tuple[str, ...]:
-        spec = self.spec
+    def _write(self, frames: Any, stem: str) -> tuple[str, ...]:
+        several = len(self.boxes) > 1
+        copies = frames.filter_multi_output("split", len(self.boxes))
+        outputs: list[Any] = []
+        for place, variant in enumerate(self.boxes):
+            copy = copies[place] if several else frames
+            outputs[place:place] = self._outputs(copy, variant, stem, first=not place)
+        return argv(*outputs)
+
+    def _outputs(
+        self, frames: Any, variant: Variant, stem: str, *, first: bool
+    ) -> list[Any]:
+        """Return the output of a file; with the first, that of the small copy."""
+        spec, kind = self.spec, variant.format
         drawn = picture.draw(
             frames,
             self.clip,
-            self.box,
-            spec.format,
+            self.boxes[variant],
+            kind,
             background=spec.background,
             plain=self.plain,
         )
-        both = drawn.filter_multi_output("split")
-        tiny = picture.scale(both[1], *self.tiny, kernel="area")
-        tiny = tiny.filter("format", "rgba")
-        has_alpha = picture.keeps_alpha(self.clip, spec.format, spec.background)
-        streams = encoders.streams(both[0], spec.format, has_alpha=has_alpha)
-        options = encoders.still(
-            spec.format, spec.quality, self.clip.threads, self._pixels
+        smaller = []
+        if first:
+            both = drawn.filter_multi_output("split")
+            tiny = picture.scale(both[1], *self.tiny, kernel="area")
+            raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
+            small = ffmpeg.output(tiny.filter("format", "rgba"), "pipe:1", **raw)
+            drawn, smaller = both[0], [small]
+        has_alpha = picture.keeps_alpha(self.clip, kind, spec.background)
+        streams = encoders.streams(drawn, kind, has_alpha=has_alpha)
+        pixels = sum(
+            box.width * box.height
+            for other, box in self.boxes.items()
+            if other.format == kind
         )
-        raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
-        return argv(
-            ffmpeg.output(*streams, file, **options),
-            ffmpeg.output(tiny, "pipe:1", **raw),
-        )
+        options = encoders.still(kind, spec.quality, self.clip.threads, pixels)
+        return [ffmpeg.output(*streams, variant.file(stem), **options), *smaller]
 
     def grabbed(self, grab: frame_at.FrameGrab, done: Done) -> _GrabbedFrame:
         """Return the time and the small copy that a grab left."""
@@ -124,17 +140,20 @@ class _StillRenderer:
         """Return the standard deviation of the small copy's green, 0 to 128."""
         return moments(done.stdout[1::4])[1]
 
-    def made(self, file: str, name: str, grabbed: _GrabbedFrame) -> Made:
-        """Return the file as it is published, under that name."""
-        return Made(
-            file,
-            name,
-            encoders.CONTENT_TYPES[self.spec.format],
-            self.box.width,
-            self.box.height,
-            time=grabbed.time,
-            details=grabbed.details,
-        )
+    def made(self, stem: str, name: str, grabbed: _GrabbedFrame) -> list[Made]:
+        """Return the files as they are published, under names with that stem."""
+        return [
+            Made(
+                variant.file(stem),
+                variant.file(name),
+                encoders.CONTENT_TYPES[variant.format],
+                box.width,
+                box.height,
+                time=grabbed.time,
+                details=grabbed.details,
+            )
+            for variant, box in self.boxes.items()
+        ]
 
 
 def plan(
@@ -146,15 +165,14 @@ def plan(
     time after the known end, the alternative that would show a frame raises
     SeekPastEnd.
     """
-    canvas = fallback.Canvas(
-        spec.format, spec.width, spec.height, spec.fit, spec.background, spec.enlarge
-    )
+    canvas = fallback.still_canvas(spec)
 
     def show(drawn: Any) -> StepRun:
-        made = yield from fallback.still(
-            drawn, "thumbnail", canvas, spec.quality, clip.threads
+        return (
+            yield from fallback.stills(
+                drawn, "thumbnail", canvas, spec.quality, clip.threads
+            )
         )
-        return [made]
 
     frames = partial(_of_frames, spec, clip)
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
@@ -168,14 +186,17 @@ def _of_frames(spec: ThumbnailSpec, clip: Clip) -> Plan:
         times = [clip.within(clip.at(requested))]
     elif policy == "auto":
         policy = "near"
+    boxes = _StillRenderer(clip, spec).boxes
+    variants.check(boxes)
+    notes = variants.warnings(spec, boxes)
     if policy == "exact":
         many = spec.times is not None
         checked = [
             _checked(clip, time, f"/times/{place}" if many else "/time")
             for place, time in enumerate(times)
         ]
-        return Plan(tuple(_exact_alternatives(spec, clip, checked)))
-    return Plan(tuple(_lenient_alternatives(spec, clip, times, policy)))
+        return Plan(tuple(_exact_alternatives(spec, clip, checked)), notes)
+    return Plan(tuple(_lenient_alternatives(spec, clip, times, policy)), notes)
 
 
 def _times(spec: ThumbnailSpec, clip: Clip) -> list[float] | None:
@@ -274,41 +295,40 @@ def _each(renderer: _StillRenderer, times: list[float], grabber: Grabber) -> Ste
     made: list[Made] = []
     repeated = False
     for place, time in enumerate(times, 1):
-        file = _file(renderer.spec, times, place)
-        grabbed = yield from grabber(renderer, time, file)
+        stem = _stem(times, place)
+        grabbed = yield from grabber(renderer, time, stem)
         again = any(frame_at.is_same(grabbed.time, one.time) for one in made)
         repeated |= again and not exact
         if renderer.spec.count is None or not again:
-            name = _file(renderer.spec, times, len(made) + 1)
-            made.append(renderer.made(file, name, grabbed))
+            name = _stem(times, len(made) // len(renderer.boxes) + 1)
+            made += renderer.made(stem, name, grabbed)
     if repeated:
         made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
     return made
 
 
-def _file(spec: ThumbnailSpec, times: Sequence[float], place: int) -> str:
-    stem = "thumbnail" if len(times) == 1 else f"thumbnail-{place:03d}"
-    return f"{stem}.{encoders.extension(spec.format)}"
+def _stem(times: Sequence[float], place: int) -> str:
+    return "thumbnail" if len(times) == 1 else f"thumbnail-{place:03d}"
 
 
-def _run_grab(renderer: _StillRenderer, grab: frame_at.FrameGrab, file: str) -> GrabRun:
+def _run_grab(renderer: _StillRenderer, grab: frame_at.FrameGrab, stem: str) -> GrabRun:
     """Run a grab; raise DecodeError if it wrote nothing."""
     done = yield grab.step
-    if file not in done.files:
+    if not renderer.wrote(stem, done):
         raise DecodeError("no frame could be decoded at that time")
     return renderer.grabbed(grab, done)
 
 
-def _exact(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
-    grab = frame_at.exact(renderer.clip, time, renderer.writer(file))
-    return (yield from _run_grab(renderer, grab, file))
+def _exact(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
+    grab = frame_at.exact(renderer.clip, time, renderer.writer(stem))
+    return (yield from _run_grab(renderer, grab, stem))
 
 
-def _early(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+def _early(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     grab = frame_at.exact(
-        renderer.clip, time, renderer.writer(file), early=_EARLY_SECONDS
+        renderer.clip, time, renderer.writer(stem), early=_EARLY_SECONDS
     )
-    return (yield from _run_grab(renderer, grab, file))
+    return (yield from _run_grab(renderer, grab, stem))
 
 
 def _on_time(grabber: Grabber) -> Grabber:
@@ -318,8 +338,8 @@ def _on_time(grabber: Grabber) -> Grabber:
     it may cost minutes, and a pause in a stream looks the same.
     """
 
-    def grab_on_time(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
-        grabbed = yield from grabber(renderer, time, file)
+    def grab_on_time(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
+        grabbed = yield from grabber(renderer, time, stem)
         clip, real = renderer.clip, grabbed.time
         short = (clip.end or 0.0) < _DECODE_ALL_SECONDS and time >= clip.begin
         slack = max(_LATE_SECONDS, 2 * clip.frame_seconds)
@@ -330,13 +350,13 @@ def _on_time(grabber: Grabber) -> Grabber:
     return grab_on_time
 
 
-def _sequential(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+def _sequential(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     renderer.clip.check_decoding("exact stills")
     grab = frame_at.exact(
-        renderer.clip, time, renderer.writer(file), early=math.inf, tolerant=True
+        renderer.clip, time, renderer.writer(stem), early=math.inf, tolerant=True
     )
     done = yield grab.step
-    if file in done.files:
+    if renderer.wrote(stem, done):
         return renderer.grabbed(grab, done)
     if done.returncode != 0:
         raise DecodeError(f"no frame could be decoded at {time:g} s")
@@ -347,10 +367,10 @@ def _sequential(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
     )
 
 
-def _keyframe(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+def _keyframe(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     clip = renderer.clip
-    grab = frame_at.keyframe(clip, clip.within(time), renderer.writer(file))
-    return (yield from _run_grab(renderer, grab, file))
+    grab = frame_at.keyframe(clip, clip.within(time), renderer.writer(stem))
+    return (yield from _run_grab(renderer, grab, stem))
 
 
 def _scenes(renderer: _StillRenderer, times: list[float]) -> StepRun:
@@ -374,14 +394,14 @@ def _each_best(renderer: _StillRenderer, times: list[float]) -> StepRun:
     """Take the best frame near each time, none that looks like another."""
     clip, seen = renderer.clip, list[Sample]()
 
-    def grabber(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+    def grabber(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
         within = _around(clip, time, times, most=None if spread else _NEAR_SECONDS)
         try:
             pick, sample = yield from auto.around(clip, time, within, seen)
         except DecodeError:
-            return (yield from _exact(renderer, time, file))
+            return (yield from _exact(renderer, time, stem))
         seen.append(sample)
-        return (yield from _grab_pick(renderer, pick, file))
+        return (yield from _grab_pick(renderer, pick, stem))
 
     spread = renderer.spec.count is not None
     return (yield from _each(renderer, times, grabber))
@@ -405,21 +425,21 @@ def _around(
     return max(clip.begin, since), max(min(until, end), since + clip.frame_seconds)
 
 
-def _auto(renderer: _StillRenderer, _time: float, file: str) -> GrabRun:
+def _auto(renderer: _StillRenderer, _time: float, stem: str) -> GrabRun:
     """Take the frame with the best score; the other alternatives use the time."""
     pick = yield from auto.pick(renderer.clip)
-    return (yield from _grab_pick(renderer, pick, file))
+    return (yield from _grab_pick(renderer, pick, stem))
 
 
-def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, file: str) -> GrabRun:
+def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, stem: str) -> GrabRun:
     """Write the picked frame; raise DecodeError if no seek leads to it.
 
     If its keyframe is damaged, a seek leads to an even grey instead of what was seen
     after the groups before it. Reading from the start leads to it again.
     """
-    writer = renderer.writer(file)
+    writer = renderer.writer(stem)
     grabs = [
-        grab_of_pick(renderer.clip, renderer.spec, pick, file),
+        grab_of_pick(renderer.clip, renderer.spec, pick, stem),
         frame_at.exact(renderer.clip, pick.time, writer, tolerant=True),
     ]
     if pick.sought is None:
@@ -430,24 +450,24 @@ def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, file: str) -> GrabRun:
         grabs.append(early)
     for grab in grabs:
         done = yield grab.step
-        if file in done.files and renderer.contrast(done) >= pick.contrast / 3:
+        if renderer.wrote(stem, done) and renderer.contrast(done) >= pick.contrast / 3:
             grabbed = renderer.grabbed(grab, done)
             return _GrabbedFrame(grabbed.time, {**grabbed.details, **pick.details})
     raise DecodeError("the chosen frame could not be decoded a second time")
 
 
 def grab_of_pick(
-    clip: Clip, spec: ThumbnailSpec, pick: auto.Pick, file: str
+    clip: Clip, spec: ThumbnailSpec, pick: auto.Pick, stem: str
 ) -> frame_at.FrameGrab:
     """Return the fastest grab of a picked frame."""
     one = replace(clip, threads=1)
-    writer = _StillRenderer(clip, spec).writer(file)
+    writer = _StillRenderer(clip, spec).writer(stem)
     return frame_at.known(one, pick.time, writer, pick.sought)
 
 
-def _nearby(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
+def _nearby(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     """Take the last frame for a time past the end; else earlier ones, then any."""
-    clip, writer = renderer.clip, renderer.writer(file)
+    clip, writer = renderer.clip, renderer.writer(stem)
     grabs = []
     if clip.is_past_end(time):
         found = yield from frame_at.last_time(clip)
@@ -466,6 +486,6 @@ def _nearby(renderer: _StillRenderer, time: float, file: str) -> GrabRun:
     grabs.append(frame_at.first(clip, writer, tolerant=True))
     for grab in grabs:
         done = yield grab.step
-        if file in done.files:
+        if renderer.wrote(stem, done):
             return renderer.grabbed(grab, done)
     raise DecodeError("no frame of the video could be decoded")

@@ -61,9 +61,23 @@ function opener(key, act) {
 function tools(job, output) {
   if (!job.links.media) return null;
   const again = opener("rerender.open", async (button) => (await import("./rerender.js")).rerender(job, output, button));
-  const single = output.kind === "thumbnail" && output.artifacts.length === 1;
+  const single = output.kind === "thumbnail" && pictures(output).length === 1;
   const frame = single ? opener("picker.open", async (button) => (await import("./frame-picker.js")).pickFrame(job, output, button)) : null;
   return h("div", { class: "actions" }, frame, again);
+}
+
+// The files of each picture: one, or those of several widths and formats.
+function pictures(output) {
+  const found = new Map();
+  output.artifacts.forEach((one) => found.set(one.time, [...(found.get(one.time) ?? []), one]));
+  return [...found.values()];
+}
+
+// The other files of a picture, to open or download.
+function otherFiles(files) {
+  const links = files.slice(1).map((one) =>
+    h("li", {}, h("a", { class: "link", href: one.url, download: one.name }, `${one.width} × ${one.height} ${one.content_type.slice(6)} · ${bytes(one.bytes)}`)));
+  return links.length > 0 ? h("ul", { class: "small versions" }, ...links) : null;
 }
 
 // The job's stills of the same frame and shape, which one picture element may offer.
@@ -76,7 +90,13 @@ function sameFrame(job, artifact) {
 
 function thumbnails(job, output) {
   const title = titleOf(job, output);
-  const figures = output.artifacts.map((artifact) => figure(still(artifact, title), artifact, title, { versions: sameFrame(job, artifact) }));
+  const figures = pictures(output).map((files) => {
+    const [artifact] = files;
+    const versions = output.kind === "thumbnail" ? sameFrame(job, artifact) : files;
+    const shown = figure(still(artifact, title), artifact, title, { versions });
+    shown.querySelector("figcaption").append(...[otherFiles(files)].filter(Boolean));
+    return shown;
+  });
   return [h("div", { class: figures.length > 1 ? "grid" : output.kind === "contact_sheet" ? "wide" : "one" }, ...figures), runnersUp(job, output)];
 }
 

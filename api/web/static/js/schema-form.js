@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { sentence } from "./page.js";
 import { has, t } from "./texts.js";
 
-const FIRST = ["format", "width", "height", "time", "start", "duration", "interval", "window", "fps", "quality", "max_bytes", "count"];
+const FIRST = ["format", "formats", "width", "widths", "height", "time", "start", "duration", "interval", "window", "fps", "quality", "max_bytes", "count"];
 let schemas = null;
 
 export async function loadSchemas() {
@@ -34,7 +34,7 @@ function control(name, schema, value) {
     const bounds = typed(schema, "integer") ?? typed(schema, "number");
     return h("input", { type: "number", name, min: bounds.minimum, max: bounds.maximum, step: bounds.type === "integer" ? 1 : "any", value: given });
   }
-  return h("input", { type: "text", name, value: Array.isArray(given) ? given.join(", ") : given, placeholder: String(schema.examples?.[0] ?? ""), autocomplete: "off" });
+  return h("input", { type: "text", name, value: Array.isArray(given) ? given.join(", ") : given, placeholder: [schema.examples?.[0] ?? ""].flat().join(", "), autocomplete: "off" });
 }
 
 // A text of the form as the value that the schema wants.

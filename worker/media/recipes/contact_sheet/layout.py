@@ -18,7 +18,7 @@ from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import PROTOCOLS
 from worker.media.ffmpeg.plan import Step
 from worker.media.recipes.contact_sheet import header
-from worker.media.recipes.shared import cost, encoders, picture
+from worker.media.recipes.shared import cost, picture, variants
 
 FONT = "FramemillSans.ttf"
 # The files that the frames are drawn into before they are laid out.
@@ -65,7 +65,7 @@ class SheetLayout:
     @property
     def _most(self) -> int:
         """Return how high the sheet may be, pixels."""
-        if self.spec.format != "avif":
+        if "avif" not in (self.spec.formats or [self.spec.format]):
             return MAX_SIDE
         return min(MAX_SIDE, AVIF_PIXELS // self.spec.width)
 
@@ -117,7 +117,7 @@ def tile(place: int) -> str:
     return TILES % place
 
 
-def lay(sheet: SheetLayout, columns: int, shown: Sequence[float], file: str) -> Step:
+def lay(sheet: SheetLayout, columns: int, shown: Sequence[float], stem: str) -> Step:
     """Return the step that lays out frames, border and header, and encodes them."""
     spec, margin, count = sheet.spec, sheet.margin, len(shown)
     texts = _header(sheet) if spec.header else {}
@@ -150,15 +150,16 @@ def lay(sheet: SheetLayout, columns: int, shown: Sequence[float], file: str) -> 
             words["alpha"] = 0.75
         frames = frames.filter("drawtext", **words, x=left, y=top, y_align="font")
         top += _lead(sheet, name)
-    frames = picture.scale(frames, **picture.target(spec.format))
-    frames = frames.filter("format", picture.OPAQUE_PIXELS[spec.format])
-    frames = encoders.tagged(frames, spec.format)
     pixels = spec.width * (rows * (sheet.box.height + sheet.gap) + 2 * margin + height)
-    options = encoders.still(spec.format, spec.quality, sheet.clip.threads, pixels)
-    run = argv(ffmpeg.output(frames, file, **options))
+    files, threads = variants.scaled(spec), sheet.clip.threads
+    run = argv(
+        *variants.copies(
+            frames, files, stem, spec.quality, threads=threads, pixels=pixels
+        )
+    )
     if spec.timestamps:
         texts = texts | {_STAMPS: _commands(shown, sheet.clip)}
-    silent = cost.still(spec.format, pixels)
+    silent = sum(cost.still(one.format, pixels) for one in files)
     return Step(run, _LAY_SECONDS, silent=silent, texts=texts, assets=(FONT,))
 
 

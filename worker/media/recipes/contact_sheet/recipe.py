@@ -28,6 +28,7 @@ from worker.media.recipes.shared import (
     frame_at,
     picture,
     tile_runs,
+    variants,
 )
 from worker.media.recipes.shared.extent import extent, leaves_some
 from worker.media.recipes.shared.frame_at import FrameWriter
@@ -52,13 +53,13 @@ def plan(
 
     If there is no frame, the sheet is the fallback picture alone. Raises NoVideoStream.
     """
-    canvas = fallback.Canvas(spec.format, spec.width, background=spec.background)
+    files, ground = variants.scaled(spec), spec.background
+    canvas = fallback.Canvas(spec.format, spec.width, background=ground, variants=files)
 
     def show(drawn: Any) -> StepRun:
-        made = yield from fallback.still(
-            drawn, _STEM, canvas, spec.quality, clip.threads
+        return (
+            yield from fallback.stills(drawn, _STEM, canvas, spec.quality, clip.threads)
         )
-        return [made]
 
     frames = partial(_of_frames, spec, clip)
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
@@ -110,21 +111,33 @@ def _make(sheet: SheetLayout, take: DrawTiles) -> StepRun:
     spec, box = sheet.spec, sheet.box
     columns = min(spec.columns, len(shown))
     rows = math.ceil(len(shown) / columns)
-    file = f"{_STEM}.{encoders.extension(spec.format)}"
-    done = yield layout.lay(sheet, columns, shown, file)
-    if file not in done.files:
+    files = variants.scaled(spec)
+    done = yield layout.lay(sheet, columns, shown, _STEM)
+    if any(one.file(_STEM) not in done.files for one in files):
         raise DecodeError("the contact sheet could not be drawn")
-    details = {
-        "times": shown,
-        "columns": columns,
-        "rows": rows,
-        "tile_width": box.width,
-        "tile_height": box.height,
-    }
-    kind = encoders.CONTENT_TYPES[spec.format]
     few = len(shown) < spec.columns * spec.rows
     notes = (warning_codes.FEWER_FRAMES,) if few else ()
-    return [Made(file, file, kind, time=shown[0], warnings=notes, details=details)]
+    details = {"times": shown, "columns": columns, "rows": rows}
+    made = []
+    for one in files:
+        share = (one.width or spec.width) / spec.width
+        tile = {
+            "tile_width": round(box.width * share),
+            "tile_height": round(box.height * share),
+        }
+        name, kind = one.file(_STEM), encoders.CONTENT_TYPES[one.format]
+        made.append(
+            Made(
+                name,
+                name,
+                kind,
+                one.width,
+                time=shown[0],
+                warnings=notes,
+                details=details | tile,
+            )
+        )
+    return made
 
 
 @dataclass

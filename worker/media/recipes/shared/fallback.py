@@ -6,7 +6,7 @@ kind of output turns them into its own files (:data:`Show`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -18,7 +18,15 @@ from common.outputs.specs import MAX_SIDE, Fallback, Fit
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv, input_options, no_video, number
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.shared import cost, encoders, moving, picture, placeholder
+from worker.media.recipes.shared import (
+    cost,
+    encoders,
+    moving,
+    picture,
+    placeholder,
+    variants,
+)
+from worker.media.recipes.shared.variants import Variant
 
 _AUDIO_SECONDS = 3600.0
 _SHAPE = 9 / 16
@@ -33,7 +41,10 @@ _VIDEO_FORMATS = ("mp4", "webm")
 
 @dataclass(frozen=True)
 class Canvas:
-    """The requested size and format of a fallback picture; sides may be open."""
+    """The requested size and format of a fallback picture; sides may be open.
+
+    ``variants`` are the files of a still.
+    """
 
     format: picture.Format
     width: int | None
@@ -41,6 +52,7 @@ class Canvas:
     fit: Fit = "contain"
     background: str | None = None
     enlarge: bool = False
+    variants: tuple[Variant, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -144,20 +156,37 @@ def _shown(
     canvas: Canvas,
     stream: int,
 ) -> StepRun:
-    drawn = picture.scale(draw(clip, canvas, stream), **picture.target(canvas.format))
-    drawn = drawn.filter("format", picture.OPAQUE_PIXELS[canvas.format]).filter(
-        "setsar", 1
+    return (yield from show(draw(clip, canvas, stream)))
+
+
+class StillFields(variants.StillFields, Protocol):
+    """The fields of a spec of stills that a fallback picture needs."""
+
+    @property
+    def background(self) -> str | None:
+        """Return the colour behind transparency."""
+
+
+def still_canvas(spec: StillFields) -> Canvas:
+    """Return the canvas of stills: that of the largest."""
+    size = variants.largest(spec)
+    return Canvas(
+        spec.format,
+        size.width,
+        size.height,
+        size.fit,
+        spec.background,
+        spec.enlarge,
+        variants.scaled(spec),
     )
-    return (yield from show(drawn))
 
 
-def still(
+def stills(
     drawn: Any, stem: str, canvas: Canvas, quality: int, threads: int
-) -> Generator[Step, Done, Made]:
-    """Write the picture as one still, with a placeholder as for any other."""
-    kind, most = canvas.format, canvas.most_pixels
-    file = f"{stem}.{encoders.extension(kind)}"
-    both = encoders.tagged(drawn, kind).filter_multi_output("split")
+) -> StepRun:
+    """Write the picture to the files of a still, with a placeholder as for any."""
+    most, files = canvas.most_pixels, canvas.variants
+    both = drawn.filter_multi_output("split")
     tiny = picture.scale(
         both[1],
         placeholder.SMALL,
@@ -167,11 +196,17 @@ def still(
     )
     raw = {"f": "rawvideo", "frames:v": 1, "fps_mode": "passthrough"}
     words = argv(
-        ffmpeg.output(both[0], file, **encoders.still(kind, quality, threads, most)),
+        *variants.copies(both[0], files, stem, quality, threads=threads, pixels=most),
         ffmpeg.output(tiny.filter("format", "rgba"), "pipe:1", **raw),
     )
-    capture, silent = 4 * placeholder.SMALL**2, cost.still(kind, most)
+    capture = 4 * placeholder.SMALL**2
+    silent = sum(cost.still(one.format, most) for one in files)
     done = yield Step(words, _SECONDS, capture, silent)
+    return [_described(one, stem, done) for one in files]
+
+
+def _described(variant: Variant, stem: str, done: Done) -> Made:
+    file = variant.file(stem)
     if file not in done.files:
         raise DecodeError("the fallback picture could not be made")
     facts = done.files[file]
@@ -180,7 +215,7 @@ def still(
     tall = (facts.height or 0) > (facts.width or 0)
     size = (other, placeholder.SMALL) if tall else (placeholder.SMALL, other)
     details = placeholder.describe(done.stdout, *size) if other else {}
-    content_type = encoders.CONTENT_TYPES[kind]
+    content_type = encoders.CONTENT_TYPES[variant.format]
     return Made(file, file, content_type, facts.width, facts.height, details=details)
 
 
@@ -223,6 +258,7 @@ def still_animation(
 
     Raises CannotFit if it is over ``max_bytes``.
     """
+    drawn = picture.formatted(drawn, spec.format)
     if spec.format in _VIDEO_FORMATS:
         count = max(2, round(seconds * spec.fps))
         drawn = drawn.filter("loop", loop=count - 1, size=1)

@@ -249,6 +249,12 @@ def scale(stream: Any, *size: Any, kernel: str = "bicubic", **words: Any) -> Any
     return stream.filter("scale", *size, flags=f"{kernel}+{_EXACT}", **words)
 
 
+def formatted(stream: Any, file_format: Format, *size: Any) -> Any:
+    """Append what turns a drawn picture into a format's pixels, scaled to a size."""
+    stream = scale(stream, *size, **target(file_format))
+    return stream.filter("format", OPAQUE_PIXELS[file_format]).filter("setsar", 1)
+
+
 def _source_matrix(clip: Clip, *, plain: bool) -> dict[str, str]:
     """Return BT.709 for untagged HD, as players do; FFmpeg would take BT.601."""
     video = clip.video

@@ -35,6 +35,7 @@ from worker.media.recipes.shared import (
 )
 from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import FoundTiles, TileRun
+from worker.media.recipes.shared.variants import Variant
 from worker.media.recipes.storyboard import index
 
 # Seeking is worthwhile if it decodes clearly less than all; a seek costs about as much
@@ -56,7 +57,12 @@ def plan(spec: StoryboardSpec, clip: Clip) -> Plan:
 
     If there is no frame, its one tile is the fallback picture. Raises NoVideoStream.
     """
-    canvas = fallback.Canvas(spec.format, spec.width, background="#000000")
+    canvas = fallback.Canvas(
+        spec.format,
+        spec.width,
+        background="#000000",
+        variants=(Variant(spec.format),),
+    )
     frames = partial(_of_frames, spec, clip)
     show = partial(_show, spec, clip, canvas)
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
@@ -66,7 +72,7 @@ def _show(
     spec: StoryboardSpec, clip: Clip, canvas: fallback.Canvas, drawn: Any
 ) -> StepRun:
     """Lay out a sheet of one tile that is shown from the start to the end."""
-    sheet = yield from fallback.still(
+    (sheet,) = yield from fallback.stills(
         drawn, "storyboard-001", canvas, spec.quality, clip.threads
     )
     width, height = sheet.width or 1, sheet.height or 1
