@@ -18,8 +18,13 @@ NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 TUS_JS = Path(NODE_MODULES, "tus-js-client")
 AXE = Path(NODE_MODULES, "axe-core", "axe.min.js")
 PUPPETEER = Path(NODE_MODULES, "puppeteer-core")
-_FROM_NPM = {"tus-js-client": TUS_JS, "axe-core": AXE, "puppeteer-core": PUPPETEER}
+# What ./dev install checks installs, beside the service's own environment.
+CHECKS = Path(__file__).resolve().parents[1] / ".ci-work" / "checks" / "bin"
+_FROM_CHECKS = ("caddy", "cfn-lint", "cyclonedx-py", "kubectl", "kubernetes-validate")
+_PLACES = {"tus-js-client": TUS_JS, "axe-core": AXE, "puppeteer-core": PUPPETEER}
+_PLACES |= {name: CHECKS / name for name in _FROM_CHECKS}
 PACKAGES = {
+    **dict.fromkeys(_FROM_CHECKS, "./dev install checks"),
     "axe-core": "npm: axe-core@4.14.1, in FRAMEMILL_TEST_NODE_MODULES",
     "chromium": "Debian: chromium",
     "curl": "Debian: curl",
@@ -39,7 +44,7 @@ def need(*names: str) -> None:
     """
     for name in names:
         package = PACKAGES[name]
-        place = _FROM_NPM.get(name)
+        place = _PLACES.get(name)
         if shutil.which(name) if place is None else place.exists():
             continue
         lack(f"{name} is missing on this machine ({package})")
