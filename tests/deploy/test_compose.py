@@ -7,45 +7,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
-import yaml
 
-from api.cli.main import main
 from common.jobs.queue import QUEUES
 from common.settings.load import Settings
-from tests.common import valkey
 from tests.conftest import ROOT
+from tests.deploy.compose_file import (
+    COMPOSE,
+    DOCKERFILES,
+    GIVEN,
+    SERVICES,
+    command,
+    environment,
+    fill,
+    image_command,
+    image_environment,
+)
+from tests.tools import CHECKS
 
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES = COMPOSE["services"]
-DOCKERFILES = sorted((ROOT / "deploy" / "docker").glob("Dockerfile.*"))
 TOOLS = Path(sys.executable).parent
-GIVEN = {
-    "FRAMEMILL_API_SECRET": "s" * 64,
-    "FRAMEMILL_S3_ACCESS_KEY_ID": "key",
-    "FRAMEMILL_S3_SECRET_ACCESS_KEY": "secret",
-    "FLOWER_BASIC_AUTH": "user:password",
-}
 OURS = ["api", "worker-fast", "worker-slow", "reaper", "s3-poller"]
 VALKEYS = ["broker", "store"]
-
-
-@pytest.fixture
-def redis_url(tmp_path):
-    with valkey.running(tmp_path) as (url, _):
-        yield url
-
-
-def environment(service, given=None):
-    """Return the variables as Compose would, with defaults and GIVEN filled in."""
-
-    def fill(match):
-        name, default = match[1], match[3]
-        return (given or GIVEN).get(name) or (default if match[2] == ":-" else "")
-
-    values = SERVICES[service]["environment"]
-    pattern = r"\$\{(\w+)(:-|:\?)([^}]*)\}"
-    return {name: re.sub(pattern, fill, value) for name, value in values.items()}
+each_image = pytest.mark.parametrize("path", DOCKERFILES.values(), ids=DOCKERFILES)
 
 
 def test_the_compose_file_holds_to_its_schema():
@@ -64,7 +48,7 @@ def test_the_compose_file_holds_to_its_schema():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+@each_image
 def test_the_linter_finds_nothing_in_a_dockerfile(path):
     done = subprocess.run(
         [TOOLS / "hadolint", path],
@@ -98,10 +82,13 @@ def test_urls_name_services_of_this_file_on_their_own_ports(service):
 
     public = {name for name in urls if "PUBLIC" in name}
     for name in urls.keys() - public:
-        host, port = re.fullmatch(r"\w+://([\w-]+):(\d+)(?:/0)?", urls[name]).groups()
-        assert port == {"broker": "6379", "store": "6379", "storage": "8333"}[host]
-    assert environment(service)["FRAMEMILL_BROKER_URL"].startswith("redis://broker:")
-    assert environment(service)["FRAMEMILL_STORE_URL"].startswith("redis://store:")
+        url = re.fullmatch(
+            r"\w+://(?:framemill:\w+@)?([\w-]+):(\d+)(?:/0)?", urls[name]
+        )
+        assert url
+        assert url[2] == {"broker": "6379", "store": "6379", "storage": "8333"}[url[1]]
+    for name in ("broker", "store"):
+        assert f"@{name}:" in urls[f"FRAMEMILL_{name.upper()}_URL"]
 
 
 def test_the_workers_serve_every_queue_between_them():
@@ -118,16 +105,52 @@ def test_nothing_is_published_beyond_loopback():
     ports = [port for one in SERVICES.values() for port in one.get("ports", [])]
 
     assert ports
-    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert all(fill(port, {}).startswith("127.0.0.1:") for port in ports)
 
 
-def test_the_api_listens_where_compose_publishes_it():
-    values = environment("api")
+def test_the_api_is_reached_through_the_proxy_alone():
+    values, proxy = environment("api"), environment("proxy")
+    config = (ROOT / "deploy/proxy/Caddyfile").read_text()
 
-    (published,) = SERVICES["api"]["ports"]
-    assert published == f"127.0.0.1:{values['FRAMEMILL_API_PORT']}:8000"
-    assert "--bind 0.0.0.0:8000" in DOCKERFILES[0].read_text()
+    assert "ports" not in SERVICES["api"]
+    assert values["FRAMEMILL_API_TRUSTED_PROXIES"] == "1"
+    assert "--bind 0.0.0.0:8000" in " ".join(command("api"))
+    for name, inside in (
+        ("API", f"api:{values['FRAMEMILL_API_PORT']}"),
+        ("FLOWER", f"flower:{command('flower')[-1].removeprefix('--port=')}"),
+        ("STORAGE", "storage:8333"),
+    ):
+        assert f"{{$PROXY_{name}:{inside}}}" in config
+    for name, port in (("ADDRESS", 8000), ("STORAGE_ADDRESS", 8333)):
+        assert proxy[f"PROXY_{name}"] == f":{port}"
+        assert f'{{$PROXY_{name}:":{port}"}}' in config
+        assert f"127.0.0.1:{port}:{port}" in SERVICES["proxy"]["ports"]
     assert values["FRAMEMILL_API_PUBLIC_URL"] == "http://127.0.0.1:8000"
+    assert values["FRAMEMILL_S3_PUBLIC_ENDPOINT_URL"] == "http://127.0.0.1:8333"
+
+
+def test_the_proxy_takes_every_body_that_the_api_takes():
+    size = environment("proxy")["PROXY_BODY_SIZE"]
+
+    assert size.endswith("GiB")
+    assert int(size.removesuffix("GiB")) * 2**30 > Settings.load().limits.source_bytes
+
+
+@pytest.mark.needs("caddy")
+def test_the_configuration_of_the_proxy_is_valid_and_formatted():
+    config = ROOT / "deploy/proxy/Caddyfile"
+    for words in (
+        ["validate", "--adapter", "caddyfile", "--config"],
+        ["fmt", "--diff"],
+    ):
+        done = subprocess.run(
+            [CHECKS / "caddy", *words, config],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
 
 
 def test_the_api_asks_for_keys(monkeypatch):
@@ -139,23 +162,39 @@ def test_the_api_asks_for_keys(monkeypatch):
     assert (api.auth, api.embedded) == (True, False)
 
 
-def test_the_command_that_makes_the_first_key_is_one(monkeypatch, capsys, redis_url):
-    (line,) = re.findall(
-        r"docker compose exec api python -m api\.cli (keys create .*)",
-        (ROOT / "docs/how-to/deploy.md").read_text(),
+def test_what_not_everybody_needs_starts_only_where_it_is_asked_for():
+    profiles = {
+        name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one
+    }
+
+    assert profiles == {"s3-poller": ["events"], "mail": ["mail"]}
+
+
+def test_workers_can_be_scaled():
+    for name in ("worker-fast", "worker-slow"):
+        # A name, a port or a host name of its own could only be one container's.
+        assert SERVICES[name].keys() & {"container_name", "ports", "hostname"} == set()
+        # Copies of sources are shared, and folders of tasks are locked, on one volume.
+        assert len(SERVICES[name]["volumes"]) == 1
+        assert not any(word.startswith("--hostname") for word in command(name))
+
+
+def test_the_mail_catcher_is_reached_by_the_settings_that_it_names(monkeypatch):
+    text = (ROOT / "docker-compose.yml").read_text()
+    (names,) = re.findall(
+        r"# (FRAMEMILL_SMTP_HOST=mail,.*?)settings\.env", text, re.DOTALL
     )
-    monkeypatch.setenv("FRAMEMILL_STORE_URL", redis_url)
+    words = re.findall(r"(_\w+|FRAMEMILL_\w+)=([\w*]+)", names)
+    for name, value in words:
+        full = name if name.startswith("F") else f"FRAMEMILL_SMTP{name}"
+        monkeypatch.setenv(full, value)
+    monkeypatch.setenv("FRAMEMILL_API_PUBLIC_URL", "http://127.0.0.1:8000")
 
-    assert main(line.split()) == 0
-    assert capsys.readouterr().out.startswith("fm_")
-    assert line in (ROOT / "docker-compose.yml").read_text()
+    smtp = Settings.load().smtp
 
-
-def test_the_poller_starts_only_where_it_is_asked_for():
-    assert SERVICES["s3-poller"]["profiles"] == ["events"]
-    others = [name for name, one in SERVICES.items() if "profiles" in one]
-
-    assert others == ["s3-poller"]
+    assert (smtp.host, smtp.port, smtp.security) == ("mail", 1025, "none")
+    assert smtp.recipients == ["*"]
+    assert set(SERVICES["mail"]["networks"]) & set(SERVICES["worker-fast"]["networks"])
 
 
 @pytest.mark.parametrize("service", ["api", "worker-fast", "reaper", "s3-poller"])
@@ -183,23 +222,44 @@ def test_the_poller_has_its_queue_and_its_rules(monkeypatch):
 
 @pytest.mark.parametrize("service", VALKEYS)
 def test_redis_keeps_everything_and_evicts_nothing(service):
-    words = SERVICES[service]["command"]
+    words = command(service)
 
-    assert words[words.index("--appendonly") + 1] == "yes"
-    assert words[words.index("--maxmemory-policy") + 1] == "noeviction"
+    assert {"--appendonly yes", "--maxmemory-policy noeviction"} <= set(words)
     assert SERVICES[service]["networks"] == ["inside"]
     assert any(":/data" in one for one in SERVICES[service]["volumes"])
 
 
-def test_the_operations_page_leads_to_where_flower_is_published():
-    (published,) = SERVICES["flower"]["ports"]
-    address = environment("api")["FRAMEMILL_API_FLOWER_PUBLIC_URL"]
-    assert address == f"http://{published.rpartition(':')[0]}"
+@pytest.mark.parametrize("service", VALKEYS)
+def test_a_server_has_users_and_the_rest_may_only_ping(service):
+    users = [word.split() for word in command(service) if word.startswith("--user")]
+    rights = {words[1]: words[2:] for words in users}
+
+    assert rights.pop("default")[-2:] == ["-@all", "+ping"]
+    assert "framemill" in rights
+    for words in rights.values():
+        assert {"on", "-@admin", "-@dangerous"} <= set(words)
+
+
+def test_the_store_holds_keys_of_its_prefix_alone():
+    (user,) = [word for word in command("store") if word.startswith("--user framemill")]
+
+    assert f"~{Settings.load().store.prefix}*" in user.split()
+
+
+def test_the_operations_page_leads_to_where_flower_is_shown():
+    prefix = environment("flower")["FLOWER_URL_PREFIX"]
+    values = environment("api")
+
+    url = values["FRAMEMILL_API_FLOWER_PUBLIC_URL"]
+    assert url == f"{values['FRAMEMILL_API_PUBLIC_URL']}/{prefix}/"
+    assert f"handle /{prefix}/*" in (ROOT / "deploy/proxy/Caddyfile").read_text()
 
 
 def test_flower_asks_for_a_password():
     assert environment("flower")["FLOWER_BASIC_AUTH"] == "user:password"
     assert "FLOWER_UNAUTHENTICATED_API" not in environment("flower")
+    # It gets no other secret of the service.
+    assert SERVICES["flower"]["env_file"] == []
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
@@ -215,18 +275,93 @@ def test_a_worker_has_longer_to_stop_than_it_takes(service):
     assert grace > int(environment(service)["FRAMEMILL_WORKER_SHUTDOWN_SECONDS"]) + 10
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+@each_image
 def test_an_image_installs_by_hash_and_runs_as_nobody_special(path):
     text = path.read_text()
+    stages = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
 
     (lock,) = re.findall(r"COPY (deploy/locks/\w+\.txt)", text)
     assert (ROOT / lock).exists()
     assert "--require-hashes" in text
+    # What installs stays behind; the base can be given with a digest.
+    assert stages == ["${BASE}", "${BASE}"]
+    assert "ARG BASE=python:3.11-slim-bookworm\n" in text
     assert re.search(r"^USER 10001$", text, re.MULTILINE)
-    assert "PYTHONSAFEPATH=1" in text
+    assert 'ENTRYPOINT ["tini", "--"]' in text
+    assert "HEALTHCHECK" in text
+    assert image_environment(path)["PYTHONSAFEPATH"] == "1"
+
+
+@each_image
+def test_an_image_names_what_its_copies_need(path):
+    kept = (ROOT / ".dockerignore").read_text().splitlines()
+
+    for source in re.findall(
+        r"^COPY (?!--from)(.*) \S+$", path.read_text(), re.MULTILINE
+    ):
+        for one in source.split():
+            assert (ROOT / one).exists()
+            assert any(f"!{one}".startswith(line) for line in kept if line[0] == "!"), (
+                one
+            )
 
 
 def test_the_images_copy_what_their_rooms_import():
-    for path, rooms in ((DOCKERFILES[0], "api"), (DOCKERFILES[2], "worker")):
-        assert f"COPY {rooms} {rooms}" in path.read_text()
-        assert "COPY common common" in path.read_text()
+    rooms = {"api": ("api",), "worker": ("worker",), "allinone": ("api", "worker")}
+    for name, copied in rooms.items():
+        text = DOCKERFILES[name].read_text()
+        for room in (*copied, "common"):
+            assert f"COPY {room} {room}\n" in text
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) & {*OURS, "flower"}))
+def test_a_service_of_ours_cannot_write_to_its_image_and_has_no_privilege(name):
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_notice_names_the_ffmpeg_that_the_lock_pins():
+    done = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-version"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    version, commit = re.search(r"version (n[\d.]+)-\d+-g(\w+)", done.stdout).groups()
+    text = (ROOT / "NOTICE").read_text()
+
+    assert version in text
+    assert f"FFmpeg at commit {commit}" in " ".join(text.split())
+    assert "--enable-nonfree" not in done.stdout
+
+
+def test_the_image_for_one_machine_starts_what_dev_starts(monkeypatch):
+    path = DOCKERFILES["allinone"]
+    words = image_command(path)
+    for name, value in image_environment(path).items():
+        if name.startswith("FRAMEMILL_"):
+            monkeypatch.setenv(name, value)
+
+    settings = Settings.load()
+
+    assert words[:3] == ["python", "-m", "deploy.allinone"]
+    assert words[words.index("--data") + 1] in path.read_text().split("VOLUME ")[1]
+    assert (settings.api.auth, settings.api.host) == (True, "0.0.0.0")
+    assert settings.api.public_url.endswith(f":{words[words.index('--port') + 1]}")
+    # Signed links of the embedded S3 would lead to the container's own loopback.
+    assert settings.blobs.backend == "local"
+
+
+def test_every_volume_is_declared():
+    used = {
+        one.split(":")[0]
+        for service in SERVICES.values()
+        for one in service.get("volumes", [])
+    }
+
+    assert {one for one in used if not one.startswith("./")} == set(COMPOSE["volumes"])
+    assert all((ROOT / one).exists() for one in used if one.startswith("./"))
