@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = [ROOT / "deploy/locks" / name for name in ("dev.txt", "audit.txt")]
+LOCKS = [
+    ROOT / "deploy/locks" / name for name in ("dev.txt", "audit.txt", "checks.txt")
+]
 ACCEPTED = ROOT / "deploy/locks/accepted.toml"
 SERVICES = ("osv", "pypi")
 FINDINGS, NO_SERVICE = 1, 3
