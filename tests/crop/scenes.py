@@ -20,12 +20,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image, ImageDraw
 
+from common.outputs.specs import ThumbnailSpec
 from common.settings.load import Settings
+from worker.media.engine import Engine, RenderJob, Watch
 from worker.media.ffmpeg import binary
+from worker.media.source_file import LocalFile
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = Path(__file__).with_name("labels.json")
@@ -187,10 +191,30 @@ def _input(paint: str, size: tuple[int, int]) -> list[str]:
     return ["-f", "lavfi", "-i", paint.format(size=wide, fps=FPS, font=FONT)]
 
 
-def picture(scene: Scene, path: Path, target: Path, ffmpeg: str) -> None:
-    """Write the frame that a film shows at the scene's time."""
-    words = ["-ss", str(scene.time), "-i", str(path), "-frames:v", "1", str(target)]
-    _run([ffmpeg, *words])
+def picture(scene: Scene, path: Path) -> Image.Image:
+    """Return the exact still of a film at the scene's time, as the worker takes it.
+
+    Raises MediaError, and ValueError when the picture has not the labelled size.
+    """
+    width, height = scene.size
+    spec = ThumbnailSpec(
+        kind="thumbnail",
+        time=scene.time,
+        policy="exact",
+        format="png",
+        width=width,
+        height=height,
+    )
+    engine = Engine(Settings())
+    source = LocalFile(path)
+    with TemporaryDirectory() as folder:
+        job = RenderJob(spec, engine.probe(source), source, Path(folder))
+        (file,) = engine.render(job, Watch()).files
+        with Image.open(file.path) as opened:
+            image = opened.convert("RGB")
+    if image.size != scene.size:
+        raise ValueError(f"{scene.name} is {image.size}, its label says {scene.size}")
+    return image
 
 
 def _run(words: list[str]) -> None:
@@ -222,22 +246,16 @@ def main() -> int:
         for scene in scenes:
             path = video(scene, requested.keep, ffmpeg, requested.corpus)
             target = requested.keep / f"{scene.name}.png"
-            picture(scene, path, target, ffmpeg)
-            _mark(scene, target)
+            _marked(scene, picture(scene, path)).save(target)
     print(summary(scenes))
     return 0
 
 
-def _mark(scene: Scene, path: Path) -> None:
-    """Draw the box; raise ValueError when the picture is of another size."""
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    if image.size != scene.size:
-        raise ValueError(f"{scene.name} is {image.size}, its label says {scene.size}")
+def _marked(scene: Scene, image: Image.Image) -> Image.Image:
     x, y, width, height = scene.box
     edges = (x, y, x + width - 1, y + height - 1)
     ImageDraw.Draw(image).rectangle(edges, outline="red", width=1 + image.width // 500)
-    image.save(path)
+    return image
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_the_centre_holds_a_box_that_is_wholly_inside(x, held):
 
 def test_a_drawn_scene_shows_its_subject_in_the_box(ffmpeg, tmp_path):
     scene = next(scene for scene in ALL if scene.name == "orange-ball")
-    shown = _shown(scene, scenes.video(scene, tmp_path, ffmpeg), ffmpeg)
+    shown = scenes.picture(scene, scenes.video(scene, tmp_path, ffmpeg))
     assert _box_of(shown, _is_orange) == pytest.approx(scene.box, abs=2)
 
 
@@ -115,7 +115,7 @@ def test_a_cut_is_made_in_square_pixels(ffmpeg, tmp_path):
         half="tuning",
         cut=(100, 4, 92, 140),
     )
-    shown = _shown(scene, scenes.video(scene, tmp_path, ffmpeg, tmp_path), ffmpeg)
+    shown = scenes.picture(scene, scenes.video(scene, tmp_path, ffmpeg, tmp_path))
     assert shown.size == (92, 140)
     assert _box_of(shown, _is_orange) == pytest.approx(scene.box, abs=2)
 
@@ -130,13 +130,6 @@ def test_a_film_of_the_corpus_needs_the_corpus(ffmpeg, tmp_path):
     scene = next(scene for scene in ALL if scene.source != DRAWN)
     with pytest.raises(ValueError, match="which folder"):
         scenes.video(scene, tmp_path, ffmpeg)
-
-
-def _shown(scene: Scene, film: Path, ffmpeg: str) -> Image.Image:
-    target = film.with_suffix(".png")
-    scenes.picture(scene, film, target, ffmpeg)
-    with Image.open(target) as opened:
-        return opened.convert("RGB")
 
 
 def _is_orange(pixel: tuple[int, int, int]) -> bool:
