@@ -13,7 +13,6 @@ from api.http.long_poll import LongPollSlots
 from api.http.services import Services
 from api.jobs import archive, events, output_schema
 from api.jobs import routes as jobs
-from api.metrics import Metrics
 from api.operators import routes as operators
 from api.s3_events import routes as s3_events
 from api.sessions import routes as sessions
@@ -41,9 +40,8 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    metrics = Metrics(runtime.store, lambda stats: len(health.reasons(runtime, stats)))
     services = _services(runtime)
-    middleware.install(app, settings, metrics)
+    middleware.install(app, settings)
     idempotency.install(app, services.authenticator, runtime.store, settings.secret)
     problems.register(app)
     app.register_blueprint(jobs.blueprint(services))
@@ -60,7 +58,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(shares.blueprint(services))
     app.register_blueprint(sessions.blueprint(services))
     app.register_blueprint(operators.blueprint(services))
-    app.register_blueprint(health.blueprint(services, metrics))
+    app.register_blueprint(health.blueprint(services))
     app.register_blueprint(pages.blueprint())
     app.register_blueprint(site.blueprint(services))
     return app

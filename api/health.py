@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response
 
 from api.http.services import Services
-from api.metrics import Metrics
 from common.errors import FramemillError, Unavailable
+from common.jobs.metrics import StoreCollector
 from common.jobs.queue import QUEUES, Dispatcher
 from common.jobs.store import Stats
 from common.runtime import Runtime
 from common.settings.load import SettingsError
+from common.telemetry import metrics
+from common.telemetry.metrics import Family
 
 _REAPER_SECONDS = 30.0
 _SWEEPS_MISSED = 3
@@ -21,8 +24,21 @@ _SKEW_SECONDS = 30.0
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def blueprint(services: Services, metrics: Metrics) -> Blueprint:
+class _Collector(StoreCollector):
+    """Reads the job store, and whether the service is whole."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime.store)
+        self._runtime = runtime
+
+    def more(self, stats: Stats) -> Iterator[Family]:
+        """Yield the number of reasons why jobs would wait."""
+        yield metrics.DEGRADED.family([((), len(reasons(self._runtime, stats)))])
+
+
+def blueprint(services: Services) -> Blueprint:
     """Return the routes."""
+    registry = metrics.registry("api", _Collector(services.runtime))
     routes = Blueprint("ops", __name__)
 
     @routes.get("/healthz")
@@ -36,7 +52,7 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @routes.get("/metrics")
     def scrape() -> Response:
         services.enter("admin")
-        return Response(metrics.expose(), content_type=_TEXT)
+        return Response(metrics.expose(registry), content_type=_TEXT)
 
     return routes
 

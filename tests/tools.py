@@ -32,6 +32,8 @@ PACKAGES = {
     "gifsicle": "Debian: gifsicle",
     "luacheck": "Debian: lua-check",
     "node": "Debian: nodejs",
+    "prometheus": "Debian: prometheus",
+    "promtool": "Debian: prometheus",
     "puppeteer-core": "npm: puppeteer-core@24.43.1, in FRAMEMILL_TEST_NODE_MODULES",
     "tus-js-client": "npm: tus-js-client@4.3.1, in FRAMEMILL_TEST_NODE_MODULES",
 }

@@ -39,6 +39,7 @@ from common.model import TaskKind
 from common.runtime import Runtime, build_runtime, check_servers
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
+from common.telemetry import metrics
 from worker import broker
 from worker.lease import Attempt, Work, WorkerContext, run
 from worker.media.sandbox import layers, prepared
@@ -140,8 +141,10 @@ def _check_before_work(**_: Any) -> None:
         raise SystemExit(f"framemill: {reason}")
     try:
         check_servers(JobStore.connect(SETTINGS), CeleryDispatcher(app))
+        metrics.serve(SETTINGS.metrics, "worker")
     except SettingsError as error:
         raise SystemExit(f"framemill: {error}") from error
+    metrics.gather()
 
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]

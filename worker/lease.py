@@ -16,7 +16,8 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,8 +37,10 @@ from common.errors import (
 from common.jobs.store import Claim, Outcome, Refusal
 from common.model import AttemptReport, ErrorInfo, Source, SourceReading
 from common.runtime import Runtime
+from common.telemetry import metrics
 from worker.egress import EgressClient
-from worker.media.engine import Engine, Watch
+from worker.media.engine import Ended, Engine, Watch
+from worker.media.ffmpeg.process import ProcessResult
 from worker.media.sandbox import reads
 from worker.media.source_file import SourceFile
 from worker.retry import RetryPolicy, plan_release
@@ -140,6 +143,7 @@ class Attempt:
         self._source: OpenSource | None = None
         self._fetched: SourceReading | None = None
         self._stop_reason: str | None = None
+        self._end = "lost"
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -154,7 +158,9 @@ class Attempt:
     @property
     def watch(self) -> Watch:
         """The engine's view of the attempt: it reports progress and sees a stop."""
-        return Watch(self._set_progress, lambda: self._stop_reason is not None)
+        return Watch(
+            self._set_progress, lambda: self._stop_reason is not None, self._run
+        )
 
     @property
     def seconds(self) -> float:
@@ -173,6 +179,7 @@ class Attempt:
     ) -> None:
         self._ended.set()
         self._heart.join()
+        self._count()
         if self._source is not None:
             self._source.close()
         if "_scratch_dir" in self.__dict__:
@@ -181,12 +188,14 @@ class Attempt:
     def finish(self, work: Work) -> Outcome:
         """Do the work and settle the claim, whether it succeeds or raises."""
         try:
-            return work(self)
+            outcome = work(self)
         except BaseException as error:
             outcome = self._release(error)
             if not isinstance(error, Exception):
                 raise
             return outcome
+        self._end = "done" if outcome.applied else "refused"
+        return outcome
 
     def open_source(self, source: Source) -> SourceFile:
         """Open the pinned source, at the first call; the attempt's end closes it.
@@ -268,7 +277,7 @@ class Attempt:
             reports = error.reports
         if not reports and release.error is not None and release.how != "wait":
             reports = [self.report(release.error)]
-        return self.settle(
+        outcome = self.settle(
             lambda: self._store.release(
                 claim,
                 release.how,
@@ -278,6 +287,36 @@ class Attempt:
                 reading=self.reading,
             )
         )
+        self._end = release.how if outcome.applied else "refused"
+        if self._end == "retry" and release.error is not None:
+            kind = metrics.TASKS[claim.kind]
+            metrics.RETRIES.add(kind=kind, code=release.error.code)
+        return outcome
+
+    def _count(self) -> None:
+        """Count the attempt, and what it read of its source."""
+        kind, reading = metrics.TASKS[self.claim.kind], self.reading
+        metrics.ATTEMPTS.add(kind=kind, end=self._end)
+        metrics.ATTEMPT_SECONDS.observe(self.seconds, kind=kind)
+        if reading is None:
+            return
+        if reading.access == "local":
+            metrics.SOURCE_OPENS.add(cache="local")
+            return
+        metrics.SOURCE_OPENS.add(cache="miss" if reading.requests else "hit")
+        metrics.SOURCE_READ_BYTES.add(reading.bytes_read, access=reading.access)
+
+    @contextmanager
+    def _run(self, program: str) -> Iterator[Ended]:
+        """Count a run of FFmpeg for an output, however it ends."""
+        kind = (self.claim.spec or {}).get("kind", "unknown")
+        results: list[ProcessResult] = []
+        began = time.monotonic()
+        try:
+            yield results.append
+        finally:
+            if program == "ffmpeg":
+                _count_run(kind, results, time.monotonic() - began)
 
     @cached_property
     def _scratch_dir(self) -> ScratchDir:
@@ -304,3 +343,14 @@ class Attempt:
             if answer != "ok":
                 self._stop_reason = answer
                 return
+
+
+def _count_run(kind: str, results: Sequence[ProcessResult], seconds: float) -> None:
+    """Count a run of FFmpeg that took ``seconds``, and what it says if it ended."""
+    result = "killed"
+    for one in results:
+        seconds = one.seconds
+        result = "failed" if one.returncode else "ok"
+        metrics.FFMPEG_CPU_SECONDS.add(one.cpu_seconds, kind=kind)
+    metrics.FFMPEG_SECONDS.add(seconds, kind=kind)
+    metrics.FFMPEG_RUNS.add(kind=kind, result=result)

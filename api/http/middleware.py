@@ -11,8 +11,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api.http import context
 from api.http.auth import add_rate_limit_headers
 from api.http.compression import compress
-from api.metrics import Metrics
 from common.settings.sections import Api
+from common.telemetry import metrics
 
 # API documents need nothing of a browser; the pages set a policy of their own.
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -30,11 +30,13 @@ _EXPOSED = (
 )
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _PREFLIGHT_SECONDS = "7200"
+# Each other name that a client makes up would be a series of its own.
+_KNOWN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = structlog.get_logger(__name__)
 
 
-def install(app: Flask, settings: Api, metrics: Metrics) -> None:
+def install(app: Flask, settings: Api) -> None:
     """Add the hooks to an app."""
     if hops := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
@@ -57,7 +59,7 @@ def install(app: Flask, settings: Api, metrics: Metrics) -> None:
         add_rate_limit_headers(response)
         compress(response)
         _allow_origin(response, settings.cors_origins)
-        _record(response, metrics)
+        _record(response)
         return response
 
 
@@ -81,11 +83,13 @@ def _allow_origin(response: Response, allowed: list[str]) -> None:
         response.headers["Access-Control-Max-Age"] = _PREFLIGHT_SECONDS
 
 
-def _record(response: Response, metrics: Metrics) -> None:
+def _record(response: Response) -> None:
     seconds = time.perf_counter() - context.current().began
     route = request.url_rule.rule if request.url_rule else "unknown"
     status = response.status_code
-    metrics.count_request(request.method, route, status, seconds)
+    method = request.method if request.method in _KNOWN else "other"
+    metrics.REQUESTS.add(method=method, route=route, status=str(status))
+    metrics.REQUEST_SECONDS.observe(seconds, route=route)
     (log.debug if status < 400 else log.info)(
         "http.request",
         method=request.method,

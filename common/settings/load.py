@@ -30,6 +30,7 @@ from common.settings.sections import (
     Lease,
     Limits,
     Log,
+    Metrics,
     Retention,
     Smtp,
     SourceRules,
@@ -85,6 +86,7 @@ class Settings(BaseSettings):
     smtp: Smtp = Smtp()
     events: Events = Events()
     log: Log = Log()
+    metrics: Metrics = Metrics()
 
     @classmethod
     def load(cls) -> Settings:

@@ -528,3 +528,20 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
+
+
+class Metrics(Section):
+    """Where a worker, or the reaper, serves its metrics; the API has ``/metrics``."""
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Whoever reaches it reads the metrics "
+        "without a key.",
+    )
+    port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port to listen on; 0: none. Each worker and each reaper of a host "
+        "needs a port of its own.",
+    )

@@ -38,6 +38,7 @@ from common.storage.local_files import (
     sync_folder,
 )
 from common.storage.names import check_key, content_disposition
+from common.storage.observed import observed
 from common.storage.port import CHUNK_BYTES, BlobInfo, Grant, Part, disk_errors
 from common.storage.signing import sign
 
@@ -56,6 +57,7 @@ def local_base(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api.port}"
 
 
+@observed
 class LocalStore:
     """The BlobStore over one folder; see the module's docstring."""
 

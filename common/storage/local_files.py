@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from common.errors import SourceChanged
+from common.storage.observed import observed
 from common.storage.port import CHUNK_BYTES, BlobInfo, disk_errors
 
 
@@ -18,6 +19,7 @@ def file_etag(stat: os.stat_result) -> str:
     return f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}"
 
 
+@observed
 class LocalWriter:
     """Writes a temporary file that becomes the blob at commit, by ``publish``."""
 

@@ -35,6 +35,7 @@ from common.model import Artifact, Destination, ObjectName
 from common.settings.load import Settings
 from common.storage import exporter
 from common.storage.names import check_key, content_disposition, is_plain
+from common.storage.observed import observed
 from common.storage.port import (
     CHUNK_BYTES,
     BlobInfo,
@@ -83,6 +84,7 @@ def _is_no_key(error: ClientError, key: str) -> bool:
     return status_of(error) == HTTPStatus.BAD_REQUEST and not is_plain(key)
 
 
+@observed
 class S3Store:
     """The BlobStore over one bucket; sources may lie in others."""
 

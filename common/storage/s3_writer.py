@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from common.errors import BodyTooLarge
+from common.storage.observed import observed
 from common.storage.port import MAX_PARTS, PART_BYTES, BlobInfo, Part
 
 _IN_FLIGHT = 2
@@ -40,6 +41,7 @@ class Target(Protocol):
         """Abort the upload; never raises Unavailable."""
 
 
+@observed
 class S3Writer:
     """A BlobWriter; see the module's docstring."""
 

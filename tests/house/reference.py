@@ -20,6 +20,7 @@ from common import errors
 from common.jobs import presets
 from common.outputs import specs
 from common.settings.load import Settings
+from common.telemetry.metrics import Metric
 from worker.media.recipes.contact_sheet import layout
 from worker.media.recipes.shared import cost, grid, moving, variants
 from worker.media.warning_codes import WARNINGS
@@ -230,7 +231,23 @@ def warnings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics_page() -> str:
+    """Return the page of all metrics."""
+    head = Path(__file__).with_name("metrics_head.md").read_text(encoding="utf-8")
+    lines = [*head.splitlines(), ""]
+    lines += ["| metric | type | from | meaning | labels |", "|---|---|---|---|---|"]
+    for metric in Metric.declared:
+        name = metric.name + ("_total" if metric.kind == "counter" else "")
+        labels = "; ".join(f"`{one}`: {text}" for one, text in metric.labels.items())
+        lines.append(
+            f"| `{name}` | {metric.kind} | {', '.join(metric.parts)} | {metric.text} | "
+            f"{labels} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 PAGES = {
+    "metrics.md": metrics_page,
     "settings.md": settings_page,
     "outputs.md": outputs_page,
     "errors.md": errors_page,

@@ -21,7 +21,6 @@ WORDS = (
 # Where an invented word stays, as a pattern that is taken out before the search.
 ALIASES = {
     r"\bpiece[:']": "the Redis keys of tasks, which outlive an upgrade",
-    r"(framemill_|\")pieces_(pending|leased|dead|queued_seconds)": "names of metrics",
     r"\blitter(?=[\":'])": "the stored kind of a cleanup, in its Redis key",
     r"\brung\b": "the field of an attempt, in the API and in stored records",
     r'"title": "Rung"': "the title of that field, which pydantic derives",

@@ -115,7 +115,7 @@ def test_no_retired_module_is_there():
     [
         ("def read_piece(PieceId):", ["piece", "Piece"]),
         ("a DeadPiece, its bells and a doorbell", ["Piece", "bells", "doorbell"]),
-        ("`fm:piece:ID` and framemill_pieces_dead", []),
+        ("`fm:piece:ID` and `piece:`", []),
         ('{"rung": "exact"}', []),
         ("exact_rungs", ["rungs"]),
         ("a label, a desktop, a masterpiece, a glitter", []),

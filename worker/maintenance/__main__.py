@@ -18,9 +18,11 @@ from types import FrameType
 import structlog
 
 from common.errors import StoreUnavailable
+from common.jobs.metrics import StoreCollector
 from common.runtime import Runtime, build_runtime, check_broker
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
+from common.telemetry import metrics
 from common.uploads import Uploads
 from worker.maintenance.janitor import Janitor
 from worker.maintenance.reaper import Reaper
@@ -131,7 +133,9 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     log.info("maintenance.started", every_seconds=settings.lease.sweep_seconds)
-    Maintenance(build_runtime(settings)).run(stop)
+    runtime = build_runtime(settings)
+    metrics.serve(settings.metrics, "reaper", StoreCollector(runtime.store))
+    Maintenance(runtime).run(stop)
     log.info("maintenance.stopped")
 
 

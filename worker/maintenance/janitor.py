@@ -10,6 +10,7 @@ from common.errors import DiskFull, FramemillError, StorageUnavailable
 from common.jobs.store import Cleanup, JobStore
 from common.model import JOB_ENDED
 from common.storage.port import BlobStore
+from common.telemetry import metrics
 from common.uploads import Uploads
 
 log = structlog.get_logger(__name__)
@@ -85,8 +86,10 @@ class Janitor:
         except (StorageUnavailable, DiskFull) as error:
             log.warning("cleanup.deferred", kind=cleanup.kind, error=error.detail)
             self._store.defer_cleanup(cleanup)
+            metrics.CLEANUPS.add(result="deferred")
             return False
         self._store.finish_cleanup(cleanup)
+        metrics.CLEANUPS.add(result="done")
         log.info("cleanup.done", kind=cleanup.kind, job=cleanup.job_id, removed=removed)
         return True
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import structlog
 
-from common.errors import Unavailable
+from common.errors import StoreUnavailable, Unavailable
 from common.jobs.queue import Dispatcher
 from common.jobs.store import JobStore, Reaped
 from common.model import Message
+from common.telemetry import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,12 @@ class Reaper:
     def sweep(self) -> Reaped:
         """Make one pass and enqueue the tasks found. Raises StoreUnavailable."""
         backlog = self._backlog()
-        reaped = self._store.reap(_BATCH, backlog)
+        try:
+            reaped = self._store.reap(_BATCH, backlog)
+        except StoreUnavailable:
+            metrics.SWEEPS.add(result="store_away")
+            raise
+        metrics.SWEEPS.add(result="ok")
         if reaped.outage:
             log.warning("reaper.outage", done="extended every lease")
         if reaped.expired or reaped.republished:

@@ -21,7 +21,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,12 +76,25 @@ def _ignore(_: float) -> None:
     """Accept a progress report and do nothing with it."""
 
 
+Ended = Callable[[process.ProcessResult], None]
+
+
+@contextmanager
+def _unwatched(_program: str) -> Iterator[Ended]:
+    yield lambda _: None
+
+
 @dataclass(frozen=True)
 class Watch:
-    """Callbacks of a render: ``progress`` takes 0 to 1, ``should_stop`` ends it."""
+    """Callbacks of a render: ``progress`` takes 0 to 1, ``should_stop`` ends it.
+
+    ``run`` is entered around each run of a program, with its name; it gives a function
+    that takes the run's result. A run that raises has none.
+    """
 
     progress: Callable[[float], None] = _ignore
     should_stop: Callable[[], bool] = lambda: False
+    run: Callable[[str], AbstractContextManager[Ended]] = _unwatched
 
 
 @dataclass(frozen=True)
@@ -289,14 +303,16 @@ class _PlanRunner:
             program = binary.command(settings, step.program, step.argv)
         fetch(job.source, step.spans)
         limits = binary.bounds(settings, step.seconds, step.silent)
-        done = process.run(
-            program,
-            cwd=workdir,
-            bounds=replace(limits, stdout_bytes=step.capture),
-            progress=report,
-            should_stop=self._watch.should_stop,
-            source=self._read_by(step),
-        )
+        with self._watch.run(step.program) as ended:
+            done = process.run(
+                program,
+                cwd=workdir,
+                bounds=replace(limits, stdout_bytes=step.capture),
+                progress=report,
+                should_stop=self._watch.should_stop,
+                source=self._read_by(step),
+            )
+            ended(done)
         self._done = base + (1 - base) * _STEP_SHARE / 2
         if done.returncode != 0 and not step.tolerant:
             raise _failure(done)

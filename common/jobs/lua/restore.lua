@@ -67,7 +67,7 @@ local function restore()
   if batch then join_again(batch) end
   -- Files of earlier attempts lie in folders named by their fences; so large a number none
   -- of them had.
-  set(job, {fence = now, version = arg.version})
+  set(job, {fence = now, version = arg.version, resumed = 1})
   if arg.ended then
     end_again(job, prepare)
   else

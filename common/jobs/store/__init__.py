@@ -69,6 +69,7 @@ from common.jobs.store.records import (
     Restored,
     Stats,
     StoredBatch,
+    Took,
 )
 from common.jobs.store.tasks import Tasks
 from common.model import Message
@@ -137,6 +138,7 @@ __all__ = [
     "Restored",
     "Stats",
     "StoredBatch",
+    "Took",
     "Turn",
     "check_event_id",
     "new_fields",

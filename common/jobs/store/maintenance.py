@@ -21,14 +21,17 @@ from common.jobs.store.records import (
     QueueState,
     Reaped,
     Stats,
+    Took,
 )
 from common.model import ErrorInfo, JobStatus
 
 _CLEANUP = TypeAdapter(Cleanup)
 _MOMENT_DIGITS = 13
 _MINUTE_MS = 60_000
-# A minute's counts of failures have the code of the error behind this.
+# Counts of failures have the code of the error behind this.
 _CODE = "code:"
+# Counts of outputs by their seconds have the kind and a bound behind this.
+_TOOK = "took:"
 # States of a task, or of the job of a prepare task, that is at work already.
 _AT_WORK = frozenset({"accepted", "processing", "waiting", "queued", "running"})
 
@@ -63,14 +66,28 @@ def _read_dead(one: dict[str, Any]) -> DeadTask:
     )
 
 
-def _read_minute(at: int, counts: Mapping[str, int]) -> Minute:
+def _split(counts: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the counters of events, and those of failures by their code."""
     failures = {
         name.removeprefix(_CODE): n
         for name, n in counts.items()
         if name.startswith(_CODE)
     }
-    counters = {name: n for name, n in counts.items() if not name.startswith(_CODE)}
-    return Minute(at, counters, failures)
+    events = {
+        name: n for name, n in counts.items() if not name.startswith((_CODE, _TOOK))
+    }
+    return events, failures
+
+
+def _read_took(counts: Mapping[str, int]) -> dict[str, Took]:
+    found: dict[str, dict[str, int]] = {}
+    for name, n in counts.items():
+        if name.startswith(_TOOK):
+            kind, _, bound = name.removeprefix(_TOOK).rpartition(":")
+            found.setdefault(kind, {})[bound] = n
+    return {
+        kind: Took(counts, counts.pop("ms") / 1000) for kind, counts in found.items()
+    }
 
 
 class Upkeep(Connection):
@@ -194,7 +211,7 @@ class Upkeep(Connection):
                 for queue, state in sorted(answer["queues"].items())
             ],
             minutes=[
-                _read_minute((first + number) * _MINUTE_MS, counts or {})
+                Minute((first + number) * _MINUTE_MS, *_split(counts or {}))
                 for number, counts in enumerate(answer["minutes"])
             ],
         )
@@ -203,6 +220,8 @@ class Upkeep(Connection):
         """Return counts for metrics and alerts."""
         answer = self._call("stats", statuses=list(get_args(JobStatus)))
         reaper = answer.get("reaper_ms")
+        counts = {name: int(n) for name, n in (answer["counters"] or {}).items()}
+        events, failures = _split(counts)
         return Stats(
             pending=answer["pending"],
             oldest_pending_seconds={
@@ -221,5 +240,7 @@ class Upkeep(Connection):
                 for one in answer["away"] or []
             ],
             reaper_seconds=None if reaper is None else reaper / 1000,
-            counters={name: int(n) for name, n in (answer["counters"] or {}).items()},
+            counters=events,
+            failures=failures,
+            took=_read_took(counts),
         )

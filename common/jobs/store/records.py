@@ -356,11 +356,25 @@ class Away:
 
 
 @dataclass(frozen=True)
+class Took:
+    """How long outputs of one kind took from the acceptance of their job.
+
+    ``counts`` has the outputs by the least bound in seconds that they did not exceed,
+    "inf" where they exceeded all; ``seconds`` is the sum.
+    """
+
+    counts: dict[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Stats:
     """Counts for metrics; ages are in seconds, None if there is nothing.
 
     ``counters`` only grow: accepted, completed, partial, failed, cancelled, expired,
-    republished, refused, dead, refunded, died, outages, away.
+    republished, refused, dead, refunded, died, outages, away. So do ``failures``, the
+    tasks that failed for good by the code of their error, and ``took``, by the kind of
+    output.
     """
 
     pending: dict[str, int]
@@ -371,6 +385,8 @@ class Stats:
     workers: int
     reaper_seconds: float | None
     counters: dict[str, int]
+    failures: dict[str, int] = field(default_factory=dict)
+    took: dict[str, Took] = field(default_factory=dict)
     away: list[Away] = field(default_factory=list)
 
 

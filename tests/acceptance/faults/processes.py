@@ -45,7 +45,7 @@ def stopped(pids: list[int]) -> Iterator[None]:
 def claims(service: Service) -> int:
     """Return how many tasks of work are in the hands of workers."""
     text = service.ask("/metrics").body.decode()
-    found = re.search(r"^framemill_pieces_leased ([\d.]+)$", text, re.MULTILINE)
+    found = re.search(r"^framemill_tasks_leased ([\d.]+)$", text, re.MULTILINE)
     assert found, "/metrics does not say how many claims there are"
     return int(float(found[1]))
 

@@ -189,11 +189,20 @@ def test_given_workers_when_scraped_then_their_layers_are_counted(
 def test_given_a_waiting_job_when_scraped_then_depth_and_requests(
     context: Context,
 ) -> None:
+    posts = 'framemill_http_requests_total{method="POST",route="/v1/jobs",status="202"}'
+    before = scraped(context).get(posts, 0)
     context.submit()
+
+    figures = scraped(context)
+
+    assert figures['framemill_tasks_pending{queue="fast"}'] == 1
+    assert figures["framemill_jobs_accepted_total"] == 1
+    assert figures["framemill_store_up"] == 1
+    assert figures[posts] == before + 1
+
+
+def scraped(context: Context) -> dict[str, float]:
+    """Return what /metrics says, by its names and labels as printed."""
     text = context.client.get("/metrics").get_data(as_text=True)
-    assert 'framemill_pieces_pending{queue="fast"} 1.0' in text
-    assert (
-        'framemill_http_requests_total{method="POST",route="/v1/jobs",status="202"} 1.0'
-        in text
-    )
-    assert "framemill_store_up 1.0" in text
+    lines = [line.rpartition(" ") for line in text.splitlines() if line[:1] != "#"]
+    return {name: float(value) for name, _, value in lines}

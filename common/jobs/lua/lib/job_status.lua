@@ -96,8 +96,28 @@ local function end_delivery(delivery, state, reason)
   )
 end
 
+-- Counts how long an output took from the job's acceptance, as a histogram: took:KIND:N is
+-- how many took at most N seconds and more than the bound before, took:KIND:ms the sum. A
+-- job that was run again, or restored, says nothing of that: a pause is in between.
+local TOOK_SECONDS = {1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}
+
+local function count_seconds(job, output)
+  if job.f.resumed then return end
+  local took, bound = math.max(0, now - number(job, 'created')), 'inf'
+  for _, seconds in ipairs(TOOK_SECONDS) do
+    if took <= seconds * 1000 then
+      bound = text(seconds)
+      break
+    end
+  end
+  local field = 'took:' .. output.f.output_kind .. ':'
+  redis.call('HINCRBY', P .. 'stats', field .. bound, '1')
+  redis.call('HINCRBY', P .. 'stats', field .. 'ms', text(took))
+end
+
 local function end_output(job, output, state, reason)
   settle(output, state)
+  if state == 'succeeded' then count_seconds(job, output) end
   set(output, {error = reason or ''})
   for k = 0, number(output, 'nparts') - 1 do
     local part = read_task(part_id(output, k))
@@ -167,7 +187,7 @@ end
 
 -- Counts what failed for good by the code of its error: once, where it failed.
 local function count_failure(reason)
-  count_in_minute('code:' .. cjson.decode(reason).code)
+  increment('code:' .. cjson.decode(reason).code)
 end
 
 local function end_task(job, task, state, reason)

@@ -59,6 +59,7 @@ local function reopen(job, only)
   end
   if #chosen == 0 then return 0 end
   if ENDED_JOB[job.f.status] then reopen_job(job) end
+  set(job, {resumed = 1})
   event(job, 'job.retried')
   local prepare = read_task(job.id .. ':prepare')
   if prepare.f.state == 'succeeded' then

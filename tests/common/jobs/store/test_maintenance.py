@@ -336,6 +336,41 @@ def test_the_hour_has_what_was_counted_in_it(store_context: StoreContext) -> Non
     assert failures == {"decode_error": 1, "worker_lost": 1}
 
 
+def test_outputs_are_counted_by_how_long_their_jobs_took(
+    store_context: StoreContext,
+) -> None:
+    created = {"quick": 0.5, "slow": 7, "endless": 5000}
+    for age in created.values():
+        job_id = store_context.opened()
+        key = store_context.key(f"job:{job_id}")
+        began = int(store_context.client.hget(key, "created")) - round(age * 1000)
+        store_context.client.hset(key, "created", began)
+        store_context.make(f"{job_id}:o:poster")
+
+    (took,) = store_context.store.stats().took.values()
+
+    assert took.counts == {"1": 1, "10": 1, "inf": 1}
+    assert sum(created.values()) <= took.seconds < sum(created.values()) + 60
+
+
+def test_a_job_that_was_run_again_is_in_no_latency(
+    store_context: StoreContext,
+) -> None:
+    job_id = store_context.opened()
+    store_context.ruin(f"{job_id}:o:poster")
+    store_context.store.retry(job_id)
+    store_context.make(f"{job_id}:o:poster")
+
+    assert store_context.store.get(job_id).status == "completed"
+    assert store_context.store.stats().took == {}
+
+
+def test_failures_are_counted_by_code_for_good(store_context: StoreContext) -> None:
+    for _ in range(2):
+        store_context.ruin(f"{store_context.opened()}:o:poster")
+    assert store_context.store.stats().failures == {"decode_error": 2}
+
+
 def test_an_output_that_the_source_rules_out_is_a_failure(
     store_context: StoreContext,
 ) -> None:
