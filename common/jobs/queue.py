@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import secrets
 import threading
 import time
 from collections import deque
@@ -20,6 +21,7 @@ import structlog
 from celery import Celery
 from kombu.entity import Queue as KombuQueue
 from kombu.exceptions import OperationalError
+from kombu.messaging import Producer
 
 from common.errors import Unavailable
 from common.model import Message
@@ -137,20 +139,39 @@ class CeleryDispatcher:
                 self._app.producer_pool.acquire(block=True) as producer,
                 producer.batch(),
             ):
+                for name in {message.queue for message in batch}:
+                    producer.maybe_declare(self._app.amqp.queues[name])
                 for message in batch:
-                    self._app.send_task(
-                        TASKS[message.kind],
-                        args=[message.task],
-                        queue=message.queue,
-                        retry=False,
-                        ignore_result=True,
-                        producer=producer,
-                    )
+                    self._send(message, producer)
         # Crash window: the records are written, so the reaper sends the messages; what
         # the broker's client may raise (kombu, redis, OSError) is not one family.
         except Exception as error:  # noqa: BLE001 - see above
             return error
         return None
+
+    def _send(self, message: Message, producer: Producer) -> None:
+        """Send one message, as Celery's ``send_task`` does.
+
+        That one also works out routes, retries and a result for each message, of which
+        ours have none, and takes twice the CPU.
+        """
+        made = self._app.amqp.create_task_message(
+            secrets.token_hex(16),
+            TASKS[message.kind],
+            args=[message.task],
+            argsrepr=repr([message.task]),
+            kwargsrepr="{}",
+            ignore_result=True,
+        )
+        producer.publish(  # type: ignore[no-untyped-call]
+            made.body,
+            exchange="",
+            routing_key=message.queue,
+            serializer="json",
+            headers=made.headers,
+            retry=False,
+            **made.properties,
+        )
 
     def backlog(self) -> dict[str, int]:
         """Ask the broker for the length of each queue.
