@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import structlog
@@ -29,19 +30,19 @@ class Runtime:
     blobs: BlobStore
     dispatcher: Dispatcher
 
-    @property
+    @functools.cached_property
     def jobs(self) -> JobService:
         """Return the operations on jobs."""
         return JobService(
             self.settings, self.store, self.blobs, self.dispatcher, self.manifests
         )
 
-    @property
+    @functools.cached_property
     def manifests(self) -> Manifests:
         """Return what jobs are restored from when the job store is lost."""
         return Manifests(self.settings, self.store, self.store.keys, self.blobs)
 
-    @property
+    @functools.cached_property
     def batches(self) -> Batches:
         """Return the operations on batches."""
         return Batches(self.settings, self.store, self.dispatcher, self.manifests)

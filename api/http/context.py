@@ -6,8 +6,8 @@ request. Flask's ``g`` holds it; nothing else is kept there.
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from dataclasses import dataclass, field
 
 from flask import g, request
@@ -41,7 +41,7 @@ class RequestContext:
 
 def begin() -> RequestContext:
     """Start the context of the request that has just come in."""
-    request_id = headers.request_id(request) or uuid.uuid4().hex
+    request_id = headers.request_id(request) or secrets.token_hex(16)
     context = g.context = RequestContext(request_id)
     return context
 

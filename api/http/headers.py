@@ -33,16 +33,17 @@ def check_id(given: str, kind: str = "job") -> str:
 
 def idempotency_key(request: Request) -> str | None:
     """Return the Idempotency-Key; raises Invalid unless it is 1-255 printable ASCII."""
-    values = request.headers.getlist("Idempotency-Key")
-    if not values:
+    # A server joins what is sent twice by a comma.
+    value = request.headers.get("Idempotency-Key")
+    if value is None:
         return None
-    if len(values) > 1 or not _KEY.fullmatch(values[0]):
+    if not _KEY.fullmatch(value):
         raise Invalid.one(
             "/Idempotency-Key",
             "the header Idempotency-Key is not valid",
             "send it once, with 1 to 255 printable ASCII characters",
         )
-    return values[0]
+    return value
 
 
 def wait_seconds(request: Request) -> int | None:
@@ -50,12 +51,11 @@ def wait_seconds(request: Request) -> int | None:
 
     A preference that cannot be understood is ignored, as that RFC asks.
     """
-    for header in request.headers.getlist("Prefer"):
-        for item in parse_list_header(header):
-            match = _WAIT.match(item.split(";")[0].strip())
-            text = unquote_header_value(match[1].strip()) if match else ""
-            if text.isascii() and text.isdigit() and len(text) < 10:
-                return min(int(text), MAX_WAIT_SECONDS)
+    for item in parse_list_header(request.headers.get("Prefer", "")):
+        match = _WAIT.match(item.split(";")[0].strip())
+        text = unquote_header_value(match[1].strip()) if match else ""
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            return min(int(text), MAX_WAIT_SECONDS)
     return None
 
 

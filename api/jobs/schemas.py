@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import to_json
 
 from api.jobs.subscriptions import Subscriptions
 from common.model import JobStatus, OutputStatus, SourceAccess, WholeReason
@@ -146,15 +155,35 @@ class DestinationRequest(Request):
     s3: S3Destination
 
 
+# Callers ask for the same outputs again and again; checked specs cannot change.
+_checked: dict[bytes, list[OutputSpec]] = {}
+_MOST_CHECKED, _CHECKED_BYTES = 128, 4096
+
+
+def _check_once(value: Any, check: ValidatorFunctionWrapHandler) -> list[OutputSpec]:
+    """Return the outputs of a request, checked or known from an earlier one."""
+    text = to_json(value)
+    known = _checked.get(text)
+    if known is None:
+        known = check(value)
+        if len(text) <= _CHECKED_BYTES:
+            if len(_checked) >= _MOST_CHECKED:
+                _checked.clear()
+            _checked[text] = known
+    return list(known)
+
+
 class FormRequest(Request):
     """What a job makes; also the fields beside the file in a multipart body."""
 
-    outputs: list[OutputSpec] | None = Field(
-        default=None,
-        min_length=1,
-        max_length=200,
-        description="Default: a thumbnail and an animated GIF.",
-    )
+    outputs: (
+        Annotated[
+            list[OutputSpec],
+            Field(min_length=1, max_length=200),
+            WrapValidator(_check_once),
+        ]
+        | None
+    ) = Field(default=None, description="Default: a thumbnail and an animated GIF.")
     preset: str | None = Field(
         default=None,
         max_length=64,

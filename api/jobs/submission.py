@@ -39,8 +39,8 @@ from common.jobs.presets import outputs_of
 from common.jobs.service import (
     Submission,
     Submitted,
+    named_specs,
     new_id,
-    new_outputs,
     source_key,
 )
 from common.jobs.store import Idempotency
@@ -143,7 +143,7 @@ def check_terms(
     with collected(faults):
         outputs = _chosen_outputs(settings, requested, base)
         # A job that starts later is refused now, while its caller can still read why.
-        new_outputs(outputs, settings.limits.outputs_per_job, base)
+        named_specs(outputs, settings.limits.outputs_per_job, base)
     with collected(faults):
         subscriptions = as_stored(requested.notify, who, settings, base)
     with collected(faults):
@@ -303,8 +303,10 @@ def _check_length(limit: int) -> None:
 
 
 def _check_metadata(metadata: Any, limit: int, base: str) -> None:
+    if metadata is None:
+        return
     text = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"))
-    if metadata is not None and len(text.encode()) > limit:
+    if len(text.encode()) > limit:
         raise Invalid.one(
             f"{base}/metadata",
             f"the metadata is over {limit} bytes, written as JSON",

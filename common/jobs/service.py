@@ -6,8 +6,8 @@ same: the record first, the message second; a verb has happened when it returns.
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -47,7 +47,7 @@ Found = TypeVar("Found", JobRecord, JobVersion)
 
 def new_id() -> str:
     """Return a new id: 32 random hex digits."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def source_key(job_id: str) -> str:
@@ -214,9 +214,17 @@ def check_bucket(settings: Settings, bucket: str | None, pointer: str) -> None:
         )
 
 
-def new_outputs(
+def new_outputs(requested: Sequence[OutputSpec], most: int) -> list[NewOutput]:
+    """Return the outputs of a job; raises Invalid as :func:`named_specs` does."""
+    return [
+        NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec.kind))
+        for name, spec in named_specs(requested, most)
+    ]
+
+
+def named_specs(
     requested: Sequence[OutputSpec], most: int, base: str = ""
-) -> list[NewOutput]:
+) -> list[tuple[str, OutputSpec]]:
     """Name the outputs of a job; none asked for is the natural pair.
 
     Raises Invalid, with pointers below ``base``, for more than ``most`` outputs and for
@@ -229,10 +237,7 @@ def new_outputs(
             f"a job cannot have {len(specs)} outputs",
             f"ask for at most {most} (FRAMEMILL_LIMITS_OUTPUTS_PER_JOB)",
         )
-    return [
-        NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec.kind))
-        for name, spec in zip(name_outputs(specs, base), specs, strict=True)
-    ]
+    return list(zip(name_outputs(specs, base), specs, strict=True))
 
 
 def _visible(found: Found | None, job_id: str, owner: str | None) -> Found:

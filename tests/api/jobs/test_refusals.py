@@ -57,6 +57,27 @@ def test_given_a_bad_body_when_posted_then_a_problem(
         assert answer.json["pointer"] == pointer
 
 
+# Outputs that were checked once are known by their text: these differ by little.
+def test_given_known_outputs_when_others_are_posted_then_they_are_checked_anew(
+    context: Context,
+) -> None:
+    def post(width: Any) -> Any:
+        outputs = [{"kind": "thumbnail", "width": width}]
+        return context.client.post(
+            "/v1/jobs", json={"source": OBJECT, "outputs": outputs}
+        )
+
+    def width_of(answer: Any) -> Any:
+        job = context.runtime.store.get(answer.json["id"])
+        return job and job.outputs[0].spec["width"]
+
+    refused = [post(16), *map(post, ("16", 16.0, True, 1))][1:]
+    accepted = [post(width) for width in (16, 17, 16)]
+
+    assert {one.json["pointer"] for one in refused} == {"/outputs/0/width"}
+    assert [width_of(one) for one in accepted] == [16, 17, 16]
+
+
 def test_given_a_text_of_another_form_when_posted_then_its_form_is_told_once(
     context: Context,
 ) -> None:

@@ -54,6 +54,21 @@ def test_an_accepted_job_is_on_record_as_it_was_given(
     assert store_context.events(new.id) == ["job.accepted"]
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_does_not_have_is_not_stored(number: float) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        connection.dump({"a": [number]})
+
+
+def test_a_text_that_names_such_a_number_is_stored_as_it_is() -> None:
+    texts = ["NaN", "Infinity", "-Infinity", "\U0001f600 \u2028 \x7f"]
+
+    written = connection.dump(texts)
+
+    assert written.isascii()
+    assert json.loads(written) == texts
+
+
 def test_the_options_of_a_job_are_stored_as_older_versions_read_them(
     store_context: StoreContext,
 ) -> None:
