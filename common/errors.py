@@ -349,6 +349,12 @@ class SeekPastEnd(MediaError):
     code, title = "seek_past_end", "Time past the end of the video"
 
 
+class CropOutside(MediaError):
+    """The crop that was asked for lies outside of the picture."""
+
+    code, title = "crop_outside", "Crop outside of the picture"
+
+
 class TooLarge(MediaError):
     """The source has more bytes than the limit."""
 

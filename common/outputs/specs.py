@@ -29,7 +29,11 @@ NAME_PATTERN = explained(
 _COLOUR_PATTERN = explained(
     r"^#[0-9a-fA-F]{6}$", "# and six hexadecimal digits, such as #808080"
 )
+_SHARE_PATTERN = explained(
+    r"^(100|[0-9]{1,2}(\.[0-9]{1,6})?)%$", 'a share of the picture, such as "25%"'
+)
 MAX_SIDE = 7680
+MAX_CROP = 65_535
 AUTO = "auto"
 LEAST_SHEET = 320
 _STILLS = ("jpeg", "jpg", "png", "webp", "avif")
@@ -43,6 +47,27 @@ Side = Annotated[int, Field(ge=2, le=MAX_SIDE)]
 SheetWidth = Annotated[int, Field(ge=LEAST_SHEET, le=MAX_SIDE)]
 Colour = Annotated[str, Field(pattern=_COLOUR_PATTERN, examples=["#000000"])]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["poster"])]
+Gravity = (
+    Literal[
+        "center",
+        "north",
+        "north_east",
+        "east",
+        "south_east",
+        "south",
+        "south_west",
+        "west",
+        "north_west",
+    ]
+    | Annotated[
+        list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]],
+        Field(min_length=2, max_length=2),
+    ]
+)
+CropSide = (
+    Annotated[int, Field(ge=0, le=MAX_CROP)]
+    | Annotated[str, Field(pattern=_SHARE_PATTERN, examples=["25%"])]
+)
 Fit = Literal["contain", "cover", "stretch", "pad"]
 StillFormat = Annotated[
     Literal["jpeg", "png", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)
@@ -99,6 +124,39 @@ class _Boxed(_Replaceable):
     enlarge: bool = Field(
         default=False, description="Allow a result larger than the source."
     )
+    gravity: Gravity = Field(
+        default="center",
+        examples=["north", [0.3, 0.5]],
+        description="What fit cover keeps: the center, an edge or corner (north is the "
+        "top), or the point [x, y], as shares of the width and height.",
+    )
+    crop: list[CropSide] | None = Field(
+        default=None,
+        min_length=4,
+        max_length=4,
+        examples=[[0, "10%", 640, "80%"]],
+        description="Show only this part: left, top, width, height, each in pixels of "
+        "the upright source or as a share of it. The box is fitted to the part.",
+    )
+    trim: bool = Field(
+        default=False,
+        description="Cut off the black bars that the video was padded with.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_say_what_is_shown(self) -> Self:
+        if self.gravity != "center" and self.fit != "cover":
+            raise ValueError(
+                "gravity says what fit 'cover' keeps: set fit to 'cover', or leave "
+                "gravity out"
+            )
+        if self.crop is not None and self.trim:
+            raise ValueError("set only one of crop and trim")
+        for side in (self.crop or [])[2:]:
+            empty = side == 0 if isinstance(side, int) else float(side[:-1]) == 0
+            if empty:
+                raise ValueError("the width and the height of crop are over 0")
+        return self
 
     @model_validator(mode="after")
     def _box_is_whole(self) -> Self:

@@ -239,9 +239,11 @@ def close(one: float, other: float, tolerance: float) -> bool:
 
 
 def expected_size(
-    spec: dict[str, Any], film: tuple[int, int], default: int
+    spec: dict[str, Any], film: tuple[float, float], default: int
 ) -> tuple[float, float]:
     """Return the size of a picture of a film under width, height, fit and enlarge."""
+    if spec.get("crop"):
+        film = shown_of(spec | {"fit": None}, film, film)[2:]
     width, height = spec.get("width"), spec.get("height")
     if width is None and height is None:
         width = default
@@ -303,18 +305,70 @@ def check_srcsets(case: Case) -> None:
     )
 
 
+Rect = tuple[float, float, float, float]
+
+
+def shown_of(
+    spec: dict[str, Any], size: tuple[float, float], film: tuple[float, float]
+) -> Rect:
+    """Return the part of the film that is in a picture of that size.
+
+    It is left, top, width and height in pixels of the film, by ``crop``, ``fit`` and
+    ``gravity``.
+    """
+    left, top, width, height = 0.0, 0.0, float(film[0]), float(film[1])
+    if spec.get("crop"):
+        left, top, width, height = (
+            float(one[:-1]) / 100 * film[place % 2] if isinstance(one, str) else one
+            for place, one in enumerate(spec["crop"])
+        )
+        width, height = min(width, film[0] - left), min(height, film[1] - top)
+    if spec.get("fit") != "cover":
+        return left, top, width, height
+    gravity = spec.get("gravity") or "center"
+    if isinstance(gravity, str):
+        across = (1 + ("east" in gravity) - ("west" in gravity)) / 2
+        down = (1 + ("south" in gravity) - ("north" in gravity)) / 2
+        gravity = [across, down]
+    shape = size[0] / size[1]
+    part = (min(width, height * shape), min(height, width / shape))
+    left += min(max(0, gravity[0] * width - part[0] / 2), width - part[0])
+    top += min(max(0, gravity[1] * height - part[1] / 2), height - part[1])
+    return left, top, *part
+
+
+def check_crop(case: Case, artifact: dict[str, Any]) -> None:
+    """Check that the part that is shown is stated where it may not be all of it."""
+    spec, film = case.spec, case.film.size
+    cuts = spec.get("fit") == "cover" or spec.get("crop") or spec.get("trim")
+    stated = artifact["details"].get("crop")
+    case.check(bool(cuts) == (stated is not None), f"the stated crop is {stated}")
+    if film and stated and cuts:
+        wanted = shown_of(spec, (artifact["width"], artifact["height"]), film)
+        # A cut begins at an even pixel, and sizes are rounded.
+        far = max(abs(a - b) for a, b in zip(stated.values(), wanted, strict=True))
+        case.check(far <= 0.01 * max(film) + 3, f"the crop is {stated}, not {wanted}")
+
+
 def placed(spec: dict[str, Any], size: tuple[int, int], film: tuple[int, int]) -> Any:
     """Return where the film's frame lies in a picture, None for all of it."""
-    fit = spec.get("fit", "contain")
-    if fit == "cover":
-        return marks.covered(size, film)
-    if fit == "pad":
+    left, top, width, height = shown_of(spec, size, film)
+    if spec.get("fit") == "pad":
         box = marks.contained(size, film)
         if box[2] - box[0] <= film[0] or spec.get("enlarge"):
             return box
         left, top = (size[0] - film[0]) / 2, (size[1] - film[1]) / 2
         return (left, top, left + film[0], top + film[1])
-    return None
+    if (width, height) == film:
+        return None
+    across, down = size[0] / width, size[1] / height
+    whole = (film[0] * across, film[1] * down)
+    return (
+        -left * across,
+        -top * down,
+        whole[0] - left * across,
+        whole[1] - top * down,
+    )
 
 
 def check_size(case: Case, size: tuple[int, int], default: int) -> None:
@@ -325,6 +379,8 @@ def check_size(case: Case, size: tuple[int, int], default: int) -> None:
         return
     wanted = expected_size(case.spec, film, default)
     slack = 2.01 if case.spec.get("format") in EVEN else 1.01
+    # Both edges of a cut are at even pixels.
+    slack += 2 if case.spec.get("crop") else 0
     fits = all(
         close(one, max(other, 1), slack)
         for one, other in zip(size, wanted, strict=True)

@@ -18,6 +18,7 @@ from PIL import Image, ImageChops
 from tests.acceptance import marks
 from tests.acceptance.case import (
     Case,
+    check_crop,
     check_size,
     check_srcsets,
     close,
@@ -134,6 +135,7 @@ def _shown(
             continue
         picture, name = frames[0].picture, artifact["name"]
         check_size(one, picture.size, 640)
+        check_crop(one, artifact)
         film = case.film.size or picture.size
         number = one.number(picture, name, placed(one.spec, picture.size, film))
         check_own_time(case, number, artifact["time"], name)
@@ -164,6 +166,7 @@ def animation(case: Case) -> None:
     if not frames:
         return
     check_size(case, frames[0].picture.size, 320)
+    check_crop(case, artifact)
     fps = float(artifact["details"].get("fps") or spec["fps"])
     start, length = _requested_stretch(case)
     if spec["start"] != "auto" or spec.get("end") is not None:
@@ -252,6 +255,7 @@ def preview(case: Case) -> None:
     if not frames:
         return
     check_size(case, frames[0].picture.size, 320)
+    check_crop(case, artifact)
     segments = artifact["details"]["segments"]
     fps = float(artifact["details"].get("fps") or case.spec["fps"])
     case.check(

@@ -48,6 +48,11 @@ _EVERY_VALUE: dict[str, list[Any]] = {
     "fallback": [["frame", "icon"], ["icon"], ["frame", "artwork", "waveform", "icon"]],
     "background": ["#3050c0"],
     "foreground": ["#ffff00"],
+    "gravity": [
+        *("center", "north", "north_east", "east", "south_east"),
+        *("south", "south_west", "west", "north_west", [0, 0.5], [0.55, 1]),
+    ],
+    "crop": [["10%", "15%", "80%", "80%"], [30, 20, 9000, 9000]],
     "formats": [["webp"], ["avif", "webp", "png", "jpeg"]],
 }
 # What a field is asked with; None takes a member of the base away.
@@ -74,6 +79,8 @@ _BESIDE: dict[tuple[str, str], dict[str, Any]] = {
 _BESIDE_EVERY: dict[str, dict[str, Any]] = {
     "background": {**_BOX, "fit": "pad"},
     "fit": _BOX,
+    # Three quarters of a film of 16:9, in which its number lies whatever is kept.
+    "gravity": {"width": 160, "height": 120, "fit": "cover"},
     "height": {"width": None},
     "quality": {"format": "webp"},
 }

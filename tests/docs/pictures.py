@@ -1,9 +1,9 @@
 """Make the pictures of the documentation: ``python -m tests.docs.pictures``.
 
 All come from the sample clip by the outputs that ``SPECS`` names. ``widths.jpg`` shows
-the files of one output beside each other. ``hdr.jpg`` shows one frame as HDR three
-times: as it looks untreated, as Framemill shows it, and by the reference of
-``tests/worker/media/recipes/tone.py``.
+the files of one output beside each other, ``gravity.jpg`` three outputs. ``hdr.jpg``
+shows one frame as HDR three times: as it looks untreated, as Framemill shows it, and by
+the reference of ``tests/worker/media/recipes/tone.py``.
 """
 
 from __future__ import annotations
@@ -129,7 +129,20 @@ def widths(engine: Engine, folder: Path) -> Image.Image:
     words = {"kind": "thumbnail", "widths": [160, 320, 640]}
     first = render(engine, SAMPLE, folder / "widths", **words)
     files = sorted(first.path.parent.glob("thumbnail-*.jpg"), key=_pixels)
-    views = [Image.open(file) for file in files]
+    return _beside([Image.open(file) for file in files])
+
+
+def gravity(engine: Engine, folder: Path) -> Image.Image:
+    """Lay one frame beside each other as three gravities crop it."""
+    box = {"width": 200, "height": 200, "fit": "cover"}
+    made = [
+        render(engine, SAMPLE, folder / one, kind="thumbnail", gravity=one, **box)
+        for one in ("west", "center", "east")
+    ]
+    return _beside([Image.open(file.path) for file in made])
+
+
+def _beside(views: list[Any]) -> Image.Image:
     size = (sum(view.width + _GAP for view in views) - _GAP, views[-1].height)
     sheet, left = Image.new("RGB", size, "white"), 0
     for view in views:
@@ -158,6 +171,7 @@ def main() -> None:
             made = render(engine, given[source], folder / picture, **spec)
             shutil.copyfile(made.path, FOLDER / picture)
         widths(engine, folder).save(FOLDER / "widths.jpg", quality=85)
+        gravity(engine, folder).save(FOLDER / "gravity.jpg", quality=85)
         hdr(engine, folder).save(FOLDER / "hdr.jpg", quality=90)
 
 

@@ -16,6 +16,7 @@ PAGE = (ROOT / "docs" / "reference" / "artifacts.md").read_text(encoding="utf-8"
 LISTED = set(re.findall(r"`(\w+)`", PAGE.split("in alphabetical order:")[1]))
 SPECS = [
     {"kind": "thumbnail"},
+    {"kind": "thumbnail", "crop": [0, 0, "50%", "50%"]},
     {"kind": "animation", "duration": 1, "max_bytes": 200_000},
     {"kind": "preview", "format": "mp4", "max_bytes": 200_000},
     {"kind": "storyboard", "interval": 2},
@@ -24,7 +25,7 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec["kind"])
+@pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_given_a_kind_when_it_is_made_then_its_details_are_documented(
     sample, tmp_path, spec
 ):

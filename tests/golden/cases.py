@@ -119,6 +119,37 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
         THUMB | {"time": 1.0, "width": 3840, "enlarge": True},
         PLAIN,
     ),
+    "thumbnail_gravity": (
+        THUMB
+        | {"time": 1.0, "width": 300, "height": 300, "fit": "cover"}
+        | {"gravity": "north_east"},
+        TURNED,
+    ),
+    "thumbnail_crop": (
+        THUMB | {"time": 1.0, "crop": [101, "10%", 640, "50%"], "width": 320},
+        TURNED,
+    ),
+    "animation_crop_point": (
+        ANIM
+        | {"crop": ["25%", "0%", "50%", "100%"], "width": 120, "height": 120}
+        | {"fit": "cover", "gravity": [0.2, 1]},
+        OLD,
+    ),
+    "thumbnail_trim": (THUMB | {"time": 1.0, "trim": True}, PLAIN),
+    "preview_trim": (PREVIEW | {"segments": 2, "trim": True}, HDR),
+    "preview_crop_cover": (
+        PREVIEW
+        | {"segments": 1, "crop": [0, 0, "50%", 1080], "width": 90, "height": 90}
+        | {"fit": "cover", "gravity": "south"},
+        PLAIN,
+    ),
+    "animation_trim": (ANIM | {"trim": True}, UNSOUGHT),
+    "thumbnail_artwork_gravity": (
+        THUMB
+        | {"fallback": ["artwork"], "width": 90, "height": 90, "fit": "cover"}
+        | {"gravity": "west"},
+        SONG,
+    ),
     "thumbnail_widths": (
         THUMB | {"time": 1.0, "widths": [320, 1280, 2560], "formats": ["avif", "jpeg"]},
         PLAIN,

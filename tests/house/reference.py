@@ -33,6 +33,10 @@ _PICTURES = {
             "widths.jpg",
             'three sizes of one decode, `"widths": [160, 320, 640]`, side by side',
         ),
+        (
+            "gravity.jpg",
+            'a square by `"fit": "cover"`, with `"gravity"` `west`, `center`, `east`',
+        ),
         ("artwork.jpg", 'embedded artwork, `"fallback": ["artwork"]`'),
         (
             "waveform.png",

@@ -22,6 +22,7 @@ from common.outputs.times import parse_time
 from worker.media.ffmpeg.formats import ANIMATED_WEBP, FORMATS, MAX_STREAMS, PROTOCOLS
 from worker.media.warning_codes import ODD_ROTATION, SEEK_UNRELIABLE
 
+CENTER = (0.5, 0.5)
 _FALLBACK_HINT = 'ask for a fallback, for example ["frame", "artwork", "waveform"]'
 _SHORTEST_LEAD = 0.1
 _LEAD_FRAMES = 120
@@ -52,12 +53,29 @@ _LIFTED = "val+gt(val,0)"
 
 
 @dataclass(frozen=True)
+class Region:
+    """The part of a frame that is shown, in pixels as it is coded.
+
+    ``full`` is the size of the whole frame as it is coded, ``upright`` as shown.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    full: tuple[int, int]
+    upright: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Clip:
     """The local file, what the probe found, and the limits of decoding it.
 
     ``pixels`` is the most one frame may have, ``title`` the display name.
     ``decoded_seconds`` is the longest duration, in seconds, that is decoded as a whole.
     ``holed`` means that the file has holes, and what a run reads of them is fetched.
+    ``region`` is the part of each frame that is shown, None for all of it, and
+    ``focus`` the point of it that a crop keeps, as shares of the sides.
     """
 
     path: str
@@ -67,6 +85,8 @@ class Clip:
     title: str | None = None
     decoded_seconds: float = math.inf
     holed: bool = False
+    region: Region | None = None
+    focus: tuple[float, float] = CENTER
 
     @property
     def video(self) -> VideoInfo:

@@ -15,7 +15,7 @@ from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content, start_search
 from worker.media.recipes.best_frame.content import Content
-from worker.media.recipes.shared import cost, fallback, gif, moving, picture
+from worker.media.recipes.shared import cost, fallback, framing, gif, moving, picture
 from worker.media.recipes.shared.moving import Rendition
 from worker.media.recipes.shared.span import Span, frames_of, sample, stillness
 from worker.media.recipes.size_limit import fit
@@ -95,7 +95,7 @@ def plan(
     def show(drawn: Any) -> StepRun:
         return fallback.still_animation(drawn, "animation", spec, seconds, clip.threads)
 
-    frames = partial(_of_frames, spec, clip)
+    frames = partial(framing.plan, spec, clip, partial(_of_frames, spec))
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 

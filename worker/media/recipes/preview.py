@@ -22,7 +22,15 @@ from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
 from worker.media.recipes.best_frame import content
 from worker.media.recipes.best_frame.sample import Sample
-from worker.media.recipes.shared import cost, fallback, frame_at, gif, moving, picture
+from worker.media.recipes.shared import (
+    cost,
+    fallback,
+    frame_at,
+    framing,
+    gif,
+    moving,
+    picture,
+)
 from worker.media.recipes.shared.extent import extent, leaves_some
 from worker.media.recipes.shared.moving import Rendition
 from worker.media.recipes.shared.span import Span, sample
@@ -76,7 +84,7 @@ def plan(
     def show(drawn: Any) -> StepRun:
         return fallback.still_animation(drawn, "preview", spec, seconds, clip.threads)
 
-    frames = partial(_of_frames, spec, clip)
+    frames = partial(framing.plan, spec, clip, partial(_of_frames, spec))
     canvas = fallback.animation_canvas(spec)
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
 

@@ -23,6 +23,7 @@ from worker.media.recipes.shared import (
     encoders,
     fallback,
     frame_at,
+    framing,
     picture,
     placeholder,
     variants,
@@ -174,7 +175,7 @@ def plan(
             )
         )
 
-    frames = partial(_of_frames, spec, clip)
+    frames = partial(framing.plan, spec, clip, partial(_of_frames, spec))
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 

@@ -44,6 +44,7 @@ function valueOf(input, schema) {
   if (text === "") return schema.default ?? null;
   const scalar = (one) => (/^\d+(\.\d+)?$/.test(one) ? Number(one) : one);
   const items = typed(schema, "array");
+  if (items && choices(schema)?.includes(text)) return text;
   if (items) return text.split(",").map((one) => scalar(one.trim()));
   const wantsNumber = typed(schema, "integer") ?? typed(schema, "number");
   return wantsNumber ? scalar(text) : text;

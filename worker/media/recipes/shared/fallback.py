@@ -14,9 +14,16 @@ from typing import Any, Protocol
 import ffmpeg
 
 from common.errors import CannotFit, DecodeError, NoVideoStream, SeekPastEnd
-from common.outputs.specs import MAX_SIDE, Fallback, Fit
+from common.outputs.specs import MAX_SIDE, Fallback, Fit, Gravity
 from worker.media import warning_codes
-from worker.media.ffmpeg.clip import Clip, argv, input_options, no_video, number
+from worker.media.ffmpeg.clip import (
+    CENTER,
+    Clip,
+    argv,
+    input_options,
+    no_video,
+    number,
+)
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
 from worker.media.recipes.shared import (
     cost,
@@ -43,7 +50,7 @@ _VIDEO_FORMATS = ("mp4", "webm")
 class Canvas:
     """The requested size and format of a fallback picture; sides may be open.
 
-    ``variants`` are the files of a still.
+    ``variants`` are the files of a still, ``focus`` the point that cover keeps.
     """
 
     format: picture.Format
@@ -53,6 +60,7 @@ class Canvas:
     background: str | None = None
     enlarge: bool = False
     variants: tuple[Variant, ...] = ()
+    focus: tuple[float, float] = CENTER
 
     @property
     def size(self) -> tuple[int, int]:
@@ -163,6 +171,10 @@ class StillFields(variants.StillFields, Protocol):
     """The fields of a spec of stills that a fallback picture needs."""
 
     @property
+    def gravity(self) -> Gravity:
+        """Return what ``fit`` cover keeps."""
+
+    @property
     def background(self) -> str | None:
         """Return the colour behind transparency."""
 
@@ -178,6 +190,7 @@ def still_canvas(spec: StillFields) -> Canvas:
         spec.background,
         spec.enlarge,
         variants.scaled(spec),
+        picture.focus(spec.gravity),
     )
 
 
@@ -223,6 +236,10 @@ class AnimationFields(moving.Style, picture.SizeFields, Protocol):
     """The fields of an animation spec that a fallback picture needs."""
 
     @property
+    def gravity(self) -> Gravity:
+        """Return what ``fit`` cover keeps."""
+
+    @property
     def background(self) -> str | None:
         """Return the colour behind transparency."""
 
@@ -248,7 +265,15 @@ def animation_canvas(spec: AnimationFields) -> Canvas:
     width, height = spec.width, spec.height
     if width is None and height is None:
         width = moving.DEFAULT_WIDTH
-    return Canvas(spec.format, width, height, spec.fit, spec.background, spec.enlarge)
+    return Canvas(
+        spec.format,
+        width,
+        height,
+        spec.fit,
+        spec.background,
+        spec.enlarge,
+        focus=picture.focus(spec.gravity),
+    )
 
 
 def still_animation(
@@ -299,7 +324,13 @@ def _artwork(clip: Clip, canvas: Canvas, index: int) -> Any:
         return _inside(art, width, height, canvas, even)
     width, height = canvas.size
     if canvas.fit == "cover":
-        sides = (f"min(iw,ih*{width}/{height})", f"min(ih,iw*{height}/{width})")
+        sides: tuple[str, ...] = (
+            f"min(iw,ih*{width}/{height})",
+            f"min(ih,iw*{height}/{width})",
+        )
+        if canvas.focus != CENTER:
+            x, y = canvas.focus
+            sides += (f"clip(iw*{x}-ow/2,0,iw-ow)", f"clip(ih*{y}-oh/2,0,ih-oh)")
         art = art.filter("crop", *sides)
     if canvas.fit == "stretch":
         share = "1" if canvas.enlarge else f"min(1,min(iw/{width},ih/{height}))"

@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol
 
 import ffmpeg
 
-from common.outputs.specs import MAX_SIDE, Fit
+from common.outputs.specs import MAX_SIDE, Fit, Gravity
 from worker.media import warning_codes
-from worker.media.ffmpeg.clip import Clip
+from worker.media.ffmpeg.clip import CENTER, Clip, Region
 from worker.media.recipes.shared import dolby
 
 Format = Literal["jpeg", "webp", "png", "avif", "gif", "mp4", "webm", "raw"]
@@ -49,6 +49,11 @@ ALPHA_PIXELS = {
     "webm": "yuva420p",
     "raw": "rgba",
 }
+
+
+# Where the words of a gravity lie, as shares of the sides.
+_ACROSS = {"west": 0.0, "east": 1.0}
+_DOWN = {"north": 0.0, "south": 1.0}
 
 
 class SizeFields(Protocol):
@@ -101,10 +106,32 @@ class Box:
         """Return True if something is cut off."""
         return self.scaled[0] > self.width or self.scaled[1] > self.height
 
+    def corner(self, focus: tuple[float, float]) -> tuple[int, int]:
+        """Return where the crop around a point of the scaled frame begins.
+
+        ``focus`` is a share of each side. The crop is moved to lie inside.
+        """
+        x, y = (
+            min(max(0, round(share * long - side / 2)), max(0, long - side))
+            for share, long, side in zip(
+                focus, self.scaled, (self.width, self.height), strict=True
+            )
+        )
+        return x, y
+
     @property
     def pads(self) -> bool:
         """Return True if there is a border."""
         return self.scaled[0] < self.width or self.scaled[1] < self.height
+
+
+def focus(gravity: Gravity) -> tuple[float, float]:
+    """Return the point that a crop keeps, as shares of the picture."""
+    if isinstance(gravity, list):
+        return gravity[0], gravity[1]
+    words = gravity.split("_")
+    across = next((_ACROSS[word] for word in words if word in _ACROSS), 0.5)
+    return across, next((_DOWN[word] for word in words if word in _DOWN), 0.5)
 
 
 def is_even(file_format: str) -> bool:
@@ -193,16 +220,14 @@ def draw(  # noqa: PLR0913 - what is drawn, and the two ways it may differ
         stream = _forget_colours(stream, clip)
     elif mapped:
         stream = _describe_hdr(stream, clip)
-    if video.interlaced and lone:
-        stream = stream.filter("field", "top")
-    elif video.interlaced:
-        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    stream = _cut(_deinterlaced(stream, clip, lone=lone), clip.region)
     stream = _scale(stream, clip, box, file_format, mapped=mapped, plain=plain)
     if mapped:
         stream = _tone_map(stream, clip)
     stream = _turn(stream, video.rotation, mirrored=video.mirrored)
     if box.crops:
-        stream = stream.filter("crop", box.width, box.height)
+        corner = () if clip.focus == CENTER else box.corner(clip.focus)
+        stream = stream.filter("crop", box.width, box.height, *corner)
     has_alpha = keeps_alpha(clip, file_format, background)
     if video.alpha and not has_alpha:
         stream = flatten(stream, background or "#000000")
@@ -262,6 +287,22 @@ def _source_matrix(clip: Clip, *, plain: bool) -> dict[str, str]:
     if untagged and min(video.coded_width, video.coded_height) >= _HD_LINES:
         return {"in_color_matrix": "bt709"}
     return {}
+
+
+def _deinterlaced(stream: Any, clip: Clip, *, lone: bool) -> Any:
+    if not clip.video.interlaced:
+        return stream
+    if lone:
+        return stream.filter("field", "top")
+    return stream.filter("bwdif", mode="send_frame", deint="interlaced")
+
+
+def _cut(stream: Any, region: Region | None) -> Any:
+    """Cut out a region; a frame of another size in mid-stream is scaled first."""
+    if region is None:
+        return stream
+    stream = stream.filter("scale", *region.full)
+    return stream.filter("crop", region.width, region.height, region.x, region.y)
 
 
 def _scale(
