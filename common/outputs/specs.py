@@ -75,6 +75,7 @@ StillFormat = Annotated[
 TileFormat = Annotated[Literal["jpeg", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)]
 AnimationFormat = Literal["gif", "webp", "avif", "mp4", "webm"]
 Fallback = Literal["frame", "artwork", "waveform", "icon"]
+Placeholder = Literal["thumbhash", "blurhash", "lqip"]
 Quality = Annotated[int, Field(ge=1, le=100)]
 MaxBytes = Annotated[int, Field(ge=1_000, le=1_000_000_000)]
 
@@ -236,6 +237,12 @@ class ThumbnailSpec(_Boxed, _Several):
     )
     format: StillFormat = "jpeg"
     quality: Quality = Field(default=80, description="Not used for png.")
+    placeholder: Placeholder = Field(
+        default="thumbhash",
+        description="What a page shows until the picture is there, in the result's "
+        "details: a thumbhash (base64) or blurhash for a script to draw, or lqip, a "
+        "picture as a data URI of at most 1 KB that needs none.",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_say_how_wide(self) -> Self:

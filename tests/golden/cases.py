@@ -175,6 +175,7 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     ),
     "thumbnail_artwork": (THUMB | {"fallback": ["artwork"]}, SONG),
     "thumbnail_waveform": (THUMB | {"fallback": ["waveform"]}, SONG),
+    "thumbnail_blurhash": (THUMB | {"time": 1.0, "placeholder": "blurhash"}, PLAIN),
     "thumbnail_icon": (THUMB | {"fallback": ["frame", "icon"]}, SONG),
     "animation_default": (ANIM, PLAIN),
     "animation_mp4": (ANIM | {"format": "mp4"}, PLAIN),

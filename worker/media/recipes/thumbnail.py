@@ -134,7 +134,8 @@ class _StillRenderer:
         """Return the time and the small copy that a grab left."""
         details: dict[str, Any] = {}
         if len(done.stdout) == self._tiny_bytes:
-            details = dict(placeholder.describe(done.stdout, *self.tiny))
+            kind = self.spec.placeholder
+            details = dict(placeholder.describe(done.stdout, *self.tiny, kind))
         return _GrabbedFrame(grab.time(done), details)
 
     def contrast(self, done: Done) -> float:

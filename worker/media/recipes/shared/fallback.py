@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import ffmpeg
 
 from common.errors import CannotFit, DecodeError, NoVideoStream, SeekPastEnd
-from common.outputs.specs import MAX_SIDE, Fallback, Fit, Gravity
+from common.outputs.specs import MAX_SIDE, Fallback, Fit, Gravity, Placeholder
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import (
     CENTER,
@@ -50,7 +50,8 @@ _VIDEO_FORMATS = ("mp4", "webm")
 class Canvas:
     """The requested size and format of a fallback picture; sides may be open.
 
-    ``variants`` are the files of a still, ``focus`` the point that cover keeps.
+    ``variants`` are the files of a still, ``focus`` the point that cover keeps,
+    ``placeholder`` what describes the still to a page that waits for it.
     """
 
     format: picture.Format
@@ -61,6 +62,7 @@ class Canvas:
     enlarge: bool = False
     variants: tuple[Variant, ...] = ()
     focus: tuple[float, float] = CENTER
+    placeholder: Placeholder = "thumbhash"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -178,6 +180,10 @@ class StillFields(variants.StillFields, Protocol):
     def background(self) -> str | None:
         """Return the colour behind transparency."""
 
+    @property
+    def placeholder(self) -> Placeholder:
+        """Return what describes the picture to a page that waits for it."""
+
 
 def still_canvas(spec: StillFields) -> Canvas:
     """Return the canvas of stills: that of the largest."""
@@ -191,6 +197,7 @@ def still_canvas(spec: StillFields) -> Canvas:
         spec.enlarge,
         variants.scaled(spec),
         picture.focus(spec.gravity),
+        spec.placeholder,
     )
 
 
@@ -215,10 +222,10 @@ def stills(
     capture = 4 * placeholder.SMALL**2
     silent = sum(cost.still(one.format, most) for one in files)
     done = yield Step(words, _SECONDS, capture, silent)
-    return [_described(one, stem, done) for one in files]
+    return [_described(one, stem, done, canvas.placeholder) for one in files]
 
 
-def _described(variant: Variant, stem: str, done: Done) -> Made:
+def _described(variant: Variant, stem: str, done: Done, kind: Placeholder) -> Made:
     file = variant.file(stem)
     if file not in done.files:
         raise DecodeError("the fallback picture could not be made")
@@ -227,7 +234,7 @@ def _described(variant: Variant, stem: str, done: Done) -> Made:
     other = len(done.stdout) // (4 * placeholder.SMALL)
     tall = (facts.height or 0) > (facts.width or 0)
     size = (other, placeholder.SMALL) if tall else (placeholder.SMALL, other)
-    details = placeholder.describe(done.stdout, *size) if other else {}
+    details = placeholder.describe(done.stdout, *size, kind) if other else {}
     content_type = encoders.CONTENT_TYPES[variant.format]
     return Made(file, file, content_type, facts.width, facts.height, details=details)
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from math import cos, floor, pi
 from operator import mul
 
+from common.outputs.specs import Placeholder
+from worker.media.recipes.shared import blurhash, lqip
+
 MAX_SIDE = 100
 # The longer side of the small copies that it is computed from.
 SMALL = 64
@@ -30,16 +33,22 @@ class _Channel:
     scale: float
 
 
-def describe(rgba: bytes, width: int, height: int) -> dict[str, str]:
-    """Return a picture's ``placeholder`` (base64) and ``dominant_color`` (#rrggbb).
+def describe(
+    rgba: bytes, width: int, height: int, kind: Placeholder = "thumbhash"
+) -> dict[str, str]:
+    """Return a picture's ``placeholder`` and ``dominant_color`` (#rrggbb).
+
+    The placeholder is a thumbhash in base64, a blurhash, or a data URI (``lqip``).
 
     ``rgba`` is the picture, 4 bytes a pixel, no side over :data:`MAX_SIDE`. Raises
     ValueError if the sizes do not fit.
     """
-    return {
-        "placeholder": base64.b64encode(thumbhash(rgba, width, height)).decode(),
-        "dominant_color": dominant_color(rgba),
-    }
+    shown = {
+        "thumbhash": lambda: base64.b64encode(thumbhash(rgba, width, height)).decode(),
+        "blurhash": lambda: blurhash.blurhash(rgba, width, height),
+        "lqip": lambda: lqip.data_uri(rgba, width, height),
+    }[kind]()
+    return {"placeholder": shown, "dominant_color": dominant_color(rgba)}
 
 
 def thumbhash(rgba: bytes, width: int, height: int) -> bytes:

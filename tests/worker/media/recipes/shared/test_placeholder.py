@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import base64
+import io
+import random
 
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
 from worker.media.recipes.shared import placeholder
 
@@ -34,6 +37,70 @@ def test_a_hash_equals_the_reference_encoders(width, height, known):
     made = placeholder.thumbhash(_ramps(width, height), width, height)
     # Then every byte is the one that another encoder makes
     assert made.hex() == known
+
+
+# Made once with the `blurhash` package 1.1.5 of PyPI (MIT).
+@pytest.mark.parametrize(
+    ("width", "height", "known"),
+    [
+        (32, 18, "L$Hezc2owuX4qNWBjraegGfhfPfk"),
+        (18, 32, "T$Hxvd2.wul^WBjrgGfhfPniWUju"),
+    ],
+)
+def test_a_blurhash_equals_the_reference_encoders(width, height, known):
+    made = placeholder.describe(_ramps(width, height), width, height, "blurhash")
+
+    assert made["placeholder"] == known
+
+
+def test_a_blurhash_of_one_colour_is_defined():
+    made = placeholder.describe(bytes(4 * 64), 8, 8, "blurhash")["placeholder"]
+
+    assert made == "L00000fQfQfQfQfQfQfQfQfQfQfQ"
+
+
+def _opened(uri):
+    head, data = uri.split(",")
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 36), (36, 64), (64, 1), (7, 7)])
+@pytest.mark.parametrize("has_alpha", [False, True])
+def test_a_data_uri_is_the_picture_in_a_kilobyte(width, height, has_alpha):
+    if min(width, height) == 1:
+        rgba = bytes(range(256))
+    else:
+        rgba = _ramps(width, height, has_alpha=has_alpha)
+    uri = placeholder.describe(rgba, width, height, "lqip")["placeholder"]
+    opened = _opened(uri)
+    opened.load()
+    expected = Image.frombytes("RGBA", (width, height), rgba).convert("RGBa")
+    expected = expected.resize(opened.size, Image.Resampling.BOX).convert("RGBA")
+
+    assert len(uri) <= 1024
+    assert 7 <= max(opened.size) <= 32
+    if height > 1:
+        shape = width / height
+        assert abs(opened.width / opened.height - shape) < 0.35 * shape
+    if not has_alpha and height > 1:
+        # Red and green are slopes; blue changes from pixel to pixel.
+        far = ImageChops.difference(opened.convert("RGB"), expected.convert("RGB"))
+        assert max(ImageStat.Stat(far).mean[:2]) < 12
+
+
+def test_the_largest_picture_that_fits_is_taken_also_of_noise():
+    dice = random.Random(1)
+    noise = bytes(dice.randrange(256) for _ in range(64 * 64 * 4))
+    plain = bytes([200, 100, 50, 255] * 64 * 64)
+
+    sizes = [
+        _opened(placeholder.describe(one, 64, 64, "lqip")["placeholder"]).size
+        for one in (noise, plain)
+    ]
+
+    assert sizes[0][0] >= 8
+    assert sizes[1] == (32, 32)
 
 
 def test_transparency_is_marked_and_carried():
