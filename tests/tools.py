@@ -35,6 +35,8 @@ PACKAGES = {
     "prometheus": "Debian: prometheus",
     "promtool": "Debian: prometheus",
     "puppeteer-core": "npm: puppeteer-core@24.43.1, in FRAMEMILL_TEST_NODE_MODULES",
+    "setpriv": "Debian: util-linux",
+    "systemd-analyze": "Debian: systemd",
     "tus-js-client": "npm: tus-js-client@4.3.1, in FRAMEMILL_TEST_NODE_MODULES",
 }
 

@@ -115,6 +115,9 @@ class Composed:
         if "environment" in service:
             given = compose_file.environment(name, self.given)
             values |= {key: self._here(value) for key, value in given.items()}
+        if "FRAMEMILL_STORE_URL" in values:
+            # As settings.env may: a busy machine takes longer than a service waits.
+            values["FRAMEMILL_STORE_TIMEOUT_SECONDS"] = "30"
         if name == "proxy":
             values |= {
                 "HOME": str(self.folder / name),
