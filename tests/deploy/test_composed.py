@@ -90,7 +90,13 @@ def job(service, key):
         text=True,
         timeout=120,
     )
-    return json.loads(done.stdout)
+    address = f"{service.url}/v1/jobs/{json.loads(done.stdout)['id']}"
+
+    def ended():
+        job = json.loads(ask(address, key=key)[2])
+        return job if job["status"] not in {"queued", "processing"} else None
+
+    return until(ended, 240, "the job has ended")
 
 
 def test_a_job_goes_through_the_proxy_and_comes_back(service, job):
