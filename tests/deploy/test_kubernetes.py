@@ -133,17 +133,17 @@ def test_scalers_use_fields_that_keda_has():
 
 @needs_kubectl
 def test_scalers_ask_for_a_metric_of_ours_by_a_queue_of_ours():
-    code = (ROOT / "api" / "metrics.py").read_text()
-    asked = set()
+    code = (ROOT / "common/telemetry/metrics.py").read_text()
+    queues = set()
     for one in manifests("production", "ScaledObject"):
         (trigger,) = one["spec"]["triggers"]
         form = r'max\((\w+)\{queue="(\w+)"\}\)'
         name, queue = re.fullmatch(form, trigger["metadata"]["query"]).groups()
-        assert f'"{name}"' in code
+        assert f'"{name.removeprefix("framemill_")}"' in code
         assert one["spec"]["scaleTargetRef"]["name"] == f"worker-{queue}"
-        asked.add(queue)
+        queues.add(queue)
 
-    assert asked == set(QUEUES)
+    assert queues == set(QUEUES)
 
 
 @needs_kubectl
