@@ -118,6 +118,10 @@ class Composed:
         if "FRAMEMILL_STORE_URL" in values:
             # As settings.env may: a busy machine takes longer than a service waits.
             values["FRAMEMILL_STORE_TIMEOUT_SECONDS"] = "30"
+        if "FRAMEMILL_METRICS_PORT" in values:
+            # Each container has its own 9100; on one host each needs another.
+            values["FRAMEMILL_METRICS_HOST"] = "127.0.0.1"
+            values["FRAMEMILL_METRICS_PORT"] = str(free_port())
         if name == "proxy":
             values |= {
                 "HOME": str(self.folder / name),
