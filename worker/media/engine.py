@@ -314,8 +314,10 @@ class _PlanRunner:
             )
             ended(done)
         self._done = base + (1 - base) * _STEP_SHARE / 2
-        if done.returncode != 0 and not step.tolerant:
-            raise _failure(done)
+        if done.returncode != 0:
+            failure = _failure(done)
+            if not step.tolerant or isinstance(failure, ResourceLimit):
+                raise failure
         files = verify.CheckedFiles(workdir, self._checks)
         came = Done(done.returncode, done.stdout, done.log, files)
         self._damaged |= came.damaged and not step.holed

@@ -33,6 +33,8 @@ LOG_BYTES = 64 * 1024
 _TICK = 0.1
 _CHUNK = 64 * 1024
 _MIB = 1024 * 1024
+# A crash beyond this share of the memory is due to its end.
+_NEARLY = 0.75
 Main = prepared.Main
 
 
@@ -40,8 +42,9 @@ Main = prepared.Main
 class Bounds:
     """The limits of one run.
 
-    ``memory_bytes`` limits the address space, ``resident_bytes`` the memory in use
-    (polled), ``output_bytes`` the largest file. The run ends after ``stall_seconds``
+    ``memory_bytes`` limits the address space, ``resident_bytes`` the memory in use:
+    the kernel refuses more that is private, and memory of other kinds is polled.
+    ``output_bytes`` limits the largest file. The run ends after ``stall_seconds``
     without progress, or after ``cap_seconds`` in all. Waiting for bytes of the source
     counts for neither. Of standard output, the first ``stdout_bytes`` are kept.
     With ``writes`` it may change its folder. ``layers`` are those of
@@ -116,7 +119,7 @@ class _Child:
         self.seconds: float | None = None
         self._told: float | None = None
         self.mark: tuple[object, ...] = ()
-        self.peak = 0
+        self.peak = self.private = 0
         takers = {"stdout": self._take_output, "stderr": self.log.add}
         if not isinstance(program, Main) and "{progress}" in program:
             takers["progress"] = self._take_marks
@@ -150,7 +153,9 @@ class _Child:
         """Start the program with a pipe for each of ``takers``, its reads served."""
         # Both threads of a two-core decoder may be busy for the whole cap.
         cpu = int(bounds.cap_seconds * (os.cpu_count() or 1)) + 5
-        limits = Limits(bounds.memory_bytes, bounds.output_bytes, cpu)
+        limits = Limits(
+            bounds.memory_bytes, bounds.resident_bytes, bounds.output_bytes, cpu
+        )
         writers: dict[str, int] = {}
         try:
             for name, take in takers.items():
@@ -226,9 +231,10 @@ class _Child:
 
     def resident(self) -> int:
         """Return the bytes that are resident now."""
-        now = prepared.resident_bytes(self._confined.pid)
-        self.peak = max(self.peak, now)
-        return now
+        used = prepared.memory(self._confined.pid)
+        self.peak = max(self.peak, used.resident)
+        self.private = max(self.private, used.private)
+        return used.resident
 
     def end(self) -> prepared.End:
         """Kill the rest of the group, close all, and return how the program ended."""
@@ -299,9 +305,20 @@ def run(
             raise reads.error
     if end.lost:
         raise InternalError("the process that starts decoders was killed during a run")
+    if end.status < 0 and child.private > _NEARLY * bounds.resident_bytes:
+        # Not every library survives that it gets no more.
+        raise _too_much(bounds)
     log = child.log.text()
     return ProcessResult(
         end.status, bytes(child.out), log, seconds, child.peak, end.cpu
+    )
+
+
+def _too_much(bounds: Bounds) -> ResourceLimit:
+    return ResourceLimit(
+        f"rendering needed more than {bounds.resident_bytes // _MIB} MiB of memory",
+        hint="ask for a smaller output; if a small one fails too, the source's "
+        "frames are too large",
     )
 
 
@@ -320,11 +337,7 @@ def _check_bounds(
     if should_stop():
         raise Interrupted("the attempt was told to stop")
     if child.resident() > bounds.resident_bytes:
-        raise ResourceLimit(
-            f"rendering needed more than {bounds.resident_bytes // _MIB} MiB of memory",
-            hint="ask for a smaller output; if a small one fails too, the source's "
-            "frames are too large",
-        )
+        raise _too_much(bounds)
     if idle > bounds.stall_seconds:
         raise Timeout(f"no progress for {bounds.stall_seconds:g} seconds")
     if total > bounds.cap_seconds:

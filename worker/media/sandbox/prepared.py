@@ -19,7 +19,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.errors import InternalError
 from worker.media.sandbox import server
@@ -128,7 +128,7 @@ class _Server:
         """Return True if it has died, or if another one should take its place."""
         if self._process.poll() is not None:
             return True
-        much = self.started >= _MOST_STARTED or resident_bytes(self.pid) > _MOST_BYTES
+        much = self.started >= _MOST_STARTED or memory(self.pid).resident > _MOST_BYTES
         return much and not self.running
 
     def stop(self) -> None:
@@ -212,10 +212,17 @@ os.register_at_fork(after_in_child=_forget)
 atexit.register(stop)
 
 
-def resident_bytes(pid: int) -> int:
-    """Return the bytes of a process that are resident now, 0 if it has ended."""
+class Memory(NamedTuple):
+    """The bytes of a process that are resident, and those that are its own."""
+
+    resident: int = 0
+    private: int = 0
+
+
+def memory(pid: int) -> Memory:
+    """Return the memory of a process now, none if it has ended."""
     try:
-        text = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
     except OSError:
-        return 0
-    return int(text.split()[1]) * _PAGE if text else 0
+        return Memory()
+    return Memory(int(pages[1]) * _PAGE, int(pages[5]) * _PAGE) if pages else Memory()

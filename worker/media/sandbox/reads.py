@@ -244,7 +244,7 @@ def _try(trial: _Trial) -> str | None:
     if reason := seccomp.refusal():
         return reason
     program = prepared.Main(report.__name__, [str(trial.path)])
-    limits = Limits(memory=1 << 30, output=1 << 20, cpu=_TRIAL_SECONDS)
+    limits = Limits(memory=1 << 30, private=1 << 29, output=1 << 20, cpu=_TRIAL_SECONDS)
     how = layers.Confinement(sorted(layers.chosen("auto")), writes=False)
     reader, writer = os.pipe()
     with (

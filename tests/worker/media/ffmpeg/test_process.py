@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from common.errors import Interrupted, ResourceLimit, Timeout
-from worker.media.ffmpeg import process
+from common.settings.load import Settings
+from worker.media.ffmpeg import binary, process
 from worker.media.ffmpeg.process import LOG_BYTES, Bounds
+from worker.media.sandbox import prepared
 
 MIB = 1024 * 1024
 BOUNDS = Bounds(1024 * MIB, 512 * MIB, 64 * MIB, 100, 100)
@@ -150,7 +153,11 @@ def test_given_an_address_space_limit_when_it_is_passed_then_memory_is_refused(
 
 
 def test_given_a_resident_limit_when_more_is_held_then_it_is_killed(tmp_path):
-    code = "import time; x = b'x' * (300 * 1024 * 1024); time.sleep(30)"
+    # Of shared memory, which the kernel does not limit.
+    code = (
+        "import mmap, time; x = mmap.mmap(-1, 300 * 1024 * 1024); "
+        "[x.__setitem__(k, 1) for k in range(0, len(x), 4096)]; time.sleep(30)"
+    )
 
     with pytest.raises(ResourceLimit, match="100 MiB") as caught:
         _run(code, tmp_path, replace(BOUNDS, resident_bytes=100 * MIB))
@@ -158,6 +165,42 @@ def test_given_a_resident_limit_when_more_is_held_then_it_is_killed(tmp_path):
     # What can be asked otherwise comes first: the source is as it is.
     assert (caught.value.hint or "").startswith("ask for a smaller output")
     assert "source" in (caught.value.hint or "").partition(";")[2]
+
+
+# Frames of 108 MB, which all wait for the last one.
+GREEDY = ["-f", "lavfi", "-i", "testsrc=s=6000x6000:r=10:d=9,reverse"]
+
+
+def test_given_a_resident_limit_when_ffmpeg_takes_memory_then_it_is_never_over(
+    tmp_path, monkeypatch
+):
+    ends, end = [], prepared.Confined.end
+    monkeypatch.setattr(
+        prepared.Confined, "end", lambda self: ends.append(end(self)) or ends[-1]
+    )
+    words = [binary.path(Settings()), "-v", "error", *GREEDY, "-f", "null", "-"]
+    bounds = binary.bounds(Settings(), 9)
+    assert bounds.resident_bytes == binary.RESIDENT_BYTES
+
+    # The kernel refuses it, unless the pages of FFmpeg itself are one too many before.
+    with suppress(ResourceLimit):
+        done = process.run(words, cwd=tmp_path, bounds=bounds)
+        assert done.returncode != 0
+        assert "Cannot allocate memory" in done.log
+
+    assert 500 * MIB < ends[0].peak < 1024 * MIB
+
+
+def test_given_a_crash_when_the_memory_was_all_taken_then_that_is_the_reason(tmp_path):
+    code = (
+        "import ctypes, time\n"
+        "x = bytearray(90 * 1024 * 1024)\n"
+        "time.sleep(1)\n"
+        "ctypes.string_at(0)\n"
+    )
+
+    with pytest.raises(ResourceLimit, match="100 MiB"):
+        _run(code, tmp_path, replace(BOUNDS, resident_bytes=100 * MIB))
 
 
 def test_given_a_file_limit_when_it_is_passed_then_the_write_fails(tmp_path):

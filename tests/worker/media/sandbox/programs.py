@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import time
@@ -48,9 +49,18 @@ def _bomb() -> None:
 
 
 def _hold() -> None:
-    held = b"x" * (300 * 1024 * 1024)
+    # Shared memory, which no limit of the kernel counts.
+    held = mmap.mmap(-1, 300 * 1024 * 1024)
+    for page in range(0, len(held), mmap.PAGESIZE):
+        held[page] = 1
     time.sleep(600)
     print(len(held))
+
+
+def _take() -> None:
+    held = bytearray()
+    while True:
+        held += bytes(16 * 1024 * 1024)
 
 
 def _write() -> None:
@@ -75,6 +85,7 @@ _PROGRAMS: dict[str, Callable[[], None]] = {
     "hold": _hold,
     "raise": _raise,
     "spin": _spin,
+    "take": _take,
     "write": _write,
 }
 

@@ -150,6 +150,15 @@ def test_memory_over_the_limit_is_refused(run):
     assert "MemoryError" in done.log
 
 
+def test_private_memory_over_the_limit_is_refused_however_fast_it_is_taken(run):
+    done = run("take", replace(BOUNDS, resident_bytes=200 * MIB))
+
+    assert done.returncode == 1
+    assert "MemoryError" in done.log
+    # Beside its own memory it has the pages of programs and libraries.
+    assert 100 * MIB < done.peak_bytes < (200 + 64) * MIB
+
+
 def test_memory_in_use_over_the_limit_ends_the_run(run, bounds):
     with pytest.raises(ResourceLimit, match="100 MiB"):
         run("hold", replace(bounds, resident_bytes=100 * MIB))
@@ -164,7 +173,10 @@ def test_a_file_over_the_limit_is_refused(run, tmp_path):
 
 def test_a_run_that_spins_is_ended_by_the_kernel_even_if_nobody_watches(tmp_path):
     reader, writer = os.pipe()
-    limits, fds = Limits(1024 * MIB, MIB, 1), {"stdout": writer, "stderr": writer}
+    limits, fds = (
+        Limits(1024 * MIB, 512 * MIB, MIB, 1),
+        {"stdout": writer, "stderr": writer},
+    )
 
     program = Main(PROGRAMS, ["spin"])
     child = prepared.start(program, tmp_path, limits, Confinement(), fds)
