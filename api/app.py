@@ -42,7 +42,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.url_map.redirect_defaults = False
     services = _services(runtime)
     middleware.install(app, settings)
-    idempotency.install(app, services.authenticator, runtime.store, settings.secret)
+    idempotency.install(app, services.authenticator, runtime.store, settings.secrets)
     problems.register(app)
     app.register_blueprint(jobs.blueprint(services))
     app.register_blueprint(batches.blueprint(services))

@@ -1,7 +1,8 @@
 """Texts that only holders of ``api.secret`` can read: the one home of encryption.
 
 A text is encrypted and authenticated by Fernet (AES-128-CBC, HMAC-SHA256) under a key
-that HKDF derives from the secret for each purpose. A sealed text, as the job store has
+that HKDF derives from the secret for each purpose. What an earlier secret encrypted is
+read as long as ``api.previous_secrets`` lists that. A sealed text, as the job store has
 it, is ``sealed:`` and such a token. So a copy of the store or of the storage, such as
 a backup, tells none of them.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from common.settings.load import SettingsError, check_secret
@@ -36,14 +38,14 @@ def seal(text: str, secret: str) -> str:
     return _PREFIX + encrypt(secret, _PURPOSE, text)
 
 
-def unseal(text: str, secret: str) -> str:
+def unseal(text: str, secrets: Sequence[str]) -> str:
     """Return what :func:`seal` was given; earlier versions stored it as it is.
 
-    Raises SealBroken for a text that was sealed under another secret.
+    Raises SealBroken for a text that was sealed under none of the secrets.
     """
     if not text.startswith(_PREFIX):
         return text
-    return decrypt(secret, _PURPOSE, text.removeprefix(_PREFIX))
+    return decrypt(secrets, _PURPOSE, text.removeprefix(_PREFIX))
 
 
 def encrypt(secret: str, purpose: str, text: str) -> str:
@@ -54,23 +56,32 @@ def encrypt(secret: str, purpose: str, text: str) -> str:
     return _cipher(secret, purpose).encrypt(text.encode()).decode()
 
 
-def decrypt(secret: str, purpose: str, token: str) -> str:
-    """Return the text that :func:`encrypt` was given; raises SealBroken."""
+def decrypt(secrets: Sequence[str], purpose: str, token: str) -> str:
+    """Return the text that :func:`encrypt` was given under one of the secrets.
+
+    Raises SealBroken.
+    """
     # Most modules import this one, and few of their calls need the library.
     from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
-    try:
-        return _cipher(secret, purpose).decrypt(token).decode()
-    except InvalidToken as error:
+    known = [secret for secret in secrets if secret]
+    for secret in known:
+        try:
+            return _cipher(secret, purpose).decrypt(token).decode()
+        except InvalidToken:
+            continue
+        except SettingsError as error:
+            raise SealBroken(f"it is encrypted, and {error}") from error
+    if known:
         raise SealBroken(
             "it is encrypted under another FRAMEMILL_API_SECRET than that of this "
-            "process"
-        ) from error
-    except SettingsError as error:
-        raise SealBroken(
-            "it is encrypted, and this process has no FRAMEMILL_API_SECRET to read it "
-            "with; set it to that of the API"
-        ) from error
+            "process; if that was changed, list the earlier one in "
+            "FRAMEMILL_API_PREVIOUS_SECRETS"
+        )
+    raise SealBroken(
+        "it is encrypted, and this process has no FRAMEMILL_API_SECRET to read it "
+        "with; set it to that of the API"
+    )
 
 
 @functools.lru_cache(maxsize=8)

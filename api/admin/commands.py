@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "keys unhook": keys.remove_webhook,
     "dead": tasks.show_dead,
     "redrive": tasks.redrive,
+    "purge": tasks.purge,
     "reconcile": reconcile.reconcile,
     "openapi": _print_document,
 }

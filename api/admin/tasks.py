@@ -1,4 +1,4 @@
-"""``framemill dead`` and ``framemill redrive``: tasks that failed for good."""
+"""``framemill dead``, ``redrive`` and ``purge``: tasks that failed for good."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import sys
 
 from api.admin.service import load_settings
+from common.errors import NotFound
+from common.jobs.store import JobStore
 from common.runtime import Runtime, build_runtime
 from common.telemetry import logging as telemetry
 
@@ -32,6 +34,27 @@ def redrive(options: argparse.Namespace) -> int:
         runtime.dispatcher.enqueue(runtime.store.redrive(task).messages)
         print(task)
     return 0
+
+
+def purge(options: argparse.Namespace) -> int:
+    """Strike tasks off the list, the named ones or all; print how many.
+
+    Raises NotFound for one that is not listed; those before it are struck off.
+    """
+    store = _runtime(options).store
+    if options.all:
+        struck = store.purge()
+    else:
+        struck = sum(_strike(store, task) for task in options.task)
+    print(f"{struck} struck off")
+    return 0
+
+
+def _strike(store: JobStore, task: str) -> int:
+    struck = store.purge(task)
+    if not struck:
+        raise NotFound(f"the task {task!r} is not in the list of those that failed")
+    return struck
 
 
 def _runtime(options: argparse.Namespace) -> Runtime:

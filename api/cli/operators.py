@@ -1,4 +1,4 @@
-"""The operators' commands: keys, dead, redrive, reconcile, openapi.
+"""The operators' commands: keys, dead, redrive, purge, reconcile, openapi.
 
 Only their options are here. What they do is the server's code, which is imported when
 one of them runs: a client's machine need not have it.
@@ -145,6 +145,12 @@ def add_commands(commands: Any) -> None:
     redrive.add_argument(
         "task", nargs="*", help="a task's id, as dead shows it; default: all of them"
     )
+    purge = _add(commands, "purge", "strike tasks off the list of those that failed")
+    which = purge.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "task", nargs="*", default=[], help="a task's id, as dead shows it"
+    )
+    which.add_argument("--all", action="store_true", help="all of them")
     reconcile = _add(
         commands, "reconcile", "restore what was in a job store that was lost"
     )

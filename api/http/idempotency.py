@@ -14,6 +14,7 @@ import hashlib
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -45,11 +46,12 @@ _ANSWER_BYTES = 1024 * 1024
 
 
 def install(
-    app: Flask, authenticator: Authenticator, store: JobStore, secret: str
+    app: Flask, authenticator: Authenticator, store: JobStore, secrets: Sequence[str]
 ) -> None:
     """Add it to an app; after the middleware, whose headers are never kept.
 
-    ``secret`` seals the kept answers, some of which show a secret.
+    The first of ``secrets`` seals the kept answers, some of which show a secret; each
+    of them opens what it has sealed.
     """
 
     @app.before_request
@@ -61,7 +63,7 @@ def install(
         requested = Repeatable(
             whose, f"POST {request.path}", key, _fingerprint(), uuid.uuid4().hex
         )
-        kept = _await_turn(store, requested, secret)
+        kept = _await_turn(store, requested, secrets)
         if kept is None:
             current().execution = requested
         return kept
@@ -73,7 +75,7 @@ def install(
         if requested is None:
             return response
         try:
-            _settle(store, requested, response, secret)
+            _settle(store, requested, response, secrets[0])
         except StoreUnavailable as error:
             # The work is done and its answer is sent; the key is free in two minutes.
             log.warning("answer.not_kept", error=error.detail)
@@ -125,11 +127,13 @@ def _fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _await_turn(store: JobStore, requested: Repeatable, secret: str) -> Response | None:
+def _await_turn(
+    store: JobStore, requested: Repeatable, secrets: Sequence[str]
+) -> Response | None:
     """Return the kept answer, or None when it is this execution's turn.
 
     Raises IdempotencyMismatch, and Conflict when the first one takes too long or the
-    answer is sealed by another secret.
+    answer is sealed by an unknown secret.
     """
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
@@ -137,7 +141,7 @@ def _await_turn(store: JobStore, requested: Repeatable, secret: str) -> Response
         if turn.state == "go":
             return None
         if turn.answer is not None:
-            return _read(turn.answer, secret)
+            return _read(turn.answer, secrets)
         if time.monotonic() > deadline:
             raise Conflict(
                 "the first request with this Idempotency-Key is still running",
@@ -165,9 +169,9 @@ def _write(response: Response, secret: str) -> str:
     return seal(json.dumps(kept), secret)
 
 
-def _read(answer: str, secret: str) -> Response:
+def _read(answer: str, secrets: Sequence[str]) -> Response:
     try:
-        kept = json.loads(unseal(answer, secret))
+        kept = json.loads(unseal(answer, secrets))
     except SealBroken as error:
         raise Conflict(
             f"the answer to the first request with this Idempotency-Key is kept, but "

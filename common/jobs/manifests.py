@@ -88,6 +88,7 @@ class Manifests:
         self, settings: Settings, store: JobStore, keys: Keys, blobs: BlobStore
     ) -> None:
         self._secret = settings.api.secret
+        self._secrets = settings.api.secrets
         self._store = store
         self._keys = keys
         self._blobs = blobs
@@ -140,14 +141,14 @@ class Manifests:
             token = manifest.subscriptions
             if token is None:
                 return manifest.job, []
-            text = decrypt(self._secret, _PURPOSE, token)
+            text = decrypt(self._secrets, _PURPOSE, token)
             return manifest.job, _SUBSCRIPTIONS.validate_json(text)
 
     def read_key(self, key_id: str) -> str:
         """Return what was exported of an API key; raises as :meth:`read`."""
         with _unreadable():
             manifest = KeyManifest.model_validate_json(self._text("key", key_id))
-            return decrypt(self._secret, _KEY_PURPOSE, manifest.key)
+            return decrypt(self._secrets, _KEY_PURPOSE, manifest.key)
 
     def read_batch(self, batch_id: str) -> StoredBatch:
         """Return a batch as it was stored; raises as :meth:`read`."""
@@ -156,7 +157,7 @@ class Manifests:
             manifest = BatchManifest.model_validate_json(text)
             batch = manifest.batch
             if manifest.encrypted is not None:
-                opened = decrypt(self._secret, _BATCH_PURPOSE, manifest.encrypted)
+                opened = decrypt(self._secrets, _BATCH_PURPOSE, manifest.encrypted)
                 batch = StoredBatch.model_validate_json(opened)
             if batch is None or batch.id != batch_id:
                 raise Unreadable("it is that of another batch, or of none")

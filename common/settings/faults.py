@@ -20,7 +20,7 @@ Location = Sequence[int | str]
 _SHOWN_CHARS = 80
 # Values of these may be secrets, or contain them (a password in a URL, a key where its
 # digest belongs).
-_SECRET = re.compile(r"(secret|password|token|sha256|url|webhook)$|key")
+_SECRET = re.compile(r"(secrets?|password|token|sha256|url|webhook)$|key")
 # What a list contains, by the field that holds the list.
 _ITEMS = {"rules": "rule", "presets": "output", "keys": "key"}
 _WANTED = {

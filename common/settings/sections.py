@@ -314,8 +314,13 @@ class Api(Section):
         default="",
         description="Signs artifact URLs, and encrypts the secrets of webhooks in the "
         "store. It has at least 32 characters and is the same in every process of the "
-        "service. Changing it ends the links that are out, and webhooks with a secret "
-        "of their own must be made anew.",
+        "service. Changing it ends the links that are out; list the earlier one in "
+        "`previous_secrets`.",
+    )
+    previous_secrets: Words = Field(
+        default=[],
+        description="Earlier values of `secret`. What they encrypted is still read: "
+        "secrets of webhooks, manifests, answers to repeated requests.",
     )
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     cors_origins: Words = Field(
@@ -356,6 +361,11 @@ class Api(Section):
                 "callers"
             )
         return self
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Return the secret and those before it: what may have encrypted a text."""
+        return (self.secret, *self.previous_secrets)
 
 
 class Egress(Section):

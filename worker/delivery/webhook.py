@@ -165,12 +165,13 @@ def send(
 
 def _own_secret(subscription: Subscription, settings: Settings) -> str:
     try:
-        return unseal(subscription.secret or "", settings.api.secret)
+        return unseal(subscription.secret or "", settings.api.secrets)
     except SealBroken as error:
         raise SecretUnreadable(
             f"the webhook's secret cannot be read: {error}",
-            hint="set the earlier FRAMEMILL_API_SECRET again, or make the webhook "
-            "anew and delete this one",
+            hint="list the earlier FRAMEMILL_API_SECRET in "
+            "FRAMEMILL_API_PREVIOUS_SECRETS, or make the webhook anew and delete this "
+            "one",
         ) from error
 
 

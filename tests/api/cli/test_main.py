@@ -14,11 +14,13 @@ from werkzeug.serving import make_server
 from api.cli import display
 from api.cli.main import main
 from common.access.keys import Keys
-from common.jobs.store import Opening
+from common.jobs.store import JobStore, Opening
 from common.model import ErrorInfo, MediaInfo
+from common.redis.client import open_client
 from tests.api.conftest import Context
 
 Make = Callable[..., Context]
+DEAD = ErrorInfo(code="worker_lost", title="Lost", detail="x").model_dump_json()
 
 
 @contextmanager
@@ -414,3 +416,30 @@ def test_given_no_dead_tasks_then_the_list_is_empty(
 
 def test_given_an_unknown_task_when_redriven_then_code_4(operator: Context) -> None:
     assert main(["redrive", f"{'0' * 32}:prepare"]) == 4
+
+
+def test_a_dead_task_is_struck_off_by_name_or_with_all(
+    operator: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = operator.runtime.settings
+    store, client = JobStore.connect(settings), open_client(settings)
+    prefix = settings.store.prefix
+    for name in ("a", "b", "c"):
+        client.zadd(f"{prefix}dead", {f"{name}:prepare": 1})
+        info = {"job": name, "owner": "", "error": DEAD, "output": ""}
+        client.hset(f"{prefix}dead:info", f"{name}:prepare", json.dumps(info))
+    assert len(store.dead()) == 3
+    assert main(["purge", "a:prepare"]) == 0
+    assert capsys.readouterr().out == "1 struck off\n"
+    assert main(["purge", "a:prepare"]) == 4
+    assert {one.task for one in store.dead()} == {"b:prepare", "c:prepare"}
+    assert main(["purge", "--all"]) == 0
+    assert store.dead() == []
+
+
+def test_what_is_to_be_struck_off_must_be_said(
+    operator: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["purge"])
+    assert "--all" in capsys.readouterr().err

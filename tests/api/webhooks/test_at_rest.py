@@ -133,4 +133,4 @@ def test_given_a_webhook_in_clear_of_a_key_then_new_jobs_store_it_sealed(
     assert claim.delivery is not None
     stored = claim.delivery.subscription.secret or ""
     assert not shows(stored, secret(7))
-    assert unseal(stored, guarded.runtime.settings.api.secret) == secret(7)
+    assert unseal(stored, guarded.runtime.settings.api.secrets) == secret(7)

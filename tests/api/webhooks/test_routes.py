@@ -144,7 +144,7 @@ def test_given_a_job_then_the_worker_gets_the_webhooks_secret(guarded: Context) 
     stored = claim.delivery.subscription.secret or ""
     assert stored != made["secret"]
     api_secret = guarded.runtime.settings.api.secret
-    assert unseal(stored, api_secret) == made["secret"]
+    assert unseal(stored, [api_secret]) == made["secret"]
 
 
 def test_given_a_deleted_webhook_then_later_jobs_are_not_told(guarded: Context) -> None:

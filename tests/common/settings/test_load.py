@@ -190,6 +190,7 @@ def test_a_wrong_value_is_refused_with_its_place_and_what_would_be_right(
     [
         ("FRAMEMILL_WEBHOOKS_SECRET", "sesame"),
         ("FRAMEMILL_API_KEYS", '["sesame"]'),
+        ("FRAMEMILL_API_PREVIOUS_SECRETS", '["sesame", 1]'),
         ("FRAMEMILL_API_KEYS", "sesame"),
         (
             "FRAMEMILL_EVENTS_RULES",

@@ -303,6 +303,20 @@ def run(
         seconds = _clock(reads) - started
         if reads is not None and reads.error is not None:
             raise reads.error
+    return _result(child, end, bounds, seconds)
+
+
+def _too_much(bounds: Bounds) -> ResourceLimit:
+    return ResourceLimit(
+        f"rendering needed more than {bounds.resident_bytes // _MIB} MiB of memory",
+        hint="ask for a smaller output; if a small one fails too, the source's "
+        "frames are too large",
+    )
+
+
+def _result(
+    child: _Child, end: prepared.End, bounds: Bounds, seconds: float
+) -> ProcessResult:
     if end.lost:
         raise InternalError("the process that starts decoders was killed during a run")
     if end.status < 0 and child.private > _NEARLY * bounds.resident_bytes:
@@ -311,14 +325,6 @@ def run(
     log = child.log.text()
     return ProcessResult(
         end.status, bytes(child.out), log, seconds, child.peak, end.cpu
-    )
-
-
-def _too_much(bounds: Bounds) -> ResourceLimit:
-    return ResourceLimit(
-        f"rendering needed more than {bounds.resident_bytes // _MIB} MiB of memory",
-        hint="ask for a smaller output; if a small one fails too, the source's "
-        "frames are too large",
     )
 
 

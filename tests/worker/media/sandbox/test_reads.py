@@ -305,7 +305,21 @@ def test_given_reads_that_nobody_stops_when_it_is_tried_out_then_that_is_the_rea
 ):
     monkeypatch.setattr(ReadServer, "_wanted", lambda server, call: None)
 
-    assert "not reported" in str(reads.refusal.__wrapped__())
+    assert "not reported" in str(reads._try_once.__wrapped__())
+
+
+def test_given_a_trial_that_was_too_slow_when_a_minute_has_passed_then_it_is_repeated(
+    monkeypatch,
+):
+    monkeypatch.setattr(reads, "_slow_until", 0.0)
+    reads._try_once.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(reads.select, "select", lambda *_: ([], [], []))
+        assert "did not end within 20 seconds" in str(reads.refusal())
+    assert "did not end" in str(reads.refusal()), "not at once: each costs 20 s"
+    monkeypatch.setattr(reads, "_slow_until", time.monotonic())
+
+    assert "did not end" not in str(reads.refusal())
 
 
 def test_given_a_server_that_was_never_started_when_it_is_closed_then_nothing_is_left(
