@@ -172,19 +172,28 @@ def _make_all(
     finally:
         _judge_time(began, "probe", trial)
     for given in specs:
-        spec, workdir = OUTPUT_SPEC.validate_python(given), folder / str(given["kind"])
-        workdir.mkdir()
-        began = time.monotonic()
-        try:
-            job = RenderJob(spec, media, LocalFile(clip), workdir)
-            made = engine.render(job, Watch()).files
-        except MediaError as error:
-            _judge(error, spec.kind, trial)
-            made = []
-        _judge_time(began, spec.kind, trial)
-        trial.made += bool(made)
-        _judge_files([one.path for one in made], workdir, spec.kind, trial)
-        shutil.rmtree(workdir)
+        spec = OUTPUT_SPEC.validate_python(given)
+        parts = engine.split(spec, media)
+        # As a worker does: each part of a heavy output is a task, with limits of its
+        # own. The first and the last are enough here.
+        for number, part in enumerate([*parts[:1], *parts[-1:]] or [None]):
+            workdir = folder / f"{spec.kind}-{number}"
+            workdir.mkdir()
+            job = RenderJob(spec, media, LocalFile(clip), workdir, part)
+            _make(engine, job, trial)
+            shutil.rmtree(workdir)
+
+
+def _make(engine: Engine, job: RenderJob, trial: Trial) -> None:
+    kind, began = job.spec.kind, time.monotonic()
+    try:
+        made = engine.render(job, Watch()).files
+    except MediaError as error:
+        _judge(error, kind, trial)
+        made = []
+    _judge_time(began, kind, trial)
+    trial.made += bool(made)
+    _judge_files([one.path for one in made], job.workdir, kind, trial)
 
 
 def _judge(error: MediaError, what: str, trial: Trial) -> None:
