@@ -60,6 +60,19 @@ class Installation:
             self.manifests, self.store, self.keys, self.blobs, self.sent, dry=dry
         ).run()
 
+    def end_retention(self, kind: str, record_id: str) -> None:
+        """Let the record of a job or a batch expire, and have the rest cleaned."""
+        members = {"job": "record:", "batch": "batch:"}
+        self.context.client.delete(self.context.key(f"{kind}:{record_id}"))
+        (member,) = [
+            one
+            for one in self.context.client.zrange(self.context.key("chores"), 0, -1)
+            if one.startswith(members[kind])
+        ]
+        self.context.has_run_out(member)
+        for cleanup in self.store.cleanups():
+            self.store.finish_cleanup(cleanup)
+
     def stored(self, one: str, kind: str = "job") -> dict[str, Any]:
         return json.loads(b"".join(self.blobs.read(manifest_key(kind, one))))
 

@@ -201,17 +201,7 @@ def test_a_manifest_goes_with_its_batch(installation: Installation) -> None:
     batch_id, _ = expanded(installation.context, fail)
     installation.manifests.sync()
     assert installation.ids("batch") == [batch_id]
-    installation.context.client.delete(installation.context.key(f"batch:{batch_id}"))
-    (member,) = [
-        one
-        for one in installation.context.client.zrange(
-            installation.context.key("chores"), 0, -1
-        )
-        if one.startswith("batch:")
-    ]
-    installation.context.has_run_out(member)
-    for cleanup in installation.store.cleanups():
-        installation.store.finish_cleanup(cleanup)
+    installation.end_retention("batch", batch_id)
     installation.manifests.sync()
     assert installation.ids("batch") == []
 

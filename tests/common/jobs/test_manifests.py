@@ -45,17 +45,7 @@ def test_a_manifest_goes_with_retention(installation: Installation) -> None:
     job_id = installation.done()
     installation.manifests.sync()
     assert installation.ids() == [job_id]
-    installation.context.client.delete(installation.context.key(f"job:{job_id}"))
-    (record,) = [
-        member
-        for member in installation.context.client.zrange(
-            installation.context.key("chores"), 0, -1
-        )
-        if member.startswith("record:")
-    ]
-    installation.context.has_run_out(record)
-    for cleanup in installation.store.cleanups():
-        installation.store.finish_cleanup(cleanup)
+    installation.end_retention("job", job_id)
     installation.manifests.sync()
     assert installation.ids() == []
 
