@@ -46,6 +46,8 @@ class Composed:
         self.proxy = {name: free_port() for name in PROXY}
         self.url = f"http://127.0.0.1:{self.proxy['address']}"
         self.children: list[tuple[str, subprocess.Popen[bytes]]] = []
+        # Where the metrics of each part without /metrics are, by its process's id.
+        self.metrics: dict[int, int] = {}
         self._programs = folder / "bin"
 
     def __enter__(self) -> Self:
@@ -93,16 +95,19 @@ class Composed:
         """Start a service; its output is in ``NAME.log``."""
         home = self.folder / name
         home.mkdir(exist_ok=True)
+        environment = self.environment(name)
         with (self.folder / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(
                 self._argv(name, home),
                 cwd=home if name in {"broker", "store"} else ROOT,
-                env=self.environment(name),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         self.children.append((name, child))
+        if "FRAMEMILL_METRICS_PORT" in environment:
+            self.metrics[child.pid] = int(environment["FRAMEMILL_METRICS_PORT"])
 
     def environment(self, name: str) -> dict[str, str]:
         """Return what the service finds in its environment."""
