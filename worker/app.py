@@ -14,6 +14,7 @@ import signal
 import socket
 import tempfile
 import threading
+from multiprocessing.util import Finalize
 from typing import Any
 
 import structlog
@@ -156,6 +157,19 @@ def _note_what_it_does(instance: Any, **_: Any) -> None:
 @celeryd_init.connect  # type: ignore[untyped-decorator]
 def _clear_scratch(**_: Any) -> None:
     remove_abandoned(SETTINGS.worker.scratch)
+    # The main process has temporary files too: billiard's folder for what it shares
+    # with the pool. A kill would leave it.
+    folder = _own_temporary_folder()
+    # multiprocessing removes its part of it at priority -100.
+    Finalize(None, folder.remove, exitpriority=-200)
+
+
+def _own_temporary_folder() -> ScratchDir:
+    """Have all temporary files of this process go the way of its scratch folder."""
+    global _temporary  # noqa: PLW0603 - one for this process
+    _temporary = ScratchDir(SETTINGS.worker.scratch, "processes")
+    tempfile.tempdir = str(_temporary.path)
+    return _temporary
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -168,10 +182,7 @@ def _begin_child(**_: Any) -> None:
     removed = remove_abandoned(SETTINGS.worker.scratch)
     if removed:
         log.info("scratch.cleared", folders=removed)
-    # So that all temporary folders of this process go the same way.
-    global _temporary  # noqa: PLW0603 - one for this process
-    _temporary = ScratchDir(SETTINGS.worker.scratch, "processes")
-    tempfile.tempdir = str(_temporary.path)
+    _own_temporary_folder()
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]

@@ -18,8 +18,11 @@ from typing import Any
 import imageio_ffmpeg
 import requests
 
+from tests.conftest import SAMPLE
+
 STILL = {"kind": "thumbnail", "width": 96}
 GIF = {"kind": "animation", "format": "gif", "start": 0, "duration": 0.5, "width": 96}
+LONG = {"kind": "animation", "format": "webp", "start": 0, "duration": 9, "width": 480}
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 GARBAGE = b"no video "
 
@@ -34,10 +37,11 @@ class Clips:
         subprocess.run(make, check=True, timeout=120)
         self._base = path.read_bytes()
 
-    def fresh(self) -> bytes:
+    def fresh(self, *, long: bool = False) -> bytes:
         """Return a clip; what its last box ('free', ISO/IEC 14496-12) has is new."""
         own = uuid.uuid4().bytes
-        return self._base + struct.pack(">I4s", 8 + len(own), b"free") + own
+        base = SAMPLE.read_bytes() if long else self._base
+        return base + struct.pack(">I4s", 8 + len(own), b"free") + own
 
 
 @dataclass
@@ -70,6 +74,11 @@ class Client:
         """Post a clip for one thumbnail."""
         job = self._post_file(self.clips.fresh(), [STILL])
         return Accepted(job["id"], "still", self._completes)
+
+    def work(self) -> Accepted:
+        """Post a longer clip, for an animation that takes seconds."""
+        job = self._post_file(self.clips.fresh(long=True), [LONG])
+        return Accepted(job["id"], "work", self._completes)
 
     def object(self) -> Accepted:
         """Put an object into the bucket, and name it."""
@@ -104,14 +113,19 @@ class Client:
         """Announce an upload, and never send it."""
         self._announce(1 << 20)
 
-    def cancelled(self) -> Accepted:
-        """Post a clip, and cancel its job."""
+    def doomed(self) -> Accepted:
+        """Post a clip whose job is going to be cancelled."""
         job = self._post_file(self.clips.fresh(), [STILL, GIF])
-        # 409: it had ended before.
-        self._ask("POST", f"{self.url}/v1/jobs/{job['id']}/cancel")
-        return Accepted(
-            job["id"], "cancelled", frozenset({"cancelled", "completed", "partial"})
-        )
+        ends = frozenset({"cancelled", "completed", "partial"})
+        return Accepted(job["id"], "cancelled", ends)
+
+    def cancel(self, job_id: str) -> bool:
+        """Cancel a job; return False if it had ended."""
+        answer = self._ask("POST", f"{self.url}/v1/jobs/{job_id}/cancel")
+        if answer.status_code == 409:
+            return False
+        answer.raise_for_status()
+        return True
 
     def invalid(self) -> Accepted:
         """Post what no decoder takes."""

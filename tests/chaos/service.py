@@ -135,6 +135,7 @@ class Service:
         until(answers, 120, f"{name} answers")
 
     def start(self, name: str) -> None:
+        """Start a part; ``worker2`` is one more worker, and so on."""
         python = sys.executable
         bind = f"127.0.0.1:{self.ports['api']}"
         celery = [python, "-m", "celery", "-A", "worker.app", "worker"]
@@ -166,7 +167,10 @@ class Service:
             "sweep": [python, "-m", "worker.maintenance"],
             "poller": [python, "-m", "worker.s3_poller"],
         }
-        self._spawn(name, commands[name])
+        argv = commands[name.rstrip("0123456789")]
+        if argv[2] == "celery":
+            argv += ["-n", f"{name}@%h"]
+        self._spawn(name, argv)
 
     def kill(self, name: str) -> None:
         self._kill_group(self.children[name])
@@ -187,12 +191,12 @@ class Service:
 
     def restart_all(self) -> None:
         """Start again what ended by itself, as any supervisor does."""
-        for name in ("api", "worker", "sweep"):
-            if self.children[name].poll() is not None:
+        for name, child in list(self.children.items()):
+            if name not in {"broker", "store"} and child.poll() is not None:
                 self.start(name)
 
-    def pool_children(self) -> list[int]:
-        parent = self.children["worker"].pid
+    def pool_children(self, name: str = "worker") -> list[int]:
+        parent = self.children[name].pid
         listing = Path(f"/proc/{parent}/task/{parent}/children").read_text()
         return [int(pid) for pid in listing.split()]
 

@@ -81,7 +81,7 @@ class Load:
     def __post_init__(self) -> None:
         ask = self.client
         self._ways: list[Callable[[], Accepted | None]] = [
-            *(ask.upload, ask.object, ask.still, ask.resumable, ask.cancelled),
+            *(ask.upload, ask.object, ask.still, ask.resumable, ask.doomed),
             *(ask.upload, ask.object, ask.still, ask.invalid, self._never_a_job),
         ]
 
@@ -98,6 +98,8 @@ class Load:
             self.wrong.append(f"{way.__name__}: {error!r}")
 
     def _follow(self, accepted: Accepted, number: int) -> None:
+        if accepted.way == "cancelled":
+            self.client.cancel(accepted.id)
         job = self.client.await_end(accepted.id, JOB_SECONDS)
         self.tally[f"{accepted.way}: {job['status']}"] += 1
         assert job["status"] in accepted.ends, job
