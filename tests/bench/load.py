@@ -6,6 +6,7 @@ that on few cores the server is what is measured.
 
 from __future__ import annotations
 
+import math
 import re
 import selectors
 import socket
@@ -90,8 +91,11 @@ def run(
     seconds: float,
     connections: int,
     rate: float | None = None,
+    most: float = math.inf,
 ) -> Result:
     """Send what ``request`` returns for ``seconds``, and await all answers.
+
+    It ends earlier when ``most`` requests have been sent.
 
     Without ``rate`` each connection sends as soon as it is answered; with it requests
     are due at that many a second, whether or not a connection is free by then.
@@ -103,9 +107,15 @@ def run(
         selector.register(one.socket, selectors.EVENT_READ, one)
     everyone, result = list(idle), Result()
     began = due = time.perf_counter()
-    while (now := time.perf_counter()) - began < seconds or len(idle) < connections:
-        while idle and now - began < seconds and (rate is None or due <= now):
+    sent = 0
+
+    def goes_on() -> bool:
+        return now - began < seconds and sent < most
+
+    while (now := time.perf_counter()) and (goes_on() or len(idle) < connections):
+        while idle and goes_on() and (rate is None or due <= now):
             idle.popleft().send(request(), now if rate is None else due)
+            sent += 1
             due += 0 if rate is None else 1 / rate
         pause = 0.2 if rate is None or not idle else max(0.0, due - now)
         for key, _ in selector.select(pause):

@@ -22,7 +22,7 @@ from tests.conftest import SAMPLE
 
 STILL = {"kind": "thumbnail", "width": 96}
 GIF = {"kind": "animation", "format": "gif", "start": 0, "duration": 0.5, "width": 96}
-LONG = {"kind": "animation", "format": "webp", "start": 0, "duration": 9, "width": 480}
+LONG = {"kind": "animation", "format": "webp", "start": 0, "duration": 5, "width": 320}
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 GARBAGE = b"no video "
 

@@ -15,6 +15,8 @@ Then nothing is broken any more, and the table says what is lost, doubled or lef
 (5 s) of production, and the next only when the service has recovered. It measures the
 time from the begin of the fault until a job that was posted then is accepted, until the
 jobs that were at work have ended, and until that new job has.
+
+``--anchor`` and ``--burst`` have their own texts: tests/chaos/anchor.py and burst.py.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from pathlib import Path
 import redis
 import requests
 
+from tests.chaos import anchor, burst
 from tests.chaos.faults import KINDS, Host, NotNow
 from tests.chaos.ledger import Findings, Ledger, settle
 from tests.chaos.load import Accepted, Client, Clips
@@ -234,6 +237,10 @@ def main(argv: list[str]) -> int:
     what.add_argument("--minutes", type=float, metavar="N", help="the long form")
     text = "one measurement of each kind, or of KIND (as the table calls it)"
     what.add_argument("--recovery", nargs="*", metavar="KIND", help=text)
+    text = "count what plain Celery loses: 20,000 messages, 60 kills"
+    what.add_argument("--anchor", action="store_true", help=text)
+    text = "accept so many jobs at once, run one in twenty, cancel the others"
+    what.add_argument("--burst", type=int, metavar="JOBS", help=text)
     text = "the order of jobs and faults; default: 1"
     parser.add_argument("--seed", type=int, default=1, metavar="N", help=text)
     text = "a new folder for table, logs and data; default: .data/chaos-PROCESS"
@@ -244,13 +251,25 @@ def main(argv: list[str]) -> int:
             parser.error(f"no such kind: {kind!r}; there are: {', '.join(KINDS)}")
     if given.minutes is not None and given.minutes <= 0:
         parser.error(f"--minutes is {given.minutes:g}: it must be over 0")
+    if given.burst is not None and given.burst < burst.DRAWN:
+        parser.error(f"--burst is {given.burst}: it must be at least {burst.DRAWN}")
     folder = (given.folder or ROOT / ".data" / f"chaos-{os.getpid()}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    if given.minutes is None:
-        holds = recovery(folder, given.recovery or list(KINDS))
-    else:
-        holds = long_form(folder, given.minutes, given.seed)
-    return 0 if holds else 1
+    return 0 if _run(given, folder) else 1
+
+
+def _run(given: argparse.Namespace, folder: Path) -> bool:
+    if given.minutes is not None:
+        return long_form(folder, given.minutes, given.seed)
+    if given.recovery is not None:
+        return recovery(folder, given.recovery or list(KINDS))
+    if given.anchor:
+        found = anchor.count(anchor.MESSAGES, anchor.KILLS)
+        print(anchor.table(found), flush=True)
+        return True
+    counted = burst.burst(folder, given.burst, given.seed)
+    print(burst.table(counted), flush=True)
+    return counted.holds
 
 
 if __name__ == "__main__":
