@@ -33,6 +33,7 @@ from tests.e2e.context import aws, rclone
 
 WORKERS = ("worker", "worker2")
 PRODUCTION = dict(zip(LEASES, ("30", "5", "5", "10"), strict=True))
+HARD_SECONDS = 180
 _LOOK_SECONDS = 5.0
 _DISK = "192m"
 _MIB = 1 << 20
@@ -51,7 +52,7 @@ class Host(Service):
         super().__init__(
             folder,
             api="tests.chaos.failpoint:app",
-            FRAMEMILL_ENGINE_HARD_SECONDS="60",
+            FRAMEMILL_ENGINE_HARD_SECONDS=str(HARD_SECONDS),
             FRAMEMILL_WORKER_CACHE_BYTES=str(48 * _MIB),
             FRAMEMILL_WORKER_SHUTDOWN_SECONDS="5",
             REMAP_SIGTERM="SIGQUIT",
@@ -240,7 +241,7 @@ def both_workers_restarted(host: Host) -> None:
 def _terminate(host: Host, name: str) -> None:
     with host.held(name):
         host.children[name].send_signal(signal.SIGTERM)
-        host.children[name].wait(60)
+        host.children[name].wait(180)
 
 
 def api_killed(host: Host) -> None:

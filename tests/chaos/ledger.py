@@ -26,12 +26,13 @@ from PIL import Image
 from common.jobs.store import JobStore
 from common.model import Artifact, JobRecord
 from common.settings.load import Settings
-from tests.chaos.faults import WORKERS, Host
+from tests.chaos.faults import HARD_SECONDS, WORKERS, Host
 from tests.chaos.load import ENDED, Accepted
 
 _INDEXES = ("leased", "delayed", "queued:fast", "queued:slow", "pending:fast")
+_OURS = ("in/", "out/", "jobs/")
 _CONNECTIONS = 120
-_LEFT_SECONDS = 150.0
+_LEFT_SECONDS = 120.0
 
 
 @dataclass
@@ -88,10 +89,12 @@ class Findings:
         return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 
-def settle(host: Host, ledger: Ledger) -> Findings:
+def settle(host: Host, ledger: Ledger, *, patient: bool = False) -> Findings:
     """Look at every job and at all that is left; no fault may be going on.
 
-    What ends by itself soon, such as the folder of a dead attempt, gets the time.
+    What ends by itself soon, such as the folder of a dead attempt, gets the time. The
+    results of attempts that did not count go HARD_SECONDS after the end of their job:
+    only who is ``patient`` waits for that, others find them in the janitor's list.
     """
     found = Findings()
     store = job_store(host)
@@ -108,8 +111,9 @@ def settle(host: Host, ledger: Ledger) -> Findings:
         _judge(host, job, accepted, found)
         named |= {f"jobs/{job_id}.json", job.source.key or ""}
         named |= {one.key for output in job.outputs for one in output.artifacts}
-    deadline = time.monotonic() + _LEFT_SECONDS
-    while left := _left(host, named):
+    wait = _LEFT_SECONDS + (HARD_SECONDS if patient else 0)
+    deadline = time.monotonic() + wait
+    while left := _left(host, named, patient=patient):
         if time.monotonic() > deadline:
             found.orphans = left
             break
@@ -171,12 +175,13 @@ def _broken(host: Host, artifact: Artifact) -> str | None:
     return None
 
 
-def _left(host: Host, named: set[str]) -> list[str]:
+def _left(host: Host, named: set[str], *, patient: bool) -> list[str]:
     """Return processes, folders and objects that nothing stands for now."""
     client = host.client("store")
     # The janitor's list; what stands there goes in its time.
     due = client.zrange("fm:chores", 0, -1)
     listed = {one.removeprefix("blob:") for one in due if one.startswith("blob:")}
+    ended = {one.removeprefix("litter:") for one in due if one.startswith("litter:")}
     used = {key.removeprefix("fm:users:") for key in client.scan_iter("fm:users:*")}
     left = [f"FFmpeg {pid}" for pid in host.orphans()]
     left += [f"process {pid}" for pid in _strays(host)]
@@ -186,10 +191,12 @@ def _left(host: Host, named: set[str]) -> list[str]:
     if len(owned) > living:
         left.append(f"{len(owned)} folders of {living} processes of workers")
     left += [f"temporary {one}" for one in (host.folder / "tmp").iterdir()]
+    known = named | listed | used
     for path in host.objects.rglob("*"):
         key = str(path.relative_to(host.objects))
-        mine = key.startswith(("in/", "out/", "jobs/"))
-        if path.is_file() and mine and key not in named | listed | used:
+        if not path.is_file() or key in known or not key.startswith(_OURS):
+            continue
+        if patient or not (key.startswith("out/") and key.split("/")[1] in ended):
             left.append(f"object {key}")
     return left
 

@@ -51,13 +51,22 @@ _CLIENTS = 6
 # More would only wait; fewer would leave workers idle between faults.
 _IN_FLIGHT = 40
 _FAULT_PAUSE = 1.0
+_WORK_SECONDS = 10.0
 _END_SECONDS = 600.0
 
 
 class Clients:
     """Post jobs of every way until they are told to stop."""
 
-    def __init__(self, host: Host, client: Client, ledger: Ledger, seed: int) -> None:
+    def __init__(
+        self,
+        host: Host,
+        client: Client,
+        ledger: Ledger,
+        seed: int,
+        in_flight: int = _IN_FLIGHT,
+    ) -> None:
+        self._in_flight = in_flight
         self._host = host
         self._client = client
         self.ledger = ledger
@@ -71,14 +80,14 @@ class Clients:
         ways = [*[ask.still] * 12, *[ask.upload] * 3, *[ask.object] * 2, ask.resumable]
         ways += [ask.doomed, ask.invalid]
         while not self._stop.is_set():
-            if self._unfinished >= _IN_FLIGHT:
+            if self._unfinished >= self._in_flight:
                 self._stop.wait(0.2)
                 continue
             deck = ways.copy()
             self._random.shuffle(deck)
             for way in deck:
                 self.one(way)
-                if self._stop.wait(0.1) or self._unfinished >= _IN_FLIGHT:
+                if self._stop.wait(0.1) or self._unfinished >= self._in_flight:
                     break
 
     def one(self, way: Callable[[], Accepted]) -> Accepted | None:
@@ -125,16 +134,23 @@ class Faults:
         self._random = random.Random(self.seed)
 
     def one(self) -> None:
+        """Do the next kind, once a task is at work; what is away cannot be broken."""
         if not self._deck:
             self._deck = list(KINDS)
             self._random.shuffle(self._deck)
         name = self._deck.pop()
+        self._await_work()
         try:
             KINDS[name](self.host)
-        except NotNow:
+        except (NotNow, ProcessLookupError, redis.ConnectionError):
             self.skipped[name] += 1
         else:
             self.done[name] += 1
+
+    def _await_work(self) -> None:
+        client = self.host.client("store")
+        with suppress(AssertionError, redis.RedisError):
+            until(lambda: client.zcard("fm:leased"), _WORK_SECONDS, "a task at work")
 
 
 def run(host: Host, minutes: float, seed: int, clips: Clips) -> tuple[Clients, Faults]:
@@ -219,7 +235,7 @@ def long_form(folder: Path, minutes: float, seed: int) -> bool:
     began = time.monotonic()
     with Host(folder) as host:
         clients, faults = run(host, minutes, seed, clips)
-        found = settle(host, clients.ledger)
+        found = settle(host, clients.ledger, patient=True)
     text, holds = table(clients, faults, found, time.monotonic() - began)
     (folder / "table.md").write_text(text + "\n")
     print(text, flush=True)
