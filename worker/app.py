@@ -43,6 +43,7 @@ from common.telemetry import logging as telemetry
 from common.telemetry import metrics
 from worker import broker
 from worker.lease import Attempt, Work, WorkerContext, run
+from worker.media.ffmpeg import binary
 from worker.media.sandbox import layers, prepared
 from worker.media.sandbox.limits import die_with_parent
 from worker.scratch import ScratchDir, remove_abandoned
@@ -140,6 +141,12 @@ def _check_before_work(**_: Any) -> None:
     # Celery logs other errors of a signal's receiver, and goes on.
     if reason := layers.refusal(SETTINGS.engine.sandbox):
         raise SystemExit(f"framemill: {reason}")
+    # Before the pool is forked. FFmpeg is tried out when it is looked for, and a
+    # failure is remembered: all tasks of a pool process whose trial was killed fail.
+    try:
+        binary.path(SETTINGS)
+    except RuntimeError as error:
+        raise SystemExit(f"framemill: {error}") from error
     try:
         check_servers(JobStore.connect(SETTINGS), CeleryDispatcher(app))
         metrics.serve(SETTINGS.metrics, "worker")
