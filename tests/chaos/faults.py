@@ -209,7 +209,7 @@ def decoder_server_killed(host: Host) -> None:
             with suppress(OSError):
                 listing = Path(f"/proc/{pid}/task/{pid}/children").read_text()
                 found += [int(child) for child in listing.split()]
-        return found
+        return found  # of a process that starts, also what it runs to look around
 
     _kill(_some(servers, "server of decoders"))
 
@@ -249,7 +249,11 @@ def api_killed(host: Host) -> None:
 
 
 def api_killed_amid_an_upload(host: Host) -> None:
-    with socket.create_connection(("127.0.0.1", host.ports["api"]), 10) as link:
+    try:
+        link = socket.create_connection(("127.0.0.1", host.ports["api"]), 10)
+    except OSError as error:
+        raise NotNow("the API was away") from error
+    with link:
         head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n"
         head += "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
         part = '--b\r\nContent-Disposition: form-data; name="file"; filename="c"'

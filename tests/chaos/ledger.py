@@ -182,6 +182,8 @@ def _left(host: Host, named: set[str], *, patient: bool) -> list[str]:
     due = client.zrange("fm:chores", 0, -1)
     listed = {one.removeprefix("blob:") for one in due if one.startswith("blob:")}
     ended = {one.removeprefix("litter:") for one in due if one.startswith("litter:")}
+    # An upload that its client gave up goes when its time is over, as a whole.
+    uploads = set(client.zrange("fm:uploads", 0, -1))
     used = {key.removeprefix("fm:users:") for key in client.scan_iter("fm:users:*")}
     left = [f"FFmpeg {pid}" for pid in host.orphans()]
     left += [f"process {pid}" for pid in _strays(host)]
@@ -196,7 +198,10 @@ def _left(host: Host, named: set[str], *, patient: bool) -> list[str]:
         key = str(path.relative_to(host.objects))
         if not path.is_file() or key in known or not key.startswith(_OURS):
             continue
-        if patient or not (key.startswith("out/") and key.split("/")[1] in ended):
+        kind, name, *_ = key.split("/")
+        if kind == "in" and name in uploads:
+            continue
+        if patient or not (kind == "out" and name in ended):
             left.append(f"object {key}")
     return left
 

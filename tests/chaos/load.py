@@ -63,6 +63,7 @@ class Client:
     bucket: str = "framemill"
     webhook: str = ""
     seconds: float = 60.0
+    refused_polls: int = 0
     _completes: frozenset[str] = field(default=frozenset({"completed"}), init=False)
 
     def upload(self) -> Accepted:
@@ -142,13 +143,23 @@ class Client:
         assert answer.status_code == 422, answer.text
 
     def await_end(self, job_id: str, seconds: float) -> dict[str, Any]:
-        """Return the document of a job once it has ended."""
+        """Return the document of a job once it has ended.
+
+        A 503 is asked again after a pause, as its Retry-After says, and counted.
+        """
         deadline = time.monotonic() + seconds
+        url = f"{self.url}/v1/jobs/{job_id}"
         while True:
-            job = self.get(f"/v1/jobs/{job_id}", {"Prefer": "wait=10"})
-            if job["status"] in ENDED:
-                return job
-            assert time.monotonic() < deadline, f"{job_id} is {job['status']}"
+            answer = self._ask("GET", url, headers={"Prefer": "wait=10"})
+            if answer.status_code == 503:
+                self.refused_polls += 1
+                time.sleep(min(10.0, float(answer.headers["Retry-After"])))
+            else:
+                answer.raise_for_status()
+                job: dict[str, Any] = answer.json()
+                if job["status"] in ENDED:
+                    return job
+            assert time.monotonic() < deadline, f"{job_id} has not ended"
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Any:
         answer = self._ask("GET", self.url + path, headers=headers)

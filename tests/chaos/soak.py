@@ -220,6 +220,7 @@ def soak(folder: Path, minutes: float, *, drained: bool = True) -> bool:
         usage.table(found),
         f"\n{minutes:g} minutes, {len(samples)} samples; {hooks} webhooks",
         *(f"{number:6d}  {name}" for name, number in sorted(load.tally.items())),
+        f"polls that were answered by 503, and repeated: {client.refused_polls}",
         f"went wrong: {len(load.wrong)}",
         *load.wrong[:20],
         f"left after the retention: {len(left)}",
