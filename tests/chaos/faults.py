@@ -16,7 +16,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -44,14 +44,25 @@ class NotNow(RuntimeError):
 
 
 class Host(Service):
-    """The whole service, and what breaks it; ``seconds`` is how long outages last."""
+    """The whole service, and what breaks it; ``seconds`` is how long outages last.
 
-    def __init__(self, folder: Path, seconds: float = 4.0, **settings: str) -> None:
+    ``trees`` are the checkouts of parts of another version.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float = 4.0,
+        *,
+        api: str = "tests.chaos.failpoint:app",
+        trees: Mapping[str, Path] | None = None,
+        **settings: str,
+    ) -> None:
         self.seconds = seconds
         self.failpoint = folder / "failpoint"
         super().__init__(
             folder,
-            api="tests.chaos.failpoint:app",
+            api=api,
             FRAMEMILL_ENGINE_HARD_SECONDS=str(HARD_SECONDS),
             FRAMEMILL_WORKER_CACHE_BYTES=str(48 * _MIB),
             FRAMEMILL_WORKER_SHUTDOWN_SECONDS="5",
@@ -59,6 +70,7 @@ class Host(Service):
             CHAOS_FAILPOINT=str(self.failpoint),
             **settings,
         )
+        self.trees |= trees or {}
         self.has_disk = False
         self._held: set[str] = set()
         self._lock = threading.RLock()
@@ -230,15 +242,16 @@ def worker_stopped_past_its_lease(host: Host) -> None:
 
 
 def worker_restarted(host: Host) -> None:
-    _terminate(host, "worker")
+    terminate(host, "worker")
 
 
 def both_workers_restarted(host: Host) -> None:
     for name in WORKERS:
-        _terminate(host, name)
+        terminate(host, name)
 
 
-def _terminate(host: Host, name: str) -> None:
+def terminate(host: Host, name: str) -> None:
+    """Have a part end as a deploy does; the supervisor then starts it again."""
     with host.held(name):
         host.children[name].send_signal(signal.SIGTERM)
         host.children[name].wait(180)
@@ -273,7 +286,7 @@ def api_dies_between_record_and_message(host: Host) -> None:
 
 
 def api_restarted(host: Host) -> None:
-    _terminate(host, "api")
+    terminate(host, "api")
 
 
 def reaper_killed(host: Host) -> None:

@@ -10,21 +10,12 @@ draws. It goes on until the minutes are over and 50 jobs and 5 faults for each m
 have been counted. Leases are short (4 s), so that a job may meet many faults.
 
 Then nothing is broken any more, and the table says what is lost, doubled or left.
-
-``./dev chaos --recovery`` does each kind once, with the lease (30 s) and the sweep
-(5 s) of production, and the next only when the service has recovered. It measures the
-time from the begin of the fault until a job that was posted then is accepted, until the
-jobs that were at work have ended, and until that new job has.
-
-``--anchor`` and ``--burst`` have their own texts: tests/chaos/anchor.py and burst.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
-import sys
 import threading
 import time
 from collections import Counter
@@ -37,13 +28,10 @@ from pathlib import Path
 import redis
 import requests
 
-from tests.chaos import anchor, burst
 from tests.chaos.faults import KINDS, Host, NotNow
 from tests.chaos.ledger import Findings, Ledger, settle
 from tests.chaos.load import Accepted, Client, Clips
-from tests.chaos.recovery import recovery
 from tests.chaos.service import until
-from tests.conftest import ROOT
 
 JOBS_A_MINUTE = 50
 FAULTS_A_MINUTE = 5
@@ -229,64 +217,11 @@ def table(
     return "\n".join(lines), holds
 
 
-def long_form(folder: Path, minutes: float, seed: int) -> bool:
-    """Run the long form in a folder, print the table; return whether all held."""
+def long_form(folder: Path, minutes: float, seed: int) -> tuple[str, bool]:
+    """Run the long form in a folder; return the table, and whether all held."""
     clips = Clips(folder)
     began = time.monotonic()
     with Host(folder) as host:
         clients, faults = run(host, minutes, seed, clips)
         found = settle(host, clients.ledger, patient=True)
-    text, holds = table(clients, faults, found, time.monotonic() - began)
-    (folder / "table.md").write_text(text + "\n")
-    print(text, flush=True)
-    return holds
-
-
-def main(argv: list[str]) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="./dev chaos",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--minutes", type=float, metavar="N", help="the long form")
-    text = "one measurement of each kind, or of KIND (as the table calls it)"
-    what.add_argument("--recovery", nargs="*", metavar="KIND", help=text)
-    text = "count what plain Celery loses: 20,000 messages, 60 kills"
-    what.add_argument("--anchor", action="store_true", help=text)
-    text = "accept so many jobs at once, run one in twenty, cancel the others"
-    what.add_argument("--burst", type=int, metavar="JOBS", help=text)
-    text = "the order of jobs and faults; default: 1"
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help=text)
-    text = "a new folder for table, logs and data; default: .data/chaos-PROCESS"
-    parser.add_argument("--folder", type=Path, metavar="FOLDER", help=text)
-    given = parser.parse_args(argv)
-    for kind in given.recovery or ():
-        if kind not in KINDS:
-            parser.error(f"no such kind: {kind!r}; there are: {', '.join(KINDS)}")
-    if given.minutes is not None and given.minutes <= 0:
-        parser.error(f"--minutes is {given.minutes:g}: it must be over 0")
-    if given.burst is not None and given.burst < burst.DRAWN:
-        parser.error(f"--burst is {given.burst}: it must be at least {burst.DRAWN}")
-    folder = (given.folder or ROOT / ".data" / f"chaos-{os.getpid()}").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return 0 if _run(given, folder) else 1
-
-
-def _run(given: argparse.Namespace, folder: Path) -> bool:
-    if given.minutes is not None:
-        return long_form(folder, given.minutes, given.seed)
-    if given.recovery is not None:
-        return recovery(folder, given.recovery or list(KINDS))
-    if given.anchor:
-        found = anchor.count(anchor.MESSAGES, anchor.KILLS)
-        print(anchor.table(found), flush=True)
-        return True
-    counted = burst.burst(folder, given.burst, given.seed)
-    print(burst.table(counted), flush=True)
-    return counted.holds
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return table(clients, faults, found, time.monotonic() - began)

@@ -61,6 +61,8 @@ class Service:
         self.api_app = api
         self.ports = {name: free_port() for name in ("broker", "store", "api")}
         self.children: dict[str, subprocess.Popen[bytes]] = {}
+        # Checkouts of parts of another version.
+        self.trees: dict[str, Path] = {}
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("FRAMEMILL_")},
             **LEASES,
@@ -270,7 +272,7 @@ class Service:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.children[name] = subprocess.Popen(
                 argv,
-                cwd=ROOT,
+                cwd=self.trees.get(name, ROOT),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.faults import WORKERS, Host, messages_repeated
+from tests.chaos.faults import WORKERS, Host, messages_repeated, terminate
 from tests.chaos.ledger import Ledger, settle
 from tests.chaos.load import ENDED, Accepted, Client, Clips
 from tests.chaos.service import until
@@ -173,9 +173,7 @@ def test_jobs_are_accepted_while_the_broker_is_away_and_done_after(host, client)
 def test_a_restart_of_every_process_amid_load_runs_little_again(host, client):
     jobs = [client.upload() for _ in range(12)]
     for name in ("sweep", "worker", "worker2", "api"):
-        with host.held(name):
-            host.children[name].send_signal(signal.SIGTERM)
-            host.children[name].wait(120)
+        terminate(host, name)
         until(lambda name=name: host.children[name].poll() is None, 60, name)
         until(host.whole, 120, "the service is whole")
         jobs.append(client.upload())
