@@ -33,7 +33,7 @@ from common.sealing import SealBroken, seal, unseal
 log = structlog.get_logger(__name__)
 
 REPLAYED = "Idempotent-Replayed"
-_KNOWN_BY_RECORD = frozenset({"jobs.create", "batches.create"})
+_KNOWN_BY_RECORD = frozenset({"jobs.create", "jobs.create_of_file", "batches.create"})
 # S3's notifications name the version of their object, and tus appends at an offset.
 _NEED_NO_KEY = frozenset({"s3_events.take", "tus.one"})
 # What a request amounts to whose body is not JSON (tus).

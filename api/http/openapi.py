@@ -6,8 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 JSON = "application/json"
+FORM = "multipart/form-data"
 TEXT: dict[str, Any] = {"type": "string"}
 JOB_ID: dict[str, Any] = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+
+
+def raw(kind: str = "application/octet-stream") -> dict[str, Any]:
+    """Return the schema of bytes, in the words of OpenAPI 3.1 and of 3.0."""
+    return {"type": "string", "format": "binary", "contentMediaType": kind}
 
 
 def ref(kind: str, name: str) -> dict[str, str]:

@@ -11,13 +11,21 @@ from api.http.headers import (
     MAX_SEARCH_CHARS,
     MAX_WAIT_SECONDS,
 )
-from api.http.openapi import JOB_ID, JSON, TEXT, answer, parameter, problems, ref
+from api.http.openapi import (
+    FORM,
+    JOB_ID,
+    JSON,
+    TEXT,
+    answer,
+    parameter,
+    problems,
+    raw,
+    ref,
+)
 from api.http.openapi import parameters as references
 from api.jobs.events import MOST_FOLLOWED
-from api.jobs.schemas import FormRequest
 from common.model import JobStatus
 
-_FIELDS = tuple(FormRequest.model_fields)
 _ID = "[0-9a-f]{32}"
 _LIMITS = ("RateLimit", "RateLimit-Policy")
 _WAITED = ("Location", "Retry-After", "Preference-Applied")
@@ -41,17 +49,6 @@ _EXAMPLES = {
             "preset": "web",
             "notify": [{"type": "webhook", "url": "https://receiver.example/hook"}],
         },
-    },
-}
-# OpenAPI 3.1 has no words for a stream: this is one event of it, field by field.
-_EVENT: dict[str, Any] = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "id": {"type": "string", "description": "For Last-Event-ID; none on progress."},
-        "event": {"type": "string", "description": "progress, or the event's type."},
-        "data": {"type": "string", "contentMediaType": JSON},
-        "retry": {"type": "integer", "description": "Milliseconds."},
     },
 }
 
@@ -127,6 +124,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
     one = references("JobId")
     return {
         "/v1/jobs": {"post": _create(common), "get": _list(common)},
+        "/v1/jobs/file": {"post": _create_of_file(common)},
         "/v1/jobs/{job_id}": {
             "parameters": one,
             "get": _show(common),
@@ -161,38 +159,32 @@ def _jobs(*statuses: int) -> dict[str, Any]:
 
 
 def _create(common: set[int]) -> dict[str, Any]:
-    file = {
-        "type": "string",
-        "contentMediaType": "application/octet-stream",
-        "description": "The video.",
-    }
-    form = {
-        "type": "object",
-        "required": ["file"],
-        "additionalProperties": False,
-        "properties": {
-            "file": file,
-            **{
-                name: {"$ref": f"#/components/schemas/FormRequest/properties/{name}"}
-                for name in _FIELDS
-            },
-        },
-    }
-    content = {
-        JSON: {"schema": ref("schemas", "JobRequest"), "examples": _EXAMPLES},
-        "multipart/form-data": {
-            "schema": form,
-            "encoding": {name: {"contentType": JSON} for name in _FIELDS},
-        },
-    }
+    body = {"schema": ref("schemas", "JobRequest"), "examples": _EXAMPLES}
     return _operation(
         "createJob",
-        "Submit a video",
-        description="A file as multipart/form-data, or a source that the service "
-        "reaches as JSON. Without outputs: a thumbnail and an animated GIF.",
+        "Submit a video that the service reaches",
+        description="Without outputs: a thumbnail and an animated GIF. A file is sent "
+        "to /v1/jobs/file. For curl and pages of HTML, this address takes a form, too: "
+        "its part file is the video, and each other part is a field as of this body, "
+        "in JSON.",
         parameters=references("Prefer", "IdempotencyKey"),
-        requestBody={"required": True, "content": content},
+        requestBody={"required": True, "content": {JSON: body}},
         # 409: an upload that is not complete; 404: deleted while it was waited for.
+        responses=_jobs(200, 202) | problems(common | {404, 409, 413, 415}),
+    )
+
+
+def _create_of_file(common: set[int]) -> dict[str, Any]:
+    body = {
+        "schema": ref("schemas", "FileRequest"),
+        "encoding": {"job": {"contentType": JSON}},
+    }
+    return _operation(
+        "createJobOfFile",
+        "Submit a video file",
+        description="A form of two parts: the file, and what to make of it, as JSON.",
+        parameters=references("Prefer", "IdempotencyKey"),
+        requestBody={"required": True, "content": {FORM: body}},
         responses=_jobs(200, 202) | problems(common | {404, 409, 413, 415}),
     )
 
@@ -248,7 +240,7 @@ def _stream(common: set[int]) -> dict[str, Any]:
         description="The number of streams is limited: on 429, poll the job instead.",
         parameters=references("LastEventId"),
         responses={
-            "200": answer(text, _EVENT, kind="text/event-stream"),
+            "200": answer(text, "EventView", kind="text/event-stream"),
             "204": {"description": "The job has ended, and there are no later events."},
         }
         | problems(common | {404}),
@@ -275,7 +267,7 @@ def _stream_many(common: set[int]) -> dict[str, Any]:
             *references("LastEventId"),
         ],
         responses={
-            "200": answer(text, _EVENT, kind="text/event-stream"),
+            "200": answer(text, "EventView", kind="text/event-stream"),
             "204": {"description": "All have ended, and there are no later events."},
         }
         | problems(common | {404}),
@@ -283,7 +275,7 @@ def _stream_many(common: set[int]) -> dict[str, Any]:
 
 
 def _archive(common: set[int]) -> dict[str, Any]:
-    zipped = {"type": "string", "contentMediaType": "application/zip"}
+    zipped = raw("application/zip")
     return _operation(
         "getArchive",
         "Fetch all files of a job as a zip",

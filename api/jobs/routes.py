@@ -11,14 +11,14 @@ from api.http import headers
 from api.http import json_body as bodies
 from api.http.headers import check_id
 from api.http.long_poll import Answers, asks_for_change
+from api.http.openapi import FORM, JSON
 from api.http.services import Services
 from api.jobs.schemas import JobListView
-from api.jobs.submission import submit_form, submit_json
+from api.jobs.submission import Submit, submit_file, submit_form, submit_json
 from api.jobs.views import present, tag
 from common.model import JobRecord, JobStatus
 from common.runtime import Runtime
 
-_MULTIPART = "multipart/form-data"
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 
 
@@ -35,7 +35,13 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("")
     def create() -> Response:
-        return answers.accepted(_create(services))
+        return answers.accepted(
+            _create(services, {JSON: submit_json, FORM: submit_form})
+        )
+
+    @routes.post("/file")
+    def create_of_file() -> Response:
+        return answers.accepted(_create(services, {FORM: submit_file}))
 
     @routes.get("")
     def index() -> Response:
@@ -71,13 +77,14 @@ def blueprint(services: Services) -> Blueprint:
     return routes
 
 
-def _create(services: Services) -> JobRecord:
+def _create(services: Services, submits: dict[str, Submit]) -> JobRecord:
+    """Submit a job by what the address offers for the type of the body."""
     headers.expect_no_query(request)
     who = services.enter("submit")
     key = headers.idempotency_key(request)
-    if request.mimetype not in {_MULTIPART, bodies.JSON_TYPE}:
-        raise bodies.unsupported_type(request, f"{bodies.JSON_TYPE} or {_MULTIPART}")
-    submit = submit_form if request.mimetype == _MULTIPART else submit_json
+    submit = submits.get(request.mimetype)
+    if submit is None:
+        raise bodies.unsupported_type(request, " or ".join(submits))
     quota = services.authenticator.quota(who, repeat=key is not None)
     submitted = submit(services, who, key, quota)
     if submitted.created:

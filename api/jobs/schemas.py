@@ -15,11 +15,13 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidatorFunctionWrapHandler,
+    WithJsonSchema,
     WrapValidator,
     model_validator,
 )
 from pydantic_core import to_json
 
+from api.http.openapi import JSON, raw
 from api.jobs.subscriptions import Subscriptions
 from common.model import JobStatus, OutputStatus, SourceAccess, WholeReason
 from common.outputs.specs import Name, OutputSpec
@@ -206,6 +208,21 @@ class FormRequest(Request):
         default=None,
         description="Any JSON, at most 4 KiB as sent; it comes back unchanged.",
     )
+
+
+class JobPart(Request):
+    """What a job makes, as one part of a form."""
+
+    job: FormRequest = Field(
+        default_factory=FormRequest,
+        description="Default: a thumbnail and an animated GIF.",
+    )
+
+
+class FileRequest(JobPart):
+    """A job over a file that is sent with it."""
+
+    file: Annotated[bytes, WithJsonSchema(raw() | {"description": "The video."})]
 
 
 class JobRequest(FormRequest):
@@ -431,6 +448,17 @@ class JobListView(View):
 
     jobs: list[JobView]
     next: str | None = Field(description="The next page's cursor; null on the last.")
+
+
+class EventView(View):
+    """One event of a stream, field by field: OpenAPI 3.1 has no words for a stream."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    event: str = Field(description="progress, or the event's type.")
+    data: str = Field(json_schema_extra={"contentMediaType": JSON})
+    id: str = Field(default="", description="For Last-Event-ID; none on progress.")
+    retry: int = Field(default=0, description="Milliseconds.")
 
 
 class OutputSchemaView(View):

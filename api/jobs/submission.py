@@ -8,7 +8,7 @@ source is named in the body, comes with the form, or is the upload itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from api.http.multipart import FILE, Form, ReceivedFile, receive
 from api.http.services import Services
 from api.http.validation import collected, validate
 from api.jobs.reservation import ReservedBody
-from api.jobs.schemas import FormRequest, JobRequest, S3Destination
+from api.jobs.schemas import FormRequest, JobPart, JobRequest, S3Destination
 from api.jobs.sources import resolve_source
 from api.jobs.subscriptions import as_stored
 from common.access.principal import Principal
@@ -61,6 +61,10 @@ _PLAIN = frozenset({"preset"})
 _FRAMING_BYTES = 1024 * 1024
 _JOB: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 _FORM: TypeAdapter[FormRequest] = TypeAdapter(FormRequest)
+_PART: TypeAdapter[JobPart] = TypeAdapter(JobPart)
+
+# Takes the service, the caller, the Idempotency-Key and the quota; submits the job.
+Submit = Callable[[Services, Principal, str | None, DailyQuota | None], Submitted]
 
 
 @dataclass(frozen=True)
@@ -185,11 +189,32 @@ def submit_json(
 def submit_form(
     services: Services, who: Principal, key: str | None, quota: DailyQuota | None
 ) -> Submitted:
-    """Submit the job of a multipart body, which brings its source with it.
+    """Submit the job of a form: the file, and a part for each field of the request.
 
     ``key`` is its Idempotency-Key. Raises what the checks, the storage and the job
     service raise; then nothing is left of the file.
     """
+    return _submit_received(services, who, key, quota, FormRequest)
+
+
+def submit_file(
+    services: Services, who: Principal, key: str | None, quota: DailyQuota | None
+) -> Submitted:
+    """Submit the job of a form: the file, and the whole request as one part ``job``.
+
+    See :func:`submit_form`. Programs write this form from the OpenAPI document: each of
+    them has a way of its own to write lists, truth values and nulls as parts.
+    """
+    return _submit_received(services, who, key, quota, JobPart)
+
+
+def _submit_received(
+    services: Services,
+    who: Principal,
+    key: str | None,
+    quota: DailyQuota | None,
+    model: type[FormRequest | JobPart],
+) -> Submitted:
     runtime, job_id = services.runtime, new_id()
     blob_key = source_key(job_id)
     limits = _limits(runtime.settings.limits, who)
@@ -203,12 +228,16 @@ def submit_form(
             body,
             request.content_type or "",
             open_writer=lambda kind: runtime.blobs.writer(blob_key, content_type=kind),
-            known=FormRequest.model_fields.keys(),
+            known=model.model_fields.keys(),
             limits=limits,
         )
         stored = form.file is not None
+        file, document, requested = _read_form(form, model)
+        known = accept_key(ADDRESS, key, {"fields": document, "file": file.sha256})
+        base = "/job" if model is JobPart else ""
+        terms = check_terms(runtime, who, requested, base)
         submitted = runtime.jobs.submit(
-            _of_form(runtime, who, form, key, job_id=job_id, quota=quota)
+            terms.over(_received(file), job_id=job_id, idempotency=known, quota=quota)
         )
     except StoreUnavailable:
         # The store may have accepted the job and its answer was lost: keep the blob.
@@ -222,29 +251,24 @@ def submit_form(
     return submitted
 
 
-def _of_form(
-    runtime: Runtime,
-    who: Principal,
-    form: Form,
-    key: str | None,
-    *,
-    job_id: str,
-    quota: DailyQuota | None,
-) -> Submission:
+def _read_form(
+    form: Form, model: type[FormRequest | JobPart]
+) -> tuple[ReceivedFile, dict[str, Any], FormRequest]:
+    """Return the file, the other parts as they were sent, and what these request."""
     document, faults = _read_fields(form.fields)
     if form.file is None:
         faults += Invalid.one(f"/{FILE}", "the part 'file' is missing").faults
     try:
-        requested = validate(_FORM, document)
+        requested = (
+            validate(_PART, document).job
+            if model is JobPart
+            else validate(_FORM, document)
+        )
     except Invalid as error:
         raise Invalid([*faults, *error.faults]) from error
     if form.file is None or faults:
         raise Invalid(faults)
-    known = accept_key(ADDRESS, key, {"fields": document, "file": form.file.sha256})
-    terms = check_terms(runtime, who, requested)
-    return terms.over(
-        _received(form.file), job_id=job_id, idempotency=known, quota=quota
-    )
+    return form.file, document, requested
 
 
 def _received(file: ReceivedFile) -> Source:
@@ -281,7 +305,8 @@ def _read_field(name: str, text: str) -> Any:
     try:
         return bodies.parse_json(text.encode(), f"the part {name!r}")
     except BadRequest as error:
-        if FormRequest.model_fields[name].annotation is bool:
+        field = FormRequest.model_fields.get(name)
+        if field is not None and field.annotation is bool:
             detail = f"the part {name!r} is {text[:40]!r}, not a truth value"
             raise BadRequest(detail, hint="true or false") from error
         raise

@@ -26,7 +26,7 @@ _EVENT = explained(
     r"^(\*|(job|output|batch)\.(\*|[a-z]{1,32}))$", "an event, such as job.completed"
 )
 _ADDRESS = explained(
-    r"^[^@\s,;<>\"]{1,64}@[^@\s,;<>\"]{1,255}$",
+    r'^[^@\s,;<>"]{1,64}@[^@\s,;<>"]{1,255}$',
     "one plain e-mail address, such as you@example.org",
 )
 

@@ -10,43 +10,21 @@ import json
 from functools import cache
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
 from api.batches import operations as batches
-from api.batches.schemas import BatchListView, BatchRequest, BatchView
 from api.files import operations as files
 from api.http.cookies import COOKIE
 from api.http.openapi import JSON, parameters, problems, ref
 from api.http.problems import PROBLEM
 from api.jobs import operations as jobs
-from api.jobs.schemas import (
-    FormRequest,
-    JobListView,
-    JobRequest,
-    JobView,
-    OutputSchemaView,
-    ProblemView,
-)
-from api.openapi import examples, links
+from api.openapi import components, examples, links
 from api.operators import operations as operators
-from api.operators.schemas import OperationsView, RedrivenView
 from api.s3_events import operations as s3_events
 from api.sessions import operations as sessions
-from api.sessions.schemas import SessionView, SignInRequest
 from api.shares import operations as shares
-from api.shares.schemas import SharedJobView, ShareRequest, ShareView
 from api.uploads import operations as uploads
-from api.uploads.schemas import CompleteRequest, UploadRequest, UploadView
 from api.webhooks import operations as webhooks
-from api.webhooks.schemas import (
-    DeliveryListView,
-    DeliveryView,
-    NewWebhookView,
-    WebhookListView,
-)
 
 VERSION = "0.1.0"
-_REF = "#/components/schemas/{model}"
 _PROBLEMS = {
     400: "The body or a header cannot be parsed.",
     401: "No valid API key.",
@@ -70,7 +48,7 @@ _SECURITY = {
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
 }
 # An S3 notification needs no Idempotency-Key: it names its object's version.
-_NO_KEY = {"/v1/jobs", "/v1/events/s3", "/session"}
+_NO_KEY = {"/v1/jobs", "/v1/jobs/file", "/v1/events/s3", "/session"}
 _ALWAYS = (400, 401, 403, 405, 408, 422, 429, 500, 503)
 
 
@@ -166,40 +144,6 @@ def _problem(status: int, text: str) -> dict[str, Any]:
     }
 
 
-def _schemas() -> dict[str, Any]:
-    """Return the schemas of all requests and answers, by their names."""
-    _, schemas = models_json_schema(
-        [
-            (JobRequest, "validation"),
-            (FormRequest, "validation"),
-            (JobView, "serialization"),
-            (JobListView, "serialization"),
-            (OutputSchemaView, "serialization"),
-            (BatchRequest, "validation"),
-            (BatchView, "serialization"),
-            (BatchListView, "serialization"),
-            (DeliveryView, "serialization"),
-            (DeliveryListView, "serialization"),
-            (UploadRequest, "validation"),
-            (CompleteRequest, "validation"),
-            (UploadView, "serialization"),
-            (SessionView, "serialization"),
-            (ShareRequest, "validation"),
-            (ShareView, "serialization"),
-            (SharedJobView, "serialization"),
-            (SignInRequest, "validation"),
-            (WebhookListView, "serialization"),
-            (NewWebhookView, "serialization"),
-            (OperationsView, "serialization"),
-            (RedrivenView, "serialization"),
-            (ProblemView, "serialization"),
-        ],
-        ref_template=_REF,
-    )
-    definitions: dict[str, Any] = schemas["$defs"]
-    return definitions
-
-
 @cache
 def document() -> dict[str, Any]:
     """Return the whole document."""
@@ -216,7 +160,7 @@ def document() -> dict[str, Any]:
         "tags": [{"name": name} for name in _TAGS],
         "paths": links.add(_paths()),
         "components": {
-            "schemas": examples.add(_schemas()),
+            "schemas": components.schemas(),
             "parameters": _all_parameters(),
             "headers": _all_headers(),
             "responses": {

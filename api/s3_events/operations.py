@@ -14,20 +14,6 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
 
 
 def _take(common: set[int]) -> dict[str, Any]:
-    outcomes = ["created", "known", "unmatched", "own", "superseded"]
-    notification = {
-        "type": "object",
-        "required": ["outcome", "job_id"],
-        "properties": {
-            "outcome": {"type": "string", "enum": outcomes},
-            "job_id": {"type": ["string", "null"]},
-        },
-    }
-    schema = {
-        "type": "object",
-        "required": ["arrivals"],
-        "properties": {"arrivals": {"type": "array", "items": notification}},
-    }
     body = {"schema": {"type": "object"}}
     return {
         "operationId": "takeS3Events",
@@ -40,6 +26,6 @@ def _take(common: set[int]) -> dict[str, Any]:
             "required": True,
             "content": {JSON: body, "text/plain": {"schema": {"type": "string"}}},
         },
-        "responses": {"200": answer("The outcome for each object.", schema)}
+        "responses": {"200": answer("The outcome for each object.", "ArrivalsView")}
         | problems(common | {404, 413}),
     }

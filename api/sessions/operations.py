@@ -66,19 +66,12 @@ def _signed_in() -> dict[str, Any]:
 
 def _body() -> dict[str, Any]:
     request = ref("schemas", "SignInRequest")
-    form = {
-        "type": "object",
-        "required": ["key"],
-        "additionalProperties": False,
-        "properties": {
-            "key": {"$ref": "#/components/schemas/SignInRequest/properties/key"},
-            "next": {"type": "string", "description": "A path of this service."},
-        },
-    }
     return {
         "required": True,
         "content": {
             JSON: {"schema": request},
-            "application/x-www-form-urlencoded": {"schema": form},
+            "application/x-www-form-urlencoded": {
+                "schema": ref("schemas", "SignInForm")
+            },
         },
     }

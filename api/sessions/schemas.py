@@ -20,6 +20,12 @@ class SignInRequest(BaseModel):
     ]
 
 
+class SignInForm(SignInRequest):
+    """The same, as a form of a page sends it."""
+
+    next: str = Field(default="/", description="A path of this service.")
+
+
 class SessionView(View):
     """Who uses the page."""
 

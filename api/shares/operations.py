@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from api.http.openapi import JSON, TEXT, answer, parameter, problems, ref
+from api.http.openapi import JSON, TEXT, answer, parameter, problems, raw, ref
 from api.http.openapi import parameters as references
 
 
@@ -16,7 +16,7 @@ def paths(always: Iterable[int]) -> dict[str, Any]:
         "token", "path", TEXT, "The end of a shared job's link.", required=True
     )
     shown = {"200": answer("The job.", "SharedJobView")}
-    zipped = {"type": "string", "contentMediaType": "application/zip"}
+    zipped = raw("application/zip")
     sent = {"200": answer("The zip.", zipped, kind="application/zip")}
     return {
         "/v1/jobs/{job_id}/share": {

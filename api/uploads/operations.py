@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from api.http.openapi import JOB_ID, JSON, TEXT, answer, parameter, problems, ref
+from api.http.openapi import JOB_ID, JSON, TEXT, answer, parameter, problems, raw, ref
 from api.http.openapi import parameters as references
 from api.uploads.schemas import MAX_NUMBER
 
@@ -46,7 +46,7 @@ def parameters() -> dict[str, Any]:
             {"type": "integer", "minimum": 1, "maximum": MAX_NUMBER},
             "The number of the first part to list.",
         ),
-        "TusResumable": _header("Tus-Resumable", "1.0.0", const="1.0.0"),
+        "TusResumable": _header("Tus-Resumable", "The version.", enum=["1.0.0"]),
         "UploadOffset": _header(
             "Upload-Offset",
             "The position of the first byte of the body.",
@@ -164,7 +164,7 @@ def _announce(common: set[int]) -> dict[str, Any]:
         answers | problems(common | {409, 413}),
     )
     names = ("TusResumable", "UploadLength", "UploadMetadata", "UploadChecksum")
-    schema = {_OFFSET: {"schema": TEXT}}
+    schema = {_OFFSET: {"schema": raw(_OFFSET)}}
     return made | {
         "parameters": references(*names),
         "requestBody": {"required": False, "content": schema},
@@ -195,5 +195,8 @@ def _append(common: set[int]) -> dict[str, Any]:
     names = ("UploadOffset", "UploadChecksum")
     return made | {
         "parameters": references(*names),
-        "requestBody": {"required": True, "content": {_OFFSET: {"schema": TEXT}}},
+        "requestBody": {
+            "required": True,
+            "content": {_OFFSET: {"schema": raw(_OFFSET)}},
+        },
     }

@@ -53,6 +53,9 @@ class S3Notification:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+Outcome = Literal["created", "known", "unmatched", "own", "superseded"]
+
+
 @dataclass(frozen=True)
 class Admission:
     """What a notification led to: a job, or the reason why there is none.
@@ -62,7 +65,7 @@ class Admission:
     notification tells of them.
     """
 
-    outcome: Literal["created", "known", "unmatched", "own", "superseded"]
+    outcome: Outcome
     job_id: str | None = None
 
 

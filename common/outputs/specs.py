@@ -18,6 +18,7 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
+from typing_extensions import TypeAliasType
 
 from common.outputs.times import Time, check_rest, parse_time
 from common.patterns import explained
@@ -564,15 +565,19 @@ class SnippetsSpec(_Spec):
     )
 
 
-OutputSpec = Annotated[
-    ThumbnailSpec
-    | AnimationSpec
-    | PreviewSpec
-    | StoryboardSpec
-    | ContactSheetSpec
-    | SnippetsSpec,
-    Field(discriminator="kind"),
-]
+# Under its own name in the OpenAPI document, too.
+OutputSpec = TypeAliasType(
+    "OutputSpec",
+    Annotated[
+        ThumbnailSpec
+        | AnimationSpec
+        | PreviewSpec
+        | StoryboardSpec
+        | ContactSheetSpec
+        | SnippetsSpec,
+        Field(discriminator="kind"),
+    ],
+)
 OUTPUT_SPEC: TypeAdapter[OutputSpec] = TypeAdapter(OutputSpec)
 MODELS: dict[str, type[BaseModel]] = {
     "thumbnail": ThumbnailSpec,

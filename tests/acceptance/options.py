@@ -1,4 +1,4 @@
-"""Every option of every kind: what ``/openapi.json`` of the service says can be asked.
+"""Every option of every kind: what ``/v1/outputs/schema`` says can be asked.
 
 Each enumerated value, each bound and each switch makes one cell. What a value needs
 beside it, and what cannot be drawn from a schema (times, lists), stands here.
@@ -10,14 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMAS = {
-    "thumbnail": "ThumbnailSpec",
-    "animation": "AnimationSpec",
-    "preview": "PreviewSpec",
-    "storyboard": "StoryboardSpec",
-    "contact_sheet": "ContactSheetSpec",
-    "snippets": "SnippetsSpec",
-}
 _SKIPPED = frozenset({"kind", "name", "policy"})
 # Small and short, so that hundreds of cells fit into minutes; the defaults have cells
 # of their own, with every film.
@@ -117,18 +109,17 @@ class Option:
     blind: str = ""
 
 
-def defaults(document: dict[str, Any], kind: str) -> dict[str, Any]:
+def defaults(kinds: dict[str, Any], kind: str) -> dict[str, Any]:
     """Return the value of each member of a kind where none is given."""
-    members = document["components"]["schemas"][SCHEMAS[kind]]["properties"]
+    members = kinds[kind]["properties"]
     return {name: member.get("default") for name, member in members.items()}
 
 
-def options(document: dict[str, Any]) -> Iterator[Option]:
-    """Yield every option that the service's OpenAPI document has."""
+def options(kinds: dict[str, Any]) -> Iterator[Option]:
+    """Yield every option that the schemas of the service's kinds have."""
     yield from _policies()
-    for kind, schema in SCHEMAS.items():
-        members = document["components"]["schemas"][schema]["properties"]
-        for name, member in members.items():
+    for kind, schema in kinds.items():
+        for name, member in schema["properties"].items():
             if name not in _SKIPPED:
                 yield from _of_member(kind, name, member)
 

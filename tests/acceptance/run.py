@@ -48,12 +48,12 @@ class Run:
     only: str = ""
     seconds: float = 300.0
     tell: Callable[[str], None] = print
-    document: dict[str, Any] = field(default_factory=dict)
+    kinds: dict[str, Any] = field(default_factory=dict)
     _stuck: str | None = None
 
     def __post_init__(self) -> None:
         """Read what can be asked of the service."""
-        self.document = self.service.ask("/openapi.json").json()
+        self.kinds = self.service.ask("/v1/outputs/schema").json()["kinds"]
 
     def all_films(self) -> Grid:
         """Ask for the default of each kind of every film."""
@@ -91,7 +91,7 @@ class Run:
     def every_option(self, chosen: Iterable[Film]) -> Grid:
         """Ask for every option of two films, many outputs in one job."""
         films = list(chosen)
-        listed = [o for o in options(self.document) if self.only in o.label]
+        listed = [o for o in options(self.kinds) if self.only in o.label]
         grid = Grid("Every option", [film.name for film in films])
         for option in listed:
             grid.rows[option.label] = {}
@@ -152,7 +152,7 @@ class Run:
             return None, []
         cases: list[Case | None] = []
         for option, output in zip(requested, job["outputs"], strict=True):
-            spec = defaults(self.document, option.spec["kind"]) | option.spec
+            spec = defaults(self.kinds, option.spec["kind"]) | option.spec
             case = Case(self.service, film, job, output, spec)
             cells[option.label] = _judged(case, option)
             case.files.clear()

@@ -7,6 +7,7 @@ from typing import Any
 
 import schemathesis
 
+from api.http.openapi import FORM, JSON
 from api.jobs import schemas as schema
 
 BUCKET = "framemill"
@@ -15,6 +16,28 @@ BUCKET = "framemill"
 @schemathesis.serializer("application/offset+octet-stream")
 def write_bytes(_context: Any, value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+@schemathesis.hook
+def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
+    """Add the form of /v1/jobs, which the document has in words alone.
+
+    Programs that generate clients write one body for each operation.
+    """
+    request = document["components"]["schemas"]["JobRequest"]["properties"]
+    place = "#/components/schemas/JobRequest/properties/"
+    fields = {name: {"$ref": place + name} for name in request if name != "source"}
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    body = document["paths"]["/v1/jobs"]["post"]["requestBody"]
+    body["content"][FORM] = {
+        "schema": {
+            "type": "object",
+            "required": ["file"],
+            "additionalProperties": False,
+            "properties": {"file": file, **fields},
+        },
+        "encoding": {name: {"contentType": JSON} for name in fields},
+    }
 
 
 @schemathesis.hook

@@ -267,8 +267,7 @@ def test_the_form_has_every_field_of_the_schema(visit: Visit) -> None:
     visit.page.get_by_role("radio", name="Your own").check()
     form = visit.page.locator(".schema-form")
     expect(form).to_be_visible()
-    document = visit.service.get("/openapi.json")
-    schema = document["components"]["schemas"]["ThumbnailSpec"]
+    schema = visit.service.get("/v1/outputs/schema")["kinds"]["thumbnail"]
     names = form.locator("[name]").evaluate_all("all => all.map(one => one.name)")
 
     assert set(names) == set(schema["properties"]) - {"kind"}

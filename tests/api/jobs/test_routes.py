@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from common.errors import NotFound
 from common.jobs.store import JobStore
@@ -414,6 +415,74 @@ def test_given_a_form_when_a_preset_is_named_then_quotation_marks_may_be_left_ou
     assert answer.status_code == 202, answer.json
     names = [output["name"] for output in answer.json["outputs"]]
     assert names == ["poster", "storyboard"]
+
+
+def post_file(
+    context: Context, job: object, headers: dict[str, str] | None = None
+) -> TestResponse:
+    parts = {"file": a_file(), "job": json.dumps(job)}
+    return context.client.post("/v1/jobs/file", data=parts, headers=headers or {})
+
+
+def test_given_a_form_of_two_parts_then_its_job_is_what_is_made(
+    context: Context,
+) -> None:
+    plain = context.client.post("/v1/jobs/file", data={"file": a_file()})
+    told = post_file(context, {"outputs": [{"kind": "preview"}], "metadata": [None]})
+
+    assert plain.status_code == told.status_code == 202
+    assert [one["kind"] for one in plain.json["outputs"]] == ["thumbnail", "animation"]
+    assert [one["kind"] for one in told.json["outputs"]] == ["preview"]
+    assert told.json["metadata"] == [None]
+    assert told.json["source"]["name"] == "clip.mp4"
+
+
+def test_given_a_form_of_two_parts_and_a_key_then_a_repeat_is_the_same_job(
+    context: Context,
+) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = post_file(context, {"metadata": 1}, key)
+    again = post_file(context, {"metadata": 1}, key)
+    other = post_file(context, {"metadata": 2}, key)
+
+    assert again.json["id"] == first.json["id"]
+    assert other.status_code == 422
+    assert len(context.stored()) == 1
+
+
+@pytest.mark.parametrize(
+    ("job", "pointer"),
+    [
+        ({"outputs": [{"kind": "film"}]}, "/job/outputs/0/kind"),
+        ({"source": {"url": "https://example.org/a"}}, "/job/source"),
+        ({"preset": "none of ours"}, "/job/preset"),
+        (7, "/job"),
+    ],
+)
+def test_given_a_fault_in_the_job_of_a_form_then_it_is_named_and_no_file_is_kept(
+    context: Context, job: object, pointer: str
+) -> None:
+    answer = post_file(context, job)
+
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json["faults"]] == [pointer]
+    assert context.stored() == []
+
+
+def test_given_another_body_than_the_form_then_the_address_says_what_it_takes(
+    context: Context,
+) -> None:
+    flat = {"file": a_file(), "outputs": "[]"}
+    answers = (
+        context.client.post("/v1/jobs/file", data=flat),
+        context.client.post("/v1/jobs/file", json={"source": OBJECT}),
+        post_form(context, {"file": a_file(), "job": "{}"}),
+    )
+
+    assert [one.status_code for one in answers] == [422, 415, 422]
+    assert answers[0].json["hint"] == "its parts: file, job"
+    assert "multipart/form-data" in answers[1].json["hint"]
+    assert context.stored() == []
 
 
 def test_given_words_then_only_jobs_with_such_names_are_listed(

@@ -1,5 +1,6 @@
 // A form for one output, made from the API's own schema: a field that the schema gains
 // appears here by itself, with its bounds, its default and its description.
+import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { sentence } from "./page.js";
 import { has, t } from "./texts.js";
@@ -8,10 +9,7 @@ const FIRST = ["format", "formats", "width", "widths", "height", "time", "start"
 let schemas = null;
 
 export async function loadSchemas() {
-  schemas ??= fetch("/openapi.json").then((answer) => answer.json()).then(({ components }) =>
-    Object.fromEntries(Object.values(components.schemas)
-      .filter((schema) => schema.title?.endsWith("Spec") && schema.properties?.kind)
-      .map((schema) => [schema.properties.kind.const, schema])));
+  schemas ??= ask("/v1/outputs/schema").then(({ kinds }) => kinds);
   return schemas;
 }
 
