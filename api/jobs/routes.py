@@ -19,6 +19,8 @@ from api.jobs.views import present, tag
 from common.model import JobRecord, JobStatus
 from common.runtime import Runtime
 
+_BODIES: dict[str, Submit] = {JSON: submit_json, FORM: submit_form}
+_FILES: dict[str, Submit] = {FORM: submit_file}
 _STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 
 
@@ -35,13 +37,11 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.post("")
     def create() -> Response:
-        return answers.accepted(
-            _create(services, {JSON: submit_json, FORM: submit_form})
-        )
+        return answers.accepted(_create(services, _BODIES))
 
     @routes.post("/file")
     def create_of_file() -> Response:
-        return answers.accepted(_create(services, {FORM: submit_file}))
+        return answers.accepted(_create(services, _FILES))
 
     @routes.get("")
     def index() -> Response:
@@ -64,8 +64,7 @@ def blueprint(services: Services) -> Blueprint:
         headers.expect_no_query(request)
         who = services.enter("submit")
         most = who.allowance.jobs_at_once
-        job = runtime.jobs.retry(check_id(job_id), who.owner, most)
-        return answers.accepted(job)
+        return answers.accepted(runtime.jobs.retry(check_id(job_id), who.owner, most))
 
     @routes.delete("/<job_id>")
     def delete(job_id: str) -> Response:

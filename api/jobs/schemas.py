@@ -457,8 +457,10 @@ class EventView(View):
 
     event: str = Field(description="progress, or the event's type.")
     data: str = Field(json_schema_extra={"contentMediaType": JSON})
-    id: str = Field(default="", description="For Last-Event-ID; none on progress.")
-    retry: int = Field(default=0, description="Milliseconds.")
+    id: str = Field(
+        default_factory=str, description="For Last-Event-ID; none on progress."
+    )
+    retry: int = Field(default_factory=int, description="Milliseconds.")
 
 
 class OutputSchemaView(View):

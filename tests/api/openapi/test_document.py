@@ -33,6 +33,50 @@ def test_given_the_document_then_it_is_valid_openapi() -> None:
     validate(json.loads(openapi.text()))
 
 
+def keywords(node: Any, name: str) -> list[Any]:
+    """Return all values of a keyword, wherever it stands."""
+    if isinstance(node, list):
+        return [value for each in node for value in keywords(each, name)]
+    if not isinstance(node, dict):
+        return []
+    found = [node[name]] if name in node else []
+    return found + [value for each in node.values() for value in keywords(each, name)]
+
+
+def test_given_a_reference_then_it_names_a_component() -> None:
+    references = set(keywords(openapi.document(), "$ref"))
+
+    assert references
+    # Programs that generate clients know no name for what lies deeper.
+    assert [one for one in references if one.count("/") != 3] == []
+
+
+def test_given_a_request_then_its_defaults_are_told_in_words() -> None:
+    schemas = openapi.document()["components"]["schemas"]
+    fields = {
+        (name, field): inner
+        for name, schema in schemas.items()
+        for field, inner in schema.get("properties", {}).items()
+    }
+    moving = schemas["AnimationSpec"]["properties"]
+
+    assert [place for place, field in fields.items() if "default" in field] == []
+    assert moving["fps"]["description"] == "Frames a second. Default: 15."
+    assert moving["boomerang"]["description"].endswith(" Default: false.")
+    assert "Default" not in moving["duration"]["description"]
+
+
+def test_given_an_operation_with_a_file_then_its_body_has_one_form() -> None:
+    bodies = {
+        path: set(item["post"]["requestBody"]["content"])
+        for path, item in openapi.document()["paths"].items()
+        if path.startswith("/v1/jobs") and "requestBody" in item.get("post", {})
+    }
+
+    assert bodies["/v1/jobs"] == {"application/json"}
+    assert bodies["/v1/jobs/file"] == {"multipart/form-data"}
+
+
 def _answers_of(operation: Any) -> list[Any]:
     return list(operation["responses"].values()) if "responses" in operation else []
 
