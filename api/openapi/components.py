@@ -27,7 +27,7 @@ from api.jobs.schemas import (
 )
 from api.openapi import examples
 from api.operators.schemas import OperationsView, RedrivenView
-from api.s3_events.schemas import ArrivalsView
+from api.s3_events.schemas import NotifiedView
 from api.sessions.schemas import SessionView, SignInForm, SignInRequest
 from api.shares.schemas import SharedJobView, ShareRequest, ShareView
 from api.uploads.schemas import CompleteRequest, UploadRequest, UploadView
@@ -64,7 +64,7 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     SharedJobView,
     WebhookListView,
     NewWebhookView,
-    ArrivalsView,
+    NotifiedView,
     OperationsView,
     RedrivenView,
     ProblemView,

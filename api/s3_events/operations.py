@@ -26,6 +26,6 @@ def _take(common: set[int]) -> dict[str, Any]:
             "required": True,
             "content": {JSON: body, "text/plain": {"schema": {"type": "string"}}},
         },
-        "responses": {"200": answer("The outcome for each object.", "ArrivalsView")}
+        "responses": {"200": answer("The outcome for each object.", "NotifiedView")}
         | problems(common | {404, 413}),
     }

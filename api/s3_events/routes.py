@@ -18,7 +18,7 @@ from api.http import headers
 from api.http import json_body as bodies
 from api.http.body import read_chunk
 from api.s3_events import sns
-from api.s3_events.schemas import ArrivalsView, ArrivalView
+from api.s3_events.schemas import NotifiedView, ObjectOutcomeView
 from common.access.keys import Keys
 from common.errors import BodyTooLarge, NotFound, Unauthorized
 from common.ingest.s3_notifications import S3Notifications, read_notification
@@ -102,9 +102,9 @@ def _admit(notifications: S3Notifications, body: bytes) -> Response:
         notifications.admit(notification) for notification in read_notification(body)
     ]
     return _answer(
-        [ArrivalView(outcome=one.outcome, job_id=one.job_id) for one in found]
+        [ObjectOutcomeView(outcome=one.outcome, job_id=one.job_id) for one in found]
     )
 
 
-def _answer(arrived: list[ArrivalView]) -> Response:
-    return bodies.json_response(ArrivalsView(arrivals=arrived))
+def _answer(arrived: list[ObjectOutcomeView]) -> Response:
+    return bodies.json_response(NotifiedView(outcomes=arrived))

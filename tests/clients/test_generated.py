@@ -58,7 +58,7 @@ def _section(name: str) -> str:
 
 
 @dataclass
-class Workshop:
+class Project:
     """A folder in which clients of ``service`` are generated and compiled."""
 
     folder: Path
@@ -118,57 +118,57 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("clients")
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "tsconfig.json").write_text(TSCONFIG)
     (folder / "node_modules").symlink_to(Path(NODE_MODULES).resolve())
     with Service(tmp_path_factory.mktemp("service")) as service:
-        yield Workshop(folder, service)
+        yield Project(folder, service)
 
 
 @pytest.fixture(scope="module")
-def compiled(workshop: Workshop) -> Path:
+def compiled(project: Project) -> Path:
     """Generate every client in TypeScript and compile all by one ``tsc --strict``."""
     for section in TYPESCRIPT:
-        workshop.generate(section)
+        project.generate(section)
     for section in (*TYPESCRIPT, AJV):
-        example = workshop.folder / f"use {section}.ts"
-        example.write_text(workshop.blocks(section)["ts"])
-    workshop.run("tsc")
-    return workshop.folder / "js"
+        example = project.folder / f"use {section}.ts"
+        example.write_text(project.blocks(section)["ts"])
+    project.run("tsc")
+    return project.folder / "js"
 
 
 @pytest.mark.parametrize("section", TYPESCRIPT)
 def test_a_client_in_typescript_compiles_and_does_the_main_job(
-    workshop: Workshop, compiled: Path, section: str
+    project: Project, compiled: Path, section: str
 ) -> None:
-    name = workshop.use(section, "node", compiled / f"use {section}.js")
+    name = project.use(section, "node", compiled / f"use {section}.js")
 
     assert name == "clip.mp4"
 
 
 def test_ajv_compiles_every_schema_in_strict_mode(
-    workshop: Workshop, compiled: Path
+    project: Project, compiled: Path
 ) -> None:
-    workshop.run("node", compiled / f"use {AJV}.js")
+    project.run("node", compiled / f"use {AJV}.js")
 
 
 def test_a_client_in_python_leaves_nothing_out_and_does_the_main_job(
-    workshop: Workshop,
+    project: Project,
 ) -> None:
     section = "openapi-python-client"
-    said = workshop.generate(section)
-    workshop.run(sys.executable, "-m", "compileall", "-q", "framemill_api")
-    example = workshop.folder / "example.py"
-    example.write_text(workshop.blocks(section)["python"])
+    said = project.generate(section)
+    project.run(sys.executable, "-m", "compileall", "-q", "framemill_api")
+    example = project.folder / "example.py"
+    example.write_text(project.blocks(section)["python"])
 
     assert [line for line in said.splitlines() if "WARNING" in line] == WARNED
-    assert workshop.use(section, sys.executable, example) == "clip.mp4"
+    assert project.use(section, sys.executable, example) == "clip.mp4"
 
 
-def test_the_page_names_the_versions_that_are_tested(workshop: Workshop) -> None:
-    tested = workshop.run("cat", ROOT / "tests" / "package.json")
+def test_the_page_names_the_versions_that_are_tested(project: Project) -> None:
+    tested = project.run("cat", ROOT / "tests" / "package.json")
     tested += (ROOT / "deploy" / "locks" / "dev.txt").read_text()
     rows = re.findall(r"^\| .*\| ([\d., ]+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
 
