@@ -28,6 +28,8 @@ SENTENCES = {
     "this short; they were ignored.",
     "fewer_frames": "The video has fewer different frames there than requested.",
     "fewer_segments": "The video is too short for that many segments.",
+    "fewer_widths": "The source is smaller than some of the widths, and nothing was "
+    "enlarged: each size is made once.",
     "flat": "At least a third of the animation, of a segment or of a snippet is "
     "one even colour.",
     "fps_guessed": "The file states neither times nor a frame rate; 25 frames a "
