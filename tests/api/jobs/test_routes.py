@@ -485,6 +485,15 @@ def test_given_another_body_than_the_form_then_the_address_says_what_it_takes(
     assert context.stored() == []
 
 
+def test_given_the_address_of_files_then_no_other_method_is_one_of_a_job(
+    context: Context,
+) -> None:
+    told = context.client.options("/v1/jobs/file").headers["Allow"]
+
+    assert set(told.split(", ")) == {"POST", "OPTIONS"}
+    assert context.client.get("/v1/jobs/file").status_code == 405
+
+
 def test_given_words_then_only_jobs_with_such_names_are_listed(
     context: Context,
 ) -> None:
