@@ -46,7 +46,7 @@ from common.jobs.service import (
 from common.jobs.store import Idempotency
 from common.model import Destination, JobOptions, Source
 from common.notify.subscriptions import Subscription
-from common.outputs.specs import OUTPUT_SPEC, OutputSpec
+from common.outputs.specs import OUTPUT_SPEC, OutputSpec, recorded
 from common.runtime import Runtime
 from common.settings.load import Settings
 from common.settings.sections import Limits
@@ -103,7 +103,7 @@ class JobTerms:
     def dump(self) -> dict[str, Any]:
         """Return what an upload keeps of the job that starts when it is complete."""
         return {
-            "outputs": [spec.model_dump(mode="json") for spec in self.outputs],
+            "outputs": [recorded(spec) for spec in self.outputs],
             "subscriptions": [
                 one.model_dump(mode="json") for one in self.subscriptions
             ],

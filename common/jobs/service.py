@@ -36,7 +36,7 @@ from common.model import (
 )
 from common.notify.subscriptions import Subscription
 from common.outputs.naming import name_outputs
-from common.outputs.specs import OutputSpec, natural_pair
+from common.outputs.specs import OutputSpec, natural_pair, recorded
 from common.settings.load import Settings
 from common.storage.port import BlobStore
 
@@ -217,7 +217,7 @@ def check_bucket(settings: Settings, bucket: str | None, pointer: str) -> None:
 def new_outputs(requested: Sequence[OutputSpec], most: int) -> list[NewOutput]:
     """Return the outputs of a job; raises Invalid as :func:`named_specs` does."""
     return [
-        NewOutput(name, spec.kind, spec.model_dump(mode="json"), queue_of(spec.kind))
+        NewOutput(name, spec.kind, recorded(spec), queue_of(spec.kind))
         for name, spec in named_specs(requested, most)
     ]
 

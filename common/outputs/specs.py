@@ -598,6 +598,17 @@ def natural_pair() -> list[OutputSpec]:
     ]
 
 
+def recorded(spec: OutputSpec) -> dict[str, Any]:
+    """Return a spec as records keep it: kind and format, and what is no default.
+
+    A worker of an earlier version refuses fields that it does not know. So that it can
+    make all outputs that it knows, a newer one does not write those that nobody set.
+    """
+    always = {"kind", "format"} & set(type(spec).model_fields)
+    given = spec.model_dump(mode="json", exclude_defaults=True)
+    return spec.model_dump(mode="json", include=always) | given
+
+
 def load_spec(document: str) -> OutputSpec:
     """Read a stored spec; raises pydantic.ValidationError when it is not one."""
     return OUTPUT_SPEC.validate_json(document)

@@ -1,11 +1,11 @@
 """A deploy and its withdrawal amid load, with old and new processes side by side.
 
 ``./dev chaos --versions REVISION`` starts every process of the service from that
-commit, and replaces them one after the other by those of this checkout, and then by the
-old ones again: a worker, the reaper, the API, the other worker. Clients post all the
-time. After each step twenty more jobs must have ended, some of them posted before it.
-In the end nothing may be lost, doubled or left. Both versions run with the packages of
-this checkout.
+commit, and replaces them one after the other by those of this checkout, by the old ones
+again, and by those of this checkout: a worker, the reaper, the API, the other worker.
+Clients post all the time. After each step twenty more jobs must have ended, some of
+them posted before it. In the end nothing may be lost, doubled or left. Both versions
+run with the packages of this checkout.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class Deploy:
 
 def steps(old: Path) -> Iterator[tuple[str, Path]]:
     """Yield which part is replaced next, by that of which checkout."""
-    for tree in (ROOT, old):
+    for tree in (ROOT, old, ROOT):
         for name in STEPS:
             yield name, tree
 
 
 def deploy(folder: Path, revision: str, seed: int) -> Deploy:
-    """Replace every process by a newer one, and back."""
+    """Replace every process by a newer one, back, and once more."""
     clips, said = Clips(folder), []
     with worktree(revision, folder / "old") as old:
         trees = dict.fromkeys(STEPS, old)
