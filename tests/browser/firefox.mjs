@@ -1,7 +1,7 @@
 // Drives Firefox by WebDriver BiDi: chooses a file, watches the job, sees its picture.
 // node firefox.mjs FIREFOX ADDRESS CLIP NODE_MODULES; prints what was seen as JSON.
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 const [firefox, address, clip, modules] = process.argv.slice(2);
 const require = createRequire(join(modules, "puppeteer-core", "package.json"));
@@ -9,10 +9,10 @@ const puppeteer = require("puppeteer-core");
 const MILLISECONDS = 120_000;
 
 // The page may draw the picture again while it is decoded: then the new one counts.
-async function sizeOfPicture(page) {
+async function sizeOfPicture(job) {
   const deadline = Date.now() + MILLISECONDS;
   for (;;) {
-    const picture = await page.waitForSelector("[data-output=thumbnail] figure img");
+    const picture = await job.waitForSelector("[data-output=thumbnail] figure img");
     try {
       return await picture.evaluate(async (shown) => {
         await shown.decode();
@@ -23,6 +23,11 @@ async function sizeOfPicture(page) {
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
   }
+}
+
+function jobOf(file) {
+  const ended = document.querySelectorAll('article.job[data-status="completed"]');
+  return [...ended].find((job) => job.querySelector("h3").textContent === file);
 }
 
 const browser = await puppeteer.launch({
@@ -41,9 +46,10 @@ try {
   await page.waitForSelector("#wanted input");
   const files = await page.$("#files");
   await files.uploadFile(clip);
-  await page.waitForSelector('article.job[data-status="completed"]');
-  const seen = await sizeOfPicture(page);
-  const name = await page.$eval("article.job h3", (title) => title.textContent);
+  // Earlier jobs of the service are on the page, too.
+  const job = await page.waitForFunction(jobOf, {}, basename(clip));
+  const seen = await sizeOfPicture(job);
+  const name = await job.$eval("h3", (title) => title.textContent);
   console.log(JSON.stringify({ ...seen, name, complaints, version: await browser.version() }));
 } finally {
   await browser.close();
