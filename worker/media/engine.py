@@ -302,7 +302,7 @@ class _PlanRunner:
         else:
             program = binary.command(settings, step.program, step.argv)
         fetch(job.source, step.spans)
-        limits = binary.bounds(settings, step.seconds, step.silent)
+        limits = binary.bounds(settings, step.seconds, step.silent, step.reserved)
         with self._watch.run(step.program) as ended:
             done = process.run(
                 program,
@@ -438,7 +438,8 @@ def _failure(done: process.ProcessResult) -> Exception:
     if "Cannot allocate memory" in log:
         return ResourceLimit(
             "the decoder needed more memory than its limit",
-            hint="send a smaller video; the setting is FRAMEMILL_ENGINE_MEMORY_BYTES",
+            hint="ask for a smaller output, or send a smaller video; the setting is "
+            "FRAMEMILL_ENGINE_MEMORY_BYTES",
         )
     if "cannot start" in log or "Unrecognized option" in log:
         return InternalError(f"FFmpeg could not be run: {_last_line(log)}")

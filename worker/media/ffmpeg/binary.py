@@ -44,10 +44,13 @@ def edition(settings: Settings) -> str:
     return digest.hexdigest()
 
 
-def bounds(settings: Settings, seconds: float, silent: float = 0.0) -> Bounds:
+def bounds(
+    settings: Settings, seconds: float, silent: float = 0.0, reserved: int = 0
+) -> Bounds:
     """Return the limits of a run over ``seconds`` of media.
 
-    ``silent`` is how many CPU seconds of it may pass without progress.
+    ``silent`` is how many CPU seconds of it may pass without progress, ``reserved``
+    how many bytes may be allocated without being used.
     """
     engine = settings.engine
     lull = engine.cap_ratio * silent
@@ -55,6 +58,7 @@ def bounds(settings: Settings, seconds: float, silent: float = 0.0) -> Bounds:
     return Bounds(
         memory_bytes=engine.memory_bytes,
         resident_bytes=min(RESIDENT_BYTES, engine.memory_bytes),
+        reserved_bytes=reserved,
         output_bytes=engine.output_bytes,
         stall_seconds=engine.stall_seconds + lull,
         cap_seconds=min(cap, engine.hard_seconds),

@@ -38,8 +38,9 @@ class Step:
     the media time that the run processes: it sets the deadline and the step's share of
     the progress. ``capture`` limits the bytes kept of standard output (0: none; argv
     writes ``pipe:1``). ``silent`` is the CPU seconds that encoding one picture may
-    take, during which FFmpeg reports nothing. ``tolerant`` accepts a non-zero exit
-    status, because the alternative can use what is there.
+    take, during which FFmpeg reports nothing, and ``reserved`` the bytes that its
+    encoder allocates without using them. ``tolerant`` accepts a non-zero exit status,
+    because the alternative can use what is there.
 
     Before the run the engine writes ``texts`` (file name to content, so that a user's
     words never enter a filter graph) and copies the named ``assets``. The ``program``
@@ -57,6 +58,7 @@ class Step:
     seconds: float
     capture: int = 0
     silent: float = 0.0
+    reserved: int = 0
     tolerant: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[str, ...] = ()

@@ -43,12 +43,13 @@ class Bounds:
     """The limits of one run.
 
     ``memory_bytes`` limits the address space, ``resident_bytes`` the memory in use:
-    the kernel refuses more that is private, and memory of other kinds is polled.
-    ``output_bytes`` limits the largest file. The run ends after ``stall_seconds``
-    without progress, or after ``cap_seconds`` in all. Waiting for bytes of the source
-    counts for neither. Of standard output, the first ``stdout_bytes`` are kept.
-    With ``writes`` it may change its folder. ``layers`` are those of
-    :mod:`worker.media.sandbox.layers`, by default all that the host has.
+    the kernel refuses more that is private, and memory of other kinds is polled. The
+    kernel counts what is allocated, so it allows ``reserved_bytes`` more, which will
+    not be used. ``output_bytes`` limits the largest file. The run ends after
+    ``stall_seconds`` without progress, or after ``cap_seconds`` in all. Waiting for
+    bytes of the source counts for neither. Of standard output, the first
+    ``stdout_bytes`` are kept. With ``writes`` it may change its folder. ``layers`` are
+    those of :mod:`worker.media.sandbox.layers`, by default all that the host has.
     """
 
     memory_bytes: int
@@ -59,6 +60,12 @@ class Bounds:
     stdout_bytes: int = 0
     writes: bool = True
     layers: frozenset[str] = field(default_factory=lambda: layers.chosen("auto"))
+    reserved_bytes: int = 0
+
+    @property
+    def private_bytes(self) -> int:
+        """How much may be allocated for the process alone."""
+        return min(self.resident_bytes + self.reserved_bytes, self.memory_bytes)
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,7 @@ class _Child:
         # Both threads of a two-core decoder may be busy for the whole cap.
         cpu = int(bounds.cap_seconds * (os.cpu_count() or 1)) + 5
         limits = Limits(
-            bounds.memory_bytes, bounds.resident_bytes, bounds.output_bytes, cpu
+            bounds.memory_bytes, bounds.private_bytes, bounds.output_bytes, cpu
         )
         writers: dict[str, int] = {}
         try:
@@ -319,7 +326,7 @@ def _result(
 ) -> ProcessResult:
     if end.lost:
         raise InternalError("the process that starts decoders was killed during a run")
-    if end.status < 0 and child.private > _NEARLY * bounds.resident_bytes:
+    if end.status < 0 and child.private > _NEARLY * bounds.private_bytes:
         # Not every library survives that it gets no more.
         raise _too_much(bounds)
     log = child.log.text()

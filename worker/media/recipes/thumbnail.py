@@ -79,12 +79,15 @@ class _StillRenderer:
 
     def writer(self, stem: str) -> frame_at.FrameWriter:
         """Return what writes the picture's files, and its small copy to stdout."""
-        silent = sum(
-            cost.still(variant.format, box.width * box.height)
+        pixels = [
+            (variant.format, box.width * box.height)
             for variant, box in self.boxes.items()
-        )
+        ]
         return frame_at.FrameWriter(
-            partial(self._write, stem=stem), self._tiny_bytes, silent
+            partial(self._write, stem=stem),
+            self._tiny_bytes,
+            sum(cost.still(*one) for one in pixels),
+            sum(cost.reserved(*one) for one in pixels),
         )
 
     @property

@@ -160,7 +160,8 @@ def lay(sheet: SheetLayout, columns: int, shown: Sequence[float], stem: str) -> 
     if spec.timestamps:
         texts = texts | {_STAMPS: _commands(shown, sheet.clip)}
     silent = sum(cost.still(one.format, pixels) for one in files)
-    return Step(run, _LAY_SECONDS, silent=silent, texts=texts, assets=(FONT,))
+    reserved = sum(cost.reserved(one.format, pixels) for one in files)
+    return Step(run, _LAY_SECONDS, 0, silent, reserved, texts=texts, assets=(FONT,))
 
 
 def _stamped(sheet: SheetLayout, frames: Any) -> Any:

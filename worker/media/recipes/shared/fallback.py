@@ -221,7 +221,8 @@ def stills(
     )
     capture = 4 * placeholder.SMALL**2
     silent = sum(cost.still(one.format, most) for one in files)
-    done = yield Step(words, _SECONDS, capture, silent)
+    reserved = sum(cost.reserved(one.format, most) for one in files)
+    done = yield Step(words, _SECONDS, capture, silent, reserved)
     return [_described(one, stem, done, canvas.placeholder) for one in files]
 
 

@@ -43,17 +43,25 @@ class FrameWriter:
     """How frames become files: ``write`` appends filters and outputs to a stream.
 
     It returns the words after the program's name. ``capture`` is how many bytes FFmpeg
-    then writes to standard output, ``silent`` as in :class:`Step`.
+    then writes to standard output, ``silent`` and ``reserved`` are as in :class:`Step`.
     """
 
     write: Callable[[Any], tuple[str, ...]]
     capture: int = 0
     silent: float = 0.0
+    reserved: int = 0
 
     def step(self, frames: Any, seconds: float, *, tolerant: bool = False) -> Step:
         """Return the step that writes these frames."""
         words = self.write(frames)
-        return Step(words, seconds, self.capture, self.silent, tolerant=tolerant)
+        return Step(
+            words,
+            seconds,
+            self.capture,
+            self.silent,
+            self.reserved,
+            tolerant=tolerant,
+        )
 
 
 @dataclass(frozen=True)

@@ -242,12 +242,14 @@ def lay_sheets(tile_run: TileRun, found: FoundTiles, cells: int) -> StepRun:
     end = cells * tile_grid.interval
     done = tile_run.first // tile_grid.per_sheet
     sheets = grid.sheets(tile_grid, cells, end)[done:]
-    tile = cost.still(spec.format, tile_grid.box.width * tile_grid.box.height)
+    pixels = tile_grid.box.width * tile_grid.box.height
+    tile = cost.still(spec.format, pixels)
     count = cells - tile_run.first
     yield Step(
         _sheet_words(tile_run, found, sheets),
         seconds=max(float(count), count * tile),
         silent=tile_grid.per_sheet * tile,
+        reserved=len(sheets) * cost.reserved(spec.format, tile_grid.per_sheet * pixels),
     )
     names = sheet_names(spec, done + len(sheets))[done:]
     return [

@@ -15,6 +15,7 @@ from tests.worker.media.probe import boxes
 from tests.worker.media.recipes.conftest import Render
 from tests.worker.media.recipes.ramps import ffmpeg, luma, ramp, read_time, x264
 from worker.media.engine import Rendered
+from worker.media.ffmpeg import binary
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Done, FileFacts, Made, Step
 from worker.media.recipes.contact_sheet import header, layout, recipe
@@ -370,3 +371,17 @@ def test_the_header_rounds_the_length() -> None:
     _, facts = header.lines(replace(clip(), media=media), 40)
 
     assert facts.startswith("0:03.0 ")
+
+
+def test_the_largest_sheet_has_room_for_what_its_encoder_reserves(
+    tmp_path: Path, render: Render
+) -> None:
+    """At 20 bytes a pixel more than decoders may have, and hardly any of it used."""
+    source = tmp_path / "tall.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=320x400:r=5:d=4", source)
+
+    done = render(source, kind="contact_sheet", width=7680, columns=2, rows=2)
+
+    with Image.open(done.files[0].path) as sheet:
+        assert sheet.width == 7680
+        assert 20 * sheet.width * sheet.height > binary.RESIDENT_BYTES
