@@ -14,6 +14,7 @@ from typing import Any
 from . import batch, local_service, operators, submit
 from .display import warn
 from .errors import CommandFailed, Refused, Unreached
+from .version import version
 
 _WRONG, _REFUSED, _INTERRUPTED = 2, 4, 130
 _DESCRIPTION = """\
@@ -84,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version, and exit"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     submit.add_arguments(
         commands.add_parser("submit", help="make pictures of videos, one job for each")
@@ -94,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     operators.add_commands(commands)
     parser.set_defaults(program=parser.prog)
     return parser
+
+
+class _Version(argparse.Action):
+    """Print the version of this build, which is looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print the version and exit."""
+        print(f"framemill {version()}")
+        parser.exit()
 
 
 class _WholeWords(argparse.ArgumentParser):

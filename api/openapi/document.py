@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from api.batches import operations as batches
+from api.cli.version import version
 from api.files import operations as files
 from api.http.cookies import COOKIE
 from api.http.openapi import JSON, parameters, problems, ref
@@ -24,7 +25,6 @@ from api.shares import operations as shares
 from api.uploads import operations as uploads
 from api.webhooks import operations as webhooks
 
-VERSION = "0.1.0"
 _PROBLEMS = {
     400: "The body or a header cannot be parsed.",
     401: "No valid API key.",
@@ -151,7 +151,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Framemill",
-            "version": VERSION,
+            "version": version(),
             "summary": "Turns videos into thumbnails, GIFs, previews and storyboards.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

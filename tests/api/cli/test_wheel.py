@@ -1,11 +1,13 @@
-"""The wheel: one import package, the client and its command line, nothing else."""
+"""The wheel: one import package, the client and its command line, nothing else.
+
+It is built in a repository with a tag, from which it has its version.
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -17,8 +19,8 @@ from tests.conftest import ROOT
 
 __all__ = ["clip", "server"]  # fixtures
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DIST_INFO = f"framemill-{PROJECT['version']}.dist-info"
+VERSION = "97.8.6"
+DIST_INFO = f"framemill-{VERSION}.dist-info"
 
 
 def run_pip(*words: str | Path) -> None:
@@ -33,6 +35,19 @@ def run_pip(*words: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def tag(tree: Path, name: str) -> None:
+    """Make a repository of a folder, of one commit with a tag."""
+    git = shutil.which("git") or "git"
+    author = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
+    for words in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        (*author, "commit", "--quiet", "--message", "All of it"),
+        ("tag", name),
+    ):
+        subprocess.run([git, *words], cwd=tree, check=True, timeout=60)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel from a copy, since setuptools writes beside what it reads."""
@@ -42,6 +57,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("api", "common", "worker", "deploy", "docs"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tree / name, ignore=ignored)
+    tag(tree, f"v{VERSION}")
     run_pip("wheel", "--no-build-isolation", "--wheel-dir", tree / "dist", tree)
     (path,) = (tree / "dist").glob("*.whl")
     return path
@@ -119,3 +135,7 @@ def test_an_operators_command_of_the_wheel_says_where_it_runs(installed):
 
     assert "framemill keys list needs the server's code" in told
     assert "./framemill in a checkout" in told
+
+
+def test_the_version_is_that_of_the_tag(installed):
+    assert framemill(installed, "--version").stdout == f"framemill {VERSION}\n"
