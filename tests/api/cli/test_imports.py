@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 
@@ -15,6 +14,7 @@ from api.cli.main import _parser
 from common.access.keys import KeyRecord
 from common.model import JOB_ENDED
 from tests.conftest import ROOT
+from tests.timing import least_cpu
 from worker.media.warning_codes import WARNINGS
 
 # After the words that argparse answers itself and those of a service that is away.
@@ -34,13 +34,6 @@ print(*sorted(
 ), file=sys.stderr)
 """
 AWAY = ["--server", "http://127.0.0.1:9"]
-
-
-def cpu_seconds(*words: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *words], cwd=ROOT, check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +61,7 @@ def test_a_command_of_the_client_imports_the_standard_library_alone(words):
 
 def test_help_costs_a_fraction_of_what_a_server_command_costs():
     def least(*words: str) -> float:
-        return min(cpu_seconds("-m", "api.cli", *words) for _ in range(3))
+        return least_cpu("-m", "api.cli", *words, cwd=ROOT, times=3)
 
     # In one run on one machine, so that neither its speed nor its load matters.
     assert least("--help") < least("openapi") / 4
