@@ -1,4 +1,4 @@
-"""The service that ``./dev`` runs in this checkout, as it describes itself.
+"""The service that ``./dev`` or ``framemill up`` runs here, as it describes itself.
 
 ``./dev`` keeps a lock on its data folder while it runs, and writes ``state.json``
 there: its address, and the settings under which its parts run. A command that reads
@@ -13,12 +13,23 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .server_code import IN_WHEEL, TREE
+
 if sys.platform != "win32":
     import fcntl
 
-_ROOT = Path(__file__).resolve().parents[2]
-# Installed as a wheel, this file is in no checkout, and no ./dev is beside it.
-DATA = _ROOT / ".data" if (_ROOT / "dev").is_file() else None
+# What starts the service here.
+STARTER = "framemill up" if IN_WHEEL else "./dev"
+
+
+def _default_data() -> Path | None:
+    """Return the folder that the starter uses by default; None in an image."""
+    if IN_WHEEL:
+        return Path.home() / ".local" / "share" / "framemill"
+    return TREE / ".data" if (TREE / "dev").is_file() else None
+
+
+DATA = _default_data()
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,8 @@ class LocalService:
 
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--data``, which names another ``./dev`` than this checkout's."""
-    text = "the data folder of a running ./dev; default: .data in this checkout"
+    where = DATA if IN_WHEEL else ".data in this checkout"
+    text = f"the data folder of a running {STARTER}; default: {where}"
     parser.add_argument("--data", type=Path, help=text)
 
 

@@ -1,17 +1,18 @@
 """The command line: ``framemill`` for people and scripts.
 
 ``submit`` and ``batch`` talk to the public HTTP API alone. The others are for operators
-and run the server's code: they reach the job store of a running ``./dev``, or the one
-that FRAMEMILL_* variables name.
+and run the server's code: they reach the job store of the service that runs here, or
+the one that FRAMEMILL_* variables name. ``up`` starts the service.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import batch, local_service, operators, submit
+from . import batch, local_service, operators, server_code, submit, up
 from .display import warn
 from .errors import CommandFailed, Refused, Unreached
 from .version import version
@@ -21,8 +22,8 @@ _DESCRIPTION = """\
 Make thumbnails, GIFs, previews and storyboards of videos with a Framemill service.
 
 submit and batch talk to the service over HTTP. The other commands are for operators:
-they need the server's code, and use the job store of the ./dev that runs in this
-checkout, or the one that the FRAMEMILL_* variables name.
+they need the server's code. They use the job store of the service that ./dev or
+framemill up runs here, or the one that the FRAMEMILL_* variables name.
 """
 _EXIT_CODES = """\
 exit codes:
@@ -38,7 +39,9 @@ exit codes:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    options = _parser().parse_args(words)
+    given = sys.argv[1:] if words is None else list(words)
+    options = _parser().parse_args(given)
+    options.words = given
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
@@ -95,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_arguments(
         commands.add_parser("batch", help="make pictures of many videos, in one batch")
     )
+    up.add_commands(commands)
     operators.add_commands(commands)
     parser.set_defaults(program=parser.prog)
     return parser
@@ -118,6 +122,6 @@ class _WholeWords(argparse.ArgumentParser):
 
 def _program() -> str:
     """Return how this command is called where it is: docs/reference/cli.md."""
-    if not __name__.startswith("api."):
+    if server_code.IN_WHEEL:
         return "framemill"
     return "python -m api.cli" if local_service.DATA is None else "./framemill"

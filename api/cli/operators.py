@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import local_service
+from . import local_service, server_code
 from .errors import CommandFailed
 
 NONE = "none"
-# The wheel has this package as framemill, without the server beside it.
-_IN_CHECKOUT = __name__.startswith("api.")
 
 
 @dataclass(frozen=True)
@@ -230,12 +228,8 @@ def _parser(limit: Limit) -> Callable[[str], Any]:
 
 
 def _run(command: str, options: argparse.Namespace) -> int:
-    if not _IN_CHECKOUT:
-        raise CommandFailed(
-            f"framemill {command} needs the server's code, which pip install framemill "
-            "does not bring: run ./framemill in a checkout, or python -m api.cli in a "
-            "container of the API"
-        )
+    if not __name__.startswith("api."):
+        server_code.run("api.cli", options.words, extra="api")
     try:
         server = importlib.import_module("api.admin.commands")
     except ModuleNotFoundError as error:

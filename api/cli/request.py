@@ -22,7 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server",
         metavar="URL",
-        help=f"the service; default: the running ./dev, else {_DEFAULT_SERVER}",
+        help=f"the service; default: the one that {local_service.STARTER} runs, else "
+        f"{_DEFAULT_SERVER}",
     )
     local_service.add_option(parser)
     parser.add_argument(
@@ -90,9 +91,10 @@ def make_client(options: argparse.Namespace) -> Client:
     server = options.server
     if server is None:
         running = local_service.find(options.data)
+        starter = local_service.STARTER
         if running is None and options.data is not None:
             raise ValueError(
-                f"no ./dev runs on {options.data}: start it with ./dev --data "
+                f"no {starter} runs on {options.data}: start it with {starter} --data "
                 f"{options.data}, or name the service by --server URL"
             )
         server = running.url if running else _DEFAULT_SERVER

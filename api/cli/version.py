@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+
+from .server_code import IN_WHEEL, TREE
 
 UNRELEASED = "unreleased"
 
@@ -14,12 +15,11 @@ def version() -> str:
     A wheel has it in its metadata. An image, which is built without the history, has it
     in the file VERSION beside the packages.
     """
-    if __name__.startswith("api."):
-        tree = Path(__file__).resolve().parents[2]
-        if (tree / "pyproject.toml").is_file():
+    if not IN_WHEEL:
+        if (TREE / "pyproject.toml").is_file():
             return UNRELEASED
-        if (tree / "VERSION").is_file():
-            return (tree / "VERSION").read_text(encoding="utf-8").strip()
+        if (TREE / "VERSION").is_file():
+            return (TREE / "VERSION").read_text(encoding="utf-8").strip()
     # Only here, since its import costs as much as the rest of a command.
     metadata = importlib.import_module("importlib.metadata")
     try:

@@ -19,7 +19,14 @@ from deploy.allinone import demo, embedded
 from deploy.allinone.children import ChildDied, NotReady
 from deploy.allinone.embedded import NotInstalled
 from deploy.allinone.ports import PortTaken
-from deploy.allinone.supervisor import ROOT, AlreadyRunning, Supervisor, report
+from deploy.allinone.supervisor import (
+    CLIENT,
+    PROGRAM,
+    ROOT,
+    AlreadyRunning,
+    Supervisor,
+    report,
+)
 
 _DATA = ROOT / ".data"
 _LAST_PORT = 65535
@@ -46,7 +53,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="./dev", description=__doc__)
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     _add_options(parser, data=_DATA, port=None)
     commands = parser.add_subparsers(dest="command")
     for name, text in (
@@ -146,7 +153,7 @@ def _advice(argv: list[str]) -> str:
     arguments = _arguments(argv)
     if not getattr(arguments, "files", None):
         return "end it by Ctrl-C first, or use another folder by --data"
-    words = ["./framemill", "submit", *map(str, arguments.files), "-o", "results"]
+    words = [CLIENT, "submit", *map(str, arguments.files), "-o", "results"]
     if arguments.data != _DATA:
         words += ["--data", str(arguments.data)]
     return f"it makes pictures by: {shlex.join(words)}"

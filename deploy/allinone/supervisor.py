@@ -21,6 +21,12 @@ from deploy.allinone.children import Children, Part
 from deploy.allinone.ports import LOOPBACK, Ports
 
 ROOT = Path(__file__).resolve().parents[2]
+# A wheel has this code without ./dev.
+PROGRAM, CLIENT = (
+    ("./dev", "./framemill")
+    if (ROOT / "dev").is_file()
+    else ("framemill up", "framemill")
+)
 
 
 class AlreadyRunning(RuntimeError):
@@ -81,7 +87,7 @@ class Supervisor:
         except BlockingIOError as error:
             self._lock.close()
             raise AlreadyRunning(
-                f"another ./dev runs on {self.data}{self._running_at()}"
+                f"another {PROGRAM} runs on {self.data}{self._running_at()}"
             ) from error
         try:
             # First of all, so that a taken port is known at once. It stays open for an
@@ -242,4 +248,6 @@ def report(error: BaseException | str) -> None:
     """Print on standard error what went wrong."""
     if isinstance(error, OSError) and error.filename:
         error = f"{error.filename}: {error.strerror}"
-    print(f"dev: {error}", file=sys.stderr, flush=True)
+    print(
+        f"{PROGRAM.split()[0].removeprefix('./')}: {error}", file=sys.stderr, flush=True
+    )

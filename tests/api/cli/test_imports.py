@@ -72,7 +72,7 @@ def test_every_command_has_its_server_code_and_the_other_way_round():
     keys = commands["keys"]._subparsers._group_actions[0].choices
     named = {f"keys {name}" for name in keys} | set(commands)
 
-    assert named - {"keys", "submit", "batch"} == set(COMMANDS)
+    assert named - {"keys", "submit", "batch", "up", "code"} == set(COMMANDS)
 
 
 def test_the_client_knows_the_ends_of_a_job_and_the_limits_of_a_key():
