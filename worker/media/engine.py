@@ -48,7 +48,7 @@ from worker.media.probe import media_info
 from worker.media.recipes import animation, preview, snippets, thumbnail
 from worker.media.recipes.contact_sheet import recipe as contact_sheet
 from worker.media.recipes.storyboard import parts as storyboard
-from worker.media.source_file import LocalFile, SourceFile, fetch
+from worker.media.source_file import LocalFile, SourceFile
 
 Recipe = Callable[[Any, Clip, PartSpec | None, Sequence[Sequence[PartFile]]], Plan]
 Splitter = Callable[[Any, MediaInfo], list[PartSpec]]
@@ -301,7 +301,7 @@ class _PlanRunner:
             program = process.Main(_KEYFRAMES, step.argv)
         else:
             program = binary.command(settings, step.program, step.argv)
-        fetch(job.source, step.spans)
+        job.source.ensure_all(step.spans)
         limits = binary.bounds(settings, step.seconds, step.silent, step.reserved)
         with self._watch.run(step.program) as ended:
             done = process.run(

@@ -13,14 +13,12 @@ import io
 import mmap
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast, overload
 
 # What one read of :func:`open_source`, and one step of a search, asks for, in bytes.
 _BUFFER = 64 * 1024
-_AT_ONCE = 16
 
 
 class SourceFile(Protocol):
@@ -42,6 +40,9 @@ class SourceFile(Protocol):
         Unreachable, DiskFull or Interrupted.
         """
 
+    def ensure_all(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Do as :meth:`ensure` for several ranges, several at once."""
+
 
 @dataclass(frozen=True)
 class LocalFile:
@@ -51,6 +52,9 @@ class LocalFile:
     complete: bool = True
 
     def ensure(self, start: int, end: int) -> None:
+        """Do nothing: every byte is there."""
+
+    def ensure_all(self, spans: Iterable[tuple[int, int]]) -> None:
         """Do nothing: every byte is there."""
 
 
@@ -89,17 +93,6 @@ def open_source(source: SourceFile) -> BinaryIO:
     if source.complete:
         return source.path.open("rb")
     return cast("BinaryIO", io.BufferedReader(_Filled(source), _BUFFER))
-
-
-def fetch(source: SourceFile, spans: Iterable[tuple[int, int]]) -> None:
-    """Fetch ranges of offsets, several at once; raise what ``source.ensure`` raises."""
-    with ThreadPoolExecutor(_AT_ONCE, "source-fetch") as pool:
-        begun = [pool.submit(source.ensure, *span) for span in spans]
-        try:
-            for one in begun:
-                one.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 class SourceBytes:

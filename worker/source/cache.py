@@ -25,7 +25,8 @@ from worker.source.origin import BlobOrigin, Origin, UrlOrigin
 from worker.source.sparse_copy import SparseCopy, Surroundings
 
 _MIB = 1024 * 1024
-_BLOCK = 128 * 1024
+# Small blocks bring little beside what is wanted; their map must stay small, too.
+_LEAST_BLOCK, _MOST_BLOCKS = 16 * 1024, 128 * 1024
 # How many bytes this process may add to the cache before its size is looked at again.
 _GROWTH = 64 * _MIB
 
@@ -180,7 +181,7 @@ def _check_pin(source: Source, info: BlobInfo) -> None:
 
 def _begin(copy: SparseCopy, reason: WholeReason | None) -> None:
     if reason is None:
-        copy.ensure(0, _BLOCK)  # every program begins there
+        copy.ensure(0, 1)  # every program begins there
         reason = copy.reading.access_reason
     if reason is not None:
         copy.ensure_whole(reason)
@@ -195,7 +196,10 @@ def _linked(found: Path, path: Path) -> Path:
 
 
 def _layout(source: Source) -> Layout:
-    return Layout(source.size or 0, _BLOCK)
+    size, block = source.size or 0, _LEAST_BLOCK
+    while block * _MOST_BLOCKS < size:
+        block *= 2
+    return Layout(size, block)
 
 
 def _name(source: Source) -> str:

@@ -1,7 +1,7 @@
 """How much more than a program asked for is fetched, when it reads on. Pure.
 
 A program that seeks needs a little at each place, so a first miss fetches no more than
-its block. Misses that continue each other come from a program that reads through: each
+``least``. Misses that continue each other come from a program that reads through: each
 doubles what is fetched. Once that is large, the next stretch is fetched before the
 program reaches the end of the last.
 """
@@ -16,8 +16,6 @@ from worker.source.block_map import Run
 # A file whose sound and picture lie apart is read at two places in turn; some more keep
 # a place that is left for a moment, as for an index.
 _PLACES = 4
-# The size, in blocks, from which the next stretch is fetched early.
-_EARLY = 16
 
 
 @dataclass
@@ -29,18 +27,22 @@ class _Place:
 
 
 class ReadAhead:
-    """Widens what is missing of a file of ``blocks`` blocks, by at most ``most``."""
+    """Widens what is missing of a file of ``blocks`` blocks.
 
-    def __init__(self, blocks: int, most: int) -> None:
+    All are numbers of blocks: what is fetched is ``least`` at first and ``most`` in the
+    end; from ``early`` on, the next stretch is fetched before it is needed.
+    """
+
+    def __init__(self, blocks: int, *, least: int, early: int, most: int) -> None:
         self._blocks = blocks
-        self._most = most
+        self._least, self._early, self._most = least, early, most
         self._places: deque[_Place] = deque(maxlen=_PLACES)
 
     def miss(self, run: Run) -> Run:
         """Return what to fetch where ``run`` was asked for and is not there."""
         place = self._place(run)
         if place is None:
-            place = _Place(run[0], 1)
+            place = _Place(run[0], self._least)
             self._places.append(place)
         else:
             place.window = min(place.window * 2, self._most)
@@ -50,7 +52,7 @@ class ReadAhead:
     def hit(self, run: Run) -> Run | None:
         """Return what to fetch early where ``run`` was asked for and is there."""
         place = self._place(run)
-        if place is None or place.window < _EARLY or place.end >= self._blocks:
+        if place is None or place.window < self._early or place.end >= self._blocks:
             return None
         if run[1] <= place.end - place.window // 2:
             return None

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from common.errors import DiskFull, Interrupted, SourceError, StorageUnavailable
@@ -26,7 +27,7 @@ from worker.source.read_ahead import ReadAhead
 _MIB = 1024 * 1024
 # How much one request asks for: several of them share a wide window, and a large whole.
 _WINDOW_SPAN, _WHOLE_SPAN = _MIB, 8 * _MIB
-_MOST_AHEAD = 4 * _MIB
+_LEAST_AHEAD, _EARLY, _MOST_AHEAD = 128 * 1024, 2 * _MIB, 4 * _MIB
 # How often a wait looks whether the attempt was stopped, and whether another process
 # has got on with the blocks that it locked.
 _LOOK_SECONDS, _OTHERS_SECONDS = 0.1, 0.01
@@ -66,11 +67,20 @@ class SparseCopy:
         self._around = surroundings
         self._data = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         block = self._layout.block
-        self._ahead = ReadAhead(self._layout.blocks, max(1, _MOST_AHEAD // block))
+        self._ahead = ReadAhead(
+            self._layout.blocks,
+            least=max(1, _LEAST_AHEAD // block),
+            early=max(1, _EARLY // block),
+            most=max(1, _MOST_AHEAD // block),
+        )
         self._complete = False
+        self._hole = 0  # a block that was missing when last looked at
         self._bytes = self._requests = 0
-        # All below is guarded by this condition, which is told of every change.
-        self._changed = threading.Condition()
+        # All below is guarded by one lock. Those who wait for blocks are told of every
+        # change; the threads that fetch, only of work, since there are many of them.
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._work_came = threading.Condition(lock)
         self._whole_reason: WholeReason | None = None
         self._wanted: deque[Run] = deque()
         self._under_way: set[int] = set()
@@ -83,8 +93,11 @@ class SparseCopy:
     @property
     def complete(self) -> bool:
         """Whether every byte is there."""
-        if not self._complete:
-            self._complete = self._map.has((0, self._layout.blocks))
+        if not self._complete and self._map.has((self._hole, self._hole + 1)):
+            gaps = self._map.missing((0, self._layout.blocks))
+            self._complete = not gaps
+            if gaps:
+                self._hole = gaps[-1][0]
         return self._complete
 
     @property
@@ -119,6 +132,20 @@ class SparseCopy:
             if not self._rest and self._map.present * 2 > self._layout.blocks:
                 self._begin_rest()
 
+    def ensure_all(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Return once these ranges of bytes are there, and as little else as possible.
+
+        Raises what :meth:`ensure` raises.
+        """
+        left = [self._layout.covering(*span) for span in spans]
+        with self._changed:
+            for run in left:
+                self._forget(run)
+                self._begin(run)
+            while left:
+                run = left.pop()
+                self._await(partial(self._map.has, run), run)
+
     def ensure_whole(self, reason: WholeReason) -> None:
         """Fetch all that is missing; raises what :meth:`ensure` raises."""
         with self._changed:
@@ -132,6 +159,7 @@ class SparseCopy:
             released = self._closed or self._threads
             self._closed = True
             self._changed.notify_all()
+            self._work_came.notify_all()
             if not released:
                 self._release()
 
@@ -149,7 +177,7 @@ class SparseCopy:
             return
         most = max(1, _WINDOW_SPAN // self._layout.block)
         for gap in self._map.missing(run):
-            for span in self._free(gap, most):
+            for span in list(self._free(gap, most)):
                 self._under_way.update(range(*span))
                 self._wanted.append(span)
                 self._employ()
@@ -166,23 +194,26 @@ class SparseCopy:
                 self._under_way.difference_update(range(*span))
             self._wanted.clear()
             self._rest, self._rest_from = True, 0
+            self._work_came.notify_all()
 
     def _begin_rest(self) -> None:
         self._rest, self._rest_from = True, 0
         for _ in range(self._around.requests):
             self._employ()
 
-    def _free(self, gap: Run, most: int) -> list[Run]:
+    def _free(self, gap: Run, most: int) -> Iterator[Run]:
         """Cut ``gap`` into spans of at most ``most`` blocks, none under way."""
-        found: list[Run] = []
+        begin = None
         for number in range(*gap):
-            if number in self._under_way:
-                continue
-            if found and found[-1][1] == number and number - found[-1][0] < most:
-                found[-1] = (found[-1][0], number + 1)
-            else:
-                found.append((number, number + 1))
-        return found
+            if begin is not None and (
+                number in self._under_way or number - begin == most
+            ):
+                yield begin, number
+                begin = None
+            if begin is None and number not in self._under_way:
+                begin = number
+        if begin is not None:
+            yield begin, gap[1]
 
     def _employ(self) -> None:
         """Have a thread look for work; start one if too few are idle."""
@@ -193,7 +224,7 @@ class SparseCopy:
         if self._idle < wanted and self._threads < most:
             self._threads += 1
             threading.Thread(target=self._work, name="source", daemon=True).start()
-        self._changed.notify_all()
+        self._work_came.notify()
 
     def _await(self, done: Callable[[], bool], run: Run) -> None:
         """Wait until ``done``; raise what kept blocks of ``run`` from coming."""
@@ -249,7 +280,7 @@ class SparseCopy:
                 if self._rest and (span := self._next_of_rest()):
                     return span
                 self._idle += 1
-                self._changed.wait()
+                self._work_came.wait()
                 self._idle -= 1
             self._threads -= 1
             if not self._threads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 _BLOCK = 4096
@@ -30,6 +31,11 @@ class HoledFile:
     def bytes(self) -> int:
         """The bytes that were fetched."""
         return min(len(self._there) * _BLOCK, self.size)
+
+    def ensure_all(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Copy what is missing of several ranges."""
+        for span in spans:
+            self.ensure(*span)
 
     def ensure(self, start: int, end: int) -> None:
         """Copy the blocks that are missing of the bytes from ``start`` to ``end``."""

@@ -13,6 +13,7 @@ from common.settings.load import Settings
 from tests.corpus.sparse import compare
 from tests.worker.media.holes import HoledFile
 from worker.media.engine import Engine, RenderJob, Watch
+from worker.media.ffmpeg import process
 from worker.media.ffmpeg.plan import Done
 from worker.media.probe import media_info
 from worker.media.recipes.shared import keyframe_index
@@ -81,6 +82,25 @@ def test_given_an_mp4_with_holes_when_a_storyboard_is_made_then_few_bytes_are_re
 
     assert [one.rung for one in done.reports] == ["keyframes"]
     assert share < 0.2, "four keyframes of forty, the index, and no more"
+
+
+def test_given_an_mp4_with_holes_when_a_storyboard_is_made_then_no_hole_is_parsed(
+    long_film, tmp_path, monkeypatch
+):
+    logs, run = [], process.run
+
+    def listened(*args, **words):
+        done = run(*args, **words)
+        logs.append(done.log)
+        return done
+
+    monkeypatch.setattr(process, "run", listened)
+    _read_for(long_film, {"kind": "storyboard", "interval": 10}, tmp_path)
+
+    assert logs
+    assert not [
+        line for log in logs for line in log.splitlines() if "access unit" in line
+    ]
 
 
 def test_given_a_film_with_holes_when_one_frame_is_shown_then_few_bytes_are_read(

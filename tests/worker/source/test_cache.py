@@ -19,7 +19,7 @@ from worker.source.block_map import BlockMap, Layout
 from worker.source.cache import SourceCache
 from worker.source.copies import Copies
 
-BLOCK = 128 * 1024
+BLOCK = 16 * 1024
 
 
 def end(case: Case) -> None:
@@ -94,7 +94,7 @@ def test_a_whole_source_waits_for_a_process_that_holds_a_part_of_it(
     layout = Layout(len(DATA), BLOCK)
     record = BlockMap.open(case.kept(".map")[0], layout)
     assert record is not None
-    claim = record.claim((20, 21))
+    claim = record.claim((160, 161))
     assert claim is not None
     case.proxy.keep_range = False
     case.proxy.clear()

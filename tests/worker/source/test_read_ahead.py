@@ -6,7 +6,7 @@ from worker.source.read_ahead import ReadAhead
 
 
 def test_a_program_that_seeks_gets_its_block_alone() -> None:
-    ahead = ReadAhead(10_000, 32)
+    ahead = ReadAhead(10_000, least=1, early=16, most=32)
     assert [ahead.miss((at, at + 1)) for at in (0, 500, 9000, 300)] == [
         (0, 1),
         (500, 501),
@@ -16,7 +16,7 @@ def test_a_program_that_seeks_gets_its_block_alone() -> None:
 
 
 def test_misses_that_go_on_bring_twice_as_much_each_time_up_to_the_most() -> None:
-    ahead = ReadAhead(10_000, 32)
+    ahead = ReadAhead(10_000, least=1, early=16, most=32)
     at, sizes = 0, []
     for _ in range(7):
         first, end = ahead.miss((at, at + 1))
@@ -26,7 +26,7 @@ def test_misses_that_go_on_bring_twice_as_much_each_time_up_to_the_most() -> Non
 
 
 def test_a_program_that_reads_on_is_never_waited_for() -> None:
-    ahead = ReadAhead(10_000, 32)
+    ahead = ReadAhead(10_000, least=1, early=16, most=32)
     end = 0
     while end < 31:
         _, end = ahead.miss((end, end + 1))
@@ -36,7 +36,7 @@ def test_a_program_that_reads_on_is_never_waited_for() -> None:
 
 
 def test_two_places_in_turn_are_both_read_ahead_of() -> None:
-    ahead = ReadAhead(10_000, 32)
+    ahead = ReadAhead(10_000, least=1, early=16, most=32)
     for size in (1, 2, 4, 8):
         for place in (0, 5000):
             begin = place + size - 1
@@ -44,7 +44,7 @@ def test_two_places_in_turn_are_both_read_ahead_of() -> None:
 
 
 def test_nothing_lies_behind_the_last_block() -> None:
-    ahead = ReadAhead(20, 32)
+    ahead = ReadAhead(20, least=1, early=16, most=32)
     for at in (0, 1, 3, 7, 15):
         first, end = ahead.miss((at, at + 1))
         assert end <= 20

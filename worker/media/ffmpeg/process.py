@@ -32,6 +32,9 @@ from worker.media.source_file import SourceFile
 LOG_BYTES = 64 * 1024
 _TICK = 0.1
 _CHUNK = 64 * 1024
+# A program that logs line by line is read this often, and not for each line.
+_PAUSE_SECONDS = 0.01
+_LITTLE_BYTES = 4096
 _MIB = 1024 * 1024
 # A crash beyond this share of the memory is due to its end.
 _NEARLY = 0.75
@@ -131,6 +134,7 @@ class _Child:
         if not isinstance(program, Main) and "{progress}" in program:
             takers["progress"] = self._take_marks
         self._selector = selectors.DefaultSelector()
+        self._ends = selectors.DefaultSelector()
         self._pipes: list[int] = []
         try:
             self._confined = self._start(program, cwd, bounds, how, takers, reads)
@@ -140,10 +144,13 @@ class _Child:
         try:
             pidfd = os.pidfd_open(self._confined.pid)
             self._pipes.append(pidfd)
-            self._selector.register(pidfd, selectors.EVENT_READ, None)
+            ends = [pidfd]
             if reads is not None:
                 reads.start()
-                self._selector.register(reads.failed, selectors.EVENT_READ, None)
+                ends.append(reads.failed)
+            for end in ends:
+                self._ends.register(end, selectors.EVENT_READ)
+                self._selector.register(end, selectors.EVENT_READ, None)
         except BaseException:
             self.end()
             raise
@@ -194,30 +201,35 @@ class _Child:
 
         That is so if the process has ended, or a read of it never will.
         """
-        ended = False
+        ended, came = False, 0
         for key, _ in self._selector.select(seconds):
             if key.data is None:
                 ended = True
             else:
-                self._drain(key.fd, key.data, once=True)
+                came += self._drain(key.fd, key.data, once=True)
+        if 0 < came < _LITTLE_BYTES and not ended:
+            ended = bool(self._ends.select(_PAUSE_SECONDS))
         if ended:
             for entry in list(self._selector.get_map().values()):
                 if entry.data is not None:
                     self._drain(entry.fd, entry.data, once=False)
         return ended
 
-    def _drain(self, pipe: int, take: Callable[[bytes], None], *, once: bool) -> None:
+    def _drain(self, pipe: int, take: Callable[[bytes], None], *, once: bool) -> int:
+        """Read what is in a pipe, or one chunk of it; return the number of bytes."""
+        came = 0
         while True:
             try:
                 chunk = os.read(pipe, _CHUNK)
             except BlockingIOError:
-                return
+                return came
             if not chunk:
                 self._selector.unregister(pipe)
-                return
+                return came
             take(chunk)
+            came += len(chunk)
             if once:
-                return
+                return came
 
     def moved(self) -> bool:
         """Return True if the process made progress since the last call.
@@ -254,6 +266,7 @@ class _Child:
 
     def _close(self) -> None:
         self._selector.close()
+        self._ends.close()
         for pipe in self._pipes:
             os.close(pipe)
 
@@ -297,9 +310,12 @@ def run(
     with served as reads:
         started = last = _clock(reads)
         child = _Child(program, cwd, bounds, how, reads)
+        looked = time.monotonic()
         try:
             while not child.pump(_TICK):
-                now = _clock(reads)
+                if time.monotonic() - looked < _TICK:
+                    continue
+                looked, now = time.monotonic(), _clock(reads)
                 if child.moved():
                     last = now
                 child.tell(progress)

@@ -23,6 +23,7 @@ import struct
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -229,6 +230,10 @@ class _Trial:
         with self.path.open("r+b") as file:
             file.seek(start)
             file.write(b"1" * (min(end, _TRIAL_BYTES) - start))
+
+    def ensure_all(self, spans: Iterable[tuple[int, int]]) -> None:
+        for span in spans:
+            self.ensure(*span)
 
 
 class _Slow(Exception):

@@ -71,6 +71,19 @@ def test_given_a_long_log_when_it_is_read_then_only_its_tail_is_kept(tmp_path):
     assert done.log.endswith("299999\n")
 
 
+def test_given_a_program_that_logs_line_by_line_when_it_runs_then_reading_costs_little(
+    tmp_path,
+):
+    line = "os.write(2, b'an error\\n'); time.sleep(0.0002)"
+    code = f"import os, time\nfor n in range(5_000): {line}"
+    before = time.process_time()
+
+    done = _run(code, tmp_path)
+
+    assert time.process_time() - before < 0.4, "a look at its limits for each line"
+    assert done.log.endswith("an error\n")
+
+
 def test_given_a_cap_when_it_passes_then_the_child_is_killed(tmp_path):
     code = "import time\nwhile 1: open('/dev/urandom', 'rb').read(9); time.sleep(.01)"
     started = time.monotonic()

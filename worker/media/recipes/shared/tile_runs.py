@@ -104,9 +104,12 @@ class TileRun:
             last = "" if self.last < 0 else f"*lte({cell},{self.last})"
             wanted += f"*gte({cell},{self.first}){last}"
         drop = f"if(not(key),1,if({wanted},st(0,{cell}+1)*0,1))"
+        only: dict[str, Any] = {}
         if chosen:
             drop = keyframe_index.is_other(chosen)
-        only: dict[str, Any] = {"bsf:v": f"noise=drop='{drop}'"}
+            # A parser would look into packets that are holes, and log two errors each.
+            only["fflags"] = "+nofillin+noparse"
+        only["bsf:v"] = f"noise=drop='{drop}'"
         only |= {"skip_frame": "nokey"} | self._unfiltered
         frames = open_clip(self.clip, **only, **self._around)
         step = self._store(self._drawn(frames), file, self.seconds)
