@@ -55,7 +55,10 @@ class Accepted:
 
 @dataclass
 class Client:
-    """Asks the service at ``url``; ``storage`` is a boto3 client of its bucket."""
+    """Asks the service at ``url``; ``storage`` is a boto3 client of its bucket.
+
+    ``key`` is an API key, for a service that asks for one.
+    """
 
     url: str
     clips: Clips
@@ -63,6 +66,7 @@ class Client:
     bucket: str = "framemill"
     webhook: str = ""
     seconds: float = 60.0
+    key: str = ""
     refused_polls: int = 0
     _completes: frozenset[str] = field(default=frozenset({"completed"}), init=False)
 
@@ -218,4 +222,7 @@ class Client:
         return job
 
     def _ask(self, method: str, url: str, **words: Any) -> requests.Response:
+        if self.key:
+            headers = words.pop("headers", None) or {}
+            words["headers"] = headers | {"Authorization": f"Bearer {self.key}"}
         return requests.request(method, url, timeout=self.seconds, **words)

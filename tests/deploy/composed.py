@@ -8,11 +8,14 @@ stands for SeaweedFS, which is in no registry of packages.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -37,11 +40,33 @@ LISTENING = {
 PROXY = {"address": "8000", "storage": "8333", "health": "2020"}
 
 
-class Composed:
-    """Every service that starts without a profile, by its name in the compose file."""
+def environment_file(folder: Path) -> dict[str, str]:
+    """Have the page's first command write the secrets, in a copy of its folder."""
+    place = folder / "deploy" / "docker"
+    place.mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/docker/new-env", place)
+    subprocess.run([place / "new-env"], cwd=folder, check=True, timeout=60)
+    lines = (folder / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
-    def __init__(self, folder: Path, given: dict[str, str]) -> None:
+
+class Composed:
+    """Every service that starts without a profile, by its name in the compose file.
+
+    ``scaled`` are further copies, as ``--scale`` starts them. ``settings`` are those
+    that an operator has in settings.env.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        given: dict[str, str],
+        *,
+        scaled: Sequence[str] = ("worker-slow",),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self.given = folder, given
+        self.scaled, self.settings = scaled, dict(settings or {})
         self.ports = {name: free_port() for name in LISTENING}
         self.proxy = {name: free_port() for name in PROXY}
         self.url = f"http://127.0.0.1:{self.proxy['address']}"
@@ -60,8 +85,8 @@ class Composed:
                 self._await(self._pings, name)
             for name in ("api", "worker-fast", "worker-slow", "reaper", "flower"):
                 self.start(name)
-            # As `--scale worker-slow=2` does.
-            self.start("worker-slow")
+            for name in self.scaled:
+                self.start(name)
             self.start("proxy")
             self._await(self._whole, "the service")
         except BaseException:
@@ -91,11 +116,18 @@ class Composed:
                 child.wait()
         return slow
 
-    def start(self, name: str) -> None:
+    def start_again(self, child: subprocess.Popen[bytes]) -> None:
+        """Start a service that ended, at the address that it had."""
+        (name,) = [name for name, one in self.children if one is child]
+        self.start(name, metrics_port=self.metrics.pop(child.pid))
+
+    def start(self, name: str, *, metrics_port: int | None = None) -> None:
         """Start a service; its output is in ``NAME.log``."""
         home = self.folder / name
         home.mkdir(exist_ok=True)
         environment = self.environment(name)
+        if metrics_port is not None:
+            environment["FRAMEMILL_METRICS_PORT"] = str(metrics_port)
         with (self.folder / f"{name}.log").open("ab") as log:
             child = subprocess.Popen(
                 self._argv(name, home),
@@ -106,7 +138,7 @@ class Composed:
                 stderr=log,
             )
         self.children.append((name, child))
-        if "FRAMEMILL_METRICS_PORT" in environment:
+        if "FRAMEMILL_METRICS_PORT" in environment and name != "api":
             self.metrics[child.pid] = int(environment["FRAMEMILL_METRICS_PORT"])
 
     def environment(self, name: str) -> dict[str, str]:
@@ -121,8 +153,9 @@ class Composed:
             given = compose_file.environment(name, self.given)
             values |= {key: self._here(value) for key, value in given.items()}
         if "FRAMEMILL_STORE_URL" in values:
-            # As settings.env may: a busy machine takes longer than a service waits.
+            # A busy machine takes longer than a service waits.
             values["FRAMEMILL_STORE_TIMEOUT_SECONDS"] = "30"
+            values |= self.settings
         if "FRAMEMILL_METRICS_PORT" in values:
             # Each container has its own 9100; on one host each needs another.
             values["FRAMEMILL_METRICS_HOST"] = "127.0.0.1"
@@ -155,6 +188,23 @@ class Composed:
             password=self.given[password],
             decode_responses=True,
         )
+
+    def new_key(self) -> str:
+        """Make an API key by the command that the compose file and the page name."""
+        (words,) = re.findall(
+            r"docker compose exec api (python -m api\.cli .*)",
+            (ROOT / "docker-compose.yml").read_text(),
+        )
+        done = subprocess.run(
+            words.split(),
+            cwd=ROOT,
+            env=self.environment("api"),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout.split()[0]
 
     def log(self, name: str) -> str:
         """Return what the service wrote."""
@@ -217,6 +267,7 @@ class Composed:
         return False
 
     def _whole(self, _what: str) -> bool:
+        workers = f'"workers":{2 + len(self.scaled)}'.encode()
         for url in (f"{self.url}/readyz", f"{self.url}/flower/healthcheck"):
             try:
                 with urllib.request.urlopen(url, timeout=10) as answer:
@@ -225,7 +276,7 @@ class Composed:
                 return False
             if url.endswith("readyz") and not (
                 b'"status":"ok"' in body.replace(b" ", b"")
-                and b'"workers":3' in body.replace(b" ", b"")
+                and workers in body.replace(b" ", b"")
             ):
                 return False
         return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,20 +16,10 @@ import redis
 
 from tests.chaos.service import until
 from tests.conftest import ROOT, SAMPLE
-from tests.deploy.composed import Composed
+from tests.deploy.composed import Composed, environment_file
 
 LARGEST = 8_000_000
 pytestmark = pytest.mark.needs("caddy", "curl")
-
-
-def environment_file(folder):
-    """Have the page's first command write the secrets, in a copy of its folder."""
-    place = folder / "deploy" / "docker"
-    place.mkdir(parents=True)
-    shutil.copy(ROOT / "deploy/docker/new-env", place)
-    subprocess.run([place / "new-env"], cwd=folder, check=True, timeout=60)
-    lines = (folder / ".env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +32,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def key(service):
-    """Make a key by the command that the compose file and the page name."""
-    (words,) = re.findall(
-        r"docker compose exec api (python -m api\.cli .*)",
-        (ROOT / "docker-compose.yml").read_text(),
-    )
-    done = subprocess.run(
-        words.split(),
-        cwd=ROOT,
-        env=service.environment("api"),
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    return done.stdout.split()[0]
+    return service.new_key()
 
 
 def ask(url, *, key="", data=None, **headers):
