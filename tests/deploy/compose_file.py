@@ -25,6 +25,7 @@ GIVEN = {
     "STORE_PASSWORD": "t" * 48,
     "FLOWER_BROKER_PASSWORD": "f" * 48,
     "FLOWER_BASIC_AUTH": "user:password",
+    "GRAFANA_PASSWORD": "g" * 24,
 }
 _VARIABLE = re.compile(r"\$\{(\w+)(:-|:\?)([^}]*)\}")
 

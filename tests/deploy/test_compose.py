@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
+import yaml
 
 from common.jobs.queue import QUEUES
 from common.settings.load import Settings
@@ -167,7 +169,12 @@ def test_what_not_everybody_needs_starts_only_where_it_is_asked_for():
         name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one
     }
 
-    assert profiles == {"s3-poller": ["events"], "mail": ["mail"]}
+    assert profiles == {
+        "s3-poller": ["events"],
+        "mail": ["mail"],
+        "prometheus": ["metrics"],
+        "grafana": ["metrics"],
+    }
 
 
 def test_workers_can_be_scaled():
@@ -314,8 +321,11 @@ def test_the_images_copy_what_their_rooms_import():
             assert f"COPY {room} {room}\n" in text
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) & {*OURS, "flower"}))
-def test_a_service_of_ours_cannot_write_to_its_image_and_has_no_privilege(name):
+WATCHERS = {"prometheus", "grafana"}
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) & {*OURS, *WATCHERS, "flower"}))
+def test_a_service_cannot_write_to_its_image_and_has_no_privilege(name):
     service = SERVICES[name]
 
     assert service["read_only"] is True
@@ -365,3 +375,75 @@ def test_every_volume_is_declared():
 
     assert {one for one in used if not one.startswith("./")} == set(COMPOSE["volumes"])
     assert all((ROOT / one).exists() for one in used if one.startswith("./"))
+
+
+def mounted(service: str) -> dict[str, str]:
+    """Return the files of the repository that a service sees, by their place there."""
+    volumes = [one.split(":") for one in SERVICES[service]["volumes"]]
+    return {one[1]: one[0] for one in volumes if one[0].startswith("./")}
+
+
+def test_prometheus_has_every_file_that_its_configuration_names():
+    files = mounted("prometheus")
+    (place,) = [
+        word.partition("=")[2]
+        for word in command("prometheus")
+        if word.startswith("--config.file=")
+    ]
+    given = yaml.safe_load((ROOT / files[place]).read_text())
+    (secret,) = SERVICES["prometheus"]["secrets"]
+    keys = {
+        one["authorization"]["credentials_file"]
+        for one in given["scrape_configs"]
+        if "authorization" in one
+    }
+
+    for name in given["rule_files"]:
+        assert str(Path(place).parent / name) in files
+    # A file of the operator's: Compose says so where it is missing.
+    assert {str(Path(place).parent / name) for name in keys} == {secret["target"]}
+    file = COMPOSE["secrets"][secret["source"]]["file"]
+    assert file.removeprefix("./") in (ROOT / ".gitignore").read_text().split()
+
+
+def test_prometheus_reads_each_part_where_it_serves_its_metrics():
+    given = yaml.safe_load((ROOT / "deploy/observability/prometheus.yml").read_text())
+    (retention,) = [one for one in command("prometheus") if "retention" in one]
+    read = {}
+    for one in given["scrape_configs"]:
+        for found in one.get("dns_sd_configs", []):
+            read |= dict.fromkeys(found["names"], str(found["port"]))
+        for found in one.get("static_configs", []):
+            read |= dict(address.split(":") for address in found["targets"])
+
+    assert retention.endswith("=30d")
+    assert read.pop("127.0.0.1") == "9090"
+    assert read.pop("api") == environment("api")["FRAMEMILL_API_PORT"]
+    assert set(read) == {"worker-fast", "worker-slow", "reaper"}
+    for name, port in read.items():
+        values = environment(name)
+        assert values["FRAMEMILL_METRICS_PORT"] == port
+        assert values["FRAMEMILL_METRICS_HOST"] == "0.0.0.0"
+        assert set(SERVICES[name]["networks"]) & set(SERVICES["prometheus"]["networks"])
+
+
+def test_grafana_finds_its_source_and_its_dashboard():
+    files = mounted("grafana")
+    by_folder = {str(Path(place).parent): (place, files[place]) for place in files}
+    provisioning = "/etc/grafana/provisioning"
+    (source,) = yaml.safe_load(
+        (ROOT / by_folder[f"{provisioning}/datasources"][1]).read_text()
+    )["datasources"]
+    (provider,) = yaml.safe_load(
+        (ROOT / by_folder[f"{provisioning}/dashboards"][1]).read_text()
+    )["providers"]
+    place, dashboard = by_folder[provider["options"]["path"]]
+    values = environment("grafana")
+
+    assert source["url"] == "http://prometheus:9090"
+    assert set(SERVICES["grafana"]["networks"]) & set(
+        SERVICES["prometheus"]["networks"]
+    )
+    assert json.loads((ROOT / dashboard).read_text())["panels"]
+    assert values["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == place
+    assert values["GF_SECURITY_ADMIN_PASSWORD"] == GIVEN["GRAFANA_PASSWORD"]

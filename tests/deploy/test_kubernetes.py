@@ -355,6 +355,63 @@ def test_the_ingress_takes_what_the_api_takes_and_shows_flower_at_its_path(monke
     )
 
 
+def kept(scrape: dict[str, Any], pod: str, port: str) -> bool:
+    """Return whether a scrape configuration keeps this port of this pod."""
+    (rule,) = [one for one in scrape["relabel_configs"] if one.get("action") == "keep"]
+    job, name, container_port = rule["source_labels"]
+    values = {
+        "job": scrape["job_name"],
+        "__meta_kubernetes_pod_label_app_kubernetes_io_name": pod,
+        "__meta_kubernetes_pod_container_port_name": port,
+    }
+    value = ";".join(values[label] for label in (job, name, container_port))
+    return re.fullmatch(rule["regex"], value) is not None
+
+
+@needs_kubectl
+@each_overlay
+def test_prometheus_reads_each_part_at_the_port_that_it_alone_may_reach(overlay):
+    given = yaml.safe_load((ROOT / "deploy/observability/kubernetes.yml").read_text())
+    policies = {
+        one["metadata"]["name"]: one for one in manifests(overlay, "NetworkPolicy")
+    }
+    read = {}
+    for name, pod in pods(overlay).items():
+        (container,) = pod["containers"]
+        for port in container.get("ports", []):
+            jobs = [
+                one["job_name"]
+                for one in given["scrape_configs"]
+                if kept(one, name, port["name"])
+            ]
+            if jobs:
+                read[name] = (*jobs, port["containerPort"])
+
+    workers = {f"worker-{queue}" for queue in QUEUES}
+    assert read == {
+        "api": ("framemill-api", 8000),
+        "reaper": ("framemill-reaper", 9100),
+        **dict.fromkeys(workers, ("framemill-worker", 9100)),
+    }
+    for name in (*workers, "reaper"):
+        assert variables(overlay, name)["FRAMEMILL_METRICS_PORT"] == "9100"
+        assert variables(overlay, name)["FRAMEMILL_METRICS_HOST"] == "0.0.0.0"
+    spec = policies["metrics"]["spec"]
+    (rule,) = spec["ingress"]
+    assert set(spec["podSelector"]["matchExpressions"][0]["values"]) == {
+        *workers,
+        "reaper",
+    }
+    assert rule["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+    assert rule["from"] == [
+        {
+            "namespaceSelector": {
+                "matchLabels": {"kubernetes.io/metadata.name": "monitoring"}
+            }
+        }
+    ]
+
+
 INJECTED = {
     f"{name}_{suffix}": value
     for name, port in (
