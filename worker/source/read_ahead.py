@@ -16,6 +16,9 @@ from worker.source.block_map import Run
 # A file whose sound and picture lie apart is read at two places in turn; some more keep
 # a place that is left for a moment, as for an index.
 _PLACES = 4
+# An index at the end is read to its end. It is fetched at once if it lies in so small a
+# share of the file.
+_END_SHARE = 1 / 256
 
 
 @dataclass
@@ -47,6 +50,8 @@ class ReadAhead:
         else:
             place.window = min(place.window * 2, self._most)
         place.end = min(max(run[1], run[0] + place.window), self._blocks)
+        if self._blocks - run[0] <= min(self._most, self._blocks * _END_SHARE):
+            place.end = self._blocks
         return run[0], place.end
 
     def hit(self, run: Run) -> Run | None:

@@ -50,3 +50,12 @@ def test_nothing_lies_behind_the_last_block() -> None:
         assert end <= 20
     assert (first, end) == (15, 20)
     assert ahead.hit((19, 20)) is None
+
+
+def test_what_is_left_near_the_end_comes_at_once_if_it_is_little() -> None:
+    ahead = ReadAhead(10_000, least=1, early=16, most=32)
+    assert ahead.miss((9_960, 9_961)) == (9_960, 9_961), "40 blocks are more than most"
+    assert ahead.miss((9_970, 9_971)) == (9_970, 10_000)
+    short = ReadAhead(1000, least=1, early=16, most=32)
+    assert short.miss((990, 991)) == (990, 991), "a hundredth of a file is much"
+    assert short.miss((997, 998)) == (997, 1000)

@@ -75,7 +75,7 @@ def test_given_a_program_that_logs_line_by_line_when_it_runs_then_reading_costs_
     tmp_path,
 ):
     line = "os.write(2, b'an error\\n'); time.sleep(0.0002)"
-    code = f"import os, time\nfor n in range(5_000): {line}"
+    code = f"import os, time\nfor n in range(10_000): {line}"
     before = time.process_time()
 
     done = _run(code, tmp_path)
