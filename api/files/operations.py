@@ -37,6 +37,7 @@ def _index() -> dict[str, Any]:
     content = {
         "text/vtt": {"schema": TEXT},
         "application/vnd.apple.mpegurl": {"schema": TEXT},
+        "application/dash+xml": {"schema": TEXT},
         "application/json": {"schema": {"type": "object"}},
     }
     return {

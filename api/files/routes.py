@@ -66,7 +66,14 @@ for _ending, _kind in {
     ".3gp": "video/3gpp",
 }.items():
     _TYPES.add_type(_kind, _ending)
-_INDEXES = frozenset({"text/vtt", "application/vnd.apple.mpegurl", "application/json"})
+_INDEXES = frozenset(
+    {
+        "text/vtt",
+        "application/vnd.apple.mpegurl",
+        "application/json",
+        "application/dash+xml",
+    }
+)
 
 
 def _runtime() -> Runtime:

@@ -74,6 +74,7 @@ StillFormat = Annotated[
     Literal["jpeg", "png", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)
 ]
 TileFormat = Annotated[Literal["jpeg", "webp", "avif"], BeforeValidator(_jpg_is_jpeg)]
+Player = Literal["bif", "jellyfin", "dash"]
 AnimationFormat = Literal["gif", "webp", "avif", "mp4", "webm"]
 Fallback = Literal["frame", "artwork", "waveform", "icon"]
 Placeholder = Literal["thumbhash", "blurhash", "lqip"]
@@ -464,6 +465,27 @@ class StoryboardSpec(_Replaceable):
     )
     format: TileFormat = "jpeg"
     quality: Quality = 75
+    trickplay: list[Player] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=3,
+        examples=[["bif", "dash"]],
+        description="Also write what these players read: bif (Roku, Plex, Emby) an "
+        "archive of JPEGs; jellyfin a ZIP of its folder, for format jpeg; dash a track "
+        "of tiles (MPD). With jellyfin and dash all sheets have the full grid.",
+    )
+
+    @model_validator(mode="after")
+    def _players_can_read_it(self) -> Self:
+        for place, player in enumerate(self.trickplay or ()):
+            if player in (self.trickplay or [])[:place]:
+                raise ValueError(f"trickplay has {player!r} twice: name each once")
+        if "jellyfin" in (self.trickplay or ()) and self.format != "jpeg":
+            raise ValueError(
+                "Jellyfin reads JPEG only: set format to 'jpeg', or leave 'jellyfin' "
+                "out of trickplay"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_say_how_many(self) -> Self:

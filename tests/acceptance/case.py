@@ -33,7 +33,11 @@ _MAGIC = {
     "text/vtt": (0, b"WEBVTT"),
     "application/json": (0, b"{"),
     "application/vnd.apple.mpegurl": (0, b"#EXTM3U"),
+    "application/dash+xml": (0, b"<?xml"),
+    "application/zip": (0, b"PK"),
+    "application/octet-stream": (0, b"\x89BIF"),
 }
+_ARCHIVES = frozenset({"application/zip", "application/octet-stream"})
 _TYPES = {
     "jpeg": "image/jpeg",
     "png": "image/png",
@@ -67,8 +71,9 @@ class Case:
 
     @property
     def pictures(self) -> list[dict[str, Any]]:
-        """Return the artifacts that are no index."""
-        return [a for a in self.artifacts if a["content_type"] not in INDEX_TYPES]
+        """Return the artifacts that are no index and no archive."""
+        others = INDEX_TYPES | _ARCHIVES
+        return [a for a in self.artifacts if a["content_type"] not in others]
 
     @property
     def is_coarse(self) -> bool:

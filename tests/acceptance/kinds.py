@@ -28,6 +28,7 @@ from tests.acceptance.case import (
     rising,
 )
 from tests.acceptance.decode import Frame
+from tests.acceptance.trickplay import check_trickplay
 
 # Containers with a clock of milliseconds round each time by one.
 CLOCK = 0.0021
@@ -304,6 +305,7 @@ def storyboard(case: Case) -> None:
     _check_cells(case, index)
     _check_vtt(case, index)
     _check_hls(case, index, sheets)
+    check_trickplay(case, index)
     wanted = min(case.spec["width"], (case.film.size or (10**6,))[0])
     case.check(
         close(index["tile_width"], wanted, 2.01) or index["tile_width"] < wanted,

@@ -45,6 +45,7 @@ _EVERY_VALUE: dict[str, list[Any]] = {
         *("south", "south_west", "west", "north_west", [0, 0.5], [0.55, 1]),
     ],
     "crop": [["10%", "15%", "80%", "80%"], [30, 20, 9000, 9000]],
+    "trickplay": [["bif"], ["dash"], ["bif", "jellyfin", "dash"]],
     "formats": [["webp"], ["avif", "webp", "png", "jpeg"]],
 }
 # What a field is asked with; None takes a member of the base away.

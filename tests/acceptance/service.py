@@ -40,7 +40,12 @@ from tests.ports import free_port
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 INDEX_TYPES = frozenset(
-    {"text/vtt", "application/json", "application/vnd.apple.mpegurl"}
+    {
+        "text/vtt",
+        "application/json",
+        "application/vnd.apple.mpegurl",
+        "application/dash+xml",
+    }
 )
 _ANSWER_SECONDS = 120.0
 _STACKS_SECONDS, _STACKS_LINES = 0.5, 300
@@ -251,7 +256,9 @@ def output_of(job: dict[str, Any], name: str) -> Any:
 
 
 def names(index: Fetched) -> list[str]:
-    """Return the file names in an index (WebVTT, HLS, JSON), once each, in order.
+    """Return the file names in an index, once each, in order.
+
+    It is WebVTT, HLS, JSON, or DASH with a template that counts its files.
 
     In JSON these are the strings behind ``file`` or ``name``.
     """
@@ -260,9 +267,27 @@ def names(index: Fetched) -> list[str]:
         found = list(_files(json.loads(text)))
     elif index.content_type == "text/vtt":
         found = [line for line in text.splitlines() if "#xywh=" in line]
+    elif index.content_type == "application/dash+xml":
+        found = list(_segments(text))
     else:
         found = [line for line in text.splitlines() if line and line[0] != "#"]
     return list(dict.fromkeys(urldefrag(name).url for name in found))
+
+
+def _segments(mpd: str) -> Iterator[str]:
+    """Yield a file for each segment that begins before the end."""
+    media, first, length, scale, seconds = (
+        re.findall(rf'\b{name}="(?:PT)?([^"]+?)S?"', mpd)[0]
+        for name in (
+            *("media", "startNumber", "duration", "timescale"),
+            "mediaPresentationDuration",
+        )
+    )
+    stem, _, suffix = media.partition("$Number%03d$")
+    at, number = 0.0, int(first)
+    while at < float(seconds) - 0.001:
+        yield f"{stem}{number:03d}{suffix}"
+        at, number = at + int(length) / int(scale), number + 1
 
 
 def _files(value: Any) -> Iterator[str]:

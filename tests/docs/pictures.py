@@ -48,6 +48,17 @@ SPECS: dict[str, tuple[str, dict[str, Any]]] = {
         "film",
         {"kind": "storyboard", "interval": 0.5, "width": 160, "columns": 5},
     ),
+    "trickplay.jpg": (
+        "film",
+        {
+            "kind": "storyboard",
+            "interval": 1,
+            "width": 160,
+            "columns": 4,
+            "rows": 3,
+            "trickplay": ["dash"],
+        },
+    ),
     "contact-sheet.jpg": ("film", {"kind": "contact_sheet"}),
     "snippet.webp": (
         "film",

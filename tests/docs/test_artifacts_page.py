@@ -19,7 +19,7 @@ SPECS = [
     {"kind": "thumbnail", "crop": [0, 0, "50%", "50%"]},
     {"kind": "animation", "duration": 1, "max_bytes": 200_000},
     {"kind": "preview", "format": "mp4", "max_bytes": 200_000},
-    {"kind": "storyboard", "interval": 2},
+    {"kind": "storyboard", "interval": 2, "trickplay": ["bif", "jellyfin", "dash"]},
     {"kind": "contact_sheet", "columns": 2, "rows": 2},
     {"kind": "snippets", "window": 5, "format": "mp4"},
 ]

@@ -175,6 +175,11 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
     ),
     "thumbnail_artwork": (THUMB | {"fallback": ["artwork"]}, SONG),
     "thumbnail_waveform": (THUMB | {"fallback": ["waveform"]}, SONG),
+    "storyboard_trickplay": (
+        BOARD | {"format": "webp", "trickplay": ["bif", "dash"]},
+        PLAIN,
+    ),
+    "storyboard_jellyfin": (BOARD | {"trickplay": ["jellyfin"]}, PLAIN),
     "thumbnail_blurhash": (THUMB | {"time": 1.0, "placeholder": "blurhash"}, PLAIN),
     "thumbnail_icon": (THUMB | {"fallback": ["frame", "icon"]}, SONG),
     "animation_default": (ANIM, PLAIN),

@@ -46,7 +46,13 @@ _PICTURES = {
     ),
     "animation": (("animation.gif", "two seconds, forward and backward"),),
     "preview": (("preview.webp", "six segments of the whole sample"),),
-    "storyboard": (("storyboard.jpg", "a tile for every half second"),),
+    "storyboard": (
+        ("storyboard.jpg", "a tile for every half second"),
+        (
+            "trickplay.jpg",
+            'a full grid for players, `"trickplay": ["dash"]`, unused cells black',
+        ),
+    ),
     "contact_sheet": (("contact-sheet.jpg", "the default sheet"),),
     "snippets": (("snippet.webp", "the first window, of five seconds"),),
 }

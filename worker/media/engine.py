@@ -68,7 +68,11 @@ _DECODED_WHOLE = ("snippets",)
 _STEP_SHARE = 0.9
 _LARGE_PIXELS = 4096 * 2304
 _SOURCE = "source"
-_KEYFRAMES = "worker.media.probe.keyframes"
+# Programs of ours that a step may name.
+_MAINS = {
+    "archive": "worker.media.archives",
+    "keyframes": "worker.media.probe.keyframes",
+}
 _ASSETS = Path(__file__).with_name("assets")
 
 
@@ -297,8 +301,8 @@ class _PlanRunner:
         _write_inputs(workdir, step)
         job = self._job
         program: Sequence[str] | process.Main
-        if step.program == "keyframes":
-            program = process.Main(_KEYFRAMES, step.argv)
+        if step.program in {"keyframes", "archive"}:
+            program = process.Main(_MAINS[step.program], step.argv)
         else:
             program = binary.command(settings, step.program, step.argv)
         job.source.ensure_all(step.spans)

@@ -1,14 +1,19 @@
 """Read the file names in an index from its text, as a client reads it.
 
-An index is WebVTT, JSON or an HLS playlist; the files lie beside it. The names come
-from the text alone, not from what the recipe meant to write.
+An index is WebVTT, JSON, an HLS playlist or a DASH MPD; the files lie beside it. The
+names come from the text alone, not from what the recipe meant to write.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
+
+# The share of a segment that rounding may add to the length.
+_ROUNDING = 1e-4
 
 
 def read(content_type: str, text: str) -> list[str]:
@@ -47,8 +52,19 @@ def _hls(text: str) -> Iterator[str]:
     yield from (line for line in lines if line and not line.startswith("#"))
 
 
+def _dash(text: str) -> Iterator[str]:
+    """Yield the file of each segment of the one track, by its template and length."""
+    said = dict(re.findall(r'([a-zA-Z]+)="([^"]*)"', text))
+    seconds = float(said["mediaPresentationDuration"].removeprefix("PT")[:-1])
+    each = int(said["duration"]) / int(said["timescale"])
+    first = int(said["startNumber"])
+    for number in range(first, first + math.ceil(seconds / each - _ROUNDING)):
+        yield said["media"].replace("$Number%03d$", f"{number:03d}")
+
+
 _READERS = {
     "text/vtt": _vtt,
     "application/json": _json,
     "application/vnd.apple.mpegurl": _hls,
+    "application/dash+xml": _dash,
 }

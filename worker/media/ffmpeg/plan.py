@@ -49,7 +49,8 @@ class Step:
     nothing about the file.
 
     The program ``keyframes`` lists those of stream ``argv[0]``; see
-    :mod:`worker.media.probe.keyframes`. ``spans`` are the only bytes of the source that
+    :mod:`worker.media.probe.keyframes`. The program ``archive`` packs files; see
+    :mod:`worker.media.archives`. ``spans`` are the only bytes of the source that
     reach a decoder, as ranges of offsets. They are fetched in advance, and what else
     the run reads of a source with holes may be zeros.
     """
@@ -62,7 +63,7 @@ class Step:
     tolerant: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     assets: tuple[str, ...] = ()
-    program: Literal["ffmpeg", "gifsicle", "keyframes"] = "ffmpeg"
+    program: Literal["ffmpeg", "gifsicle", "keyframes", "archive"] = "ffmpeg"
     holed: bool = False
     spans: tuple[tuple[int, int], ...] = ()
 
@@ -104,7 +105,8 @@ class Made:
     ``file`` is its name in the work folder, ``text`` the content of an index that the
     recipe wrote. The check requires ``width`` and ``height`` in pixels (None: any) and
     at least ``frames`` frames. ``warnings`` holds what only the run revealed. ``note``
-    is for the task that joins the parts: it finds it among the details.
+    is for the task that joins the parts: it finds it among the details. ``bytes`` is
+    the file's size where an index needs it; the check does not look at it.
     """
 
     file: str
@@ -118,6 +120,7 @@ class Made:
     warnings: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     note: Mapping[str, Any] = field(default_factory=dict)
+    bytes: int = 0
 
 
 StepRun = Generator[Step, Done, list[Made]]

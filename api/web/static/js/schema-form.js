@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { sentence } from "./page.js";
 import { has, t } from "./texts.js";
 
-const FIRST = ["format", "formats", "width", "widths", "height", "time", "start", "duration", "interval", "window", "fps", "quality", "max_bytes", "count"];
+const FIRST = ["format", "formats", "width", "widths", "height", "time", "start", "duration", "interval", "trickplay", "window", "fps", "quality", "max_bytes", "count"];
 let schemas = null;
 
 export async function loadSchemas() {

@@ -237,7 +237,8 @@ def _described(variant: Variant, stem: str, done: Done, kind: Placeholder) -> Ma
     size = (other, placeholder.SMALL) if tall else (placeholder.SMALL, other)
     details = placeholder.describe(done.stdout, *size, kind) if other else {}
     content_type = encoders.CONTENT_TYPES[variant.format]
-    return Made(file, file, content_type, facts.width, facts.height, details=details)
+    made = Made(file, file, content_type, facts.width, facts.height, details=details)
+    return replace(made, bytes=facts.bytes)
 
 
 class AnimationFields(moving.Style, picture.SizeFields, Protocol):

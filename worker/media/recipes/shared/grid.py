@@ -30,7 +30,8 @@ MAX_PIXELS = 32_000_000
 class Grid:
     """The cells of a storyboard: seconds each, sizes in pixels.
 
-    ``cells`` is the number of cells in the clip, None if its length is unknown.
+    ``cells`` is the number of cells in the clip, None if its length is unknown. If the
+    grid is ``full``, all sheets have all columns and rows, and unused cells are black.
     """
 
     interval: float
@@ -39,6 +40,7 @@ class Grid:
     columns: int
     rows: int
     warnings: tuple[str, ...] = ()
+    full: bool = False
 
     def cell(self, seconds: float) -> int:
         """Return the cell in which a time lies."""
@@ -91,16 +93,21 @@ def lay(spec: StoryboardSpec, clip: Clip) -> Grid:
         spec.width,
         even=True,
     )
-    columns = spec.columns if cells is None else min(spec.columns, cells)
+    # A DASH track and Jellyfin state one layout for all sheets.
+    full = bool({"dash", "jellyfin"} & set(spec.trickplay or ()))
+    fixed = full or cells is None
+    columns = spec.columns if fixed else min(spec.columns, cells or 1)
     most = min(
         MAX_SIDE // box.height,
         MAX_PIXELS // (box.width * box.height * columns),
     )
-    rows = spec.rows if cells is None else min(spec.rows, math.ceil(cells / columns))
+    rows = spec.rows
+    if not fixed:
+        rows = min(spec.rows, math.ceil((cells or 1) / columns))
     if rows > max(1, most):
         rows = max(1, most)
         warnings.append(warning_codes.ROWS_REDUCED)
-    return Grid(interval, cells, box, columns, rows, tuple(warnings))
+    return Grid(interval, cells, box, columns, rows, tuple(warnings), full)
 
 
 def sheets(grid: Grid, cells: int, end: float) -> list[Sheet]:
@@ -111,7 +118,7 @@ def sheets(grid: Grid, cells: int, end: float) -> list[Sheet]:
         last = first + count
         until = end if last == cells else last * grid.interval
         seconds = max(until - first * grid.interval, 0.001)
-        rows = math.ceil(count / grid.columns)
+        rows = grid.rows if grid.full else math.ceil(count / grid.columns)
         found.append(Sheet(grid.columns, rows, count, seconds))
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from worker.media.ffmpeg.plan import Made
 from worker.media.recipes.shared.grid import Grid, Sheet, StoryboardTile
@@ -29,8 +29,12 @@ def files(
     sheets: Sequence[Sheet],
     names: Sequence[str],
     method: str,
+    more: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[Made]:
-    """Return the three indexes as files; ``names`` are those of the sheets."""
+    """Return the three indexes as files; ``names`` are those of the sheets.
+
+    ``more`` are further indexes: content type and text by the file's name.
+    """
     details = {
         "method": method,
         "interval": round(grid.interval, 6),
@@ -49,6 +53,7 @@ def files(
             "application/vnd.apple.mpegurl",
             playlist(grid, sheets, names),
         ),
+        **(more or {}),
     }
     return [
         Made(name, name, kind, text=text, details=details)

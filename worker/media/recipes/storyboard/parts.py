@@ -18,7 +18,7 @@ from common.outputs.specs import StoryboardSpec
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.shared import grid, picture
+from worker.media.recipes.shared import encoders, grid, picture
 from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import FoundTiles, TileRun
 from worker.media.recipes.storyboard import recipe
@@ -37,6 +37,8 @@ def split(spec: StoryboardSpec, media: MediaInfo) -> list[PartSpec]:
     Only films whose keyframes make all tiles are split, where a seek leads to one.
     """
     video, clip = media.video, Clip("source", media)
+    if {"bif", "jellyfin"} & set(spec.trickplay or ()):
+        return []  # what packs the pictures needs all of them
     if video is None or media.duration is None or media.duration < _LEAST_SECONDS:
         return []
     tile_grid = grid.lay(spec, clip)
@@ -133,7 +135,10 @@ def _join(
         raise DecodeError("no frame of the video could be decoded")
     cells = max(note["cells"] for note in notes)
     method = max((note["method"] for note in notes), key=_METHODS.index)
-    made: list[Made] = recipe.indexes(spec, clip, tile_grid, times, cells, method)
+    suffix = f".{encoders.extension(spec.format)}"
+    sizes = [file.bytes for file in files if file.name.endswith(suffix)]
+    shown = FoundTiles(method, times)
+    made: list[Made] = recipe.indexes(spec, clip, tile_grid, shown, cells, sizes)
     if spec.count is not None and len(times) < spec.count:
         made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
     return made

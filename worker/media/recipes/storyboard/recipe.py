@@ -20,7 +20,7 @@ from typing import Any
 import ffmpeg
 
 from common.errors import DecodeError
-from common.outputs.specs import StoryboardSpec
+from common.outputs.specs import StoryboardSpec, TileFormat
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
@@ -36,7 +36,7 @@ from worker.media.recipes.shared import (
 from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import FoundTiles, TileRun
 from worker.media.recipes.shared.variants import Variant
-from worker.media.recipes.storyboard import index
+from worker.media.recipes.storyboard import index, trickplay
 
 # Seeking is worthwhile if it decodes clearly less than all; a seek costs about as much
 # as decoding three seconds.
@@ -61,26 +61,50 @@ def plan(spec: StoryboardSpec, clip: Clip) -> Plan:
         spec.format,
         spec.width,
         background="#000000",
-        variants=(Variant(spec.format),),
+        variants=_standins(spec),
     )
     frames = partial(_of_frames, spec, clip)
     show = partial(_show, spec, clip, canvas)
     return fallback.plan(spec.fallback, clip, frames, canvas, show)
 
 
+def _standins(spec: StoryboardSpec) -> tuple[Variant, ...]:
+    """Return the files of a fallback picture: the sheet, and a JPEG for the BIF."""
+    more = trickplay.wants(spec, "bif") and spec.format != "jpeg"
+    return (Variant(spec.format), *((Variant("jpeg"),) if more else ()))
+
+
 def _show(
     spec: StoryboardSpec, clip: Clip, canvas: fallback.Canvas, drawn: Any
 ) -> StepRun:
     """Lay out a sheet of one tile that is shown from the start to the end."""
-    (sheet,) = yield from fallback.stills(
+    stills = yield from fallback.stills(
         drawn, "storyboard-001", canvas, spec.quality, clip.threads
     )
+    sheet = stills[0]
     width, height = sheet.width or 1, sheet.height or 1
     end = clip.end or _LAST_SECONDS
     tile_grid = Grid(end, 1, picture.Box((width, height), width, height), 1, 1)
     tiles, sheets = grid.tiles(tile_grid, {0: 0.0}, end), grid.sheets(tile_grid, 1, end)
-    indexes = index.files(tile_grid, tiles, sheets, [sheet.name], "standin")
-    return [replace(sheet, details={}), *indexes]
+    packed = yield from trickplay.archives(
+        spec, tile_grid, [sheet.name], [stills[-1].file]
+    )
+    more = _more(spec, tile_grid, sheets, [sheet.bytes])
+    indexes = index.files(tile_grid, tiles, sheets, [sheet.name], "standin", more)
+    return [replace(sheet, details={}), *packed, *indexes]
+
+
+def _more(
+    spec: StoryboardSpec,
+    tile_grid: Grid,
+    sheets: Sequence[grid.Sheet],
+    sizes: Sequence[int],
+) -> dict[str, tuple[str, str]]:
+    """Return the indexes that the spec asks for beside the usual three."""
+    if not trickplay.wants(spec, "dash"):
+        return {}
+    text = trickplay.manifest(tile_grid, sheets, sizes, spec.format)
+    return {trickplay.MPD: ("application/dash+xml", text)}
 
 
 def _of_frames(spec: StoryboardSpec, clip: Clip) -> Plan:
@@ -222,7 +246,11 @@ def _lay(tile_run: TileRun, found: FoundTiles) -> StepRun:
     made = yield from lay_sheets(tile_run, found, cells)
     if spec.count is not None and len(times) < spec.count:
         made[0] = replace(made[0], warnings=(warning_codes.FEWER_FRAMES,))
-    return made + indexes(spec, tile_run.clip, tile_grid, times, cells, found.method)
+    frames = [trickplay.FRAMES % place for place in range(1, cells + 1)]
+    names, sizes = [one.name for one in made], [one.bytes for one in made]
+    made += yield from trickplay.archives(spec, tile_grid, names, frames)
+    shown = replace(found, times=times)
+    return made + indexes(spec, tile_run.clip, tile_grid, shown, cells, sizes)
 
 
 def cells_until(tile_run: TileRun, times: Mapping[int, float]) -> int:
@@ -245,7 +273,7 @@ def lay_sheets(tile_run: TileRun, found: FoundTiles, cells: int) -> StepRun:
     pixels = tile_grid.box.width * tile_grid.box.height
     tile = cost.still(spec.format, pixels)
     count = cells - tile_run.first
-    yield Step(
+    came = yield Step(
         _sheet_words(tile_run, found, sheets),
         seconds=max(float(count), count * tile),
         silent=tile_grid.per_sheet * tile,
@@ -259,6 +287,7 @@ def lay_sheets(tile_run: TileRun, found: FoundTiles, cells: int) -> StepRun:
             encoders.CONTENT_TYPES[spec.format],
             sheet.columns * tile_grid.box.width,
             sheet.rows * tile_grid.box.height,
+            bytes=came.files[name].bytes if name in came.files else 0,
         )
         for name, sheet in zip(names, sheets, strict=True)
     ]
@@ -274,17 +303,22 @@ def indexes(
     spec: StoryboardSpec,
     clip: Clip,
     tile_grid: Grid,
-    times: Mapping[int, float],
+    found: FoundTiles,
     cells: int,
-    method: str,
+    sizes: Sequence[int],
 ) -> list[Made]:
-    """Return the indexes of a storyboard whose cells have frames at these times."""
+    """Return the indexes of a storyboard whose cells have the frames that were found.
+
+    ``sizes`` are the bytes of the sheets.
+    """
+    times = found.times
     end = max(clip.end or 0.0, max(times.values()) + _LAST_SECONDS)
     if tile_grid.cells is not None and tile_grid.cells > cells:
         end = min(end, cells * tile_grid.interval)
     sheets = grid.sheets(tile_grid, cells, end)
     tiles = grid.tiles(tile_grid, times, end)
-    return index.files(tile_grid, tiles, sheets, sheet_names(spec, len(sheets)), method)
+    names, more = sheet_names(spec, len(sheets)), _more(spec, tile_grid, sheets, sizes)
+    return index.files(tile_grid, tiles, sheets, names, found.method, more)
 
 
 def _sheet_words(
@@ -309,12 +343,15 @@ def _sheet_words(
     if begin + cells > max(found.times, default=begin) + 1:
         frames = frames.filter("tpad", stop=-1, stop_mode="clone")
     frames = frames.filter("trim", end_frame=cells)
-    if spec.format == "jpeg":
-        frames = picture.scale(frames, in_range="limited", out_range="full")
-        frames = frames.filter("format", "yuvj420p")
-    frames = encoders.tagged(frames, spec.format)
+    singles = []
+    if trickplay.wants(spec, "bif"):
+        both = frames.filter_multi_output("split")
+        frames, options = both[0], _sheet_options(spec, tile_run.clip.threads, "jpeg")
+        each = _encodable(both[1], "jpeg")
+        singles.append(ffmpeg.output(each, trickplay.FRAMES, **options))
+    frames = _encodable(frames, spec.format)
     pixels = tile_grid.per_sheet * tile_grid.box.width * tile_grid.box.height
-    options = _sheet_options(spec, tile_run.clip.threads, pixels)
+    options = _sheet_options(spec, tile_run.clip.threads, spec.format, pixels)
     suffix = encoders.extension(spec.format)
     place = begin // tile_grid.per_sheet
     full, last = sheets[:-1], sheets[-1]
@@ -331,14 +368,24 @@ def _sheet_words(
     tail = tail.filter("tile", f"{last.columns}x{last.rows}")
     file = sheet_names(spec, place + len(sheets))[-1]
     outputs.append(ffmpeg.output(tail, file, **options, update=1))
-    return argv(*outputs)
+    return argv(*outputs, *singles)
 
 
-def _sheet_options(spec: StoryboardSpec, threads: int, pixels: int) -> dict[str, Any]:
+def _encodable(frames: Any, kind: TileFormat) -> Any:
+    """Return tiles in the range and with the tags that a format has."""
+    if kind == "jpeg":
+        frames = picture.scale(frames, in_range="limited", out_range="full")
+        frames = frames.filter("format", "yuvj420p")
+    return encoders.tagged(frames, kind)
+
+
+def _sheet_options(
+    spec: StoryboardSpec, threads: int, kind: TileFormat, pixels: int = 0
+) -> dict[str, Any]:
     """Return the encoder options for a run of pictures, one file each."""
-    options = encoders.still(spec.format, spec.quality, threads, pixels)
+    options = encoders.still(kind, spec.quality, threads, pixels)
     options = {k: v for k, v in options.items() if k not in ("frames:v", "update")}
-    if spec.format == "avif":
+    if kind == "avif":
         # "still-picture" ends the encoder after one frame.
         del options["still-picture"]
         options |= {"f": "image2", "usage": "allintra"}
