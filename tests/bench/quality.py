@@ -12,6 +12,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
+
 _ALL = re.compile(r"SSIM .*All:([0-9.]+)")
 
 
@@ -23,23 +25,22 @@ class Quality:
     scratch: Path
     _known: dict[tuple[str, Path, float], float] = field(default_factory=dict)
 
-    def ssim(
-        self, made: bytes, film: Path, start: float, *, fps: float, width: int
-    ) -> float:
+    def ssim(self, made: bytes, film: Path, start: float, *, fps: float) -> float:
         """Return the mean SSIM of an animation of ``film`` from ``start`` seconds."""
         key = hashlib.sha256(made).hexdigest(), film, start
         if key not in self._known:
             self.scratch.mkdir(parents=True, exist_ok=True)
             picture = self.scratch / "made"
             picture.write_bytes(made)
-            self._known[key] = self._compare(picture, film, start, fps, width)
+            self._known[key] = self._compare(picture, film, start, fps)
         return self._known[key]
 
-    def _compare(
-        self, picture: Path, film: Path, start: float, fps: float, width: int
-    ) -> float:
+    def _compare(self, picture: Path, film: Path, start: float, fps: float) -> float:
+        with av.open(str(picture)) as container:
+            stream = container.streams.video[0]
+            size = f"{stream.width}:{stream.height}"
         chain = f"[0:v]fps={fps},format=yuv444p[made];"
-        chain += f"[1:v]fps={fps},scale={width}:-2:flags=lanczos,format=yuv444p[film];"
+        chain += f"[1:v]fps={fps},scale={size}:flags=lanczos,format=yuv444p[film];"
         words = [self.ffmpeg, "-nostdin", "-i", picture, "-ss", start, "-i", film]
         words += ["-filter_complex", f"{chain}[made][film]ssim=shortest=1"]
         done = subprocess.run(

@@ -277,7 +277,7 @@ def _clips() -> list[Row]:
 
 
 def _ssim(bench: Bench, made: bytes, name: str) -> float:
-    return bench.quality.ssim(made, bench.film(name), 0, fps=15, width=320)
+    return bench.quality.ssim(made, bench.film(name), 0, fps=15)
 
 
 def _mean_ssim(samples: list[dict[str, float]]) -> Sample:
@@ -294,7 +294,6 @@ def _snippets() -> Row:
                 bench.film(WINDOWS),
                 number * WINDOW_SECONDS,
                 fps=10,
-                width=240,
             )
             for number in _JUDGED
         ]
