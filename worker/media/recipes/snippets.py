@@ -31,8 +31,8 @@ MOST_WINDOWS = 1000
 # The CPU seconds of a part, and those of a second of video: a base for the encoder,
 # and decoding by megapixels of 30 frames.
 _PART_SECONDS = 15.0
-_BASE_COST = 0.03
-_PIXEL_COST = 0.045
+_BASE_COST = 0.06
+_PIXEL_COST = 0.09
 # One frame a second is enough for the palette of half a minute.
 _PALETTE_SECONDS = 1.0
 # A last window shorter than this becomes part of the one before.

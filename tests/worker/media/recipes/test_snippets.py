@@ -45,6 +45,13 @@ def test_windows_cover_every_second_once(length: float) -> None:
     assert all(a.end == pytest.approx(b.start) for a, b in pairwise(found))
 
 
+def test_three_minutes_are_enough_for_two_workers() -> None:
+    """A window of 30 s of 720p takes 4 s of CPU (./dev bench, workers-snippets)."""
+    small = VIDEO.model_copy(update={"coded_width": 1280, "coded_height": 720})
+    film = media(180.0).model_copy(update={"video": small})
+    assert [len(part.windows) for part in snippets.split(spec(), film)] == [3, 3]
+
+
 def test_a_film_is_cut_into_parts_of_some_windows() -> None:
     parts = snippets.split(spec(), media(3600.0))
 
