@@ -31,7 +31,12 @@ _FROM_NPM = {
 # What ./dev install checks installs, beside the service's own environment.
 CHECKS = Path(__file__).resolve().parents[1] / ".ci-work" / "checks" / "bin"
 _FROM_CHECKS = ("caddy", "cfn-lint", "cyclonedx-py", "kubectl", "kubernetes-validate")
-_PLACES = _FROM_NPM | {name: CHECKS / name for name in _FROM_CHECKS}
+_PLACES = {
+    **_FROM_NPM,
+    **{name: CHECKS / name for name in _FROM_CHECKS},
+    # Beside sbin's, which users have not on their path.
+    "rabbitmq-server": Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
+}
 PACKAGES = {
     **dict.fromkeys(_FROM_CHECKS, "./dev install checks"),
     **dict.fromkeys(
@@ -40,11 +45,13 @@ PACKAGES = {
     "chromium": "Debian: chromium",
     "curl": "Debian: curl",
     "firefox-esr": "Debian: firefox-esr",
+    "epmd": "Debian: erlang-base",
     "gifsicle": "Debian: gifsicle",
     "luacheck": "Debian: lua-check",
     "node": "Debian: nodejs",
     "prometheus": "Debian: prometheus",
     "promtool": "Debian: prometheus",
+    "rabbitmq-server": "Debian: rabbitmq-server",
     "setpriv": "Debian: util-linux",
     "systemd-analyze": "Debian: systemd",
 }

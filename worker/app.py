@@ -38,6 +38,7 @@ from common.jobs.queue import TASKS, CeleryDispatcher, celery_app
 from common.jobs.store import JobStore, Outcome
 from common.model import TaskKind
 from common.runtime import Runtime, build_runtime, check_servers
+from common.settings.addresses import broker_kind
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
 from common.telemetry import metrics
@@ -159,6 +160,9 @@ def _check_before_work(**_: Any) -> None:
 def _note_what_it_does(instance: Any, **_: Any) -> None:
     KeptSlot.slots = instance.concurrency
     _queues[:] = instance.app.amqp.queues.consume_from
+    # KeptSlot chooses what a Redis broker is asked for; RabbitMQ is not asked.
+    if len(_queues) > 1 and broker_kind(SETTINGS.broker.url) == "amqp":
+        log.warning("worker.no_kept_slot", needed="a worker for each queue")
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]

@@ -15,17 +15,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Protocol
 
 import structlog
 from celery import Celery
 from kombu.entity import Queue as KombuQueue
-from kombu.exceptions import OperationalError
 from kombu.messaging import Producer
 
-from common.errors import Unavailable
+from common.jobs import broker
 from common.model import Message
-from common.redis import server
 from common.settings.load import Settings
 
 log = structlog.get_logger(__name__)
@@ -57,13 +55,12 @@ class Dispatcher(Protocol):
         """Raise Unavailable if the broker is away, SettingsError if it evicts."""
 
 
-def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
+def celery_app(settings: Settings, role: broker.Role) -> Celery:
     """Make the Celery app with the settings that lost nothing under faults.
 
     ``client`` publishes from the API and the reaper and must answer fast; ``worker``
     consumes. docs/explanation/reliability.md gives the reason for each value.
     """
-    patient = role == "worker"
     # set_as_current=False: a library's import must not change what another app sees.
     app = Celery("framemill", broker=settings.broker.url, set_as_current=False)
     hard = settings.engine.hard_seconds
@@ -81,7 +78,6 @@ def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
         task_queues=[KombuQueue(name) for name in QUEUES],  # type: ignore[no-untyped-call]
         task_default_queue="fast",
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_max_tasks_per_child=200,
         worker_max_memory_per_child=400_000,
@@ -91,19 +87,7 @@ def celery_app(settings: Settings, role: Literal["worker", "client"]) -> Celery:
         task_send_sent_event=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={
-            "visibility_timeout": max(3600, 3 * hard),
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
-            "socket_timeout": 10 if patient else 2,
-            "socket_connect_timeout": 3 if patient else 1,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-            # kombu's 10 are fewer than the API has threads.
-            "max_connections": settings.api.threads + 16,
-            # kombu would wait for seconds; here the reaper sends what was not sent.
-            **({} if patient else {"max_retries": 1, "interval_start": 0}),
-        },
+        **broker.configuration(settings, role),
     )
     return app
 
@@ -179,26 +163,16 @@ class CeleryDispatcher:
         Raises Unavailable when the broker is away.
         """
         with self._app.connection_for_read() as connection:
-            try:
-                client = connection.default_channel.client
-                return {name: int(client.llen(name)) for name in QUEUES}
-            except (OperationalError, *connection.connection_errors) as error:
-                raise Unavailable("the broker did not answer") from error
+            return broker.lengths(connection, QUEUES)
 
     def check(self) -> None:
         """Check that the broker takes messages and keeps them.
 
         Raises Unavailable when it is away or refuses to write, SettingsError when it
-        evicts. A broker that is no Redis server is not checked.
+        evicts.
         """
         with self._app.connection_for_read() as connection:
-            if connection.transport.driver_type != "redis":
-                return
-            try:
-                client = connection.default_channel.client
-                server.check_writes(client, server.BROKER, "framemill:room")
-            except (OperationalError, *connection.connection_errors) as error:
-                raise Unavailable("the broker did not answer") from error
+            broker.check(connection)
 
 
 class BackgroundQueue:

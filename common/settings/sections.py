@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
+from common.settings.addresses import BrokerUrl, StoreUrl
 from common.settings.types import (
     Delays,
     KeyList,
@@ -51,15 +52,19 @@ class Section(BaseModel):
 
 
 class Broker(Section):
-    """The Redis that carries messages (Celery)."""
+    """The server that carries messages (Celery); see docs/how-to/brokers.md."""
 
-    url: str = "redis://127.0.0.1:6379/0"
+    url: BrokerUrl = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="redis:// or rediss:// for Redis or Valkey, amqp:// or amqps:// "
+        "for RabbitMQ.",
+    )
 
 
 class Store(Section):
     """The Redis that holds the job records; use another server than the broker's."""
 
-    url: str = "redis://127.0.0.1:6380/0"
+    url: StoreUrl = "redis://127.0.0.1:6380/0"
     prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
     timeout_seconds: float = Field(
         default=2,

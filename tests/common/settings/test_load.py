@@ -216,3 +216,45 @@ def test_a_declared_keys_digest_is_not_repeated_as_it_may_be_the_key(
     assert lines[0].strip() == "FRAMEMILL_API_KEYS: key 1: 'name' is missing"
     assert "sha256: the value has the wrong form; it must match" in lines[1]
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "what"),
+    [
+        ("BROKER", "rabbitmq://h", r"begins with rabbitmq://.*write amqp://USER:"),
+        ("BROKER", "127.0.0.1:6379", "it may be redis://, rediss://, amqp://"),
+        ("BROKER", "valkey://h:6379", "write redis://"),
+        ("BROKER", "redis:///0", "names no host.*write redis://:PASSWORD@HOST"),
+        ("BROKER", "amqp://u:p@/v", "names no host"),
+        ("BROKER", "redis://h/jobs", "number of a database, not a name"),
+        ("BROKER", "amqp://u:sec/ret@h:5672/", "cannot be read.*%2F for /"),
+        ("STORE", "amqp://h", r"begins with amqp://; it may be redis://, rediss://;"),
+        ("STORE", "redis://h:70000/0", "a number from 1 to 65535"),
+    ],
+)
+def test_a_servers_url_that_cannot_serve_is_told_with_one_that_could(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str, what: str
+) -> None:
+    monkeypatch.setenv(f"FRAMEMILL_{variable}_URL", url)
+    with pytest.raises(SettingsError, match=rf"FRAMEMILL_{variable}_URL: .*{what}") as (
+        fault
+    ):
+        Settings.load()
+    assert "sec/ret" not in str(fault.value), "a password is in the text"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "rediss://:p%2Fw@h:6380/3",
+        "redis+socket:///run/valkey.sock",
+        "amqp://user:word@h//",
+        "amqps://user:word@h:5671/media",
+    ],
+)
+def test_a_brokers_url_may_be_what_celery_reads(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("FRAMEMILL_BROKER_URL", url)
+    assert Settings.load().broker.url == url
