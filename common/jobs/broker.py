@@ -67,6 +67,13 @@ def _redis_options(settings: Settings, patience: _Patience) -> dict[str, Any]:
         "health_check_interval": 10,
         # kombu's 10 are fewer than the API has threads.
         "max_connections": settings.api.threads + 16,
+        # These two matter to a URL of Sentinels alone.
+        "master_name": settings.broker.master,
+        "sentinel_kwargs": {
+            "password": settings.broker.sentinel_password,
+            "socket_timeout": patience.answer,
+            "socket_connect_timeout": patience.connect,
+        },
     }
 
 
@@ -105,8 +112,10 @@ def check(connection: Connection) -> None:
         if connection.transport.driver_type == "redis":
             server.check_writes(channel.client, server.BROKER, _NOWHERE)
         elif connection.transport.driver_type == "amqp":
-            # RabbitMQ drops what goes to no queue, and confirms it.
-            channel.basic_publish(channel.prepare_message(b""), "", _NOWHERE)
+            # RabbitMQ drops what goes to no queue, and confirms it. While it blocks
+            # publishers, it takes the first message of a connection even so.
+            for _ in range(2):
+                channel.basic_publish(channel.prepare_message(b""), "", _NOWHERE)
 
 
 @contextmanager

@@ -20,7 +20,12 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from common.settings.addresses import BrokerUrl, StoreUrl
+from common.settings.addresses import (
+    BrokerUrl,
+    MasterName,
+    SentinelPassword,
+    StoreUrl,
+)
 from common.settings.types import (
     Delays,
     KeyList,
@@ -57,14 +62,29 @@ class Broker(Section):
     url: BrokerUrl = Field(
         default="redis://127.0.0.1:6379/0",
         description="redis:// or rediss:// for Redis or Valkey, amqp:// or amqps:// "
-        "for RabbitMQ.",
+        "for RabbitMQ, or a sentinel:// for each Sentinel, with ; between them.",
     )
+    master: MasterName = "mymaster"
+    sentinel_password: SentinelPassword = None
 
 
 class Store(Section):
     """The Redis that holds the job records; use another server than the broker's."""
 
-    url: StoreUrl = "redis://127.0.0.1:6380/0"
+    url: StoreUrl = Field(
+        default="redis://127.0.0.1:6380/0",
+        description="redis://, rediss:// or unix://, or a sentinel:// for each "
+        "Sentinel, with ; between them (docs/how-to/brokers.md).",
+    )
+    master: MasterName = "mymaster"
+    sentinel_password: SentinelPassword = None
+    replicas: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How many replicas must have a job or a batch before it is "
+        "accepted; where fewer have it in time, the answer is 503.",
+    )
     prefix: str = Field(default="fm:", pattern=r"^[a-z0-9:_-]{1,32}$")
     timeout_seconds: float = Field(
         default=2,

@@ -20,6 +20,8 @@ from tests.e2e.context import assert_pictures
 THUMBNAIL = [{"kind": "thumbnail"}]
 BOTH = [{"kind": "thumbnail"}, {"kind": "animation", "format": "gif", "width": 160}]
 MESSAGES = [Message("a", "prepare", "fast"), Message("b", "render", "slow")]
+# A busy machine may take longer than the service would wait for its store.
+PATIENT = {"FRAMEMILL_STORE_TIMEOUT_SECONDS": "30"}
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -100,7 +102,7 @@ def test_the_main_job_runs_and_a_killed_rabbitmq_delays_jobs_and_loses_none(
 ) -> None:
     with (
         rabbitmq.running(tmp_path / "mq") as server,
-        Service(tmp_path, FRAMEMILL_BROKER_URL=server.url) as service,
+        Service(tmp_path, **PATIENT, FRAMEMILL_BROKER_URL=server.url) as service,
     ):
         with flower.running(service, tmp_path) as seen:
             assert_pictures(service, service.submit(SAMPLE, BOTH))

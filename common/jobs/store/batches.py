@@ -94,7 +94,7 @@ class Batches(Jobs):
         ``job_id`` of the answer is the batch's id. ``kept`` says that its manifest is
         stored already. Raises IdempotencyMismatch.
         """
-        answer = self._call(
+        answer = self._call_replicated(
             "accept_batch",
             call=new_call(),
             id=batch.id,

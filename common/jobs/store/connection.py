@@ -16,7 +16,7 @@ from common.errors import WorkerLost
 from common.model import ErrorInfo, Message
 from common.redis import server
 from common.redis.errors import mapped
-from common.redis.scripts import ScriptFiles, load_script
+from common.redis.scripts import ScriptFiles, call_replicated, load_script
 from common.settings.load import Settings
 
 _LUA = Path(__file__).parent.parent / "lua"
@@ -176,11 +176,28 @@ class Connection:
         """Run a script without arguments that are None; return its decoded JSON."""
         return json.loads(self._raw(script, **arguments))
 
-    def _raw(self, script: str, **arguments: Any) -> str:
-        given = {name: one for name, one in arguments.items() if one is not None}
+    def _call_replicated(self, script: str, **arguments: Any) -> Any:
+        """Run a script; return its answer once the replicas of the settings have it."""
+        store = self.settings.store
+        if not store.replicas:
+            return self._call(script, **arguments)
+        called, given = self._scripts[script], self._arguments(arguments)
+        # The server's answer must come within the client's own time.
+        seconds = store.timeout_seconds / 2
         with mapped():
-            answer = self._scripts[script](args=[self._config, dump(given)])
+            answer = call_replicated(
+                self._client, called, given, store.replicas, seconds
+            )
+        return json.loads(answer)
+
+    def _raw(self, script: str, **arguments: Any) -> str:
+        with mapped():
+            answer = self._scripts[script](args=self._arguments(arguments))
         return cast("str", answer)
+
+    def _arguments(self, arguments: dict[str, Any]) -> list[str]:
+        given = {name: one for name, one in arguments.items() if one is not None}
+        return [self._config, dump(given)]
 
     def ping(self) -> None:
         """Raise StoreUnavailable if the server does not answer."""

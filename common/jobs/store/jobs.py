@@ -171,7 +171,7 @@ class Jobs(Connection):
         exists. Raises IdempotencyMismatch if that came with another fingerprint.
         ``kept`` says that its manifest is stored already.
         """
-        answer = self._call(
+        answer = self._call_replicated(
             "accept",
             kept=kept or None,
             **describe(job),

@@ -222,13 +222,21 @@ def test_a_declared_keys_digest_is_not_repeated_as_it_may_be_the_key(
     ("variable", "url", "what"),
     [
         ("BROKER", "rabbitmq://h", r"begins with rabbitmq://.*write amqp://USER:"),
-        ("BROKER", "127.0.0.1:6379", "it may be redis://, rediss://, amqp://"),
+        (
+            "BROKER",
+            "127.0.0.1:6379",
+            "it may be redis://, rediss://, sentinel://, amqp://",
+        ),
         ("BROKER", "valkey://h:6379", "write redis://"),
         ("BROKER", "redis:///0", "names no host.*write redis://:PASSWORD@HOST"),
         ("BROKER", "amqp://u:p@/v", "names no host"),
         ("BROKER", "redis://h/jobs", "number of a database, not a name"),
         ("BROKER", "amqp://u:sec/ret@h:5672/", "cannot be read.*%2F for /"),
-        ("STORE", "amqp://h", r"begins with amqp://; it may be redis://, rediss://;"),
+        (
+            "STORE",
+            "amqp://h",
+            r"begins with amqp://; it may be redis://, rediss://, sentinel://;",
+        ),
         ("STORE", "redis://h:70000/0", "a number from 1 to 65535"),
     ],
 )
@@ -258,3 +266,21 @@ def test_a_brokers_url_may_be_what_celery_reads(
 ) -> None:
     monkeypatch.setenv("FRAMEMILL_BROKER_URL", url)
     assert Settings.load().broker.url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("sentinel://:a@h/0;sentinel://:b@i/0", "differ in user, password or database"),
+        ("sentinel://h/0;sentinel://i/1", "differ in user, password or database"),
+        ("sentinel://h/0;i:26379/0", "begins with i://|has no scheme"),
+        ("sentinel://h/0;redis://i/0", "different schemes"),
+        ("redis://h/0;redis://i/0", "one URL, without ';'"),
+    ],
+)
+def test_urls_of_sentinels_that_name_different_servers_are_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, what: str
+) -> None:
+    monkeypatch.setenv("FRAMEMILL_BROKER_URL", url)
+    with pytest.raises(SettingsError, match=what):
+        Settings.load()
