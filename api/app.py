@@ -14,6 +14,7 @@ from api.http.services import Services
 from api.jobs import archive, events, output_schema
 from api.jobs import routes as jobs
 from api.operators import routes as operators
+from api.render import routes as render
 from api.s3_events import routes as s3_events
 from api.sessions import routes as sessions
 from api.shares import routes as shares
@@ -53,6 +54,7 @@ def create_app(runtime: Runtime) -> Flask:
     app.register_blueprint(webhooks.blueprint(services))
     app.register_blueprint(s3_events.blueprint(runtime))
     app.register_blueprint(files.blueprint)
+    app.register_blueprint(render.blueprint(services))
     app.register_blueprint(direct.blueprint(services))
     app.register_blueprint(tus.blueprint(services))
     app.register_blueprint(shares.blueprint(services))

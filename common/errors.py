@@ -14,6 +14,7 @@ FramemillError
 │   ├── ChecksumMismatch       460 checksum_mismatch (tus)
 │   ├── Invalid                422 invalid_request (lists every fault)
 │   ├── IdempotencyMismatch    422 idempotency_mismatch
+│   ├── RenderFailed           422 render_failed
 │   └── TooManyRequests        429 too_many_requests
 │       └── UploadLocked       423 upload_locked (tus)
 ├── Unavailable                503 and retryable; a part we depend on is away
@@ -197,6 +198,12 @@ class IdempotencyMismatch(RequestError):
 
     code, status = "idempotency_mismatch", 422
     title = "Idempotency-Key used with another body"
+
+
+class RenderFailed(RequestError):
+    """The image that a signed URL asks for could not be made."""
+
+    code, title, status = "render_failed", "Image could not be made", 422
 
 
 class TooManyRequests(RequestError):

@@ -6,5 +6,6 @@ under that name, so ``from framemill import Client`` works without the server.
 
 from .client import Client
 from .errors import Refused, Unreached
+from .render_url import render_url
 
-__all__ = ["Client", "Refused", "Unreached"]
+__all__ = ["Client", "Refused", "Unreached", "render_url"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import mimetypes
 import os
@@ -17,6 +18,7 @@ from typing import Any, BinaryIO, Literal
 from urllib.parse import urljoin, urlsplit
 
 from .errors import Refused, Unreached
+from .render_url import render_url
 
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 CHUNK_BYTES = 256 * 1024
@@ -142,6 +144,28 @@ class Client:
                     _read(response)
                     raise Unreached(f"{self.root} answered {response.status} to tus")
         return place.rpartition("/")[2]
+
+    def render_url(
+        self,
+        source: str,
+        options: Mapping[str, Any] | None = None,
+        extension: str = "jpg",
+        expires: int | None = None,
+    ) -> str:
+        """Return the signed URL of an image that is made when it is first asked for.
+
+        ``source`` is ``s3://BUCKET/KEY``, an ``https://`` URL or the id of a job;
+        ``options`` are fields of an output, such as ``{"time": 12.5, "width": 640}``.
+        The URL ends at ``expires``, in Unix seconds; None is never. The secret is
+        fetched at the first call.
+        """
+        return render_url(
+            self.root, self._signing_key, source, options or {}, extension, expires
+        )
+
+    @functools.cached_property
+    def _signing_key(self) -> dict[str, str]:
+        return self._json("GET", "/v1/render/signing-key", None, {})
 
     def submit_batch(self, requested: Mapping[str, Any]) -> dict[str, Any]:
         """Submit a batch and return its document.

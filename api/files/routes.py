@@ -66,6 +66,7 @@ for _ending, _kind in {
     ".3gp": "video/3gpp",
 }.items():
     _TYPES.add_type(_kind, _ending)
+_INDEX_CACHE = "private, max-age=300"
 _INDEXES = frozenset(
     {
         "text/vtt",
@@ -113,8 +114,8 @@ def redirect_to_artifact(
             if artifact.name == file:
                 name = download_name(job.source, artifact)
                 if artifact.content_type in _INDEXES:
-                    return _index(artifact, name)
-                return _redirect(artifact.key, artifact.content_type, name)
+                    return send_whole(artifact, name, _INDEX_CACHE)
+                return send_redirect(artifact.key, artifact.content_type, name)
     raise NotFound(
         "this file was replaced or removed",
         hint="GET the job again: its document has the current url",
@@ -129,7 +130,7 @@ def redirect_to_source(job_id: str) -> Response:
     if source.key is None or not job.source_kept:
         raise NotFound("the source of this job is no longer kept")
     name = source.name or PurePosixPath(source.key).name
-    return _redirect(
+    return send_redirect(
         source.key,
         source_type(job.media, name),
         name,
@@ -158,9 +159,14 @@ def download_name(source: Source, artifact: Artifact) -> str:
     return f"{stem[:100]}-{artifact.name}" if stem else artifact.name
 
 
-def _index(artifact: Artifact, filename: str) -> Response:
+def send_whole(artifact: Artifact, filename: str, cache: str) -> Response:
+    """Answer with a whole artifact, a range of it, or 304; NotFound when it is gone.
+
+    ``cache`` is the Cache-Control of the answer. A 304 costs no read.
+    """
+    known = request.if_none_match.contains(artifact.sha256)
     try:
-        body = b"".join(_runtime().blobs.read(artifact.key))
+        body = b"" if known else b"".join(_runtime().blobs.read(artifact.key))
     except SourceNotFound as error:
         raise NotFound("this file was removed") from error
     answer = Response(body, mimetype=artifact.content_type)
@@ -168,13 +174,13 @@ def _index(artifact: Artifact, filename: str) -> Response:
     answer.headers["Content-Disposition"] = content_disposition(
         filename, attachment=False
     )
-    answer.headers["Cache-Control"] = "private, max-age=300"
+    answer.headers["Cache-Control"] = cache
     answer.set_etag(artifact.sha256)
     answer.make_conditional(request, accept_ranges=True, complete_length=len(body))
     return answer
 
 
-def _redirect(
+def send_redirect(
     key: str,
     content_type: str,
     filename: str,
@@ -182,6 +188,7 @@ def _redirect(
     attachment: bool = False,
     bucket: str | None = None,
 ) -> Response:
+    """Answer 302 to a fresh grant for a blob."""
     runtime = _runtime()
     seconds = runtime.settings.blobs.grant_seconds
     grant = runtime.blobs.grant_get(

@@ -19,7 +19,7 @@ from api.http.cookies import SAFE, require_own_page, session_of
 from common.access.keys import Admission, DeclaredKey, KeyRecord, Keys, Scope
 from common.access.principal import Principal, principal_of
 from common.access.quota import DailyQuota, quota_used_up
-from common.errors import Forbidden, TooManyRequests, Unauthorized
+from common.errors import Forbidden, NotFound, TooManyRequests, Unauthorized
 from common.settings.sections import Api, is_loopback
 
 # A key has 46 characters; anything much longer is not hashed at all.
@@ -32,6 +32,13 @@ class Authenticator(Protocol):
 
     def identify(self, request: Request) -> Principal:
         """Return the caller; raises Unauthorized, Forbidden or TooManyRequests."""
+
+    def holder(self, key_id: str | None) -> Principal:
+        """Return whom the id of an API key stands for; None where none is needed.
+
+        It proves nothing: what was signed by the key's secret does. Counts no request.
+        Raises Forbidden for a key that there is not.
+        """
 
     def sign_in(self, token: str) -> KeyRecord | None:
         """Return the key that a browser signs in with; None where none is needed.
@@ -103,6 +110,12 @@ class Open:
         own = f"{request.scheme}://{request.host}"
         return origin is None or origin == own or origin in self._origins
 
+    def holder(self, key_id: str | None) -> Principal:
+        """Return the anonymous owner; raises Forbidden for the id of a key."""
+        if key_id is not None:
+            raise _unknown_key()
+        return _ANYBODY
+
     def sign_in(self, token: str) -> None:
         """Return None: there are no keys."""
 
@@ -163,6 +176,16 @@ class KeyAuthenticator:
         require_own_page(request, self._public_url)
         return principal_of(_granted(admission))
 
+    def holder(self, key_id: str | None) -> Principal:
+        """Return the owner of a key; raises Forbidden where there is none."""
+        self._declare()
+        if key_id is None:
+            raise _unknown_key()
+        try:
+            return principal_of(self._keys.find(key_id))
+        except NotFound as error:
+            raise _unknown_key() from error
+
     def sign_in(self, token: str) -> KeyRecord:
         """Return the key, and count the request; raises as ``identify`` does."""
         self._declare()
@@ -196,6 +219,10 @@ class KeyAuthenticator:
         if context.today is not None:
             left = max(0, context.today.left - 1)
             context.today = replace(context.today, left=left)
+
+
+def _unknown_key() -> Forbidden:
+    return Forbidden("the API key that signed this URL is unknown or was revoked")
 
 
 def _granted(admission: Admission) -> KeyRecord:

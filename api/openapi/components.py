@@ -27,6 +27,7 @@ from api.jobs.schemas import (
 )
 from api.openapi import examples
 from api.operators.schemas import OperationsView, RedrivenView
+from api.render.schemas import RenderingView, SigningKeyView
 from api.s3_events.schemas import NotifiedView
 from api.sessions.schemas import SessionView, SignInForm, SignInRequest
 from api.shares.schemas import SharedJobView, ShareRequest, ShareView
@@ -64,6 +65,8 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     SharedJobView,
     WebhookListView,
     NewWebhookView,
+    SigningKeyView,
+    RenderingView,
     NotifiedView,
     OperationsView,
     RedrivenView,

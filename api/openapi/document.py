@@ -19,6 +19,7 @@ from api.http.problems import PROBLEM
 from api.jobs import operations as jobs
 from api.openapi import components, examples, links
 from api.operators import operations as operators
+from api.render import operations as render
 from api.s3_events import operations as s3_events
 from api.sessions import operations as sessions
 from api.shares import operations as shares
@@ -74,6 +75,7 @@ def _own_paths() -> dict[str, Any]:
         files,
         sessions,
         shares,
+        render,
         operators,
     ):
         paths |= resource.paths(_ALWAYS)

@@ -365,6 +365,19 @@ class Api(Section):
         le=24 * 90,
         description="How long a browser stays signed in.",
     )
+    render_wait_seconds: float = Field(
+        default=10,
+        ge=0,
+        le=60,
+        description="How long the first request for an image waits until it is made; "
+        "then it is told to come again (docs/how-to/images-on-request.md).",
+    )
+    render_cache_seconds: int = Field(
+        default=7 * 24 * 3600,
+        ge=0,
+        le=365 * 24 * 3600,
+        description="How long browsers and CDNs may keep such an image.",
+    )
     keys: KeyList = Field(
         default=[],
         description="JSON list of keys that always exist: `id`, `name`, `sha256` "

@@ -1,0 +1,1 @@
+"""``/v1/render``: images on request, by signed URLs."""
