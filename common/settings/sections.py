@@ -576,6 +576,13 @@ class Log(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "console"] = "json"
+    queues_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="How often the reaper logs the state of each queue, as the event "
+        "`queue.state`; 0 is never. For what scales workers by logs, "
+        "see docs/how-to/monitoring.md.",
+    )
 
 
 class Metrics(Section):

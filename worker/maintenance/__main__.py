@@ -3,9 +3,9 @@
 Every FRAMEMILL_LEASE_SWEEP_SECONDS the reaper looks for leases that ran out and for
 messages that no worker claimed. The janitor removes what is past its retention:
 records, sources, and results that no record names. A third part stores the manifests
-of jobs. Both have threads of their own, so that a slow blob store does not delay the
-reaper. Two such processes may run at once; every
-step can be repeated.
+of jobs, and a fourth logs the queues if FRAMEMILL_LOG_QUEUES_SECONDS is set. They have
+threads of their own, so that a slow blob store does not delay the reaper. Two such
+processes may run at once; every step can be repeated.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -25,6 +26,7 @@ from common.telemetry import logging as telemetry
 from common.telemetry import metrics
 from common.uploads import Uploads
 from worker.maintenance.janitor import Janitor
+from worker.maintenance.queues import log_queues
 from worker.maintenance.reaper import Reaper
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,7 @@ class Maintenance:
         hours = runtime.settings.retention.upload_hours
         self._janitor = Janitor(runtime.store, runtime.blobs, uploads, hours)
         self._manifests = runtime.manifests
+        self._queues_seconds = runtime.settings.log.queues_seconds
         self._failure: BaseException | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -62,6 +65,9 @@ class Maintenance:
             ),
             self._beside("manifests", self._manifests.sync, MANIFEST_SECONDS, stop),
         ]
+        if self._queues_seconds:
+            report = partial(log_queues, self._store)
+            beside.append(self._beside("queues", report, self._queues_seconds, stop))
         _repeat(self._store.check_server, stop, self._pause, once=True)
         # Keys of versions that had no manifests get one.
         _repeat(self._store.keys.mark_all, stop, self._pause, once=True)

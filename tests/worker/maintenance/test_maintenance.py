@@ -18,6 +18,7 @@ from typing import Any
 import fakeredis
 import pytest
 import redis
+from structlog.testing import capture_logs
 
 from common import storage as blobs
 from common.errors import (
@@ -40,6 +41,7 @@ from tests.ports import free_port
 from worker.maintenance import __main__ as process
 from worker.maintenance.__main__ import Maintenance
 from worker.maintenance.janitor import Janitor
+from worker.maintenance.queues import log_queues
 from worker.maintenance.reaper import Reaper
 
 WAIT_SECONDS = 60.0
@@ -155,6 +157,31 @@ def test_sending_ends_in_time_for_the_next_pass(store_context: StoreContext) -> 
     broker = Broker(slow=0.05)
     Reaper(store_context.store, broker, 0.06).sweep()
     assert 10 <= len(broker.messages) <= 30
+
+
+def test_the_state_of_each_queue_is_logged(store_context: StoreContext) -> None:
+    store = store_context.store
+    store_context.claim(f"{store_context.opened()}:o:poster")
+    waits = f"{store_context.accept()}:prepare"
+    key = store_context.key("queued:fast")
+    store_context.client.zincrby(key, -90_000, waits)
+    store.worker_alive("a", {"queues": ["fast", "slow"], "sandbox": {}})
+    store.worker_alive("b", {"queues": ["fast"], "sandbox": {}})
+
+    with capture_logs() as lines:
+        log_queues(store)
+
+    fast, slow = lines
+    assert fast.pop("oldest_seconds") == pytest.approx(90, abs=30)
+    same = {"event": "queue.state", "log_level": "info", "delayed": 0}
+    assert fast == same | {"queue": "fast", "ready": 1, "running": 1, "workers": 2}
+    assert slow == same | {
+        "queue": "slow",
+        "ready": 0,
+        "running": 0,
+        "workers": 1,
+        "oldest_seconds": 0,
+    }
 
 
 def test_orphans_go_and_artifacts_stay(
@@ -388,6 +415,7 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
         "FRAMEMILL_STORE_TIMEOUT_SECONDS": "1",
         "FRAMEMILL_BLOBS_PATH": str(tmp_path / "blobs"),
         "FRAMEMILL_LEASE_SWEEP_SECONDS": "0.2",
+        "FRAMEMILL_LOG_QUEUES_SECONDS": "0.2",
         "FRAMEMILL_API_SECRET": "x" * 32,
     }
     log_path = tmp_path / "maintenance.log"
@@ -412,12 +440,16 @@ def test_the_process_waits_for_its_store_and_stops_when_told(tmp_path: Path) -> 
 
             reaper_age = store_context.store.stats().reaper_seconds
             assert reaper_age is not None
+            until(lambda: '"ready": 1' in log_path.read_text("utf-8"))
             process.send_signal(signal.SIGTERM)
             assert process.wait(WAIT_SECONDS) == 0
     finally:
         process.kill()
         process.wait(60)
     assert "maintenance.stopped" in log_path.read_text("utf-8")
+    lines = [json.loads(line) for line in log_path.read_text("utf-8").splitlines()]
+    states = [line for line in lines if line["event"] == "queue.state"]
+    assert {one["queue"] for one in states if one["ready"] == 1} == {"fast"}
 
 
 def first_message(broker: redis.Redis) -> bytes:
