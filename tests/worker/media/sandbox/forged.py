@@ -107,7 +107,7 @@ ATTACKS = {
     "trace": lambda: _check(LIBC.ptrace(_PTRACE_SEIZE, FACTS["victim"], 0, 0)),
     "memory": _read_memory,
     "outlive": lambda: _check(LIBC.prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)),
-    "renice": lambda: os.setpriority(os.PRIO_PROCESS, FACTS["victim"], 11),
+    "renice": lambda: os.setpriority(os.PRIO_PROCESS, FACTS["victim"], 19),
 }
 
 

@@ -68,6 +68,7 @@ def _settings(refusing: Sequence[str]) -> dict[str, list[str]]:
         "all": list(layers.NAMES),
         **{f"{one} alone": [one] for one in refusing},
         "without": [one for one in layers.NAMES if one not in refusing],
+        "off": [],
     }
 
 
@@ -125,10 +126,22 @@ def test_an_attack_is_refused_by_each_of_its_layers_and_works_without_them(
 ):
     came = _siege(user)[attack, how]
 
-    if how == "without":
+    if how in ("without", "off"):
         assert came == "done"
     else:
         assert came.startswith("refused: "), came
+
+
+@pytest.mark.parametrize("layer", layers.NAMES)
+@pytest.mark.parametrize("user", USERS)
+def test_once_a_layer_is_off_each_attack_that_it_alone_held_back_works(user, layer):
+    held = [one for one, refusing in _refusing(user).items() if layer in refusing]
+    found = _siege(user)
+
+    assert held or (user, layer) != ("root", "capabilities")
+    for attack in held:
+        assert found[attack, f"{layer} alone"].startswith("refused: "), attack
+        assert found[attack, "off"] == "done", attack
 
 
 @pytest.mark.usefixtures("without_landlock")
