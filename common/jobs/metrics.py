@@ -31,10 +31,12 @@ class StoreCollector(metrics.Collector):
         """Yield the store's figures."""
         try:
             stats, workers = self._store.stats(), self._store.workers()
+            share = self._store.memory_share()
         except StoreUnavailable:
             yield metrics.STORE_UP.family([((), 0)])
             return
         yield metrics.STORE_UP.family([((), 1)])
+        yield metrics.STORE_MEMORY.family([((), share)])
         yield from _now(stats)
         yield from _happened(stats)
         yield metrics.SANDBOX_WORKERS.family(_sandboxes(workers))

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from common.access.quota import DailyQuota, quota_used_up
-from common.errors import Invalid, NotFound, TooManyRequests, Unavailable
+from common.errors import (
+    Invalid,
+    NotFound,
+    StoreUnavailable,
+    TooManyRequests,
+    Unavailable,
+)
 from common.jobs.manifests import Manifests
 from common.jobs.queue import Dispatcher
 from common.jobs.store import (
@@ -133,7 +139,7 @@ class JobService:
             kept=kept,
         )
         if isinstance(accepted, Full):
-            raise _full(accepted, caps)
+            raise self._full(accepted, caps)
         self._dispatcher.enqueue(accepted.messages)
         if accepted.at is not None:
             return Submitted(_new_record(requested, outputs, accepted.at), created=True)
@@ -187,9 +193,22 @@ class JobService:
         caps = Caps(jobs_at_once, self._settings.limits.queued_jobs)
         again = self._store.retry(job_id, caps)
         if isinstance(again, Full):
-            raise _full(again, caps)
+            raise self._full(again, caps)
         self._dispatcher.enqueue(again.messages)
         return self.get(job_id, owner)
+
+    def _full(self, full: Full, caps: Caps) -> Exception:
+        """Return what to raise for a job that is one too many now."""
+        if full.scope == "memory":
+            return StoreUnavailable(self._store.crammed(), hint="try again later")
+        if full.scope == "wait":
+            return Unavailable(
+                "the workers do not keep up: a task of yours has waited for more than "
+                f"{self._settings.limits.queue_hours:g} hours "
+                "(FRAMEMILL_LIMITS_QUEUE_HOURS)",
+                hint="try again later, or cancel jobs that you no longer need",
+            )
+        return _over_a_cap(full, caps)
 
     def delete(self, job_id: str, owner: str | None) -> None:
         """Cancel the job and remove its record and its results.
@@ -270,7 +289,7 @@ def queue_of(kind: str) -> Queue:
     return "fast" if kind == "thumbnail" else "slow"
 
 
-def _full(full: Full, caps: Caps) -> Exception:
+def _over_a_cap(full: Full, caps: Caps) -> Exception:
     if full.scope == "day" and caps.quota is not None:
         return quota_used_up(caps.quota, full.wait)
     if full.scope == "owner":

@@ -72,6 +72,21 @@ def check_writes(client: redis.Redis, role: Role, key: str) -> None:
     _check_policy(client, role, memory)
 
 
+def memory_share(client: redis.Redis) -> float | None:
+    """Return which share of its memory the server has taken; 0 if it has no limit.
+
+    None where the server does not tell this user.
+    """
+    try:
+        with mapped():
+            facts = client.info("memory")
+    except redis.ResponseError as error:
+        log.warning("store.memory_unknown", error=str(error))
+        return None
+    most = int(facts.get("maxmemory", 0))
+    return int(facts.get("used_memory", 0)) / most if most else 0.0
+
+
 def _check_policy(client: redis.Redis, role: Role, memory: dict[str, Any]) -> None:
     policy = memory.get("maxmemory_policy") or _configured_policy(client)
     if policy is None:

@@ -163,7 +163,22 @@ class Limits(Section):
     json_bytes: int = Field(default=256 * 1024, ge=1024)
     field_bytes: int = Field(default=64 * 1024, ge=1024)
     metadata_bytes: int = Field(default=4096, ge=0)
-    queued_jobs: int = Field(default=100_000, ge=1)
+    queued_jobs: int = Field(
+        default=100_000, ge=1, description="How many jobs may be unfinished in all."
+    )
+    queue_hours: float = Field(
+        default=24,
+        gt=0,
+        description="New jobs are refused with 503 while a task of the same caller has "
+        "waited for a worker longer than this.",
+    )
+    store_percent: float = Field(
+        default=90,
+        gt=0,
+        le=100,
+        description="New jobs are refused with 503 while the job store has taken more "
+        "of its maxmemory; the rest is for ending those it has.",
+    )
     uploads_at_once: int = Field(
         default=100,
         ge=1,

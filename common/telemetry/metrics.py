@@ -237,6 +237,13 @@ STORE_UP = Read(
     kind="gauge",
     parts=_STORE,
 )
+STORE_MEMORY = Read(
+    "store_memory_ratio",
+    "Share of its maxmemory that the job store has taken; 0 if it has no limit. Over "
+    "`FRAMEMILL_LIMITS_STORE_PERCENT` no job is accepted.",
+    kind="gauge",
+    parts=_STORE,
+)
 JOBS = Read(
     "jobs",
     "Jobs on record.",

@@ -67,6 +67,14 @@ CASES = [
         before=1,
     ),
     Case(
+        "FramemillStoreFilling",
+        {f"framemill_store_memory_ratio{{{API}}}": "0.5 0.75x10"},
+        7,
+        {},
+        "The job store has taken 75% of its memory.",
+        before=5,
+    ),
+    Case(
         "FramemillNoWorkers",
         {f"framemill_workers{{{REAPER}}}": "2 0x10"},
         3,
@@ -213,6 +221,7 @@ WELL = {
     f"up{{{API}}}": "1x90",
     f"up{{{WORKER}}}": "1x90",
     f"framemill_store_up{{{API}}}": "1x90",
+    f"framemill_store_memory_ratio{{{API}}}": "0.3x90",
     f"framemill_workers{{{API}}}": "4x90",
     f"framemill_reaper_age_seconds{{{API}}}": "3x90",
     f"framemill_degraded{{{API}}}": "0x90",

@@ -1,7 +1,7 @@
 -- Stores a new job with its tasks, indexes, quota and Idempotency-Key.
 -- arg: call, id, owner, source, source_key?, search?, options, metadata, subscriptions,
 --   outputs [{name, kind, spec, queue}], idem?, fingerprint?, owner_cap?, total_cap?,
---   quota_key?, quota_jobs?, kept? (its manifest is stored already). For a job of a batch
+--   quota_key?, quota_jobs?, kept? (its manifest is stored already), crammed?. For a job of a batch
 --   also task, token, fence (of the claim that makes it), cursor (how far the batch is once
 --   it exists) and key? (the id of the API key that the batch came with).
 -- Answers {job_id, created, at?, messages}; {full, wait?} where a cap is reached;

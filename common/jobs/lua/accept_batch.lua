@@ -1,7 +1,8 @@
 -- Stores a new batch; its task makes the jobs.
 -- arg: call, id, fields (of the batch, without its times), sources [{source, key?}], idem?,
---   fingerprint?, kept? (its manifest is stored already).
--- Answers {job_id (the batch's id), created, at?, messages} or {mismatch}.
+--   fingerprint?, kept? (its manifest is stored already), crammed? (the memory of the
+--   server is nearly full).
+-- Answers {job_id (the batch's id), created, at?, messages}, {mismatch}, or {full}.
 
 local function create()
   local fields = arg.fields
@@ -21,5 +22,5 @@ return replay_safe(function()
   end
   -- The manifest that was stored before is of no batch, or not as the batch is by now.
   if known and arg.kept then mark_batch(arg.id) end
-  return known or create()
+  return known or (arg.crammed and {full = 'memory'}) or create()
 end)

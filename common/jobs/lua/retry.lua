@@ -1,5 +1,6 @@
 -- Runs a job's failed and cancelled outputs again.
--- arg: call, id, owner_cap?, total_cap? (an ended job becomes an unfinished one).
+-- arg: call, id, owner_cap?, total_cap?, crammed? (an ended job becomes an unfinished
+--   one).
 -- Answers {gone}, {none = status} where no output failed or was cancelled, {full} or an
 --   outcome.
 return replay_safe(function()

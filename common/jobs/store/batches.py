@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, NotFound, StoreUnavailable
 from common.jobs.store.connection import dump, new_call
 from common.jobs.store.decoding import read_batch, read_cursor, write_cursor
 from common.jobs.store.idempotency import Idempotency, identify
@@ -92,7 +92,8 @@ class Batches(Jobs):
         """Store a batch; its task makes its jobs.
 
         ``job_id`` of the answer is the batch's id. ``kept`` says that its manifest is
-        stored already. Raises IdempotencyMismatch.
+        stored already. Raises IdempotencyMismatch; StoreUnavailable where the server
+        has hardly any memory left.
         """
         answer = self._call_replicated(
             "accept_batch",
@@ -102,7 +103,10 @@ class Batches(Jobs):
             sources=describe_sources(batch.sources),
             kept=kept or None,
             **identify(batch.owner, idempotency),
+            crammed=self.is_crammed() or None,
         )
+        if "full" in answer:
+            raise StoreUnavailable(self.crammed(), hint="try again later")
         return read_accepted(answer)
 
     def batch(
@@ -194,6 +198,7 @@ class Batches(Jobs):
             "accept",
             **describe(job),
             **describe_caps(caps),
+            crammed=self.is_crammed() or None,
             task=claim.task,
             token=claim.token,
             fence=claim.fence,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +14,13 @@ import redis
 from pydantic_core import PydanticSerializationError, to_json
 
 from common.access.quota import QUOTA_LUA
-from common.errors import WorkerLost
+from common.errors import StoreUnavailable, WorkerLost
 from common.model import ErrorInfo, Message
 from common.redis import server
 from common.redis.errors import mapped
 from common.redis.scripts import ScriptFiles, call_replicated, load_script
 from common.settings.load import Settings
+from common.settings.sections import Lease
 
 _LUA = Path(__file__).parent.parent / "lua"
 _PRELUDE = (_LUA / "lib" / "prelude.lua",)
@@ -74,6 +77,8 @@ _COUNTED = "{{times}} of at most {most} times"
 # How long a host claims no work after it found a part of the service away; doubled each
 # time in a row. An outage that nobody reports again for the last of these is over.
 _PAUSE_SECONDS, _MAX_PAUSE_SECONDS, _FORGET_SECONDS = 5, 120, 180
+# For so long a process believes what the server said of its memory.
+_MEMORY_SECONDS = 1.0
 
 
 def dump(value: Any) -> str:
@@ -105,6 +110,27 @@ def _lost(detail: str) -> str:
     return ErrorInfo(**WorkerLost(detail).as_dict()).model_dump_json()
 
 
+def _errors(lease: Lease) -> dict[str, str]:
+    """Return how a task ends that is given up, by the reason."""
+    return {
+        "lost": _lost(
+            "the worker vanished while it had this work, "
+            + _COUNTED.format(most=lease.max_lost_leases)
+            + " (FRAMEMILL_LEASE_MAX_LOST_LEASES)"
+        ),
+        "deaths": _lost(
+            "the worker's process died while it had this work, "
+            + _COUNTED.format(most=lease.max_deaths)
+            + " (FRAMEMILL_LEASE_MAX_DEATHS)"
+        ),
+        "exhausted": _lost(
+            "no attempt was left (FRAMEMILL_LEASE_MAX_ATTEMPTS is "
+            f"{lease.max_attempts}, FRAMEMILL_LEASE_MAX_REFUNDS "
+            f"{lease.max_refunds})"
+        ),
+    }
+
+
 def _configuration(settings: Settings) -> str:
     lease, kept = settings.lease, settings.retention
     return dump(
@@ -118,6 +144,7 @@ def _configuration(settings: Settings) -> str:
             "max_deaths": lease.max_deaths,
             "max_refunds": lease.max_refunds,
             "max_delivery_attempts": len(settings.webhooks.retry_seconds) + 1,
+            "most_wait_ms": _ms(settings.limits.queue_hours * 3600),
             "job_ms": _ms(kept.job_hours * 3600),
             "source_ms": _ms(kept.source_hours * 3600),
             "delivery_ms": _ms(settings.webhooks.log_hours * 3600),
@@ -136,23 +163,7 @@ def _configuration(settings: Settings) -> str:
             "pause_ms": _ms(_PAUSE_SECONDS),
             "max_pause_ms": _ms(_MAX_PAUSE_SECONDS),
             "forget_ms": _ms(_FORGET_SECONDS),
-            "errors": {
-                "lost": _lost(
-                    "the worker vanished while it had this work, "
-                    + _COUNTED.format(most=lease.max_lost_leases)
-                    + " (FRAMEMILL_LEASE_MAX_LOST_LEASES)"
-                ),
-                "deaths": _lost(
-                    "the worker's process died while it had this work, "
-                    + _COUNTED.format(most=lease.max_deaths)
-                    + " (FRAMEMILL_LEASE_MAX_DEATHS)"
-                ),
-                "exhausted": _lost(
-                    "no attempt was left (FRAMEMILL_LEASE_MAX_ATTEMPTS is "
-                    f"{lease.max_attempts}, FRAMEMILL_LEASE_MAX_REFUNDS "
-                    f"{lease.max_refunds})"
-                ),
-            },
+            "errors": _errors(lease),
         }
     )
 
@@ -168,6 +179,7 @@ class Connection:
         self._client = client
         self._prefix = settings.store.prefix
         self._config = _configuration(settings)
+        self._memory_share, self._memory_until = 0.0, 0.0
         self._scripts = {
             name: load_script(client, files) for name, files in SCRIPT_FILES.items()
         }
@@ -211,6 +223,31 @@ class Connection:
     def check_writes(self) -> None:
         """Raise StoreUnavailable or SettingsError if no job should be accepted now.
 
-        The server does not answer, refuses to write, or evicts keys.
+        The server does not answer, refuses to write, is nearly full, or evicts keys.
         """
         server.check_writes(self._client, server.STORE, f"{self._prefix}room")
+        if self.is_crammed():
+            raise StoreUnavailable(self.crammed())
+
+    def memory_share(self) -> float:
+        """Return which share of its memory the server has taken; 0 if it has no limit.
+
+        It is asked once a second; a server that does not tell is not asked again.
+        """
+        if time.monotonic() >= self._memory_until:
+            share = server.memory_share(self._client)
+            pause = math.inf if share is None else _MEMORY_SECONDS
+            self._memory_share = share or 0.0
+            self._memory_until = time.monotonic() + pause
+        return self._memory_share
+
+    def is_crammed(self) -> bool:
+        """Return whether the room that is left is for what was accepted already."""
+        return self.memory_share() * 100 > self.settings.limits.store_percent
+
+    def crammed(self) -> str:
+        """Return why no job is accepted then."""
+        return (
+            "the job store is nearly full: what is left is for the jobs that it has "
+            f"(FRAMEMILL_LIMITS_STORE_PERCENT is {self.settings.limits.store_percent})"
+        )

@@ -177,6 +177,7 @@ class Jobs(Connection):
             **describe(job),
             **identify(job.owner, idempotency),
             **describe_caps(caps),
+            crammed=self.is_crammed() or None,
         )
         return read_full(answer) or read_accepted(answer)
 
@@ -366,7 +367,13 @@ class Jobs(Connection):
         The ``caps`` apply to an ended job as to a new one, but for the daily quota.
         Raises NotFound; Conflict if no output has failed or was cancelled.
         """
-        answer = self._call("retry", call=new_call(), id=job_id, **describe_caps(caps))
+        answer = self._call(
+            "retry",
+            call=new_call(),
+            id=job_id,
+            **describe_caps(caps),
+            crammed=self.is_crammed() or None,
+        )
         self._refuse_gone(answer, job_id)
         if full := read_full(answer):
             return full

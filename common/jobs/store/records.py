@@ -118,10 +118,11 @@ class Full:
     """Nothing was accepted: a cap is reached.
 
     ``scope`` is whose: the owner's (429), the whole service's (503), or the API key's
-    daily quota (429), which begins anew in ``wait`` seconds.
+    daily quota (429), which begins anew in ``wait`` seconds. Or the store has hardly
+    any memory left, or a task of the owner has waited for too long (both 503).
     """
 
-    scope: Literal["owner", "total", "day"]
+    scope: Literal["owner", "total", "day", "memory", "wait"]
     wait: int = 0
 
 

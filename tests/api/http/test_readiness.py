@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_a_full_store_refuses_jobs_and_says_so(servers: Servers) -> None:
     status, document = servers.ready()
     assert status == servers.client.post("/v1/jobs", json=_OBJECT).status_code == 503
     assert "the job store refuses to write" in document["detail"]
+
+
+def test_a_nearly_full_store_refuses_what_is_new_and_says_so(servers: Servers) -> None:
+    servers.redis["store"].setrange("filler", 20_000_000, "x")
+    used = servers.redis["store"].info("memory")["used_memory"]
+    servers.redis["store"].config_set("maxmemory", round(used / 0.95))
+    batch = {"sources": [_OBJECT["source"]]}
+
+    status, document = servers.ready()
+    answers = [
+        servers.client.post("/v1/jobs", json=_OBJECT),
+        servers.client.post("/v1/batches", json=batch),
+    ]
+
+    for answer in answers:
+        assert answer.status_code == status == 503
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "the job store is nearly full" in answer.json["detail"]
+    assert "the job store is nearly full" in document["detail"]
+    metrics = servers.client.get("/metrics").get_data(as_text=True)
+    assert re.search(r"^framemill_store_memory_ratio 0\.9\d", metrics, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["store", "broker"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -402,6 +403,18 @@ def test_given_full_queues_when_posted_then_503(
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
     assert context.stored() == []
+
+
+def test_given_a_task_that_has_waited_too_long_when_posted_then_503(
+    make_context: Callable[..., Context],
+) -> None:
+    context = make_context(limits={"queue_hours": 1e-6})
+    context.submit()
+    time.sleep(0.05)
+    answer = post_form(context, {"file": a_file()})
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert "FRAMEMILL_LIMITS_QUEUE_HOURS" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("text", ["scrubber", '"scrubber"'])

@@ -170,6 +170,23 @@ def test_another_call_with_the_same_id_makes_no_second_job(
     assert again == Accepted(new.id, created=False, messages=[])
 
 
+def test_who_has_waited_too_long_gets_no_more_jobs(
+    store_context: StoreContext,
+) -> None:
+    task = f"{store_context.accept(owner='ann')}:prepare"
+    queued = store_context.key("queued:fast")
+    store_context.client.zincrby(queued, -23 * 3600_000, task)
+    assert store_context.accept(owner="ann")
+
+    store_context.client.zincrby(queued, -2 * 3600_000, task)
+
+    refused = store_context.store.accept(store_context.new_job(owner="ann"))
+    assert refused == Full("wait")
+    assert store_context.accept(owner="bob")
+    store_context.claim(task)
+    assert store_context.accept(owner="ann")
+
+
 def test_caps_count_unfinished_jobs(store_context: StoreContext) -> None:
     store_context.accept(owner="ann")
     done = store_context.done(owner="ann")

@@ -11,7 +11,7 @@ import fakeredis
 import pytest
 
 from common.errors import StoreUnavailable
-from common.jobs.store import JobStore, NewJob, NewOutput
+from common.jobs.store import Accepted, Full, JobStore, NewJob, NewOutput
 from common.model import Source
 from common.redis.client import open_client
 from tests.common import valkey
@@ -92,6 +92,30 @@ def test_a_full_server_takes_no_job_and_keeps_the_others(tmp_path: Path) -> None
         store_context.client.config_set("maxmemory", 0)
         assert store_context.store.get(new.id) is None
         assert store_context.status(kept) == "accepted"
+
+
+def test_a_server_that_is_nearly_full_takes_no_job_and_ends_those_it_has(
+    tmp_path: Path,
+) -> None:
+    with valkey.running(tmp_path) as (url, _):
+        store_context = connect(url)
+        known = store_context.new_job()
+        store_context.store.accept(known)
+        kept = store_context.opened()
+        store_context.client.setrange("filler", 20_000_000, "x")
+        used = store_context.client.info("memory")["used_memory"]
+        store_context.client.config_set("maxmemory", round(used / 0.95))
+        fresh = connect(url)
+
+        assert fresh.store.accept(fresh.new_job()) == Full("memory")
+        assert fresh.store.accept(known) == Accepted(known.id, False, [])
+        with pytest.raises(StoreUnavailable, match="FRAMEMILL_LIMITS_STORE_PERCENT"):
+            fresh.store.check_writes()
+        fresh.make(f"{kept}:o:poster")
+        assert fresh.status(kept) == "completed"
+
+        store_context.client.config_set("maxmemory", round(used / 0.5))
+        assert isinstance(connect(url).store.accept(fresh.new_job()), Accepted)
 
 
 def test_a_job_needs_an_output() -> None:
