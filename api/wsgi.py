@@ -5,9 +5,11 @@ from common.jobs import queue as dispatch
 from common.runtime import build_runtime, check_servers
 from common.settings.load import Settings
 from common.telemetry import logging as telemetry
+from common.telemetry import traces
 
 _settings = Settings.load()
 telemetry.configure(_settings.log)
+traces.start(_settings.traces, "api")
 _runtime = build_runtime(
     _settings, dispatch.BackgroundQueue(dispatch.connect(_settings))
 )

@@ -266,22 +266,43 @@ class PartFile(_File):
     """A file that a part made, as the task that joins the parts sees it."""
 
 
+class JobOrigin(Record):
+    """The request that asked for some work.
+
+    ``traceparent`` and ``tracestate`` are its place in a trace (W3C Trace Context),
+    None where nobody traces it.
+    """
+
+    request_id: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """Return the id of the trace, 32 hex digits, or None."""
+        return self.traceparent and self.traceparent.split("-")[1]
+
+
 class JobOptions(Record):
     """What holds for a job as a whole.
 
     ``max_bytes`` and ``max_seconds`` are what its API key allows of a source, None is
     no limit beyond the service's. ``dedupe`` takes the results of an earlier job over
-    the same bytes. ``destination`` is where the results are copied.
+    the same bytes. ``destination`` is where the results are copied. ``origin`` is the
+    request that made the job.
     """
 
     max_bytes: int | None = None
     max_seconds: float | None = None
     dedupe: bool = False
     destination: Destination | None = None
+    origin: JobOrigin | None = None
 
     def dump(self) -> dict[str, Any]:
         """Return the options that are set, as JSON values; none is ``{}``."""
         values = self.model_dump(mode="json")
+        if self.origin is not None:
+            values["origin"] = self.origin.model_dump(exclude_none=True)
         return {name: value for name, value in values.items() if value}
 
 

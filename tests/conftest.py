@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from tests.tools import need
 
 ROOT = Path(__file__).resolve().parents[1]
-OTHERS = ("FRAMEMILL_", "REDIS_URL", "AWS_", "CELERY_", "FLASK_", "GUNICORN_")
+OTHERS = ("FRAMEMILL_", "REDIS_URL", "AWS_", "CELERY_", "FLASK_", "GUNICORN_", "OTEL_")
 CASES = ROOT / "tests" / "cases"
 SAMPLE = ROOT / "deploy" / "allinone" / "sample.mp4"
 

@@ -41,7 +41,7 @@ from common.runtime import Runtime, build_runtime, check_servers
 from common.settings.addresses import broker_kind
 from common.settings.load import Settings, SettingsError
 from common.telemetry import logging as telemetry
-from common.telemetry import metrics
+from common.telemetry import metrics, traces
 from worker import broker
 from worker.lease import Attempt, Work, WorkerContext, run
 from worker.media.ffmpeg import binary
@@ -150,6 +150,7 @@ def _check_before_work(**_: Any) -> None:
         raise SystemExit(f"framemill: {error}") from error
     try:
         check_servers(JobStore.connect(SETTINGS), CeleryDispatcher(app))
+        traces.check(SETTINGS.traces)
         metrics.serve(SETTINGS.metrics, "worker")
     except SettingsError as error:
         raise SystemExit(f"framemill: {error}") from error
@@ -187,6 +188,7 @@ def _own_temporary_folder() -> ScratchDir:
 def _begin_child(**_: Any) -> None:
     # Without it, a child would go on working after its main process was killed.
     die_with_parent()
+    traces.start(SETTINGS.traces, "worker")
     # SIGUSR1 is how Celery's main process says that a task takes too long.
     faulthandler.register(signal.SIGUSR2, _STANDARD_ERROR)
     # The pool process that this one replaces may have been killed during an attempt.
@@ -198,6 +200,7 @@ def _begin_child(**_: Any) -> None:
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _end_child(**_: Any) -> None:
+    traces.stop()
     # The kernel would kill it too, but nobody here would take note of its end.
     prepared.stop()
     if _temporary is not None:

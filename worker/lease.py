@@ -18,8 +18,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -37,7 +38,8 @@ from common.errors import (
 from common.jobs.store import Claim, Outcome, Refusal
 from common.model import AttemptReport, ErrorInfo, Source, SourceReading
 from common.runtime import Runtime
-from common.telemetry import metrics
+from common.telemetry import metrics, traces
+from common.telemetry.origin import working_for
 from worker.egress import EgressClient
 from worker.media.engine import Ended, Engine, Watch
 from worker.media.ffmpeg.process import ProcessResult
@@ -111,9 +113,7 @@ def run(
         log.info("task.skipped", task=task, reason=claim.reason)
         return
     runtime.dispatcher.enqueue(claim.messages)
-    with structlog.contextvars.bound_contextvars(
-        job=claim.job_id, task=claim.task, attempt=claim.attempt, fence=claim.fence
-    ):
+    with _named(claim):
         with Attempt(context, claim) as attempt:
             outcome = attempt.finish(work)
         reading = attempt.reading
@@ -124,6 +124,26 @@ def run(
             source=reading and reading.model_dump(exclude_none=True),
         )
         runtime.dispatcher.enqueue(outcome.messages)
+
+
+@contextmanager
+def _named(claim: Claim) -> Iterator[None]:
+    """Have each line of the log, and a span, say which attempt this is."""
+    ids = {
+        "job": claim.job_id,
+        "output": claim.output,
+        "task": claim.task,
+        "attempt": claim.attempt,
+        "fence": claim.fence,
+    }
+    facts = {f"framemill.{name}": one for name, one in ids.items() if one is not None}
+    facts |= {"messaging.system": "celery", "messaging.destination.name": claim.queue}
+    name, given = f"framemill.{metrics.TASKS[claim.kind]}", claim.options.origin
+    with (
+        traces.root(name, "consumer", given, facts) as origin,
+        working_for(origin, **ids),
+    ):
+        yield
 
 
 class Attempt:
@@ -145,7 +165,9 @@ class Attempt:
         self._stop_reason: str | None = None
         self._end = "lost"
         self._ended = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        # Its lines name the attempt, too.
+        beat = partial(copy_context().run, self._beat)
+        self._heart = threading.Thread(target=beat, name="heartbeat", daemon=True)
 
     @property
     def folder(self) -> Path:
@@ -288,6 +310,8 @@ class Attempt:
             )
         )
         self._end = release.how if outcome.applied else "refused"
+        if release.error is not None:
+            traces.note({}, f"{release.error.code}: {release.error.detail}")
         if self._end == "retry" and release.error is not None:
             kind = metrics.TASKS[claim.kind]
             metrics.RETRIES.add(kind=kind, code=release.error.code)
@@ -297,6 +321,7 @@ class Attempt:
         """Count the attempt, and what it read of its source."""
         kind, reading = metrics.TASKS[self.claim.kind], self.reading
         metrics.ATTEMPTS.add(kind=kind, end=self._end)
+        traces.note({"framemill.end": self._end})
         metrics.ATTEMPT_SECONDS.observe(self.seconds, kind=kind)
         if reading is None:
             return
@@ -312,11 +337,14 @@ class Attempt:
         kind = (self.claim.spec or {}).get("kind", "unknown")
         results: list[ProcessResult] = []
         began = time.monotonic()
-        try:
-            yield results.append
-        finally:
-            if program == "ffmpeg":
-                _count_run(kind, results, time.monotonic() - began)
+        with traces.span(program):
+            try:
+                yield results.append
+            finally:
+                if program == "ffmpeg":
+                    _count_run(kind, results, time.monotonic() - began)
+                for one in results:
+                    traces.note({"process.exit.code": one.returncode})
 
     @cached_property
     def _scratch_dir(self) -> ScratchDir:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from flask import g, request
@@ -37,6 +38,8 @@ class RequestContext:
     execution: Repeatable | None = None
     # The whole body, for whoever reads it next.
     body: bytes | None = None
+    # What ends with the request.
+    ending: ExitStack = field(default_factory=ExitStack)
 
 
 def begin() -> RequestContext:

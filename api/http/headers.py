@@ -20,6 +20,11 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _WAIT = re.compile(r"wait\s*=\s*(.+)", re.IGNORECASE)
 _ID = re.compile(r"[0-9a-f]{32}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+# Version; ids of the trace and of the parent, not all zeros, and flags; the rest.
+_TRACEPARENT = re.compile(
+    r"(?!ff)([0-9a-f]{2})-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})(-.*)?"
+)
+_TRACESTATE = re.compile(r"[ -~]{1,512}")
 
 
 def check_id(given: str, kind: str = "job") -> str:
@@ -63,6 +68,18 @@ def request_id(request: Request) -> str | None:
     """Return the caller's X-Request-Id if it is safe in logs and headers, or None."""
     value = request.headers.get("X-Request-Id", "")
     return value if _REQUEST_ID.fullmatch(value) else None
+
+
+def trace_context(request: Request) -> tuple[str | None, str | None]:
+    """Return the caller's ``traceparent`` and ``tracestate``; None where not valid.
+
+    W3C Trace Context: what a version after 00 has added at the end is left out.
+    """
+    match = _TRACEPARENT.fullmatch(request.headers.get("traceparent", "").strip())
+    if match is None or (match[1] == "00" and match[3]):
+        return None, None
+    state = request.headers.get("tracestate", "").strip()
+    return f"00-{match[2]}", state if _TRACESTATE.fullmatch(state) else None
 
 
 class Query:

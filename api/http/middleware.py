@@ -11,8 +11,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from api.http import context
 from api.http.auth import add_rate_limit_headers
 from api.http.compression import compress
+from api.http.headers import trace_context
+from common.model import JobOrigin
 from common.settings.sections import Api
-from common.telemetry import metrics
+from common.telemetry import metrics, origin, traces
 
 # API documents need nothing of a browser; the pages set a policy of their own.
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -33,6 +35,9 @@ _PREFLIGHT_SECONDS = "7200"
 # Each other name that a client makes up would be a series of its own.
 _KNOWN = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+# Asked every few seconds by machines.
+_UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+
 log = structlog.get_logger(__name__)
 
 
@@ -45,9 +50,19 @@ def install(app: Flask, settings: Api) -> None:
 
     @app.before_request
     def begin() -> None:
-        request_id = context.begin().request_id
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        current = context.begin()
+        parent, state = trace_context(request)
+        given = JobOrigin(
+            request_id=current.request_id, traceparent=parent, tracestate=state
+        )
+        span = traces.root(_span_name(), "server", given, {})
+        path = request.path
+        traced = None if path in _UNTRACED else current.ending.enter_context(span)
+        origin.begin(traced or given)
+
+    @app.teardown_request
+    def close(_: BaseException | None) -> None:
+        context.current().ending.close()
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -61,6 +76,12 @@ def install(app: Flask, settings: Api) -> None:
         _allow_origin(response, settings.cors_origins)
         _record(response)
         return response
+
+
+def _span_name() -> str:
+    """Name the request by its route: a path would be a name of its own each time."""
+    method = request.method if request.method in _KNOWN else "other"
+    return f"{method} {request.url_rule}" if request.url_rule else method
 
 
 def _allow_origin(response: Response, allowed: list[str]) -> None:
@@ -90,6 +111,9 @@ def _record(response: Response) -> None:
     method = request.method if request.method in _KNOWN else "other"
     metrics.REQUESTS.add(method=method, route=route, status=str(status))
     metrics.REQUEST_SECONDS.observe(seconds, route=route)
+    failed = f"status {status}" if status >= 500 else None
+    facts: dict[str, traces.Fact] = {"http.response.status_code": status}
+    traces.note(facts | {"http.route": route}, failed)
     (log.debug if status < 400 else log.info)(
         "http.request",
         method=request.method,

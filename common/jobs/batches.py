@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import structlog
+
 from common.access.quota import DailyQuota
 from common.errors import Invalid, NotFound
 from common.jobs.manifests import Manifests
@@ -40,6 +42,9 @@ from common.model import (
 from common.notify.subscriptions import Subscription
 from common.outputs.specs import OutputSpec
 from common.settings.load import Settings
+from common.telemetry import origin
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ class Batches:
             sources=list(requested.sources),
             prefix=None if requested.prefix is None else asdict(requested.prefix),
             template=_template(requested, outputs),
+            options=origin.signed(NO_OPTIONS),
             metadata=requested.metadata,
             subscriptions=requested.subscriptions,
         )
@@ -125,6 +131,7 @@ class Batches:
             self._manifests.put_batch(batch)
         accepted = self._store.accept_batch(batch, requested.idempotency, kept=kept)
         self._dispatcher.enqueue(accepted.messages)
+        log.info("batch.accepted", job=accepted.job_id, created=accepted.created)
         return SubmittedBatch(
             self.get(accepted.job_id, requested.owner), created=accepted.created
         )
@@ -201,6 +208,7 @@ class Batches:
         )
         if isinstance(added, Accepted):
             self._dispatcher.enqueue(added.messages)
+            log.info("job.accepted", job=added.job_id, batch=batch.id)
         return added
 
     def _check(self, requested: BatchSubmission) -> None:
@@ -223,7 +231,7 @@ def _template(requested: BatchSubmission, outputs: list[NewOutput]) -> dict[str,
     counted = requested.key_id is not None
     return {
         "outputs": [asdict(one) for one in outputs],
-        "options": requested.options.dump(),
+        "options": origin.signed(requested.options).dump(),
         "subscriptions": [
             one.model_dump(mode="json") for one in requested.job_subscriptions
         ],

@@ -9,8 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+
+import structlog
 
 from common.access.quota import DailyQuota, quota_used_up
 from common.errors import (
@@ -45,6 +47,9 @@ from common.outputs.naming import name_outputs
 from common.outputs.specs import OutputSpec, natural_pair, recorded
 from common.settings.load import Settings
 from common.storage.port import BlobStore
+from common.telemetry import origin
+
+log = structlog.get_logger(__name__)
 
 RETRY_AFTER_FULL = 30
 _NO_CAPS = Caps()
@@ -114,6 +119,7 @@ class JobService:
         """
         if requested.source.kind == "s3":
             check_bucket(self._settings, requested.source.bucket, "/source/s3/bucket")
+        requested = replace(requested, options=origin.signed(requested.options))
         outputs = new_outputs(requested.outputs, self._settings.limits.outputs_per_job)
         caps = Caps(
             requested.jobs_at_once, self._settings.limits.queued_jobs, requested.quota
@@ -141,6 +147,9 @@ class JobService:
         if isinstance(accepted, Full):
             raise self._full(accepted, caps)
         self._dispatcher.enqueue(accepted.messages)
+        if accepted.created:
+            names = [one.name for one in outputs]
+            log.info("job.accepted", job=accepted.job_id, outputs=names)
         if accepted.at is not None:
             return Submitted(_new_record(requested, outputs, accepted.at), created=True)
         job = self._store.get(accepted.job_id)

@@ -35,6 +35,7 @@ from common.settings.sections import (
     Smtp,
     SourceRules,
     Store,
+    Traces,
     Webhooks,
     Worker,
 )
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     events: Events = Events()
     log: Log = Log()
     metrics: Metrics = Metrics()
+    traces: Traces = Traces()
 
     @classmethod
     def load(cls) -> Settings:

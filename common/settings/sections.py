@@ -590,13 +590,28 @@ class Log(Section):
     """Logging."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto",
+        description="One JSON object a line (json), lines for people (console), or "
+        "console where standard error is a terminal and json elsewhere (auto).",
+    )
     queues_seconds: float = Field(
         default=0,
         ge=0,
         description="How often the reaper logs the state of each queue, as the event "
         "`queue.state`; 0 is never. For what scales workers by logs, "
         "see docs/how-to/monitoring.md.",
+    )
+
+
+class Traces(Section):
+    """Traces of the API and the workers, by OpenTelemetry."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Send traces (OTLP over HTTP). Needs `framemill[otel]`; variables "
+        "of OpenTelemetry, such as OTEL_EXPORTER_OTLP_ENDPOINT, say where to "
+        "(docs/how-to/monitoring.md).",
     )
 
 

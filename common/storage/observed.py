@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from common.errors import DiskFull, StorageUnavailable
-from common.telemetry import metrics
+from common.telemetry import metrics, traces
 
 # Those that ask the storage. What a lazy one yields is part of the call.
 _CALLS = (
@@ -42,7 +42,7 @@ def _counted(
         _within.call = True
         began = time.monotonic()
         try:
-            with _faults(name):
+            with traces.span(f"storage {name}"), _faults(name):
                 answer = call(*given, **named)
         finally:
             _within.call = False

@@ -1,5 +1,7 @@
 """Structured logs: one JSON object a line, the event's name a constant.
 
+Terminals get lines for people, in colours.
+
 Never a secret, a body or the query of a presigned URL: what looks like one is
 masked here, at the one place that all lines pass.
 """
@@ -64,10 +66,12 @@ def configure(settings: Log) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    terminal = sys.stderr.isatty()
+    for_people = terminal if settings.format == "auto" else settings.format == "console"
     last = (
-        structlog.processors.JSONRenderer()
-        if settings.format == "json"
-        else structlog.dev.ConsoleRenderer()
+        structlog.dev.ConsoleRenderer(colors=terminal)
+        if for_people
+        else structlog.processors.JSONRenderer()
     )
     tail: list[Any] = [structlog.processors.format_exc_info, _mask_event, last]
     level = logging.getLevelNamesMapping()[settings.level.upper()]

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -229,7 +229,12 @@ class Service:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)
 
-    def submit(self, clip: Path, outputs: list[dict[str, Any]]) -> str:
+    def submit(
+        self,
+        clip: Path,
+        outputs: list[dict[str, Any]],
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
         """Post until it is accepted, as a client with an Idempotency-Key does."""
         key, boundary = uuid.uuid4().hex, uuid.uuid4().hex
         body = _multipart(boundary, clip, outputs)
@@ -239,6 +244,7 @@ class Service:
             headers={
                 "Content-Type": f"multipart/form-data; boundary={boundary}",
                 "Idempotency-Key": key,
+                **(headers or {}),
             },
         )
 

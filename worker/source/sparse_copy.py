@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,6 +74,7 @@ class SparseCopy:
             early=max(1, _EARLY // block),
             most=max(1, _MOST_AHEAD // block),
         )
+        self._context = copy_context()
         self._complete = False
         self._hole = 0  # a block that was missing when last looked at
         self._bytes = self._requests = 0
@@ -223,7 +225,9 @@ class SparseCopy:
         wanted = most if self._rest else len(self._wanted)
         if self._idle < wanted and self._threads < most:
             self._threads += 1
-            threading.Thread(target=self._work, name="source", daemon=True).start()
+            # For the task that opened the copy, whoever asks for more of it.
+            work = partial(self._context.copy().run, self._work)
+            threading.Thread(target=work, name="source", daemon=True).start()
         self._work_came.notify()
 
     def _await(self, done: Callable[[], bool], run: Run) -> None:

@@ -19,6 +19,7 @@ from common.model import (
     WholeReason,
 )
 from common.outputs.specs import OUTPUT_SPEC
+from common.telemetry import traces
 from worker.dedupe import reuse
 from worker.egress import Downloaded, expires_at
 from worker.lease import Attempt
@@ -41,7 +42,8 @@ def prepare(attempt: Attempt) -> Outcome:
     if claim.options.dedupe and (copied := _reuse(attempt, source)):
         return copied
     opened = attempt.open_source(source)
-    media = context.engine.probe(opened, attempt.watch.should_stop)
+    with traces.span("probe"):
+        media = context.engine.probe(opened, attempt.watch.should_stop)
     check_length(claim.options, media)
     job = runtime.store.get(claim.job_id)
     outputs = [] if job is None else job.outputs

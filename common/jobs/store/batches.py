@@ -58,7 +58,7 @@ def new_fields(batch: NewBatch) -> dict[str, str]:
         "status": "accepted",
         "version": "0",
         "source": _origin(batch).model_dump_json(),
-        "options": "{}",
+        "options": dump(batch.options.dump()),
         "prefix": dump(batch.prefix) if batch.prefix else "",
         "listed": str(len(batch.sources)),
         "made": "0",

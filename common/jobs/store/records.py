@@ -73,7 +73,8 @@ class NewBatch:
     """A batch that does not exist yet: ``sources``, or a ``prefix`` to look under.
 
     ``prefix`` is ``{"bucket", "prefix", "suffix"}``. ``template`` is what is needed to
-    make each job, JSON that the store does not read.
+    make each job, JSON that the store does not read. ``options`` are those of the
+    batch's own task.
     """
 
     id: str
@@ -81,6 +82,7 @@ class NewBatch:
     sources: list[Source]
     prefix: dict[str, Any] | None
     template: dict[str, Any]
+    options: JobOptions = NO_OPTIONS
     metadata: Any = None
     subscriptions: list[Subscription] = field(default_factory=list)
 

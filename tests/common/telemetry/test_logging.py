@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 
@@ -44,3 +46,30 @@ def test_no_line_and_no_trace_shows_a_secret(form: str) -> None:
     assert shown.count("Traceback") == 2, shown
     for secret in ("k-first", "k-local", "q-token", "q-signed", "p-word"):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("form", "terminal", "readable"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("json", True, False),
+        ("console", False, True),
+    ],
+)
+def test_terminals_get_lines_for_people(form: str, terminal: bool, readable: bool):
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    subprocess.run(
+        [sys.executable, "-c", WRITE, form, "k-local"],
+        cwd=ROOT,
+        check=True,
+        stderr=writer,
+        timeout=60,
+    )
+    first = os.read(reader, 65536).decode().splitlines()[0]
+    os.close(reader)
+    os.close(writer)
+
+    assert "first" in first
+    assert first.startswith("{") != readable
+    assert ("\x1b[" in first) == (readable and terminal)

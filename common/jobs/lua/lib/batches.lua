@@ -32,7 +32,7 @@ local function new_batch(id, fields, sources)
   mark_batch(id)
   return batch, make_task(id .. ':batch', {
     role = 'batch', kind = 'batch', queue = 'fast', job = id, owner = batch.f.owner,
-    source = batch.f.source, options = '{}', waits = 0,
+    source = batch.f.source, options = batch.f.options, waits = 0,
   })
 end
 
