@@ -1,6 +1,8 @@
 """One trace from a request to FFmpeg and S3, and no cost where nobody wants one.
 
-The processes are started as an operator starts them, and what they send is read.
+All parts are real: Valkey, S3 (rclone), FFmpeg, Celery's processes. The first test has
+the API and the worker in one process and looks into the exporter's memory; the last one
+starts them as an operator does, and reads what they send.
 """
 
 from __future__ import annotations
@@ -15,19 +17,169 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
 )
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
+    InMemorySpanExporter,
+)
 
+from api.app import create_app
+from common import storage
+from common.jobs.queue import RecordingDispatcher
+from common.jobs.store import JobStore
+from common.runtime import Runtime
+from common.settings.load import Settings
+from common.telemetry import traces
+from common.telemetry.spans import Spans
 from tests.chaos.service import Service, until
+from tests.common import valkey
+from tests.common.parts import each_part, refusal
+from tests.common.storage.conftest import KEYS, rclone_endpoint
 from tests.conftest import ROOT, SAMPLE
 from tests.ports import free_port
+from worker.lease import WorkerContext, run
+from worker.tasks.prepare import prepare
+from worker.tasks.render import render
+
+__all__ = ["rclone_endpoint"]  # fixtures
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PLACE = {"traceparent": f"00-{TRACE}-{CALLER}-01", "X-Request-Id": "r-1"}
 STILL = {"kind": "thumbnail", "width": 64}
+
+
+@pytest.fixture
+def exporter() -> Iterator[InMemorySpanExporter]:
+    """Have this process make spans, kept in memory."""
+    memory = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    traces.use(Spans(provider))
+    yield memory
+    traces.stop()
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, rclone_endpoint: str) -> Iterator[Runtime]:
+    with valkey.running(tmp_path) as (url, _):
+        settings = Settings.model_validate(
+            {
+                "store": {"url": url, "prefix": "traces:"},
+                "api": {"auth": False, "secret": "s" * 40},
+                "blobs": {"backend": "s3"},
+                "s3": {
+                    "endpoint_url": rclone_endpoint,
+                    "access_key_id": KEYS[0],
+                    "secret_access_key": KEYS[1],
+                },
+                "worker": {"scratch": tmp_path / "scratch"},
+            }
+        )
+        store, blobs = JobStore.connect(settings), storage.connect(settings)
+        yield Runtime(settings, store, blobs, RecordingDispatcher())
+
+
+def post(runtime: Runtime) -> str:
+    """Post the sample as a caller whose own trace goes on."""
+    with SAMPLE.open("rb") as file:
+        answer = (
+            create_app(runtime)
+            .test_client()
+            .post(
+                "/v1/jobs",
+                data={"file": (file, "a.mp4"), "outputs": json.dumps([STILL])},
+                headers=PLACE,
+            )
+        )
+    assert answer.status_code == 202, answer.json
+    return str(answer.json["id"])
+
+
+def work(runtime: Runtime) -> None:
+    """Do what the messages name, as a worker does."""
+    context = WorkerContext.build(runtime, "tester")
+    messages = cast("RecordingDispatcher", runtime.dispatcher).messages
+    while messages:
+        message = messages.pop(0)
+        kinds = {"prepare": prepare, "render": render}
+        run(context, message.task, "task", kinds[message.kind])
+
+
+def test_one_trace_leads_from_the_request_to_ffmpeg_and_s3(
+    runtime: Runtime, exporter: InMemorySpanExporter
+):
+    job_id = post(runtime)
+    work(runtime)
+
+    job = runtime.store.get(job_id)
+    assert job is not None
+    assert job.status == "completed"
+    spans = exporter.get_finished_spans()
+    assert {format(one.context.trace_id, "032x") for one in spans} == {TRACE}
+    names = {one.context.span_id: one.name for one in spans}
+    tree = {
+        (names.get(one.parent.span_id) if one.parent else None, one.name)
+        for one in spans
+    }
+    # Of the caller's span this process knows the id alone.
+    assert (None, "POST /v1/jobs") in tree
+    assert tree >= {
+        ("POST /v1/jobs", "storage commit"),
+        ("POST /v1/jobs", "framemill.prepare"),
+        ("POST /v1/jobs", "framemill.render"),
+        ("framemill.prepare", "probe"),
+        ("framemill.render", "ffmpeg"),
+        ("framemill.render", "storage put"),
+    }
+    by_name = {one.name: one for one in spans}
+    top = by_name["POST /v1/jobs"]
+    assert top.parent is not None
+    assert format(top.parent.span_id, "016x") == CALLER
+    attempt = dict(by_name["framemill.render"].attributes or {})
+    assert attempt.items() >= {
+        ("framemill.job", job_id),
+        ("framemill.output", "thumbnail"),
+        ("framemill.attempt", 1),
+        ("framemill.end", "done"),
+    }
+    assert dict(by_name["ffmpeg"].attributes or {})["process.exit.code"] == 0
+
+
+def test_an_attempt_that_fails_says_so_and_hides_secrets(
+    runtime: Runtime, exporter: InMemorySpanExporter
+):
+    post(runtime)
+    context = WorkerContext.build(runtime, "tester")
+    task = cast("RecordingDispatcher", runtime.dispatcher).messages[0].task
+
+    def fail(_: object) -> Any:
+        raise ValueError("no https://s3.test/a?X-Amz-Signature=q-signed")
+
+    run(context, task, "task", fail)
+
+    (attempt,) = (
+        one for one in exporter.get_finished_spans() if one.name == "framemill.prepare"
+    )
+    assert attempt.status.status_code.name == "ERROR"
+    assert "internal_error" in (attempt.status.description or "")
+    assert "q-signed" not in attempt.to_json()
+
+
+def test_what_nobody_asked_for_is_in_no_trace(
+    runtime: Runtime, exporter: InMemorySpanExporter
+):
+    runtime.blobs.check()
+    client = create_app(runtime).test_client()
+    for path in ("/healthz", "/readyz", "/metrics"):
+        client.get(path)
+
+    assert exporter.get_finished_spans() == ()
 
 
 def test_we_import_nothing_of_it_unless_it_is_enabled():
@@ -73,6 +225,29 @@ def test_the_lock_has_what_an_image_gets_for_it():
 
     assert "opentelemetry-sdk==" in lock
     assert "opentelemetry-exporter-otlp-proto-http==" in lock
+
+
+@each_part
+def test_without_the_packages_a_part_that_should_send_traces_says_so(
+    part: list[str], tmp_path: Path
+):
+    if "worker.maintenance" in part:
+        pytest.skip("the reaper sends no traces")
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry" / "__init__.py").write_text(
+        "raise ImportError('hidden')"
+    )
+    with valkey.running(tmp_path) as (url, _):
+        said = refusal(
+            part,
+            tmp_path,
+            FRAMEMILL_TRACES_ENABLED="true",
+            REDIS_URL=url,
+            PYTHONPATH=str(tmp_path),
+        )
+
+    assert "FRAMEMILL_TRACES_ENABLED: the packages" in said
+    assert "pip install 'framemill[otel]'" in said
 
 
 @dataclass
