@@ -17,6 +17,16 @@ _LATE = 5
 _DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 
+_OUTPUTS_HELP = (
+    'what to make, such as \'[{"kind": "storyboard"}]\', or \'[{"kind": '
+    '"thumbnail", "widths": [320, 640], "formats": ["avif", "jpeg"]}]\' for '
+    'several sizes and formats, \'[{"kind": "thumbnail", "width": 360, "height": '
+    '640, "fit": "cover", "gravity": "smart"}]\' for a crop that keeps the '
+    'subject, or \'[{"kind": "storyboard", "trickplay": ["bif"]}]\' for the '
+    "trickplay of a player; default: a thumbnail and a GIF"
+)
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe a request and what becomes of it."""
     parser.add_argument(
@@ -36,10 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--outputs",
         type=_json,
         metavar="JSON",
-        help='what to make, such as \'[{"kind": "storyboard"}]\', or \'[{"kind": '
-        '"thumbnail", "widths": [320, 640], "formats": ["avif", "jpeg"]}]\' for '
-        'several sizes and formats, or \'[{"kind": "storyboard", "trickplay": '
-        '["bif"]}]\' for the trickplay of a player; default: a thumbnail and a GIF',
+        help=_OUTPUTS_HELP,
     )
     parser.add_argument(
         "--preset", metavar="NAME", help="a named list of outputs of the service"

@@ -59,6 +59,7 @@ Gravity = (
         "south_west",
         "west",
         "north_west",
+        "smart",
     ]
     | Annotated[
         list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]],
@@ -129,9 +130,11 @@ class _Boxed(_Replaceable):
     )
     gravity: Gravity = Field(
         default="center",
-        examples=["north", [0.3, 0.5]],
+        examples=["smart", [0.3, 0.5]],
         description="What fit cover keeps: the center, an edge or corner (north is the "
-        "top), or the point [x, y], as shares of the width and height.",
+        "top), the point [x, y], as shares of the width and height, or smart: what "
+        "stands out by its motion, colour and edges. Each still has a crop of its own; "
+        "what moves has one steady crop.",
     )
     crop: list[CropSide] | None = Field(
         default=None,

@@ -342,6 +342,20 @@ def shown_of(
     return left, top, *part
 
 
+def aimed(case: Case, artifact: dict[str, Any]) -> Case:
+    """Return the case with the point that smart gravity chose, by the stated crop."""
+    spec, film = case.spec, case.film.size
+    stated = artifact["details"].get("crop")
+    if spec.get("gravity") != "smart" or not stated or film is None:
+        return case
+    left, top, width, height = shown_of(spec | {"fit": None}, film, film)
+    x = (stated["x"] + stated["width"] / 2 - left) / width
+    y = (stated["y"] + stated["height"] / 2 - top) / height
+    inside = 0 <= x <= 1 and 0 <= y <= 1
+    case.check(inside, f"the crop is {stated}, beside what the film shows")
+    return replace(case, spec=spec | {"gravity": [x, y]})
+
+
 def check_crop(case: Case, artifact: dict[str, Any]) -> None:
     """Check that the part that is shown is stated where it may not be all of it."""
     spec, film = case.spec, case.film.size

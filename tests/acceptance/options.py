@@ -42,7 +42,7 @@ _EVERY_VALUE: dict[str, list[Any]] = {
     "foreground": ["#ffff00"],
     "gravity": [
         *("center", "north", "north_east", "east", "south_east"),
-        *("south", "south_west", "west", "north_west", [0, 0.5], [0.55, 1]),
+        *("south", "south_west", "west", "north_west", "smart", [0, 0.5], [0.55, 1]),
     ],
     "crop": [["10%", "15%", "80%", "80%"], [30, 20, 9000, 9000]],
     "trickplay": [["bif"], ["dash"], ["bif", "jellyfin", "dash"]],

@@ -246,12 +246,13 @@ def main() -> int:
         for scene in scenes:
             path = video(scene, requested.keep, ffmpeg, requested.corpus)
             target = requested.keep / f"{scene.name}.png"
-            _marked(scene, picture(scene, path)).save(target)
+            marked(scene, picture(scene, path)).save(target)
     print(summary(scenes))
     return 0
 
 
-def _marked(scene: Scene, image: Image.Image) -> Image.Image:
+def marked(scene: Scene, image: Image.Image) -> Image.Image:
+    """Return the picture with the box of its subject in red."""
     x, y, width, height = scene.box
     edges = (x, y, x + width - 1, y + height - 1)
     ImageDraw.Draw(image).rectangle(edges, outline="red", width=1 + image.width // 500)

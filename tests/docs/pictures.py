@@ -1,9 +1,10 @@
 """Make the pictures of the documentation: ``python -m tests.docs.pictures``.
 
 All come from the sample clip by the outputs that ``SPECS`` names. ``widths.jpg`` shows
-the files of one output beside each other, ``gravity.jpg`` three outputs. ``hdr.jpg``
-shows one frame as HDR three times: as it looks untreated, as Framemill shows it, and by
-the reference of ``tests/worker/media/recipes/tone.py``.
+the files of one output beside each other, ``gravity.jpg`` and ``smart.jpg`` three
+outputs. ``hdr.jpg`` shows one frame as HDR
+three times: as it looks untreated, as Framemill shows it, and by the reference of
+``tests/worker/media/recipes/tone.py``.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ SPECS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 HDR_SECONDS = 4
+SMART_SECONDS = 8
 _GAP, _LABEL = 8, 26
 
 
@@ -153,6 +155,19 @@ def gravity(engine: Engine, folder: Path) -> Image.Image:
     return _beside([Image.open(file.path) for file in made])
 
 
+def smart(engine: Engine, folder: Path) -> Image.Image:
+    """Lay a frame beside its tall crops: at the center, and where the subject is."""
+    words: dict[str, Any] = {"kind": "thumbnail", "time": SMART_SECONDS}
+    tall = words | {"width": 162, "height": 288, "fit": "cover"}
+    specs = [words | {"width": 512}]
+    specs += [tall | {"gravity": one} for one in ("center", "smart")]
+    made = [
+        render(engine, SAMPLE, folder / f"smart-{place}", **spec)
+        for place, spec in enumerate(specs)
+    ]
+    return _beside([Image.open(file.path) for file in made])
+
+
 def _beside(views: list[Any]) -> Image.Image:
     size = (sum(view.width + _GAP for view in views) - _GAP, views[-1].height)
     sheet, left = Image.new("RGB", size, "white"), 0
@@ -183,6 +198,7 @@ def main() -> None:
             shutil.copyfile(made.path, FOLDER / picture)
         widths(engine, folder).save(FOLDER / "widths.jpg", quality=85)
         gravity(engine, folder).save(FOLDER / "gravity.jpg", quality=85)
+        smart(engine, folder).save(FOLDER / "smart.jpg", quality=85)
         hdr(engine, folder).save(FOLDER / "hdr.jpg", quality=90)
 
 

@@ -125,6 +125,26 @@ CASES: dict[str, tuple[dict[str, Any], MediaInfo]] = {
         | {"gravity": "north_east"},
         TURNED,
     ),
+    "thumbnail_smart": (
+        THUMB
+        | {"time": 1.0, "width": 300, "height": 300, "fit": "cover"}
+        | {"gravity": "smart"},
+        TURNED,
+    ),
+    "thumbnail_smart_auto": (
+        THUMB | {"width": 90, "height": 160, "fit": "cover", "gravity": "smart"},
+        PLAIN,
+    ),
+    "animation_smart": (
+        ANIM | {"width": 120, "height": 120, "fit": "cover", "gravity": "smart"},
+        HDR,
+    ),
+    "preview_smart": (
+        PREVIEW
+        | {"segments": 5, "trim": True, "width": 90, "height": 90}
+        | {"fit": "cover", "gravity": "smart"},
+        OLD,
+    ),
     "thumbnail_crop": (
         THUMB | {"time": 1.0, "crop": [101, "10%", 640, "50%"], "width": 320},
         TURNED,

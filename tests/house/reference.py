@@ -37,6 +37,10 @@ _PICTURES = {
             "gravity.jpg",
             'a square by `"fit": "cover"`, with `"gravity"` `west`, `center`, `east`',
         ),
+        (
+            "smart.jpg",
+            'a frame, its crop to 9:16 at the `center`, and by `"gravity": "smart"`',
+        ),
         ("artwork.jpg", 'embedded artwork, `"fallback": ["artwork"]`'),
         (
             "waveform.png",

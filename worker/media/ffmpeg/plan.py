@@ -106,7 +106,8 @@ class Made:
     recipe wrote. The check requires ``width`` and ``height`` in pixels (None: any) and
     at least ``frames`` frames. ``warnings`` holds what only the run revealed. ``note``
     is for the task that joins the parts: it finds it among the details. ``bytes`` is
-    the file's size where an index needs it; the check does not look at it.
+    the file's size where an index needs it; the check does not look at it. ``focus`` is
+    the point that the file's crop keeps, None for that of the clip.
     """
 
     file: str
@@ -121,6 +122,7 @@ class Made:
     details: Mapping[str, Any] = field(default_factory=dict)
     note: Mapping[str, Any] = field(default_factory=dict)
     bytes: int = 0
+    focus: tuple[float, float] | None = None
 
 
 StepRun = Generator[Step, Done, list[Made]]

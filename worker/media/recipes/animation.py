@@ -13,9 +13,16 @@ from common.outputs.times import parse_time
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
-from worker.media.recipes.best_frame import content, start_search
+from worker.media.recipes.best_frame import content, start_search, subject
 from worker.media.recipes.best_frame.content import Content
-from worker.media.recipes.shared import cost, fallback, framing, gif, moving, picture
+from worker.media.recipes.shared import (
+    cost,
+    fallback,
+    framing,
+    gif,
+    moving,
+    picture,
+)
 from worker.media.recipes.shared.moving import Rendition
 from worker.media.recipes.shared.span import Span, frames_of, sample, stillness
 from worker.media.recipes.size_limit import fit
@@ -25,6 +32,8 @@ _USUAL_START = "10%"
 _DEFAULT_SECONDS = 5.0
 _LONGEST = 30.0
 _EARLY_SECONDS = 20.0
+# Where in the span to look for what a smart crop keeps.
+_LOOKS = (0.2, 0.5, 0.8)
 
 
 @dataclass(frozen=True)
@@ -200,14 +209,15 @@ class _AnimationRun:
 
     def make(self) -> StepRun:
         """Make the file of the span, or of a better one if it is poor."""
-        shown = yield from self.draw()
-        if not (self.searches and shown.poor):
-            return (yield from self.finish(shown))
-        length = self.span.length
-        starts = yield from start_search.find(self.clip, length, shown)
-        best, last = (self, shown), self
+        first = yield from self.aimed()
+        shown = yield from first.draw()
+        if not (first.searches and shown.poor):
+            return (yield from first.finish(shown))
+        length = first.span.length
+        starts = yield from start_search.find(first.clip, length, shown)
+        best, last = (first, shown), first
         for start in starts:
-            last = best[0].instead(start, best[1])
+            last = yield from best[0].instead(start, best[1]).aimed()
             another = yield from last.draw()
             if another.badness < best[1].badness:
                 best = (last, another)
@@ -217,6 +227,13 @@ class _AnimationRun:
         if chosen is not last:
             shown = yield from chosen.draw()
         return (yield from chosen.finish(shown))
+
+    def aimed(self) -> Generator[Step, Done, _AnimationRun]:
+        """Return the run whose crop keeps what the spec says, in all of the span."""
+        times = [self.span.start + self.span.length * one for one in _LOOKS]
+        box, gravity = self.rendition.box, self.spec.gravity
+        clip = yield from subject.aimed(self.clip, gravity, box, times)
+        return replace(self, clip=clip)
 
     def instead(self, start: float, shown: Content) -> _AnimationRun:
         """Return the run that starts at ``start``, and record why."""
@@ -267,7 +284,8 @@ class _AnimationRun:
         shows = (
             code for code in shown.warnings if not still or code != warning_codes.FROZEN
         )
-        return [replace(made, warnings=(*still, *shows))]
+        notes = (*still, *shows)
+        return [replace(made, warnings=notes, focus=self.clip.focus)]
 
     @property
     def _time(self) -> float:

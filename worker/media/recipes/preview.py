@@ -20,7 +20,7 @@ from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip, argv, number
 from worker.media.ffmpeg.formats import FORMATS, PROTOCOLS
 from worker.media.ffmpeg.plan import Alternative, Done, Plan, Step, StepRun
-from worker.media.recipes.best_frame import content
+from worker.media.recipes.best_frame import content, subject
 from worker.media.recipes.best_frame.sample import Sample
 from worker.media.recipes.shared import (
     cost,
@@ -42,6 +42,8 @@ _MOST_INPUTS = 12
 _CAPTURE = 1024 * 1024
 # Samples of each segment, which show whether it is black.
 _SAMPLES = 3
+# Segments that are looked at for what a smart crop keeps.
+_MOST_LOOKS = 4
 _TICK = 0.001
 _STORED: dict[str, Any] = {
     "c:v": "ffv1",
@@ -172,7 +174,17 @@ def _affordable_fps(
     return cost.rate(spec.fps, spec.format, box, _seconds(windows), stored=True)
 
 
+def _aimed(run: _PreviewRun) -> Generator[Step, Done, _PreviewRun]:
+    """Return the run whose crop keeps what the spec says, in all of the segments."""
+    every = -(-len(run.windows) // _MOST_LOOKS)
+    times = [one.start + one.length / 2 for one in run.windows[every // 2 :: every]]
+    box = run.rendition.box
+    clip = yield from subject.aimed(run.clip, run.spec.gravity, box, times)
+    return replace(run, clip=clip)
+
+
 def _make(run: _PreviewRun) -> StepRun:
+    run = yield from _aimed(run)
     files, shown = yield from _store_segments(run)
     if not files or not shown:
         raise DecodeError("no frame of the video could be decoded")
@@ -207,7 +219,8 @@ def _make(run: _PreviewRun) -> StepRun:
     details = {"segments": segments, "fps": round(rendition.fps, 3)} | trial
     few = (warning_codes.WINDOW_MISSING,) if len(shown) < len(run.windows) else ()
     time = round(shown[0][0].start, 3)
-    return [replace(made, time=time, details=details, warnings=(*few, *notes))]
+    made = replace(made, time=time, details=details, focus=run.clip.focus)
+    return [replace(made, warnings=(*few, *notes))]
 
 
 def _described(

@@ -13,9 +13,9 @@ import ffmpeg
 from common.errors import DecodeError, SeekPastEnd
 from common.outputs.specs import ThumbnailSpec
 from worker.media import warning_codes
-from worker.media.ffmpeg.clip import Clip, argv
+from worker.media.ffmpeg.clip import CENTER, Clip, argv
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.best_frame import auto, scenes
+from worker.media.recipes.best_frame import auto, scenes, subject
 from worker.media.recipes.best_frame.grey_planes import moments
 from worker.media.recipes.best_frame.sample import Sample
 from worker.media.recipes.shared import (
@@ -42,10 +42,14 @@ _NEAR_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class _GrabbedFrame:
-    """A frame that was written: its time, and the details for the document."""
+    """A frame that was written: its time, and the details for the document.
+
+    ``focus`` is the point that its crop keeps.
+    """
 
     time: float | None
     details: dict[str, Any] = field(default_factory=dict)
+    focus: tuple[float, float] = CENTER
 
 
 GrabRun = Generator[Step, Done, _GrabbedFrame]
@@ -72,6 +76,12 @@ class _StillRenderer:
         box = next(iter(self.boxes.values()))
         scale = min(1.0, placeholder.SMALL / max(box.width, box.height))
         return max(1, round(box.width * scale)), max(1, round(box.height * scale))
+
+    def aimed(self, time: float) -> Generator[Step, Done, _StillRenderer]:
+        """Return the renderer whose crop keeps what the spec says, at that time."""
+        box = next(iter(self.boxes.values()))
+        clip = yield from subject.aimed(self.clip, self.spec.gravity, box, [time])
+        return self if clip is self.clip else replace(self, clip=clip)
 
     def wrote(self, stem: str, done: Done) -> bool:
         """Return True if a run left all files of the picture."""
@@ -139,7 +149,7 @@ class _StillRenderer:
         if len(done.stdout) == self._tiny_bytes:
             kind = self.spec.placeholder
             details = dict(placeholder.describe(done.stdout, *self.tiny, kind))
-        return _GrabbedFrame(grab.time(done), details)
+        return _GrabbedFrame(grab.time(done), details, self.clip.focus)
 
     def contrast(self, done: Done) -> float:
         """Return the standard deviation of the small copy's green, 0 to 128."""
@@ -156,6 +166,7 @@ class _StillRenderer:
                 box.height,
                 time=grabbed.time,
                 details=grabbed.details,
+                focus=grabbed.focus,
             )
             for variant, box in self.boxes.items()
         ]
@@ -290,6 +301,16 @@ def _lenient_alternatives(
     return alternatives
 
 
+def _aiming(grabber: Grabber) -> Grabber:
+    """Return a grabber that first looks at what the crop at the time has to keep."""
+
+    def grab_aimed(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
+        aimed = yield from renderer.aimed(time)
+        return (yield from grabber(aimed, time, stem))
+
+    return grab_aimed
+
+
 def _each(renderer: _StillRenderer, times: list[float], grabber: Grabber) -> StepRun:
     """Make one file per time; a single one has no number in its name.
 
@@ -324,11 +345,13 @@ def _run_grab(renderer: _StillRenderer, grab: frame_at.FrameGrab, stem: str) -> 
     return renderer.grabbed(grab, done)
 
 
+@_aiming
 def _exact(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     grab = frame_at.exact(renderer.clip, time, renderer.writer(stem))
     return (yield from _run_grab(renderer, grab, stem))
 
 
+@_aiming
 def _early(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     grab = frame_at.exact(
         renderer.clip, time, renderer.writer(stem), early=_EARLY_SECONDS
@@ -355,6 +378,7 @@ def _on_time(grabber: Grabber) -> Grabber:
     return grab_on_time
 
 
+@_aiming
 def _sequential(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     renderer.clip.check_decoding("exact stills")
     grab = frame_at.exact(
@@ -372,6 +396,7 @@ def _sequential(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     )
 
 
+@_aiming
 def _keyframe(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     clip = renderer.clip
     grab = frame_at.keyframe(clip, clip.within(time), renderer.writer(stem))
@@ -442,6 +467,7 @@ def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, stem: str) -> GrabRun:
     If its keyframe is damaged, a seek leads to an even grey instead of what was seen
     after the groups before it. Reading from the start leads to it again.
     """
+    renderer = yield from renderer.aimed(pick.time)
     writer = renderer.writer(stem)
     grabs = [
         grab_of_pick(renderer.clip, renderer.spec, pick, stem),
@@ -457,7 +483,7 @@ def _grab_pick(renderer: _StillRenderer, pick: auto.Pick, stem: str) -> GrabRun:
         done = yield grab.step
         if renderer.wrote(stem, done) and renderer.contrast(done) >= pick.contrast / 3:
             grabbed = renderer.grabbed(grab, done)
-            return _GrabbedFrame(grabbed.time, {**grabbed.details, **pick.details})
+            return replace(grabbed, details={**grabbed.details, **pick.details})
     raise DecodeError("the chosen frame could not be decoded a second time")
 
 
@@ -470,6 +496,7 @@ def grab_of_pick(
     return frame_at.known(one, pick.time, writer, pick.sought)
 
 
+@_aiming
 def _nearby(renderer: _StillRenderer, time: float, stem: str) -> GrabRun:
     """Take the last frame for a time past the end; else earlier ones, then any."""
     clip, writer = renderer.clip, renderer.writer(stem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import dist, sqrt
 from operator import mul
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFilter
 
 Plane = Image.Image
 Histogram = list[int]
@@ -85,3 +85,41 @@ def upper_quantile(counts: Histogram, part: float) -> int:
         if wanted <= 0:
             break
     return level
+
+
+def difference(one: Plane, other: Plane) -> Plane:
+    """Return how far each value is from the other's."""
+    return ImageChops.difference(one, other)
+
+
+def added(one: Plane, other: Plane) -> Plane:
+    """Return the sums of the values, at most 255."""
+    return ImageChops.add(one, other)
+
+
+def darker(one: Plane, other: Plane) -> Plane:
+    """Return the lower of both values everywhere."""
+    return ImageChops.darker(one, other)
+
+
+def above(picture: Plane, low: int) -> Plane:
+    """Return by how much each value is over a level."""
+    return picture.point([max(0, level - low) for level in _LEVELS])
+
+
+def moved(picture: Plane, x: int, y: int) -> Plane:
+    """Return a plane moved to the left and up; its edge is repeated."""
+    width, height = picture.size
+    size = (width + 2 * abs(x), height + 2 * abs(y))
+    wide = Image.new("L", size)
+    at = (abs(x), abs(y))
+    if x or y:
+        wide.paste(picture.resize(size, Image.Resampling.NEAREST))
+    wide.paste(picture, at)
+    left, top = at[0] + x, at[1] + y
+    return wide.crop((left, top, left + width, top + height))
+
+
+def blurred(picture: Plane) -> Plane:
+    """Return a plane of the means of each value and those around it."""
+    return picture.filter(ImageFilter.BoxBlur(1))

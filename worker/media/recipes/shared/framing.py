@@ -3,8 +3,9 @@
 All of it is a property of the clip. ``crop`` and ``trim`` make a :class:`Region` of it,
 which :func:`picture.draw` cuts out; the clip's video then has the region's size, so
 that every recipe works as if the video had been filmed so. ``gravity`` sets the point
-that ``fit`` cover keeps (``Clip.focus``). The same cut holds for all frames of an
-output, so what moves stays steady.
+that ``fit`` cover keeps (``Clip.focus``); smart is found by the recipe
+(:mod:`worker.media.recipes.best_frame.subject`). The same cut holds for all frames of a
+file, so what moves stays steady.
 
 Coordinates are pixels of the upright picture, or shares of it.
 """
@@ -144,8 +145,9 @@ def _shown(spec: FramedFields, clip: Clip, made: Made) -> dict[str, int]:
             (width, height),
             (min(width, height * shape), min(height, width / shape)),
         )
-        left += min(max(0.0, clip.focus[0] * whole[0] - width / 2), whole[0] - width)
-        top += min(max(0.0, clip.focus[1] * whole[1] - height / 2), whole[1] - height)
+        x, y = made.focus or clip.focus
+        left += min(max(0.0, x * whole[0] - width / 2), whole[0] - width)
+        top += min(max(0.0, y * whole[1] - height / 2), whole[1] - height)
     sides = {"x": left, "y": top, "width": width, "height": height}
     return {name: round(value) for name, value in sides.items()}
 
