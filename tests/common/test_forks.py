@@ -79,6 +79,9 @@ def test_a_process_forked_while_a_line_is_written_can_write_its_own() -> None:
             def flush(self):
                 pass
 
+            def isatty(self):
+                return False
+
         for name in ("structlog", "logging"):
             sys.stderr = Slow()
             configure(Log(format="json"))

@@ -35,7 +35,9 @@ def told(folder: Path, metadata: Any) -> dict[str, Any]:
 def cancelled(runtime: Runtime, url: str, metadata: Any) -> None:
     hook = Subscription(id="s1", type="webhook", url=url, events=["batch.cancelled"])
     source = Source(kind="upload", key="in/x/source")
-    new = NewBatch(BATCH, "me", [source], None, {}, metadata, [hook])
+    new = NewBatch(
+        BATCH, "me", [source], None, {}, metadata=metadata, subscriptions=[hook]
+    )
     runtime.store.accept_batch(new)
     runtime.store.cancel_batch(BATCH)
 
