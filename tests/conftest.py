@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -14,6 +14,9 @@ from botocore import session
 from hypothesis import HealthCheck, settings
 
 from tests.tools import need
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
 OTHERS = ("FRAMEMILL_", "REDIS_URL", "AWS_", "CELERY_", "FLASK_", "GUNICORN_", "OTEL_")
@@ -37,6 +40,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Look for the programs that a test is marked to need."""
     for marker in item.iter_markers("needs"):
         need(*marker.args)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Run Chromium, one for all tests of a process."""
+    need("chromium")
+    from tests import chromium
+
+    with chromium.running() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,6 +20,7 @@ import json
 import math
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, get_args
@@ -84,7 +85,7 @@ class Metric:
         self.declared.append(self)
 
 
-class Counted(Metric):
+class Counted(Metric, ABC):
     """One that is counted where it happens, in ``series``."""
 
     counted: list[Counted] = []  # noqa: RUF012 - the one list of all
@@ -96,8 +97,9 @@ class Counted(Metric):
         self._add(self.series.labels(*values) if values else self.series, amount)
 
     @staticmethod
+    @abstractmethod
     def _add(series: Any, amount: float) -> None:
-        raise NotImplementedError
+        """Add to a series; each kind of series has its own verb."""
 
     def _note(self, labels: Mapping[str, str], amount: float) -> None:
         values = [labels[name] for name in self.labels]

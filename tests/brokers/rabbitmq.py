@@ -56,15 +56,12 @@ class RabbitMQ:
 
     def control(self, *words: str) -> str:
         """Run rabbitmqctl; gives what it printed."""
-        done = subprocess.run(
+        return subprocess.check_output(
             [_PROGRAMS / "rabbitmqctl", "--quiet", *words],
             env=self.environment,
-            check=True,
-            capture_output=True,
             text=True,
             timeout=120,
         )
-        return done.stdout
 
     def _answers(self) -> bool:
         assert self.process is not None

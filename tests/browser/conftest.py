@@ -1,40 +1,16 @@
-"""Debian's Chromium, driven by Playwright, and a service for it to visit."""
+"""A service for Chromium to visit, and what it says of a visit."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response
 
 from tests.chaos.service import Service
-from tests.tools import need
-
-# No call of Chromium's own leaves the machine; as root it has no sandbox.
-MILLISECONDS = 120_000
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    need("chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=FLAGS, timeout=MILLISECONDS
-        )
-        yield running
-        running.close()
+from tests.chromium import MILLISECONDS
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import MILLISECONDS
 from tests.browser.test_job import await_end
 from tests.chaos.service import Service
+from tests.chromium import MILLISECONDS
 from tests.conftest import SAMPLE
 from tests.ports import free_port
 from tests.tools import SHAKA

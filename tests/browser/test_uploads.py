@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.api.uploads.context import url_id
-from tests.browser.conftest import MILLISECONDS
 from tests.chaos.service import Service
+from tests.chromium import MILLISECONDS
 from tests.conftest import SAMPLE
 from tests.e2e.context import THUMBNAIL, assert_pictures
 from tests.tools import TUS_JS

@@ -214,16 +214,13 @@ class Service:
 
     def command(self, *words: str) -> str:
         """Run the command line beside the service; gives what it printed."""
-        done = subprocess.run(
+        return subprocess.check_output(
             [sys.executable, "-m", "api.cli", *words],
             cwd=ROOT,
             env=self.environment,
-            check=True,
-            capture_output=True,
             text=True,
             timeout=120,
         )
-        return done.stdout
 
     def get(self, path: str) -> dict[str, Any]:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:

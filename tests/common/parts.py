@@ -11,15 +11,23 @@ import pytest
 
 from tests.conftest import ROOT
 
-each_part = pytest.mark.parametrize(
-    "part",
-    [
-        ["-c", "import api.wsgi"],
-        ["-m", "celery", "-A", "worker.app", "worker", "-Q", "fast", "-P", "solo"],
-        ["-m", "worker.maintenance"],
+_SOLO = ["-A", "worker.app", "worker", "-Q", "fast", "-P", "solo"]
+PARTS = {
+    "api": ["-c", "import api.wsgi"],
+    "worker": [
+        "-m",
+        "celery",
+        "-A",
+        "worker.app",
+        "worker",
+        "-Q",
+        "fast",
+        "-P",
+        "solo",
     ],
-    ids=["api", "worker", "reaper"],
-)
+    "reaper": ["-m", "worker.maintenance"],
+}
+each_part = pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 
 
 def refusal(part: list[str], folder: Path, **servers: str) -> str:

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import browser
 from tests.conftest import ROOT
-
-__all__ = ["browser"]  # a fixture
 
 
 def build(project: Path, site: Path) -> subprocess.CompletedProcess[str]:

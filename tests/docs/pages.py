@@ -6,9 +6,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import FLAGS, MILLISECONDS
+from tests import chromium
 from tests.chaos.service import Service
 from tests.conftest import ROOT, SAMPLE
 
@@ -21,7 +21,7 @@ def _opened(browser: Browser, scheme: str, width: int, height: int) -> Page:
         color_scheme=scheme,  # type: ignore[arg-type]
         locale="en",
     )
-    context.set_default_timeout(MILLISECONDS)
+    context.set_default_timeout(chromium.MILLISECONDS)
     return context.new_page()
 
 
@@ -78,12 +78,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Service(Path(folder)) as service:
         clip = Path(folder) / "big-buck-bunny.mp4"
         shutil.copy(SAMPLE, clip)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=FLAGS
-            )
+        with chromium.running() as browser:
             _make(browser, service.url, clip)
-            browser.close()
 
 
 if __name__ == "__main__":
