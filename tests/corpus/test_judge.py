@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,27 @@ def test_given_the_headers_of_a_chained_ogg_when_judged_then_no_frame_is_lost(
     path.write_bytes(chained)
 
     assert _losses(path) == []
+
+
+def test_given_a_complaint_amid_the_line_of_a_filter_when_judged_then_nothing_is_lost(
+    chained, tmp_path, monkeypatch
+):
+    """Given a log as two threads write it in some runs, then the headers are found."""
+    run, mixed = subprocess.run, []
+
+    def listened(*words, **more):
+        done = run(*words, **more)
+        named = rb"(?:\n\[theora @ \w+\] )?(Header packet passed)"
+        done.stderr, found = re.subn(named, rb"\1", done.stderr or b"")
+        mixed.append(found)
+        return done
+
+    monkeypatch.setattr(subprocess, "run", listened)
+    path = tmp_path / "chained.ogv"
+    path.write_bytes(chained)
+
+    assert _losses(path) == []
+    assert sum(mixed) == 1
 
 
 def _seal(data: bytearray, page: int) -> None:

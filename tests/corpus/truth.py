@@ -28,8 +28,9 @@ _FRAME = re.compile(
     r"\] n: *\d+ pts: *\S+ pts_time: *(\S+) +duration: *\S+ duration_time: *(\S+)"
 )
 # FFmpeg passes the headers of a second Theora stream in an Ogg file to the decoder,
-# which complains about the comments. Lines of other threads may stand in between.
-_PASSED = "] Header packet passed to frame decoder"
+# which complains about the comments. Lines of other threads may stand in between. Amid
+# a line that a filter writes bit by bit, the decoder's name is left out.
+_PASSED = "Header packet passed to frame decoder"
 _REFUSED = "Error submitting packet to decoder"
 _HEADERS = (b"\x80theora", b"\x81theora", b"\x82theora")
 _LOST = re.compile(

@@ -28,8 +28,6 @@ _ROUNDING = 0.03
 _SAME = 0.97
 _MOST = 12
 
-UNTOLD = "FFmpeg finds damage, and no warning tells of it"
-
 
 class Bench:
     """The judge of one clip's pictures; faults go into its row."""
@@ -55,7 +53,7 @@ class Bench:
             self._fault("FFmpeg shows nothing of it")
             return
         if self._truth.lost and "damaged" not in self._row.warnings:
-            self._fault(UNTOLD)
+            self._fault("FFmpeg finds damage, and no warning tells of it")
         self._row.vivid = round(self._truth.vivid(), 2)
         if "thumbnail" in made:
             self._judge_still(made["thumbnail"].files[0])
