@@ -15,12 +15,18 @@ local function create()
   return {job_id = arg.id, created = true, at = now, messages = messages}
 end
 
-return replay_safe(function()
-  local known = recall()
-  if not known and redis.call('EXISTS', P .. 'batch:' .. arg.id) == 1 then
-    known = {job_id = arg.id, created = false}
+local function known()
+  local earlier = recall()
+  if earlier then return earlier end
+  if redis.call('EXISTS', P .. 'batch:' .. arg.id) == 1 then
+    return {job_id = arg.id, created = false}
   end
+  return arg.crammed and {full = 'memory'} or nil
+end
+
+return replay_safe(function()
+  local answer = known() or create()
   -- The manifest that was stored before is of no batch, or not as the batch is by now.
-  if known and arg.kept then mark_batch(arg.id) end
-  return known or (arg.crammed and {full = 'memory'}) or create()
+  if arg.kept and not answer.created then mark_batch(arg.id) end
+  return answer
 end)

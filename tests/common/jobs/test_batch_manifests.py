@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.errors import StorageUnavailable
+from common.errors import StorageUnavailable, StoreUnavailable
 from common.jobs.batches import Batches, BatchSubmission
-from common.jobs.store import Accepted, CalledOff, Full
+from common.jobs.store import Accepted, CalledOff, Full, JobStore
 from common.model import BatchRecord, Source
 from common.notify.subscriptions import Subscription
 from common.outputs.specs import ThumbnailSpec
+from common.redis.client import open_client
+from tests.common import valkey
 from tests.common.jobs.installation import HOOK, Installation, durable
+from tests.common.jobs.store.context import StoreContext, make_settings
 from tests.common.jobs.store.family import (
     accept_batch,
     batch,
@@ -258,6 +262,29 @@ def test_storage_durability_stores_the_manifest_of_a_batch_first(
         exclude=NOT_COUNTED | times
     )
     assert all(isinstance(one, Accepted) for one in expansion.go_on(batch_id))
+
+
+def test_a_batch_that_a_nearly_full_store_refused_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.jobs.reconcile._UNDER_WAY_SECONDS", 0)
+    with valkey.running(tmp_path) as (url, _):
+        settings = make_settings("b:", url, blobs={"path": tmp_path / "blobs"})
+        client = open_client(settings)
+        context = StoreContext(JobStore(settings, client), client)
+        expansion = Expansion(durable(Installation(context)))
+        client.setrange("filler", 20_000_000, "x")
+        used = client.info("memory")["used_memory"]
+        client.config_set("maxmemory", round(used / 0.95))
+
+        with pytest.raises(StoreUnavailable, match="nearly full"):
+            expansion.submit()
+        installation = expansion.installation
+        assert len(installation.ids("batch")) == 1
+        assert installation.reconcile().batches.back == []
+
+        installation.manifests.sync()
+        assert installation.ids("batch") == []
 
 
 def test_without_storage_there_is_no_batch(
