@@ -164,7 +164,7 @@ def send_whole(artifact: Artifact, filename: str, cache: str) -> Response:
 
     ``cache`` is the Cache-Control of the answer. A 304 costs no read.
     """
-    known = request.if_none_match.contains(artifact.sha256)
+    known = request.if_none_match.contains_weak(artifact.sha256)
     try:
         body = b"" if known else b"".join(_runtime().blobs.read(artifact.key))
     except SourceNotFound as error:

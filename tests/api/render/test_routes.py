@@ -115,8 +115,10 @@ def test_given_a_rendered_image_then_it_is_served_to_keep(
         return read(key)
 
     monkeypatch.setattr(guarded.runtime.blobs, "read", counted)
-    again = guarded.client.get(url, headers={"If-None-Match": etag})
-    assert (again.status_code, again.data) == (304, b"")
+    # A proxy that compresses makes the ETag a weak one.
+    for known in (etag, f"W/{etag}"):
+        again = guarded.client.get(url, headers={"If-None-Match": known})
+        assert (again.status_code, again.data) == (304, b"")
     assert reads == []
     part = guarded.client.get(url, headers={"Range": "bytes=1-1"})
     assert (part.status_code, part.data) == (206, b"I")
