@@ -20,6 +20,7 @@ import redis
 from api.app import create_app
 from api.cli.render_url import render_url, sign_render
 from api.render import routes
+from api.render.signature import OPEN, signing_secret
 from common.access.keys import Keys
 from tests.api.conftest import Context
 from tests.api.http.test_auth import a_key
@@ -212,6 +213,34 @@ def test_given_a_new_api_secret_then_urls_by_the_earlier_one_still_open(
     changed = old.runtime.settings.model_copy(update={"api": api})
     client = create_app(replace(old.runtime, settings=changed)).test_client()
     assert client.get(url).status_code == 202
+
+
+def signed_as(context: Context, key_id: str) -> str:
+    """Return a URL by the secret of a key, whether the service has that key or not."""
+    secret = signing_secret(context.runtime.settings.api.secret, key_id)
+    key = {"key": key_id, "secret": secret}
+    return render_url("", key, FILM, OPTIONS, "jpg")
+
+
+@pytest.mark.parametrize(("auth", "key_id"), [(True, OPEN), (False, "abc")])
+def test_given_urls_of_before_keys_were_asked_for_or_no_longer_then_403(
+    make_context: Make, auth: bool, key_id: str
+) -> None:
+    context = make_context(api={**IMMEDIATELY, "auth": auth})
+    answer = context.client.get(signed_as(context, key_id))
+    assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
+    assert "unknown or was revoked" in answer.json["detail"]
+    assert jobs(context) == []
+
+
+def test_given_a_key_that_may_no_longer_submit_then_403_and_no_job(
+    guarded: Context,
+) -> None:
+    a_key(guarded, id="abc", scopes=["read"])
+    answer = guarded.client.get(signed_as(guarded, "abc"))
+    assert answer.status_code == 403
+    assert "may submit no jobs" in answer.json["detail"]
+    assert jobs(guarded) == []
 
 
 def test_given_the_quota_is_used_up_then_429(guarded: Context) -> None:
