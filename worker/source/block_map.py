@@ -51,8 +51,12 @@ class Layout:
         return -(-self.size // self.block)
 
     def covering(self, start: int, end: int) -> Run:
-        """Return the blocks, from the first to before the last, that hold the bytes."""
-        return start // self.block, -(-min(end, self.size) // self.block)
+        """Return the blocks, from the first to before the last, that hold the bytes.
+
+        None do of what lies past the end.
+        """
+        last = -(-min(end, self.size) // self.block)
+        return min(start // self.block, last), last
 
     def bytes_of(self, run: Run) -> Run:
         """Return the first byte of a run of blocks and the byte after its last."""

@@ -139,13 +139,12 @@ class SparseCopy:
 
         Raises what :meth:`ensure` raises.
         """
-        left = [self._layout.covering(*span) for span in spans]
+        runs = [self._layout.covering(*span) for span in spans]
         with self._changed:
-            for run in left:
+            for run in runs:
                 self._forget(run)
                 self._begin(run)
-            while left:
-                run = left.pop()
+            for run in runs:
                 self._await(partial(self._map.has, run), run)
 
     def ensure_whole(self, reason: WholeReason) -> None:

@@ -21,6 +21,7 @@ def test_a_layout_ends_with_a_short_block() -> None:
     assert LAYOUT.blocks == 11
     assert LAYOUT.covering(99, 101) == (0, 2)
     assert LAYOUT.covering(1000, 5000) == (10, 11)
+    assert LAYOUT.covering(4000, 5000) == (11, 11)
     assert LAYOUT.bytes_of((9, 11)) == (900, 1001)
     assert Layout(0, 100).blocks == 0
 

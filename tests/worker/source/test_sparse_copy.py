@@ -96,6 +96,16 @@ def test_many_ranges_come_at_once(case: Case) -> None:
         assert opened.file.path.read_bytes()[start:end] == DATA[start:end]
 
 
+def test_ranges_past_the_end_are_not_waited_for(case: Case) -> None:
+    """An index lists packets that a film which was cut off does not have."""
+    opened, size = case.open(), len(DATA)
+    spans = [(size - 10, 2 * size), (size, size + 9), (2 * size, 3 * size)]
+    opened.file.ensure_all([*spans, (2 * MIB, 2 * MIB + 9)])
+    data = opened.file.path.read_bytes()
+    assert data[-10:] == DATA[-10:]
+    assert data[2 * MIB : 2 * MIB + 9] == DATA[2 * MIB : 2 * MIB + 9]
+
+
 def test_a_broken_connection_is_resumed_where_it_broke(case: Case) -> None:
     opened = case.open()
     case.proxy.breaks, case.proxy.break_after = 1, 40_000
