@@ -46,8 +46,13 @@ def read(done: Rendered) -> Board:
         index,
         files["storyboard.vtt"].read_text(),
         files["storyboard.m3u8"].read_text(),
-        {one["file"]: Image.open(files[one["file"]]) for one in index["sheets"]},
+        {one["file"]: _picture(files[one["file"]]) for one in index["sheets"]},
     )
+
+
+def _picture(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return picture.copy()
 
 
 def _seconds(clock: str) -> float:

@@ -98,10 +98,8 @@ def test_the_frames_come_from_their_segments(tmp_path: Path, render: Render) -> 
     assert picture.frames == 40
     starts = [one["start"] for one in picture.details["segments"]]
     assert starts == pytest.approx([2.0, 13.667, 25.333, 37.0], abs=0.01)
-    frames = [
-        frame.convert("RGB")
-        for frame in ImageSequence.Iterator(Image.open(picture.path))
-    ]
+    with Image.open(picture.path) as film:
+        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(film)]
     shown = [read_time(luma(frames[n], (0, 0, 320, 180))) for n in (0, 10, 20, 30)]
     assert shown == pytest.approx(starts, abs=0.2)
 

@@ -186,7 +186,8 @@ def test_a_snippet_starts_with_the_first_frame_of_its_window(
     done = render(source, kind="snippets", window=10, fps=5, format="gif")
 
     for one in done.files[:-1]:
-        picture = Image.open(one.path).convert("RGB")
+        with Image.open(one.path) as film:
+            picture = film.convert("RGB")
         place = (0, 0, picture.width, picture.height)
         shown = read_time(luma(picture, place))
         assert shown == pytest.approx(one.details["start"], abs=0.2)
