@@ -75,6 +75,12 @@ def test_given_a_film_that_parts_would_not_make_faster_or_alike_then_it_is_not_s
     assert parts.split(spec(), media(**words)) == []
 
 
+@pytest.mark.parametrize("player", ["bif", "jellyfin"])
+def test_given_an_archive_of_all_pictures_when_split_then_one_task_makes_it(player):
+    assert parts.split(spec(trickplay=[player]), media()) == []
+    assert len(parts.split(spec(trickplay=["dash"]), media())) == 4
+
+
 def test_given_an_empty_cell_when_it_begins_a_part_then_it_shows_the_one_before():
     clip = Clip("source", media())
     part = PartSpec(first=1, windows=[(1000.0, 1000.0)])
@@ -105,20 +111,25 @@ def test_given_parts_without_frames_when_joined_then_it_fails():
         next(plan.alternatives[0].run())
 
 
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve minutes in which every frame differs, with a keyframe in 7.2 seconds."""
-    path = tmp_path / "film.mp4"
+    path = tmp_path_factory.mktemp("parts") / "film.mp4"
     source = "testsrc2=s=320x180:r=5:d=720"
     argv = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source]
     subprocess.run([*argv, *x264(36), str(path)], check=True, timeout=100)
     return path
 
 
+@pytest.mark.parametrize("players", [None, ["dash"]])
 def test_given_parts_when_made_then_every_file_is_that_of_one_task(
-    film: Path, render: Render, monkeypatch: pytest.MonkeyPatch
+    film: Path,
+    render: Render,
+    monkeypatch: pytest.MonkeyPatch,
+    players: list[str] | None,
 ):
     words = {"kind": "storyboard", "columns": 5, "rows": 4, "width": 80}
+    words |= {"trickplay": players}
     one = {file.name: file.path.read_bytes() for file in render(film, **words).files}
     monkeypatch.setattr(parts, "_PART_SECONDS", 0.001)
 
