@@ -18,7 +18,7 @@ from common.outputs.specs import StoryboardSpec
 from worker.media import warning_codes
 from worker.media.ffmpeg.clip import Clip
 from worker.media.ffmpeg.plan import Alternative, Done, Made, Plan, Step, StepRun
-from worker.media.recipes.shared import encoders, grid, picture
+from worker.media.recipes.shared import grid, picture
 from worker.media.recipes.shared.grid import Grid
 from worker.media.recipes.shared.tile_runs import FoundTiles, TileRun
 from worker.media.recipes.storyboard import recipe
@@ -135,8 +135,7 @@ def _join(
         raise DecodeError("no frame of the video could be decoded")
     cells = max(note["cells"] for note in notes)
     method = max((note["method"] for note in notes), key=_METHODS.index)
-    suffix = f".{encoders.extension(spec.format)}"
-    sizes = [file.bytes for file in files if file.name.endswith(suffix)]
+    sizes = [file.bytes for file in files]
     shown = FoundTiles(method, times)
     made: list[Made] = recipe.indexes(spec, clip, tile_grid, shown, cells, sizes)
     if spec.count is not None and len(times) < spec.count:
