@@ -301,8 +301,8 @@ class _PlanRunner:
         _write_inputs(workdir, step)
         job = self._job
         program: Sequence[str] | process.Main
-        if step.program in {"keyframes", "archive"}:
-            program = process.Main(_MAINS[step.program], step.argv)
+        if main := _MAINS.get(step.program):
+            program = process.Main(main, step.argv)
         else:
             program = binary.command(settings, step.program, step.argv)
         job.source.ensure_all(step.spans)
