@@ -235,10 +235,12 @@ class Connection:
         It is asked once a second; a server that does not tell is not asked again.
         """
         if time.monotonic() >= self._memory_until:
+            # Before the call: other threads go by the last answer meanwhile.
+            self._memory_until = time.monotonic() + _MEMORY_SECONDS
             share = server.memory_share(self._client)
-            pause = math.inf if share is None else _MEMORY_SECONDS
+            if share is None:
+                self._memory_until = math.inf
             self._memory_share = share or 0.0
-            self._memory_until = time.monotonic() + pause
         return self._memory_share
 
     def is_crammed(self) -> bool:

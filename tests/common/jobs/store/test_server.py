@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fakeredis
@@ -116,6 +118,32 @@ def test_a_server_that_is_nearly_full_takes_no_job_and_ends_those_it_has(
 
         store_context.client.config_set("maxmemory", round(used / 0.5))
         assert isinstance(connect(url).store.accept(fresh.new_job()), Accepted)
+
+
+def test_many_jobs_at_once_ask_for_the_memory_once(tmp_path: Path) -> None:
+    with valkey.running(tmp_path) as (url, _):
+        store_context = connect(url)
+        store_context.accept()
+
+        def info_calls() -> int:
+            return int(
+                store_context.client.info("commandstats")["cmdstat_info"]["calls"]
+            )
+
+        before = info_calls()
+        store_context.store._memory_until = 0.0
+        start = threading.Barrier(20)
+
+        def accept(_: int) -> object:
+            start.wait(60)
+            return store_context.store.accept(store_context.new_job())
+
+        with ThreadPoolExecutor(20) as pool:
+            accepted = list(pool.map(accept, range(20)))
+
+        assert all(isinstance(one, Accepted) for one in accepted)
+        # One is info_calls() itself; two threads may read the clock at one moment.
+        assert 2 <= info_calls() - before <= 4
 
 
 def test_a_job_needs_an_output() -> None:
