@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from common.jobs.store import Accepted
 from common.model import JobOrigin
-from tests.api.conftest import Context
+from tests.api.conftest import OBJECT, Context
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PLACE = f"00-{TRACE}-{PARENT}-01"
@@ -66,3 +67,27 @@ def test_the_request_of_one_job_is_not_that_of_the_next(context: Context):
     assert second.traceparent is None
     assert first is not None
     assert second.request_id != first.request_id
+
+
+def test_a_batch_and_its_jobs_are_stored_with_its_request(context: Context):
+    answer = context.client.post(
+        "/v1/batches",
+        json={"sources": [OBJECT]},
+        headers={"X-Request-Id": "r-2", "traceparent": PLACE},
+    )
+    assert answer.status_code == 202, answer.json
+    batch_id = answer.json["id"]
+    assert "origin" not in context.client.get(f"/v1/batches/{batch_id}").text
+
+    claim = context.claim(f"{batch_id}:batch")
+    batch = context.runtime.store.batch(batch_id)
+    assert batch is not None
+    [source] = context.runtime.store.batch_sources(batch_id, 0, 1)
+    made = context.runtime.batches.make_job(claim, batch, source, "0")
+    assert isinstance(made, Accepted)
+    job = context.runtime.store.get(made.job_id)
+    assert job is not None
+
+    origin = JobOrigin(request_id="r-2", traceparent=PLACE)
+    assert claim.options.origin == origin
+    assert job.options.origin == origin
