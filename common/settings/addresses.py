@@ -84,7 +84,7 @@ def _check(url: str, schemes: tuple[str, ...]) -> str:
     every = [_parts(one, schemes) for one in url.split(";")]
     scheme = every[0].scheme
     if len({one.scheme for one in every}) > 1:
-        raise ValueError("the URLs have different schemes; all of them name one broker")
+        raise ValueError("the URLs have different schemes; all of them name one server")
     if scheme == "sentinel" and len({_access(one) for one in every}) > 1:
         # kombu takes these from whichever URL it uses at the moment.
         raise ValueError(
