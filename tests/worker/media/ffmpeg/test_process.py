@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -72,15 +73,32 @@ def test_given_a_long_log_when_it_is_read_then_only_its_tail_is_kept(tmp_path):
 
 
 def test_given_a_program_that_logs_line_by_line_when_it_runs_then_reading_costs_little(
-    tmp_path,
+    tmp_path, monkeypatch
 ):
+    calls = Counter()
+
+    def count(name):
+        method = getattr(process._Child, name)
+
+        def counted(*args, **words):
+            calls[name] += 1
+            return method(*args, **words)
+
+        monkeypatch.setattr(process._Child, name, counted)
+
+    count("_drain")
+    count("moved")
     line = "os.write(2, b'an error\\n'); time.sleep(0.0002)"
     code = f"import os, time\nfor n in range(10_000): {line}"
     before = time.process_time()
 
     done = _run(code, tmp_path)
 
-    assert time.process_time() - before < 0.4, "a look at its limits for each line"
+    spent = time.process_time() - before
+    # Ten looks a second, and a hundred reads: more only where much has come meanwhile.
+    assert calls["moved"] <= 10 * done.seconds + 5
+    assert calls["_drain"] <= 100 * done.seconds + 50
+    assert spent < 0.4, "a look at its limits for each line"
     assert done.log.endswith("an error\n")
 
 
