@@ -15,6 +15,7 @@ from common.model import Source
 from common.settings.load import Settings
 from tests.worker.source.conftest import DATA, MIB, Case, read
 from worker.egress import EgressClient
+from worker.source import cache
 from worker.source.block_map import BlockMap, Layout
 from worker.source.cache import SourceCache
 from worker.source.copies import Copies
@@ -249,6 +250,17 @@ def test_what_an_earlier_version_left_is_removed_in_time(case: Case) -> None:
         os.utime(folder / name, (1, 1))
     assert Copies(case.settings.worker).tidy() == 2
     assert len(case.kept()) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "block"),
+    [(1, 16), (2**31, 16), (2**31 + 1, 32), (2**32, 32), (2**39, 4096)],
+)
+def test_the_map_of_a_large_source_stays_small(size: int, block: int) -> None:
+    found = cache._layout(Source(kind="upload", key="film", size=size))
+
+    assert found == Layout(size, block * 1024)
+    assert found.blocks <= 128 * 1024
 
 
 def test_a_file_that_was_downloaded_already_becomes_the_copy(case: Case) -> None:
