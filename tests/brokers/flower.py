@@ -39,6 +39,11 @@ class Flower:
             for task in tasks
         )
 
+    def hears(self) -> bool:
+        """Return whether a worker's event has come; one from before is never seen."""
+        workers = self.get("/workers?json=1")["data"]
+        return any(one["hostname"].startswith("worker@") for one in workers)
+
     def answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self._url}/healthcheck", timeout=5):
@@ -64,6 +69,7 @@ def running(service: Service, folder: Path, *options: str) -> Iterator[Flower]:
     flower = Flower(port)
     try:
         until(flower.answers, 120, "Flower answers")
+        until(flower.hears, 60, "Flower hears a worker")
         yield flower
     finally:
         process.send_signal(signal.SIGKILL)
