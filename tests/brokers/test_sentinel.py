@@ -72,8 +72,8 @@ class Load:
         assert len(self.accepted) == ALL, "not every job was accepted"
         return [job for _, job in self.accepted]
 
-    def seconds_until_accepted(self, after: float) -> float:
-        return next(at for at, _ in self.accepted if at > after) - after
+    def first_accepted(self, after: float) -> float:
+        return next(at for at, _ in self.accepted if at > after)
 
 
 def test_a_failover_of_broker_and_store_under_load_loses_no_accepted_job(
@@ -92,24 +92,26 @@ def test_a_failover_of_broker_and_store_under_load_loses_no_accepted_job(
         with Service(tmp_path, **settings) as service:
             load = Load(service)
             until(lambda: len(load.accepted) >= BEFORE, 120, "jobs are accepted")
-            began = time.monotonic()
             for one in (broker, store):
                 one.kill(one.ports[0])
+            lost = time.monotonic()
             for one in (broker, store):
                 until(
                     lambda one=one: sentinels.primary(one.name) == one.ports[1],
                     BACK_SECONDS,
                     f"the replica of {one.name} is the primary",
                 )
-            taken_over = time.monotonic() - began
+            taken_over = time.monotonic()
             # Until it has a replica again, the new primary of the store takes nothing.
             for one in (broker, store):
                 one.start(one.ports[0])
 
             jobs = load.ended()
-            accepted = load.seconds_until_accepted(began)
-            print(f"{taken_over:.1f} s to new primaries, {accepted:.1f} s to a job")
-            assert accepted < BACK_SECONDS
+            # An answer that was under way when they were killed is none of these.
+            accepted = load.first_accepted(after=taken_over)
+            seconds = [round(at - lost, 1) for at in (taken_over, accepted)]
+            print("{} s to new primaries, {} s to a job".format(*seconds))
+            assert accepted - lost < BACK_SECONDS
             assert len(set(jobs)) == ALL
             for job in jobs:
                 assert_pictures(service, job)
