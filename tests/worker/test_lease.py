@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import structlog.testing
 
-from common.errors import DecodeError, DiskFull, ReceiverError, StorageUnavailable
+from common.errors import (
+    DecodeError,
+    DiskFull,
+    ReceiverError,
+    StorageUnavailable,
+    StoreUnavailable,
+)
 from common.jobs.store import Outcome
 from tests.worker.context import accept_job, make_context, make_runtime
 from worker.lease import Attempt, run
@@ -82,6 +91,39 @@ def test_every_kind_of_task_keeps_its_lease(tmp_path: Path, task: str) -> None:
 
     run(make_context(runtime), f"{job}:{task}", "task", work)
     assert lease_end() == 0.0
+
+
+def test_a_heartbeat_that_is_missed_names_its_attempt_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = make_runtime(tmp_path, lease={"beat_seconds": 0.1, "seconds": 60})
+    job = accept_job(runtime)
+    lines: list[MutableMapping[str, object]] = []
+    missed = threading.Event()
+
+    def keep(_: object, name: str, line: MutableMapping[str, object]) -> NoReturn:
+        lines.append(line)
+        if line["event"] == "heartbeat.missed":
+            missed.set()
+        raise structlog.DropEvent
+
+    def refuse(*_: object) -> None:
+        raise StoreUnavailable("the store is away")
+
+    def work(attempt: Attempt) -> Outcome:
+        assert missed.wait(60)
+        return runtime.store.release(attempt.claim, "fatal")
+
+    monkeypatch.setattr(runtime.store, "beat", refuse)
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    try:
+        run(make_context(runtime), f"{job}:prepare", "task", work)
+    finally:
+        structlog.configure(**before)
+
+    line = next(one for one in lines if one["event"] == "heartbeat.missed")
+    assert (line["job"], line["task"]) == (job, f"{job}:prepare")
 
 
 def test_a_cancel_takes_effect_within_ten_seconds(tmp_path: Path) -> None:
