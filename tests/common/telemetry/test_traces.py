@@ -133,6 +133,7 @@ def test_one_trace_leads_from_the_request_to_ffmpeg_and_s3(
         ("POST /v1/jobs", "storage commit"),
         ("POST /v1/jobs", "framemill.prepare"),
         ("POST /v1/jobs", "framemill.render"),
+        ("framemill.prepare", "storage read"),
         ("framemill.prepare", "probe"),
         ("framemill.render", "ffmpeg"),
         ("framemill.render", "storage put"),
