@@ -77,3 +77,9 @@ def lack(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"{what}; a CI has it", pytrace=False)
     pytest.skip(what)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a living process has started, by any thread of it."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for one in listed for child in one.read_text().split()]

@@ -36,6 +36,7 @@ from urllib.parse import urldefrag, urljoin
 
 from tests.e2e import allinone
 from tests.ports import free_port
+from tests.tools import children_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
@@ -191,9 +192,7 @@ class Service:
         if self.data is None:
             return ""
         main = self.state["children"]["worker"]
-        tasks = Path(f"/proc/{main}/task").glob("*/children")
-        children = [int(pid) for one in tasks for pid in one.read_text().split()]
-        for pid in children:
+        for pid in children_of(main):
             os.kill(pid, signal.SIGUSR2)
         os.kill(main, signal.SIGUSR1)
         time.sleep(_STACKS_SECONDS)

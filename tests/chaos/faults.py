@@ -30,6 +30,7 @@ from tests.acceptance.faults.storage import FaultyS3
 from tests.chaos.relay import Relay
 from tests.chaos.service import LEASES, Service, until
 from tests.e2e.context import aws, rclone
+from tests.tools import children_of
 
 WORKERS = ("worker", "worker2")
 PRODUCTION = dict(zip(LEASES, ("30", "5", "5", "10"), strict=True))
@@ -219,8 +220,7 @@ def decoder_server_killed(host: Host) -> None:
         found = []
         for pid in host.pool_children("worker2"):
             with suppress(OSError):
-                listing = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-                found += [int(child) for child in listing.split()]
+                found += children_of(pid)
         return found  # of a process that starts, also what it runs to look around
 
     _kill(_some(servers, "server of decoders"))

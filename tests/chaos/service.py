@@ -21,6 +21,7 @@ from typing import Any, Self
 import redis
 
 from tests.ports import free_port
+from tests.tools import children_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "chaos-" + "x" * 32
@@ -198,9 +199,7 @@ class Service:
                 self.start(name)
 
     def pool_children(self, name: str = "worker") -> list[int]:
-        parent = self.children[name].pid
-        listing = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-        return [int(pid) for pid in listing.split()]
+        return children_of(self.children[name].pid)
 
     def await_ready(self) -> None:
         until(self.ready, 120, "the service is ready")

@@ -24,6 +24,7 @@ from common.errors import FramemillError
 from common.outputs.specs import OUTPUT_SPEC
 from common.settings.load import Settings
 from tests.conftest import SAMPLE
+from tests.tools import children_of
 from worker.media.engine import Engine, RenderJob, Watch
 from worker.media.ffmpeg import binary, process
 from worker.media.sandbox import prepared
@@ -224,8 +225,7 @@ class Fuzz:
 def _held() -> tuple[int, int]:
     """Return how many descriptors this process has, and processes the server."""
     server = prepared._current
-    children = f"/proc/{server.pid}/task/{server.pid}/children" if server else ""
-    left = len(Path(children).read_text().split()) if children else 0
+    left = len(children_of(server.pid)) if server else 0
     return len(list(Path("/proc/self/fd").iterdir())), left
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import usage
 from tests.chaos.load import Client, Clips
 from tests.chaos.service import LEASES, until
 from tests.deploy.composed import Composed, environment_file
@@ -96,10 +97,9 @@ class Story:
 
 
 def _commands_below(pid):
-    with suppress(OSError):
-        for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    for one in usage.processes(pid):
+        with suppress(OSError):
             yield Path(f"/proc/{one}/cmdline").read_bytes()
-            yield from _commands_below(one)
 
 
 def ask_flower(service, path):

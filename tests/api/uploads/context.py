@@ -19,6 +19,7 @@ from common.settings.load import Settings
 from common.storage.port import BlobStore
 from common.uploads import Uploads
 from tests.ports import free_port
+from tests.tools import children_of
 
 HERE = Path(__file__).parent
 KEYS = ("ways", "ways-secret")
@@ -95,8 +96,7 @@ class Server:
 
     def kill(self) -> None:
         """kill -9 the worker first (it serves), then the master."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        pids = [int(pid) for pid in children.read_text().split()]
+        pids = children_of(self.process.pid)
         os.kill(self.process.pid, signal.SIGKILL)
         for pid in pids:
             with suppress(ProcessLookupError):

@@ -23,7 +23,7 @@ import pytest
 
 from common.errors import InternalError, Interrupted, ResourceLimit, Timeout
 from tests.conftest import ROOT
-from tests.tools import lack
+from tests.tools import children_of, lack
 from worker.media.ffmpeg import process
 from worker.media.ffmpeg.process import Bounds, Main, ProcessResult
 from worker.media.sandbox import layers, prepared, server
@@ -66,18 +66,12 @@ def _facts(run: Run) -> dict[str, Any]:
     return facts
 
 
-def _children(of: int) -> list[int]:
-    """Return the processes that a process has started."""
-    listed = Path(f"/proc/{of}/task").glob("*/children")
-    return [int(word) for path in listed for word in path.read_text().split()]
-
-
 def _servers(of: int | None = None) -> list[int]:
     """Return the servers that this process (or ``of``) has started.
 
     Stores of other tests may run, too.
     """
-    return [child for child in _children(of or os.getpid()) if _is_server(child)]
+    return [child for child in children_of(of or os.getpid()) if _is_server(child)]
 
 
 def _is_server(pid: int) -> bool:
@@ -208,7 +202,7 @@ def test_a_run_that_hangs_is_killed_and_the_server_lives(
 
     assert not _lives(_written(tmp_path / "pid") or 2**22)
     assert _facts(run)["parent"] == before
-    assert _children(before) == []
+    assert children_of(before) == []
 
 
 def test_a_server_that_was_killed_is_started_again(run):
@@ -350,7 +344,7 @@ def test_a_worker_that_is_killed_leaves_no_process(tmp_path, state, how):
     with subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE) as worker:
         _until(lambda: _written(tmp_path / "pid"), "the run began")
         (server,) = _servers(worker.pid)
-        runs = _children(server)
+        runs = children_of(server)
         worker.send_signal(how)
         worker.wait()
 
