@@ -5,17 +5,29 @@ from __future__ import annotations
 import argparse
 
 from api.cli import local_service
-from common.settings.load import Settings, SettingsError, fill_environment
+from common.settings.load import (
+    Settings,
+    SettingsError,
+    fill_environment,
+    named_servers,
+)
 
 
 def load_settings(options: argparse.Namespace) -> Settings:
     """Return the settings of the service that the command is about.
 
-    Variables of the environment come first, then those of the ``./dev`` that runs on
-    ``options.data``. Raises SettingsError when neither names the job store: the server
-    at its default address may belong to anybody.
+    That is the one whose servers the environment names, else the ``./dev`` that runs
+    on ``options.data``: settings of two services are never mixed. Raises SettingsError
+    where both are named, or neither: the server at its default address may belong to
+    anybody.
     """
-    service = local_service.find(options.data)
+    named = named_servers()
+    if named and options.data is not None:
+        raise SettingsError(
+            f"{named[0]} and --data name two services: leave --data out, or unset "
+            f"{' and '.join(named)}"
+        )
+    service = None if named else local_service.find(options.data)
     if service is not None:
         fill_environment(service.settings)
     settings = Settings.load()

@@ -126,14 +126,15 @@ def check_secret(secret: str) -> None:
 
 
 def fill_environment(variables: Mapping[str, str]) -> None:
-    """Set the variables that the environment does not name itself.
-
-    ``REDIS_URL`` in the environment counts as naming both servers.
-    """
+    """Set the variables that the environment does not name itself."""
     for name, value in variables.items():
-        shared = name in {f"{_PREFIX}BROKER_URL", f"{_PREFIX}STORE_URL"}
-        if not (shared and os.environ.get("REDIS_URL")):
-            os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)
+
+
+def named_servers() -> list[str]:
+    """Return the variables of the environment that name the broker or the store."""
+    names = ("REDIS_URL", f"{_PREFIX}BROKER_URL", f"{_PREFIX}STORE_URL")
+    return [name for name in names if os.environ.get(name)]
 
 
 def _known_variables(cls: type[Settings]) -> frozenset[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 from werkzeug.serving import make_server
 
-from api.cli import display
+from api.cli import display, local_service
 from api.cli.main import main
 from common.access.keys import Keys
 from common.jobs.store import JobStore, Opening
@@ -50,12 +52,50 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def running_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """A ``./dev`` that runs in the checkout, by its lock; yields its settings."""
+    its = {
+        "FRAMEMILL_STORE_URL": "redis://127.0.0.1:1/0",
+        "FRAMEMILL_BLOBS_BACKEND": "s3",
+    }
+    document = {"api": "http://127.0.0.1:1", "settings": its}
+    (tmp_path / "state.json").write_text(json.dumps(document))
+    monkeypatch.setattr(local_service, "DATA", tmp_path)
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield its
+
+
+@pytest.fixture
 def operator(context: Context, monkeypatch: pytest.MonkeyPatch) -> Context:
     store = context.runtime.settings.store
     monkeypatch.setenv("FRAMEMILL_STORE_URL", store.url)
     monkeypatch.setenv("FRAMEMILL_STORE_PREFIX", store.prefix)
     monkeypatch.setenv("FRAMEMILL_API_SECRET", context.runtime.settings.api.secret)
     return context
+
+
+def test_a_service_that_the_environment_names_gets_nothing_of_one_that_runs_here(
+    operator: Context, running_here: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["keys", "create", "bob"]) == 0
+
+    assert main(["keys", "list"]) == 0
+    assert '"bob"' in capsys.readouterr().out
+    assert running_here.keys() & os.environ.keys() == {"FRAMEMILL_STORE_URL"}
+
+
+def test_two_services_at_once_are_refused(
+    operator: Context,
+    running_here: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["keys", "list", "--data", str(tmp_path)]) == 2
+
+    assert "FRAMEMILL_STORE_URL and --data name two services" in capsys.readouterr().err
 
 
 def test_given_a_file_when_submitted_then_the_job_is_told(

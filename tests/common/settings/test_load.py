@@ -7,7 +7,12 @@ import os
 import pytest
 
 from common.access.keys import declared_keys
-from common.settings.load import Settings, SettingsError, fill_environment
+from common.settings.load import (
+    Settings,
+    SettingsError,
+    fill_environment,
+    named_servers,
+)
 
 
 def test_mail_needs_the_address_that_its_links_begin_with(
@@ -45,12 +50,12 @@ def test_what_the_environment_names_itself_is_not_filled_in(
     }
 
 
-def test_one_url_for_both_servers_counts_as_naming_each(
+def test_the_variables_that_name_a_server_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(os, "environ", {"REDIS_URL": "redis://mine/0"})
-    fill_environment({"FRAMEMILL_STORE_URL": "redis://its/0"})
-    assert "FRAMEMILL_STORE_URL" not in os.environ
+    given = {"REDIS_URL": "redis://a/0", "FRAMEMILL_STORE_URL": "", "HOME": "/"}
+    monkeypatch.setattr(os, "environ", given)
+    assert named_servers() == ["REDIS_URL"]
 
 
 @pytest.mark.parametrize(
