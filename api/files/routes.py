@@ -3,8 +3,9 @@
 ``/v1/files/...`` is a link of ours that needs no key: it carries its own signature,
 stays the same for a UTC day, and answers 302 to a fresh grant. Index files (WebVTT,
 HLS, JSON) name the files beside them, so they are served here: after a redirect to
-a grant those names would lead nowhere. ``/blobs/...`` is where the grants of the
-local store lead; on S3 nothing is served there.
+a grant those names would lead nowhere. With ``s3.proxy_downloads`` all files are
+served here. ``/blobs/...`` is where the grants of the local store lead; on S3 nothing
+is served there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import PurePosixPath
 from flask import Blueprint, Response, current_app, redirect, request, send_file
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
+from api.files.stored import StoredFile
 from api.http.body import body_chunks
 from common.errors import BadRequest, BodyTooLarge, NotFound, SourceNotFound
 from common.model import Artifact, JobRecord, MediaInfo, Source
@@ -188,8 +190,15 @@ def send_redirect(
     attachment: bool = False,
     bucket: str | None = None,
 ) -> Response:
-    """Answer 302 to a fresh grant for a blob."""
+    """Answer 302 to a fresh grant for a blob, or with the blob, as settings say."""
     runtime = _runtime()
+    if runtime.settings.s3.proxy_downloads and not isinstance(
+        runtime.blobs, LocalStore
+    ):
+        disposition = content_disposition(filename, attachment=attachment)
+        return _send_stored(
+            StoredFile(runtime.blobs, key, bucket), content_type, disposition
+        )
     seconds = runtime.settings.blobs.grant_seconds
     grant = runtime.blobs.grant_get(
         key,
@@ -204,6 +213,23 @@ def send_redirect(
     answer.headers["Cache-Control"] = f"private, max-age={min(300, seconds // 2)}"
     answer.headers.update(_SHARED)
     return Response(answer.get_data(), answer.status_code, answer.headers)
+
+
+def _send_stored(file: StoredFile, content_type: str, disposition: str) -> Response:
+    """Answer with a blob of a storage, a range of it, or 304."""
+    try:
+        answer = Response(file, mimetype=content_type, direct_passthrough=True)
+        answer.content_length = file.size
+        answer.set_etag(file.etag)
+        answer.make_conditional(request, accept_ranges=True, complete_length=file.size)
+    except SourceNotFound as error:
+        raise NotFound("this file was removed") from error
+    except RequestedRangeNotSatisfiable as error:
+        answer = Response(status=416, headers=error.get_headers())
+    answer.headers.update(_SECURITY_HEADERS | _SHARED)
+    answer.headers["Content-Disposition"] = disposition
+    answer.headers["Cache-Control"] = "private, max-age=300"
+    return answer
 
 
 def reachable(grant: Grant) -> str:

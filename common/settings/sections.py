@@ -122,6 +122,12 @@ class S3(Section):
     public_endpoint_url: str | None = Field(
         default=None, description="Used in presigned URLs instead of endpoint_url."
     )
+    proxy_downloads: bool = Field(
+        default=False,
+        description="Send files through the API instead of a redirect to a presigned "
+        "URL: for a storage that browsers cannot reach, or that answers a range with "
+        "status 200, as rclone does.",
+    )
     region: str = "us-east-1"
     access_key_id: str | None = None
     secret_access_key: str | None = None

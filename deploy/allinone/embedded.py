@@ -70,6 +70,8 @@ class Bucket:
             "FRAMEMILL_S3_ENDPOINT_URL": self.endpoint,
             "FRAMEMILL_S3_ACCESS_KEY_ID": self.access_key,
             "FRAMEMILL_S3_SECRET_ACCESS_KEY": self.secret_key,
+            # rclone answers a range with 200: a browser takes it for the whole film.
+            "FRAMEMILL_S3_PROXY_DOWNLOADS": "true",
         }
 
 

@@ -70,9 +70,14 @@ def local(grant: Grant) -> str:
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
-    settings = Settings(
-        blobs=Blobs(path=tmp_path / "blobs"), api=Api(secret="files-secret-" * 4)
+    return context_of(
+        Settings(
+            blobs=Blobs(path=tmp_path / "blobs"), api=Api(secret="files-secret-" * 4)
+        )
     )
+
+
+def context_of(settings: Settings) -> Context:
     records: Any = Records()
     records.jobs[JOB] = job_record()
     blobs = connect(settings)

@@ -20,6 +20,7 @@ const cell = (text, name = "") => h("td", { class: name }, text);
 const figure = (label, value, bad = false) =>
   h("div", { class: bad ? "bad" : "" }, h("dt", { class: "small" }, label), h("dd", {}, value));
 const ago = (seconds) => (seconds < 1 ? t("ops.now") : span(seconds));
+const since = (seconds) => (seconds < 1 ? t("ops.now") : t("ops.ago", { time: span(seconds) }));
 
 function showHealth({ status, reasons, at }) {
   const label = byId("health");
@@ -76,7 +77,7 @@ function showWorkers({ workers, at }) {
   byId("workers").closest("table").hidden = workers.length === 0;
   byId("workers").replaceChildren(...workers.map(({ name, queues, seen_at: seen, clock_skew: skew }) =>
     h("tr", { "data-worker": name }, h("th", { scope: "row", class: "name" }, name), cell(queues.join(", ")),
-      cell(t("ops.ago", { time: ago((Date.parse(at) - Date.parse(seen)) / 1000) }), "number"),
+      cell(since((Date.parse(at) - Date.parse(seen)) / 1000), "number"),
       cell(skew === null ? "–" : `${number(skew, 1)} s`, "number"))));
 }
 

@@ -17,8 +17,8 @@ export function wordsOf(error) {
   return (faults.length ? faults : [error.message, error.hint].filter(Boolean)).map(sentence).join(". ");
 }
 
-// The API's texts start small, since programs put them after a colon.
-export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+// The API's texts start small, since programs put them after a colon. Addresses stay.
+export const sentence = (text) => (/^\w+:\/\//.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1));
 
 export function fault(error) {
   return h("p", { class: "notice bad", role: "alert" }, wordsOf(error));
