@@ -23,7 +23,7 @@ MESSAGES = [Message("a", "prepare", "fast"), Message("b", "render", "slow")]
 # A busy machine may take longer than the service would wait for its store.
 PATIENT = {"FRAMEMILL_STORE_TIMEOUT_SECONDS": "30"}
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

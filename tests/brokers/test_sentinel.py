@@ -28,7 +28,7 @@ BACK_SECONDS = 60
 GUARDED = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", "10")
 BEFORE, ALL = 6, 20
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from tests.deploy.aws_app import (
 from tests.deploy.compose_file import DOCKERFILES, command, image_command
 from tests.tools import CHECKS
 
-pytestmark = pytest.mark.needs("cfn-lint")
+pytestmark = [pytest.mark.deploy, pytest.mark.needs("cfn-lint")]
 each = pytest.mark.parametrize("name", CHOICES)
 OURS = [part for part in PARTS if part != "flower"]
 IMAGES = dict.fromkeys(PARTS, "worker") | {"api": "api", "flower": "flower"}

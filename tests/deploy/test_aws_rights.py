@@ -29,6 +29,8 @@ from tests.e2e.context import (
 )
 from tests.ports import free_port
 
+pytestmark = pytest.mark.deploy
+
 VIDEOS, PUBLISHED, EVENTS, DEAD = "videos", "published", "events", "dead-events"
 ARNS = {
     BUCKET: "arn:Files8E6940B8",

@@ -13,6 +13,8 @@ from tests.conftest import ROOT
 from tests.deploy.aws_app import PARTS, Template, node
 from tests.tools import CDK
 
+pytestmark = pytest.mark.deploy
+
 PAGE = (ROOT / "docs" / "how-to" / "deploy-aws.md").read_text(encoding="utf-8")
 HOURS = 730
 

@@ -22,6 +22,8 @@ from tests.conftest import ROOT, SAMPLE
 from tests.ports import free_port
 from tests.tools import CHECKS
 
+pytestmark = pytest.mark.deploy
+
 HOW_TO = ROOT / "docs" / "how-to"
 PAGES = sorted(path.name for path in HOW_TO.glob("deploy*.md"))
 # What these commands need is on no machine that runs the tests.
